@@ -1,0 +1,47 @@
+/**
+ * PostgreSQL refuses to run as root, as which tests run in most containers of CI. Its processes are then
+ * given to an account without rights, which must be able to reach their folder.
+ */
+import { execFileSync, spawnSync } from "node:child_process";
+import { chownSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** The options of `spawn` that change the user; empty where this process is not root. */
+export type Account = { readonly uid?: number; readonly gid?: number };
+
+export type Home = { readonly folder: string; readonly account: Account };
+
+/** A new temporary folder, and the account that owns it and may run PostgreSQL in it. */
+export function createHome(): Home {
+  if (process.getuid?.() !== 0) return { folder: createFolder(tmpdir()), account: {} };
+
+  for (const account of unprivilegedAccounts()) {
+    for (const parent of new Set([tmpdir(), "/tmp", "/var/tmp"])) {
+      const folder = createFolder(parent);
+      chownSync(folder, account.uid, account.gid);
+      // Proves both: that this process may become that user, and that the user reaches the folder.
+      const probe = spawnSync("/bin/sh", ["-c", ": > probe && rm probe"], { cwd: folder, ...account });
+      if (probe.status === 0) return { folder, account };
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+  throw new Error(
+    "PostgreSQL does not run as root, and no unprivileged account (nobody, postgres, daemon) can be used. " +
+      "Run as another user, or set TEST_DATABASE_URL (tests) or DATABASE_URL (demo) to a running server.",
+  );
+}
+
+const createFolder = (parent: string) => mkdtempSync(join(parent, "act-drizzle-pg-"));
+
+function* unprivilegedAccounts(): Generator<{ uid: number; gid: number }> {
+  for (const name of ["nobody", "postgres", "_postgres", "daemon"]) {
+    try {
+      // `| 0`: nobody is 4294967294 on macOS, which spawn wants as the int32 -2.
+      const id = (flag: string) => Number(execFileSync("id", [flag, name], { stdio: "pipe" })) | 0;
+      yield { uid: id("-u"), gid: id("-g") };
+    } catch {
+      // No such account here.
+    }
+  }
+}

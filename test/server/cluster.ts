@@ -1,0 +1,166 @@
+/** One data folder and the server on it: initdb, start, stop, delete. Runs inside the guard. */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+import { createHome, type Home } from "./account.ts";
+import { type Binaries, prepareBinaries } from "./binaries.ts";
+import type { RestartMode } from "./types.ts";
+
+export type ClusterOptions = {
+  readonly password: string;
+  readonly settings: Readonly<Record<string, string>>;
+  readonly version?: string;
+};
+
+const stopSignals = { fast: "SIGINT", immediate: "SIGQUIT", kill: "SIGKILL" } as const;
+const startDeadline = 60_000;
+
+export class Cluster {
+  readonly home: Home = createHome();
+  readonly dataDir = join(this.home.folder, "data");
+  readonly #options: ClusterOptions;
+  readonly #binaries: Binaries;
+  #child: ChildProcess | undefined;
+  #port = 0;
+  #disposed = false;
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+    try {
+      this.#binaries = prepareBinaries(this.home, options.version);
+    } catch (error) {
+      this.#delete();
+      throw error;
+    }
+  }
+
+  get pid() {
+    return this.#child?.pid;
+  }
+
+  get port() {
+    return this.#port;
+  }
+
+  async init(): Promise<void> {
+    const passwordFile = join(this.home.folder, "password");
+    writeFileSync(passwordFile, this.#options.password);
+    const output: string[] = [];
+    const code = await this.#run(
+      this.#binaries.initdb,
+      [
+        `--pgdata=${this.dataDir}`,
+        "--username=postgres",
+        `--pwfile=${passwordFile}`,
+        "--auth=scram-sha-256",
+        // One order of text on every machine.
+        "--locale=C",
+        "--encoding=UTF8",
+        "--no-sync",
+      ],
+      (line) => output.push(line),
+    );
+    rmSync(passwordFile, { force: true });
+    if (code !== 0) throw new Error(`initdb failed: ${output.join("\n")}`);
+  }
+
+  /** Resolves when connections are accepted. */
+  async start(): Promise<void> {
+    const deadline = Date.now() + startDeadline;
+    for (;;) {
+      const port = this.#port || (await freePort());
+      const failure = await this.#tryStart(port);
+      if (failure === undefined) {
+        this.#port = port;
+        return;
+      }
+      // Someone else took the port meanwhile, or backends of a killed postmaster are still ending.
+      const passing = /could not bind|could not create any TCP|shared memory block|lock file/.test(failure);
+      if (this.#disposed || !passing || Date.now() > deadline) {
+        throw new Error(`PostgreSQL did not start: ${failure}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  async stop(mode: RestartMode): Promise<void> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, "exit");
+    // Windows has no signals: kill() would leave the backends.
+    if (process.platform === "win32" && mode !== "kill") {
+      await promisify(execFile)(this.#binaries.pgCtl, ["stop", "-D", this.dataDir, "-m", mode]).catch(() =>
+        child.kill(),
+      );
+    } else {
+      child.kill(stopSignals[mode]);
+    }
+    await exit;
+  }
+
+  /** Ends whatever is running, initdb too, and deletes the folder. */
+  async dispose(): Promise<void> {
+    this.#disposed = true;
+    await this.stop("immediate");
+    this.#delete();
+  }
+
+  #delete(): void {
+    rmSync(this.home.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+  }
+
+  /** Undefined once connections are accepted, else what the server said. */
+  #tryStart(port: number): Promise<string | undefined> {
+    const settings = {
+      ...this.#options.settings,
+      listen_addresses: "127.0.0.1",
+      port: String(port),
+      unix_socket_directories: "",
+    };
+    const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
+    const output: string[] = [];
+    return new Promise((resolve) => {
+      this.#run(this.#binaries.postgres, ["-D", this.dataDir, ...args], (line) => {
+        if (line.includes("database system is ready to accept connections")) resolve(undefined);
+        output.push(line);
+        if (output.length > 50) output.shift();
+      }).then(
+        () => resolve(output.join("\n")),
+        (error: Error) => resolve(error.message),
+      );
+    });
+  }
+
+  /** Runs one program at a time, as the account, and gives its exit code. */
+  async #run(file: string, args: string[], onLine: (line: string) => void): Promise<number | null> {
+    if (this.#disposed) throw new Error("stopped while starting");
+    // PGDATA, PGPORT and the like of the caller would be obeyed.
+    const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("PG"));
+    const child = spawn(file, args, {
+      cwd: this.home.folder,
+      ...this.home.account,
+      env: { ...Object.fromEntries(inherited), LC_ALL: "C", TZ: "UTC" },
+      stdio: ["ignore", "pipe", "pipe"],
+      windowsHide: true,
+    });
+    this.#child = child;
+    createInterface(child.stdout).on("line", onLine);
+    createInterface(child.stderr).on("line", onLine);
+    const [code] = await once(child, "close");
+    return code;
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("No free port on 127.0.0.1");
+  return address.port;
+}

@@ -1,0 +1,21 @@
+import type { TestProject } from "vitest/node";
+import { startPostgres } from "./index.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** The server of this run; every test file makes a database of its own on it. */
+    serverUrl: string;
+  }
+}
+
+/** One server per run: `TEST_DATABASE_URL`, else a container, else the embedded PostgreSQL. */
+export default async function setup(project: TestProject) {
+  const server = await startPostgres({
+    url: process.env.TEST_DATABASE_URL,
+    prefer: process.env.TEST_PREFER === "embedded" ? "embedded" : "any",
+    version: process.env.TEST_POSTGRES_VERSION,
+  });
+  console.log(`PostgreSQL ${server.version} (${server.kind})`);
+  project.provide("serverUrl", server.url);
+  return () => server.stop();
+}
