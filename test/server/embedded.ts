@@ -51,17 +51,18 @@ export async function startEmbedded(options: StartOptions): Promise<RunningPostg
 async function ask(guard: ChildProcess, message: ToGuard): Promise<Started> {
   guard.ref();
   guard.channel?.ref();
+  const answered = new AbortController();
+  const { signal } = answered;
   try {
-    const answer = await new Promise<FromGuard>((resolve, reject) => {
-      guard.once("message", (reply: FromGuard) => resolve(reply));
-      guard.once("error", reject);
-      guard.once("exit", () => reject(new Error("The guard of the embedded PostgreSQL ended")));
-      guard.send(message, (error) => error && reject(error));
-    });
+    guard.send(message);
+    const answer: FromGuard = await Promise.race([
+      once(guard, "message", { signal }).then(([reply]) => reply),
+      once(guard, "exit", { signal }).then(() => ({ error: "The guard of the embedded PostgreSQL ended" })),
+    ]);
     if ("error" in answer) throw new Error(answer.error);
     return answer;
   } finally {
-    guard.removeAllListeners("message");
+    answered.abort();
     guard.unref();
     guard.channel?.unref();
   }

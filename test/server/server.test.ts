@@ -1,7 +1,13 @@
-import { expect, test } from "vitest";
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test, vi } from "vitest";
 import { connect, createDatabase } from "../support/database.ts";
+import { startPostgres } from "./index.ts";
 
-test("the server answers, in UTF-8, on a database of the test's own", async () => {
+test("the server of the run answers, in UTF-8, on a database of the test's own", async () => {
   const database = await createDatabase();
   const sql = connect(database.url);
   try {
@@ -13,3 +19,53 @@ test("the server answers, in UTF-8, on a database of the test's own", async () =
     await database.drop();
   }
 });
+
+// SIGKILL gives the process no chance to clean up; Ctrl-C reaches its whole process group.
+test.each([
+  { end: "SIGKILL", target: (pid: number) => pid },
+  { end: "SIGINT", target: (pid: number) => -pid },
+] as const)("a run that ends by $end leaves neither its embedded server nor its data", async (row) => {
+  const run = fork(fileURLToPath(new URL("./fixtures/hold.ts", import.meta.url)), { detached: true });
+  const [{ pid, dataDir }] = await once(run, "message");
+  expect(isAlive(pid)).toBe(true);
+  expect(existsSync(dataDir)).toBe(true);
+
+  process.kill(row.target(Number(run.pid)), row.end);
+
+  await vi.waitUntil(() => !isAlive(pid) && !existsSync(dirname(dataDir)), { timeout: 15_000 });
+});
+
+test("what was committed is there after the embedded server was killed and started again", async () => {
+  const server = await startPostgres({ prefer: "embedded", durable: true });
+  try {
+    const before = connect(server.url);
+    await before`create table kept as select 42 as answer`;
+    await before.end();
+    await server.restart?.("kill");
+    const after = connect(server.url);
+    expect(await after`select answer from kept`).toEqual([{ answer: 42 }]);
+    await after.end();
+  } finally {
+    await server.stop();
+  }
+  expect(existsSync(dirname(String(server.dataDir)))).toBe(false);
+});
+
+test("a server that cannot start says why", async () => {
+  const start = startPostgres({ prefer: "embedded", settings: { shared_buffers: "plenty" } });
+  await expect(start).rejects.toThrow(/invalid value for parameter "shared_buffers": "plenty"/);
+});
+
+test("a URL without a server behind it is named, without its password", async () => {
+  const start = startPostgres({ url: "postgres://someone:hush@127.0.0.1:1/nowhere" });
+  await expect(start).rejects.toThrow("No PostgreSQL at 127.0.0.1:1/nowhere");
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // EPERM: alive, and another user's.
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}
