@@ -1,0 +1,56 @@
+// Generated from drizzle/ by "npm run generate". Do not edit.
+
+export const migrations: ReadonlyArray<{
+  readonly tag: string;
+  /** One statement each, as drizzle-kit separates them. */
+  readonly statements: readonly string[];
+}> = [
+  {
+    tag: "0000_store",
+    statements: [
+      `CREATE TABLE "events_correlated" (
+	"key" text PRIMARY KEY NOT NULL,
+	"at" bigint DEFAULT '-1' NOT NULL,
+	"leased_by" text,
+	"leased_until" timestamp with time zone
+);`,
+      `CREATE TABLE "events" (
+	"id" bigserial PRIMARY KEY NOT NULL,
+	"name" text NOT NULL,
+	"data" jsonb NOT NULL,
+	"stream" text NOT NULL,
+	"version" integer NOT NULL,
+	"created" timestamp with time zone DEFAULT now() NOT NULL,
+	"meta" jsonb NOT NULL,
+	"pii" jsonb,
+	"dates" jsonb
+);`,
+      `CREATE TABLE "events_streams" (
+	"stream" text PRIMARY KEY NOT NULL,
+	"source" text,
+	"at" bigint DEFAULT '-1' NOT NULL,
+	"retry" integer DEFAULT '-1' NOT NULL,
+	"blocked" boolean DEFAULT false NOT NULL,
+	"error" text,
+	"leased_by" text,
+	"leased_until" timestamp with time zone,
+	"priority" integer DEFAULT 0 NOT NULL,
+	"lane" text DEFAULT 'default' NOT NULL,
+	"deferred_at" timestamp with time zone,
+	"correlated_at" bigint
+);`,
+      `CREATE UNIQUE INDEX "events_stream_ix" ON "events" USING btree ("stream","version");`,
+      `CREATE INDEX "events_stream_id_ix" ON "events" USING btree ("stream" text_pattern_ops,"id");`,
+      `CREATE INDEX "events_snapshot_ix" ON "events" USING btree ("stream","id") WHERE name = '__snapshot__';`,
+      `CREATE INDEX "events_name_id_ix" ON "events" USING btree ("name","id");`,
+      `CREATE INDEX "events_created_ix" ON "events" USING brin ("created");`,
+      `CREATE INDEX "events_correlation_ix" ON "events" USING btree ((meta ->> 'correlation'));`,
+      `CREATE INDEX "events_streams_order_ix" ON "events_streams" USING btree ("stream" text_pattern_ops);`,
+      `CREATE INDEX "events_streams_at_ix" ON "events_streams" USING btree ("at");`,
+      `CREATE INDEX "events_streams_prio_ix" ON "events_streams" USING btree ("priority" DESC NULLS FIRST,"at") WHERE not blocked and at < correlated_at;`,
+      `CREATE INDEX "events_streams_fair_ix" ON "events_streams" USING btree ("at") WHERE not blocked and at < correlated_at;`,
+      `CREATE INDEX "events_streams_lane_prio_ix" ON "events_streams" USING btree ("lane","priority" DESC NULLS FIRST,"at") WHERE not blocked and at < correlated_at;`,
+      `CREATE INDEX "events_streams_lane_fair_ix" ON "events_streams" USING btree ("lane","at") WHERE not blocked and at < correlated_at;`,
+    ],
+  },
+];
