@@ -1,0 +1,58 @@
+/**
+ * dist/esm and dist/cjs: JavaScript by tsup, declarations by tsc (TypeScript 7 has no API that tsup could
+ * call). Both folders get the same declarations: a .d.ts is ESM or CJS by the package.json nearest to it,
+ * so that `import` and `require` each resolve to types of their own kind.
+ */
+import { spawnSync } from "node:child_process";
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "tsup";
+
+const root = join(import.meta.dirname, "..");
+const dist = join(root, "dist");
+
+rmSync(dist, { recursive: true, force: true });
+
+for (const format of ["esm", "cjs"] as const) {
+  await build({
+    entry: ["src/index.ts", "src/schema.ts"],
+    format,
+    outDir: `dist/${format}`,
+    outExtension: () => ({ js: ".js" }),
+    target: "node22",
+    platform: "node",
+    sourcemap: true,
+    // tsup would split CJS by way of Sucrase, which rewrites class fields.
+    splitting: false,
+    // Whatever is not a relative path stays an import.
+    external: [/^[^./]/],
+    esbuildPlugins: [
+      {
+        // Instead: index imports the other entry, so that there is one copy of the tables.
+        name: "one-schema",
+        setup: ({ onResolve }) =>
+          onResolve({ filter: /^\.{1,2}\/schema\.ts$/ }, () => ({ path: "./schema.js", external: true })),
+      },
+    ],
+    dts: false,
+    config: false,
+    silent: true,
+  });
+}
+
+const tsc = join(root, "node_modules/typescript/bin/tsc");
+const types = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json"], {
+  cwd: root,
+  stdio: "inherit",
+});
+if (types.status !== 0) process.exit(1);
+
+for (const file of readdirSync(join(dist, "esm"), { recursive: true, encoding: "utf8" })) {
+  if (!file.endsWith(".d.ts")) continue;
+  const path = join(dist, "esm", file);
+  // tsc rewrites ".ts" to ".js" in JavaScript only.
+  const text = readFileSync(path, "utf8").replaceAll(/(["'])(\.{1,2}\/[^"'\n]+)\.ts\1/g, "$1$2.js$1");
+  writeFileSync(path, text);
+  cpSync(path, join(dist, "cjs", file));
+}
+writeFileSync(join(dist, "cjs/package.json"), `${JSON.stringify({ type: "commonjs" })}\n`);
