@@ -5,6 +5,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { build } from "tsup";
 
@@ -56,3 +57,13 @@ for (const file of readdirSync(join(dist, "esm"), { recursive: true, encoding: "
   cpSync(path, join(dist, "cjs", file));
 }
 writeFileSync(join(dist, "cjs/package.json"), `${JSON.stringify({ type: "commonjs" })}\n`);
+
+// By the names that users import: a missing entry, a wrong path in package.json or a CJS file that does not
+// load fails the build. (tsup says nothing when an entry does not exist.)
+const require = createRequire(import.meta.url);
+for (const name of ["act-drizzle", "act-drizzle/schema"]) {
+  const esm: object = await import(name);
+  const cjs: object = require(name);
+  const missing = Object.keys(esm).filter((key) => !(key in cjs));
+  if (missing.length > 0) throw new Error(`${name}: require() lacks ${missing.join(", ")}`);
+}
