@@ -1,0 +1,110 @@
+/** Names and patterns: few enough to collide all the time, odd enough to tell a pattern from a literal. */
+import fc from "fast-check";
+
+export const streams = [
+  "a-1",
+  "a-10",
+  "A-1",
+  "a_1",
+  "a%1",
+  "b.c",
+  "bxc",
+  "b+c",
+  "(a|b)",
+  "é-1",
+  "😀-1",
+  "line\nbreak",
+  "constructor",
+  `long-${"x".repeat(150)}`,
+] as const;
+
+/** Most steps should meet on few streams, else no state builds up. */
+export const stream = fc.oneof(
+  { weight: 4, arbitrary: fc.constantFrom(...streams.slice(0, 3)) },
+  { weight: 1, arbitrary: fc.constantFrom(...streams) },
+);
+
+export const eventName = fc.constantFrom("Opened", "Closed", "opened", "Ünï", "__snapshot__", "__snapshot__");
+export const lane = fc.constantFrom("default", "fast", "Fast");
+export const worker = fc.constantFrom("w1", "w2", "w3");
+export const correlation = fc.constantFrom("c1", "c2", "C1", "'c'");
+
+/** A subscription's source: absent, empty (both: no constraint), a literal or a pattern. */
+export const source = fc.option(
+  fc.constantFrom("", "a-1", "A-1", "^a-", "^(a|b)-1$", "b.c", "-1$", ".*", "^a_1$"),
+  { nil: undefined },
+);
+
+export type Pattern = {
+  readonly text: string;
+  /** Beyond the portable grammar: may be refused with ValidationError, must not be approximated. */
+  readonly rich: boolean;
+};
+
+const literal = fc.constantFrom("a", "A", "-", "1", "a-1", "_", "%", "b", "c", "x", "é", "-1", "break");
+const piece = fc.oneof(
+  { weight: 4, arbitrary: literal },
+  { weight: 1, arbitrary: fc.constantFrom(".", ".*", "^", "$") },
+);
+
+/** `^ $ . .*` and literals: the grammar that every adapter reads alike. */
+const portable = fc
+  .tuple(fc.constantFrom("", "^"), fc.array(piece, { maxLength: 3 }), fc.constantFrom("", "", "$"))
+  .map(([head, body, tail]): Pattern => ({ text: head + body.join("") + tail, rich: false }))
+  // An astral character is two for RegExp and one for PostgreSQL: where dots count characters, they differ.
+  .filter(({ text }) => !/[\^.]\.(?!\*)/.test(text));
+
+/** PostgreSQL's regexes read each of these differently from JavaScript, or not at all. */
+const rich = fc
+  .constantFrom(
+    "a|b",
+    "^(a|A)-1$",
+    "[ab]-1",
+    "[^a]-1",
+    "[a-c]",
+    "[[:alpha:]]",
+    "[]a]",
+    "a{1,2}",
+    "a{",
+    "a{,2}",
+    "1+",
+    "1?$",
+    "1+?",
+    "\\d+$",
+    "\\D",
+    "\\w-\\d",
+    "\\s",
+    "\\bb",
+    "\\ba",
+    "\\Bc",
+    "\\mb",
+    "\\yb",
+    "\\Aa",
+    "1\\Z",
+    "b\\.c",
+    "b\\+c",
+    "^\\(a",
+    "\\u0061-1",
+    "\\x61",
+    "a-1\\n",
+    "line\\n",
+    "(?i)A-1",
+    "(?:a|A)-1",
+    "(?<=a)-1",
+    "(?<!a)-1",
+    "(?<n>a)-\\k<n>",
+    "(a)-1\\1",
+    "(?=a)",
+    "***=a-1",
+    "***:a",
+    "(?x)a - 1",
+    "a**",
+    "*a",
+    "(",
+    "[",
+    "a\\",
+    "a)",
+  )
+  .map((text): Pattern => ({ text, rich: true }));
+
+export const pattern = fc.oneof({ weight: 5, arbitrary: portable }, { weight: 1, arbitrary: rich });
