@@ -20,7 +20,10 @@ export async function startContainer(options: StartOptions): Promise<RunningPost
     .withCommand(["postgres", ...settings])
     .start();
 
-  const server = await describeServer(container.getConnectionUri(), "container");
+  const server = await describeServer(container.getConnectionUri(), "container").catch(async (error) => {
+    await container.stop();
+    throw error;
+  });
   let stopped: Promise<unknown> | undefined;
   return {
     ...server,

@@ -56,6 +56,11 @@ test("a server that cannot start says why", async () => {
   await expect(start).rejects.toThrow(/invalid value for parameter "shared_buffers": "plenty"/);
 });
 
+test("what is not a URL is not printed, since it may hold a password", async () => {
+  const start = startPostgres({ url: "postgres://someone:hu#sh@:5432" });
+  await expect(start).rejects.toThrow(/^Not the URL of a server: postgres:\/\/user:password@host/);
+});
+
 test("a URL without a server behind it is named, without its password", async () => {
   const start = startPostgres({ url: "postgres://someone:hush@127.0.0.1:1/nowhere" });
   await expect(start).rejects.toThrow("No PostgreSQL at 127.0.0.1:1/nowhere");

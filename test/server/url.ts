@@ -3,7 +3,10 @@ import type { RunningPostgres, ServerKind } from "./types.ts";
 
 /** Connects once, so that a wrong URL fails here and clearly, and describes the server. */
 export async function describeServer(url: string, kind: ServerKind = "url"): Promise<RunningPostgres> {
-  const parsed = new URL(url);
+  const parsed = URL.parse(url);
+  // The URL's own error would print it, password and all.
+  if (!parsed)
+    throw new Error("Not the URL of a server: postgres://user:password@host:port/database is expected");
   const sql = postgres(url, { max: 1, connect_timeout: 15, fetch_types: false, onnotice: () => {} });
   try {
     const [row] = await sql<{ version: string }[]>`select current_setting('server_version') as version`;

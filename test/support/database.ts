@@ -23,31 +23,28 @@ export function connect(url: string, options: postgres.Options<Record<string, ne
 
 /**
  * A new, empty database for one test file. On a server that does not allow it (insufficient_privilege,
- * as managed services do), a new schema in the given database.
+ * as managed services answer), a new schema in the given database: hand `schema` on to the store.
  */
-export async function createDatabase(): Promise<TestDatabase> {
+export async function createDatabase(server: string = serverUrl()): Promise<TestDatabase> {
   const name = `act_test_${randomBytes(6).toString("hex")}`;
-  const url = new URL(serverUrl());
+  const url = new URL(server);
   try {
     // template1 can't be copied while someone is connected to it.
-    await run(`create database ${name} template template0 encoding 'UTF8'`);
+    await run(server, `create database ${name} template template0 encoding 'UTF8'`);
     url.pathname = `/${name}`;
-    return {
-      url: url.href,
-      name,
-      schema: "public",
-      drop: () => run(`drop database if exists ${name} with (force)`),
-    };
+    const drop = () => run(server, `drop database if exists ${name} with (force)`);
+    return { url: url.href, name, schema: "public", drop };
   } catch (error) {
     if (!(error instanceof postgres.PostgresError) || error.code !== "42501") throw error;
-    await run(`create schema ${name}`);
+    await run(server, `create schema ${name}`);
     url.searchParams.set("options", `-c search_path=${name}`);
-    return { url: url.href, name, schema: name, drop: () => run(`drop schema if exists ${name} cascade`) };
+    const drop = () => run(server, `drop schema if exists ${name} cascade`);
+    return { url: url.href, name, schema: name, drop };
   }
 }
 
-async function run(statement: string): Promise<void> {
-  const sql = connect(serverUrl());
+async function run(server: string, statement: string): Promise<void> {
+  const sql = connect(server);
   try {
     await sql.unsafe(statement);
   } finally {
