@@ -1,0 +1,8 @@
+import { defineConfig } from "drizzle-kit";
+
+export default defineConfig({
+  dialect: "postgresql",
+  schema: "./examples/git/tables.ts",
+  schemaFilter: ["act_demo"],
+  dbCredentials: { url: process.env.DATABASE_URL ?? "" },
+});

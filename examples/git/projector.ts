@@ -1,0 +1,95 @@
+/** The parent's side of the worker: starts it, hears how far it is, ends it. */
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { CHURN, HOT_FILES } from "./read-models.ts";
+
+export type FromWorker =
+  | { listening: true }
+  | { woken: number; at: Record<string, number> }
+  | { failed: string };
+
+export class Projector {
+  readonly #child: ChildProcess;
+  readonly #at = new Map([
+    [CHURN, -1],
+    [HOT_FILES, -1],
+  ]);
+  #listening = false;
+  #woken = 0;
+  #errors = "";
+  #failure: Error | undefined;
+  #changed = () => {};
+
+  constructor(url: string) {
+    const script = fileURLToPath(new URL("./worker.ts", import.meta.url));
+    this.#child = fork(script, [], {
+      env: { ...process.env, DATABASE_URL: url },
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+    });
+    this.#child.stderr?.on("data", (chunk: Buffer) => {
+      this.#errors = (this.#errors + chunk).slice(-4_000);
+    });
+    this.#child.on("message", (message: FromWorker) => this.#hear(message));
+    this.#child.once("exit", (code, signal) => {
+      this.#failure ??= new Error(`The worker ended (${signal ?? code}). ${this.#errors}`.trim());
+      this.#changed();
+    });
+  }
+
+  /** Events up to this id are in every read model. */
+  get at(): number {
+    return Math.min(...this.#at.values());
+  }
+
+  /** How many announced commits it has heard. */
+  get woken(): number {
+    return this.#woken;
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** Resolves when the worker listens for commits. */
+  listening(): Promise<void> {
+    return this.#until(() => this.#listening);
+  }
+
+  /** Resolves when every read model holds this event. Rejects when the worker stops getting anywhere. */
+  caughtUp(id: number): Promise<void> {
+    return this.#until(() => this.at >= id);
+  }
+
+  /** Lets the worker finish what it is doing, and waits for its end. */
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const exit = once(this.#child, "exit");
+    if (this.#child.connected) this.#child.disconnect();
+    const impatience = setTimeout(() => this.#child.kill("SIGKILL"), 5_000);
+    await exit;
+    clearTimeout(impatience);
+  }
+
+  #hear(message: FromWorker): void {
+    if ("listening" in message) this.#listening = true;
+    else if ("failed" in message) this.#failure ??= new Error(`The worker failed. ${message.failed}`);
+    else {
+      this.#woken = message.woken;
+      for (const [name, at] of Object.entries(message.at)) this.#at.set(name, at);
+    }
+    this.#changed();
+  }
+
+  async #until(reached: () => boolean): Promise<void> {
+    while (!reached()) {
+      if (this.#failure) throw this.#failure;
+      let silence: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve, reject) => {
+        this.#changed = resolve;
+        silence = setTimeout(() => reject(new Error("The worker said nothing for 30 s")), 30_000);
+      });
+      clearTimeout(silence);
+    }
+  }
+}

@@ -1,0 +1,72 @@
+/** The demo's own Drizzle tables: two read models, and what is needed to keep and check them. */
+import { sql } from "drizzle-orm";
+import { bigint, boolean, getTableConfig, pgSchema, text } from "drizzle-orm/pg-core";
+import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
+import postgres from "postgres";
+import { actTables } from "../../src/schema.ts";
+
+/** Everything of the demo lives in this schema: the store's tables and these. */
+export const SCHEMA = "act_demo";
+const schema = pgSchema(SCHEMA);
+
+/** The store's tables, as Drizzle tables: for queries, joins and drizzle-kit. */
+export const { events, streams, correlated } = actTables({ schema: SCHEMA });
+
+const count = (name: string) => bigint(name, { mode: "number" }).notNull();
+
+/** Who changed how much. */
+export const authorChurn = schema.table("author_churn", {
+  email: text("email").primaryKey(),
+  name: text("name").notNull(),
+  commits: count("commits"),
+  changes: count("changes"),
+  added: count("added"),
+  removed: count("removed"),
+});
+
+/** How often each file was touched. */
+export const hotFiles = schema.table("hot_files", {
+  stream: text("stream").primaryKey(),
+  path: text("path").notNull(),
+  exists: boolean("exists").notNull(),
+  commits: count("commits"),
+  added: count("added"),
+  removed: count("removed"),
+  /** Id of the newest event in this row. */
+  event_id: count("event_id"),
+});
+
+/** How far a projection has come; moved in the transaction of what it wrote. */
+export const marks = schema.table("marks", { projection: text("projection").primaryKey(), at: count("at") });
+
+/** Which repository was read, up to which commit. */
+export const imports = schema.table("imports", { path: text("path").notNull(), tip: text("tip").notNull() });
+
+export type Database = PostgresJsDatabase & { end(): Promise<void> };
+
+/** Drizzle on a client of its own: it changes the parsers of the client it is given. */
+export function openDatabase(url: string, max = 2): Database {
+  const client = postgres(url, { max, onnotice: () => {}, connection: { application_name: "act-demo" } });
+  return Object.assign(drizzle(client), { end: () => client.end({ timeout: 2 }) });
+}
+
+/** False while another demo works on this database. Held until the connection ends. */
+export async function claimSchema(db: Database): Promise<boolean> {
+  const [row] = await db.execute<{ free: boolean }>(
+    sql`select pg_try_advisory_lock(hashtext(${SCHEMA})) as free`,
+  );
+  return row?.free ?? false;
+}
+
+/** Empties the read models. Nothing else in the database is touched. */
+export async function recreateTables(db: Database): Promise<void> {
+  await db.execute(sql`create schema if not exists ${sql.identifier(SCHEMA)}`);
+  for (const table of [authorChurn, hotFiles, marks, imports]) {
+    const definitions = getTableConfig(table).columns.map((column) => {
+      const constraint = column.primary ? sql` primary key` : sql` not null`;
+      return sql`${sql.identifier(column.name)} ${sql.raw(column.getSQLType())}${constraint}`;
+    });
+    await db.execute(sql`drop table if exists ${table}`);
+    await db.execute(sql`create table ${table} (${sql.join(definitions, sql`, `)})`);
+  }
+}

@@ -1,0 +1,56 @@
+/** Writes a repository's history, with the worker keeping the read models meanwhile, and measures both. */
+import { cache } from "@rotorsoft/act";
+import { count, eq } from "drizzle-orm";
+import { buildWriter, newCache, type Writer } from "./domain.ts";
+import { readCommits } from "./git.ts";
+import { ingest } from "./ingest.ts";
+import { showProgress } from "./progress.ts";
+import { Projector } from "./projector.ts";
+import { number } from "./report.ts";
+import type { Session } from "./session.ts";
+import { type Database, events, imports } from "./tables.ts";
+
+export type History = { readonly path: string; readonly tip: string; readonly commits: number };
+
+export async function writeHistory(
+  session: Session,
+  url: string,
+  db: Database,
+  { path, tip, commits }: History,
+): Promise<Writer> {
+  const app = buildWriter();
+  session.onEnd(() => app.shutdown());
+  cache(newCache());
+  const projector = new Projector(url);
+  session.onEnd(() => projector.stop());
+  await projector.listening();
+  console.log(`Processes   ${process.pid} writes, ${projector.pid} keeps the read models\n`);
+
+  const bar = showProgress(commits);
+  session.onEnd(() => bar.stop());
+  const clock = stopwatch();
+  const { signal } = session;
+  const done = await ingest(app, readCommits(path, tip), (now) => bar.update(now, projector.at), signal);
+  const wrote = clock();
+  bar.update(done, projector.at);
+  await projector.caughtUp(done.lastId);
+  const caughtUp = clock();
+  bar.update(done, projector.at);
+  bar.stop();
+  await db.insert(imports).values({ path, tip });
+
+  const [snapshots] = await db.select({ n: count() }).from(events).where(eq(events.name, "__snapshot__"));
+  console.log(
+    `${number(done.commits)} commits became ${number(done.events)} events and ${number(snapshots?.n ?? 0)} ` +
+      `snapshots in ${wrote.toFixed(2)} s: ${number(done.commits / wrote)} commits/s, ` +
+      `${number(done.events / wrote)} events/s.\n` +
+      `The worker had them all in its read models ${(caughtUp - wrote).toFixed(2)} s later ` +
+      `(${number(projector.woken)} notifications woke it).`,
+  );
+  return app;
+}
+
+function stopwatch(): () => number {
+  const began = performance.now();
+  return () => (performance.now() - began) / 1000;
+}
