@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, lchownSync, lstatSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
-import type { Home } from "./account.ts";
+import type { Home } from "./home.ts";
 
 export type Binaries = { readonly initdb: string; readonly postgres: string; readonly pgCtl: string };
 

@@ -6,8 +6,8 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
-import { createHome, type Home } from "./account.ts";
 import { type Binaries, prepareBinaries } from "./binaries.ts";
+import { createHome, type Home, removeHome } from "./home.ts";
 import type { RestartMode } from "./types.ts";
 
 export type ClusterOptions = {
@@ -33,7 +33,7 @@ export class Cluster {
     try {
       this.#binaries = prepareBinaries(this.home, options.version);
     } catch (error) {
-      this.#delete();
+      rmSync(this.home.folder, { recursive: true, force: true });
       throw error;
     }
   }
@@ -87,30 +87,26 @@ export class Cluster {
     }
   }
 
+  /** Resolves when the server's last process is gone: each holds the pipe of the log. */
   async stop(mode: RestartMode): Promise<void> {
     const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const exit = once(child, "exit");
+    if (!child) return;
+    const closed = once(child, "close");
     // Windows has no signals: kill() would leave the backends.
     if (process.platform === "win32" && mode !== "kill") {
-      await promisify(execFile)(this.#binaries.pgCtl, ["stop", "-D", this.dataDir, "-m", mode]).catch(() =>
-        child.kill(),
-      );
+      const args = ["stop", "-D", this.dataDir, "-m", mode];
+      await promisify(execFile)(this.#binaries.pgCtl, args).catch(() => child.kill());
     } else {
       child.kill(stopSignals[mode]);
     }
-    await exit;
+    await closed;
   }
 
   /** Ends whatever is running, initdb too, and deletes the folder. */
   async dispose(): Promise<void> {
     this.#disposed = true;
     await this.stop("immediate");
-    this.#delete();
-  }
-
-  #delete(): void {
-    rmSync(this.home.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+    await removeHome(this.home.folder);
   }
 
   /** Undefined once connections are accepted, else what the server said. */
@@ -150,8 +146,12 @@ export class Cluster {
     this.#child = child;
     createInterface(child.stdout).on("line", onLine);
     createInterface(child.stderr).on("line", onLine);
-    const [code] = await once(child, "close");
-    return code;
+    try {
+      const [code] = await once(child, "close");
+      return code;
+    } finally {
+      this.#child = undefined;
+    }
   }
 }
 

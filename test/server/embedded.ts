@@ -1,9 +1,10 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { rmSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { FromGuard, ToGuard } from "./guard.ts";
+import { removeHome } from "./home.ts";
 import { type RestartMode, type RunningPostgres, type StartOptions, serverSettings } from "./types.ts";
 import { describeServer } from "./url.ts";
 
@@ -29,7 +30,9 @@ export async function startEmbedded(options: StartOptions): Promise<RunningPostg
     const url = `postgres://postgres:${password}@127.0.0.1:${started.port}/postgres`;
     const server = await describeServer(url, "embedded");
     // Should the guard die before us, the server is ours to end.
-    guard.once("exit", () => stopped ?? endServer(started));
+    guard.once("exit", () => {
+      stopped ??= endServer(started);
+    });
     return {
       ...server,
       stop,
@@ -76,11 +79,12 @@ async function endGuard(guard: ChildProcess): Promise<void> {
   await exit;
 }
 
-function endServer({ pid, folder }: Started): void {
+async function endServer({ pid, folder }: Started): Promise<void> {
   try {
     process.kill(pid, "SIGQUIT");
+    for (let tries = 0; tries < 500 && process.kill(pid, 0); tries++) await delay(20);
   } catch {
-    // Already gone.
+    // Gone.
   }
-  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+  await removeHome(folder);
 }

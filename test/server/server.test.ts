@@ -1,6 +1,6 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test, vi } from "vitest";
@@ -33,6 +33,14 @@ test.each([
   process.kill(row.target(Number(run.pid)), row.end);
 
   await vi.waitUntil(() => !isAlive(pid) && !existsSync(dirname(dataDir)), { timeout: 15_000 });
+});
+
+test.skipIf(process.platform !== "linux")("a server whose guard is killed is ended by the run", async () => {
+  const server = await startPostgres({ prefer: "embedded" });
+  const [, guard] = /PPid:\s*(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, "utf8")) ?? [];
+  process.kill(Number(guard), "SIGKILL");
+  await vi.waitUntil(() => !existsSync(dirname(String(server.dataDir))), { timeout: 15_000 });
+  await server.stop();
 });
 
 test("what was committed is there after the embedded server was killed and started again", async () => {

@@ -3,9 +3,10 @@
  * given to an account without rights, which must be able to reach their folder.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { chownSync, mkdtempSync, rmSync } from "node:fs";
+import { chownSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 
 /** The options of `spawn` that change the user; empty where this process is not root. */
 export type Account = { readonly uid?: number; readonly gid?: number };
@@ -30,6 +31,18 @@ export function createHome(): Home {
     "PostgreSQL does not run as root, and no unprivileged account (nobody, postgres, daemon) can be used. " +
       "Run as another user, or set TEST_DATABASE_URL (tests) or DATABASE_URL (demo) to a running server.",
   );
+}
+
+/** Deletes the folder, also when a process that is just ending still puts files into it. */
+export async function removeHome(folder: string): Promise<void> {
+  for (let tries = 0; existsSync(folder) && tries < 100; tries++) {
+    if (tries > 0) await delay(50);
+    try {
+      rmSync(folder, { recursive: true, force: true });
+    } catch {
+      // ENOTEMPTY, or EBUSY on Windows: again.
+    }
+  }
 }
 
 const createFolder = (parent: string) => mkdtempSync(join(parent, "act-drizzle-pg-"));
