@@ -1,0 +1,247 @@
+/**
+ * JavaScript regular expressions as PostgreSQL conditions, exactly or not at all.
+ *
+ * `^literal$` becomes equality, `^literal` an index range, `literal` a substring search; what is left of
+ * the grammar below becomes a POSIX expression that matches the same strings. Anything else (look-around,
+ * \b, back-references, named groups, inline flags, …) reads differently in PostgreSQL and is refused.
+ */
+import { ValidationError } from "@rotorsoft/act";
+
+export type Pattern =
+  | { readonly kind: "any" }
+  | { readonly kind: "equals"; readonly text: string }
+  | { readonly kind: "prefix"; readonly text: string }
+  | { readonly kind: "contains"; readonly text: string }
+  | { readonly kind: "regex"; readonly text: string };
+
+/** What `.` does not match in JavaScript. */
+const DOT = "[^\\n\\r\\u2028\\u2029]";
+const CLASSES: Readonly<Record<string, string>> = { d: "0-9", w: "A-Za-z0-9_" };
+const CONTROLS: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", f: "\f", v: "\v" };
+/** PostgreSQL's highest repetition count. */
+const MOST = 255;
+
+class Refused extends Error {}
+
+const escapeLiteral = (char: string) =>
+  /[A-Za-z0-9_]/.test(char) || char.charCodeAt(0) > 127 ? char : `\\${char}`;
+
+const isAstral = (char: string) => char.length > 1;
+
+/** Reads one pattern. `literal` stays a string while the pattern is plain text between anchors. */
+class Reader {
+  #at = 0;
+  readonly #chars: readonly string[];
+  constructor(pattern: string) {
+    this.#chars = [...pattern];
+  }
+
+  peek(ahead = 0): string | undefined {
+    return this.#chars[this.#at + ahead];
+  }
+
+  next(): string | undefined {
+    return this.#chars[this.#at++];
+  }
+
+  get done(): boolean {
+    return this.#at >= this.#chars.length;
+  }
+
+  /** The text of a quantifier here, as PostgreSQL writes it; lazy ones match the same strings. */
+  quantifier(): string | undefined {
+    const rest = this.#chars.slice(this.#at).join("");
+    const found = /^(?:[*+?]|\{\d+(?:,\d*)?\})/.exec(rest)?.[0];
+    if (!found) return undefined;
+    const [low = 0, high] = (found.match(/\d+/g) ?? []).map(Number);
+    if (low > MOST || (high !== undefined && (high > MOST || high < low)))
+      throw new Refused("a repetition count");
+    this.#at += [...found].length;
+    if (this.peek() === "?") this.#at++;
+    if (/^(?:[*+?]|\{\d+(?:,\d*)?\})/.test(this.#chars.slice(this.#at).join("")))
+      throw new Refused("a quantifier on a quantifier");
+    return found;
+  }
+
+  /** The character an escape stands for, or a class. */
+  escape(): { char: string } | { klass: string } {
+    const c = this.next();
+    if (c === undefined) throw new Refused("a backslash at the end");
+    if (c in CLASSES) return { klass: CLASSES[c] ?? "" };
+    if (c in CONTROLS) return { char: CONTROLS[c] ?? "" };
+    if (c === "x" || c === "u") {
+      const length = c === "x" ? 2 : 4;
+      const hex = this.#chars.slice(this.#at, this.#at + length).join("");
+      if (!/^[0-9A-Fa-f]+$/.test(hex) || hex.length !== length) throw new Refused(`\\${c}`);
+      this.#at += length;
+      const char = String.fromCharCode(Number.parseInt(hex, 16));
+      if (char === "\0" || !char.isWellFormed()) throw new Refused("U+0000 or half a surrogate pair");
+      return { char };
+    }
+    if (/[A-Za-z0-9]/.test(c) || isAstral(c)) throw new Refused(`\\${c}`);
+    return { char: c };
+  }
+}
+
+function readClass(reader: Reader): string {
+  const negated = reader.peek() === "^";
+  if (negated) reader.next();
+  let out = "";
+  let items = 0;
+  const member = (): { text: string; char?: string } => {
+    const c = reader.next();
+    if (c === undefined) throw new Refused("an unclosed [");
+    if (isAstral(c)) throw new Refused("a character beyond U+FFFF in a class");
+    if (c !== "\\") return { text: escapeLiteral(c), char: c };
+    if (reader.peek() === "b") throw new Refused("\\b");
+    const escaped = reader.escape();
+    return "klass" in escaped
+      ? { text: escaped.klass }
+      : { text: escapeLiteral(escaped.char), char: escaped.char };
+  };
+  while (reader.peek() !== "]") {
+    const from = member();
+    items++;
+    if (reader.peek() === "-" && reader.peek(1) !== "]" && reader.peek(1) !== undefined) {
+      reader.next();
+      const to = member();
+      if (from.char === undefined || to.char === undefined || from.char > to.char)
+        throw new Refused("a range");
+      out += `${from.text}-${to.text}`;
+    } else out += from.text;
+  }
+  reader.next();
+  if (items === 0) throw new Refused("an empty class");
+  return `[${negated ? "^" : ""}${out}]`;
+}
+
+type Alternative = { text: string; literal?: string; start: boolean; end: boolean };
+
+/** One alternative, up to `|`, `)` or the end. */
+function readAlternative(reader: Reader): Alternative {
+  let text = "";
+  let literal: string | undefined = "";
+  let start = false;
+  let end = false;
+  while (!reader.done && reader.peek() !== "|" && reader.peek() !== ")") {
+    const c = reader.next() ?? "";
+    if (c === "^" || c === "$") {
+      if (c === "^") {
+        if (text !== "" || start) literal = undefined;
+        start = true;
+      } else end = true;
+      text += c;
+      if (reader.quantifier()) throw new Refused("a quantified anchor");
+      if (c === "$" && !reader.done && reader.peek() !== "|" && reader.peek() !== ")") literal = undefined;
+      continue;
+    }
+    const atom = readAtom(reader, c);
+    const times = reader.quantifier();
+    if (times && atom.char && isAstral(atom.char)) throw new Refused("a quantified character beyond U+FFFF");
+    text += atom.text + (times ?? "");
+    if (literal !== undefined) literal = atom.char === undefined || times ? undefined : literal + atom.char;
+  }
+  return { text, literal, start, end };
+}
+
+function readAtom(reader: Reader, c: string): { text: string; char?: string } {
+  if (c === ".") return { text: DOT };
+  if (c === "[") return { text: readClass(reader) };
+  if (c === "(") {
+    if (reader.peek() === "?") {
+      if (reader.peek(1) !== ":") throw new Refused("(?…)");
+      reader.next();
+      reader.next();
+    }
+    const inner = readAlternatives(reader);
+    if (reader.next() !== ")") throw new Refused("an unclosed (");
+    return { text: `(?:${inner.map((a) => a.text).join("|")})` };
+  }
+  if (c === "*" || c === "+" || c === "?") throw new Refused(`a ${c} that repeats nothing`);
+  if (c === "\\") {
+    const escaped = reader.escape();
+    return "klass" in escaped
+      ? { text: `[${escaped.klass}]` }
+      : { text: escapeLiteral(escaped.char), char: escaped.char };
+  }
+  return { text: escapeLiteral(c), char: c };
+}
+
+function readAlternatives(reader: Reader): Alternative[] {
+  const all = [readAlternative(reader)];
+  while (reader.peek() === "|") {
+    reader.next();
+    all.push(readAlternative(reader));
+  }
+  return all;
+}
+
+function refuse(option: string, pattern: string, reason: string): ValidationError {
+  return new ValidationError(
+    option,
+    { pattern },
+    `the pattern uses ${reason}, which PostgreSQL reads differently: use ^ $ . .* [ ] ( | ) quantifiers and literals, or ${option}_exact`,
+  );
+}
+
+const cache = new Map<string, Pattern>();
+
+/** The condition for `pattern`. Throws a ValidationError for what can't be matched exactly. */
+export function toPattern(option: string, pattern: string): Pattern {
+  const known = cache.get(pattern);
+  if (known) return known;
+  try {
+    new RegExp(pattern);
+  } catch {
+    throw new ValidationError(option, { pattern }, "the pattern is not a valid regular expression");
+  }
+  if (pattern.includes("\0") || !pattern.isWellFormed())
+    throw refuse(option, "", "U+0000 or half a surrogate pair");
+  let result: Pattern;
+  try {
+    result = read(pattern);
+  } catch (error) {
+    if (error instanceof Refused) throw refuse(option, pattern, error.message);
+    throw error;
+  }
+  if (cache.size >= 500) cache.clear();
+  cache.set(pattern, result);
+  return result;
+}
+
+function read(pattern: string): Pattern {
+  const reader = new Reader(pattern);
+  const alternatives = readAlternatives(reader);
+  if (!reader.done) throw new Refused("an unmatched )");
+  const only = alternatives.length === 1 ? alternatives[0] : undefined;
+  if (only?.literal !== undefined) {
+    const { literal: text, start, end } = only;
+    if (start && end) return { kind: "equals", text };
+    if (!end) {
+      if (text === "") return { kind: "any" };
+      return { kind: start ? "prefix" : "contains", text };
+    }
+  }
+  // `^literal.*` is `^literal`: what follows may be empty.
+  const prefix = /^\^(.*)\.\*\??$/s.exec(pattern)?.[1];
+  if (prefix !== undefined) {
+    const head = readAlternatives(new Reader(prefix));
+    const literal = head.length === 1 ? head[0] : undefined;
+    if (literal?.literal !== undefined && !literal.start && !literal.end && !prefix.endsWith("\\"))
+      return literal.literal === "" ? { kind: "any" } : { kind: "prefix", text: literal.literal };
+  }
+  return { kind: "regex", text: alternatives.map((a) => a.text).join("|") };
+}
+
+/** The first string, in code-unit order, after all that begin with `prefix`; undefined if there is none. */
+export function afterPrefix(prefix: string): string | undefined {
+  const points = [...prefix].map((c) => c.codePointAt(0) ?? 0);
+  for (;;) {
+    const last = points.pop();
+    if (last === undefined) return undefined;
+    if (last < 0x10ffff) {
+      const next = last === 0xd7ff ? 0xe000 : last + 1;
+      return String.fromCodePoint(...points, next);
+    }
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * LISTEN on one channel. The driver's own `listen` reconnects by itself, but gives up silently when the
+ * server stays away, and its timers keep a process alive. So each connection is a slot like any other,
+ * and the coming back is ours: back-off from 250 ms to 30 s, on timers and sockets that are unreferenced.
+ */
+import type { Config } from "../config.ts";
+import { ConnectionError } from "../errors.ts";
+import { Slot } from "./slot.ts";
+
+const FIRST_DELAY = 250;
+const LONGEST_DELAY = 30_000;
+
+export type ListenerOptions = {
+  readonly config: Config;
+  readonly channel: string;
+  /** Called with each payload. Must not throw. */
+  readonly heard: (payload: string) => void;
+  /** Called each time the channel is listened to again: what was sent meanwhile is lost. Must not throw. */
+  readonly back: () => void;
+  /** Called when the connection is lost. */
+  readonly lost?: () => void;
+};
+
+export class Listener {
+  readonly #options: ListenerOptions;
+  #slot: Slot | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves once the server has confirmed LISTEN. Rejects, and leaves nothing behind, when it can't. */
+  async start(): Promise<void> {
+    const { config, channel, heard } = this.#options;
+    const slot = new Slot({ config, settings: { statement_timeout: 0 } }, (dead) => this.#closed(dead));
+    this.#slot = slot;
+    const patience = config.connectionTimeoutMillis;
+    try {
+      await slot.listen(channel, (payload) => this.#stopped || heard(payload), patience);
+    } catch (error) {
+      // Taken out first: a failed start is answered by whoever started it, not by a reconnect.
+      if (this.#slot === slot) this.#slot = undefined;
+      slot.destroy(new ConnectionError("LISTEN_FAILED", "LISTEN could not start", false));
+      throw error;
+    }
+    if (this.#stopped) return slot.destroy(new ConnectionError("LISTEN_STOPPED", "stopped", false));
+    slot.ref(false);
+  }
+
+  #closed(slot: Slot): void {
+    if (this.#slot !== slot) return;
+    this.#slot = undefined;
+    if (this.#stopped || !slot.answered) return;
+    this.#options.lost?.();
+    this.#again(FIRST_DELAY);
+  }
+
+  #again(delay: number): void {
+    if (this.#stopped) return;
+    this.#timer = setTimeout(
+      async () => {
+        try {
+          await this.start();
+          if (!this.#stopped) this.#options.back();
+        } catch {
+          this.#again(Math.min(delay * 2, LONGEST_DELAY));
+        }
+      },
+      delay * (0.75 + Math.random() / 4),
+    );
+    this.#timer.unref();
+  }
+
+  /** Idempotent. Nothing reconnects afterwards. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    const slot = this.#slot;
+    this.#slot = undefined;
+    slot?.destroy(new ConnectionError("LISTEN_STOPPED", "the listener was stopped", false));
+  }
+}

@@ -1,0 +1,60 @@
+/** commit(): encode, queue, and answer with the events as they stand in the log. */
+import { type Committed, ConcurrencyError, type EventMeta, type Message, type Schemas } from "@rotorsoft/act";
+import { checkArray, checkNumber } from "../codec/input.ts";
+import type { Context } from "../context.ts";
+import { guard } from "../errors.ts";
+import { encodeEvents } from "./encode.ts";
+import type { AppendQueue } from "./queue.ts";
+import { safeId } from "./row.ts";
+
+/** An expectation that no head can meet, for versions that PostgreSQL's integer cannot hold. */
+const NEVER = -2;
+
+const isHead = (version: number) => Number.isInteger(version) && version >= -1 && version <= 2_147_483_647;
+
+/**
+ * Appends `msgs` to `stream` atomically. `[]` costs nothing. With `expectedVersion` the stream's head
+ * must be that version (-1: a new stream), else nothing is written.
+ *
+ * @throws ConcurrencyError with the real head; ValidationError for what PostgreSQL cannot store;
+ *   StoreError for failures of the database.
+ */
+export async function commit<E extends Schemas>(
+  context: Context,
+  queue: AppendQueue,
+  stream: string,
+  msgs: Message<E, keyof E>[],
+  meta: EventMeta,
+  expectedVersion?: number,
+): Promise<Committed<E, keyof E>[]> {
+  checkArray("commit", "msgs", msgs);
+  if (msgs.length === 0) return [];
+  if (expectedVersion !== undefined && expectedVersion !== null)
+    checkNumber("commit", "expectedVersion", expectedVersion);
+  const key = context.cipher && (await guard("commit", async () => context.cipher?.key()));
+  const encoded = encodeEvents(stream, msgs as Message<Schemas, keyof Schemas>[], meta, key);
+  const expected =
+    typeof expectedVersion === "number" ? (isHead(expectedVersion) ? expectedVersion : NEVER) : null;
+  const { outcome, created } = await guard("commit", () =>
+    queue.push({ stream, expected, meta: encoded.meta, events: encoded.events }),
+  );
+  if (!outcome.landed)
+    throw new ConcurrencyError(
+      stream,
+      outcome.head,
+      msgs as Message<Schemas, keyof Schemas>[],
+      expectedVersion ?? NEVER,
+    );
+  return msgs.map((msg, i) => {
+    const event = {
+      id: safeId(outcome.ids[i]),
+      stream,
+      version: outcome.head + 1 + i,
+      created: new Date(created),
+      name: msg.name,
+      data: msg.data,
+      meta,
+    };
+    return msg.pii === null || msg.pii === undefined ? event : { ...event, pii: msg.pii };
+  });
+}

@@ -1,0 +1,119 @@
+/**
+ * query(): pages by key until the callback has seen everything. No connection is held while the callback
+ * runs, and a page ends at a budget of characters, so a log of any size goes through in bounded memory.
+ */
+import type { Query as ActQuery, Committed, Schemas } from "@rotorsoft/act";
+import { textArray } from "../codec/arrays.ts";
+import { Conditions } from "../codec/conditions.ts";
+import {
+  checkFunction,
+  checkNumber,
+  checkObject,
+  checkOptionalText,
+  checkTexts,
+  invalid,
+  toId,
+} from "../codec/input.ts";
+import type { Query, Row } from "../connections/index.ts";
+import type { Context } from "../context.ts";
+import { guard, toStoreError } from "../errors.ts";
+import type { Names } from "../names.ts";
+import { eventColumns } from "./row.ts";
+
+/** Events of one page: a stream of usual length loads in one round trip. */
+const PAGE = 2_000;
+/** Characters of JSON after which a page ends early. */
+const BUDGET = 16_000_000;
+
+type Range = { readonly after?: number; readonly before?: number };
+
+function checkQuery(query: ActQuery): void {
+  checkObject("query", "query", query);
+  checkOptionalText("query", "stream", query.stream);
+  checkOptionalText("query", "correlation", query.correlation);
+  if (query.names !== undefined) checkTexts("query", "names", query.names);
+  for (const name of ["after", "before", "limit"] as const)
+    if (query[name] !== undefined && query[name] !== null) checkNumber("query", name, query[name]);
+  for (const name of ["created_after", "created_before"] as const) {
+    const value = query[name];
+    if (value !== undefined && value !== null && !(value instanceof Date && Number.isFinite(value.getTime())))
+      throw invalid("query", `${name} must be a valid Date`);
+  }
+}
+
+/** Strictly greater: of whole ids, greater than the whole part. Strictly less: less than the next whole. */
+const below = (id: number) => toId(Math.ceil(id));
+const above = (id: number) => toId(Math.floor(id));
+
+/** Julian day 0, the earliest timestamp of PostgreSQL, in ms. */
+const EARLIEST = -210_866_803_200_000;
+const timestamp = (where: Conditions, ms: number) =>
+  `to_timestamp(${where.param(Math.max(EARLIEST, ms))}::float8 / 1000)`;
+
+/** One page. `range` replaces the query's own bounds once a cursor has moved. */
+export function pageQuery(names: Names, query: ActQuery | undefined, range: Range, limit: number): Query {
+  const q = query ?? { with_snaps: true };
+  const where = new Conditions();
+  const e = `e`;
+  if (q.stream) where.match("stream", `e.stream`, q.stream, q.stream_exact);
+  if (q.names) where.add(`e.name = any(${where.param(textArray(q.names))}::text[])`);
+  if (q.correlation) where.add(`(e.meta ->> 'correlation') = ${where.param(q.correlation)}::text`);
+  if (!q.with_snaps) where.add(`e.name <> '__snapshot__'`);
+  if (range.after !== undefined) where.add(`e.id > ${where.param(above(range.after))}::bigint`);
+  if (range.before !== undefined) where.add(`e.id < ${where.param(below(range.before))}::bigint`);
+  // Times are shown in milliseconds: later than 12:00:00.001 is from 12:00:00.002 on.
+  if (q.created_after) where.add(`e.created >= ${timestamp(where, q.created_after.getTime() + 1)}`);
+  if (q.created_before) where.add(`e.created < ${timestamp(where, q.created_before.getTime())}`);
+  if (q.with_snaps && q.stream && q.stream_exact && (query?.after === undefined || query.after === null))
+    where.add(`e.id >= coalesce(
+      (select s.id from ${names.events} s where s.stream = ${where.param(q.stream)}::text and s.name = '__snapshot__' order by s.id desc limit 1), 0)`);
+  const text = `select ${eventColumns(e, { pii: true })}
+  from ${names.events} e${where.where}
+  order by e.id${q.backward ? ` desc` : ``} limit ${where.param(limit)}::bigint`;
+  return { text, params: where.params };
+}
+
+/**
+ * Calls `callback` with each matching event, in order of id (descending if `backward`), waiting for it,
+ * and returns how many there were. See {@link ActQuery} for the filters; a falsy `limit` is none.
+ *
+ * @throws whatever `callback` throws; ValidationError for a pattern that can't be matched exactly.
+ */
+export async function query<E extends Schemas>(
+  { names, connections, reader }: Context,
+  callback: (event: Committed<E, keyof E>) => void | Promise<void>,
+  q?: ActQuery,
+): Promise<number> {
+  checkFunction("query", "callback", callback);
+  if (q !== undefined && q !== null) checkQuery(q);
+  // Falsy is no limit; the reference delivers one event before it notices a negative one.
+  const wanted = q?.limit ? Math.max(1, q.limit) : Number.POSITIVE_INFINITY;
+  if (q?.names?.length === 0) return 0;
+  let range: Range = { after: q?.after ?? undefined, before: q?.before ?? undefined };
+  // A row that can't be read is the store's failure, not the callback's.
+  const readEvent = (row: Row) => {
+    try {
+      return reader.toEvent(row);
+    } catch (error) {
+      throw toStoreError("query", error);
+    }
+  };
+  let size = PAGE;
+  let count = 0;
+  for (;;) {
+    const limit = Math.ceil(Math.min(size, wanted - count));
+    const { rows, cut } = await connections.readPage("query", pageQuery(names, q, range, limit), BUDGET);
+    await guard("query", () => reader.prepare(rows));
+    for (const row of rows) {
+      const seen: unknown = callback(readEvent(row) as Committed<E, keyof E>);
+      // A callback that returns nothing is not waited for: a turn of the event loop for each event adds up.
+      if (seen !== undefined && seen !== null) await seen;
+      count++;
+    }
+    const last = rows.at(-1);
+    if (!last || count >= wanted || (!cut && rows.length < limit)) return count;
+    // The next page is as large as what fitted this time.
+    if (cut) size = Math.max(1, Math.min(size, rows.length));
+    range = q?.backward ? { ...range, before: Number(last.id) } : { ...range, after: Number(last.id) };
+  }
+}

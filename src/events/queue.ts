@@ -1,0 +1,200 @@
+/**
+ * Group commit: what is called while a group is in flight waits, and goes out together as the next one.
+ * No timer, no added latency when idle. First come, first served; one failing commit never fails its
+ * neighbours; a commit resolves only once its transaction is durable.
+ */
+import type { Connections, Row } from "../connections/index.ts";
+import { ConnectionError, codeOf, sanitize } from "../errors.ts";
+import type { Names } from "../names.ts";
+import { type Append, type Appended, type AppendStatements, type Outcome, readOutcomes } from "./append.ts";
+import { readRecovered, recoverQuery } from "./recover.ts";
+
+const MAX_COMMITS = 512;
+/** Characters of JSON in one group, beyond the first commit. */
+const MAX_TEXT = 4_000_000;
+/** Commits waiting in one process; more are refused at once. */
+export const MAX_WAITING = 100_000;
+/** Attempts to find out what became of a lost group. */
+const RECOVERIES = 3;
+const REPLAYS = 2;
+
+type Waiting = Append & {
+  readonly text: number;
+  readonly since: number;
+  done(outcome: Outcome, created: Date): void;
+  failed(error: Error): void;
+};
+
+export type Landed = { readonly outcome: Outcome; readonly created: Date };
+
+/** The group's fate is unknown, and must not be guessed. */
+const unknown = () =>
+  new ConnectionError(
+    "OUTCOME_UNKNOWN",
+    "the connection was lost while the commit was under way: it may or may not have landed; load the stream before trying again",
+    true,
+  );
+
+export class AppendQueue {
+  readonly #connections: Connections;
+  readonly #names: Names;
+  readonly #statements: AppendStatements;
+  #waiting: Waiting[] = [];
+  #running: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(connections: Connections, names: Names, statements: AppendStatements) {
+    this.#connections = connections;
+    this.#names = names;
+    this.#statements = statements;
+  }
+
+  push(append: Append): Promise<Landed> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed)
+        return reject(
+          new ConnectionError("STORE_CLOSED", "the store is disposed: create a new PostgresStore", false),
+        );
+      if (this.#waiting.length >= MAX_WAITING)
+        return reject(
+          new ConnectionError("QUEUE_FULL", `${MAX_WAITING} commits are waiting already: slow down`, false),
+        );
+      const text = append.events.reduce(
+        (sum, e) => sum + e.data.length + (e.pii?.length ?? 0),
+        append.meta.length,
+      );
+      this.#waiting.push({
+        ...append,
+        text,
+        since: performance.now(),
+        done: (outcome, created) => resolve({ outcome, created }),
+        failed: reject,
+      });
+      // A microtask later, so that commits called in the same turn share the first group.
+      this.#running ??= Promise.resolve().then(() => this.#drain());
+    });
+  }
+
+  /** Refuses new commits and lets the waiting ones finish. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#running;
+  }
+
+  async #drain(): Promise<void> {
+    try {
+      while (this.#waiting.length > 0) await this.#send(this.#next());
+    } finally {
+      this.#running = undefined;
+      this.#connections.restWriter();
+    }
+  }
+
+  #next(): Waiting[] {
+    let text = 0;
+    let count = 0;
+    for (const { text: own } of this.#waiting) {
+      if (count > 0 && (count >= MAX_COMMITS || text + own > MAX_TEXT)) break;
+      text += own;
+      count++;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  /** Takes out those whose deadline passed while they waited: they were never sent. */
+  #timely(group: readonly Waiting[]): Waiting[] {
+    const { deadline } = this.#connections;
+    if (deadline === 0) return [...group];
+    return group.filter((w) => {
+      const late = performance.now() - w.since > deadline;
+      if (late)
+        w.failed(
+          new ConnectionError(
+            "DEADLINE",
+            `the commit waited ${deadline} ms for the append lock and was not sent`,
+            false,
+          ),
+        );
+      return !late;
+    });
+  }
+
+  async #send(all: readonly Waiting[]): Promise<void> {
+    const group = this.#timely(all);
+    if (group.length === 0) return;
+    try {
+      this.#resolve(group, await this.#append(group));
+    } catch (error) {
+      await this.#separate(group, error);
+    }
+  }
+
+  #resolve(group: readonly Waiting[], { outcomes, created }: Appended): void {
+    group.forEach((w, i) => {
+      const outcome = outcomes[i];
+      if (outcome) w.done(outcome, created);
+      else w.failed(unknown());
+    });
+  }
+
+  /** A server error undoes the whole group. Its commits run again one by one, and only the culprit fails. */
+  async #separate(group: readonly Waiting[], error: unknown): Promise<void> {
+    const code = codeOf(error) ?? "";
+    // Lost connections, cancelled lock waits and a full disk are nobody's fault in the group.
+    const shared = error instanceof ConnectionError || /^(08|25|28|3D|53|55|57|42|26)/.test(code);
+    if (group.length === 1 || shared) {
+      for (const w of group) w.failed(sanitize(error));
+      return;
+    }
+    for (const w of group) await this.#send([w]);
+  }
+
+  /** Sends one group until it is known to be committed or not. */
+  async #append(group: readonly Append[]): Promise<Appended> {
+    const { begin, lock, commit, insert } = this.#statements;
+    const query = insert(group);
+    for (let attempt = 0; ; attempt++) {
+      let xid: string | undefined;
+      let row: Row | undefined;
+      let slot: Awaited<ReturnType<Connections["writer"]>> | undefined;
+      try {
+        slot = await this.#connections.writer();
+        const answers = await slot.pipeline(
+          [begin, lock, query, commit],
+          this.#connections.deadline,
+          (i, rows) => {
+            if (i === 1) xid = String(rows[0]?.xid);
+            if (i === 2) row = rows[0];
+          },
+        );
+        return readOutcomes(group, answers[2]?.[0] ?? row);
+      } catch (error) {
+        if (!slot) throw error; // never sent
+        if (!slot.failure) {
+          if (attempt < REPLAYS && ["40001", "40P01"].includes(codeOf(error) ?? "")) continue;
+          throw error; // the server said no, and rolled back
+        }
+        if (slot.failure instanceof ConnectionError && !slot.failure.sent) throw error;
+        if (xid === undefined) throw slot.answered ? unknown() : error;
+        const found = await this.#recover(group, xid);
+        if (found) return found;
+        if (attempt >= REPLAYS) throw error;
+      }
+    }
+  }
+
+  /** Undefined: certainly not committed. Throws when that can't be found out in time. */
+  async #recover(group: readonly Append[], xid: string): Promise<Appended | undefined> {
+    const query = recoverQuery(this.#names, group, xid);
+    for (let attempt = 0; attempt < RECOVERIES; attempt++) {
+      try {
+        const answers = await this.#connections.transaction("commit", [this.#statements.lock, query]);
+        return readRecovered(group, answers[2] ?? []);
+      } catch {
+        // The server may be restarting.
+        await new Promise((resolve) => setTimeout(resolve, 200 * 2 ** attempt));
+      }
+    }
+    throw unknown();
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * restore(): wipes the store and writes the given events, in one transaction under the append lock. Ids
+ * are assigned here, dense from 1, so that events go out in batches. DELETE, not TRUNCATE: readers see the
+ * old log until the new one is complete, and a driver may read from this very store.
+ */
+import type { Committed, Schemas } from "@rotorsoft/act";
+import { joinJson, numberArray, splitJson, textArray } from "../codec/arrays.ts";
+import { checkFunction, checkNumber, invalid, toInt } from "../codec/input.ts";
+import type { Query, Row } from "../connections/index.ts";
+import type { Context } from "../context.ts";
+import { guard } from "../errors.ts";
+import { literal, type Names } from "../names.ts";
+import { lockQuery } from "./append.ts";
+import { type EncodedEvent, encodeEvents } from "./encode.ts";
+
+type Event = Committed<Schemas, keyof Schemas>;
+type Run = (query: Query) => Promise<readonly Row[]>;
+export type RestoreDriver = (callback: (event: Event) => Promise<number>) => Promise<void>;
+
+const BATCH = 1_000;
+const BATCH_TEXT = 4_000_000;
+
+type Pending = EncodedEvent & {
+  readonly id: number;
+  readonly stream: string;
+  readonly version: number;
+  readonly created: number;
+  readonly meta: string;
+};
+
+function insertQuery(names: Names, batch: readonly Pending[]): Query {
+  return {
+    text: `insert into ${names.events} (id, stream, version, created, name, data, meta, pii, dates)
+select e.id, e.stream, e.version, to_timestamp(e.created / 1000), e.name, e.data::jsonb, e.meta::jsonb, e.pii::jsonb, e.dates::jsonb
+from unnest($1::bigint[], $2::text[], $3::int[], $4::float8[], $5::text[],
+  ${splitJson("$6")}, ${splitJson("$7")}, ${splitJson("$8")}, ${splitJson("$9")})
+  as e(id, stream, version, created, name, data, meta, pii, dates)`,
+    params: [
+      numberArray(batch.map((e) => e.id)),
+      textArray(batch.map((e) => e.stream)),
+      numberArray(batch.map((e) => e.version)),
+      numberArray(batch.map((e) => e.created)),
+      textArray(batch.map((e) => e.name)),
+      joinJson(batch.map((e) => e.data)),
+      joinJson(batch.map((e) => e.meta)),
+      joinJson(batch.map((e) => e.pii)),
+      joinJson(batch.map((e) => e.dates)),
+    ],
+  };
+}
+
+/** Ids go on behind the restored ones. ALTER SEQUENCE is undone by a rollback; setval is not. */
+async function restartSequence(run: Run, { schema, table }: Names, next: number): Promise<void> {
+  const [row] = await run({
+    text: `select n.nspname as schema, s.relname as name, pg_has_role(s.relowner, 'usage') as owned
+  from pg_class s join pg_namespace n on n.oid = s.relnamespace
+  where s.oid = pg_get_serial_sequence(${literal(`"${schema}"."${table}"`)}, 'id')::regclass`,
+  });
+  if (!row) return;
+  const sequence = `"${String(row.schema).replaceAll('"', '""')}"."${String(row.name).replaceAll('"', '""')}"`;
+  if (row.owned === true) await run({ text: `alter sequence ${sequence} restart with ${next}` });
+  // Without ownership ids may jump, never repeat: the sequence is only ever moved forward.
+  else
+    await run({
+      text: `select setval('${sequence.replaceAll("'", "''")}', greatest($1::bigint, last_value)) from ${sequence}`,
+      params: [Math.max(1, next - 1)],
+    });
+}
+
+/**
+ * Calls `driver` once with a sink for events: `created` is kept to the millisecond, `version` as given,
+ * the answer is the event's new id. Whatever `driver` throws leaves everything as it was and is rethrown.
+ */
+export async function restore({ names, connections, cipher }: Context, driver: RestoreDriver): Promise<void> {
+  checkFunction("restore", "driver", driver);
+  const key = cipher && (await guard("restore", () => cipher.key()));
+  await connections.session("restore", async (run) => {
+    await run({ text: "begin isolation level read committed" });
+    await run({ text: lockQuery(names) });
+    for (const table of [names.events, names.streams, names.correlated])
+      await run({ text: `delete from ${table}` });
+    let batch: Pending[] = [];
+    let text = 0;
+    let id = 0;
+    const flush = async () => {
+      const full = batch;
+      batch = [];
+      text = 0;
+      if (full.length > 0) await run(insertQuery(names, full));
+    };
+    let failure: unknown;
+    // One flush after the other, also for a driver that does not wait.
+    let flushing = Promise.resolve();
+    await driver(async (event) => {
+      const pending = encode(event, ++id, key);
+      batch.push(pending);
+      text += pending.data.length + (pending.pii?.length ?? 0);
+      if (batch.length >= BATCH || text >= BATCH_TEXT) {
+        flushing = flushing.then(flush).catch((error: unknown) => {
+          failure ??= error;
+        });
+        await flushing;
+        if (failure !== undefined) throw failure;
+      }
+      return pending.id;
+    });
+    await flushing;
+    if (failure !== undefined) throw failure;
+    await flush();
+    await restartSequence(run, names, id + 1);
+    await run({ text: "commit" });
+  });
+}
+
+function encode(event: Event, id: number, key: Uint8Array | undefined): Pending {
+  if (!(event?.created instanceof Date) || !Number.isFinite(event.created.getTime()))
+    throw invalid("restore", `created of event ${id} must be a valid Date`);
+  checkNumber("restore", "version", event.version);
+  const { events, meta } = encodeEvents(event.stream, [event], event.meta, key);
+  const [encoded] = events;
+  if (!encoded) throw invalid("restore", "an event is missing");
+  return {
+    ...encoded,
+    id,
+    stream: event.stream,
+    version: toInt(event.version),
+    created: event.created.getTime(),
+    meta,
+  };
+}

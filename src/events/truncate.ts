@@ -1,0 +1,174 @@
+/**
+ * truncate(): closes the books of streams. Set-based, in one transaction under the append lock, sent at
+ * once: a commit that races it lands wholly before or wholly after.
+ */
+import type { Committed, EventMeta, Schema, Schemas, TruncateResult } from "@rotorsoft/act";
+import { joinJson, numberArray, parseNumbers, splitJson, textArray } from "../codec/arrays.ts";
+import { checkArray, checkNumber, checkObject, checkText, invalid, toId } from "../codec/input.ts";
+import type { Query, Row } from "../connections/index.ts";
+import type { Context } from "../context.ts";
+import { toStoreError } from "../errors.ts";
+import type { Names } from "../names.ts";
+import { lockQuery, nowQuery } from "./append.ts";
+import { encodeEvents } from "./encode.ts";
+import { eventColumns } from "./row.ts";
+
+export type TruncateTarget = {
+  stream: string;
+  snapshot?: Schema;
+  meta?: EventMeta;
+  before?: Date;
+  max_id?: number;
+};
+
+const SNAPSHOT = "__snapshot__";
+const TOMBSTONE = "__tombstone__";
+const DEFAULT_META: EventMeta = { correlation: "", causation: {} };
+
+function check(targets: readonly TruncateTarget[]): void {
+  checkArray("truncate", "targets", targets);
+  for (const target of targets) {
+    checkObject("truncate", "each target", target);
+    checkText("truncate", "stream", target.stream);
+    if (target.max_id !== undefined && target.max_id !== null)
+      checkNumber("truncate", "max_id", target.max_id);
+    if (
+      target.before !== undefined &&
+      !(target.before instanceof Date && Number.isFinite(target.before.getTime()))
+    )
+      throw invalid("truncate", "before must be a valid Date");
+  }
+}
+
+/** Deletes behind the latest qualifying snapshot of each stream, and answers with those snapshots. */
+function windowQuery(names: Names, targets: readonly TruncateTarget[]): Query {
+  return {
+    text: `with boundary as materialized (
+  select t.ord, s.* from unnest($1::text[], $2::float8[], $3::bigint[]) with ordinality as t(target, before, max_id, ord)
+  cross join lateral (
+    select x.* from ${names.events} x
+    where x.stream = t.target and x.name = '__snapshot__' and x.created < to_timestamp(t.before / 1000)
+      and (t.max_id is null or x.id <= t.max_id)
+    order by x.id desc limit 1) s
+), deleted as (
+  delete from ${names.events} e using boundary b where e.stream = b.stream and e.id < b.id returning e.stream
+)
+select ${eventColumns(`b`, { pii: true })}, b.ord::int as ord,
+  (select count(*) from deleted d where d.stream = b.stream)::int as deleted
+from boundary b`,
+    params: [
+      textArray(targets.map((t) => t.stream)),
+      numberArray(targets.map((t) => t.before?.getTime() ?? 0)),
+      numberArray(
+        targets.map((t) => (t.max_id === undefined || t.max_id === null ? null : toId(Math.floor(t.max_id)))),
+      ),
+    ],
+  };
+}
+
+/** Deletes everything; a statement of its own, for the seeds take the versions that it frees. */
+function deleteQuery(names: Names, targets: readonly TruncateTarget[]): Query {
+  return {
+    text: `with deleted as (
+  delete from ${names.events} where stream = any($1::text[]) returning stream
+)
+select t.stream, count(d.stream)::int as deleted
+from unnest($1::text[]) as t(stream) left join deleted d on d.stream = t.stream group by t.stream`,
+    params: [textArray(targets.map((t) => t.stream))],
+  };
+}
+
+function seedQuery(names: Names, targets: readonly TruncateTarget[]): Query {
+  const seeds = targets.map(({ stream, snapshot, meta }) => {
+    const name = snapshot === undefined ? TOMBSTONE : SNAPSHOT;
+    const { events, meta: metaText } = encodeEvents(
+      stream,
+      [{ name, data: snapshot ?? {} }],
+      meta ?? DEFAULT_META,
+      undefined,
+    );
+    return { stream, name, meta: metaText, data: events[0]?.data ?? "{}", dates: events[0]?.dates ?? "{}" };
+  });
+  return {
+    text: `with clock as materialized (${nowQuery(names)}), seeded as (
+  insert into ${names.events} (name, data, stream, version, created, meta, dates)
+  select s.name, s.data::jsonb, s.stream, 0, clock.created, s.meta::jsonb, s.dates::jsonb
+  from unnest($1::text[], $2::text[], ${splitJson("$3")}, ${splitJson("$4")}, ${splitJson("$5")})
+    with ordinality as s(stream, name, data, meta, dates, ord) cross join clock
+  order by s.ord
+  returning id
+)
+select (select array_agg(id order by id)::text from seeded) as ids,
+  (select extract(epoch from created) * 1000 from clock)::float8 as created`,
+    params: [
+      textArray(seeds.map((s) => s.stream)),
+      textArray(seeds.map((s) => s.name)),
+      joinJson(seeds.map((s) => s.data)),
+      joinJson(seeds.map((s) => s.meta)),
+      joinJson(seeds.map((s) => s.dates)),
+    ],
+  };
+}
+
+/** The last target of a stream counts. */
+const lastPerStream = (targets: readonly TruncateTarget[]) => [
+  ...new Map(targets.map((t) => [t.stream, t])).values(),
+];
+
+/**
+ * Full targets: every event of the stream goes, and one `__snapshot__` (or `__tombstone__`) at version 0
+ * takes their place. Targets with `before`: what lies behind the latest snapshot older than `before` (and
+ * not beyond `max_id`) goes; without such a snapshot nothing happens. Subscriptions are not touched.
+ */
+export async function truncate(
+  { names, connections, reader }: Context,
+  targets: readonly TruncateTarget[],
+): Promise<TruncateResult> {
+  check(targets);
+  const windowed = lastPerStream(targets.filter((t) => t.before !== undefined));
+  const full = lastPerStream(targets.filter((t) => t.before === undefined));
+  const result: TruncateResult = new Map();
+  if (targets.length === 0) return result;
+  const queries: Query[] = [{ text: lockQuery(names) }];
+  if (windowed.length > 0) queries.push(windowQuery(names, windowed));
+  if (full.length > 0) queries.push(deleteQuery(names, full), seedQuery(names, full));
+  const [, , ...answers] = await connections.transaction("truncate", queries);
+  try {
+    if (windowed.length > 0) {
+      const rows = answers.shift() ?? [];
+      await reader.prepare(rows);
+      for (const row of rows)
+        result.set(String(row.stream), {
+          deleted: Number(row.deleted),
+          committed: reader.toEvent(row),
+          before: windowed[Number(row.ord) - 1]?.before,
+        });
+    }
+    if (full.length > 0) addSeeds(result, full, answers[0] ?? [], answers[1]?.[0]);
+    return result;
+  } catch (error) {
+    throw toStoreError("truncate", error);
+  }
+}
+
+function addSeeds(
+  result: TruncateResult,
+  full: readonly TruncateTarget[],
+  deletedRows: readonly Row[],
+  seeded: Row | undefined,
+): void {
+  const deleted = new Map(deletedRows.map((row) => [row.stream, Number(row.deleted)]));
+  const ids = parseNumbers(seeded?.ids);
+  full.forEach(({ stream, snapshot, meta }, i) => {
+    const committed: Committed<Schemas, keyof Schemas> = {
+      id: ids[i] ?? -1,
+      stream,
+      version: 0,
+      created: new Date(Number(seeded?.created)),
+      name: snapshot === undefined ? TOMBSTONE : SNAPSHOT,
+      data: snapshot ?? {},
+      meta: meta ?? DEFAULT_META,
+    };
+    result.set(stream, { deleted: deleted.get(stream) ?? 0, committed });
+  });
+}

@@ -1,0 +1,91 @@
+/**
+ * claim(): finds subscriptions with work and leases them, in one statement.
+ *
+ * Each arm walks a partial index over exactly the pending rows in the order it needs and locks what it
+ * takes, skipping what others hold. So it never waits, which is why it needs no lock order, two workers
+ * that ask for 5 of 20 get 5 each, and an idle claim costs the same at 100 and at 1,000,000 subscriptions.
+ * Under the lock PostgreSQL checks the conditions again on the newest version of the row, so a lease that
+ * another worker has just taken is seen. The events table is never read.
+ */
+import type { Lease } from "@rotorsoft/act";
+import { checkNumber, checkOptionalText, checkText } from "../codec/input.ts";
+import type { Context } from "../context.ts";
+import type { Names } from "../names.ts";
+
+const texts = new WeakMap<Names, { all: string; lane: string }>();
+
+function statement(names: Names, inLane: boolean): string {
+  const available = `not s.blocked and s.at < s.correlated_at
+      and (s.leased_until is null or s.leased_until <= clock_timestamp())
+      and (s.deferred_at is null or s.deferred_at <= clock_timestamp())${inLane ? " and s.lane = $6::text" : ""}`;
+  const arm = (rest: string, order: string, limit: string) => `select s.stream, s.at from ${names.streams} s
+    where ${available}${rest}
+    order by ${order} limit ${limit} for update of s skip locked`;
+  return `with prio as materialized (
+    ${arm("", "s.priority desc, s.at", "$1::bigint")}
+), fair as materialized (
+    ${arm(" and s.stream <> all(array(select stream from prio))", "s.at", "$2::bigint")}
+), leading as materialized (
+    ${arm("", "s.at desc", "$3::bigint")}
+), picked as (
+  select stream, min(ord) as ord, bool_or(lagging) as lagging from (
+    select stream, true as lagging, row_number() over () as ord from prio
+    union all select stream, true, 1000000000 + row_number() over () from fair
+    union all select stream, false, 2000000000 + row_number() over () from leading
+  ) arms group by stream
+), leased as (
+  update ${names.streams} s set retry = least(s.retry::bigint + 1, 2147483647)::int, leased_by = $4::text,
+    leased_until = clock_timestamp() + $5::float8 * interval '1 millisecond'
+  from picked p where s.stream = p.stream
+  returning s.stream, s.source, s.at, s.retry, s.lane, p.lagging, p.ord
+)
+select * from leased order by ord`;
+}
+
+function textOf(names: Names, inLane: boolean): string {
+  let both = texts.get(names);
+  if (!both) {
+    both = { all: statement(names, false), lane: statement(names, true) };
+    texts.set(names, both);
+  }
+  return inLane ? both.lane : both.all;
+}
+
+/** PostgreSQL's interval arithmetic overflows beyond this: 100 years. */
+const LONGEST_LEASE = 100 * 365.25 * 86_400_000;
+const count = (value: number) => Math.max(0, Math.trunc(value));
+
+/**
+ * Leases up to `lagging` subscriptions that are behind, by priority and then by age with a fair share for
+ * the oldest, and up to `leading` of those furthest ahead, to `by` for `millis` milliseconds.
+ */
+export async function claim(
+  { names, connections }: Context,
+  lagging: number,
+  leading: number,
+  by: string,
+  millis: number,
+  lane?: string,
+): Promise<Lease[]> {
+  checkNumber("claim", "lagging", lagging);
+  checkNumber("claim", "leading", leading);
+  checkText("claim", "by", by);
+  checkNumber("claim", "millis", millis);
+  checkOptionalText("claim", "lane", lane);
+  const fair = lagging >= 2 ? Math.max(1, Math.floor(lagging / 4)) : 0;
+  const inLane = lane !== undefined && lane !== null;
+  const params = [count(lagging - fair), fair, count(leading), by, Math.min(LONGEST_LEASE, millis)];
+  const rows = await connections.write("claim", {
+    text: textOf(names, inLane),
+    params: inLane ? [...params, lane] : params,
+  });
+  return rows.map((row) => ({
+    stream: row.stream as string,
+    source: (row.source as string | null) ?? undefined,
+    at: row.at as number,
+    by,
+    retry: row.retry as number,
+    lagging: row.lagging as boolean,
+    lane: row.lane as string,
+  }));
+}

@@ -1,0 +1,35 @@
+/** Which subscriptions an operator verb means: names, or a filter. */
+import type { StreamFilter } from "@rotorsoft/act";
+import { textArray } from "../codec/arrays.ts";
+import { Conditions } from "../codec/conditions.ts";
+import { checkObject, checkOptionalText, checkTexts, invalid } from "../codec/input.ts";
+
+export type StreamInput = string[] | StreamFilter;
+
+/** Conditions on `s`, an alias of the subscriptions table. A source filter never matches a null source. */
+export function filterConditions(verb: string, filter: StreamFilter, where = new Conditions()): Conditions {
+  checkObject(verb, "filter", filter);
+  checkOptionalText(verb, "stream", filter.stream);
+  checkOptionalText(verb, "source", filter.source);
+  checkOptionalText(verb, "lane", filter.lane);
+  if (filter.blocked !== undefined && typeof filter.blocked !== "boolean")
+    throw invalid(verb, "blocked must be true or false");
+  if (filter.stream !== undefined) where.match("stream", "s.stream", filter.stream, filter.stream_exact);
+  if (filter.source !== undefined) {
+    where.add("s.source is not null");
+    where.match("source", "s.source", filter.source, filter.source_exact);
+  }
+  if (filter.blocked !== undefined) where.add(filter.blocked ? "s.blocked" : "not s.blocked");
+  if (filter.lane !== undefined) where.add(`s.lane = ${where.param(filter.lane)}::text`);
+  return where;
+}
+
+/** As {@link filterConditions}, or by names. Undefined: nothing can match. */
+export function inputConditions(verb: string, input: StreamInput): Conditions | undefined {
+  if (!Array.isArray(input)) return filterConditions(verb, input);
+  checkTexts(verb, "streams", input);
+  if (input.length === 0) return undefined;
+  const where = new Conditions();
+  where.add(`s.stream = any(${where.param(textArray([...new Set(input)]))}::text[])`);
+  return where;
+}

@@ -1,0 +1,6 @@
+/** Points in time as PostgreSQL holds them: from 4713 BC to 294276 AD, in ms since the epoch. */
+const EARLIEST = -210_866_803_200_000;
+const LATEST = 9_224_318_015_999_000;
+
+/** The nearest point in time that a timestamptz holds. */
+export const toTime = (ms: number): number => Math.max(EARLIEST, Math.min(LATEST, ms));

@@ -1,0 +1,16 @@
+/** unblock(): blocked subscriptions go on from where they stopped. */
+import type { Context } from "../context.ts";
+import { inputConditions, type StreamInput } from "./filter.ts";
+import { updateStreams } from "./update.ts";
+
+const RELEASED = `retry = -1, blocked = false, error = null,
+  leased_by = null, leased_until = null, deferred_at = null`;
+
+/** Returns how many were blocked. `{}` means all that are; `{ blocked: false }` means none. */
+export async function unblock(context: Context, input: StreamInput): Promise<number> {
+  // The reference reads a filter's `blocked` as true, whatever it says: false then matches nothing.
+  const where = inputConditions("unblock", input);
+  if (!where) return 0;
+  where.add("s.blocked");
+  return updateStreams(context, "unblock", where, RELEASED);
+}
