@@ -2,7 +2,7 @@
  * PostgresStore beside InMemoryStore: random sequences of every verb must leave the two equal after each
  * step. `RUNS=50000` for a long run; `SEED=… REPLAY=…`, as a failure prints them, to see one again.
  */
-import { afterAll, beforeAll, describe, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
 import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
 import { findDifference, seedOfRun } from "./property.ts";
@@ -25,7 +25,7 @@ describe("PostgresStore and InMemoryStore agree", () => {
     const sequences = Math.ceil(runs / lanes);
     test.concurrent(
       `on ${sequences} random sequences, lane ${lane}`,
-      async ({ expect }) => {
+      async ({ expect, onTestFinished }) => {
         const table = `model_${lane}`;
         const store = new PostgresStore({ url: database.url, schema: database.schema, table, max: 3 });
         onTestFinished(() => store.dispose());
