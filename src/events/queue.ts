@@ -169,7 +169,11 @@ export class AppendQueue {
         );
         return readOutcomes(group, answers[2]?.[0] ?? row);
       } catch (error) {
-        if (!slot) throw error; // never sent
+        if (!slot) {
+          // Never sent: the new connection was lost while it was made ready.
+          if (attempt < REPLAYS && codeOf(error) === "CONNECTION_CLOSED") continue;
+          throw error;
+        }
         if (!slot.failure) {
           if (attempt < REPLAYS && ["40001", "40P01"].includes(codeOf(error) ?? "")) continue;
           throw error; // the server said no, and rolled back

@@ -25,13 +25,13 @@ function statement(names: Names, inLane: boolean): string {
     ${arm("", "s.priority desc, s.at", "$1::bigint")}
 ), fair as materialized (
     ${arm(" and s.stream <> all(array(select stream from prio))", "s.at", "$2::bigint")}
-), leading as materialized (
+), ahead as materialized (
     ${arm("", "s.at desc", "$3::bigint")}
 ), picked as (
   select stream, min(ord) as ord, bool_or(lagging) as lagging from (
     select stream, true as lagging, row_number() over () as ord from prio
     union all select stream, true, 1000000000 + row_number() over () from fair
-    union all select stream, false, 2000000000 + row_number() over () from leading
+    union all select stream, false, 2000000000 + row_number() over () from ahead
   ) arms group by stream
 ), leased as (
   update ${names.streams} s set retry = least(s.retry::bigint + 1, 2147483647)::int, leased_by = $4::text,
