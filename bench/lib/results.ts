@@ -1,0 +1,87 @@
+/** What a run found, as it is written to JSON, and the judgement of each row. */
+import { median } from "./measure.ts";
+import type { Environment } from "./server.ts";
+import type { Metrics, Row } from "./types.ts";
+import type { Usage } from "./usage.ts";
+
+export type Round = { readonly metrics: Metrics; readonly usage: Usage };
+
+/** Rounds by subject id; `floor` is one of them. */
+export type ScenarioResult = {
+  readonly name: string;
+  readonly title: string;
+  readonly note?: string;
+  readonly rows: readonly Row[];
+  readonly rounds: Readonly<Record<string, readonly Round[]>>;
+  /** Subjects that could not run it, and why. */
+  readonly failures: Readonly<Record<string, string>>;
+};
+
+export type Run = {
+  readonly environment: Environment;
+  readonly command: string;
+  readonly subjects: Readonly<Record<string, string>>;
+  readonly scenarios: readonly ScenarioResult[];
+};
+
+export type Judged = {
+  readonly row: Row;
+  readonly scenario: string;
+  readonly ours: number;
+  readonly baseline: number;
+  readonly floor: number;
+  /** How many times better than the baseline; NaN without one. */
+  readonly ratio: number;
+  /** The worst and the best ratio of two rounds that ran next to each other. */
+  readonly spread: readonly [number, number];
+  readonly verdict: "pass" | "miss" | "";
+};
+
+const metricOf = (rounds: readonly Round[] | undefined, metric: string): number[] =>
+  (rounds ?? []).map((round) => round.metrics[metric] ?? Number.NaN);
+
+const times = (row: Row, ours: number, other: number) =>
+  row.better === "more" ? ours / other : other / ours;
+
+/** `ours` and `baseline` are subject ids: an A/A run judges the baseline against itself. */
+export function judge(run: Run, ours = "act-drizzle", baseline = "baseline"): Judged[] {
+  return run.scenarios.flatMap((scenario) =>
+    scenario.rows.map((row) => {
+      const mine = metricOf(scenario.rounds[ours], row.metric);
+      const theirs = metricOf(scenario.rounds[baseline], row.metric);
+      const our = median(mine);
+      const their = median(theirs);
+      const ratio = times(row, our, their);
+      const pairs = mine
+        .map((value, n) => times(row, value, theirs[n] ?? Number.NaN))
+        .filter((value) => !Number.isNaN(value));
+      return {
+        row,
+        scenario: scenario.name,
+        ours: our,
+        baseline: their,
+        floor: median(metricOf(scenario.rounds.floor, row.metric)),
+        ratio,
+        spread: [Math.min(...pairs), Math.max(...pairs)] as const,
+        verdict: verdict(row, our, ratio, (metric) => median(metricOf(scenario.rounds[ours], metric))),
+      };
+    }),
+  );
+}
+
+function verdict(row: Row, ours: number, ratio: number, own: (metric: string) => number): Judged["verdict"] {
+  if (!row.must || Number.isNaN(ours)) return "";
+  if ("times" in row.must) return Number.isNaN(ratio) ? "" : ratio >= row.must.times ? "pass" : "miss";
+  const limit = "own" in row.must ? own(row.must.own) * row.must.atMost : row.must.atMost;
+  return ours <= limit ? "pass" : "miss";
+}
+
+/** Median CPU and memory of a subject in a scenario. */
+export function medianUsage(rounds: readonly Round[] | undefined): Usage | undefined {
+  if (!rounds?.length) return undefined;
+  return {
+    nodeCpu: median(rounds.map(({ usage }) => usage.nodeCpu)),
+    postgresCpu: median(rounds.map(({ usage }) => usage.postgresCpu)),
+    peakRss: median(rounds.map(({ usage }) => usage.peakRss)),
+  };
+}

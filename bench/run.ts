@@ -1,0 +1,102 @@
+/**
+ * `node bench/run.ts [--all] [--only <scenario>] [--rounds N] [--json out.json] …`: every scenario, ours
+ * against the baseline, alternately, on one server. See `--help`.
+ */
+import { writeFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { terminalTable } from "./lib/report.ts";
+import { judge, type Run, type ScenarioResult } from "./lib/results.ts";
+import { createBench, type RunOptions, runScenario } from "./lib/runner.ts";
+import { startServer } from "./lib/server.ts";
+import type { Subject } from "./lib/types.ts";
+import { scenarios } from "./scenarios/index.ts";
+import { baseline, ours, twin } from "./subjects/index.ts";
+
+const HELP = `node bench/run.ts [options]
+
+  --all             full sizes, longer loops, 5 rounds, the peers from npm
+  --only <name>     scenarios whose name begins so (repeatable; comma-separated)
+  --rounds <n>      rounds per subject (default 3, with --all 5)
+  --millis <n>      length of a measured loop (default 1500, with --all 4000)
+  --json <file>     write the results
+  --list            name the scenarios
+  --aa              the baseline against itself: how much is noise
+  --no-floor        without the floors
+  --peers           with the peers from npm (installed into the temp folder)
+  --docs            write docs/performance.md and its plots
+
+The server is BENCH_DATABASE_URL, else TEST_DATABASE_URL, else one that is started for the run.`;
+
+const { values: args } = parseArgs({
+  options: {
+    all: { type: "boolean", default: false },
+    only: { type: "string", multiple: true, default: [] },
+    rounds: { type: "string" },
+    millis: { type: "string" },
+    json: { type: "string" },
+    list: { type: "boolean", default: false },
+    aa: { type: "boolean", default: false },
+    "no-floor": { type: "boolean", default: false },
+    peers: { type: "boolean", default: false },
+    docs: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+  },
+});
+
+const log = (line: string) => process.stderr.write(`${line}\n`);
+
+async function main(): Promise<number> {
+  if (args.help) {
+    console.log(HELP);
+    return 0;
+  }
+  if (args.list) {
+    for (const { name, title, extra } of scenarios)
+      console.log(`${name.padEnd(24)} ${title}${extra ? " (--all)" : ""}`);
+    return 0;
+  }
+  const only = args.only.flatMap((names) => names.split(","));
+  const chosen = scenarios.filter(({ name, extra }) =>
+    only.length ? only.some((prefix) => name.startsWith(prefix)) : args.all || !extra,
+  );
+  if (chosen.length === 0) throw new Error(`No scenario begins with ${only.join(" or ")}; try --list`);
+
+  process.env.LOG_LEVEL ??= "fatal";
+  const options: RunOptions = {
+    rounds: Number(args.rounds ?? (args.all ? 5 : 3)),
+    millis: Number(args.millis ?? (args.all ? 4_000 : 1_500)),
+    full: args.all,
+    floors: !args["no-floor"],
+    log,
+  };
+  const pair: readonly [Subject, Subject] = args.aa ? [twin, baseline] : [ours, baseline];
+  const server = await startServer(log);
+  const { bench, clean } = createBench(server, options);
+  const results: ScenarioResult[] = [];
+  const started = performance.now();
+  try {
+    for (const scenario of chosen) {
+      log(`${scenario.name}: ${scenario.title}`);
+      results.push(await runScenario(bench, scenario, pair, server.postmaster, options));
+    }
+  } finally {
+    await clean();
+    await server.stop();
+  }
+
+  const run: Run = {
+    environment: server.about,
+    command: ["node bench/run.ts", ...process.argv.slice(2)].join(" "),
+    subjects: Object.fromEntries([...pair.map(({ id, title }) => [id, title]), ["floor", "floor"]]),
+    scenarios: results,
+  };
+  const judged = judge(run, pair[0].id, pair[1].id);
+  if (args.json) await writeFile(args.json, `${JSON.stringify(run, null, 1)}\n`);
+  console.log(terminalTable(judged));
+  const missed = judged.filter(({ verdict }) => verdict === "miss").length;
+  const passed = judged.filter(({ verdict }) => verdict === "pass").length;
+  console.log(`${passed} rows pass, ${missed} miss; ${Math.round((performance.now() - started) / 1_000)} s`);
+  return results.some(({ failures }) => Object.keys(failures).length > 0) ? 1 : 0;
+}
+
+process.exitCode = await main();
