@@ -1,0 +1,110 @@
+/** Line C4: sixteen cold boots at once. */
+import type { StreamPosition } from "@rotorsoft/act";
+import { expect, onTestFinished, test } from "vitest";
+import { PostgresStore } from "../../src/index.ts";
+import type { TableName } from "../order/lock.ts";
+import { createActPg } from "./act-pg-layout.ts";
+import { dense, idsOf, meta, underEveryIsolation, versions, type World } from "./world.ts";
+
+const BOOTS = 16;
+
+/** Seeds so many new stores at the same moment. */
+async function boot(names: readonly TableName[]): Promise<PostgresStore[]> {
+  const stores = names.map((name) => new PostgresStore({ ...name, max: 2 }));
+  onTestFinished(async () => void (await Promise.all(stores.map((store) => store.dispose()))));
+  const settled = await Promise.allSettled(stores.map((store) => store.seed()));
+  expect(settled.filter(({ status }) => status === "rejected")).toEqual([]);
+  return stores;
+}
+
+/** Columns, indexes and constraints of a store's tables, without its names: what a lone boot makes. */
+async function layout(world: World, { schema, table }: TableName): Promise<string[]> {
+  const rows = await world.sql`
+    select table_name as t, column_name || ' ' || data_type || ' ' || is_nullable || ' '
+      || coalesce(column_default, '') as what
+    from information_schema.columns where table_schema = ${schema} and starts_with(table_name, ${table})
+    union all
+    select tablename, indexdef from pg_indexes where schemaname = ${schema} and starts_with(tablename, ${table})
+    union all
+    select c.relname, conname || ' ' || pg_get_constraintdef(k.oid)
+    from pg_constraint k join pg_class c on c.oid = conrelid
+    where c.relnamespace = ${schema}::regnamespace and starts_with(c.relname, ${table})`;
+  const neutral = (text: string) => text.replaceAll(table, "T").replaceAll(schema, "S").replaceAll('"', "");
+  return rows.map(({ t, what }) => neutral(`${t}: ${what}`)).sort();
+}
+
+underEveryIsolation("Sixteen cold boots at once", (world) => {
+  test("C4: of one table", async () => {
+    const [alone] = [world.table()];
+    await boot([alone]);
+    for (let round = 0; round < world.scale(4, 2); round++) {
+      const name = world.table();
+      const stores = await boot(dense(BOOTS).map(() => name));
+
+      expect(await layout(world, name)).toEqual(await layout(world, alone));
+      await Promise.all(stores.map((store) => store.commit("s", [{ name: "Booted", data: {} }], meta)));
+      expect(versions(await world.rows(name))).toEqual(dense(BOOTS));
+    }
+  });
+
+  test("C4: of different tables in one absent schema", async () => {
+    const lone = { ...world.table(), schema: `${world.database.schema}_lone` };
+    await boot([lone]);
+    onTestFinished(() => drop(world, lone.schema));
+    for (let round = 0; round < world.scale(3, 1); round++) {
+      const schema = `${world.database.schema}_absent_${round}`;
+      const names = dense(BOOTS).map(() => ({ ...world.table(), schema }));
+      const stores = await boot(names);
+      onTestFinished(() => drop(world, schema));
+
+      for (const [k, name] of names.entries()) {
+        expect(await layout(world, name)).toEqual(await layout(world, lone));
+        await stores[k]?.commit("s", [{ name: "Booted", data: {} }], meta);
+        expect(versions(await world.rows(name))).toEqual([0]);
+      }
+    }
+  });
+
+  test("C4: beside a store that works already", async () => {
+    const name = world.table();
+    const [worker] = await boot([name]);
+    let booted = false;
+    const working = (async () => {
+      let commits = 0;
+      while (!booted || commits < 50) {
+        await worker?.commit("s", [{ name: "Worked", data: {} }], meta, commits - 1);
+        commits++;
+      }
+      return commits;
+    })();
+    await boot(dense(BOOTS).map(() => name));
+    booted = true;
+
+    const commits = await working;
+    expect(versions(await world.rows(name, "s"))).toEqual(dense(commits));
+  });
+
+  test("C4, C5: of a table that act-pg made", async () => {
+    const name = world.table();
+    const kept = await createActPg(world.sql, name);
+    const stores = await boot(dense(BOOTS).map(() => name));
+
+    const [first] = stores;
+    if (!first) throw new Error("sixteen stores were booted");
+    expect(await idsOf(first)).toEqual(kept.ids);
+    const found: Partial<StreamPosition>[] = [];
+    await first.query_streams(({ stream, at, blocked, error }) => found.push({ stream, at, blocked, error }));
+    expect(found).toEqual(kept.positions);
+    const commits = stores.map((store) => store.commit("new", [{ name: "Booted", data: {} }], meta));
+    expect(
+      (await Promise.all(commits))
+        .flat()
+        .map(({ id }) => id)
+        .sort((a, b) => a - b),
+    ).toEqual(dense(BOOTS, (kept.ids.at(-1) ?? 0) + 1));
+  });
+});
+
+async function drop(world: World, schema: string): Promise<void> {
+  await world.sql.unsafe(`drop schema if exists "${schema}" cascade`);
+}

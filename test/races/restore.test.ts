@@ -1,0 +1,106 @@
+/** Lines M9 and R7: commits and readers that meet a restore. */
+import { type Committed, ConcurrencyError, type Schemas } from "@rotorsoft/act";
+import { expect, test } from "vitest";
+import { waitForWaiters } from "../order/fence.ts";
+import { dense, idsOf, meta, underEveryIsolation, versions } from "./world.ts";
+
+const event = { name: "Raced", data: {} };
+const created = new Date("2020-01-01T00:00:00.000Z");
+
+type Event = Committed<Schemas, keyof Schemas>;
+const backup = (stream: string, count: number): Event[] =>
+  dense(count).map((version) => ({ id: 0, stream, version, created, name: "Restored", data: {}, meta }));
+
+underEveryIsolation("Commits against restore", (world) => {
+  test("M9: commits wait for a restore under way and land behind what it brought", async () => {
+    const name = world.table();
+    const [restorer, committer] = await world.stores(name, 2);
+    for (let round = 0; round < world.scale(10, 3); round++) {
+      await committer?.commit("s", [event, event], meta);
+      const head = (await world.rows(name, "s")).at(-1)?.version ?? -1;
+      let commits: Promise<PromiseSettledResult<unknown>[]> = Promise.resolve([]);
+      await restorer?.restore(async (insert) => {
+        for (const [k, item] of backup("s", 5).entries()) {
+          await insert(item);
+          if (k > 0) continue;
+          commits = Promise.allSettled([
+            committer?.commit("s", [event], meta, head),
+            committer?.commit("s", [event], meta, 4),
+            committer?.commit("s", [event], meta),
+          ]);
+          await waitForWaiters(world.sql, 1);
+        }
+      });
+      const [stale, exact, unguarded] = await commits;
+
+      if (head !== 4) expect(stale).toMatchObject({ reason: { lastVersion: 4, expectedVersion: head } });
+      expect([exact, unguarded].filter((r) => r?.status === "fulfilled").length).toBeGreaterThan(0);
+      const rows = await world.rows(name);
+      expect(rows.map(({ id }) => id).slice(0, 5)).toEqual([1, 2, 3, 4, 5]);
+      expect(versions(rows)).toEqual(dense(rows.length));
+      expect(rows.slice(0, 5).every((row) => row.name === "Restored")).toBe(true);
+      expect(rows.slice(5).every((row) => row.name === "Raced")).toBe(true);
+    }
+  });
+
+  test("M9: let loose, a commit is wiped or dense behind the restored stream", async () => {
+    const name = world.table();
+    const [restorer, committer] = await world.stores(name, 2);
+    for (let round = 0; round < world.scale(30, 5); round++) {
+      const racers = world.shuffle([
+        ...dense(3).map(() => () => committer?.commit("s", [event], meta)),
+        ...dense(3).map((k) => () => committer?.commit("s", [event], meta, k + 3)),
+        () =>
+          restorer?.restore(async (insert) => {
+            for (const item of backup("s", 5)) await insert(item);
+          }),
+      ]);
+      const settled = await Promise.allSettled(racers.map((race) => race()));
+      for (const result of settled) {
+        if (result.status === "rejected") expect(result.reason).toBeInstanceOf(ConcurrencyError);
+      }
+
+      const rows = await world.rows(name);
+      expect(rows.slice(0, 5)).toMatchObject(
+        dense(5).map((k) => ({ id: k + 1, version: k, name: "Restored" })),
+      );
+      expect(versions(rows)).toEqual(dense(rows.length));
+      expect(rows.slice(5).every((row) => row.name === "Raced" && row.id > 5)).toBe(true);
+    }
+  });
+
+  test("R7: a reader sees the old log or the new one, whole, and a failed restore changes neither", async () => {
+    const name = world.table();
+    const [restorer, other] = await world.stores(name, 2);
+    const [first] = (await other?.commit("old", [event, event, event], meta)) ?? [];
+    await other?.subscribe([{ stream: "sub", correlated_at: 3 }], 2, { key: "k", by: "w", millis: 60_000 });
+    const old = dense(3, first?.id);
+    let reads: Promise<number[]>[] = [];
+    const failure = new Error("the backup is damaged");
+    const restore = restorer?.restore(async (insert) => {
+      for (const item of backup("new", 4)) {
+        await insert(item);
+        if (other) reads.push(idsOf(other));
+      }
+      throw failure;
+    });
+    await expect(restore).rejects.toBe(failure);
+    for (const read of reads) expect(await read).toEqual(old);
+    expect((await world.rows(name)).map(({ id }) => id)).toEqual(old);
+    const kept = await other?.subscribe([], undefined, { key: "k", by: "other", millis: 60_000 });
+    expect(kept).toMatchObject({ correlating: false, correlated_at: 2 });
+
+    reads = [];
+    await restorer?.restore(async (insert) => {
+      for (const item of backup("new", 4)) {
+        await insert(item);
+        if (other) reads.push(idsOf(other));
+      }
+    });
+    for (const read of reads) expect([old, [1, 2, 3, 4]]).toContainEqual(await read);
+    if (other) expect(await idsOf(other)).toEqual([1, 2, 3, 4]);
+    expect((await other?.query_streams(() => {}))?.count).toBe(0);
+    const wiped = await other?.subscribe([], undefined, { key: "k", by: "other", millis: 60_000 });
+    expect(wiped).toMatchObject({ correlating: true, correlated_at: -1 });
+  });
+});

@@ -1,0 +1,131 @@
+/** Line M9: a commit lands wholly before or wholly after a truncate of its stream, never behind its seed. */
+import { ConcurrencyError } from "@rotorsoft/act";
+import { expect, test } from "vitest";
+import type { PostgresStore } from "../../src/index.ts";
+import { holdFence, waitForWaiters } from "../order/fence.ts";
+import type { TableName } from "../order/lock.ts";
+import { dense, meta, type Row, underEveryIsolation, versions, type World } from "./world.ts";
+
+const event = { name: "Raced", data: {} };
+
+underEveryIsolation("Commits against truncate", (world) => {
+  test("M9: a commit queued before the truncate is deleted with the rest", async () => {
+    const { name, committer, truncater } = await twoStores(world);
+    for (let round = 0; round < world.scale(20, 5); round++) {
+      const stream = `s-${round}`;
+      await committer.commit(stream, [event, event], meta);
+      const holder = await holdFence(name);
+      const commits = Promise.all([
+        committer.commit(stream, [event], meta, 1),
+        committer.commit(stream, [event], meta),
+      ]);
+      await waitForWaiters(world.sql, 1);
+      const truncate = truncater.truncate([{ stream, snapshot: { kept: true } }]);
+      await waitForWaiters(world.sql, 2);
+      await holder.commit();
+
+      expect((await commits).map(([first]) => first?.version)).toEqual([2, 3]);
+      expect((await truncate).get(stream)?.deleted).toBe(4);
+      expect(await world.rows(name, stream)).toMatchObject([{ name: "__snapshot__", version: 0 }]);
+    }
+  });
+
+  test("M9: a commit queued behind the truncate finds the new seed", async () => {
+    const { name, committer, truncater } = await twoStores(world);
+    for (let round = 0; round < world.scale(20, 5); round++) {
+      const stream = `s-${round}`;
+      await committer.commit(stream, [event, event], meta);
+      const holder = await holdFence(name);
+      const truncate = truncater.truncate([{ stream, snapshot: { kept: true } }]);
+      await waitForWaiters(world.sql, 1);
+      const commits = Promise.allSettled([
+        committer.commit(stream, [event], meta, 1),
+        committer.commit(stream, [event], meta),
+      ]);
+      await waitForWaiters(world.sql, 2);
+      await holder.commit();
+
+      expect((await truncate).get(stream)?.deleted).toBe(2);
+      const [guarded, unguarded] = await commits;
+      expect(guarded).toMatchObject({ reason: { lastVersion: 0, expectedVersion: 1 } });
+      expect(unguarded).toMatchObject({ value: [{ version: 1 }] });
+      expect(await world.rows(name, stream)).toMatchObject([
+        { name: "__snapshot__", version: 0 },
+        { name: "Raced", version: 1 },
+      ]);
+    }
+  });
+
+  test("M9: let loose, every event is deleted and counted or stands dense behind the seed, and no id is burnt", async () => {
+    const { name, committer, truncater } = await twoStores(world);
+    let written = 0;
+    for (let round = 0; round < world.scale(60, 10); round++) {
+      const stream = `s-${round}`;
+      await committer.commit(stream, [event, event, event], meta);
+      const racers = world.shuffle([
+        ...dense(3).map(() => () => committer.commit(stream, [event], meta, 2)),
+        ...dense(3).map(() => () => committer.commit(stream, [event, event], meta)),
+        () => truncater.truncate([{ stream, snapshot: {} }]),
+      ]);
+      const settled = await Promise.allSettled(racers.map((race) => race()));
+
+      let before = 3;
+      let after: Row[] = await world.rows(name, stream);
+      written += 3;
+      let deleted = -1;
+      const seed = after[0]?.id ?? 0;
+      for (const result of settled) {
+        if (result.status === "rejected") {
+          expect(result.reason).toBeInstanceOf(ConcurrencyError);
+        } else if (result.value instanceof Map) {
+          deleted = result.value.get(stream)?.deleted ?? -1;
+          written += 1;
+        } else {
+          const ids = result.value.map(({ id }) => id);
+          written += ids.length;
+          before += ids.filter((id) => id < seed).length;
+          after = after.filter(({ id }) => !ids.includes(id));
+        }
+      }
+      expect(deleted).toBe(before);
+      // What is left of the rows after taking out the acknowledged ones is the seed alone.
+      expect(after).toMatchObject([{ name: "__snapshot__", version: 0 }]);
+      const rows = await world.rows(name, stream);
+      expect(versions(rows)).toEqual(dense(rows.length));
+    }
+    expect(await world.issued(name)).toBe(written);
+  });
+
+  test("M9, R6: a windowed truncate leaves racing commits their versions", async () => {
+    const { name, committer, truncater } = await twoStores(world);
+    const snapshot = { name: "__snapshot__", data: {} };
+    for (let round = 0; round < world.scale(30, 5); round++) {
+      const stream = `s-${round}`;
+      await committer.commit(stream, [event, event, snapshot, event], meta);
+      const before = new Date(Date.now() + 60_000);
+      const racers = world.shuffle([
+        ...dense(4).map(() => () => committer.commit(stream, [event], meta)),
+        () => committer.commit(stream, [event], meta, 3),
+        () => truncater.truncate([{ stream, before }]),
+      ]);
+      const settled = await Promise.allSettled(racers.map((race) => race()));
+      const lost = settled.filter(({ status }) => status === "rejected").length;
+
+      const rows = await world.rows(name, stream);
+      expect(rows[0]).toMatchObject({ name: "__snapshot__", version: 2 });
+      expect(versions(rows)).toEqual(dense(2 + 5 - lost, 2));
+      expect(lost).toBeLessThanOrEqual(1);
+    }
+  });
+});
+
+async function twoStores(world: World): Promise<{
+  name: TableName;
+  committer: PostgresStore;
+  truncater: PostgresStore;
+}> {
+  const name = world.table();
+  const [committer, truncater] = await world.stores(name, 2);
+  if (!committer || !truncater) throw new Error("two stores were asked for");
+  return { name, committer, truncater };
+}

@@ -1,0 +1,158 @@
+/** Where races are run: a database per default isolation level, stores of their own on it, seeded chance. */
+import type { Schemas } from "@rotorsoft/act";
+import type postgres from "postgres";
+import { afterAll, beforeAll, describe, onTestFinished } from "vitest";
+import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
+import { randomFrom } from "../order/appenders.ts";
+import { until } from "../order/fence.ts";
+import { lockText, type TableName } from "../order/lock.ts";
+import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
+
+export const meta = { correlation: "race", causation: {} };
+
+const isolations = ["read committed", "repeatable read", "serializable"] as const;
+const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
+
+export type Row = {
+  readonly id: number;
+  readonly stream: string;
+  readonly version: number;
+  readonly name: string;
+  readonly data: Record<string, unknown>;
+};
+
+/**
+ * Defines the tests once for each level that a database may give to transactions by default: in full
+ * for read committed, small for the others, where the store must not inherit the level.
+ */
+export function underEveryIsolation(title: string, define: (world: World) => void): void {
+  for (const isolation of isolations) {
+    describe(`${title}, default isolation ${isolation}`, () => {
+      const world = new World(isolation === "read committed");
+      beforeAll(async () => {
+        console.log(`${title}: SEED=${seed}`);
+        await world.open(isolation);
+      });
+      afterAll(() => world.close());
+      define(world);
+    });
+  }
+}
+
+export class World {
+  readonly full: boolean;
+  readonly random = randomFrom(seed);
+  #database: TestDatabase | undefined;
+  #sql: postgres.Sql | undefined;
+  #tables = 0;
+
+  constructor(full: boolean) {
+    this.full = full;
+  }
+
+  async open(isolation: string): Promise<void> {
+    this.#database = await createDatabase();
+    const sql = connect(this.#database.url);
+    const database = `"${this.#database.name}"`;
+    await sql.unsafe(`alter database ${database} set default_transaction_isolation = '${isolation}'`);
+    // A deadlock costs its victim this long before anybody notices.
+    await sql.unsafe(`alter database ${database} set deadlock_timeout = '100ms'`);
+    await sql.end();
+    this.#sql = connect(this.#database.url);
+  }
+
+  async close(): Promise<void> {
+    await this.#sql?.end();
+    await this.#database?.drop();
+  }
+
+  get database(): TestDatabase {
+    if (!this.#database) throw new Error("The database is created before the first test");
+    return this.#database;
+  }
+
+  /** A connection to look at what the stores did. */
+  get sql(): postgres.Sql {
+    if (!this.#sql) throw new Error("The database is created before the first test");
+    return this.#sql;
+  }
+
+  scale(full: number, small: number): number {
+    return this.full ? full : small;
+  }
+
+  /** The name of a table that no other test uses. */
+  table(): TableName {
+    return { url: this.database.url, schema: this.database.schema, table: `race_${this.#tables++}` };
+  }
+
+  /** So many processes, as far as the database can tell: stores with connections of their own. */
+  async stores(name: TableName, count: number, options: PostgresStoreOptions = {}): Promise<PostgresStore[]> {
+    const stores = Array.from({ length: count }, () => new PostgresStore({ ...name, max: 6, ...options }));
+    onTestFinished(async () => void (await Promise.all(stores.map((store) => store.dispose()))));
+    await stores[0]?.seed();
+    return stores;
+  }
+
+  shuffle<T>(items: readonly T[]): T[] {
+    const shuffled = [...items];
+    for (let i = shuffled.length - 1; i > 0; i--) {
+      const j = this.random(i + 1);
+      [shuffled[i], shuffled[j]] = [shuffled[j] as T, shuffled[i] as T];
+    }
+    return shuffled;
+  }
+
+  pick<T>(items: readonly T[]): T {
+    return items[this.random(items.length)] as T;
+  }
+
+  /** A stream, or the whole log, as it lies in the table. */
+  async rows(name: TableName, stream?: string): Promise<Row[]> {
+    const rows = await this.sql.unsafe(
+      `select id, stream, version, name, data from ${lockText(name)}
+       where $1::text is null or stream = $1 order by id`,
+      [stream ?? null],
+    );
+    return rows.map(({ id, stream: of, version, name: event, data }) => ({
+      id: Number(id),
+      stream: of,
+      version,
+      name: event,
+      data,
+    }));
+  }
+
+  /** The last id that the sequence has handed out; 0 when none. */
+  async issued(name: TableName): Promise<number> {
+    const [{ sequence } = {}] = await this
+      .sql`select pg_get_serial_sequence(${lockText(name)}, 'id') as sequence`;
+    const [row] = await this.sql.unsafe(`select last_value, is_called from ${sequence}`);
+    return row?.is_called ? Number(row.last_value) : 0;
+  }
+
+  /** Deadlocks of this database so far, once every other session has ended and reported its own. */
+  async deadlocks(): Promise<number> {
+    await until("the other sessions end", async () => {
+      const [row] = await this.sql`
+        select count(*)::int as others from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'`;
+      return row?.others === 0;
+    });
+    const [row] = await this
+      .sql`select deadlocks::int from pg_stat_database where datname = current_database()`;
+    return Number(row?.deadlocks);
+  }
+}
+
+/** The versions of a stream's rows in order of id. */
+export const versions = (rows: readonly Row[]) => rows.map(({ version }) => version);
+
+/** first, first + 1, … */
+export const dense = (count: number, first = 0) => Array.from({ length: count }, (_, k) => first + k);
+
+export async function idsOf(store: PostgresStore): Promise<number[]> {
+  const ids: number[] = [];
+  await store.query<Schemas>(({ id }) => ids.push(id));
+  return ids;
+}

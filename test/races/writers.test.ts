@@ -1,0 +1,109 @@
+/** Lines M2, M3, M8, M9: many writers, one stream. */
+import { ConcurrencyError } from "@rotorsoft/act";
+import { expect, test } from "vitest";
+import { dense, meta, underEveryIsolation, versions } from "./world.ts";
+
+const WRITERS = 64;
+
+underEveryIsolation("64 writers on one stream", (world) => {
+  test("M3: with the same expectedVersion, one wins each version and the others learn the real head", async () => {
+    const name = world.table();
+    const stores = await world.stores(name, 4);
+    const rounds = world.scale(25, 5);
+    const winners: unknown[] = [];
+
+    for (let version = 0; version < rounds; version++) {
+      const attempts = await Promise.allSettled(
+        dense(WRITERS).map((writer) => {
+          const event = { name: "Tried", data: { writer, version } };
+          const store = stores[writer % stores.length];
+          return store?.commit("s", [event], meta, version - 1);
+        }),
+      );
+      const won = attempts.flatMap((a) => (a.status === "fulfilled" ? (a.value ?? []) : []));
+      const lost = attempts.flatMap((a) => (a.status === "rejected" ? [a.reason] : []));
+
+      expect(won).toMatchObject([{ stream: "s", version }]);
+      expect(lost).toHaveLength(WRITERS - 1);
+      for (const error of lost) {
+        expect(error).toBeInstanceOf(ConcurrencyError);
+        expect(error).toMatchObject({ stream: "s", lastVersion: version, expectedVersion: version - 1 });
+      }
+      winners.push(won[0]?.data);
+    }
+
+    const rows = await world.rows(name);
+    expect(versions(rows)).toEqual(dense(rounds));
+    expect(rows.map(({ data }) => data)).toEqual(winners);
+  });
+
+  test("M9: lost races burn no ids", async () => {
+    const name = world.table();
+    const stores = await world.stores(name, 4);
+    const first = await stores[0]?.commit("s", [{ name: "Tried", data: {} }], meta);
+    await Promise.allSettled(
+      dense(WRITERS).map((k) => stores[k % 4]?.commit("s", [{ name: "Tried", data: {} }], meta, 5)),
+    );
+    const next = await stores[1]?.commit("s", [{ name: "Tried", data: {} }], meta);
+
+    expect(next?.[0]?.id).toBe((first?.[0]?.id ?? 0) + 1);
+    expect(await world.issued(name)).toBe(2);
+  });
+
+  test("M8: retrying with the head they are told, all land, versions and ids without a gap", async () => {
+    const name = world.table();
+    const stores = await world.stores(name, 4);
+    const each = world.scale(6, 2);
+    let conflicts = 0;
+
+    await Promise.all(
+      dense(WRITERS).map(async (writer) => {
+        let head = -1;
+        for (let k = 0; k < each; ) {
+          try {
+            const event = { name: "Tried", data: { writer, k } };
+            const committed = await stores[writer % 4]?.commit("s", [event, event], meta, head);
+            head = committed?.at(-1)?.version ?? head;
+            k++;
+          } catch (error) {
+            if (!(error instanceof ConcurrencyError)) throw error;
+            expect(error.lastVersion).toBeGreaterThan(head);
+            head = error.lastVersion;
+            conflicts++;
+          }
+        }
+      }),
+    );
+
+    const rows = await world.rows(name);
+    expect(versions(rows)).toEqual(dense(WRITERS * each * 2));
+    expect(await world.issued(name)).toBe(rows.length);
+    expect(conflicts).toBeGreaterThan(0);
+  });
+
+  test("M4: unguarded, none conflicts and each commit stays whole", async () => {
+    const name = world.table();
+    const stores = await world.stores(name, 4);
+    const each = world.scale(8, 2);
+    await Promise.all(
+      dense(WRITERS).map(async (writer) => {
+        for (let k = 0; k < each; k++) {
+          const events = dense(3).map((part) => ({ name: "Tried", data: { writer, k, part } }));
+          await stores[writer % 4]?.commit(`s-${writer % 5}`, events, meta);
+        }
+      }),
+    );
+
+    const rows = await world.rows(name);
+    expect(rows).toHaveLength(WRITERS * each * 3);
+    for (let s = 0; s < 5; s++) {
+      const stream = rows.filter((row) => row.stream === `s-${s}`);
+      expect(versions(stream)).toEqual(dense(stream.length));
+      for (let k = 0; k < stream.length; k += 3) {
+        const commit = stream.slice(k, k + 3);
+        expect(commit.map(({ data }) => data.part)).toEqual([0, 1, 2]);
+        expect(new Set(commit.map(({ data }) => `${data.writer}/${data.k}`)).size).toBe(1);
+      }
+    }
+  });
+});
