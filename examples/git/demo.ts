@@ -31,14 +31,7 @@ await runSession(demo, (error) => {
 });
 
 async function demo(session: Session): Promise<number> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      commits: { type: "string" },
-      check: { type: "boolean" },
-      help: { type: "boolean", short: "h" },
-    },
-  });
+  const { values, positionals } = readArguments();
   if (values.help) {
     console.log(USAGE);
     return 0;
@@ -84,6 +77,21 @@ async function demo(session: Session): Promise<number> {
   return agrees ? 0 : 1;
 }
 
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        commits: { type: "string" },
+        check: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
+      },
+    });
+  } catch (error) {
+    throw new UserError(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
+  }
+}
+
 /** Compares what an earlier run left in the database with its repository, as that is now. */
 async function checkAgain(session: Session, url: string | undefined): Promise<number> {
   if (!url) throw new UserError("--check needs DATABASE_URL: without it, nothing is kept to be checked");
@@ -95,6 +103,7 @@ async function checkAgain(session: Session, url: string | undefined): Promise<nu
     .catch(() => []);
   if (!last)
     throw new UserError(`No finished import in schema ${SCHEMA}: run the demo without --check first`);
+  console.log(`Repository  ${printable(last.path)} up to ${last.tip.slice(0, 9)}`);
   return (await checkReadModels(db, last.path, last.tip)) ? 0 : 1;
 }
 
@@ -107,7 +116,12 @@ async function openServer(session: Session, url: string | undefined) {
       () => {},
     ),
   );
-  const server = await starting;
+  const server = await starting.catch((error: Error) => {
+    throw new UserError([error.message, error.cause].filter(Boolean).map(String).join(": "), {
+      cause: error,
+    });
+  });
+  session.signal.throwIfAborted();
   const db = openDatabase(server.url, 1);
   session.onEnd(() => db.end());
   const kept = url

@@ -2,8 +2,11 @@
 import { type FileActions, streamOf, type Writer } from "./domain.ts";
 import type { Commit } from "./git.ts";
 
-/** Actions under way at once. The store commits together what waits together. */
-const IN_FLIGHT = 64;
+/**
+ * Actions under way at once, those that wait for their turn in a stream included. The store commits
+ * together what waits together: with 64, 2,700 events/s here; with 256, 5,200; with 512, 5,700.
+ */
+const IN_FLIGHT = 256;
 
 export type Progress = {
   commits: number;

@@ -7,7 +7,10 @@ import { CHURN, HOT_FILES } from "./read-models.ts";
 export type FromWorker =
   | { listening: true }
   | { woken: number; at: Record<string, number> }
+  | { trouble: string }
   | { failed: string };
+
+const SILENCE = 30_000;
 
 export class Projector {
   readonly #child: ChildProcess;
@@ -73,6 +76,7 @@ export class Projector {
 
   #hear(message: FromWorker): void {
     if ("listening" in message) this.#listening = true;
+    else if ("trouble" in message) this.#errors = message.trouble;
     else if ("failed" in message) this.#failure ??= new Error(`The worker failed. ${message.failed}`);
     else {
       this.#woken = message.woken;
@@ -87,7 +91,8 @@ export class Projector {
       let silence: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve, reject) => {
         this.#changed = resolve;
-        silence = setTimeout(() => reject(new Error("The worker said nothing for 30 s")), 30_000);
+        const complaint = `The worker got nowhere for ${SILENCE / 1_000} s. ${this.#errors}`;
+        silence = setTimeout(() => reject(new Error(complaint.trim())), SILENCE);
       });
       clearTimeout(silence);
     }

@@ -12,10 +12,13 @@ export const number = (value: number): string => Math.round(value).toLocaleStrin
 export const printable = (text: string): string =>
   text.replace(/\p{Cc}|\p{Cf}/gu, (c) => `\\u{${c.codePointAt(0)?.toString(16)}}`);
 
-const shorten = (text: string, length: number): string => {
+/** A path is known by its end, a person by the beginning. */
+function shorten(text: string, length: number, keep: "start" | "end"): string {
   const characters = [...printable(text)];
-  return characters.length <= length ? characters.join("") : `…${characters.slice(1 - length).join("")}`;
-};
+  if (characters.length <= length) return characters.join("");
+  if (keep === "end") return `…${characters.slice(1 - length).join("")}`;
+  return `${characters.slice(0, length - 1).join("")}…`;
+}
 
 type Align = "left" | "right";
 
@@ -31,19 +34,19 @@ export const authorsTable = (rows: readonly (typeof authorChurn.$inferSelect)[])
     ["Author", "Commits", "Events", "Lines +", "Lines −"],
     ["left", "right", "right", "right", "right"],
     rows.map(({ name, email, commits, changes, added, removed }) => [
-      shorten(`${name} <${email}>`, 48),
+      shorten(`${name} <${email}>`, 48, "start"),
       ...[commits, changes, added, removed].map(number),
     ]),
   );
 
 export const filesTable = (rows: readonly (typeof hotFiles.$inferSelect)[]): string =>
   table(
-    ["File", "Commits", "Lines +", "Lines −", ""],
+    ["File", "Commits", "Lines +", "Lines −", "Now"],
     ["left", "right", "right", "right", "left"],
     rows.map(({ path, commits, added, removed, exists }) => [
-      shorten(path, 48),
+      shorten(path, 48, "end"),
       ...[commits, added, removed].map(number),
-      exists ? "" : "gone",
+      exists ? "there" : "gone",
     ]),
   );
 
@@ -63,7 +66,7 @@ export const historyTable = (events: readonly Logged[]): string =>
       if (name === SNAP_EVENT) return [String(version), "(snapshot)", "", "", "", "", ""];
       const authored = data.authored instanceof Date ? data.authored.toISOString().slice(0, 10) : "";
       const [added, removed] = data.binary ? ["binary", ""] : [data.added, data.removed].map(String);
-      const by = shorten(actorOf({ meta }).name, 24);
+      const by = shorten(actorOf({ meta }).name, 24, "start");
       return [
         String(version),
         name,
@@ -88,7 +91,12 @@ const MOST = 20;
 export function differencesText(differences: readonly Difference[]): string {
   const rows = differences
     .slice(0, MOST)
-    .map(({ what, field, git, table: stored }) => [shorten(what, 60), field, String(git), String(stored)]);
+    .map(({ what, field, git, table: stored }) => [
+      shorten(what, 60, "end"),
+      field,
+      String(git),
+      String(stored),
+    ]);
   const grid = table(["What", "Field", "git log", "Read model"], ["left", "left", "right", "right"], rows);
   const more = differences.length > MOST ? `\n… and ${number(differences.length - MOST)} more` : "";
   return `${grid}${more}`;

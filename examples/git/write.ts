@@ -27,9 +27,10 @@ export async function writeHistory(
   console.log(`Processes   ${process.pid} writes, ${projector.pid} keeps the read models\n`);
 
   const bar = showProgress(commits);
+  const { signal } = session;
+  signal.addEventListener("abort", () => bar.stop());
   session.onEnd(() => bar.stop());
   const clock = stopwatch();
-  const { signal } = session;
   const done = await ingest(app, readCommits(path, tip), (now) => bar.update(now, projector.at), signal);
   const wrote = clock();
   bar.update(done, projector.at);

@@ -1,0 +1,152 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
+import { lines, TestRepository } from "./repository.ts";
+
+const SCRIPT = fileURLToPath(new URL("../../examples/git/demo.ts", import.meta.url));
+const AGREES = /✓ The read models agree with git log --numstat: 2 authors, 4 files/;
+
+let database: TestDatabase;
+let repository: TestRepository;
+beforeAll(async () => {
+  database = await createDatabase();
+  repository = new TestRepository();
+  repository.write("a", lines(20)).write("b c", lines(3)).commit("add");
+  for (let i = 0; i < 12; i++) repository.write("b c", lines(i, `${i}`)).commit(`change ${i}`);
+  repository.move("a", "ä\nb").commit("rename", { name: "Grace Hopper", email: "grace@example.org" });
+  repository
+    .write("d", Buffer.from([0]))
+    .commit("binary")
+    .delete("d")
+    .commit("delete");
+});
+afterAll(async () => {
+  repository?.remove();
+  await database?.drop();
+});
+
+/** Starts the demo in a process group of its own, as a terminal does. */
+function start(args: string[], env: Record<string, string> = {}): ChildProcess & { output: string } {
+  const child = spawn(process.execPath, [SCRIPT, ...args], {
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { PATH: process.env.PATH, ...env },
+  });
+  const running = Object.assign(child, { output: "" });
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding("utf8").on("data", (text: string) => {
+      running.output += text;
+    });
+  }
+  return running;
+}
+
+/** Runs the demo to its end, against the database of this file unless told otherwise. */
+async function run(args: string[], env: Record<string, string> = { DATABASE_URL: database.url }) {
+  const child = start(args, env);
+  const [code] = await once(child, "close");
+  return { code, output: child.output };
+}
+
+/** Presses Ctrl-C once the output says `when`, and waits for the end. */
+async function interrupt(child: ChildProcess & { output: string }, when: string): Promise<number | null> {
+  const end = once(child, "close");
+  await expect.poll(() => child.output, { timeout: 60_000 }).toContain(when);
+  process.kill(-(child.pid ?? 0), "SIGINT");
+  const [code] = await end;
+  return code;
+}
+
+const groupOf = (child: ChildProcess) => () => process.kill(-(child.pid ?? 0), 0);
+
+/** More than is written before the test has pressed Ctrl-C. */
+function writeLongHistory(): TestRepository {
+  const history = new TestRepository();
+  const commits = Array.from({ length: 5_000 }, (_, i) => {
+    const by = `Ada <ada@example.org> ${1_700_000_000 + i} +0000`;
+    const file = `M 100644 inline file${i % 50}\ndata <<END\n${i}\nEND\n`;
+    return `commit refs/heads/main\nauthor ${by}\ncommitter ${by}\ndata 0\n${file}\n`;
+  });
+  execFileSync("git", ["fast-import", "--quiet"], { cwd: history.path, input: commits.join("") });
+  return history;
+}
+
+describe("the demo", { timeout: 120_000 }, () => {
+  it("ends with 0 when its read models agree with git, and says so", async () => {
+    const { code, output } = await run([repository.path]);
+    expect(output).toMatch(AGREES);
+    expect(output).toContain("16 commits became 18 events and 1 snapshots");
+    expect(output).toMatch(/FileChanged .*\(snapshot\)/s);
+    expect(output).toContain("got a ConcurrencyError (expected 0, found 1)");
+    expect(code).toBe(0);
+  });
+
+  it("can be run again, and touches nothing that is not its own", async () => {
+    const sql = connect(database.url);
+    await sql.unsafe("create table act_demo.mine (n int); insert into act_demo.mine values (1)");
+    const { code, output } = await run([repository.path]);
+    expect(output).toMatch(AGREES);
+    expect(code).toBe(0);
+    expect(await sql.unsafe("select n from act_demo.mine")).toEqual([{ n: 1 }]);
+    await sql.end();
+  });
+
+  it("shows no password", async () => {
+    const { output } = await run([repository.path]);
+    const { password, host } = new URL(database.url);
+    expect(output).toContain(host);
+    expect(password === "" || !output.includes(password)).toBe(true);
+  });
+
+  it("ends with 1 and shows the difference when a read model is wrong", async () => {
+    await run([repository.path]);
+    expect(await run(["--check"])).toMatchObject({ code: 0, output: expect.stringMatching(AGREES) });
+    const sql = connect(database.url);
+    await sql.unsafe("update act_demo.author_churn set added = added + 1 where email = 'ada@example.org'");
+    await sql.end();
+    const { code, output } = await run(["--check"]);
+    expect(output).toMatch(/✗ The read models differ .* 1 place.*author ada@example\.org │ added/s);
+    expect(code).toBe(1);
+  });
+
+  it("says what is wrong with a folder that has no history", async () => {
+    const empty = new TestRepository();
+    const nowhere = await run([join(empty.path, "nowhere")], {});
+    expect(nowhere).toMatchObject({ code: 1, output: expect.stringContaining("Cannot run git in") });
+    const none = await run([empty.path], {});
+    expect(none).toMatchObject({ code: 0, output: expect.stringContaining("has no commits yet") });
+    empty.remove();
+  });
+});
+
+describe("Ctrl-C", { timeout: 120_000 }, () => {
+  it("ends the import, the worker and every connection", async () => {
+    const history = writeLongHistory();
+    const child = start([history.path], { DATABASE_URL: database.url });
+    expect(await interrupt(child, "keeps the read models")).toBe(130);
+    expect(groupOf(child)).toThrow("ESRCH");
+    const sql = connect(database.url);
+    const others = `select application_name from pg_stat_activity
+      where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'`;
+    await expect.poll(() => sql.unsafe(others)).toEqual([]);
+    await sql.end();
+    history.remove();
+  });
+
+  it("stops the temporary server and deletes its data", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "act-demo-temporary-"));
+    chmodSync(folder, 0o755); // The server's own account has to get in.
+    const history = writeLongHistory();
+    const child = start([history.path], { TMPDIR: folder });
+    expect(await interrupt(child, "keeps the read models")).toBe(130);
+    expect(groupOf(child)).toThrow("ESRCH");
+    expect(readdirSync(folder)).toEqual([]);
+    rmSync(folder, { recursive: true });
+    history.remove();
+  });
+});
