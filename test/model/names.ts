@@ -41,18 +41,31 @@ export type Pattern = {
   readonly rich: boolean;
 };
 
-const literal = fc.constantFrom("a", "A", "-", "1", "a-1", "_", "%", "b", "c", "x", "é", "-1", "break");
-const piece = fc.oneof(
-  { weight: 4, arbitrary: literal },
-  { weight: 1, arbitrary: fc.constantFrom(".", ".*", "^", "$") },
-);
-
 /** `^ $ . .*` and literals: the grammar that every adapter reads alike. */
+const isPortable = (text: string) => !/[+?()[\]{}|\\]|(?<!\.)\*/.test(text);
+
+/** A piece of a name, sometimes with a wildcard in it or an anchor where it does not belong. */
 const portable = fc
-  .tuple(fc.constantFrom("", "^"), fc.array(piece, { maxLength: 3 }), fc.constantFrom("", "", "$"))
-  .map(([head, body, tail]): Pattern => ({ text: head + body.join("") + tail, rich: false }))
+  .record({
+    of: stream,
+    from: fc.nat({ max: 3 }),
+    length: fc.nat({ max: 5 }),
+    wild: fc.option(fc.record({ at: fc.nat({ max: 4 }), by: fc.constantFrom(".", ".*", "^", "$") }), {
+      freq: 3,
+    }),
+    head: fc.constantFrom("", "", "^"),
+    tail: fc.constantFrom("", "", "$"),
+  })
+  .map(({ of, from, length, wild, head, tail }) => {
+    const start = head === "^" && length % 3 > 0 ? 0 : from;
+    const end = tail === "$" && length % 2 > 0 ? of.length : start + length;
+    const piece = [...of.slice(start, end)];
+    if (wild) piece.splice(wild.at, 1, wild.by);
+    return head + piece.join("") + tail;
+  })
   // An astral character is two for RegExp and one for PostgreSQL: where dots count characters, they differ.
-  .filter(({ text }) => !/[\^.]\.(?!\*)/.test(text));
+  .filter((text) => !/\p{Surrogate}/u.test(text) && !/[\^.]\.(?!\*)/.test(text))
+  .map((text): Pattern => ({ text, rich: !isPortable(text) }));
 
 /** PostgreSQL's regexes read each of these differently from JavaScript, or not at all. */
 const rich = fc

@@ -10,6 +10,7 @@
  * | Q3 | an empty `stream` crashes the subscription filters and query_stats | is no filter |
  * | Q8 | an invalid pattern throws SyntaxError, or nothing when there is no row to try it on | ValidationError |
  * | L2 | resolves ties by age of the row | `grant` takes any choice that L2 allows (see `illegalClaim`) |
+ * | L11 | `unblock({ blocked: false })` unblocks every blocked stream | matches nothing |
  * | R2 | `source_matches: []` means "without a source" | is no constraint |
  * | R7 | restore keeps checkpoints and correlator leases | wipes them |
  */
@@ -85,6 +86,8 @@ export class ReferenceStore extends InMemoryStore {
   }
 
   override unblock(input: string[] | StreamFilter): Promise<number> {
+    const nothing = !Array.isArray(input) && input.blocked === false;
+    if (nothing) return validated(() => super.unblock([]));
     return validated(() => super.unblock(withoutEmpty(input)));
   }
 

@@ -14,7 +14,7 @@ const difference = (make: () => Subject, sequences: number) =>
 class Sound extends ReferenceStore {}
 
 test.concurrent("the reference does not differ from itself", async ({ expect }) => {
-  expect(await difference(() => new Sound(), 150)).toBeUndefined();
+  expect(await difference(() => new Sound(), 60)).toBeUndefined();
 });
 
 /** One defect each; the contract's line first. */

@@ -31,7 +31,6 @@ const maybe = <T>(arbitrary: fc.Arbitrary<T>, percent = 50): fc.Arbitrary<T | un
 const present = <T extends object>(all: T): T =>
   Object.fromEntries(Object.entries(all).filter(([, item]) => item !== undefined)) as T;
 const ordinal = fc.nat({ max: 30 });
-const flag = maybe(fc.boolean(), 30);
 
 const idRef: fc.Arbitrary<IdRef> = fc.oneof(
   { weight: 4, arbitrary: fc.record({ event: ordinal, delta: fc.constantFrom(0, 0, -1, 1) }) },
@@ -66,7 +65,10 @@ const event: fc.Arbitrary<EventSpec> = fc.record(
 const healthy: fc.Arbitrary<CommitSpec> = fc.record(
   {
     stream: names.stream,
-    events: fc.array(event, { maxLength: 3 }),
+    events: fc.oneof(
+      { weight: 9, arbitrary: fc.array(event, { minLength: 1, maxLength: 3 }) },
+      { weight: 1, arbitrary: fc.constant([]) },
+    ),
     meta,
     guard: fc.constantFrom(0, 0, 0, -1, 1),
   },
@@ -91,13 +93,20 @@ const commit = fc.oneof({ weight: 19, arbitrary: healthy }, { weight: 1, arbitra
 const emptyPattern: names.Pattern = { text: "", rich: false };
 const filter: fc.Arbitrary<Filter> = fc
   .tuple(
-    fc.constantFrom<"all" | "pattern" | "exact" | "empty">("all", "pattern", "exact", "empty"),
+    fc.constantFrom<"all" | "pattern" | "exact" | "empty">(
+      "all",
+      "all",
+      "pattern",
+      "pattern",
+      "exact",
+      "empty",
+    ),
     names.pattern,
     names.stream,
-    fc.constantFrom<"all" | "pattern" | "exact">("all", "all", "pattern", "exact"),
+    fc.constantFrom<"all" | "pattern" | "exact">("all", "all", "all", "all", "pattern", "exact"),
     names.pattern,
     fc.constantFrom("a-1", "^a-", ".*", "b.c"),
-    fc.record({ blocked: flag, lane: maybe(names.lane, 30) }),
+    fc.record({ blocked: maybe(fc.boolean(), 20), lane: maybe(names.lane, 20) }).map(present),
   )
   .map(([how, text, name, from, sourceText, source, rest]) => ({
     ...rest,
@@ -112,35 +121,39 @@ const someNames = fc.array(names.stream, { maxLength: 5 });
 const selection: fc.Arbitrary<Selection> = fc.oneof(fc.record({ names: someNames }), fc.record({ filter }));
 const cursor = fc.oneof(names.stream, fc.constantFrom("", "a", "b", "zz"));
 const limit = fc.constantFrom(0, 1, 2, 3, 100);
+const markers = fc.subarray<"__snapshot__" | "__tombstone__" | "Opened">([
+  "__snapshot__",
+  "__tombstone__",
+  "Opened",
+]);
 
 /** Few filters at a time: with many, nothing is left to see. */
 const query: fc.Arbitrary<QuerySpec> = fc
   .record({
     stream: maybe(names.pattern, 30),
-    stream_exact: maybe(names.stream, 30),
-    names: maybe(fc.array(names.eventName, { maxLength: 2 }), 20),
-    before: maybe(idRef, 20),
-    after: maybe(idRef, 20),
+    stream_exact: maybe(names.stream, 15),
+    names: maybe(fc.array(names.eventName, { maxLength: 3 }), 15),
+    before: maybe(idRef, 15),
+    after: maybe(idRef, 15),
     limit: maybe(limit, 30),
-    created_before: maybe(timeRef, 15),
-    created_after: maybe(timeRef, 15),
+    created_before: maybe(timeRef, 10),
+    created_after: maybe(timeRef, 10),
     backward: maybe(fc.boolean()),
-    correlation: maybe(fc.oneof(names.correlation, fc.constant("")), 15),
+    correlation: maybe(fc.oneof(names.correlation, fc.constant("")), 10),
     with_snaps: maybe(fc.boolean()),
   })
   .map(present);
 /** What load() and drains send. */
-const load: fc.Arbitrary<QuerySpec> = fc.record(
-  {
-    stream_exact: names.stream,
+const load: fc.Arbitrary<QuerySpec> = fc
+  .record({
+    stream_exact: fc.constantFrom(...names.streams.slice(0, 3)),
     with_snaps: fc.constant(true),
-    after: idRef,
-    limit,
-    backward: fc.boolean(),
-    names: fc.array(names.eventName, { maxLength: 2 }),
-  },
-  { requiredKeys: ["stream_exact", "with_snaps"] },
-);
+    after: maybe(idRef, 30),
+    limit: maybe(limit, 30),
+    backward: maybe(fc.boolean(), 30),
+    names: maybe(fc.array(names.eventName, { maxLength: 3 }), 10),
+  })
+  .map(present);
 
 const entry: fc.Arbitrary<SubscribeInput> = fc
   .record({
@@ -155,21 +168,23 @@ const entries = fc.oneof(
   { weight: 9, arbitrary: fc.uniqueArray(entry, { maxLength: 5, selector: (e) => e.stream }) },
   { weight: 1, arbitrary: fc.array(entry, { maxLength: 4 }) },
 );
-const lease: fc.Arbitrary<LeaseSpec> = fc.record(
-  {
+const lease: fc.Arbitrary<LeaseSpec> = fc
+  .record({
     pick: fc.nat({ max: 12 }),
     stream: names.stream,
-    by: names.worker,
+    by: maybe(names.worker, 20),
     at: position,
-    due: fc.constantFrom(0, 1_000_000, FAR_FUTURE),
-  },
-  { requiredKeys: ["pick", "stream", "at"] },
+    due: maybe(fc.constantFrom(0, 1_000_000, FAR_FUTURE), 30),
+  })
+  .map(present);
+const leases = fc.oneof(
+  { weight: 9, arbitrary: fc.array(lease, { minLength: 1, maxLength: 4 }) },
+  { weight: 1, arbitrary: fc.constant([]) },
 );
-const leases = fc.array(lease, { maxLength: 4 });
 const window = fc.oneof(timeRef, fc.constant({ literal: FAR_FUTURE }));
 const target: fc.Arbitrary<TargetSpec> = fc.oneof(
   fc.record({ stream: names.stream, snapshot: payload, meta }, { requiredKeys: ["stream"] }),
-  fc.record({ stream: names.stream, before: window, max_id: idRef }, { requiredKeys: ["stream", "before"] }),
+  fc.record({ stream: names.stream, before: window, max_id: maybe(idRef, 40) }).map(present),
 );
 const restored: fc.Arbitrary<RestoredSpec> = fc
   .tuple(event, names.stream, meta, fc.date({ min: new Date(0), max: new Date(1e12), noInvalidDate: true }))
@@ -236,16 +251,20 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: verb("defer", fc.record({ on: selection, until: fc.constantFrom(0, 1_000_000, FAR_FUTURE) })),
   },
   { weight: 1, arbitrary: verb("reset", fc.record({ on: selection })) },
-  { weight: 2, arbitrary: verb("unblock", fc.record({ on: selection })) },
+  { weight: 3, arbitrary: verb("unblock", fc.record({ on: selection })) },
   { weight: 1, arbitrary: verb("prioritize", fc.record({ filter, priority })) },
   {
     weight: 2,
     arbitrary: verb(
       "query_streams",
-      fc.record(
-        { filter, source_matches: fc.array(names.stream, { maxLength: 2 }), after: cursor, limit },
-        { requiredKeys: ["filter"] },
-      ),
+      fc
+        .record({
+          filter,
+          source_matches: maybe(fc.array(names.stream, { maxLength: 2 }), 25),
+          after: maybe(cursor, 25),
+          limit: maybe(limit, 30),
+        })
+        .map(present),
     ),
   },
   {
@@ -254,27 +273,22 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       "query_stats",
       fc.record({
         on: selection,
-        options: fc.record(
-          {
-            tail: fc.boolean(),
-            count: fc.boolean(),
-            names: fc.boolean(),
-            exclude: fc.subarray<"__snapshot__" | "__tombstone__" | "Opened">([
-              "__snapshot__",
-              "__tombstone__",
-              "Opened",
-            ]),
-            before: idRef,
-            after: cursor,
-            limit,
-          },
-          { requiredKeys: [] },
-        ),
+        options: fc
+          .record({
+            tail: maybe(fc.boolean()),
+            count: maybe(fc.boolean()),
+            names: maybe(fc.boolean()),
+            exclude: maybe(markers, 30),
+            before: maybe(idRef, 25),
+            after: maybe(cursor, 25),
+            limit: maybe(limit, 30),
+          })
+          .map(present),
       }),
     ),
   },
   {
-    weight: 2,
+    weight: 3,
     arbitrary: verb(
       "truncate",
       fc.record({ targets: fc.uniqueArray(target, { maxLength: 3, selector: (t) => t.stream }) }),
@@ -296,11 +310,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 /** Most sequences begin with events and work to do, else too few get to leases, blocks and late acks. */
 const prelude: fc.Arbitrary<Step[]> = fc
-  .tuple(fc.array(healthy, { minLength: 1, maxLength: 4 }), fc.uniqueArray(names.stream, { maxLength: 5 }))
-  .map(([commits, marked]) => [
+  .tuple(
+    fc.array(healthy, { minLength: 1, maxLength: 5 }),
+    fc.uniqueArray(names.stream, { minLength: 2, maxLength: 5 }),
+    maybe(fc.constant("poison"), 40),
+  )
+  .map(([commits, marked, error]) => [
     { verb: "commit", commits },
     { verb: "subscribe", entries: marked.map((stream, k) => ({ stream, correlated_at: 3 + k })) },
     { verb: "claim", lagging: 3, leading: 1, by: "w1", millis: HOUR },
+    ...(error ? [{ verb: "block" as const, leases: [{ pick: 0, stream: "a-1", at: 0 }], error }] : []),
   ]);
 
 export const sequence: fc.Arbitrary<Step[]> = fc

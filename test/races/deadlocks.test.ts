@@ -6,7 +6,7 @@ import { openTransaction } from "../order/fence.ts";
 import { dense, meta, underEveryIsolation, type World } from "./world.ts";
 
 const streams = dense(30).map((k) => `t-${k}`);
-const event = { name: "Happened", data: {} };
+const event = { name: "Happened", data: {}, pii: { who: "somebody" } };
 
 type Verb = (store: PostgresStore, held: Lease[]) => Promise<unknown>;
 
