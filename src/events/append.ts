@@ -1,7 +1,7 @@
 /**
  * The append: one transaction for a group of commits, written to the socket at once.
  *
- *   BEGIN · take the append lock · INSERT … SELECT · COMMIT
+ *   BEGIN, take the append lock · INSERT … SELECT · COMMIT
  *
  * The lock makes the order of ids the order of visibility. The heads are read by the statement after
  * the lock, whose snapshot is newer than the grant: in one statement with the lock they would be stale,
@@ -23,8 +23,8 @@ export type Append = {
 };
 
 export type AppendStatements = {
-  readonly begin: Query;
-  readonly lock: Query;
+  /** BEGIN and the append lock, in one message; answers with the transaction's id. */
+  readonly open: Query;
   readonly commit: Query;
   insert(appends: readonly Append[]): Query;
   /** For preparing a new connection: inserts nothing. */
@@ -38,6 +38,8 @@ export type Appended = {
 };
 export type Outcome = { readonly landed: boolean; readonly head: number; readonly ids: readonly number[] };
 
+/** An expectation that no head can meet. */
+export const NEVER = -2;
 /** `pg_notify` of more than this many bytes fails, so it is not tried. */
 const NOTIFY_LIMIT = 8_000;
 
@@ -109,6 +111,37 @@ select (select array_agg(head order by ord)::text from met) as heads,
        }`;
 }
 
+/** One commit alone, the common case of a quiet process: nothing to sort, join or chain. */
+function singleText(names: Names, by: string | undefined): string {
+  return `with met as materialized (
+  select coalesce((select e.version from ${names.events} e where e.stream = $1::text order by e.version desc limit 1), -1) as head
+), clock as materialized (${nowQuery(names)}), winners as (
+  select 1 as ord, $1::text as stream, met.head, $3::int as size from met where $2::int is null or met.head = $2::int
+), inserted as (
+  insert into ${names.events} (name, data, stream, version, created, meta, pii, dates)
+  select m.name, m.data::jsonb, w.stream, w.head + m.nth::int, clock.created, $4::jsonb, m.pii::jsonb, m.dates::jsonb
+  from winners w, clock, unnest($5::text[], ${splitJson("$6")}, ${splitJson("$7")}, ${splitJson("$8")})
+    with ordinality as m(name, data, pii, dates, nth)
+  order by m.nth
+  returning id, stream, version, name
+)${by === undefined ? "" : announce(names, by)}
+select array[met.head]::text as heads, (select array_agg(id)::text from inserted) as ids,
+  (select extract(epoch from created) * 1000 from clock)::float8 as created${
+    by === undefined ? "" : ", (select count(*) from announced) as announced"
+  } from met`;
+}
+
+const singleParameters = ({ stream, expected, meta, events }: Append): Param[] => [
+  stream,
+  expected,
+  events.length,
+  meta,
+  textArray(events.map((e) => e.name)),
+  joinJson(events.map((e) => e.data)),
+  joinJson(events.map((e) => e.pii)),
+  joinJson(events.map((e) => e.dates)),
+];
+
 function parameters(appends: readonly Append[], turns: readonly number[]): Param[] {
   const owners: number[] = [];
   const nths: number[] = [];
@@ -148,18 +181,23 @@ function turnsOf(appends: readonly Append[]): number[] {
 export function appendStatements(names: Names, by: string | undefined): AppendStatements {
   const distinct = insertText(names, by, false);
   const chained = insertText(names, by, true);
+  const single = singleText(names, by);
   const insert = (appends: readonly Append[]): Query => {
+    const [first] = appends;
+    if (first && appends.length === 1) return { text: single, params: singleParameters(first) };
     const turns = turnsOf(appends);
     return { text: turns.some((t) => t > 1) ? chained : distinct, params: parameters(appends, turns) };
   };
   const nothing = parameters([], []);
   return {
-    begin: { text: "begin isolation level read committed" },
     // The transaction id tells, should the connection be lost, whether the group was committed.
-    lock: { text: `${lockQuery(names)}, pg_current_xact_id()::text as xid` },
+    open: {
+      text: `begin isolation level read committed; ${lockQuery(names)}, pg_current_xact_id()::text as xid`,
+    },
     commit: { text: "commit" },
     insert,
     warm: [
+      { text: single, params: singleParameters({ stream: "", expected: NEVER, meta: "{}", events: [] }) },
       { text: distinct, params: nothing },
       { text: chained, params: nothing },
     ],

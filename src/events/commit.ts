@@ -3,12 +3,10 @@ import { type Committed, ConcurrencyError, type EventMeta, type Message, type Sc
 import { checkArray, checkNumber } from "../codec/input.ts";
 import type { Context } from "../context.ts";
 import { guard } from "../errors.ts";
+import { NEVER } from "./append.ts";
 import { encodeEvents } from "./encode.ts";
 import type { AppendQueue } from "./queue.ts";
 import { safeId } from "./row.ts";
-
-/** An expectation that no head can meet, for versions that PostgreSQL's integer cannot hold. */
-const NEVER = -2;
 
 const isHead = (version: number) => Number.isInteger(version) && version >= -1 && version <= 2_147_483_647;
 

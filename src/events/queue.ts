@@ -6,7 +6,14 @@
 import type { Connections, Row } from "../connections/index.ts";
 import { ConnectionError, codeOf, sanitize } from "../errors.ts";
 import type { Names } from "../names.ts";
-import { type Append, type Appended, type AppendStatements, type Outcome, readOutcomes } from "./append.ts";
+import {
+  type Append,
+  type Appended,
+  type AppendStatements,
+  lockQuery,
+  type Outcome,
+  readOutcomes,
+} from "./append.ts";
 import { readRecovered, recoverQuery } from "./recover.ts";
 
 const MAX_COMMITS = 512;
@@ -26,6 +33,13 @@ type Waiting = Append & {
 };
 
 export type Landed = { readonly outcome: Outcome; readonly created: Date };
+
+/** The last statement of a message answers with the id; a message of several has an answer for each. */
+function xidOf(answers: readonly unknown[]): string | undefined {
+  const last = answers.at(-1);
+  const row: unknown = Array.isArray(last) ? last[0] : last;
+  return typeof row === "object" && row !== null && "xid" in row ? String(row.xid) : undefined;
+}
 
 /** The group's fate is unknown, and must not be guessed. */
 const unknown = () =>
@@ -151,7 +165,7 @@ export class AppendQueue {
 
   /** Sends one group until it is known to be committed or not. */
   async #append(group: readonly Append[]): Promise<Appended> {
-    const { begin, lock, commit, insert } = this.#statements;
+    const { open, commit, insert } = this.#statements;
     const query = insert(group);
     for (let attempt = 0; ; attempt++) {
       let xid: string | undefined;
@@ -159,15 +173,11 @@ export class AppendQueue {
       let slot: Awaited<ReturnType<Connections["writer"]>> | undefined;
       try {
         slot = await this.#connections.writer();
-        const answers = await slot.pipeline(
-          [begin, lock, query, commit],
-          this.#connections.deadline,
-          (i, rows) => {
-            if (i === 1) xid = String(rows[0]?.xid);
-            if (i === 2) row = rows[0];
-          },
-        );
-        return readOutcomes(group, answers[2]?.[0] ?? row);
+        const answers = await slot.pipeline([open, query, commit], this.#connections.deadline, (i, rows) => {
+          if (i === 0) xid = xidOf(rows);
+          if (i === 1) row = rows[0];
+        });
+        return readOutcomes(group, answers[1]?.[0] ?? row);
       } catch (error) {
         if (!slot) {
           // Never sent: the new connection was lost while it was made ready.
@@ -192,7 +202,10 @@ export class AppendQueue {
     const query = recoverQuery(this.#names, group, xid);
     for (let attempt = 0; attempt < RECOVERIES; attempt++) {
       try {
-        const answers = await this.#connections.transaction("commit", [this.#statements.lock, query]);
+        const answers = await this.#connections.transaction("commit", [
+          { text: lockQuery(this.#names) },
+          query,
+        ]);
         return readRecovered(group, answers[2] ?? []);
       } catch {
         // The server may be restarting.

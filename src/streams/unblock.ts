@@ -8,7 +8,7 @@ const RELEASED = `retry = -1, blocked = false, error = null,
 
 /** Returns how many were blocked. `{}` means all that are; `{ blocked: false }` means none. */
 export async function unblock(context: Context, input: StreamInput): Promise<number> {
-  // The reference reads a filter's `blocked` as true, whatever it says: false then matches nothing.
+  // With `blocked: false` nothing is left, as the port says; the in-memory store reads it as true.
   const where = inputConditions("unblock", input);
   if (!where) return 0;
   where.add("s.blocked");
