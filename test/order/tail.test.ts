@@ -132,7 +132,7 @@ describe("M5: readers that tail by `after` see everything that was committed", (
   test("together with writers that speak act-pg's protocol", async () => {
     const { acknowledged, stored, tails } = await run({
       kinds: ["store", "act-pg", "store", "act-pg"],
-      events: total / 10,
+      events: total / 20,
       batch: 5,
       inFlight: 16,
     });
@@ -155,6 +155,25 @@ describe("M5: readers that tail by `after` see everything that was committed", (
     expectSeenInOrder(acknowledged, tails);
     expect(await brokenRows("version")).toBe(0);
   });
+
+  test.each(["repeatable read", "serializable"])(
+    "when the database's default isolation is %s",
+    async (isolation) => {
+      const alter = (value: string) =>
+        sql.unsafe(`alter database "${database.name}" set default_transaction_isolation = ${value}`);
+      await alter(`'${isolation}'`);
+      onTestFinished(async () => void (await alter("default")));
+      const { acknowledged, stored, tails } = await run({
+        kinds: ["store", "store"],
+        events: 3_000,
+        batch: 3,
+      });
+
+      expect(acknowledged).toEqual(stored);
+      expectSeenInOrder(acknowledged, tails);
+      expect(await brokenRows("version")).toBe(0);
+    },
+  );
 
   test("and these readers do notice a writer that takes no lock", async () => {
     await delayCommits(20);

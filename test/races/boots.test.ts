@@ -2,6 +2,7 @@
 import type { StreamPosition } from "@rotorsoft/act";
 import { expect, onTestFinished, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
+import { holdFence, insertRaw } from "../order/fence.ts";
 import type { TableName } from "../order/lock.ts";
 import { createActPg } from "./act-pg-layout.ts";
 import { dense, idsOf, meta, underEveryIsolation, versions, type World } from "./world.ts";
@@ -37,7 +38,7 @@ underEveryIsolation("Sixteen cold boots at once", (world) => {
   test("C4: of one table", async () => {
     const [alone] = [world.table()];
     await boot([alone]);
-    for (let round = 0; round < world.scale(4, 2); round++) {
+    for (let round = 0; round < world.scale(3, 1); round++) {
       const name = world.table();
       const stores = await boot(dense(BOOTS).map(() => name));
 
@@ -51,7 +52,7 @@ underEveryIsolation("Sixteen cold boots at once", (world) => {
     const lone = { ...world.table(), schema: `${world.database.schema}_lone` };
     await boot([lone]);
     onTestFinished(() => drop(world, lone.schema));
-    for (let round = 0; round < world.scale(3, 1); round++) {
+    for (let round = 0; round < world.scale(2, 1); round++) {
       const schema = `${world.database.schema}_absent_${round}`;
       const names = dense(BOOTS).map(() => ({ ...world.table(), schema }));
       const stores = await boot(names);
@@ -82,6 +83,20 @@ underEveryIsolation("Sixteen cold boots at once", (world) => {
 
     const commits = await working;
     expect(versions(await world.rows(name, "s"))).toEqual(dense(commits));
+  });
+
+  test("C4: of what is up to date, while transactions that write to it stay open", async () => {
+    const name = world.table();
+    const [worker] = await boot([name]);
+    await worker?.subscribe([{ stream: "t" }], 1);
+    const open = await holdFence(name);
+    onTestFinished(() => open.rollback());
+    await insertRaw(open.sql, name, "s", 0);
+    await open.sql.unsafe(`update "${name.schema}"."${name.table}_streams" set at = 5`);
+    await open.sql.unsafe(`update "${name.schema}"."${name.table}_correlated" set at = 5`);
+
+    await boot(dense(BOOTS).map(() => name));
+    expect((await worker?.query_stats({}))?.size).toBe(0);
   });
 
   test("C4, C5: of a table that act-pg made", async () => {

@@ -1,7 +1,8 @@
 /** Lines L3 to L6 and L12: who may work on a stream, when many ask. */
 import type { Lease, StreamPosition } from "@rotorsoft/act";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
+import { openTransaction } from "../order/fence.ts";
 import { dense, underEveryIsolation } from "./world.ts";
 
 const LONG = 600_000;
@@ -23,6 +24,37 @@ underEveryIsolation("Claims", (world) => {
       expect(claims.map((leases) => leases.length)).toEqual([5, 5]);
       expect(new Set(claims.flat().map(({ stream }) => stream)).size).toBe(10);
       await stores[0]?.reset(names(20));
+    }
+  });
+
+  test("L5: a claim goes round the rows that another transaction holds, without waiting for it", async () => {
+    const name = world.table();
+    const [store] = await world.stores(name, 1);
+    await store?.subscribe(names(20).map((stream, k) => ({ stream, correlated_at: 10, priority: 20 - k })));
+    const other = await openTransaction(name.url);
+    onTestFinished(() => other.rollback());
+    const table = `"${name.schema}"."${name.table}_streams"`;
+    await other.sql.unsafe(`select 1 from ${table} where stream < 't-005' for update`);
+
+    const claimed = await store?.claim(4, 0, "w", LONG);
+    expect(claimed?.map(({ stream }) => stream).sort()).toEqual(["t-005", "t-006", "t-007", "t-008"]);
+  });
+
+  test("L5: a row that another claim takes meanwhile is looked at again and left alone", async () => {
+    const name = world.table();
+    const [store] = await world.stores(name, 1);
+    const table = `"${name.schema}"."${name.table}_streams"`;
+    for (let round = 0; round < world.scale(20, 5); round++) {
+      await store?.reset({});
+      await store?.subscribe(names(3).map((stream) => ({ stream, correlated_at: 10 })));
+      const other = await openTransaction(name.url);
+      await other.sql.unsafe(
+        `update ${table} set leased_by = 'other', leased_until = now() + interval '1 hour' where stream = 't-001'`,
+      );
+      const [claimed] = await Promise.all([store?.claim(3, 3, "w", LONG), other.commit()]);
+
+      expect(claimed?.map(({ stream }) => stream).sort()).toEqual(["t-000", "t-002"]);
+      expect((await positions(store)).get("t-001")?.leased_by).toBe("other");
     }
   });
 
