@@ -10,7 +10,7 @@ import { ConsoleLogger, log, store } from "@rotorsoft/act";
 import { PostgresStore } from "../../src/index.ts";
 import { startPostgres } from "../../test/server/index.ts";
 import { GitError, openRepository } from "./git.ts";
-import { number, printable } from "./report.ts";
+import { counted, printable } from "./report.ts";
 import { runSession, type Session, UserError } from "./session.ts";
 import { checkReadModels, showConflict, showHistory, showReadModels, showWhereNext } from "./show.ts";
 import { claimSchema, imports, openDatabase, recreateTables, SCHEMA } from "./tables.ts";
@@ -26,9 +26,15 @@ With DATABASE_URL=postgres://… it uses that server, in its own schema ${SCHEMA
 log(new ConsoleLogger({ level: "error" }));
 await runSession(demo, (error) => {
   if (error instanceof GitError) return `${error.message}\nAnother repository: npm run demo -- <path>`;
-  if (error instanceof UserError) return error.message;
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  if (error instanceof UserError) return reasons(error);
+  return error instanceof Error ? `${reasons(error)}\n${error.stack}` : String(error);
 });
+
+/** An error's message, and those of what caused it. */
+function reasons(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause === undefined ? error.message : `${error.message}: ${reasons(error.cause)}`;
+}
 
 async function demo(session: Session): Promise<number> {
   const { values, positionals } = readArguments();
@@ -53,7 +59,7 @@ async function demo(session: Session): Promise<number> {
   }
 
   console.log(
-    `Repository  ${printable(path)}: ${number(repository.commits)} commits up to ${tip.slice(0, 9)}`,
+    `Repository  ${printable(path)}: ${counted(repository.commits, "commit")} up to ${tip.slice(0, 9)}`,
   );
   if (repository.shallow) {
     console.log(
@@ -116,10 +122,8 @@ async function openServer(session: Session, url: string | undefined) {
       () => {},
     ),
   );
-  const server = await starting.catch((error: Error) => {
-    throw new UserError([error.message, error.cause].filter(Boolean).map(String).join(": "), {
-      cause: error,
-    });
+  const server = await starting.catch((cause) => {
+    throw new UserError("The demo needs a PostgreSQL server", { cause });
   });
   session.signal.throwIfAborted();
   const db = openDatabase(server.url, 1);

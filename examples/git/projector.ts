@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { CHURN, HOT_FILES } from "./read-models.ts";
+import { UserError } from "./session.ts";
 
 export type FromWorker =
   | { listening: true }
@@ -21,23 +22,22 @@ export class Projector {
   #listening = false;
   #woken = 0;
   #errors = "";
-  #failure: Error | undefined;
+  readonly #failed = new AbortController();
   #changed = () => {};
 
   constructor(url: string) {
     const script = fileURLToPath(new URL("./worker.ts", import.meta.url));
     this.#child = fork(script, [], {
       env: { ...process.env, DATABASE_URL: url },
-      stdio: ["ignore", "ignore", "pipe", "ipc"],
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
-    this.#child.stderr?.on("data", (chunk: Buffer) => {
-      this.#errors = (this.#errors + chunk).slice(-4_000);
-    });
+    for (const output of [this.#child.stdout, this.#child.stderr]) {
+      output?.on("data", (chunk: Buffer) => {
+        this.#errors = (this.#errors + chunk).slice(-4_000);
+      });
+    }
     this.#child.on("message", (message: FromWorker) => this.#hear(message));
-    this.#child.once("exit", (code, signal) => {
-      this.#failure ??= new Error(`The worker ended (${signal ?? code}). ${this.#errors}`.trim());
-      this.#changed();
-    });
+    this.#child.once("exit", (code, signal) => this.#fail(`The worker ended (${signal ?? code})`));
   }
 
   /** Events up to this id are in every read model. */
@@ -52,6 +52,11 @@ export class Projector {
 
   get pid(): number | undefined {
     return this.#child.pid;
+  }
+
+  /** Aborts when the worker ends or gives up. */
+  get failed(): AbortSignal {
+    return this.#failed.signal;
   }
 
   /** Resolves when the worker listens for commits. */
@@ -77,7 +82,7 @@ export class Projector {
   #hear(message: FromWorker): void {
     if ("listening" in message) this.#listening = true;
     else if ("trouble" in message) this.#errors = message.trouble;
-    else if ("failed" in message) this.#failure ??= new Error(`The worker failed. ${message.failed}`);
+    else if ("failed" in message) this.#fail(message.failed);
     else {
       this.#woken = message.woken;
       for (const [name, at] of Object.entries(message.at)) this.#at.set(name, at);
@@ -85,14 +90,19 @@ export class Projector {
     this.#changed();
   }
 
+  #fail(what: string): void {
+    this.#failed.abort(new UserError(`${what}. ${this.#errors}`.trim()));
+    this.#changed();
+  }
+
   async #until(reached: () => boolean): Promise<void> {
     while (!reached()) {
-      if (this.#failure) throw this.#failure;
+      this.failed.throwIfAborted();
       let silence: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve, reject) => {
         this.#changed = resolve;
         const complaint = `The worker got nowhere for ${SILENCE / 1_000} s. ${this.#errors}`;
-        silence = setTimeout(() => reject(new Error(complaint.trim())), SILENCE);
+        silence = setTimeout(() => reject(new UserError(complaint.trim())), SILENCE);
       });
       clearTimeout(silence);
     }

@@ -8,6 +8,10 @@ import type { authorChurn, hotFiles } from "./tables.ts";
 
 export const number = (value: number): string => Math.round(value).toLocaleString("en-US");
 
+/** `1 file`, `2,000 files`. */
+export const counted = (value: number, thing: string): string =>
+  `${number(value)} ${thing}${value === 1 ? "" : "s"}`;
+
 /** Names and paths may hold anything: control characters would steer the terminal. */
 export const printable = (text: string): string =>
   text.replace(/\p{Cc}|\p{Cf}/gu, (c) => `\\u{${c.codePointAt(0)?.toString(16)}}`);

@@ -7,6 +7,7 @@ import { File, streamOf, type Writer } from "./domain.ts";
 import {
   authorsTable,
   conflictText,
+  counted,
   differencesText,
   filesTable,
   historyTable,
@@ -47,7 +48,7 @@ export async function showHistory(app: Writer, db: Database): Promise<string | u
     latest.push(event);
     if (latest.length > TOP) latest.shift();
   });
-  const shown = count > TOP ? `the latest ${TOP} of ${number(count)} events` : "all events";
+  const shown = count > TOP ? `the latest ${TOP} of ${counted(count, "event")}` : counted(count, "event");
   console.log(`\nOne stream: ${printable(stream)} (${shown})\n${historyTable(latest)}`);
 
   await cache().clear();
@@ -55,8 +56,8 @@ export async function showHistory(app: Writer, db: Database): Promise<string | u
   const from = snaps > 0 ? "its latest snapshot" : "its first event";
   const { commits, added, removed } = state;
   console.log(
-    `Loaded again from ${from}, ${number(replayed)} rows read: ` +
-      `${number(commits)} commits, +${number(added)} −${number(removed)} lines.`,
+    `Loaded again from ${from}, ${counted(replayed, "row")} read: ` +
+      `${counted(commits, "commit")}, +${number(added)} −${number(removed)} lines.`,
   );
   return file.path;
 }
@@ -70,13 +71,15 @@ export async function checkReadModels(db: Database, path: string, tip: string): 
   const [fromGit, fromTables] = [await factsOfGit(path, tip), await factsOfTables(db)];
   const differences = compare(fromGit, fromTables);
   if (differences.length > 0) {
-    console.log(`\n✗ The read models differ from git log --numstat in ${number(differences.length)} places:`);
+    console.log(
+      `\n✗ The read models differ from git log --numstat in ${counted(differences.length, "place")}:`,
+    );
     console.log(differencesText(differences));
     return false;
   }
   console.log(
-    `\n✓ The read models agree with git log --numstat: ${number(fromGit.authors.size)} authors, ` +
-      `${number(fromGit.files.size)} files, every count.`,
+    `\n✓ The read models agree with git log --numstat: ${counted(fromGit.authors.size, "author")}, ` +
+      `${counted(fromGit.files.size, "file")}, every number.`,
   );
   return true;
 }
@@ -84,7 +87,7 @@ export async function checkReadModels(db: Database, path: string, tip: string): 
 export function showWhereNext(url: string | undefined): void {
   if (!url) {
     console.log(`
-The server was a temporary one, and is gone with its data. To keep it and look around:
+The server is a temporary one: it ends now, and its data with it. To keep the data and look around:
   DATABASE_URL=postgres://user:password@host:5432/database npm run demo`);
     return;
   }

@@ -1,6 +1,6 @@
 /**
- * The second process: keeps the read models. It never polls while commits are announced; NOTIFY wakes
- * it. Started by projector.ts with the database's URL in the environment; ends when its parent does.
+ * The second process: keeps the read models, woken by NOTIFY. Started by projector.ts with the database's
+ * URL in the environment; ends when its parent does.
  */
 import { inspect } from "node:util";
 import { ConsoleLogger, cache, log, store } from "@rotorsoft/act";

@@ -1,12 +1,12 @@
 /** Writes a repository's history, with the worker keeping the read models meanwhile, and measures both. */
-import { cache } from "@rotorsoft/act";
+import { cache, SNAP_EVENT } from "@rotorsoft/act";
 import { count, eq } from "drizzle-orm";
 import { buildWriter, newCache, type Writer } from "./domain.ts";
 import { readCommits } from "./git.ts";
 import { ingest } from "./ingest.ts";
 import { showProgress } from "./progress.ts";
 import { Projector } from "./projector.ts";
-import { number } from "./report.ts";
+import { counted, number } from "./report.ts";
 import type { Session } from "./session.ts";
 import { type Database, events, imports } from "./tables.ts";
 
@@ -27,9 +27,9 @@ export async function writeHistory(
   console.log(`Processes   ${process.pid} writes, ${projector.pid} keeps the read models\n`);
 
   const bar = showProgress(commits);
-  const { signal } = session;
-  signal.addEventListener("abort", () => bar.stop());
+  session.signal.addEventListener("abort", () => bar.stop());
   session.onEnd(() => bar.stop());
+  const signal = AbortSignal.any([session.signal, projector.failed]);
   const clock = stopwatch();
   const done = await ingest(app, readCommits(path, tip), (now) => bar.update(now, projector.at), signal);
   const wrote = clock();
@@ -40,13 +40,13 @@ export async function writeHistory(
   bar.stop();
   await db.insert(imports).values({ path, tip });
 
-  const [snapshots] = await db.select({ n: count() }).from(events).where(eq(events.name, "__snapshot__"));
+  const [snapshots] = await db.select({ n: count() }).from(events).where(eq(events.name, SNAP_EVENT));
   console.log(
-    `${number(done.commits)} commits became ${number(done.events)} events and ${number(snapshots?.n ?? 0)} ` +
-      `snapshots in ${wrote.toFixed(2)} s: ${number(done.commits / wrote)} commits/s, ` +
-      `${number(done.events / wrote)} events/s.\n` +
-      `The worker had them all in its read models ${(caughtUp - wrote).toFixed(2)} s later ` +
-      `(${number(projector.woken)} notifications woke it).`,
+    `${counted(done.commits, "commit")} became ${counted(done.events, "event")} and ` +
+      `${counted(snapshots?.n ?? 0, "snapshot")} in ${wrote.toFixed(2)} s: ` +
+      `${number(done.commits / wrote)} commits/s, ${number(done.events / wrote)} events/s.\n` +
+      `The worker had them all in its read models ${(caughtUp - wrote).toFixed(2)} s later, ` +
+      `woken by ${counted(projector.woken, "notification")}.`,
   );
   return app;
 }
