@@ -1,0 +1,395 @@
+/** The constructor: defaults, names, and what it keeps to itself. */
+import { inspect } from "node:util";
+import { expect } from "vitest";
+import { within } from "./kit/eventually.ts";
+import { backendsOf, tablesOf } from "./kit/postgres.ts";
+import {
+  append,
+  appendOne,
+  at,
+  blocked,
+  claimAll,
+  forget,
+  idsOf,
+  leaseOf,
+  message,
+  only,
+  positionOf,
+  positions,
+  read,
+  readAll,
+  restorable,
+  restore,
+  streamsOf,
+} from "./kit/scenario.ts";
+import { type RawAccess, section } from "./kit/section.ts";
+
+const BAD_NAMES = [
+  "",
+  " ",
+  "1a",
+  "a-b",
+  "a b",
+  'a"b',
+  "a.b",
+  "a;b",
+  "é",
+  "a\nb",
+  "a'b",
+  "$a",
+  "a%",
+  '"a"',
+  "a\u0000",
+];
+const GOOD_NAMES = ["a", "_", "A", "_1", "Mixed_Case_2", "select", "user", "a".repeat(20)];
+
+/** What a constructor says against these options; undefined when it takes them. */
+function refusal(raw: RawAccess, options: Record<string, unknown>): string | undefined {
+  try {
+    raw.construct(options);
+  } catch (error) {
+    return error instanceof Error ? error.message : inspect(error);
+  }
+}
+
+/** The longest name that is taken for `option`, by bisection up to PostgreSQL's own limit. */
+function longest(raw: RawAccess, option: "schema" | "table"): number {
+  let taken = 1;
+  let refused = 64;
+  while (refused - taken > 1) {
+    const middle = Math.floor((taken + refused) / 2);
+    if (refusal(raw, { [option]: "t".repeat(middle) }) === undefined) taken = middle;
+    else refused = middle;
+  }
+  return taken;
+}
+
+const LONG = "long".repeat(50);
+
+export const construction = section("construction", (line) => {
+  line(
+    "C1",
+    "without options the store aims at a local server, public.events, without notify",
+    {
+      needs: ["sql"],
+    },
+    async ({ raw }) => {
+      expect(raw.construct().config).toMatchObject({
+        host: "localhost",
+        port: 5432,
+        database: "postgres",
+        user: "postgres",
+        schema: "public",
+        table: "events",
+        notify: false,
+      });
+    },
+  );
+
+  line("C1", "without options the pool takes 20, with time limits", { needs: ["sql"] }, async ({ raw }) => {
+    expect(raw.construct({}).config).toMatchObject({
+      max: 20,
+      connectionTimeoutMillis: 10_000,
+      idleTimeoutMillis: 30_000,
+      statement_timeout: 60_000,
+    });
+  });
+
+  line("C1", "the default password is postgres", { needs: ["sql"] }, async ({ raw }) => {
+    expect(raw.construct().config.password).toBe("postgres");
+  });
+
+  line("C1", "given options win", { needs: ["sql"] }, async ({ raw }) => {
+    const options = {
+      host: "db.example",
+      port: 6_432,
+      database: "shop",
+      user: "clerk",
+      schema: "sales",
+      table: "log",
+      notify: true,
+      max: 3,
+      connectionTimeoutMillis: 1_000,
+      idleTimeoutMillis: 2_000,
+      statement_timeout: 0,
+    };
+    expect(raw.construct(options).config).toMatchObject(options);
+  });
+
+  line(
+    "C1",
+    "a url stands for host, port, database and user",
+    { needs: ["sql"] },
+    async ({ store, raw, second }) => {
+      await append(store, "s", "A");
+      const { hostname, port, pathname, username, password } = new URL(raw.url);
+      const other = await second({
+        url: undefined,
+        host: hostname,
+        port: Number(port || 5432),
+        database: pathname.slice(1),
+        user: decodeURIComponent(username),
+        password: decodeURIComponent(password),
+      });
+      expect(await readAll(other)).toHaveLength(1);
+    },
+  );
+
+  line(
+    "C1",
+    "options of the connection reach the server",
+    {
+      needs: ["sql"],
+      options: { application_name: "conformance_of_options" },
+    },
+    async ({ store, raw }) => {
+      await append(store, "s", "A");
+      expect((await backendsOf(raw, "conformance_of_options")).length).toBeGreaterThan(0);
+    },
+  );
+
+  line(
+    "C1",
+    "options of the adapter do not reach the driver",
+    {
+      needs: ["sql"],
+      options: {
+        notify: true,
+        dates: "revive",
+        max: 4,
+        statement_timeout: 5_000,
+        pii_encryption: { key: new Uint8Array(32) },
+      },
+    },
+    async ({ store }) => {
+      // The server refuses a start-up parameter that it does not know.
+      expect(await append(store, "s", "A")).toHaveLength(1);
+    },
+  );
+
+  line(
+    "C1",
+    "the pool opens no more connections than its maximum",
+    {
+      needs: ["sql"],
+      options: { max: 3 },
+    },
+    async ({ store, raw }) => {
+      await append(store, "s", "A");
+      await Promise.all(
+        Array.from({ length: 60 }, (_, n) => (n % 3 ? readAll(store) : append(store, `s${n}`, "A"))),
+      );
+      expect((await backendsOf(raw, raw.table)).length).toBeLessThanOrEqual(3);
+    },
+  );
+
+  line(
+    "C1",
+    "a statement beyond statement_timeout is ended",
+    {
+      needs: ["sql"],
+      options: { statement_timeout: 300 },
+    },
+    async ({ store, raw }) => {
+      const holder = raw.connect();
+      await holder.unsafe("begin");
+      await holder`lock table ${tablesOf(raw).events} in access exclusive mode`;
+      await expect(within(8_000, "the query", readAll(store))).rejects.toMatchObject({ name: "ERR_STORE" });
+      await holder.unsafe("rollback");
+    },
+  );
+
+  line(
+    "C1",
+    "the password shows in no rendering of the store or its config",
+    { needs: ["sql"] },
+    async ({ raw }) => {
+      const stores = [
+        raw.construct({ password: "hunter2" }),
+        raw.construct({ url: "postgres://clerk:hunter2@db.example:6432/shop" }),
+        raw.construct({ listen_url: "postgres://clerk:hunter2@db.example:6432/shop", notify: true }),
+      ];
+      for (const store of stores) {
+        const renderings = [
+          inspect(store),
+          inspect(store, { depth: 10 }),
+          inspect(store.config),
+          inspect({ config: { ...store.config } }),
+          JSON.stringify(store.config),
+          JSON.stringify({ config: store.config }),
+          `${JSON.stringify(Object.entries(store.config))}`,
+          `${store.config}`,
+        ];
+        for (const rendering of renderings) expect(rendering).not.toContain("hunter2");
+      }
+    },
+  );
+
+  line(
+    "C1",
+    "a password with any character in a url is understood",
+    { needs: ["sql"] },
+    async ({ raw, second }) => {
+      const url = new URL(raw.url);
+      const role = `r_${raw.table}`;
+      await raw.sql.unsafe(`create role ${role} login superuser password 'p@ss/w:rd#%?'`);
+      try {
+        url.username = role;
+        url.password = encodeURIComponent("p@ss/w:rd#%?");
+        const other = await second({ url: url.href });
+        expect(await append(other, "s", "A")).toHaveLength(1);
+        await other.dispose();
+      } finally {
+        await raw.sql.unsafe(`drop role ${role}`);
+      }
+    },
+  );
+
+  for (const option of ["schema", "table"] as const) {
+    line(
+      "C2",
+      `a ${option} that is no plain identifier is refused by its name`,
+      { needs: ["sql"] },
+      async ({ raw }) => {
+        for (const name of BAD_NAMES) {
+          const said = refusal(raw, { [option]: name });
+          expect(said, inspect(name)).toBeDefined();
+          if (/\w/.test(name))
+            expect(said, inspect(name)).toContain(JSON.stringify(name).slice(1, -1).split("\\")[0]);
+          else expect(said, inspect(name)).toContain(option);
+        }
+      },
+    );
+
+    line("C2", `a ${option} that is a plain identifier is taken`, { needs: ["sql"] }, async ({ raw }) => {
+      for (const name of GOOD_NAMES) expect(refusal(raw, { [option]: name }), name).toBeUndefined();
+    });
+
+    line(
+      "C2",
+      `a ${option} too long for a derived name is refused by its name`,
+      { needs: ["sql"] },
+      async ({ raw }) => {
+        for (const length of [60, 63, 64, 200]) {
+          const name = "t".repeat(length);
+          expect(refusal(raw, { [option]: name })).toContain(name);
+        }
+      },
+    );
+  }
+
+  line(
+    "C2",
+    "schema and table that are too long together are refused",
+    { needs: ["sql"] },
+    async ({ raw }) => {
+      const schema = "s".repeat(27);
+      const table = "t".repeat(27);
+      expect(refusal(raw, { schema })).toBeUndefined();
+      expect(refusal(raw, { table })).toBeUndefined();
+      expect(refusal(raw, { schema, table })).toMatch(new RegExp(`${schema}|${table}`));
+    },
+  );
+
+  line(
+    "C2",
+    "two tables with the longest names work side by side",
+    { needs: ["sql"] },
+    async ({ raw, second }) => {
+      const length = longest(raw, "table");
+      expect(length).toBeGreaterThan(20);
+      const names = ["a", "b"].map((end) => `${"t".repeat(length - 1)}${end}`);
+      const indexes: number[] = [];
+      for (const table of names) {
+        const store = await second({ table });
+        await store.seed();
+        await store.seed();
+        await append(store, "s", table);
+        expect(await readAll(store)).toMatchObject([{ name: table }]);
+        const found = await raw.sql`select from pg_indexes
+        where schemaname = ${raw.schema} and tablename like ${`${table}%`}`;
+        indexes.push(found.length);
+      }
+      expect(new Set(indexes).size).toBe(1);
+      for (const table of names) await (await second({ table })).drop();
+    },
+  );
+
+  line(
+    "C3",
+    "a store without options answers or says why it can't",
+    {
+      needs: ["sql"],
+      timeout: 20_000,
+    },
+    async ({ raw }) => {
+      // Reads only: there may well be a server on this machine, with a log that is not ours.
+      const outcome = await within(
+        15_000,
+        "the store without options",
+        read(raw.construct(), { limit: 1 }).then(
+          (events) => events.length,
+          (error: unknown) => error,
+        ),
+      );
+      if (outcome instanceof Error) expect(outcome.message).not.toBe("");
+      else expect([0, 1]).toContain(outcome);
+    },
+  );
+
+  line("C3", "an unreachable server is an Error with a message", { needs: ["sql"] }, async ({ raw }) => {
+    const store = raw.construct({ host: "127.0.0.1", port: 1 });
+    for (const call of [() => store.seed(), () => append(store, "s", "A"), () => readAll(store)]) {
+      const outcome = await within(
+        12_000,
+        "the refusal",
+        call().catch((error: unknown) => error),
+      );
+      expect(outcome).toBeInstanceOf(Error);
+      expect(outcome instanceof Error ? outcome.message : "").not.toBe("");
+    }
+  });
+
+  line("C9", "streams and events with long names are committed and queried", async ({ store }) => {
+    const [event] = await append(store, LONG, LONG);
+    expect(await read(store, { stream: LONG, stream_exact: true, names: [LONG] })).toEqual([event]);
+    expect(await read(store, { stream: `^${LONG}$` })).toHaveLength(1);
+    expect((await store.query_stats([LONG], { names: true })).get(LONG)?.names).toEqual({ [LONG]: 1 });
+    expect((await store.truncate([{ stream: LONG, snapshot: {} }])).get(LONG)?.deleted).toBe(1);
+  });
+
+  line(
+    "C9",
+    "targets and sources with long names are subscribed, claimed, acked and reset",
+    async ({ store }) => {
+      const target = `__autoclose__:${LONG}`;
+      await store.subscribe([{ stream: target, source: LONG, lane: LONG, correlated_at: 9 }]);
+      const lease = only(await claimAll(store, LONG, 60_000, LONG));
+      expect(lease).toMatchObject({ stream: target, source: LONG, by: LONG, lane: LONG });
+      expect(streamsOf(await store.ack([{ ...lease, at: 9 }]))).toEqual([target]);
+      expect(await store.defer({ source: LONG, source_exact: true }, 1)).toBe(1);
+      expect(await store.reset([target])).toBe(1);
+      expect(streamsOf(await positions(store, { stream: `^${target}$` }))).toEqual([target]);
+    },
+  );
+
+  line("C9", "streams with long names are blocked and unblocked, with a long error", async ({ store }) => {
+    await blocked(store, LONG, LONG.repeat(50));
+    expect((await positionOf(store, LONG)).error).toBe(LONG.repeat(50));
+    expect(await store.unblock([LONG])).toBe(1);
+    expect((await leaseOf(store, LONG)).retry).toBe(0);
+  });
+
+  line("C9", "correlator keys and holders with long names are kept", async ({ store }) => {
+    const ask = (by: string) => store.subscribe([], 3, { key: LONG, by, millis: 60_000 });
+    expect((await ask(LONG)).correlating).toBe(true);
+    expect((await ask(`${LONG}2`)).correlating).toBe(false);
+  });
+
+  line("C9", "long names are restored and forgotten", { needs: ["restore", "pii"] }, async ({ store }) => {
+    await restore(store, [restorable(LONG, 0, { name: LONG, pii: { email: LONG } })]);
+    expect(await forget(store, LONG)).toBe(1);
+    expect(idsOf([at(await readAll(store), 0)])).toHaveLength(1);
+    expect((await appendOne(store, LONG, message(LONG))).version).toBe(1);
+  });
+});

@@ -1,0 +1,216 @@
+/** What a caller sees of a database that fails. */
+import { inspect } from "node:util";
+import { ConcurrencyError, log, StoreError, ValidationError } from "@rotorsoft/act";
+import { expect, onTestFinished, vi } from "vitest";
+import { within } from "./kit/eventually.ts";
+import { openTransaction, tablesOf } from "./kit/postgres.ts";
+import {
+  append,
+  appendOne,
+  everyVerb,
+  message,
+  meta,
+  readAll,
+  restorable,
+  restore,
+  restoreWith,
+} from "./kit/scenario.ts";
+import { type Scene, section } from "./kit/section.ts";
+
+const SECRET = "s3cr3t-payload";
+
+/** Everything that is logged or printed from now on. */
+function overhear(): () => string {
+  const logger = log();
+  const spies = [
+    ...(["fatal", "error", "warn", "info", "debug", "trace"] as const).map((level) =>
+      vi.spyOn(logger, level).mockImplementation(() => {}),
+    ),
+    ...(["log", "error", "warn", "info", "debug"] as const).map((method) =>
+      vi.spyOn(console, method).mockImplementation(() => {}),
+    ),
+  ];
+  onTestFinished(() => {
+    for (const spy of spies) spy.mockRestore();
+  });
+  return () =>
+    inspect(
+      spies.flatMap(({ mock }) => mock.calls),
+      { depth: null, showHidden: true },
+    );
+}
+
+/** All that an error tells to whoever prints it, hidden fields included. */
+const told = (error: unknown) => inspect(error, { depth: null, showHidden: true });
+
+async function forbid({ raw }: Scene): Promise<void> {
+  await raw.sql`alter table ${tablesOf(raw).events} add constraint forbidden check (name <> 'Forbidden')`;
+}
+
+const outcomeOf = (call: () => Promise<unknown>) =>
+  within(
+    15_000,
+    "the failure",
+    Promise.resolve()
+      .then(call)
+      .catch((error: unknown) => error),
+  );
+
+export const failures = section("failures", (line) => {
+  line(
+    "C10",
+    "a failure of any verb is one StoreError with the verb and the cause",
+    {
+      needs: ["sql"],
+    },
+    async ({ store, raw }) => {
+      const { events, streams, correlated } = tablesOf(raw);
+      await raw.sql`drop table ${events}, ${streams}, ${correlated}`;
+      for (const [verb, call] of everyVerb(store)) {
+        const error = await outcomeOf(call);
+        expect(error, verb).toBeInstanceOf(StoreError);
+        expect(error, verb).toMatchObject({ operation: verb, cause: expect.any(Error) });
+        expect(error instanceof Error && error.cause instanceof StoreError, verb).toBe(false);
+      }
+    },
+  );
+
+  line(
+    "C10",
+    "an unreachable server is a StoreError of every verb",
+    {
+      needs: ["sql"],
+      timeout: 30_000,
+    },
+    async ({ raw }) => {
+      const store = raw.construct({ host: "127.0.0.1", port: 1, connectionTimeoutMillis: 1_000 });
+      for (const [verb, call] of [...everyVerb(store), ["seed", () => store.seed()] as const]) {
+        expect(await outcomeOf(call), verb).toMatchObject({ name: "ERR_STORE", operation: verb });
+      }
+    },
+  );
+
+  line(
+    "C10",
+    "a connection that is killed in mid-statement is a StoreError, and the store goes on",
+    {
+      needs: ["sql"],
+    },
+    async ({ store, raw }) => {
+      await append(store, "s", "A");
+      const { events } = tablesOf(raw);
+      const holder = await openTransaction(raw, (sql) => sql`lock table ${events} in access exclusive mode`);
+      const reading = outcomeOf(() => readAll(store));
+      await vi.waitUntil(
+        async () =>
+          (
+            await raw.sql`
+        select pg_terminate_backend(pid) from pg_stat_activity
+        where application_name = ${raw.table} and wait_event_type = 'Lock'`
+          ).length > 0,
+        { timeout: 5_000, interval: 10 },
+      );
+      expect(await reading).toBeInstanceOf(StoreError);
+      await holder.rollback();
+      expect(await within(8_000, "the next query", readAll(store))).toHaveLength(1);
+    },
+  );
+
+  line("C10", "ConcurrencyError passes as it is", async ({ store }) => {
+    const error = await outcomeOf(() => store.commit("s", [message()], meta(), 3));
+    expect(error).toBeInstanceOf(ConcurrencyError);
+    expect(error).not.toBeInstanceOf(StoreError);
+  });
+
+  line("C10", "ValidationError passes as it is", async ({ store }) => {
+    const error = await outcomeOf(() => store.reset({ stream: "(" }));
+    expect(error).toBeInstanceOf(ValidationError);
+    expect(error).not.toBeInstanceOf(StoreError);
+  });
+
+  line(
+    "C10",
+    "an error of the caller's own callback passes as it is",
+    { needs: ["restore"] },
+    async ({ store }) => {
+      await append(store, "s", "A");
+      const own = new TypeError("own");
+      expect(await outcomeOf(() => store.query(() => Promise.reject(own)))).toBe(own);
+      expect(await outcomeOf(() => restoreWith(store, () => Promise.reject(own)))).toBe(own);
+    },
+  );
+
+  line(
+    "C10",
+    "a commit that the database refuses tells no payload, nor does the log",
+    {
+      needs: ["sql"],
+    },
+    async (scene) => {
+      await forbid(scene);
+      const overheard = overhear();
+      const entry = { ...message("Forbidden", { [SECRET]: SECRET }), pii: { email: SECRET } };
+      const error = await outcomeOf(() => scene.store.commit("s", [message("A"), entry], meta(SECRET)));
+      expect(error).toBeInstanceOf(StoreError);
+      expect(told(error)).not.toContain(SECRET);
+      expect(overheard()).not.toContain(SECRET);
+    },
+  );
+
+  line(
+    "C10",
+    "a restore that the database refuses tells no payload, nor does the log",
+    {
+      needs: ["sql", "restore"],
+    },
+    async (scene) => {
+      await forbid(scene);
+      const overheard = overhear();
+      const event = restorable("s", 0, { name: "Forbidden", data: { text: SECRET }, pii: { email: SECRET } });
+      const error = await outcomeOf(() => restore(scene.store, [event]));
+      expect(error).toBeInstanceOf(Error);
+      expect(told(error)).not.toContain(SECRET);
+      expect(overheard()).not.toContain(SECRET);
+    },
+  );
+
+  line(
+    "C10",
+    "a truncate that the database refuses tells no payload, nor does the log",
+    {
+      needs: ["sql"],
+    },
+    async ({ store, raw }) => {
+      await append(store, "s", "A");
+      await raw.sql`alter table ${tablesOf(raw).events} add constraint forbidden check (name <> '__snapshot__')`;
+      const overheard = overhear();
+      const error = await outcomeOf(() => store.truncate([{ stream: "s", snapshot: { text: SECRET } }]));
+      expect(error).toBeInstanceOf(StoreError);
+      expect(told(error)).not.toContain(SECRET);
+      expect(overheard()).not.toContain(SECRET);
+    },
+  );
+
+  line("C10", "a refused commit tells no payload in what is logged of it", async ({ store }) => {
+    const overheard = overhear();
+    const error = await outcomeOf(() => store.commit("s", [message("A", { text: SECRET })], meta(), 9));
+    expect(error instanceof Error ? error.message : SECRET).not.toContain(SECRET);
+    expect(overheard()).not.toContain(SECRET);
+  });
+
+  line(
+    "C10",
+    "unstorable text is refused without a word of it in message or log",
+    { needs: ["sql"] },
+    async (scene) => {
+      const overheard = overhear();
+      const error = await outcomeOf(() =>
+        appendOne(scene.store, "s", { ...message("A", { text: `${SECRET}\u0000` }), pii: { email: SECRET } }),
+      );
+      expect(error).toBeInstanceOf(ValidationError);
+      expect(error instanceof Error ? error.message : SECRET).not.toContain(SECRET);
+      expect(told(error instanceof ValidationError ? error.details : SECRET)).not.toContain(SECRET);
+      expect(overheard()).not.toContain(SECRET);
+    },
+  );
+});

@@ -1,0 +1,321 @@
+/** Notifications of other processes' commits, over LISTEN and NOTIFY. */
+import type { Store, StoreNotification } from "@rotorsoft/act";
+import { expect } from "vitest";
+import { eventually, throughout, within } from "./kit/eventually.ts";
+import { type Backend, backendsOf, channelOf } from "./kit/postgres.ts";
+import { append, appendMany, at, idsOf, message, meta, notified } from "./kit/scenario.ts";
+import { type RawAccess, type Requirements, type Scene, section } from "./kit/section.ts";
+
+const needs = ["notify", "shared"] as const;
+const listening: Requirements = { needs, options: { notify: true } };
+const onPostgres: Requirements = { needs: [...needs, "sql"], options: { notify: true }, timeout: 20_000 };
+
+/** Subscribes and keeps what is heard. */
+async function ear(store: Store) {
+  const heard: StoreNotification[] = [];
+  const dispose = await notified(store, (notification) => heard.push(notification));
+  return { heard, dispose, streams: () => heard.map(({ stream }) => stream) };
+}
+
+/** Commits to a marker stream until the ear has heard it: what was sent before has then arrived too. */
+async function settled(other: Store, { streams }: { streams(): string[] }, marker = "marker"): Promise<void> {
+  await append(other, marker, "Marker");
+  await eventually(() => streams().includes(marker));
+}
+
+const send = (raw: RawAccess, payload: string) => raw.sql`select pg_notify(${channelOf(raw)}, ${payload})`;
+
+const listenersOf = async (raw: RawAccess): Promise<Backend[]> =>
+  (await backendsOf(raw, raw.table)).filter(({ query }) => /^\s*listen/i.test(query));
+
+async function killListeners({ raw }: Scene): Promise<void> {
+  const [listener] = await eventually(async () => {
+    const found = await listenersOf(raw);
+    return found.length > 0 ? found : undefined;
+  });
+  await raw.sql`select pg_terminate_backend(${listener?.pid ?? 0})`;
+}
+
+/** Lets nobody else into the database, or everybody again. Only another database may say so. */
+function doorOf(raw: RawAccess): (open: boolean) => Promise<void> {
+  const elsewhere = new URL(raw.url);
+  const name = decodeURIComponent(elsewhere.pathname.slice(1));
+  elsewhere.pathname = "/template1";
+  const admin = raw.connect(elsewhere.href);
+  return async (open) => {
+    await admin`alter database ${admin(name)} with allow_connections ${admin.unsafe(`${open}`)}`;
+  };
+}
+
+export const notify = section("notify", (line) => {
+  line("N1", "without the option a store has no notify", { needs: ["notify"] }, async ({ store }) => {
+    expect(store.notify).toBeUndefined();
+    expect("notify" in store && store.notify !== undefined).toBe(false);
+  });
+
+  line("N1", "a commit of another process is heard once, its events in order", listening, async (scene) => {
+    const { store, second } = scene;
+    const listener = await ear(store);
+    const other = await second();
+    const committed = await append(other, "s", "A", "B", "C");
+    await settled(other, listener);
+    expect(listener.heard.filter(({ stream }) => stream === "s")).toEqual([
+      { stream: "s", events: committed.map(({ id, name }) => ({ id, name })) },
+    ]);
+  });
+
+  line("N1", "a store never hears its own commits", listening, async ({ store, second }) => {
+    const listener = await ear(store);
+    const other = await second();
+    await append(store, "own", "A");
+    await settled(other, listener);
+    expect(listener.streams()).toEqual(["marker"]);
+  });
+
+  line("N1", "each of many commits at once is heard as one", listening, async ({ store, second }) => {
+    const listener = await ear(store);
+    const other = await second();
+    await Promise.all(Array.from({ length: 20 }, (_, n) => append(other, `s${n}`, "A", "B")));
+    await settled(other, listener);
+    const own = listener.heard.filter(({ stream }) => stream !== "marker");
+    expect(own.map(({ stream }) => stream).sort()).toEqual(
+      Array.from({ length: 20 }, (_, n) => `s${n}`).sort(),
+    );
+    expect(own.every(({ events }) => events.length === 2)).toBe(true);
+  });
+
+  line(
+    "N1",
+    "two listening processes hear each other, and a third both",
+    listening,
+    async ({ store, second }) => {
+      const [a, b, c] = [store, await second(), await second()];
+      const [earA, earB, earC] = [await ear(a), await ear(b), await ear(c)];
+      await append(a, "from-a", "A");
+      await append(b, "from-b", "B");
+      await eventually(() => earC.heard.length === 2 && earA.heard.length === 1 && earB.heard.length === 1);
+      expect([earA.streams(), earB.streams()]).toEqual([["from-b"], ["from-a"]]);
+      expect(earC.streams().sort()).toEqual(["from-a", "from-b"]);
+    },
+  );
+
+  line("N1", "a refused commit is not heard", listening, async ({ store, second }) => {
+    const listener = await ear(store);
+    const other = await second();
+    await other.commit("s", [message()], meta(), 4).catch(() => undefined);
+    await other.commit("s", [], meta());
+    await settled(other, listener);
+    expect(listener.streams()).toEqual(["marker"]);
+  });
+
+  line(
+    "N1",
+    "a disposed subscription hears nothing more, and may be disposed of twice",
+    listening,
+    async (scene) => {
+      const { store, second } = scene;
+      const other = await second();
+      const listener = await ear(store);
+      await settled(other, listener);
+      await listener.dispose();
+      await listener.dispose();
+      const next = await ear(store);
+      await settled(other, next, "second");
+      expect(listener.streams()).toEqual(["marker"]);
+    },
+  );
+
+  line(
+    "N1",
+    "names with upper case and quotes in streams travel",
+    {
+      needs: [...needs, "sql"],
+      options: { notify: true, schema: "Conformance_Upper", table: "Mixed_Case" },
+    },
+    async ({ store, second, raw }) => {
+      const listener = await ear(store);
+      const other = await second({ notify: true, schema: "Conformance_Upper", table: "Mixed_Case" });
+      await append(other, `it's "quoted" $1 日本`, "A'B");
+      await eventually(() => listener.heard.length > 0);
+      expect(listener.heard).toMatchObject([{ stream: `it's "quoted" $1 日本`, events: [{ name: "A'B" }] }]);
+      await store.drop();
+      await raw.sql`drop schema if exists "Conformance_Upper"`;
+    },
+  );
+
+  line("N1", "the payload on the channel is act-pg's", onPostgres, async ({ store, raw }) => {
+    const payloads: string[] = [];
+    const client = raw.connect();
+    await client.listen(channelOf(raw), (payload) => payloads.push(payload));
+    const committed = await append(store, "s", "A", "B");
+    await append(store, "t", "C");
+    await eventually(() => payloads.length === 2);
+    const [first, next] = payloads.map((payload): Record<string, unknown> => JSON.parse(payload));
+    expect(first).toEqual({
+      stream: "s",
+      events: committed.map(({ id, name }) => ({ id, name })),
+      by: expect.any(String),
+    });
+    expect(next?.by).toBe(first?.by);
+  });
+
+  line("N1", "a payload that act-pg sent is heard", onPostgres, async ({ store, raw }) => {
+    const listener = await ear(store);
+    await send(raw, JSON.stringify({ stream: "theirs", events: [{ id: 3, name: "A" }], by: "act-pg" }));
+    await eventually(() => listener.heard.length > 0);
+    expect(listener.heard).toEqual([{ stream: "theirs", events: [{ id: 3, name: "A" }] }]);
+  });
+
+  line("N2", "bad, empty and foreign payloads are ignored", onPostgres, async ({ store, second, raw }) => {
+    const listener = await ear(store);
+    const other = await second();
+    const bad = ["", "no json", "{", "null", "7", '"text"', "[]", "{}", "true", '{"stream":"s"}'];
+    const shapes = [
+      { stream: 1, events: [], by: "x" },
+      { stream: "s", events: "no list", by: "x" },
+      { stream: "s", events: [{ id: "1" }], by: "x" },
+      { stream: "s", events: [null], by: "x" },
+      { events: [{ id: 1, name: "A" }], by: "x" },
+    ];
+    for (const payload of [...bad, ...shapes.map((shape) => JSON.stringify(shape))]) await send(raw, payload);
+    await settled(other, listener);
+    expect(listener.streams()).toEqual(["marker"]);
+  });
+
+  line(
+    "N2",
+    "a handler that throws or rejects harms neither the next call nor the process",
+    listening,
+    async (scene) => {
+      const { store, second } = scene;
+      const other = await second();
+      const heard: string[] = [];
+      await notified(store, ({ stream }) => {
+        heard.push(stream);
+        if (stream === "throws") throw new Error("from the handler");
+        // The port types handlers as synchronous; nothing stops an app from passing an async one.
+        if (stream === "rejects") return Promise.reject(new Error("from the handler"));
+      });
+      for (const stream of ["throws", "rejects", "fine"]) await append(other, stream, "A");
+      await eventually(() => heard.includes("fine"));
+      expect(heard).toEqual(["throws", "rejects", "fine"]);
+    },
+  );
+
+  line(
+    "N2",
+    "a second notify replaces the first, whose disposer does nothing then",
+    listening,
+    async (scene) => {
+      const { store, second } = scene;
+      const other = await second();
+      const first = await ear(store);
+      const next = await ear(store);
+      await settled(other, next);
+      expect(first.heard).toEqual([]);
+      await first.dispose();
+      await settled(other, next, "after");
+      expect(next.streams()).toEqual(["marker", "after"]);
+    },
+  );
+
+  line(
+    "N2",
+    "a LISTEN that can't start rejects and leaves no connection",
+    onPostgres,
+    async ({ store, raw, second }) => {
+      const application = `${raw.table}_deaf`;
+      const deaf = await second({
+        listen_url: "postgres://nobody@127.0.0.1:1/none",
+        application_name: application,
+      });
+      await expect(within(15_000, "the LISTEN", ear(deaf))).rejects.toThrow();
+      await deaf.dispose();
+      await eventually(async () => (await backendsOf(raw, application)).length === 0);
+      await append(store, "s", "A");
+    },
+  );
+
+  line("N3", "after a lost connection the store listens again", onPostgres, async (scene) => {
+    const listener = await ear(scene.store);
+    const other = await scene.second({ application_name: `${scene.raw.table}_other` });
+    for (const round of [1, 2]) {
+      await killListeners(scene);
+      let n = 0;
+      await eventually(
+        async () => {
+          n += 1;
+          await append(other, `after-${round}`, `A${n}`);
+          return listener.streams().includes(`after-${round}`);
+        },
+        { every: 50 },
+      );
+    }
+  });
+
+  line("N3", "what was committed while the connection was lost wakes the app", onPostgres, async (scene) => {
+    const { store, raw, second } = scene;
+    const listener = await ear(store);
+    const other = await second({ application_name: `${raw.table}_other` });
+    await settled(other, listener);
+    const [victim] = await listenersOf(raw);
+    const calls = listener.heard.length;
+    const admit = doorOf(raw);
+    // Nobody gets a new connection, so the listener can't be back before the commit that it must not miss.
+    await admit(false);
+    try {
+      await raw.sql`select pg_terminate_backend(${victim?.pid ?? 0}, 5000)`;
+      await append(other, "missed", "A");
+    } finally {
+      await admit(true);
+    }
+    await eventually(() => listener.heard.length > calls, { within: 15_000 });
+  });
+
+  line("N3", "the store works on while its listener is away", onPostgres, async (scene) => {
+    await ear(scene.store);
+    await killListeners(scene);
+    expect(await append(scene.store, "s", "A")).toHaveLength(1);
+  });
+
+  line("N3", "nothing reconnects after dispose", onPostgres, async (scene) => {
+    const { store, raw } = scene;
+    await ear(store);
+    await killListeners(scene);
+    await store.dispose();
+    await eventually(async () => (await backendsOf(raw, raw.table)).length === 0);
+    // Longer than the first steps of the back-off (250 and 500 ms).
+    await throughout(1_000, async () => (await backendsOf(raw, raw.table)).length === 0);
+  });
+
+  line(
+    "N4",
+    "a notification over the cap is completed by the listener or skipped",
+    listening,
+    async (scene) => {
+      const { store, second } = scene;
+      const listener = await ear(store);
+      const other = await second();
+      const big = await appendMany(other, "big", 300, "N".repeat(100));
+      const medium = await appendMany(other, "medium", 90, "N".repeat(60));
+      await settled(other, listener);
+      const inFull = [big, medium].map((events) => ({
+        stream: at(events, 0).stream,
+        events: events.map(({ id, name }) => ({ id, name })),
+      }));
+      for (const heard of listener.heard.filter(({ stream }) => stream !== "marker")) {
+        expect(inFull).toContainEqual(heard);
+      }
+    },
+  );
+
+  line("N4", "a stream's name alone may fill the cap", listening, async ({ store, second }) => {
+    const listener = await ear(store);
+    const other = await second();
+    const long = "é".repeat(1_200);
+    const committed = await append(other, long, "A");
+    expect(committed).toHaveLength(1);
+    await settled(other, listener);
+    expect(idsOf(committed)).toHaveLength(1);
+  });
+});
