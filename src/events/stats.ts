@@ -38,7 +38,7 @@ function candidates(names: Names, input: Input, after: string | undefined, where
   if (Array.isArray(input)) {
     const list = `unnest(${where.param(textArray([...new Set(input)]))}::text[])`;
     const later = after === undefined ? `` : ` where n.stream ~>~ ${where.param(after)}::text`;
-    return `candidates as (select n.stream from ${list} as n(stream)${later})`;
+    return `candidates as (select n.stream from ${list} as n(stream)${later} order by n.stream using ~<~)`;
   }
   const pattern =
     input.stream !== undefined && !input.stream_exact ? toPattern("stream", input.stream) : undefined;
@@ -89,10 +89,10 @@ function statsQuery(
   const edge = (direction: string) =>
     `(select x.* from ${names.events} x where x.stream = c.stream${keep} order by x.id ${direction} limit 1)`;
   const counting = options.count || options.names;
-  // Tails and counts only for the streams of the page: the page is cut first.
+  // Candidates come in order, and lazily: the walk ends with the page. A sort here would walk them all
+  // (183 ms instead of 2 for 50 of 10,000). Tails and counts are looked up for the page only.
   const text = `with recursive ${from}, page as materialized (
-  select h.* from candidates c cross join lateral ${edge(`desc`)} h
-  order by c.stream using ~<~ limit ${where.param(limit)}::bigint
+  select h.* from candidates c cross join lateral ${edge(`desc`)} h limit ${where.param(limit)}::bigint
 )
 select ${eventColumns(`c`, { pii: false })}${
     options.tail

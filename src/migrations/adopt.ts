@@ -47,7 +47,11 @@ async function adoptStreams(
   for (const column of ["stream", "source", "error", "lane"])
     if (streams.get(column)?.startsWith("character varying"))
       await alter(table, `alter column ${column} type text`);
-  if (streams.get("retry") === "smallint") await alter(table, "alter column retry type integer");
+  if (streams.get("retry") === "smallint") {
+    await alter(table, "alter column retry type integer");
+    // There the counter rested at 0 and the first attempt was 0 too; here it rests at -1.
+    if (!streams.has("correlated_at")) await run({ text: `update ${names.streams} set retry = retry - 1` });
+  }
   if (streams.get("leased_by") === "uuid") await alter(table, "alter column leased_by type text");
   if (streams.has("retry"))
     await run({ text: `alter table ${names.streams} alter column retry set default -1` });
