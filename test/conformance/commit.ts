@@ -13,6 +13,8 @@ import {
   only,
   readAll,
   readStream,
+  restorable,
+  restore,
   type TestMessage,
 } from "./kit/scenario.ts";
 import { section } from "./kit/section.ts";
@@ -254,6 +256,22 @@ export const commit = section("commit", (line) => {
     expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
     expect(namesOf(await readStream(store, "s"))).toEqual(["A", "B"]);
   });
+
+  line(
+    "M6",
+    "a snapshot or a restored event with such text is refused too, and nothing changed",
+    {
+      needs: ["sql", "restore"],
+    },
+    async ({ store }) => {
+      const before = await append(store, "s", "A");
+      const snapshot = { text: NUL };
+      await expect(store.truncate([{ stream: "s", snapshot }])).rejects.toBeInstanceOf(ValidationError);
+      const event = restorable("s", 0, { data: { text: "\ud83d" } });
+      await expect(restore(store, [event])).rejects.toBeInstanceOf(ValidationError);
+      expect(await readAll(store)).toEqual(before);
+    },
+  );
 
   line("M6", "text that only looks like a NUL or a surrogate is text", async ({ store }) => {
     const data = {

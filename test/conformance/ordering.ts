@@ -318,6 +318,22 @@ export const ordering = section("commits among others", (line) => {
     },
   );
 
+  line(
+    "D2",
+    "a clock that was set back does not show in created",
+    { needs: ["sql"] },
+    async ({ store, raw }) => {
+      await raw.sql`insert into ${tablesOf(raw).events} (name, data, stream, version, created, meta)
+      values ('Future', '{}', 's', 0, now() + interval '1 hour', '{"correlation": "", "causation": {}}')`;
+      await append(store, "s", "A");
+      await store.truncate([{ stream: "t" }]);
+      await Promise.all([append(store, "s", "B"), append(store, "u", "C")]);
+      const times = (await readAll(store)).map(({ created }) => created.getTime());
+      expect(times).toHaveLength(5);
+      expect(times).toEqual([...times].sort((a, b) => a - b));
+    },
+  );
+
   line("D2", "created has whole milliseconds, stored as returned", async ({ store }) => {
     const committed = await appendMany(store, "s", 3);
     for (const { created } of committed) expect(Number.isInteger(created.getTime())).toBe(true);

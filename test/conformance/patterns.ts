@@ -1,5 +1,6 @@
 /** What `stream` and `source` patterns mean, with JavaScript's RegExp as the oracle. */
 import { type Store, ValidationError } from "@rotorsoft/act";
+import fc from "fast-check";
 import { expect } from "vitest";
 import { append, at, blocked, positions, read, streamsOf } from "./kit/scenario.ts";
 import { section } from "./kit/section.ts";
@@ -30,6 +31,9 @@ const RICH = [
     \x61 \u0061 \u{61} \cJ \n a\nb \t \0 \1 \a \e \A \Z \m \M \y \Y \Aorder order\Z \yorder \morder \B1 \p{L}
     \k<n> \8 \q [ab] [^a-z] [.] [a-] [-a] [\]] []a] [] [^] [\d] [\w-]+$ [\b] [^\n]b [[:alpha:]] [[:digit:]]
     [[=a=]] [[.a.]] [[:<:]]a [\s\S] [A-z] [a-c]b$ [(]a[)] a{1} a{2} ^a{1,2}$ a{,2} a{ {a} { } ] a{1 ^.{3}$ .*?b
+    (^)*a ($)* (?:^|a)+b (a*)* (a?)?? (a|ab)(c|_)* ^$|a ^a| ^(?:a.b)$ a.?b a(.b)? [a\-z] [\x61-\x63]+ [^\W] [\D]
+    [^\d-] [a-\d] a{0} a{0,0}b a{1,} ^.{0,3}$ [!-~] [--/] [^é] \u00e9 x{100,} x{256} (x{20}){8} (x*){9} \x5c
+    ^a\.* ^a\\.* ^a.*b.* ^[a].* ^a|b.* ^(a|b).* ^a.?.* ^.*a.* ^a.*? ^a+.* ^[.]* a.*|^b.* ^ab$|^a$ (^ab$)
     a+? a?? x{160} $a a^b ^^a a$$ (^a|b$) a||b ^(a|ab)(b|)$ # a#b`),
 ];
 
@@ -48,6 +52,14 @@ async function reading(read: Reader, pattern: string): Promise<Reading> {
   } catch (error) {
     if (error instanceof ValidationError) return "refused";
     throw new Error(`${pattern}: neither matched nor refused`, { cause: error });
+  }
+}
+
+function isRegExp(pattern: string): boolean {
+  try {
+    return RegExp(pattern) instanceof RegExp;
+  } catch {
+    return false;
   }
 }
 
@@ -174,6 +186,29 @@ export const patterns = section("pattern grammar", (line) => {
       },
     );
   }
+
+  line("Q8", "patterns and names at random match as in JavaScript or are refused", async ({ store }) => {
+    const pieces = words(
+      String.raw`a a b A 1 _ % - é . . .* ^ $ * + ? | ( ) (?: [ab] [^a] [a-z_] \d \w \. \- {2} {1,}`,
+    );
+    const letters = ["a", "b", "A", "1", "_", "%", "-", "é", ".", "\n", "$"];
+    const name = fc
+      .array(fc.constantFrom(...letters), { minLength: 1, maxLength: 5 })
+      .map((all) => all.join(""));
+    const pattern = fc
+      .array(fc.constantFrom(...pieces), { minLength: 1, maxLength: 6 })
+      .map((all) => all.join(""));
+    const names = [...new Set(fc.sample(name, { numRuns: 150, seed: 7 }))];
+    await store.subscribe(names.map((stream) => ({ stream })));
+    const reader: Reader = async (stream) => streamsOf(await positions(store, { stream, limit: 1_000 }));
+    await fc.assert(
+      fc.asyncProperty(pattern.filter(isRegExp), async (each) => {
+        const expected = names.filter((one) => RegExp(each).test(one)).sort();
+        expect([expected, "refused"]).toContainEqual(await reading(reader, each));
+      }),
+      { numRuns: 300 },
+    );
+  });
 
   line("Q8", "unblock reads patterns as the other filter verbs do", async ({ store }) => {
     for (const stream of ["order-1", "order-10", "Order-1", "a_b", "axb"]) await blocked(store, stream);
