@@ -1,6 +1,6 @@
 /** What the verbs may ask of the database. Nothing outside this folder knows the driver. */
 import type { Config } from "../config.ts";
-import { ConnectionError, codeOf, guard } from "../errors.ts";
+import { ConnectionError, codeOf, guard, toStoreError } from "../errors.ts";
 import { Listener, type ListenerOptions } from "./listener.ts";
 import { closedError, Pool } from "./pool.ts";
 import { type Query, type Row, Slot } from "./slot.ts";
@@ -98,18 +98,25 @@ export class Connections {
    * A connection of one's own for a transaction with turns of the client in between. It is thrown away
    * when `work` fails, so that nothing of it can linger.
    */
-  session<T>(
+  async session<T>(
     operation: string,
     work: (run: (query: Query) => Promise<readonly Row[]>) => Promise<T>,
   ): Promise<T> {
-    return this.#pool.use(async (slot) => {
-      try {
-        return await work((query) => guard(operation, () => slot.run(query, this.deadline)));
-      } catch (error) {
-        slot.destroy(new ConnectionError("SESSION_FAILED", "the session was given up", true));
-        throw error;
-      }
-    });
+    let begun = false;
+    try {
+      return await this.#pool.use(async (slot) => {
+        begun = true;
+        try {
+          return await work((query) => guard(operation, () => slot.run(query, this.deadline)));
+        } catch (error) {
+          slot.destroy(new ConnectionError("SESSION_FAILED", "the session was given up", true));
+          throw error;
+        }
+      });
+    } catch (error) {
+      // What `work` throws is the caller's own; not getting a connection is ours.
+      throw begun ? error : toStoreError(operation, error);
+    }
   }
 
   /** Statements to prepare on each new writer connection, so that groups go out in one write. */

@@ -166,12 +166,16 @@ export class Notifier {
 
   #call(handler: Handler, stream: string, events: { id: number; name: string }[]): void {
     if (events.length === 0) return;
-    try {
-      handler({ stream, events });
-    } catch (error) {
+    const failed = (error: unknown) =>
       log().error(
-        `[act-drizzle] a notify handler threw: ${error instanceof Error ? error.name : "not an Error"}`,
+        `[act-drizzle] a notify handler failed: ${error instanceof Error ? error.name : "not an Error"}`,
       );
+    try {
+      // Typed to return nothing, but an async function fits that type.
+      const result: unknown = handler({ stream, events });
+      Promise.resolve(result).catch(failed);
+    } catch (error) {
+      failed(error);
     }
   }
 }
