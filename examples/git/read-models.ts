@@ -85,7 +85,8 @@ export function actorOf({ meta }: Pick<Committed<Schemas, string>, "meta">): { i
 /** The state of each file, folded by its own reducers: a row that is newer replaces the older one. */
 const hot = (db: Database) =>
   projection(HOT_FILES)
-    .of(File)
+    // A file that is not in memory costs a load, and a write to make room.
+    .of(File, { maxCachedStates: 100_000 })
     .flush(async (rows) => {
       await db
         .insert(hotFiles)

@@ -3,9 +3,8 @@
  * URL in the environment; ends when its parent does.
  */
 import { inspect } from "node:util";
-import { ConsoleLogger, cache, log, store } from "@rotorsoft/act";
+import { ConsoleLogger, log, store } from "@rotorsoft/act";
 import { PostgresStore } from "../../src/index.ts";
-import { newCache } from "./domain.ts";
 import type { FromWorker } from "./projector.ts";
 import { buildReader } from "./read-models.ts";
 import { openDatabase, SCHEMA } from "./tables.ts";
@@ -16,7 +15,6 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.removeAllListeners(
 const url = process.env.DATABASE_URL ?? "";
 const db = openDatabase(url);
 log(new ConsoleLogger({ level: "error" }));
-cache(newCache());
 const postgres = new PostgresStore({ url, schema: SCHEMA, notify: true });
 store({
   ...postgres,

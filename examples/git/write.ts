@@ -33,8 +33,8 @@ export async function writeHistory(
   const clock = stopwatch();
   const done = await ingest(app, readCommits(path, tip), (now) => bar.update(now, projector.at), signal);
   const wrote = clock();
-  bar.update(done, projector.at);
-  await projector.caughtUp(done.lastId);
+  const waiting = setInterval(() => bar.update(done, projector.at), 100);
+  await projector.caughtUp(done.lastId).finally(() => clearInterval(waiting));
   const caughtUp = clock();
   bar.update(done, projector.at);
   bar.stop();
