@@ -308,8 +308,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: verb("forget_pii", fc.record({ stream: names.stream })) },
 );
 
-/** Most sequences begin with events and work to do, else too few get to leases, blocks and late acks. */
-const prelude: fc.Arbitrary<Step[]> = fc
+/** Events, work to do, a held lease, perhaps a blocked stream: else too few sequences get to any of it. */
+const held: fc.Arbitrary<Step[]> = fc
   .tuple(
     fc.array(healthy, { minLength: 1, maxLength: 5 }),
     fc.uniqueArray(names.stream, { minLength: 2, maxLength: 5 }),
@@ -322,6 +322,28 @@ const prelude: fc.Arbitrary<Step[]> = fc
     ...(error ? [{ verb: "block" as const, leases: [{ pick: 0, stream: "a-1", at: 0 }], error }] : []),
   ]);
 
+/** Many streams with work, of all priorities, each at a watermark of its own: what a claim has to choose from. */
+const contended: fc.Arbitrary<Step[]> = fc
+  .uniqueArray(
+    fc.record({
+      stream: fc.constantFrom(...names.streams),
+      priority: fc.constantFrom(0, 1, 5, -5),
+      at: fc.nat({ max: 9 }),
+    }),
+    { minLength: 4, maxLength: 10, selector: ({ stream }) => stream },
+  )
+  .map((rows) => [
+    { verb: "subscribe", entries: rows.map(({ at: _, ...row }) => ({ ...row, correlated_at: 20 })) },
+    { verb: "claim", lagging: 20, leading: 0, by: "w1", millis: HOUR },
+    { verb: "ack", leases: rows.map(({ stream, at }, pick) => ({ pick, stream, at })) },
+  ]);
+
+const prelude = fc.oneof(
+  { weight: 30, arbitrary: fc.constant([]) },
+  { weight: 50, arbitrary: held },
+  { weight: 20, arbitrary: contended },
+);
+
 export const sequence: fc.Arbitrary<Step[]> = fc
-  .tuple(maybe(prelude, 70), fc.array(step, { minLength: 1, maxLength: 12, size: "max" }))
-  .map(([before = [], steps]) => [...before, ...steps]);
+  .tuple(prelude, fc.array(step, { minLength: 1, maxLength: 12, size: "max" }))
+  .map(([before, steps]) => [...before, ...steps]);
