@@ -40,7 +40,8 @@ CREATE INDEX "events_created_ix" ON "events" USING brin ("created");--> statemen
 CREATE INDEX "events_correlation_ix" ON "events" USING btree ((meta ->> 'correlation'));--> statement-breakpoint
 CREATE INDEX "events_streams_order_ix" ON "events_streams" USING btree ("stream" text_pattern_ops);--> statement-breakpoint
 CREATE INDEX "events_streams_at_ix" ON "events_streams" USING btree ("at");--> statement-breakpoint
-CREATE INDEX "events_streams_prio_ix" ON "events_streams" USING btree ("priority" DESC NULLS FIRST,"at") WHERE not blocked and at < correlated_at;--> statement-breakpoint
-CREATE INDEX "events_streams_fair_ix" ON "events_streams" USING btree ("at") WHERE not blocked and at < correlated_at;--> statement-breakpoint
-CREATE INDEX "events_streams_lane_prio_ix" ON "events_streams" USING btree ("lane","priority" DESC NULLS FIRST,"at") WHERE not blocked and at < correlated_at;--> statement-breakpoint
-CREATE INDEX "events_streams_lane_fair_ix" ON "events_streams" USING btree ("lane","at") WHERE not blocked and at < correlated_at;
+CREATE INDEX "events_streams_prio_ix" ON "events_streams" USING btree ("priority" DESC NULLS FIRST,"at") WHERE not blocked and at < correlated_at and deferred_at is null and priority >= '-2147483648'::integer;--> statement-breakpoint
+CREATE INDEX "events_streams_fair_ix" ON "events_streams" USING btree ("at") WHERE not blocked and at < correlated_at and deferred_at is null and at >= '-9223372036854775808'::bigint;--> statement-breakpoint
+CREATE INDEX "events_streams_lane_prio_ix" ON "events_streams" USING btree ("lane","priority" DESC NULLS FIRST,"at") WHERE not blocked and at < correlated_at and deferred_at is null and priority <= 2147483647;--> statement-breakpoint
+CREATE INDEX "events_streams_lane_fair_ix" ON "events_streams" USING btree ("lane","at") WHERE not blocked and at < correlated_at and deferred_at is null and at <= '9223372036854775807'::bigint;--> statement-breakpoint
+CREATE INDEX "events_streams_due_ix" ON "events_streams" USING btree ("deferred_at") WHERE not blocked and at < correlated_at and deferred_at is not null;

@@ -30,6 +30,19 @@ const jsonbOnce = customType<{ data: unknown; driverData: unknown }>({
 
 const timestamptz = (name: string) => timestamp(name, { withTimezone: true, mode: "date" });
 
+/**
+ * Always true, and different for each arm of claim: an arm says its own, so that PostgreSQL can use only the
+ * index in that arm's order. Without this it sorts whatever index is smallest as soon as its statistics are old:
+ * 64 ms instead of 1 at 100,000 pending subscriptions.
+ */
+export const CLAIM_ARMS = {
+  prio: "priority >= '-2147483648'::integer",
+  fair: "at >= '-9223372036854775808'::bigint",
+  lane_prio: "priority <= 2147483647",
+  lane_fair: "at <= '9223372036854775807'::bigint",
+} as const;
+export type ClaimArm = keyof typeof CLAIM_ARMS;
+
 export type ActTablesOptions = {
   /** PostgreSQL schema. Default `public`. */
   readonly schema?: string;
@@ -86,8 +99,11 @@ export function actTables({ schema = "public", table = "events" }: ActTablesOpti
     ],
   );
 
-  // Exactly the rows that a claim may return, but for leases and schedules, which only time decides.
-  const pending = () => sql`not blocked and at < correlated_at`;
+  // Exactly the rows that a claim may return, but for leases, which are few. What is deferred waits in an
+  // index of its own, by its time: any number of schedules costs a claim nothing until they are due.
+  const pending = (arm: ClaimArm) =>
+    sql.raw(`not blocked and at < correlated_at and deferred_at is null and ${CLAIM_ARMS[arm]}`);
+  const scheduled = () => sql`not blocked and at < correlated_at and deferred_at is not null`;
 
   const streams = create(
     `${table}_streams`,
@@ -111,12 +127,13 @@ export function actTables({ schema = "public", table = "events" }: ActTablesOpti
       // subscribe answers max(at): one look at the end of this index instead of a scan.
       index(`${table}_streams_at_ix`).on(t.at),
       // One index per arm of claim: by priority, by age; each with and without a lane.
-      index(`${table}_streams_prio_ix`).on(t.priority.desc().nullsFirst(), t.at).where(pending()),
-      index(`${table}_streams_fair_ix`).on(t.at).where(pending()),
+      index(`${table}_streams_prio_ix`).on(t.priority.desc().nullsFirst(), t.at).where(pending("prio")),
+      index(`${table}_streams_fair_ix`).on(t.at).where(pending("fair")),
       index(`${table}_streams_lane_prio_ix`)
         .on(t.lane, t.priority.desc().nullsFirst(), t.at)
-        .where(pending()),
-      index(`${table}_streams_lane_fair_ix`).on(t.lane, t.at).where(pending()),
+        .where(pending("lane_prio")),
+      index(`${table}_streams_lane_fair_ix`).on(t.lane, t.at).where(pending("lane_fair")),
+      index(`${table}_streams_due_ix`).on(t.deferred_at).where(scheduled()),
     ],
   );
 

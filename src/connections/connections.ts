@@ -3,13 +3,15 @@ import type { Config } from "../config.ts";
 import { ConnectionError, codeOf, guard, toStoreError } from "../errors.ts";
 import { Listener, type ListenerOptions } from "./listener.ts";
 import { closedError, Pool } from "./pool.ts";
-import { type Query, type Row, Slot } from "./slot.ts";
+import { type Backend, type Query, type Row, Slot } from "./slot.ts";
 
 /** The server's own limit comes first; a connection that stays silent past it by this much is given up. */
 const GRACE = 5_000;
 const RETRIES = 5;
 /** Deadlock, serialization failure: the statement did nothing and may run again. */
 const RETRIABLE = new Set(["40001", "40P01"]);
+
+const BACKEND = `select pid, backend_start::text as started from pg_stat_activity where pid = pg_backend_pid()`;
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
@@ -145,7 +147,28 @@ export class Connections {
     );
     this.#writer = slot;
     for (const query of this.#warm) await slot.run(query, this.deadline);
+    // Behind a pooler the server process is not this connection's own.
+    if (this.config.prepare) {
+      const [row] = await slot.run({ text: BACKEND }, this.deadline);
+      if (row) slot.backend = { pid: Number(row.pid), started: String(row.started) };
+    }
     return slot;
+  }
+
+  /**
+   * Makes sure that a server process is gone, with all that it was still to do: a half-open connection may
+   * have left it waiting for the append lock. Rejects when it is still there after some seconds.
+   */
+  async endBackend(operation: string, { pid, started }: Backend): Promise<void> {
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const alive = await this.read(operation, {
+        text: `select pg_terminate_backend(pid) as ended from pg_stat_activity where pid = $1::int and backend_start = $2::timestamptz`,
+        params: [pid, started],
+      });
+      if (alive.length === 0) return;
+      await pause(25 * (attempt + 1));
+    }
+    throw new ConnectionError("BACKEND_ALIVE", "the server still works on a lost connection", true);
   }
 
   /** The writer has nothing to do: it keeps no process alive, and closes after the idle timeout. */

@@ -1,3 +1,3 @@
 export { Connections } from "./connections.ts";
 export type { Listener } from "./listener.ts";
-export type { Param, Query, Row, Slot } from "./slot.ts";
+export type { Backend, Param, Query, Row, Slot } from "./slot.ts";

@@ -16,6 +16,8 @@ export type Row = Readonly<Record<string, unknown>>;
 export type Param = string | number | boolean | null;
 export type Query = { readonly text: string; readonly params?: readonly Param[] };
 
+export type Backend = { readonly pid: number; readonly started: string };
+
 export type SlotOptions = {
   readonly config: Config;
   /** Server settings of this session beside the usual ones. Not sent through a pooler (prepare: false). */
@@ -53,6 +55,8 @@ export class Slot {
   failure: Error | undefined;
   /** When it was last handed back, in ms of `performance.now()`. */
   idleSince = 0;
+  /** The server process behind it, once asked for: a pid is used again, a pid with its start is not. */
+  backend: Backend | undefined;
   /** True once the server has answered on it. */
   answered = false;
   readonly #client: postgres.Sql;

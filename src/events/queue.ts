@@ -3,7 +3,7 @@
  * No timer, no added latency when idle. First come, first served; one failing commit never fails its
  * neighbours; a commit resolves only once its transaction is durable.
  */
-import type { Connections, Row } from "../connections/index.ts";
+import type { Backend, Connections, Row } from "../connections/index.ts";
 import { ConnectionError, codeOf, sanitize } from "../errors.ts";
 import type { Names } from "../names.ts";
 import {
@@ -14,7 +14,7 @@ import {
   type Outcome,
   readOutcomes,
 } from "./append.ts";
-import { readRecovered, recoverQuery } from "./recover.ts";
+import { type Fate, fateQuery, readFates, readRecovered, recoverQuery } from "./recover.ts";
 
 const MAX_COMMITS = 512;
 /** Characters of JSON in one group, beyond the first commit. */
@@ -28,11 +28,24 @@ const REPLAYS = 2;
 type Waiting = Append & {
   readonly text: number;
   readonly since: number;
+  readonly tries: number;
   done(outcome: Outcome, created: Date): void;
   failed(error: Error): void;
 };
 
+/** The connection went before anything was heard of the transaction. */
+class Lost extends Error {
+  readonly backend: Backend | undefined;
+  constructor(backend: Backend | undefined) {
+    super("lost");
+    this.backend = backend;
+  }
+}
+
 export type Landed = { readonly outcome: Outcome; readonly created: Date };
+
+/** A connection that was there and went; not a server that refuses or does not answer. */
+const DIED = new Set(["CONNECTION_CLOSED", "ECONNRESET", "EPIPE", "57P01"]);
 
 /** The last statement of a message answers with the id; a message of several has an answer for each. */
 function xidOf(answers: readonly unknown[]): string | undefined {
@@ -47,6 +60,13 @@ const unknown = () =>
     "OUTCOME_UNKNOWN",
     "the connection was lost while the commit was under way: it may or may not have landed; load the stream before trying again",
     true,
+  );
+
+const notApplied = () =>
+  new ConnectionError(
+    "CONNECTION_CLOSED",
+    "the connection was lost again and again: the commit was not applied",
+    false,
   );
 
 export class AppendQueue {
@@ -81,6 +101,7 @@ export class AppendQueue {
         ...append,
         text,
         since: performance.now(),
+        tries: 0,
         done: (outcome, created) => resolve({ outcome, created }),
         failed: reject,
       });
@@ -139,8 +160,35 @@ export class AppendQueue {
     try {
       this.#resolve(group, await this.#append(group));
     } catch (error) {
-      await this.#separate(group, error);
+      if (error instanceof Lost) await this.#decide(group, error.backend);
+      else await this.#separate(group, error);
     }
+  }
+
+  /** Nothing came back, not even the transaction's id: what the log shows is decided, the rest is unknown. */
+  async #decide(group: readonly Waiting[], backend: Backend | undefined): Promise<void> {
+    let fates: readonly Fate[] = [];
+    try {
+      if (backend) {
+        await this.#connections.endBackend("commit", backend);
+        const query = fateQuery(this.#names, group);
+        const answers = await this.#connections.transaction("commit", [
+          { text: lockQuery(this.#names) },
+          query,
+        ]);
+        fates = readFates(group, answers[2] ?? []);
+      }
+    } catch {
+      // The log can't be asked now: unknown.
+    }
+    const again: Waiting[] = [];
+    group.forEach((w, i) => {
+      const fate = fates[i] ?? "unknown";
+      if (typeof fate === "object") w.done({ landed: false, head: fate.head, ids: [] }, new Date(0));
+      else if (fate === "absent" && w.tries < REPLAYS) again.push({ ...w, tries: w.tries + 1 });
+      else w.failed(fate === "absent" ? notApplied() : unknown());
+    });
+    if (again.length > 0) await this.#send(again);
   }
 
   #resolve(group: readonly Waiting[], { outcomes, created }: Appended): void {
@@ -181,7 +229,7 @@ export class AppendQueue {
       } catch (error) {
         if (!slot) {
           // Never sent: the new connection was lost while it was made ready.
-          if (attempt < REPLAYS && codeOf(error) === "CONNECTION_CLOSED") continue;
+          if (attempt < REPLAYS && DIED.has(codeOf(error) ?? "")) continue;
           throw error;
         }
         if (!slot.failure) {
@@ -189,7 +237,7 @@ export class AppendQueue {
           throw error; // the server said no, and rolled back
         }
         if (slot.failure instanceof ConnectionError && !slot.failure.sent) throw error;
-        if (xid === undefined) throw slot.answered ? unknown() : error;
+        if (xid === undefined) throw slot.answered ? new Lost(slot.backend) : error;
         const found = await this.#recover(group, xid);
         if (found) return found;
         if (attempt >= REPLAYS) throw error;

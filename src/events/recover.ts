@@ -3,7 +3,7 @@
  * transaction has ended, and the log itself is asked for rows that it wrote, by its transaction id. (Not
  * pg_xact_status: on a promoted standby another transaction may have the same id.)
  */
-import { textArray } from "../codec/arrays.ts";
+import { joinJson, numberArray, splitJson, textArray } from "../codec/arrays.ts";
 import type { Query, Row } from "../connections/index.ts";
 import type { Names } from "../names.ts";
 import type { Append, Appended, Outcome } from "./append.ts";
@@ -39,4 +39,42 @@ export function readRecovered(appends: readonly Append[], rows: readonly Row[]):
     return { landed, head, ids };
   });
   return { created: new Date(Math.max(...written.map((s) => s.created))), outcomes };
+}
+
+/** What is certain about a commit whose transaction's id never arrived, once that transaction has ended. */
+export type Fate = "absent" | "unknown" | { readonly head: number };
+
+/**
+ * For each guarded commit: the head of its stream, and whether the event at its place is the same as its
+ * first. Without the transaction's id an equal event could be anybody's.
+ */
+export function fateQuery(names: Names, appends: readonly Append[]): Query {
+  const text = `select c.ord::int as ord,
+    coalesce((select e.version from ${names.events} e where e.stream = c.stream order by e.version desc limit 1), -1) as head,
+    exists (select from ${names.events} e where e.stream = c.stream and e.version = c.expected + 1
+      and e.name = c.name and e.data = c.data::jsonb and e.meta = c.meta::jsonb) as same
+  from unnest($1::text[], $2::int[], $3::text[], ${splitJson("$4")}, ${splitJson("$5")})
+    with ordinality as c(stream, expected, name, data, meta, ord)
+  order by c.ord`;
+  return {
+    text,
+    params: [
+      textArray(appends.map((a) => a.stream)),
+      numberArray(appends.map((a) => a.expected)),
+      textArray(appends.map((a) => a.events[0]?.name ?? "")),
+      joinJson(appends.map((a) => a.events[0]?.data ?? "null")),
+      joinJson(appends.map((a) => a.meta)),
+    ],
+  };
+}
+
+/** `absent`: not written, may be tried again. A head: another writer's event stands where it wanted to be. */
+export function readFates(appends: readonly Append[], rows: readonly Row[]): Fate[] {
+  return appends.map(({ expected }, i): Fate => {
+    const row = rows[i];
+    if (expected === null || !row) return "unknown";
+    const head = Number(row.head);
+    if (head <= expected) return "absent";
+    return row.same === true ? "unknown" : { head };
+  });
 }

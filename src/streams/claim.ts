@@ -11,22 +11,29 @@ import type { Lease } from "@rotorsoft/act";
 import { checkNumber, checkOptionalText, checkText } from "../codec/input.ts";
 import type { Context } from "../context.ts";
 import type { Names } from "../names.ts";
+import { CLAIM_ARMS } from "../schema.ts";
 
-const texts = new WeakMap<Names, { all: string; lane: string }>();
+/** How many each arm may take. Written into the text: PostgreSQL plans a parameter's limit anew at every call. */
+type Limits = { readonly prio: number; readonly fair: number; readonly ahead: number };
 
-function statement(names: Names, inLane: boolean): string {
+function statement(names: Names, { prio, fair, ahead }: Limits, inLane: boolean): string {
   const available = `not s.blocked and s.at < s.correlated_at
-      and (s.leased_until is null or s.leased_until <= clock_timestamp())
-      and (s.deferred_at is null or s.deferred_at <= clock_timestamp())${inLane ? " and s.lane = $6::text" : ""}`;
-  const arm = (rest: string, order: string, limit: string) => `select s.stream, s.at from ${names.streams} s
-    where ${available}${rest}
-    order by ${order} limit ${limit} for update of s skip locked`;
+      and (s.leased_until is null or s.leased_until <= now())${inLane ? " and s.lane = $3::text" : ""}`;
+  const walk = (schedule: string, order: string, limit: number) =>
+    `select s.stream, s.at, s.priority from ${names.streams} s
+      where ${available} and ${schedule} order by ${order} limit ${limit} for update of s skip locked`;
+  // What is due is found by its time, and joins those that were never deferred in their order.
+  const arm = (kind: "prio" | "fair", rest: string, order: string, limit: number) => `select * from (
+    (select * from (${walk(`s.deferred_at is null and s.${CLAIM_ARMS[inLane ? (`lane_${kind}` as const) : kind]}${rest}`, order, limit)}) never)
+    union all
+    (select * from (${walk(`s.deferred_at is not null and s.deferred_at <= now()${rest}`, order, limit)}) due)
+  ) s order by ${order} limit ${limit}`;
   return `with prio as materialized (
-    ${arm("", "s.priority desc, s.at", "$1::bigint")}
+  ${arm("prio", "", "s.priority desc, s.at", prio)}
 ), fair as materialized (
-    ${arm(" and s.stream <> all(array(select stream from prio))", "s.at", "$2::bigint")}
+  ${arm("fair", " and s.stream <> all(array(select stream from prio))", "s.at", fair)}
 ), ahead as materialized (
-    ${arm("", "s.at desc", "$3::bigint")}
+  ${arm("fair", "", "s.at desc", ahead)}
 ), picked as (
   select stream, min(ord) as ord, bool_or(lagging) as lagging from (
     select stream, true as lagging, row_number() over () as ord from prio
@@ -34,26 +41,19 @@ function statement(names: Names, inLane: boolean): string {
     union all select stream, false, 2000000000 + row_number() over () from ahead
   ) arms group by stream
 ), leased as (
-  update ${names.streams} s set retry = least(s.retry::bigint + 1, 2147483647)::int, leased_by = $4::text,
-    leased_until = clock_timestamp() + $5::float8 * interval '1 millisecond'
+  update ${names.streams} s set retry = least(s.retry::bigint + 1, 2147483647)::int, leased_by = $1::text,
+    leased_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
   from picked p where s.stream = p.stream
   returning s.stream, s.source, s.at, s.retry, s.lane, p.lagging, p.ord
 )
 select * from leased order by ord`;
 }
 
-function textOf(names: Names, inLane: boolean): string {
-  let both = texts.get(names);
-  if (!both) {
-    both = { all: statement(names, false), lane: statement(names, true) };
-    texts.set(names, both);
-  }
-  return inLane ? both.lane : both.all;
-}
-
 /** PostgreSQL's interval arithmetic overflows beyond this: 100 years. */
 const LONGEST_LEASE = 100 * 365.25 * 86_400_000;
-const count = (value: number) => Math.max(0, Math.trunc(value));
+/** More in one call than any process could handle within a lease. */
+const MOST = 100_000;
+const count = (value: number) => Math.max(0, Math.min(MOST, Math.trunc(value)));
 
 /**
  * Leases up to `lagging` subscriptions that are behind, by priority and then by age with a fair share for
@@ -73,10 +73,12 @@ export async function claim(
   checkNumber("claim", "millis", millis);
   checkOptionalText("claim", "lane", lane);
   const fair = lagging >= 2 ? Math.max(1, Math.floor(lagging / 4)) : 0;
+  const limits = { prio: count(lagging - fair), fair: count(fair), ahead: count(leading) };
+  if (limits.prio + limits.fair + limits.ahead === 0) return [];
   const inLane = lane !== undefined && lane !== null;
-  const params = [count(lagging - fair), fair, count(leading), by, Math.min(LONGEST_LEASE, millis)];
+  const params = [by, Math.min(LONGEST_LEASE, millis)];
   const rows = await connections.write("claim", {
-    text: textOf(names, inLane),
+    text: statement(names, limits, inLane),
     params: inLane ? [...params, lane] : params,
   });
   return rows.map((row) => ({
