@@ -1,0 +1,225 @@
+/** LISTEN comes back by itself, catches up with what it has missed, and is gone with its store. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { PostgresStore, PostgresStoreOptions } from "../../src/index.ts";
+import { until } from "../order/fence.ts";
+import { type RunningPostgres, startPostgres } from "../server/index.ts";
+import { TcpProxy } from "./proxy.ts";
+import { event, failureOf, meta, Scene } from "./scene.ts";
+
+/** A server of this file's own, for it is restarted. */
+let server: RunningPostgres;
+const scene = new Scene();
+beforeAll(async () => {
+  server = await startPostgres({ prefer: "embedded", durable: true });
+  await scene.open(server.url);
+});
+afterAll(async () => {
+  // The connections that look on may have been lost with the server.
+  await scene.sql.end({ timeout: 1 }).catch(() => {});
+  await server.stop();
+});
+
+let tables = 0;
+
+/** A store that listens, through a proxy that can be cut, and another that commits. */
+async function pair(options: PostgresStoreOptions = {}) {
+  const table = `n${tables++}`;
+  const { host, port } = scene.parts;
+  const proxy = await TcpProxy.before({ host, port });
+  const listening = { ...scene.parts, host: "127.0.0.1", port: proxy.port, notify: true };
+  const store = await scene.seeded({ ...listening, table, application_name: `${table}_ear`, ...options });
+  const other = await scene.seeded({ table, application_name: `${table}_mouth`, notify: true });
+  const heard: string[] = [];
+  const dispose = await store.notify?.(({ events }) => heard.push(...events.map(({ name }) => name)));
+  if (!dispose) throw new Error("notify is on");
+  return { store, other, heard, proxy, dispose };
+}
+
+const say = (store: PostgresStore, ...names: string[]) =>
+  store.commit(
+    "s",
+    names.map((name) => event(name)),
+    meta,
+  );
+
+const hears = (heard: string[], name: string) =>
+  until(`${name} is heard`, async () => heard.includes(name), 20_000);
+
+test("a listener whose backend is killed hears what was committed while it was away, once, in order", async () => {
+  const { store, other, heard } = await pair();
+  await say(other, "Before");
+  await hears(heard, "Before");
+  for (const round of [1, 2, 3]) {
+    expect(await scene.kill(store)).toBeGreaterThan(0);
+    await say(other, `Away${round}`, `Again${round}`);
+    await hears(heard, `Again${round}`);
+  }
+  expect(heard).toEqual(["Before", "Away1", "Again1", "Away2", "Again2", "Away3", "Again3"]);
+});
+
+test("what a store commits itself while its listener is away is not told to it", async () => {
+  const { store, other, heard, proxy } = await pair();
+  await say(other, "Before");
+  await hears(heard, "Before");
+  proxy.mode = "refuse";
+  proxy.cut();
+  await until("the listener has tried to come back", async () => proxy.arrivals.length > 2);
+  proxy.mode = "forward";
+  await until("the store can commit", () =>
+    say(store, "Own").then(
+      () => true,
+      () => false,
+    ),
+  );
+  await say(other, "Foreign");
+  await hears(heard, "Foreign");
+  expect(heard).toEqual(["Before", "Foreign"]);
+});
+
+test("a listener that is turned away tries again at growing intervals", async () => {
+  const { other, heard, proxy } = await pair();
+  await say(other, "Before");
+  await hears(heard, "Before");
+  proxy.mode = "refuse";
+  const first = proxy.arrivals.length;
+  const cut = performance.now();
+  proxy.cut();
+  // A try may take more than one connection: those of one try come together.
+  const tries = () => {
+    const times = [cut, ...proxy.arrivals.slice(first)];
+    return times.filter((time, k) => k === 0 || time - (times[k - 1] ?? 0) > 100);
+  };
+  await until("four tries", async () => tries().length === 5, 20_000);
+  const gaps = tries().map((time, k, all) => time - (all[k - 1] ?? time));
+  // 250 ms, doubled each time, less a quarter of chance; the machine may only make it longer.
+  [250, 500, 1_000, 2_000].forEach((delay, k) => {
+    expect(gaps[k + 1], `gap ${k + 1} of ${gaps}`).toBeGreaterThan(delay * 0.7);
+  });
+  proxy.mode = "forward";
+  await say(other, "Missed");
+  await hears(heard, "Missed");
+});
+
+test("what was missed is heard even when the first news comes together with the answer to LISTEN", async () => {
+  const { store, other, heard, proxy } = await pair();
+  await say(other, "Before");
+  await hears(heard, "Before");
+  const listening = () => scene.sql`select from pg_stat_activity
+    where application_name = ${store.config.application_name} and query ilike 'listen%' and state = 'idle'`;
+  proxy.mode = "refuse";
+  proxy.cut();
+  await until("LISTEN has ended", async () => (await listening()).length === 0);
+  await say(other, "Missed");
+  proxy.holdAnswersTo("listen");
+  proxy.mode = "forward";
+  await until("the server has taken LISTEN", async () => (await listening()).length === 1);
+  await say(other, "Live");
+  proxy.deliver();
+  await hears(heard, "Live");
+  await hears(heard, "Missed");
+});
+
+test.each(["fast", "kill"] as const)("a listener survives a restart of the server (%s)", async (mode) => {
+  const { store, other, heard } = await pair();
+  await say(other, "Before");
+  await hears(heard, "Before");
+  await server.restart?.(mode);
+  const said: string[] = [];
+  await until("the listener is back", async () => {
+    const name = `After${said.length}`;
+    await say(other, name).then(
+      () => said.push(name),
+      () => {},
+    );
+    return said.some((one) => heard.includes(one));
+  });
+  for (const name of said) await hears(heard, name);
+  expect(await say(store, "Own")).toHaveLength(1);
+});
+
+test("a listener that cannot start rejects with a StoreError, and leaves no connection and no retry", async () => {
+  const { host, port } = scene.parts;
+  const proxy = await TcpProxy.before({ host, port });
+  const options = { host: "127.0.0.1", port: proxy.port, notify: true, connectionTimeoutMillis: 400 };
+  for (const mode of ["refuse", "silent"] as const) {
+    const store = scene.store(options);
+    proxy.mode = mode;
+    const { error, millis } = await failureOf(Promise.resolve(store.notify?.(() => {})));
+    expect(error, mode).toMatchObject({
+      name: "ERR_STORE",
+      operation: "notify",
+      cause: { name: "ConnectionError" },
+    });
+    expect(millis, mode).toBeLessThan(5_000);
+    const arrivals = proxy.arrivals.length;
+    // Three times the first delay of a listener that would come back.
+    await new Promise((resolve) => setTimeout(resolve, 750));
+    expect(proxy.arrivals.length, mode).toBe(arrivals);
+  }
+});
+
+test("a listener whose tables are missing rejects, and leaves no connection", async () => {
+  const store = scene.store({ notify: true });
+  const { error } = await failureOf(Promise.resolve(store.notify?.(() => {})));
+  expect(error).toMatchObject({ name: "ERR_STORE", operation: "notify", cause: { code: "42P01" } });
+  await until("LISTEN has ended", async () => {
+    const rows = await scene.sql`select from pg_stat_activity
+      where application_name = ${store.config.application_name} and query ilike 'listen%'`;
+    return rows.length === 0;
+  });
+});
+
+test("a listener ends with its disposer, the store works on", async () => {
+  const { store, other, heard, dispose } = await pair();
+  await say(other, "Before");
+  await hears(heard, "Before");
+  await dispose();
+  await until("LISTEN has ended", async () => {
+    const rows = await scene.sql`select from pg_stat_activity
+      where application_name = ${store.config.application_name} and query ilike 'listen%'`;
+    return rows.length === 0;
+  });
+  await say(other, "Unheard");
+  expect(await store.query(() => {})).toBe(2);
+  expect(heard).toEqual(["Before"]);
+});
+
+test("listen_url is where the channel is listened to", async () => {
+  const direct = await TcpProxy.before(scene.parts);
+  const { user, password, database } = scene.parts;
+  const listen_url = `postgres://${user}:${encodeURIComponent(password)}@127.0.0.1:${direct.port}/${database}`;
+  const { other, heard, proxy } = await pair({ listen_url });
+  expect(direct.arrivals.length).toBe(1);
+  proxy.mode = "refuse";
+  proxy.cut();
+  await say(other, "Through");
+  await hears(heard, "Through");
+});
+
+test("a handler that throws costs neither the process nor the next notification", async () => {
+  const { store, other } = await pair();
+  const heard: string[] = [];
+  await store.notify?.(({ events }) => {
+    heard.push(...events.map(({ name }) => name));
+    throw new Error("own");
+  });
+  for (const name of ["A", "B", "C"]) await say(other, name);
+  await hears(heard, "C");
+  expect(heard).toEqual(["A", "B", "C"]);
+});
+
+test("nothing comes back after dispose, not even a listener that was about to", async () => {
+  const { store, other, heard, proxy } = await pair();
+  await say(other, "Before");
+  await hears(heard, "Before");
+  proxy.mode = "refuse";
+  proxy.cut();
+  const before = proxy.arrivals.length;
+  await until("the listener has tried to come back", async () => proxy.arrivals.length > before);
+  await store.dispose();
+  const disposed = performance.now();
+  proxy.mode = "forward";
+  await until("more than two delays have passed", async () => performance.now() > disposed + 1_200);
+  // What was on its way when dispose was called may still arrive; the shortest delay is 187 ms.
+  expect(proxy.arrivals.filter((time) => time > disposed + 100)).toEqual([]);
+});

@@ -1,0 +1,131 @@
+/** A database of the test file's own, seeded stores on it, and a look at their connections from outside. */
+import type postgres from "postgres";
+import { afterAll, beforeAll, onTestFinished } from "vitest";
+import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
+import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
+
+export const meta = { correlation: "test", causation: {} };
+export const event = (name = "Happened", data: Record<string, unknown> = {}) => ({ name, data });
+
+export class Scene {
+  #database: TestDatabase | undefined;
+  #sql: postgres.Sql | undefined;
+  #stores = 0;
+
+  async open(server?: string): Promise<void> {
+    this.#database = await createDatabase(server);
+    this.#sql = connect(this.#database.url);
+  }
+
+  async close(): Promise<void> {
+    await this.#sql?.end();
+    await this.#database?.drop();
+  }
+
+  get database(): TestDatabase {
+    if (!this.#database) throw new Error("The database is created before the first test");
+    return this.#database;
+  }
+
+  get url(): string {
+    return this.database.url;
+  }
+
+  /** A connection to look behind the stores' backs. */
+  get sql(): postgres.Sql {
+    if (!this.#sql) throw new Error("The database is created before the first test");
+    return this.#sql;
+  }
+
+  /** The URL's parts as options, which a proxy's host and port may replace. */
+  get parts() {
+    const { hostname, port, username, password, pathname } = new URL(this.url);
+    return {
+      host: hostname.replace(/^\[|\]$/g, ""),
+      port: Number(port || 5432),
+      user: decodeURIComponent(username),
+      password: decodeURIComponent(password),
+      database: pathname.slice(1),
+      schema: this.database.schema,
+    };
+  }
+
+  /** A store that connects under a name of its own; unless told otherwise, to a table of its own. */
+  store(options: PostgresStoreOptions = {}): PostgresStore {
+    const name = `t${this.#stores++}`;
+    const store = new PostgresStore({ ...this.parts, table: name, application_name: name, ...options });
+    onTestFinished(() => store.dispose());
+    return store;
+  }
+
+  async seeded(options: PostgresStoreOptions = {}): Promise<PostgresStore> {
+    const store = this.store(options);
+    await store.seed();
+    return store;
+  }
+
+  /** The server's processes behind a store, in order of their start. */
+  async pids({ config }: PostgresStore): Promise<number[]> {
+    const rows = await this.sql<{ pid: number }[]>`
+      select pid from pg_stat_activity where application_name = ${config.application_name}
+        and datname = current_database() order by backend_start`;
+    return rows.map(({ pid }) => pid);
+  }
+
+  /** Ends every connection of a store, as an administrator or a crashing backend does. */
+  async kill({ config }: PostgresStore): Promise<number> {
+    const killed = await this.sql`
+      select pg_terminate_backend(pid) from pg_stat_activity
+      where application_name = ${config.application_name} and datname = current_database()`;
+    return killed.length;
+  }
+
+  /** What `created`, `data` and the rest of the log look like from outside. */
+  async rows({ config }: PostgresStore): Promise<{ stream: string; version: number; name: string }[]> {
+    return this.sql`
+      select stream, version, name from ${this.sql(config.schema)}.${this.sql(config.table)} order by id`;
+  }
+
+  /** An open transaction that holds the store's append lock, or the lock of the given text. */
+  async hold({ config }: PostgresStore): Promise<{ release(): Promise<void> }> {
+    const sql = connect(this.url);
+    await sql.unsafe("begin");
+    await sql`select pg_advisory_xact_lock(hashtext(${`"${config.schema}"."${config.table}"`}))`;
+    let held = true;
+    const release = async () => {
+      if (!held) return;
+      held = false;
+      await sql.unsafe("rollback");
+      await sql.end();
+    };
+    onTestFinished(release);
+    return { release };
+  }
+
+  /** How many sessions of the database wait for an advisory lock. */
+  async lockWaiters(): Promise<number> {
+    const waiting = await this.sql`
+      select from pg_locks where locktype = 'advisory' and not granted
+        and database = (select oid from pg_database where datname = current_database())`;
+    return waiting.length;
+  }
+}
+
+/** A scene for all tests of this file. */
+export function useScene(): Scene {
+  const scene = new Scene();
+  beforeAll(() => scene.open());
+  afterAll(() => scene.close());
+  return scene;
+}
+
+/** The error of a promise that must not fulfil, and how long it took. */
+export async function failureOf(promise: Promise<unknown>): Promise<{ error: unknown; millis: number }> {
+  const start = performance.now();
+  const outcome = await promise.then(
+    (value: unknown) => ({ value }),
+    (error: unknown) => ({ error }),
+  );
+  if (!("error" in outcome)) throw new Error("Succeeded where a failure was expected");
+  return { error: outcome.error, millis: performance.now() - start };
+}
