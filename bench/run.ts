@@ -2,8 +2,10 @@
  * `node bench/run.ts [--all] [--only <scenario>] [--rounds N] [--json out.json] …`: every scenario, ours
  * against the baseline, alternately, on one server. See `--help`.
  */
+import "./lib/quiet.ts";
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { writeDocs } from "./docs.ts";
 import { terminalTable } from "./lib/report.ts";
 import { judge, type Run, type ScenarioResult } from "./lib/results.ts";
 import { createBench, type RunOptions, runScenario } from "./lib/runner.ts";
@@ -11,6 +13,7 @@ import { startServer } from "./lib/server.ts";
 import type { Subject } from "./lib/types.ts";
 import { scenarios } from "./scenarios/index.ts";
 import { baseline, ours, twin } from "./subjects/index.ts";
+import { peers } from "./subjects/peers.ts";
 
 const HELP = `node bench/run.ts [options]
 
@@ -61,7 +64,6 @@ async function main(): Promise<number> {
   );
   if (chosen.length === 0) throw new Error(`No scenario begins with ${only.join(" or ")}; try --list`);
 
-  process.env.LOG_LEVEL ??= "fatal";
   const options: RunOptions = {
     rounds: Number(args.rounds ?? (args.all ? 5 : 3)),
     millis: Number(args.millis ?? (args.all ? 4_000 : 1_500)),
@@ -70,6 +72,7 @@ async function main(): Promise<number> {
     log,
   };
   const pair: readonly [Subject, Subject] = args.aa ? [twin, baseline] : [ours, baseline];
+  const invited = args.peers || (args.all && !args.aa) ? peers : [];
   const server = await startServer(log);
   const { bench, clean } = createBench(server, options);
   const results: ScenarioResult[] = [];
@@ -77,7 +80,8 @@ async function main(): Promise<number> {
   try {
     for (const scenario of chosen) {
       log(`${scenario.name}: ${scenario.title}`);
-      results.push(await runScenario(bench, scenario, pair, server.postmaster, options));
+      const guests = invited.filter(({ id }) => scenario.peers?.includes(id));
+      results.push(await runScenario(bench, scenario, [...pair, ...guests], server.postmaster, options));
     }
   } finally {
     await clean();
@@ -87,11 +91,15 @@ async function main(): Promise<number> {
   const run: Run = {
     environment: server.about,
     command: ["node bench/run.ts", ...process.argv.slice(2)].join(" "),
-    subjects: Object.fromEntries([...pair.map(({ id, title }) => [id, title]), ["floor", "floor"]]),
+    subjects: Object.fromEntries([
+      ...[...pair, ...invited].map(({ id, title }) => [id, title]),
+      ["floor", "floor"],
+    ]),
     scenarios: results,
   };
   const judged = judge(run, pair[0].id, pair[1].id);
   if (args.json) await writeFile(args.json, `${JSON.stringify(run, null, 1)}\n`);
+  if (args.docs) await writeDocs(run);
   console.log(terminalTable(judged));
   const missed = judged.filter(({ verdict }) => verdict === "miss").length;
   const passed = judged.filter(({ verdict }) => verdict === "pass").length;

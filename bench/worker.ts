@@ -4,13 +4,17 @@ import { commitJob } from "./jobs/commit.ts";
 import { drainJob } from "./jobs/drain.ts";
 import { listenJob } from "./jobs/listen.ts";
 import { scanJob } from "./jobs/scan.ts";
+import { paceJob, reactJob } from "./jobs/soak.ts";
 import type { JobContext, PreparedJob } from "./jobs/types.ts";
+import "./lib/quiet.ts";
 import type { FromWorker, Job, ToWorker } from "./lib/workers.ts";
 
 const JOBS: Readonly<Record<string, (context: JobContext, params: never) => Promise<PreparedJob>>> = {
   commit: commitJob,
   drain: drainJob,
   listen: listenJob,
+  pace: paceJob,
+  react: reactJob,
   scan: scanJob,
 };
 

@@ -89,13 +89,18 @@ export async function claim(
 ): Promise<Lease[]> {
   const fair = lagging >= 2 ? Math.max(1, Math.floor(lagging / 4)) : 0;
   const open = `blocked = false AND at < correlated_at
-    AND (leased_until IS NULL OR leased_until <= now()) AND (deferred_at IS NULL OR deferred_at <= now())
-    ${lane === undefined ? "" : "AND lane = $6"}`;
+    AND (leased_until IS NULL OR leased_until <= now()) AND (deferred_at IS NULL OR deferred_at <= now())`;
+  const all = `SELECT stream, at, priority FROM ${streams} WHERE ${open}`;
+  // Materialised, the set of one lane comes from the partial index: the faster reading of the description.
+  const [head, source] =
+    lane === undefined
+      ? ["WITH", `(${all}) a`]
+      : [`WITH available AS MATERIALIZED (${all} AND lane = $6),`, "available"];
   const arm = (order: string, limit: string) =>
-    `(SELECT stream FROM ${streams} WHERE ${open} ORDER BY ${order} LIMIT ${limit})`;
+    `(SELECT stream FROM ${source} ORDER BY ${order} LIMIT ${limit})`;
   const { rows } = await transaction(pool, (client) =>
     client.query(
-      `WITH first AS ${arm("priority DESC, at ASC", "$1")},
+      `${head} first AS ${arm("priority DESC, at ASC", "$1")},
         fair AS (SELECT stream FROM ${arm("at ASC", "$1::int + $2::int")} o
           WHERE stream NOT IN (SELECT stream FROM first) LIMIT $2),
         lag AS (SELECT stream, true AS lagging FROM first UNION ALL SELECT stream, true FROM fair),

@@ -1,6 +1,5 @@
 /** Reads the whole log in a process of its own, so that its peak memory is the scan's. */
 import { performance } from "node:perf_hooks";
-import { watchUsage } from "../lib/usage.ts";
 import { type JobContext, openTarget, type PreparedJob } from "./types.ts";
 
 export type ScanParams = { readonly page?: number };
@@ -20,7 +19,6 @@ export async function scanJob({ target }: JobContext, { page }: ScanParams): Pro
   after = -1;
   return {
     run: async (): Promise<ScanResult> => {
-      const usage = watchUsage(undefined);
       const start = performance.now();
       let events = 0;
       if (page === undefined) events = await store.query(take);
@@ -32,7 +30,9 @@ export async function scanJob({ target }: JobContext, { page }: ScanParams): Pro
         }
       const seconds = (performance.now() - start) / 1_000;
       if (bytes === 0) throw new Error("The scan delivered nothing");
-      return { perSecond: events / seconds, rss: usage().peakRss, events };
+      // The life-long maximum: a sampling timer does not run while a large result is parsed.
+      const rss = process.resourceUsage().maxRSS / 1_024;
+      return { perSecond: events / seconds, rss, events };
     },
   };
 }

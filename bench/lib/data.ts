@@ -29,10 +29,14 @@ export async function fillEvents(sql: postgres.Sql, plan: EventsPlan): Promise<v
   const { schema, streams, perStream, prefix = "s-", rich = false, order = "interleaved" } = plan;
   const [stream, version] =
     order === "interleaved" ? [`g % ${streams}`, `g / ${streams}`] : [`g / ${perStream}`, `g % ${perStream}`];
+  // As our own commit would have written them; act-pg's layout has no such column and revives by shape.
+  const [own] = await sql`select 1 from information_schema.columns
+    where table_schema = ${schema} and table_name = 'events' and column_name = 'dates'`;
+  const dates = rich ? `'{"data":[["placedAt"]]}'::jsonb` : `'{}'::jsonb`;
   await sql.unsafe(`
-    insert into "${schema}".events (name, data, stream, version, created, meta)
+    insert into "${schema}".events (name, data, stream, version, created, meta${own ? ", dates" : ""})
     select 'Incremented', ${rich ? RICH : TINY}, '${prefix}' || lpad((${stream})::text, 5, '0'), ${version},
-      date_trunc('milliseconds', clock_timestamp()), ${META}
+      date_trunc('milliseconds', clock_timestamp()), ${META}${own ? `, ${dates}` : ""}
     from generate_series(0, ${streams * perStream - 1}) g`);
   await tidy(sql, `"${schema}".events`);
 }
@@ -52,6 +56,8 @@ export async function fillSubscriptions(sql: postgres.Sql, schema: string, count
       (array['${LANES.join("','")}'])[g % ${LANES.length} + 1], g + 10
     from generate_series(0, ${count - 1}) g
     order by md5(g::text)`);
+  // The log goes on behind these watermarks, as it would.
+  await sql.unsafe(`select setval(pg_get_serial_sequence('"${schema}".events', 'id'), ${count + 1_000})`);
   await tidy(sql, `"${schema}".events_streams`);
 }
 

@@ -75,7 +75,7 @@ export async function runScenario(
       globalThis.gc?.();
       const usage = watchUsage(postmaster);
       try {
-        const metrics = await prepared.run();
+        const metrics = await inTime(prepared.run());
         done.push({ metrics, usage: usage() });
       } catch (error) {
         usage();
@@ -93,6 +93,19 @@ export async function runScenario(
     rounds: Object.fromEntries(contenders.map(({ id, rounds }) => [id, rounds])),
     failures,
   };
+}
+
+/** A round that hangs must not hang the run. */
+async function inTime<T>(round: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("The round did not end within five minutes")), 300_000);
+  });
+  try {
+    return await Promise.race([round, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function reason(error: unknown): string {

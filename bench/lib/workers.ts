@@ -29,7 +29,7 @@ const SCRIPT = fileURLToPath(new URL("../worker.ts", import.meta.url));
 
 /** Starts a process and has it prepare the job; resolves when it is ready to go. */
 export async function startWorker(job: Job, onNote: (note: unknown) => void = () => {}): Promise<Worker> {
-  const child = fork(SCRIPT, [], { env: { ...process.env, LOG_LEVEL: "fatal" } });
+  const child = fork(SCRIPT);
   const messages = listenTo(child, onNote);
   send(child, { type: "job", job });
   await messages.ready;

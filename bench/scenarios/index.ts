@@ -1,4 +1,19 @@
+/** Every scenario, in the order of the report. */
 import type { Scenario } from "../lib/types.ts";
 import { commitScenarios } from "./commit.ts";
+import { maintenanceScenarios } from "./maintenance.ts";
+import { reactionScenarios } from "./reactions.ts";
+import { readScenarios } from "./read.ts";
+import { roundTrips } from "./round-trips.ts";
+import { statsScenarios } from "./stats.ts";
+import { subscriptionScenarios } from "./subscriptions.ts";
 
-export const scenarios: readonly Scenario[] = [...commitScenarios];
+export const scenarios: readonly Scenario[] = [
+  ...commitScenarios,
+  ...readScenarios,
+  ...subscriptionScenarios,
+  ...reactionScenarios,
+  ...statsScenarios,
+  ...maintenanceScenarios,
+  roundTrips,
+];
