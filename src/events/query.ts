@@ -20,8 +20,10 @@ import { guard, toStoreError } from "../errors.ts";
 import type { Names } from "../names.ts";
 import { eventColumns } from "./row.ts";
 
-/** Events of one page: a stream of usual length loads in one round trip. */
-const PAGE = 2_000;
+/** Events of the first page: a stream of usual length loads in one round trip. */
+const FIRST_PAGE = 2_000;
+/** Events of each further page: whoever reads that far reads the log, and memory counts. */
+const PAGE = 1_000;
 /** Characters of JSON after which a page ends early. */
 const BUDGET = 16_000_000;
 
@@ -98,7 +100,7 @@ export async function query<E extends Schemas>(
       throw toStoreError("query", error);
     }
   };
-  let size = PAGE;
+  let size = FIRST_PAGE;
   let count = 0;
   for (;;) {
     const limit = Math.ceil(Math.min(size, wanted - count));
@@ -113,7 +115,7 @@ export async function query<E extends Schemas>(
     const last = rows.at(-1);
     if (!last || count >= wanted || (!cut && rows.length < limit)) return count;
     // The next page is as large as what fitted this time.
-    if (cut) size = Math.max(1, Math.min(size, rows.length));
+    size = cut ? Math.max(1, Math.min(size, rows.length)) : Math.min(size, PAGE);
     range = q?.backward ? { ...range, before: Number(last.id) } : { ...range, after: Number(last.id) };
   }
 }
