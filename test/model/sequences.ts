@@ -148,10 +148,10 @@ const load: fc.Arbitrary<QuerySpec> = fc
   .record({
     stream_exact: fc.constantFrom(...names.streams.slice(0, 3)),
     with_snaps: fc.constant(true),
-    after: maybe(idRef, 30),
-    limit: maybe(limit, 30),
+    after: maybe(idRef, 50),
+    limit: maybe(limit, 15),
     backward: maybe(fc.boolean(), 30),
-    names: maybe(fc.array(names.eventName, { maxLength: 3 }), 10),
+    names: maybe(fc.array(names.eventName, { maxLength: 3 }), 5),
   })
   .map(present);
 
@@ -199,7 +199,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: verb("commit", fc.record({ commits: fc.array(commit, { minLength: 1, maxLength: 4 }) })),
   },
   {
-    weight: 4,
+    weight: 6,
     arbitrary: verb(
       "query",
       fc.record({

@@ -2,7 +2,7 @@
 import type { Lease, StreamPosition } from "@rotorsoft/act";
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { openTransaction } from "../order/fence.ts";
+import { openTransaction, until } from "../order/fence.ts";
 import { dense, underEveryIsolation } from "./world.ts";
 
 const LONG = 600_000;
@@ -160,6 +160,39 @@ underEveryIsolation("Claims", (world) => {
       expect(own?.length).toBe(grants.length);
       for (const [stream, { at }] of await positions(stores[0]))
         expect(at).toBe(taken.has(stream) ? round : 99);
+      await stores[0]?.reset({});
+    }
+  });
+
+  test("L5, S7: a lease that time has ended goes to one racer", async () => {
+    const name = world.table();
+    const stores = await world.stores(name, 8);
+    await stores[0]?.subscribe(names(16).map((stream) => ({ stream, correlated_at: 100 })));
+    const over = (table: string) => async () => {
+      const [row] = await world.sql.unsafe(
+        `select count(*)::int as live from "${name.schema}"."${name.table}_${table}"
+         where leased_by like 'slow%' and leased_until >= clock_timestamp()`,
+      );
+      return row?.live === 0;
+    };
+    for (let round = 0; round < world.scale(5, 2); round++) {
+      expect(await stores[0]?.claim(16, 0, "slow", 30)).toHaveLength(16);
+      const key = `k-${round}`;
+      const first = { key, by: "slow", millis: 30 };
+      expect(await stores[0]?.subscribe([], undefined, first)).toMatchObject({ correlating: true });
+      await until("the leases of streams run out", over("streams"));
+      await until("the lease of the correlator runs out", over("correlated"));
+      const [claims, correlators] = await Promise.all([
+        Promise.all(stores.map((store, w) => store.claim(16, 0, `w${w}`, LONG))),
+        Promise.all(
+          stores.map((store, w) => store.subscribe([], undefined, { key, by: `w${w}`, millis: LONG })),
+        ),
+      ]);
+
+      const granted = claims.flat().map(({ stream }) => stream);
+      expect(new Set(granted).size).toBe(granted.length);
+      expect(granted.length).toBeGreaterThan(0);
+      expect(correlators.filter(({ correlating }) => correlating)).toHaveLength(1);
       await stores[0]?.reset({});
     }
   });
