@@ -11,6 +11,7 @@ import {
   meta,
   namesOf,
   only,
+  read,
   readAll,
   readStream,
   restorable,
@@ -117,6 +118,28 @@ export const commit = section("commit", (line) => {
     expect(at(await append(store, "s", "A"), 0).version).toBe(0);
   });
 
+  line(
+    "M2",
+    "ids beyond 2³¹ are ids like any other, for every verb",
+    { needs: ["sql"] },
+    async ({ store, raw }) => {
+      const far = 2 ** 33;
+      await raw.sql`select setval(pg_get_serial_sequence(${`"${raw.schema}"."${raw.table}"`}, 'id'), ${far})`;
+      const [first, snapshot] = idsOf(await append(store, "s", "A", "__snapshot__"));
+      expect([first, snapshot]).toEqual([far + 1, far + 2]);
+      expect(idsOf(await read(store, { after: far + 1 }))).toEqual([]);
+      expect(idsOf(await read(store, { after: far, before: far + 2 }))).toEqual([far + 1]);
+      expect((await store.query_stats(["s"], { before: far + 2 })).get("s")?.head.id).toBe(far + 1);
+      expect((await store.query_streams(() => {})).maxEventId).toBe(far + 2);
+      await store.subscribe([{ stream: "t", correlated_at: far + 2 }], far + 2);
+      const lease = only(await store.claim(1, 0, "w", 1_000));
+      expect(await store.ack([{ ...lease, at: far + 1 }])).toMatchObject([{ at: far + 1 }]);
+      expect(await store.subscribe([])).toMatchObject({ watermark: far + 1, correlated_at: far + 2 });
+      const windowed = await store.truncate([{ stream: "s", before: new Date(8e15), max_id: far + 2 }]);
+      expect(windowed.get("s")).toMatchObject({ deleted: 1, committed: { id: far + 2 } });
+    },
+  );
+
   line("M2", "the ids of deleted events are not used again", async ({ store }) => {
     const last = at(await append(store, "a", "A", "B", "C"), -1);
     await store.truncate([{ stream: "a" }]);
@@ -204,6 +227,42 @@ export const commit = section("commit", (line) => {
     expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", ...Array(7).fill("rejected")]);
     expect(namesOf(await readAll(store))).toEqual(["E0"]);
   });
+
+  line("M4", "more commits than any group takes all land, contiguous per stream", async ({ store }) => {
+    await Promise.all(Array.from({ length: 1_500 }, (_, n) => append(store, `s${n % 40}`, `E${n}`)));
+    const events = await readAll(store);
+    expect(events).toHaveLength(1_500);
+    for (let stream = 0; stream < 40; stream++) {
+      const own = events.filter((event) => event.stream === `s${stream}`);
+      expect(own.map(({ version }) => version)).toEqual(own.map((_, version) => version));
+      expect(namesOf(own)).toEqual(own.map((_, turn) => `E${stream + 40 * turn}`));
+    }
+  });
+
+  line("M4", "commits of a megabyte each, sent at once, all land", async ({ store }) => {
+    const text = "x".repeat(1_000_000);
+    await Promise.all(
+      Array.from({ length: 9 }, (_, n) => appendOne(store, "s", message("Big", { n, text }))),
+    );
+    expect((await readStream(store, "s")).map(({ data }) => data.n)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  line(
+    "M4",
+    "a refused commit does not fail those to other streams that are sent with it",
+    async ({ store }) => {
+      const outcomes = await Promise.allSettled([
+        append(store, "a", "A"),
+        store.commit("b", [message("Stale"), message("Stale")], meta(), 5),
+        store.commit("c", [message("C")], meta(), -1),
+      ]);
+      expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+      expect((await readAll(store)).map((event) => [event.stream, event.name])).toEqual([
+        ["a", "A"],
+        ["c", "C"],
+      ]);
+    },
+  );
 
   line("M4", "a refused commit does not fail those sent with it", async ({ store }) => {
     const outcomes = await Promise.allSettled([

@@ -1,27 +1,11 @@
 /** The constructor: defaults, names, and what it keeps to itself. */
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { inspect } from "node:util";
-import { expect } from "vitest";
-import { within } from "./kit/eventually.ts";
+import { expect, onTestFinished, vi } from "vitest";
+import { eventually, within } from "./kit/eventually.ts";
 import { backendsOf, tablesOf } from "./kit/postgres.ts";
-import {
-  append,
-  appendOne,
-  at,
-  blocked,
-  claimAll,
-  forget,
-  idsOf,
-  leaseOf,
-  message,
-  only,
-  positionOf,
-  positions,
-  read,
-  readAll,
-  restorable,
-  restore,
-  streamsOf,
-} from "./kit/scenario.ts";
+import { append, read, readAll } from "./kit/scenario.ts";
 import { type RawAccess, section } from "./kit/section.ts";
 
 const BAD_NAMES = [
@@ -42,6 +26,12 @@ const BAD_NAMES = [
   "a\u0000",
 ];
 const GOOD_NAMES = ["a", "_", "A", "_1", "Mixed_Case_2", "select", "user", "a".repeat(20)];
+
+/** The variables that libpq knows fill what options leave out: not in tests of the defaults. */
+function withoutEnvironment(): void {
+  for (const name of Object.keys(process.env)) if (name.startsWith("PG")) vi.stubEnv(name, "");
+  onTestFinished(() => void vi.unstubAllEnvs());
+}
 
 /** What a constructor says against these options; undefined when it takes them. */
 function refusal(raw: RawAccess, options: Record<string, unknown>): string | undefined {
@@ -64,8 +54,6 @@ function longest(raw: RawAccess, option: "schema" | "table"): number {
   return taken;
 }
 
-const LONG = "long".repeat(50);
-
 export const construction = section("construction", (line) => {
   line(
     "C1",
@@ -87,6 +75,7 @@ export const construction = section("construction", (line) => {
   );
 
   line("C1", "without options the pool takes 20, with time limits", { needs: ["sql"] }, async ({ raw }) => {
+    withoutEnvironment();
     expect(raw.construct({}).config).toMatchObject({
       max: 20,
       connectionTimeoutMillis: 10_000,
@@ -96,6 +85,7 @@ export const construction = section("construction", (line) => {
   });
 
   line("C1", "the default password is postgres", { needs: ["sql"] }, async ({ raw }) => {
+    withoutEnvironment();
     expect(raw.construct().config.password).toBe("postgres");
   });
 
@@ -196,6 +186,43 @@ export const construction = section("construction", (line) => {
       await holder`lock table ${tablesOf(raw).events} in access exclusive mode`;
       await expect(within(8_000, "the query", readAll(store))).rejects.toMatchObject({ name: "ERR_STORE" });
       await holder.unsafe("rollback");
+    },
+  );
+
+  line(
+    "C1",
+    "a server that never answers is given up after connectionTimeoutMillis",
+    {
+      needs: ["sql"],
+    },
+    async ({ raw }) => {
+      const silent = createServer(() => {}).listen(0, "127.0.0.1");
+      onTestFinished(() => void silent.close());
+      await once(silent, "listening");
+      const address = silent.address();
+      const port = typeof address === "object" && address ? address.port : 0;
+      const store = raw.construct({ host: "127.0.0.1", port, connectionTimeoutMillis: 300 });
+      await expect(within(5_000, "the query", readAll(store))).rejects.toMatchObject({ name: "ERR_STORE" });
+      await expect(within(5_000, "the commit", append(store, "s", "A"))).rejects.toMatchObject({
+        name: "ERR_STORE",
+      });
+      await within(5_000, "the disposal", store.dispose());
+    },
+  );
+
+  line(
+    "C1",
+    "an idle connection is closed after idleTimeoutMillis, and opened when needed",
+    {
+      needs: ["sql"],
+      options: { idleTimeoutMillis: 200 },
+    },
+    async ({ store, raw }) => {
+      await append(store, "s", "A");
+      await Promise.all([readAll(store), readAll(store)]);
+      await eventually(async () => (await backendsOf(raw, raw.table)).length === 0);
+      expect(await append(store, "s", "B")).toHaveLength(1);
+      expect(await readAll(store)).toHaveLength(2);
     },
   );
 
@@ -348,48 +375,5 @@ export const construction = section("construction", (line) => {
       expect(outcome).toBeInstanceOf(Error);
       expect(outcome instanceof Error ? outcome.message : "").not.toBe("");
     }
-  });
-
-  line("C9", "streams and events with long names are committed and queried", async ({ store }) => {
-    const [event] = await append(store, LONG, LONG);
-    expect(await read(store, { stream: LONG, stream_exact: true, names: [LONG] })).toEqual([event]);
-    expect(await read(store, { stream: `^${LONG}$` })).toHaveLength(1);
-    expect((await store.query_stats([LONG], { names: true })).get(LONG)?.names).toEqual({ [LONG]: 1 });
-    expect((await store.truncate([{ stream: LONG, snapshot: {} }])).get(LONG)?.deleted).toBe(1);
-  });
-
-  line(
-    "C9",
-    "targets and sources with long names are subscribed, claimed, acked and reset",
-    async ({ store }) => {
-      const target = `__autoclose__:${LONG}`;
-      await store.subscribe([{ stream: target, source: LONG, lane: LONG, correlated_at: 9 }]);
-      const lease = only(await claimAll(store, LONG, 60_000, LONG));
-      expect(lease).toMatchObject({ stream: target, source: LONG, by: LONG, lane: LONG });
-      expect(streamsOf(await store.ack([{ ...lease, at: 9 }]))).toEqual([target]);
-      expect(await store.defer({ source: LONG, source_exact: true }, 1)).toBe(1);
-      expect(await store.reset([target])).toBe(1);
-      expect(streamsOf(await positions(store, { stream: `^${target}$` }))).toEqual([target]);
-    },
-  );
-
-  line("C9", "streams with long names are blocked and unblocked, with a long error", async ({ store }) => {
-    await blocked(store, LONG, LONG.repeat(50));
-    expect((await positionOf(store, LONG)).error).toBe(LONG.repeat(50));
-    expect(await store.unblock([LONG])).toBe(1);
-    expect((await leaseOf(store, LONG)).retry).toBe(0);
-  });
-
-  line("C9", "correlator keys and holders with long names are kept", async ({ store }) => {
-    const ask = (by: string) => store.subscribe([], 3, { key: LONG, by, millis: 60_000 });
-    expect((await ask(LONG)).correlating).toBe(true);
-    expect((await ask(`${LONG}2`)).correlating).toBe(false);
-  });
-
-  line("C9", "long names are restored and forgotten", { needs: ["restore", "pii"] }, async ({ store }) => {
-    await restore(store, [restorable(LONG, 0, { name: LONG, pii: { email: LONG } })]);
-    expect(await forget(store, LONG)).toBe(1);
-    expect(idsOf([at(await readAll(store), 0)])).toHaveLength(1);
-    expect((await appendOne(store, LONG, message(LONG))).version).toBe(1);
   });
 });

@@ -2,8 +2,8 @@
 import { inspect } from "node:util";
 import { ConcurrencyError, log, StoreError, ValidationError } from "@rotorsoft/act";
 import { expect, onTestFinished, vi } from "vitest";
-import { within } from "./kit/eventually.ts";
-import { openTransaction, tablesOf } from "./kit/postgres.ts";
+import { eventually, within } from "./kit/eventually.ts";
+import { advisoryWaiters, holdAppendLock, openTransaction, tablesOf } from "./kit/postgres.ts";
 import {
   append,
   appendOne,
@@ -15,7 +15,7 @@ import {
   restore,
   restoreWith,
 } from "./kit/scenario.ts";
-import { type Scene, section } from "./kit/section.ts";
+import { type RawAccess, type Scene, section } from "./kit/section.ts";
 
 const SECRET = "s3cr3t-payload";
 
@@ -45,6 +45,16 @@ const told = (error: unknown) => inspect(error, { depth: null, showHidden: true 
 
 async function forbid({ raw }: Scene): Promise<void> {
   await raw.sql`alter table ${tablesOf(raw).events} add constraint forbidden check (name <> 'Forbidden')`;
+}
+
+/** Ends the store's backend that waits for a lock. */
+async function killWaiting(raw: RawAccess): Promise<void> {
+  await eventually(async () => {
+    const killed = await raw.sql`
+      select pg_terminate_backend(pid, 5000) from pg_stat_activity
+      where application_name = ${raw.table} and wait_event_type = 'Lock'`;
+    return killed.length > 0;
+  });
 }
 
 const outcomeOf = (call: () => Promise<unknown>) =>
@@ -92,7 +102,7 @@ export const failures = section("failures", (line) => {
 
   line(
     "C10",
-    "a connection that is killed in mid-statement is a StoreError, and the store goes on",
+    "a read whose connection is killed is repeated or a StoreError, and the store goes on",
     {
       needs: ["sql"],
     },
@@ -101,18 +111,35 @@ export const failures = section("failures", (line) => {
       const { events } = tablesOf(raw);
       const holder = await openTransaction(raw, (sql) => sql`lock table ${events} in access exclusive mode`);
       const reading = outcomeOf(() => readAll(store));
-      await vi.waitUntil(
-        async () =>
-          (
-            await raw.sql`
-        select pg_terminate_backend(pid) from pg_stat_activity
-        where application_name = ${raw.table} and wait_event_type = 'Lock'`
-          ).length > 0,
-        { timeout: 5_000, interval: 10 },
-      );
-      expect(await reading).toBeInstanceOf(StoreError);
+      await killWaiting(raw);
       await holder.rollback();
+      const outcome = await reading;
+      if (outcome instanceof Error) expect(outcome).toBeInstanceOf(StoreError);
+      else expect(outcome).toHaveLength(1);
       expect(await within(8_000, "the next query", readAll(store))).toHaveLength(1);
+    },
+  );
+
+  line(
+    "C10",
+    "a commit whose connection is killed lands once, or is a StoreError and has not landed",
+    {
+      needs: ["sql"],
+    },
+    async ({ store, raw }) => {
+      await append(store, "s", "Before");
+      for (let round = 0; round < 3; round++) {
+        const holder = await holdAppendLock(raw);
+        const committing = outcomeOf(() => append(store, "s", `Round${round}`));
+        await advisoryWaiters(raw);
+        await killWaiting(raw);
+        await holder.rollback();
+        const outcome = await committing;
+        const landed = (await readAll(store)).filter(({ name }) => name === `Round${round}`);
+        if (outcome instanceof Error) expect(outcome).toBeInstanceOf(StoreError);
+        expect(landed).toHaveLength(outcome instanceof Error ? 0 : 1);
+      }
+      expect(await within(8_000, "the next commit", append(store, "s", "After"))).toHaveLength(1);
     },
   );
 
@@ -139,6 +166,12 @@ export const failures = section("failures", (line) => {
       expect(await outcomeOf(() => restoreWith(store, () => Promise.reject(own)))).toBe(own);
     },
   );
+
+  line("C10", "a StoreError from within the callback is not wrapped again", async ({ store }) => {
+    await append(store, "s", "A");
+    const inner = new StoreError("inner", { cause: new Error("cause") });
+    expect(await outcomeOf(() => store.query(() => Promise.reject(inner)))).toBe(inner);
+  });
 
   line(
     "C10",

@@ -286,6 +286,35 @@ export const notify = section("notify", (line) => {
     await eventually(() => listener.heard.length > calls, { within: 15_000 });
   });
 
+  line("N3", "what the store itself committed meanwhile is not told to it", onPostgres, async (scene) => {
+    const { store, raw, second } = scene;
+    const listener = await ear(store);
+    const other = await second({ application_name: `${raw.table}_other` });
+    await append(store, "own", "Before");
+    await settled(other, listener);
+    const [victim] = await listenersOf(raw);
+    const admit = doorOf(raw);
+    await admit(false);
+    try {
+      await raw.sql`select pg_terminate_backend(${victim?.pid ?? 0}, 5000)`;
+      await append(store, "own", "Meanwhile");
+      await append(other, "missed", "A");
+    } finally {
+      await admit(true);
+    }
+    const calls = listener.heard.length;
+    let n = 0;
+    await eventually(
+      async () => {
+        n += 1;
+        await append(other, "later", `A${n}`);
+        return listener.heard.length > calls && listener.streams().includes("later");
+      },
+      { within: 15_000, every: 50 },
+    );
+    expect(listener.streams()).not.toContain("own");
+  });
+
   line("N3", "the store works on while its listener is away", onPostgres, async (scene) => {
     await ear(scene.store);
     await killListeners(scene);

@@ -98,17 +98,23 @@ export const operators = section("operators", (line) => {
     expect(await positionOf(store, "a")).toMatchObject({ blocked: true, error: "poison" });
   });
 
-  line("L11", "reset starts a stream over, free of lease, block and schedule", async ({ store }) => {
+  line("L11", "reset starts a stream over, free of lease and block", async ({ store }) => {
     await arrange(store, [{ stream: "a", at: 9, source: "src", priority: 2, lane: "slow" }]);
-    const lease = await leaseOf(store, "a");
-    await store.block([{ ...lease, error: "poison" }]);
-    await store.defer(["a"], later());
+    await store.block([{ ...(await leaseOf(store, "a")), error: "poison" }]);
     expect(await store.reset(["a"])).toBe(1);
     const row = await positionOf(store, "a");
     expect(row).toMatchObject({ at: -1, retry: -1, blocked: false, error: "", source: "src", priority: 2 });
-    expect([row.leased_by, row.leased_until, row.deferred_at]).toEqual([undefined, undefined, undefined]);
+    expect([row.lane, row.leased_by, row.leased_until]).toEqual(["slow", undefined, undefined]);
     expect(row.correlated_at).toBe(1_000_000);
     expect(await leaseOf(store, "a")).toMatchObject({ at: -1, retry: 0 });
+  });
+
+  line("L11", "reset clears the schedule and the attempts behind it", async ({ store }) => {
+    await pending(store, "a");
+    await store.ack([{ ...(await leaseOf(store, "a")), at: 5, retry: 3, due: later() }]);
+    await store.reset(["a"]);
+    const row = await positionOf(store, "a");
+    expect([row.at, row.retry, row.deferred_at]).toEqual([-1, -1, undefined]);
   });
 
   line("L11", "after a reset the old holder's ack does nothing", async ({ store }) => {
@@ -150,13 +156,19 @@ export const operators = section("operators", (line) => {
 
   line("L11", "unblock frees a blocked stream where it stood", async ({ store }) => {
     await arrange(store, [{ stream: "a", at: 9 }]);
-    await blocked(store, "a", "poison");
-    await store.defer(["a"], later());
+    await store.block([{ ...(await leaseOf(store, "a")), error: "poison" }]);
     expect(await store.unblock(["a"])).toBe(1);
     const row = await positionOf(store, "a");
     expect(row).toMatchObject({ at: 9, retry: -1, blocked: false, error: "" });
-    expect([row.leased_by, row.leased_until, row.deferred_at]).toEqual([undefined, undefined, undefined]);
+    expect([row.leased_by, row.leased_until]).toEqual([undefined, undefined]);
     expect(await leaseOf(store, "a")).toMatchObject({ at: 9, retry: 0 });
+  });
+
+  line("L11", "unblock clears the schedule", async ({ store }) => {
+    await blocked(store, "a");
+    await store.defer(["a"], later());
+    expect(await store.unblock(["a"])).toBe(1);
+    expect((await positionOf(store, "a")).deferred_at).toBeUndefined();
   });
 
   line("L11", "unblock counts blocked streams only, once each", async ({ store }) => {

@@ -159,6 +159,20 @@ export const plans = section("query plans", (line) => {
     },
   );
 
+  line("Q10", "events of a megabyte are delivered like others, whatever the limit", async ({ store }) => {
+    const text = "x".repeat(1_000_000);
+    const commits = Array.from({ length: 24 }, (_, n) =>
+      store.commit("s", [message("Big", { n, text })], meta()),
+    );
+    const ids = (await Promise.all(commits)).flat().map(({ id }) => id);
+    const delivered = async (query: Parameters<typeof read>[1]) =>
+      (await read(store, query)).map(({ id }) => id);
+    expect(await delivered({})).toEqual(ids);
+    expect(await delivered({ backward: true })).toEqual([...ids].reverse());
+    expect(await delivered({ limit: 21 })).toEqual(ids.slice(0, 21));
+    expect(await delivered({ limit: 21, backward: true })).toEqual(ids.slice(3).reverse());
+  });
+
   line(
     "Q10",
     "events that arrive during an unlimited query are delivered once or not at all",

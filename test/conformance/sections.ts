@@ -10,6 +10,8 @@ import { failures } from "./failures.ts";
 import { finalize } from "./finalize.ts";
 import { framework } from "./framework.ts";
 import type { Section } from "./kit/section.ts";
+import { load } from "./load.ts";
+import { longNames } from "./long-names.ts";
 import { notify } from "./notify.ts";
 import { operators } from "./operators.ts";
 import { ordering } from "./ordering.ts";
@@ -26,9 +28,9 @@ import { truncate } from "./truncate.ts";
 import { workers } from "./workers.ts";
 
 export const sections: readonly Section[] = [
-  ...[construction, boot, shutdown, failures],
+  ...[construction, longNames, boot, shutdown, failures],
   ...[commit, ordering],
-  ...[query, patterns, plans],
+  ...[query, load, patterns, plans],
   ...[subscribe, correlator],
   ...[claim, finalize, operators, workers],
   ...[positionsOfStreams, stats, truncate, restore],

@@ -1,4 +1,5 @@
 import { expect } from "vitest";
+import { tablesOf } from "./kit/postgres.ts";
 import { append, appendOne, at, found, idsOf, message, meta, SNAPSHOT, TOMBSTONE } from "./kit/scenario.ts";
 import { section } from "./kit/section.ts";
 
@@ -152,6 +153,20 @@ export const stats = section("query_stats", (line) => {
       expect([...page.keys()]).toEqual(["b", "d"]);
     }
   });
+
+  line(
+    "R4",
+    "thousands of streams come back at once, in order",
+    { needs: ["sql"] },
+    async ({ store, raw }) => {
+      await raw.sql`insert into ${tablesOf(raw).events} (name, data, stream, version, meta)
+      select 'A', '{}', 's' || n, 0, '{"correlation": "", "causation": {}}' from generate_series(1, 5500) n`;
+      const expected = Array.from({ length: 5_500 }, (_, n) => `s${n + 1}`).sort();
+      expect([...(await store.query_stats({})).keys()]).toEqual(expected);
+      expect([...(await store.query_stats(expected, { count: true })).keys()]).toEqual(expected);
+      expect([...(await store.query_stats({}, { limit: 5_200 })).keys()]).toEqual(expected.slice(0, 5_200));
+    },
+  );
 
   line("R4", "stats never carry personal data", { needs: ["pii"] }, async ({ store }) => {
     await appendOne(store, "s", { ...message("A"), pii: { email: "a@b.c" } });

@@ -155,6 +155,12 @@ export const subscribe = section("subscribe", (line) => {
     expect((await positionOf(store, "a")).lane).toBe("fast");
   });
 
+  line("S3", "a lower priority leaves priority and lane, though its mark is news", async ({ store }) => {
+    await store.subscribe([{ stream: "a", lane: "slow", priority: 5 }]);
+    await store.subscribe([{ stream: "a", lane: "fast", priority: 1, correlated_at: 9 }]);
+    expect(await positionOf(store, "a")).toMatchObject({ lane: "slow", priority: 5, correlated_at: 9 });
+  });
+
   line("S3", "an upsert without news rewrites no row", { needs: ["sql"] }, async ({ store, raw }) => {
     const targets = [
       { stream: "a", source: "s", priority: 3, lane: "fast", correlated_at: 5 },
@@ -200,6 +206,13 @@ export const subscribe = section("subscribe", (line) => {
       marks.push((await positionOf(store, "a")).correlated_at);
     }
     expect(marks).toEqual([5, 5, 5, 8, 8, 8]);
+  });
+
+  line("S5", "a lower or omitted mark leaves the mark, though the priority is news", async ({ store }) => {
+    await store.subscribe([{ stream: "a", correlated_at: 9 }]);
+    await store.subscribe([{ stream: "a", correlated_at: 3, priority: 1 }]);
+    await store.subscribe([{ stream: "a", priority: 2, lane: "fast" }]);
+    expect(await positionOf(store, "a")).toMatchObject({ correlated_at: 9, priority: 2, lane: "fast" });
   });
 
   line("S5", "0 and negative marks are values", async ({ store }) => {

@@ -131,10 +131,10 @@ export async function leaseOf(store: Store, stream: string, by = "worker", milli
   );
 }
 
-/** A subscription that is pending, then blocked by `by`, with its lease still on. */
+/** A pending subscription that is blocked, and by nothing else out of reach: its lease has expired. */
 export async function blocked(store: Store, stream: string, error = "poison", by = "worker"): Promise<Lease> {
   await pending(store, stream);
-  const lease = await leaseOf(store, stream, by);
+  const lease = await leaseOf(store, stream, by, 0);
   only(await store.block([{ ...lease, error }]));
   return lease;
 }

@@ -10,7 +10,7 @@ import type { LineId } from "../lines.ts";
  * - `notify`, `restore`, `pii`: the optional verbs of the port
  * - `encryption`: the option `pii_encryption`
  * - `exact_dates`: a string that looks like a date stays a string
- * - `sql`: the data lives in PostgreSQL, reachable behind the store's back
+ * - `sql`: the data lives in PostgreSQL, reachable behind the store's back as a superuser
  */
 export type Capability = "shared" | "notify" | "restore" | "pii" | "encryption" | "exact_dates" | "sql";
 
