@@ -8,36 +8,36 @@ import { dense, underEveryIsolation } from "./world.ts";
 const LONG = 600_000;
 const names = (count: number) => dense(count).map((k) => `t-${String(k).padStart(3, "0")}`);
 
-async function positions(store: PostgresStore | undefined): Promise<Map<string, StreamPosition>> {
+async function positions(store: PostgresStore): Promise<Map<string, StreamPosition>> {
   const found = new Map<string, StreamPosition>();
-  await store?.query_streams((p) => found.set(p.stream, p), { limit: 10_000 });
+  await store.query_streams((p) => found.set(p.stream, p), { limit: 10_000 });
   return found;
 }
 
 underEveryIsolation("Claims", (world) => {
   test("L5: two workers that ask for 5 of 20 streams at once get 5 each, all different", async () => {
     const stores = await world.stores(world.table(), 2);
-    await stores[0]?.subscribe(names(20).map((stream) => ({ stream, correlated_at: 10 })));
+    await stores[0].subscribe(names(20).map((stream) => ({ stream, correlated_at: 10 })));
     for (let round = 0; round < world.scale(100, 15); round++) {
       const claims = await Promise.all(stores.map((store, w) => store.claim(5, 0, `w${w}`, LONG)));
 
       expect(claims.map((leases) => leases.length)).toEqual([5, 5]);
       expect(new Set(claims.flat().map(({ stream }) => stream)).size).toBe(10);
-      await stores[0]?.reset(names(20));
+      await stores[0].reset(names(20));
     }
   });
 
   test("L5: a claim goes round the rows that another transaction holds, without waiting for it", async () => {
     const name = world.table();
     const [store] = await world.stores(name, 1);
-    await store?.subscribe(names(20).map((stream, k) => ({ stream, correlated_at: 10, priority: 20 - k })));
+    await store.subscribe(names(20).map((stream, k) => ({ stream, correlated_at: 10, priority: 20 - k })));
     const other = await openTransaction(name.url);
     onTestFinished(() => other.rollback());
     const table = `"${name.schema}"."${name.table}_streams"`;
     await other.sql.unsafe(`select 1 from ${table} where stream < 't-005' for update`);
 
-    const claimed = await store?.claim(4, 0, "w", LONG);
-    expect(claimed?.map(({ stream }) => stream).sort()).toEqual(["t-005", "t-006", "t-007", "t-008"]);
+    const claimed = await store.claim(4, 0, "w", LONG);
+    expect(claimed.map(({ stream }) => stream).sort()).toEqual(["t-005", "t-006", "t-007", "t-008"]);
   });
 
   test("L5: a row that another claim takes meanwhile is looked at again and left alone", async () => {
@@ -45,22 +45,22 @@ underEveryIsolation("Claims", (world) => {
     const [store] = await world.stores(name, 1);
     const table = `"${name.schema}"."${name.table}_streams"`;
     for (let round = 0; round < world.scale(20, 5); round++) {
-      await store?.reset({});
-      await store?.subscribe(names(3).map((stream) => ({ stream, correlated_at: 10 })));
+      await store.reset({});
+      await store.subscribe(names(3).map((stream) => ({ stream, correlated_at: 10 })));
       const other = await openTransaction(name.url);
       await other.sql.unsafe(
         `update ${table} set leased_by = 'other', leased_until = now() + interval '1 hour' where stream = 't-001'`,
       );
-      const [claimed] = await Promise.all([store?.claim(3, 3, "w", LONG), other.commit()]);
+      const [claimed] = await Promise.all([store.claim(3, 3, "w", LONG), other.commit()]);
 
-      expect(claimed?.map(({ stream }) => stream).sort()).toEqual(["t-000", "t-002"]);
+      expect(claimed.map(({ stream }) => stream).sort()).toEqual(["t-000", "t-002"]);
       expect((await positions(store)).get("t-001")?.leased_by).toBe("other");
     }
   });
 
   test("L5: eight workers share out all there is, none twice, none left over", async () => {
     const stores = await world.stores(world.table(), 8);
-    await stores[0]?.subscribe(names(64).map((stream) => ({ stream, correlated_at: 10 })));
+    await stores[0].subscribe(names(64).map((stream) => ({ stream, correlated_at: 10 })));
     for (let round = 0; round < world.scale(25, 5); round++) {
       const granted: Lease[] = [];
       await Promise.all(
@@ -73,12 +73,12 @@ underEveryIsolation("Claims", (world) => {
         }),
       );
       // A claim may come back empty while others hold the rows it looked at; what is left is still claimable.
-      granted.push(...((await stores[0]?.claim(64, 64, "w0", LONG)) ?? []));
+      granted.push(...(await stores[0].claim(64, 64, "w0", LONG)));
 
       expect(granted.map(({ stream }) => stream).sort()).toEqual(names(64));
       const held = await positions(stores[0]);
       for (const { stream, by } of granted) expect(held.get(stream)?.leased_by).toBe(by);
-      await stores[0]?.reset({});
+      await stores[0].reset({});
     }
   });
 
@@ -86,7 +86,7 @@ underEveryIsolation("Claims", (world) => {
     const stores = await world.stores(world.table(), 8);
     const streams = names(world.scale(40, 12));
     const mark = world.scale(30, 10);
-    await stores[0]?.subscribe(streams.map((stream) => ({ stream, correlated_at: mark })));
+    await stores[0].subscribe(streams.map((stream) => ({ stream, correlated_at: mark })));
     /** From the moment a grant arrives until its ack is sent, nobody else may be granted the stream. */
     const holders = new Map<string, string>();
     const reached = new Map(streams.map((stream) => [stream, -1]));
@@ -130,7 +130,7 @@ underEveryIsolation("Claims", (world) => {
     while (blocked.size > 0) {
       const freed = [...blocked];
       blocked.clear();
-      expect(await stores[0]?.unblock(freed)).toBe(freed.length);
+      expect(await stores[0].unblock(freed)).toBe(freed.length);
       await everybody();
     }
     await everybody();
@@ -145,29 +145,29 @@ underEveryIsolation("Claims", (world) => {
   test("L5, L6: an expired lease goes to one racer, and the late ack of the first holder is ignored", async () => {
     const stores = await world.stores(world.table(), 8);
     const streams = names(16);
-    await stores[0]?.subscribe(streams.map((stream) => ({ stream, correlated_at: 100 })));
+    await stores[0].subscribe(streams.map((stream) => ({ stream, correlated_at: 100 })));
     for (let round = 0; round < world.scale(20, 4); round++) {
-      const expired = (await stores[0]?.claim(16, 0, "late", 0)) ?? [];
+      const expired = await stores[0].claim(16, 0, "late", 0);
       expect(expired).toHaveLength(16);
       const grants = (await Promise.all(stores.map((store, w) => store.claim(16, 16, `w${w}`, LONG)))).flat();
 
       expect(new Set(grants.map(({ stream }) => stream)).size).toBe(grants.length);
       const taken = new Set(grants.map(({ stream }) => stream));
-      const late = (await stores[0]?.ack(expired.map((lease) => ({ ...lease, at: 99 })))) ?? [];
+      const late = await stores[0].ack(expired.map((lease) => ({ ...lease, at: 99 })));
       // Where nobody came after the lease was over, its holder is still the recorded one (L4).
       expect(late.map(({ stream }) => stream).sort()).toEqual(streams.filter((s) => !taken.has(s)));
-      const own = await stores[1]?.ack(grants.map((lease) => ({ ...lease, at: round })));
-      expect(own?.length).toBe(grants.length);
+      const own = await stores[0].ack(grants.map((lease) => ({ ...lease, at: round })));
+      expect(own.length).toBe(grants.length);
       for (const [stream, { at }] of await positions(stores[0]))
         expect(at).toBe(taken.has(stream) ? round : 99);
-      await stores[0]?.reset({});
+      await stores[0].reset({});
     }
   });
 
   test("L5, S7: a lease that time has ended goes to one racer", async () => {
     const name = world.table();
     const stores = await world.stores(name, 8);
-    await stores[0]?.subscribe(names(16).map((stream) => ({ stream, correlated_at: 100 })));
+    await stores[0].subscribe(names(16).map((stream) => ({ stream, correlated_at: 100 })));
     const over = (table: string) => async () => {
       const [row] = await world.sql.unsafe(
         `select count(*)::int as live from "${name.schema}"."${name.table}_${table}"
@@ -176,10 +176,10 @@ underEveryIsolation("Claims", (world) => {
       return row?.live === 0;
     };
     for (let round = 0; round < world.scale(5, 2); round++) {
-      expect(await stores[0]?.claim(16, 0, "slow", 30)).toHaveLength(16);
+      expect(await stores[0].claim(16, 0, "slow", 30)).toHaveLength(16);
       const key = `k-${round}`;
       const first = { key, by: "slow", millis: 30 };
-      expect(await stores[0]?.subscribe([], undefined, first)).toMatchObject({ correlating: true });
+      expect(await stores[0].subscribe([], undefined, first)).toMatchObject({ correlating: true });
       await until("the leases of streams run out", over("streams"));
       await until("the lease of the correlator runs out", over("correlated"));
       const [claims, correlators] = await Promise.all([
@@ -193,30 +193,30 @@ underEveryIsolation("Claims", (world) => {
       expect(new Set(granted).size).toBe(granted.length);
       expect(granted.length).toBeGreaterThan(0);
       expect(correlators.filter(({ correlating }) => correlating)).toHaveLength(1);
-      await stores[0]?.reset({});
+      await stores[0].reset({});
     }
   });
 
   test("L5: a late ack and the claim that takes the lease over: one of them has the stream", async () => {
-    const [first, second] = await world.stores(world.table(), 2);
+    const [first, second] = await world.pair(world.table());
     const streams = names(8);
-    await first?.subscribe(streams.map((stream) => ({ stream, correlated_at: 50 })));
+    await first.subscribe(streams.map((stream) => ({ stream, correlated_at: 50 })));
     for (let round = 0; round < world.scale(60, 10); round++) {
-      const expired = (await first?.claim(8, 0, "late", 0)) ?? [];
+      const expired = await first.claim(8, 0, "late", 0);
       const [acked, taken] = await Promise.all([
-        first?.ack(world.shuffle(expired).map((lease) => ({ ...lease, at: 50 }))),
-        second?.claim(8, 8, "next", LONG),
+        first.ack(world.shuffle(expired).map((lease) => ({ ...lease, at: 50 }))),
+        second.claim(8, 8, "next", LONG),
       ]);
 
-      const landed = new Set(acked?.map(({ stream }) => stream));
-      const granted = new Set(taken?.map(({ stream }) => stream));
+      const landed = new Set(acked.map(({ stream }) => stream));
+      const granted = new Set(taken.map(({ stream }) => stream));
       for (const [stream, { at, leased_by }] of await positions(first)) {
         // A claim of what was just acked at its mark finds no work, so the two never share a stream.
         expect(landed.has(stream) && granted.has(stream), stream).toBe(false);
         if (landed.has(stream)) expect({ at, leased_by }).toEqual({ at: 50, leased_by: undefined });
         else if (granted.has(stream)) expect({ at, leased_by }).toEqual({ at: -1, leased_by: "next" });
       }
-      await first?.reset({});
+      await first.reset({});
     }
   });
 
@@ -225,18 +225,17 @@ underEveryIsolation("Claims", (world) => {
     for (let round = 0; round < world.scale(40, 8); round++) {
       const key = `k-${round % 3}`;
       const results = await Promise.all(
-        world
-          .shuffle(dense(8))
-          .map((w) =>
-            stores[w]?.subscribe([], round, { key, by: `w${w}`, millis: LONG }).then((r) => ({ ...r, w })),
-          ),
+        world.shuffle([...stores.entries()]).map(async ([w, store]) => {
+          const result = await store.subscribe([], round, { key, by: `w${w}`, millis: LONG });
+          return { ...result, w };
+        }),
       );
-      const holders = results.filter((r) => r?.correlating);
+      const holders = results.filter((r) => r.correlating);
 
       expect(holders).toHaveLength(1);
-      for (const result of results) expect(result?.correlated_at).toBe(round);
+      for (const result of results) expect(result.correlated_at).toBe(round);
       const released = { key, by: `w${holders[0]?.w}`, millis: 0 };
-      expect(await stores[0]?.subscribe([], undefined, released)).toMatchObject({ correlating: true });
+      expect(await stores[0].subscribe([], undefined, released)).toMatchObject({ correlating: true });
     }
   });
 });

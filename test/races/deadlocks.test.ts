@@ -91,7 +91,7 @@ async function disposeAll(stores: readonly PostgresStore[]): Promise<void> {
 underEveryIsolation("Verbs in shuffled order", (world) => {
   test("L13: thousands of operations from four stores, no deadlock, no error", async () => {
     const stores = await world.stores(world.table(), 4);
-    await stores[0]?.subscribe(streams.map((stream) => ({ stream, correlated_at: 10 })));
+    await stores[0].subscribe(streams.map((stream) => ({ stream, correlated_at: 10 })));
     const before =
       await world.sql`select deadlocks::int from pg_stat_database where datname = current_database()`;
 
@@ -123,8 +123,8 @@ underEveryIsolation("Verbs in shuffled order", (world) => {
   test("and a deadlock would be counted", async () => {
     const name = world.table();
     const [store] = await world.stores(name, 1);
-    await store?.subscribe(["a", "b"].map((stream) => ({ stream })));
-    await store?.dispose();
+    await store.subscribe(["a", "b"].map((stream) => ({ stream })));
+    await store.dispose();
     const before = await world.deadlocks();
     const [one, two] = [await openTransaction(name.url), await openTransaction(name.url)];
     const lock = (stream: string) =>

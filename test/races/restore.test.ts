@@ -14,19 +14,19 @@ const backup = (stream: string, count: number): Event[] =>
 underEveryIsolation("Commits against restore", (world) => {
   test("M9: commits wait for a restore under way and land behind what it brought", async () => {
     const name = world.table();
-    const [restorer, committer] = await world.stores(name, 2);
+    const [restorer, committer] = await world.pair(name);
     for (let round = 0; round < world.scale(10, 3); round++) {
-      await committer?.commit("s", [event, event], meta);
+      await committer.commit("s", [event, event], meta);
       const head = (await world.rows(name, "s")).at(-1)?.version ?? -1;
       let commits: Promise<PromiseSettledResult<unknown>[]> = Promise.resolve([]);
-      await restorer?.restore(async (insert) => {
+      await restorer.restore(async (insert) => {
         for (const [k, item] of backup("s", 5).entries()) {
           await insert(item);
           if (k > 0) continue;
           commits = Promise.allSettled([
-            committer?.commit("s", [event], meta, head),
-            committer?.commit("s", [event], meta, 4),
-            committer?.commit("s", [event], meta),
+            committer.commit("s", [event], meta, head),
+            committer.commit("s", [event], meta, 4),
+            committer.commit("s", [event], meta),
           ]);
           await waitForWaiters(world.sql, 1);
         }
@@ -45,13 +45,13 @@ underEveryIsolation("Commits against restore", (world) => {
 
   test("M9: let loose, a commit is wiped or dense behind the restored stream", async () => {
     const name = world.table();
-    const [restorer, committer] = await world.stores(name, 2);
+    const [restorer, committer] = await world.pair(name);
     for (let round = 0; round < world.scale(30, 5); round++) {
       const racers = world.shuffle([
-        ...dense(3).map(() => () => committer?.commit("s", [event], meta)),
-        ...dense(3).map((k) => () => committer?.commit("s", [event], meta, k + 3)),
+        ...dense(3).map(() => () => committer.commit("s", [event], meta)),
+        ...dense(3).map((k) => () => committer.commit("s", [event], meta, k + 3)),
         () =>
-          restorer?.restore(async (insert) => {
+          restorer.restore(async (insert) => {
             for (const item of backup("s", 5)) await insert(item);
           }),
       ]);
@@ -71,36 +71,36 @@ underEveryIsolation("Commits against restore", (world) => {
 
   test("R7: a reader sees the old log or the new one, whole, and a failed restore changes neither", async () => {
     const name = world.table();
-    const [restorer, other] = await world.stores(name, 2);
-    const [first] = (await other?.commit("old", [event, event, event], meta)) ?? [];
-    await other?.subscribe([{ stream: "sub", correlated_at: 3 }], 2, { key: "k", by: "w", millis: 60_000 });
+    const [restorer, other] = await world.pair(name);
+    const [first] = await other.commit("old", [event, event, event], meta);
+    await other.subscribe([{ stream: "sub", correlated_at: 3 }], 2, { key: "k", by: "w", millis: 60_000 });
     const old = dense(3, first?.id);
     let reads: Promise<number[]>[] = [];
     const failure = new Error("the backup is damaged");
-    const restore = restorer?.restore(async (insert) => {
+    const restore = restorer.restore(async (insert) => {
       for (const item of backup("new", 4)) {
         await insert(item);
-        if (other) reads.push(idsOf(other));
+        reads.push(idsOf(other));
       }
       throw failure;
     });
     await expect(restore).rejects.toBe(failure);
     for (const read of reads) expect(await read).toEqual(old);
     expect((await world.rows(name)).map(({ id }) => id)).toEqual(old);
-    const kept = await other?.subscribe([], undefined, { key: "k", by: "other", millis: 60_000 });
+    const kept = await other.subscribe([], undefined, { key: "k", by: "other", millis: 60_000 });
     expect(kept).toMatchObject({ correlating: false, correlated_at: 2 });
 
     reads = [];
-    await restorer?.restore(async (insert) => {
+    await restorer.restore(async (insert) => {
       for (const item of backup("new", 4)) {
         await insert(item);
-        if (other) reads.push(idsOf(other));
+        reads.push(idsOf(other));
       }
     });
     for (const read of reads) expect([old, [1, 2, 3, 4]]).toContainEqual(await read);
-    if (other) expect(await idsOf(other)).toEqual([1, 2, 3, 4]);
-    expect((await other?.query_streams(() => {}))?.count).toBe(0);
-    const wiped = await other?.subscribe([], undefined, { key: "k", by: "other", millis: 60_000 });
+    expect(await idsOf(other)).toEqual([1, 2, 3, 4]);
+    expect((await other.query_streams(() => {})).count).toBe(0);
+    const wiped = await other.subscribe([], undefined, { key: "k", by: "other", millis: 60_000 });
     expect(wiped).toMatchObject({ correlating: true, correlated_at: -1 });
   });
 });

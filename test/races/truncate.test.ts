@@ -1,9 +1,7 @@
 /** Line M9: a commit lands wholly before or wholly after a truncate of its stream, never behind its seed. */
 import { ConcurrencyError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
-import type { PostgresStore } from "../../src/index.ts";
 import { holdFence, waitForWaiters } from "../order/fence.ts";
-import type { TableName } from "../order/lock.ts";
 import { dense, meta, type Row, underEveryIsolation, versions, type World } from "./world.ts";
 
 const event = { name: "Raced", data: {} };
@@ -119,13 +117,8 @@ underEveryIsolation("Commits against truncate", (world) => {
   });
 });
 
-async function twoStores(world: World): Promise<{
-  name: TableName;
-  committer: PostgresStore;
-  truncater: PostgresStore;
-}> {
+async function twoStores(world: World) {
   const name = world.table();
-  const [committer, truncater] = await world.stores(name, 2);
-  if (!committer || !truncater) throw new Error("two stores were asked for");
+  const [committer, truncater] = await world.pair(name);
   return { name, committer, truncater };
 }

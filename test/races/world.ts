@@ -2,7 +2,7 @@
 import type { Schemas } from "@rotorsoft/act";
 import type postgres from "postgres";
 import { afterAll, beforeAll, describe, onTestFinished } from "vitest";
-import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
+import { PostgresStore } from "../../src/index.ts";
 import { randomFrom } from "../order/appenders.ts";
 import { until } from "../order/fence.ts";
 import { lockText, type TableName } from "../order/lock.ts";
@@ -87,23 +87,31 @@ export class World {
   }
 
   /** So many processes, as far as the database can tell: stores with connections of their own. */
-  async stores(name: TableName, count: number, options: PostgresStoreOptions = {}): Promise<PostgresStore[]> {
-    const stores = Array.from({ length: count }, () => new PostgresStore({ ...name, max: 6, ...options }));
-    onTestFinished(async () => void (await Promise.all(stores.map((store) => store.dispose()))));
-    await stores[0]?.seed();
-    return stores;
+  async stores(name: TableName, count: number): Promise<[PostgresStore, ...PostgresStore[]]> {
+    const open = () => {
+      const store = new PostgresStore({ ...name, max: 6 });
+      onTestFinished(() => store.dispose());
+      return store;
+    };
+    const first = open();
+    await first.seed();
+    return [first, ...Array.from({ length: count - 1 }, open)];
+  }
+
+  async pair(name: TableName): Promise<[PostgresStore, PostgresStore]> {
+    const [first, second = first] = await this.stores(name, 2);
+    return [first, second];
   }
 
   shuffle<T>(items: readonly T[]): T[] {
-    const shuffled = [...items];
-    for (let i = shuffled.length - 1; i > 0; i--) {
-      const j = this.random(i + 1);
-      [shuffled[i], shuffled[j]] = [shuffled[j] as T, shuffled[i] as T];
-    }
-    return shuffled;
+    return items
+      .map((item) => ({ item, order: this.random(2 ** 31) }))
+      .sort((a, b) => a.order - b.order)
+      .map(({ item }) => item);
   }
 
   pick<T>(items: readonly T[]): T {
+    // A list that is not empty has an item at every index below its length.
     return items[this.random(items.length)] as T;
   }
 
