@@ -265,6 +265,8 @@ export function resolveConfig(
     : undefined;
   return Object.defineProperties(config, {
     password: hidden(merged.password ?? "postgres"),
+    // TLS options may hold a private key.
+    ...(typeof config.ssl === "object" && { ssl: hidden(config.ssl) }),
     listen: hidden(listen),
     key: hidden(merged.pii_encryption?.key),
     [inspect.custom]: hidden(() => ({ ...config, password: "***" })),

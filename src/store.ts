@@ -63,7 +63,8 @@ export class PostgresStore implements Store {
   /** The store's Drizzle tables, to query and join with your own. */
   readonly tables: ActTables;
   /** Present only with `notify: true`: calls the handler for each commit of other processes. */
-  readonly notify?: NonNullable<Store["notify"]>;
+  // Declared only: a class field would be there, as undefined, in every store.
+  declare readonly notify?: NonNullable<Store["notify"]>;
 
   readonly #context: Context;
   readonly #queue: AppendQueue;

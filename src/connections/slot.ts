@@ -50,6 +50,18 @@ export function tlsOptions(ssl: Config["ssl"]): boolean | "prefer" | object {
 
 const noop = () => {};
 
+/** How the driver and the socket say that a connection is gone. */
+const GONE = new Set([
+  "CONNECTION_CLOSED",
+  "CONNECTION_DESTROYED",
+  "CONNECTION_ENDED",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+]);
+const isGone = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && "code" in error && GONE.has(String(error.code));
+
 export class Slot {
   /** Why the slot can't be used any more; undefined while it can. */
   failure: Error | undefined;
@@ -183,6 +195,8 @@ export class Slot {
         },
         (error) => {
           settle();
+          if (isGone(error))
+            this.#close(new ConnectionError("CONNECTION_CLOSED", "the connection was lost", true));
           reject(this.failure ?? error);
         },
       );

@@ -45,7 +45,7 @@ class Lost extends Error {
 export type Landed = { readonly outcome: Outcome; readonly created: Date };
 
 /** A connection that was there and went; not a server that refuses or does not answer. */
-const DIED = new Set(["CONNECTION_CLOSED", "ECONNRESET", "EPIPE", "57P01"]);
+const DIED = new Set(["CONNECTION_CLOSED", "57P01"]);
 
 /** The last statement of a message answers with the id; a message of several has an answer for each. */
 function xidOf(answers: readonly unknown[]): string | undefined {
