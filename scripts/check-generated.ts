@@ -8,7 +8,7 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, wri
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import config from "../drizzle.config.ts";
-import { generatedFile, migrationsFolder, renderMigrations } from "./render-migrations.ts";
+import { generatedFile, migrationFiles, migrationsFolder, renderMigrations } from "./render-migrations.ts";
 
 const root = join(import.meta.dirname, "..");
 
@@ -50,6 +50,8 @@ function staleMigrations(): string | undefined {
 }
 
 function staleModule(): string | undefined {
+  for (const { path, found, wanted } of migrationFiles())
+    if (found !== wanted) return `${relative(root, path)} cannot be run where its tables exist.`;
   const found = existsSync(generatedFile) ? readFileSync(generatedFile, "utf8") : "";
   if (found !== renderMigrations()) return "src/migrations/sql.generated.ts is behind drizzle/.";
 }
