@@ -1,10 +1,19 @@
 /** drop(): removes the store's own tables, and nothing else in the schema. */
 import type { Context } from "../context.ts";
+import { guard } from "../errors.ts";
+import { findTables } from "./found.ts";
+import { underLock } from "./transaction.ts";
 
-/** Deletes every event, subscription and checkpoint. Absent tables are fine; seed() makes them anew. */
-export async function drop({ names, connections }: Context): Promise<void> {
-  await connections.transaction("drop", [
-    { text: "select pg_advisory_xact_lock(hashtext('act-drizzle:seed'))" },
-    { text: `drop table if exists ${names.events}, ${names.streams}, ${names.correlated}` },
-  ]);
+/**
+ * Deletes every event, subscription and checkpoint. Absent tables are fine; seed() makes them anew.
+ *
+ * @throws StoreError, also when a table of another application stands in their place: it stays.
+ */
+export function drop({ names, connections }: Context): Promise<void> {
+  return guard("drop", () =>
+    underLock(connections, "drop", async (run) => {
+      await findTables(run, names);
+      await run({ text: `drop table if exists ${names.events}, ${names.streams}, ${names.correlated}` });
+    }),
+  );
 }

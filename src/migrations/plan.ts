@@ -10,42 +10,59 @@ import { migrations } from "./sql.generated.ts";
 export const VERSION = migrations.length;
 
 export type Column = { readonly name: string; readonly definition: string };
-export type Step =
-  | {
-      readonly kind: "table";
-      readonly name: string;
-      readonly sql: string;
-      readonly columns: readonly Column[];
-    }
-  | { readonly kind: "index"; readonly name: string; readonly sql: string }
-  | { readonly kind: "other"; readonly sql: string };
+export type Option = { readonly name: string; readonly value: string };
+export type Step = { readonly name: string; readonly sql: string } & (
+  | { readonly kind: "table"; readonly columns: readonly Column[] }
+  | { readonly kind: "index"; readonly table: string; readonly unique: boolean }
+  | { readonly kind: "storage"; readonly options: readonly Option[] }
+);
 
-const TABLE = /^CREATE TABLE "([^"]+)" \(\n(.*)\n\);?$/s;
-const INDEX = /^CREATE (?:UNIQUE )?INDEX "([^"]+)"/;
+const TABLE = /^CREATE TABLE (?:IF NOT EXISTS )?"([^"]+)" \(\n(.*)\n\);?$/s;
+const INDEX = /^CREATE (UNIQUE )?INDEX (?:IF NOT EXISTS )?"([^"]+)" ON "([^"]+)"/;
+const STORAGE = /^ALTER TABLE "([^"]+)" SET \((.*)\);?$/;
 const COLUMN = /^\t"([^"]+)" (.*?),?$/;
+const OPTION = /^([a-z_]+) = (\S+)$/;
 
 const COMMENT_LINE = /^--.*\n/gm;
 
-function toStep(statement: string): Step {
-  const sql = statement.replace(COMMENT_LINE, "").trim();
-  const table = TABLE.exec(sql);
-  if (table) {
-    const columns = (table[2] ?? "").split("\n").map((line): Column => {
-      const column = COLUMN.exec(line);
-      if (!column)
-        throw new Error(`a migration has a column that seed() does not understand: ${line.trim()}`);
-      return { name: column[1] ?? "", definition: column[2] ?? "" };
-    });
-    return { kind: "table", name: table[1] ?? "", sql, columns };
-  }
-  const index = INDEX.exec(sql);
-  return index ? { kind: "index", name: index[1] ?? "", sql } : { kind: "other", sql };
+/** The groups of a match, all of which a statement of ours has. */
+function groups(pattern: RegExp, text: string): string[] | undefined {
+  const match = pattern.exec(text);
+  return match ? match.slice(1).map((group) => group ?? "") : undefined;
 }
 
-/** Every step of every migration, in order, with the store's names. Run with the schema as search_path. */
-export function planOf({ table }: Names): Step[] {
+function parts(pattern: RegExp, list: string, separator: string): { name: string; value: string }[] {
+  return list.split(separator).map((part) => {
+    const [name, value] = groups(pattern, part) ?? [];
+    if (!name || !value) throw new Error(`a migration has a part that seed() does not understand: ${part}`);
+    return { name, value };
+  });
+}
+
+function toStep(statement: string): Step {
+  const sql = statement.replace(COMMENT_LINE, "").trim();
+  const [table, lines = ""] = groups(TABLE, sql) ?? [];
+  if (table) {
+    const columns = parts(COLUMN, lines, "\n").map(({ name, value }) => ({ name, definition: value }));
+    return { kind: "table", name: table, sql, columns };
+  }
+  const [unique, index, on = ""] = groups(INDEX, sql) ?? [];
+  if (index) return { kind: "index", name: index, sql, table: on, unique: unique !== "" };
+  const [stored, options = ""] = groups(STORAGE, sql) ?? [];
+  if (stored) return { kind: "storage", name: stored, sql, options: parts(OPTION, options, ", ") };
+  throw new Error(`a migration has a statement that seed() does not understand: ${sql}`);
+}
+
+/**
+ * Every step of every migration, in order, with the store's names. Run with the schema as search_path. `narrow`:
+ * new tables and columns hold ids as int4, as the events table that they join does.
+ */
+export function planOf({ table }: Names, { narrow = false } = {}): Step[] {
   return migrations.flatMap(({ statements }) =>
-    statements.map((statement) => toStep(statement.replaceAll('"events', `"${table}`))),
+    statements.map((statement) => {
+      const named = statement.replaceAll('"events', `"${table}`);
+      return toStep(narrow ? named.replaceAll(/^(\t"[a-z_]+") bigint\b/gm, "$1 integer") : named);
+    }),
   );
 }
 
