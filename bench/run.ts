@@ -20,7 +20,7 @@ const HELP = `node bench/run.ts [options]
   --all             full sizes, longer loops, 5 rounds, the peers from npm
   --only <name>     scenarios whose name begins so (repeatable; comma-separated)
   --rounds <n>      rounds per subject (default 3, with --all 5)
-  --millis <n>      length of a measured loop (default 1500, with --all 4000)
+  --millis <n>      length of a measured loop (default 1000, with --all 4000)
   --json <file>     write the results
   --list            name the scenarios
   --aa              the baseline against itself: how much is noise
@@ -66,7 +66,7 @@ async function main(): Promise<number> {
 
   const options: RunOptions = {
     rounds: Number(args.rounds ?? (args.all ? 5 : 3)),
-    millis: Number(args.millis ?? (args.all ? 4_000 : 1_500)),
+    millis: Number(args.millis ?? (args.all ? 4_000 : 1_000)),
     full: args.all,
     floors: !args["no-floor"],
     log,
@@ -77,18 +77,7 @@ async function main(): Promise<number> {
   const { bench, clean } = createBench(server, options);
   const results: ScenarioResult[] = [];
   const started = performance.now();
-  try {
-    for (const scenario of chosen) {
-      log(`${scenario.name}: ${scenario.title}`);
-      const guests = invited.filter(({ id }) => scenario.peers?.includes(id));
-      results.push(await runScenario(bench, scenario, [...pair, ...guests], server.postmaster, options));
-    }
-  } finally {
-    await clean();
-    await server.stop();
-  }
-
-  const run: Run = {
+  const runOf = (): Run => ({
     environment: server.about,
     command: ["node bench/run.ts", ...process.argv.slice(2)].join(" "),
     subjects: Object.fromEntries([
@@ -96,9 +85,22 @@ async function main(): Promise<number> {
       ["floor", "floor"],
     ]),
     scenarios: results,
-  };
+  });
+  try {
+    for (const scenario of chosen) {
+      log(`${Math.round((performance.now() - started) / 1_000)} s  ${scenario.name}: ${scenario.title}`);
+      const guests = invited.filter(({ id }) => scenario.peers?.includes(id));
+      results.push(await runScenario(bench, scenario, [...pair, ...guests], server.postmaster, options));
+      // After each one: a run that is cut short keeps what it has.
+      if (args.json) await writeFile(args.json, `${JSON.stringify(runOf(), null, 1)}\n`);
+    }
+  } finally {
+    await clean();
+    await server.stop();
+  }
+
+  const run = runOf();
   const judged = judge(run, pair[0].id, pair[1].id);
-  if (args.json) await writeFile(args.json, `${JSON.stringify(run, null, 1)}\n`);
   if (args.docs) await writeDocs(run);
   console.log(terminalTable(judged));
   const missed = judged.filter(({ verdict }) => verdict === "miss").length;

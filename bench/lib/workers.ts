@@ -31,10 +31,10 @@ const SCRIPT = fileURLToPath(new URL("../worker.ts", import.meta.url));
 export async function startWorker(job: Job, onNote: (note: unknown) => void = () => {}): Promise<Worker> {
   const child = fork(SCRIPT);
   const messages = listenTo(child, onNote);
-  send(child, { type: "job", job });
-  await messages.ready;
   // Nobody may be waiting for the result when the process fails; `go` rethrows it to those who are.
   messages.done.catch(() => {});
+  send(child, { type: "job", job });
+  await messages.ready;
   return {
     go: <T>() => {
       send(child, { type: "go" });
