@@ -219,7 +219,7 @@ export const boot = section("seed and adoption", (line) => {
       });
       let commits = 0;
       while (booting)
-        commits += (await within(2_000, "a commit beside seeds", append(store, "s", "A"))).length;
+        commits += (await within(5_000, "a commit beside seeds", append(store, "s", "A"))).length;
       await boots;
       expect(await readAll(store)).toHaveLength(commits);
     },

@@ -81,7 +81,7 @@ export const claim = section("claim", (line) => {
 
   line("L1", "a deferred stream becomes claimable by itself", async ({ store }) => {
     await pending(store, "a");
-    await store.defer(["a"], Date.now() + 300);
+    await store.defer(["a"], Date.now() + 600);
     expect(await claimAll(store)).toEqual([]);
     expect(await eventually(async () => (await claimAll(store))[0])).toMatchObject({ stream: "a", retry: 0 });
   });

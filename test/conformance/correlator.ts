@@ -150,7 +150,7 @@ export const correlator = section("correlator", (line) => {
   });
 
   line("S7", "an expired lease goes to whoever asks", async ({ store }) => {
-    expect(await correlating(store, { by: "w1", millis: 500 })).toBe(true);
+    expect(await correlating(store, { by: "w1", millis: 800 })).toBe(true);
     expect(await correlating(store, { by: "w2" })).toBe(false);
     await eventually(() => correlating(store, { by: "w2" }));
     expect(await correlating(store, { by: "w1" })).toBe(false);
