@@ -1,0 +1,35 @@
+/**
+ * The app's Drizzle schema: its own read models, the store's tables, and the relations between them.
+ * drizzle.config.ts names read-models.ts only, because seed() makes the store's tables here.
+ */
+import { relations } from "drizzle-orm";
+import { actTables } from "../../src/schema.ts";
+import { literalName } from "./literal-name.ts";
+import { orderLines, orders, SCHEMA } from "./read-models.ts";
+
+export { orderLines, orders, SCHEMA };
+
+/** In a project of your own: `import { actTables } from "act-drizzle/schema"`. */
+const tables = actTables({ schema: SCHEMA });
+export const events = literalName(tables.events, "events");
+export const streams = literalName(tables.streams, "events_streams");
+export const correlated = literalName(tables.correlated, "events_correlated");
+
+export const orderRelations = relations(orders, ({ many }) => ({
+  lines: many(orderLines),
+  events: many(events),
+  /** What reacts to this order, and how far it has come. */
+  subscriptions: many(streams),
+}));
+
+export const lineRelations = relations(orderLines, ({ one }) => ({
+  order: one(orders, { fields: [orderLines.stream], references: [orders.stream] }),
+}));
+
+export const eventRelations = relations(events, ({ one }) => ({
+  order: one(orders, { fields: [events.stream], references: [orders.stream] }),
+}));
+
+export const streamRelations = relations(streams, ({ one }) => ({
+  order: one(orders, { fields: [streams.source], references: [orders.stream] }),
+}));
