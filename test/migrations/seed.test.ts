@@ -1,0 +1,260 @@
+/** seed() as the runner of the migrations: what it locks, what it refuses, what it leaves alone. */
+import { expect, test } from "vitest";
+import { insertRaw, until } from "../order/fence.ts";
+import type { TableName } from "../order/lock.ts";
+import { createActPg } from "../races/act-pg-layout.ts";
+import { catalogOf } from "./catalog.ts";
+import { causeOf, meta, recordLog, Scene, tablesOf } from "./scene.ts";
+
+const scene = new Scene();
+const event = { name: "Seeded", data: {} };
+
+const commentOn = async (name: TableName): Promise<string | null> => {
+  const [row] = await scene.sql`select obj_description(${tablesOf(name).events}::regclass) as comment`;
+  return row?.comment;
+};
+
+/** Resolves when some session waits for another's lock. */
+const waiting = () =>
+  until("a session waits", async () => {
+    const [row] = await scene.sql`
+      select count(*)::int as n from pg_locks join pg_stat_activity using (pid)
+      where not granted and datname = current_database()`;
+    return row?.n > 0;
+  });
+
+test("an up-to-date schema is looked at without a lock on anything", async () => {
+  const name = scene.name();
+  await scene.seeded(name);
+  const { events, streams, correlated } = tablesOf(name);
+  const holder = scene.connect();
+  // Nothing else can be locked, and no other seed can run, as long as this is open.
+  await holder.unsafe(`begin; lock table ${events}, ${streams}, ${correlated} in access exclusive mode`);
+  await holder`select pg_advisory_xact_lock(hashtext('act-drizzle:seed'))`;
+
+  await scene.seeded(name);
+  await holder`rollback`;
+});
+
+test("a seed that is held up does not hold up other stores", async () => {
+  const name = scene.name();
+  const worker = await scene.seeded(name);
+  const schema = `${scene.database.schema}_held`;
+  const holder = scene.connect();
+  await holder.unsafe(`begin; create schema "${schema}"`);
+  const seeding = scene.store({ ...name, schema }).seed();
+  await waiting();
+
+  await worker.commit("s", [event], meta);
+  await worker.subscribe([{ stream: "t", correlated_at: 1 }]);
+  expect(await worker.ack(await worker.claim(1, 0, "w", 10_000))).toHaveLength(1);
+  await worker.truncate([{ stream: "s" }]);
+  await scene.seeded(name);
+  await holder`rollback`;
+  await seeding;
+  await scene.sql.unsafe(`drop schema "${schema}" cascade`);
+});
+
+test("what was done is logged once, in one line", async () => {
+  const name = scene.name();
+  const lines = recordLog("info");
+  await scene.seeded(name);
+  await scene.seeded(name);
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toContain(`seed "${name.schema}"."${name.table}": `);
+  expect(lines[0]).toContain(`table "${name.table}_streams" created`);
+  expect(lines[0]).toContain(`index "${name.table}_stream_ix" created`);
+});
+
+test("tables of a newer release are refused, and not touched", async () => {
+  const name = scene.name();
+  await scene.seeded(name);
+  await scene.sql.unsafe(`comment on table ${tablesOf(name).events} is '[act-drizzle schema 99]'`);
+  const before = await catalogOf(name);
+  const logged = recordLog("error");
+
+  const cause = await causeOf(scene.store(name).seed());
+  expect(cause).toMatch(
+    /^".*"\.".*" was made by a newer act-drizzle \(schema 99, .*\): upgrade the package$/,
+  );
+  expect(logged).toEqual([expect.stringContaining(cause)]);
+  expect(await catalogOf(name)).toEqual(before);
+});
+
+test("what a user wrote into the comment stays, before and after", async () => {
+  const name = scene.name();
+  const { events } = tablesOf(name);
+  await scene.seeded(name);
+  const record = await commentOn(name);
+  expect(record).toMatch(/^\[act-drizzle schema \d+\]$/);
+
+  await scene.sql.unsafe(`comment on table ${events} is 'The ledger''s log.'`);
+  await scene.seeded(name);
+  expect(await commentOn(name)).toBe(`The ledger's log. ${record}`);
+  // An older release's record is replaced where it stands.
+  await scene.sql.unsafe(`comment on table ${events} is 'Ours. [act-drizzle schema 1] Keep out.'`);
+  await scene.seeded(name);
+  expect(await commentOn(name)).toBe(`Ours. ${record} Keep out.`);
+});
+
+test("storage options that somebody chose stay, the others are set", async () => {
+  const name = scene.name();
+  const { events, streams } = tablesOf(name);
+  await scene.seeded(name);
+  await scene.sql.unsafe(`comment on table ${events} is null`);
+  await scene.sql.unsafe(`alter table ${streams} set (fillfactor = 70), reset (autovacuum_vacuum_threshold)`);
+  await scene.seeded(name);
+  const [row] = await scene.sql`select reloptions from pg_class where oid = ${streams}::regclass`;
+  expect(row?.reloptions).toContain("fillfactor=70");
+  expect(row?.reloptions).toContain("autovacuum_vacuum_threshold=500");
+});
+
+test("a sequence that caches is set to 1: ids must be handed out in order", async () => {
+  const name = scene.name();
+  const { events } = tablesOf(name);
+  await scene.sql.unsafe(`
+    create table ${events} (id bigserial primary key, name text not null, data jsonb not null, stream text not null,
+      version int not null, created timestamptz not null default now(), meta jsonb not null);
+    alter sequence "${name.schema}"."${name.table}_id_seq" cache 32`);
+  await scene.seeded(name);
+  expect(await catalogOf(name)).toContainEqual(expect.stringMatching(/^sequence .* cache 1,/));
+});
+
+test("an index left invalid by CREATE INDEX CONCURRENTLY is rebuilt", async () => {
+  const name = scene.name();
+  const { events } = tablesOf(name);
+  await scene.seeded(name);
+  const expected = await catalogOf(name);
+  await scene.sql.unsafe(`drop index "${name.schema}"."${name.table}_stream_ix"`);
+  await insertRaw(scene.sql, name, "twice", 0);
+  const second = await insertRaw(scene.sql, name, "twice", 0);
+  const build = `create unique index concurrently "${name.table}_stream_ix" on ${events} (stream, version)`;
+  await expect(scene.sql.unsafe(build)).rejects.toThrow("could not create unique index");
+  await scene.sql.unsafe(`delete from ${events} where id = ${second}; comment on table ${events} is null`);
+
+  await scene.seeded(name);
+  expect(await catalogOf(name)).toEqual(expected);
+});
+
+test("a seed that loses a deadlock is run again", async () => {
+  const name = scene.name();
+  const { events, streams } = tablesOf(name);
+  await createActPg(scene.sql, name);
+  const worker = scene.connect();
+  await worker`set deadlock_timeout = '10s'`;
+  await worker.unsafe(`begin; lock table ${streams} in share mode`);
+  const seeding = scene.seeded(name);
+  await waiting();
+  // Whoever waited first notices first: as a rule the seed.
+  await worker.unsafe(`lock table ${events} in share mode`).catch(() => {});
+  await worker`rollback`;
+
+  const store = await seeding;
+  expect((await store.query_streams(() => {})).count).toBe(10);
+});
+
+const uuidTable = (table: string) => `create table ${table} (id uuid primary key, name text, stream text);
+  insert into ${table} values (gen_random_uuid(), 'theirs', 's')`;
+
+/** What may stand in the way, and what is said about it. */
+const obstacles: Record<string, { make: (name: TableName) => string; said: RegExp; mayDrop?: true }> = {
+  "a table of another application": {
+    make: (name) => uuidTable(tablesOf(name).events),
+    said: /^".*" does not belong to this store, its column "id" is uuid: choose another schema or table name\. Nothing was changed$/,
+  },
+  "an empty table without the columns": {
+    make: (name) => `create table ${tablesOf(name).events} (id bigserial primary key, name text, data jsonb)`,
+    said: /does not belong to this store, it has no column "stream"/,
+  },
+  "another table where the subscriptions belong": {
+    make: (name) => `create table ${tablesOf(name).streams} (stream text primary key, url text)`,
+    said: /_streams" does not belong to this store, it has no column "at"/,
+  },
+  "another table where the checkpoints belong": {
+    make: (name) => `create table ${tablesOf(name).correlated} (key text primary key, at timestamptz)`,
+    said: /_correlated" does not belong to this store, its column "at" is timestamp with time zone/,
+  },
+  "a view": {
+    make: (name) => `create view ${tablesOf(name).correlated} as select 1 as one`,
+    said: /_correlated" does not belong to this store, it is not a table/,
+  },
+  "an index of another table": {
+    make: (name) => `create table "${name.schema}"."${name.table}_other" (at int);
+      create index "${name.table}_created_ix" on "${name.schema}"."${name.table}_other" (at)`,
+    said: /_created_ix" is not an index of "mig\d+t": rename it/,
+    mayDrop: true,
+  },
+  "a sequence with an index's name": {
+    make: (name) => `create sequence "${name.schema}"."${name.table}_streams_due_ix"`,
+    said: /_streams_due_ix" is not an index of "mig\d+t_streams": rename it/,
+    mayDrop: true,
+  },
+};
+
+test.each(Object.entries(obstacles))(
+  "%s is left alone, and nothing is made beside it",
+  async (_, obstacle) => {
+    const name = scene.name();
+    await scene.sql.unsafe(obstacle.make(name));
+    const relations = () => scene.sql`
+    select relname, xmin, relfilenode from pg_class where starts_with(relname, ${`${name.table}`}) order by 1`;
+    const before = [...(await relations()), ...(await catalogOf(name))];
+
+    const store = scene.store(name);
+    expect(await causeOf(store.seed())).toMatch(obstacle.said);
+    if (obstacle.mayDrop) await store.drop();
+    else expect(await causeOf(store.drop())).toMatch(obstacle.said);
+    expect([...(await relations()), ...(await catalogOf(name))]).toEqual(before);
+  },
+);
+
+test("an index that should be unique and is not is refused: it would let versions repeat", async () => {
+  const name = scene.name();
+  const { events } = tablesOf(name);
+  await scene.seeded(name);
+  await scene.sql.unsafe(`comment on table ${events} is null; drop index "${name.schema}"."${name.table}_stream_ix";
+    create index "${name.table}_stream_ix" on ${events} (stream, version)`);
+  expect(await causeOf(scene.store(name).seed())).toMatch(/the index .*_stream_ix" is not unique/);
+});
+
+test("a failure in the middle of a take-over rolls all of it back", async () => {
+  const name = scene.name();
+  const { events, streams } = tablesOf(name);
+  await createActPg(scene.sql, name);
+  // The last index of the plan: by then every column was changed.
+  await scene.sql.unsafe(`create sequence "${name.schema}"."${name.table}_streams_due_ix"`);
+  const rows = async () => [
+    ...(await scene.sql.unsafe(`select * from ${events} order by id`)),
+    ...(await scene.sql.unsafe(`select * from ${streams} order by stream`)),
+  ];
+  const before = [...(await catalogOf(name)), ...(await rows())];
+
+  await causeOf(scene.store(name).seed());
+  expect([...(await catalogOf(name)), ...(await rows())]).toEqual(before);
+
+  await scene.sql.unsafe(`drop sequence "${name.schema}"."${name.table}_streams_due_ix"`);
+  const store = await scene.seeded(name);
+  expect((await store.query_streams(() => {})).count).toBe(10);
+});
+
+test("mixed-case names: seeded, used, seeded again, dropped", async () => {
+  const name = { ...scene.name(), schema: `${scene.database.schema}_Mixed`, table: "Ledger_Events" };
+  const lower = { ...name, table: "ledger_events" };
+  const [store, other] = [await scene.seeded(name), await scene.seeded(lower)];
+  await store.commit("s", [event, event], meta);
+  await store.subscribe([{ stream: "t", correlated_at: 2 }], 2);
+  expect(await store.ack(await store.claim(1, 1, "w", 10_000))).toHaveLength(1);
+  await store.restore(async (callback) => {
+    await callback({ ...event, id: 1, stream: "r", version: 0, created: new Date(), meta });
+  });
+  await store.seed();
+  expect((await store.query_stats({})).get("r")?.head.id).toBe(1);
+  expect((await other.query_stats({})).size).toBe(0);
+  expect(await catalogOf(name)).toHaveLength((await catalogOf(lower)).length);
+
+  await store.drop();
+  await other.commit("s", [event], meta);
+  await other.drop();
+  expect(await scene.sql`select from pg_tables where schemaname = ${name.schema}`).toHaveLength(0);
+  await scene.sql.unsafe(`drop schema "${name.schema}"`);
+});
