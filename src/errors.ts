@@ -28,6 +28,9 @@ export class DatabaseError extends Error {
   }
 }
 
+/** Classes whose messages speak of connections, objects and resources, not of rows. */
+const TELLS_NO_VALUES = /^(08|0A|25|26|28|34|3D|3F|40|42|53|54|55|57|58|XX)/;
+
 /** What to do about it, by SQLSTATE. A message of the server is kept where it cannot quote a value. */
 const ADVICE: Readonly<Record<string, string>> = {
   "08P01": "protocol violation: a pooler in transaction mode needs prepare: false",
@@ -63,7 +66,7 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 
 /**
  * A driver's error without its statement, parameters, detail, context and position, all of which can
- * quote rows. Classes 22 (data) and 23 (constraints) quote values in the message itself.
+ * quote rows. Many classes quote values in the message itself, 22 (data) and 23 (constraints) among them.
  */
 export function sanitize(error: unknown): Error {
   if (error instanceof ConnectionError || error instanceof DatabaseError) return error;
@@ -71,7 +74,9 @@ export function sanitize(error: unknown): Error {
   const code = str(error.code) ?? "";
   const raw = str(error.message) ?? "unknown failure";
   if (/^[0-9A-Z]{5}$/.test(code)) {
-    const quotesValues = code.startsWith("22") || code.startsWith("23") || code.startsWith("P0");
+    // What a trigger raises may quote the row, under any code.
+    const raised = error.routine === "exec_stmt_raise" || error.routine === "exec_stmt_assert";
+    const quotesValues = raised || !TELLS_NO_VALUES.test(code);
     const advice = ADVICE[code] ?? (code.startsWith("22") ? "a value was refused by PostgreSQL" : undefined);
     const said = quotesValues ? undefined : raw;
     const text = [said, advice].filter(Boolean).join(": ") || "refused by PostgreSQL";

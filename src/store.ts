@@ -88,7 +88,7 @@ export class PostgresStore implements Store {
       notify: config.notify,
     };
     const statements = appendStatements(names, config.notify ? by : undefined);
-    connections.warmWriterWith(statements.warm);
+    connections.writer.warmWith(statements.warm);
     this.#queue = new AppendQueue(connections, names, statements);
     if (config.notify) {
       const notifier = new Notifier(this.#context);
@@ -109,8 +109,7 @@ export class PostgresStore implements Store {
   /** Stops listening, lets running work and queued commits finish, closes every connection. Idempotent. */
   dispose = (): Promise<void> => {
     this.#disposed ??= (async () => {
-      await this.#context.connections.stopListening();
-      await this.#queue.close();
+      await Promise.all([this.#context.connections.refuse(), this.#queue.close()]);
       await this.#context.connections.close();
     })();
     return this.#disposed;

@@ -40,6 +40,16 @@ export function checkNumber(verb: string, name: string, value: unknown): asserts
     throw invalid(verb, `${name} must be a number, not ${kind(value)}`);
 }
 
+export function checkFlag(verb: string, name: string, value: unknown): asserts value is boolean | undefined {
+  if (value !== undefined && value !== null && typeof value !== "boolean")
+    throw invalid(verb, `${name} must be true or false, not ${kind(value)}`);
+}
+
+/** An object that JSON writes as one: an event's meta, a snapshot's state. */
+export function checkOptionalObject(verb: string, name: string, value: unknown): void {
+  if (value !== undefined && value !== null) checkObject(verb, name, value);
+}
+
 export function checkFunction(verb: string, name: string, value: unknown): void {
   if (typeof value !== "function") throw invalid(verb, `${name} must be a function, not ${kind(value)}`);
 }

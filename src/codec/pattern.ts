@@ -50,16 +50,27 @@ class Reader {
 
   /** The text of a quantifier here, as PostgreSQL writes it; lazy ones match the same strings. */
   quantifier(): string | undefined {
-    const rest = this.#chars.slice(this.#at).join("");
-    const found = /^(?:[*+?]|\{\d+(?:,\d*)?\})/.exec(rest)?.[0];
+    const found = this.#repetition();
     if (!found) return undefined;
     const [low = 0, high] = (found.match(/\d+/g) ?? []).map(Number);
     if (low > MOST || (high !== undefined && (high > MOST || high < low)))
       throw new Refused("a repetition count");
-    this.#at += [...found].length;
     if (this.peek() === "?") this.#at++;
-    if (/^(?:[*+?]|\{\d+(?:,\d*)?\})/.test(this.#chars.slice(this.#at).join("")))
-      throw new Refused("a quantifier on a quantifier");
+    if (this.#repetition()) throw new Refused("a quantifier on a quantifier");
+    return found;
+  }
+
+  /** Reads `*`, `+`, `?` or `{…}`, if that is what stands here. */
+  #repetition(): string | undefined {
+    const c = this.peek();
+    if (c === "*" || c === "+" || c === "?") {
+      this.#at++;
+      return c;
+    }
+    if (c !== "{") return undefined;
+    // No count is longer than this: the text is not searched to its end for each brace.
+    const found = /^\{\d+(?:,\d*)?\}/.exec(this.#chars.slice(this.#at, this.#at + 40).join(""))?.[0];
+    if (found) this.#at += found.length;
     return found;
   }
 
@@ -202,6 +213,7 @@ export function toPattern(option: string, pattern: string): Pattern {
     result = read(pattern);
   } catch (error) {
     if (error instanceof Refused) throw refuse(option, pattern, error.message);
+    if (error instanceof RangeError) throw refuse(option, "", "groups nested too deep");
     throw error;
   }
   if (cache.size >= 500) cache.clear();

@@ -2,16 +2,16 @@
 import type { Config } from "../config.ts";
 import { ConnectionError, codeOf, guard, toStoreError } from "../errors.ts";
 import { Listener, type ListenerOptions } from "./listener.ts";
+import type { Hosts } from "./open.ts";
 import { closedError, Pool } from "./pool.ts";
-import { type Backend, type Query, type Row, Slot } from "./slot.ts";
+import type { Backend, Query, Row, Slot } from "./slot.ts";
+import { Writer } from "./writer.ts";
 
 /** The server's own limit comes first; a connection that stays silent past it by this much is given up. */
 const GRACE = 5_000;
 const RETRIES = 5;
 /** Deadlock, serialization failure: the statement did nothing and may run again. */
 const RETRIABLE = new Set(["40001", "40P01"]);
-
-const BACKEND = `select pid, backend_start::text as started from pg_stat_activity where pid = pg_backend_pid()`;
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
@@ -29,26 +29,25 @@ async function retrying<T>(work: () => Promise<T>): Promise<T> {
 
 export class Connections {
   readonly config: Config;
+  /** The connection for appends. */
+  readonly writer: Writer;
   readonly #pool: Pool;
   readonly #listenConfig: Config;
   #listeners = new Set<Listener>();
-  #writer: Slot | undefined;
-  #warm: readonly Query[] = [];
-  #writerIdle: NodeJS.Timeout | undefined;
+  #refusing = false;
   #closed = false;
 
   constructor(config: Config, listenConfig: Config = config) {
     this.config = config;
     this.#listenConfig = listenConfig;
-    this.#pool = new Pool({ config }, Math.max(1, config.max - 1));
-  }
-
-  get closed(): boolean {
-    return this.#closed;
+    const hosts: Hosts = { first: 0 };
+    this.#pool = new Pool({ config }, hosts, Math.max(1, config.max - 1));
+    // A single connection serves both.
+    this.writer = new Writer(config, hosts, config.max === 1 ? this.#pool : undefined);
   }
 
   get counts() {
-    return { ...this.#pool.counts, writer: this.#writer ? 1 : 0 };
+    return this.#pool.counts;
   }
 
   /** Longest wait for an answer, in ms; 0 is none. */
@@ -69,31 +68,37 @@ export class Connections {
 
   #reading<T>(operation: string, work: (slot: Slot) => Promise<T>): Promise<T> {
     return guard(operation, async () => {
-      const once = () => retrying(() => this.#pool.use(work));
+      this.#admit();
       try {
-        return await once();
+        return await retrying(() => this.#pool.use(work));
       } catch (error) {
-        // The server, or what stands between, may close an idle connection at any time.
+        // The server, or what stands between, may close idle connections at any time.
         if (!(error instanceof ConnectionError) || error.code !== "CONNECTION_CLOSED" || this.#closed)
           throw error;
-        return await once();
+        return await retrying(() => this.#pool.use(work, true));
       }
     });
   }
 
   /** One autocommitted statement that writes. */
   async write<R extends Row = Row>(operation: string, query: Query): Promise<readonly R[]> {
-    return (await guard(operation, () =>
-      retrying(() => this.#pool.use((slot) => slot.run(query, this.deadline))),
-    )) as readonly R[];
+    return (await guard(operation, async () => {
+      this.#admit();
+      return retrying(() => this.#pool.use((slot) => slot.run(query, this.deadline)));
+    })) as readonly R[];
   }
 
   /** Statements of one transaction, sent at once: one round trip. The last answer is COMMIT's. */
   transaction(operation: string, queries: readonly Query[]): Promise<(readonly Row[])[]> {
+    return guard(operation, async () => {
+      this.#admit();
+      return this.#transact(queries);
+    });
+  }
+
+  #transact(queries: readonly Query[]): Promise<(readonly Row[])[]> {
     const all = [{ text: "begin isolation level read committed" }, ...queries, { text: "commit" }];
-    return guard(operation, () =>
-      retrying(() => this.#pool.use((slot) => slot.pipeline(all, this.deadline))),
-    );
+    return retrying(() => this.#pool.use((slot) => slot.pipeline(all, this.deadline)));
   }
 
   /**
@@ -106,6 +111,7 @@ export class Connections {
   ): Promise<T> {
     let begun = false;
     try {
+      this.#admit();
       return await this.#pool.use(async (slot) => {
         begun = true;
         try {
@@ -121,73 +127,32 @@ export class Connections {
     }
   }
 
-  /** Statements to prepare on each new writer connection, so that groups go out in one write. */
-  warmWriterWith(queries: readonly Query[]): void {
-    this.#warm = queries;
-  }
-
-  /** The connection for appends, which wait for the append lock: reads must not wait behind them. */
-  async writer(): Promise<Slot> {
-    clearTimeout(this.#writerIdle);
-    const current = this.#writer;
-    if (current && !current.failure) {
-      current.ref(true);
-      return current;
-    }
-    if (this.#closed) throw closedError();
-    const slot = new Slot(
-      {
-        config: this.config,
-        // A half-open client must not hold the append lock: its transactions never idle.
-        settings: { idle_in_transaction_session_timeout: 10_000, plan_cache_mode: "force_generic_plan" },
-      },
-      (dead) => {
-        if (this.#writer === dead) this.#writer = undefined;
-      },
-    );
-    this.#writer = slot;
-    for (const query of this.#warm) await slot.run(query, this.deadline);
-    // Behind a pooler the server process is not this connection's own.
-    if (this.config.prepare) {
-      const [row] = await slot.run({ text: BACKEND }, this.deadline);
-      if (row) slot.backend = { pid: Number(row.pid), started: String(row.started) };
-    }
-    return slot;
+  /** For finding out what became of a lost commit, also while the store is being disposed of. */
+  async settle(backend: Backend | undefined, queries: readonly Query[]): Promise<(readonly Row[])[]> {
+    if (backend) await this.#endBackend(backend);
+    return this.#transact(queries);
   }
 
   /**
    * Makes sure that a server process is gone, with all that it was still to do: a half-open connection may
    * have left it waiting for the append lock. Rejects when it is still there after some seconds.
    */
-  async endBackend(operation: string, { pid, started }: Backend): Promise<void> {
+  async #endBackend({ pid, started }: Backend): Promise<void> {
+    const query = {
+      text: `select pg_terminate_backend(pid) as ended from pg_stat_activity where pid = $1::int and backend_start = $2::timestamptz`,
+      params: [pid, started],
+    };
     for (let attempt = 0; attempt < 20; attempt++) {
-      const alive = await this.read(operation, {
-        text: `select pg_terminate_backend(pid) as ended from pg_stat_activity where pid = $1::int and backend_start = $2::timestamptz`,
-        params: [pid, started],
-      });
+      const alive = await this.#pool.use((slot) => slot.run(query, this.deadline), attempt > 0);
       if (alive.length === 0) return;
       await pause(25 * (attempt + 1));
     }
     throw new ConnectionError("BACKEND_ALIVE", "the server still works on a lost connection", true);
   }
 
-  /** The writer has nothing to do: it keeps no process alive, and closes after the idle timeout. */
-  restWriter(): void {
-    const slot = this.#writer;
-    if (!slot) return;
-    slot.ref(false);
-    clearTimeout(this.#writerIdle);
-    if (this.config.idleTimeoutMillis <= 0) return;
-    this.#writerIdle = setTimeout(() => {
-      if (this.#writer === slot) this.#writer = undefined;
-      void slot.end();
-    }, this.config.idleTimeoutMillis);
-    this.#writerIdle.unref();
-  }
-
   /** LISTEN on a connection of its own, which comes back by itself until it is stopped. */
   async listen(options: Omit<ListenerOptions, "config">): Promise<Listener> {
-    if (this.#closed) throw closedError();
+    this.#admit();
     const listener = new Listener({ ...options, config: this.#listenConfig });
     this.#listeners.add(listener);
     try {
@@ -200,8 +165,13 @@ export class Connections {
     }
   }
 
-  /** Stops listeners at once; new work is refused from now on. */
-  async stopListening(): Promise<void> {
+  #admit(): void {
+    if (this.#refusing) throw closedError();
+  }
+
+  /** New work is refused from now on; listeners stop at once. */
+  async refuse(): Promise<void> {
+    this.#refusing = true;
     const all = [...this.#listeners];
     this.#listeners.clear();
     await Promise.all(all.map((listener) => listener.stop()));
@@ -210,10 +180,7 @@ export class Connections {
   /** Lets running work end, then closes every connection. */
   async close(): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#writerIdle);
-    await this.stopListening();
-    const writer = this.#writer;
-    this.#writer = undefined;
-    await Promise.all([this.#pool.close(), writer?.end()]);
+    await this.refuse();
+    await Promise.all([this.#pool.close(), this.writer.close()]);
   }
 }

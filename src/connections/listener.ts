@@ -5,7 +5,8 @@
  */
 import type { Config } from "../config.ts";
 import { ConnectionError } from "../errors.ts";
-import { Slot } from "./slot.ts";
+import { type Hosts, openSlot } from "./open.ts";
+import type { Slot } from "./slot.ts";
 
 const FIRST_DELAY = 250;
 const LONGEST_DELAY = 30_000;
@@ -23,6 +24,7 @@ export type ListenerOptions = {
 
 export class Listener {
   readonly #options: ListenerOptions;
+  readonly #hosts: Hosts = { first: 0 };
   #slot: Slot | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -34,7 +36,9 @@ export class Listener {
   /** Resolves once the server has confirmed LISTEN. Rejects, and leaves nothing behind, when it can't. */
   async start(): Promise<void> {
     const { config, channel, heard } = this.#options;
-    const slot = new Slot({ config, settings: { statement_timeout: 0 } }, (dead) => this.#closed(dead));
+    const slot = await openSlot({ config, settings: { statement_timeout: 0 } }, this.#hosts, (dead) =>
+      this.#closed(dead),
+    );
     this.#slot = slot;
     const patience = config.connectionTimeoutMillis;
     try {

@@ -1,36 +1,44 @@
 /** Connections for reads and single statements: a bounded set of slots, handed out first come, first served. */
 import { ConnectionError } from "../errors.ts";
-import { Slot, type SlotOptions } from "./slot.ts";
+import { type Hosts, openSlot } from "./open.ts";
+import type { Slot, SlotOptions } from "./slot.ts";
 
-type Waiter = { grant(slot: Slot): void; refuse(error: Error): void };
+type Waiter = { grant(slot: Promise<Slot> | Slot): void };
 
 export class Pool {
-  readonly #options: SlotOptions;
+  readonly #options: Omit<SlotOptions, "endpoint">;
+  readonly #hosts: Hosts;
   readonly #max: number;
   readonly #slots = new Set<Slot>();
+  #opening = 0;
   #idle: Slot[] = [];
   #waiting: Waiter[] = [];
   #reaper: NodeJS.Timeout | undefined;
   #closed: Promise<void> | undefined;
   #drained: (() => void) | undefined;
 
-  constructor(options: SlotOptions, max: number) {
+  constructor(options: Omit<SlotOptions, "endpoint">, hosts: Hosts, max: number) {
     this.#options = options;
+    this.#hosts = hosts;
     this.#max = max;
   }
 
   /** Connections in use, idle and waited for. */
   get counts(): { busy: number; idle: number; waiting: number } {
     return {
-      busy: this.#slots.size - this.#idle.length,
+      busy: this.#size - this.#idle.length,
       idle: this.#idle.length,
       waiting: this.#waiting.length,
     };
   }
 
-  /** Runs `work` on a connection of its own. */
-  async use<T>(work: (slot: Slot) => Promise<T>): Promise<T> {
-    const slot = await this.#acquire();
+  get #size(): number {
+    return this.#slots.size + this.#opening;
+  }
+
+  /** Runs `work` on a connection of its own. `fresh`: on a new one, the idle ones are not trusted. */
+  async use<T>(work: (slot: Slot) => Promise<T>, fresh = false): Promise<T> {
+    const slot = await this.#acquire(fresh);
     try {
       return await work(slot);
     } finally {
@@ -38,24 +46,26 @@ export class Pool {
     }
   }
 
-  #acquire(): Promise<Slot> {
+  #acquire(fresh: boolean): Promise<Slot> {
     if (this.#closed) return Promise.reject(closedError());
+    if (fresh) {
+      const suspects = this.#idle;
+      this.#idle = [];
+      for (const slot of suspects)
+        slot.destroy(new ConnectionError("SUSPECT", "the connection was given up", false));
+    }
     const idle = this.#idle.pop();
     if (idle) {
       idle.ref(true);
       return Promise.resolve(idle);
     }
-    if (this.#slots.size < this.#max) return Promise.resolve(this.#open());
+    if (this.#size < this.#max) return this.#open();
     return new Promise((resolve, reject) => {
       const patience = this.#options.config.connectionTimeoutMillis;
       const waiter: Waiter = {
         grant: (slot) => {
           clearTimeout(timer);
           resolve(slot);
-        },
-        refuse: (error) => {
-          clearTimeout(timer);
-          reject(error);
         },
       };
       const timer =
@@ -70,18 +80,28 @@ export class Pool {
     });
   }
 
-  #open(): Slot {
-    const slot = new Slot(this.#options, (dead) => this.#forget(dead));
-    this.#slots.add(slot);
-    return slot;
+  async #open(): Promise<Slot> {
+    this.#opening++;
+    try {
+      const slot = await openSlot(this.#options, this.#hosts, (dead) => this.#forget(dead));
+      if (!slot.failure) this.#slots.add(slot);
+      return slot;
+    } finally {
+      this.#opening--;
+      this.#next();
+    }
   }
 
   #forget(slot: Slot): void {
-    this.#slots.delete(slot);
+    if (!this.#slots.delete(slot)) return;
     this.#idle = this.#idle.filter((s) => s !== slot);
-    // A dead connection is a free place.
-    if (this.#waiting.length > 0 && this.#slots.size < this.#max) this.#waiting.shift()?.grant(this.#open());
-    this.#checkDrained();
+    this.#next();
+  }
+
+  /** A connection that died is a free place for who waits. */
+  #next(): void {
+    if (this.#waiting.length > 0 && this.#size < this.#max) this.#waiting.shift()?.grant(this.#open());
+    if (this.#size === 0 && this.#waiting.length === 0) this.#drained?.();
   }
 
   #release(slot: Slot): void {
@@ -116,10 +136,6 @@ export class Pool {
     this.#reaper.unref();
   }
 
-  #checkDrained(): void {
-    if (this.#slots.size === 0 && this.#waiting.length === 0) this.#drained?.();
-  }
-
   /** Lets what runs or waits finish, then closes every connection. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
@@ -134,7 +150,7 @@ export class Pool {
       this.#drained = resolve;
     });
     await Promise.all(idle.map((slot) => slot.end()));
-    this.#checkDrained();
+    this.#next();
     await drained;
   }
 }

@@ -7,7 +7,7 @@
  * first close; every operation races that close; and transactions are written out as statements.
  */
 import postgres from "postgres";
-import type { Config } from "../config.ts";
+import type { Config, Endpoint } from "../config.ts";
 import { ConnectionError } from "../errors.ts";
 import { type OpenSocket, openSocket } from "./socket.ts";
 
@@ -20,12 +20,16 @@ export type Backend = { readonly pid: number; readonly started: string };
 
 export type SlotOptions = {
   readonly config: Config;
+  readonly endpoint: Endpoint;
   /** Server settings of this session beside the usual ones. Not sent through a pooler (prepare: false). */
   readonly settings?: Readonly<Record<string, string | number>>;
 };
 
 /** A connection's life as `settings`: what a session starts with. PgBouncer refuses unknown ones. */
-function sessionSettings({ config, settings }: SlotOptions): Record<string, string | number> {
+function sessionSettings({
+  config,
+  settings,
+}: Pick<SlotOptions, "config" | "settings">): Record<string, string | number> {
   const common = { application_name: config.application_name, DateStyle: "ISO, MDY", TimeZone: "UTC" };
   if (!config.prepare) return common;
   return {
@@ -73,18 +77,22 @@ export class Slot {
   answered = false;
   readonly #client: postgres.Sql;
   #socket: OpenSocket | undefined;
-  #sockets = 0;
+  #opened = false;
   #referenced = true;
   #pending = new Set<(error: Error) => void>();
   #jsonBytes = 0;
+  readonly #endpoint: Endpoint;
+  readonly #tls: boolean;
   readonly #onClose: (slot: Slot) => void;
 
   constructor(options: SlotOptions, onClose: (slot: Slot) => void = noop) {
-    const { config } = options;
+    const { config, endpoint } = options;
     this.#onClose = onClose;
+    this.#endpoint = endpoint;
+    this.#tls = tlsOptions(config.ssl) !== false;
     this.#client = postgres({
-      host: config.host,
-      port: config.port,
+      host: endpoint.host,
+      port: endpoint.port,
       database: config.database,
       user: config.user,
       password: config.password,
@@ -95,15 +103,14 @@ export class Slot {
       idle_timeout: 0,
       max_lifetime: 0,
       connect_timeout: Math.ceil(config.connectionTimeoutMillis / 1000) || undefined,
-      target_session_attrs: config.target_session_attrs === "any" ? undefined : config.target_session_attrs,
       connection: sessionSettings(options) as Record<string, string>,
       types: {
         int8: { to: 20, from: [20], serialize: String, parse: Number },
         json: { to: 3802, from: [114, 3802], serialize: String, parse: (text: string) => this.#json(text) },
       },
       onnotice: noop,
-      onclose: () => this.#close(new ConnectionError("CONNECTION_CLOSED", "the connection was lost", true)),
-      socket: () => this.#open(config),
+      onclose: () => this.#close(this.#lost()),
+      socket: () => this.#open(options),
       no_subscribe: true,
     } as postgres.Options<Record<string, postgres.PostgresType>>);
   }
@@ -114,17 +121,13 @@ export class Slot {
     return JSON.parse(text);
   }
 
-  async #open(config: Config): Promise<OpenSocket> {
-    // Several sockets are right only while looking for the wanted server among several hosts.
-    if (this.answered || this.#sockets >= config.hosts.length * 2)
-      this.#close(
-        this.answered
-          ? new ConnectionError("CONNECTION_CLOSED", "the connection was lost", true)
-          : new ConnectionError("NO_SERVER", `no server is ${config.target_session_attrs}`, false),
-      );
+  /** The one socket of this slot. The driver asks for another when that closed: then it is the end. */
+  async #open({ config, endpoint }: SlotOptions): Promise<OpenSocket> {
+    if (this.#opened) this.#close(this.#lost());
     if (this.failure) throw this.failure;
+    this.#opened = true;
     try {
-      const socket = await openSocket(config.hosts, this.#sockets++, config.connectionTimeoutMillis);
+      const socket = await openSocket(endpoint, config.connectionTimeoutMillis);
       if (this.failure) {
         socket.destroy();
         throw this.failure;
@@ -136,6 +139,18 @@ export class Slot {
       this.#close(error instanceof Error ? error : new Error("cannot connect"));
       throw error;
     }
+  }
+
+  /** A connection that ends before the server has said anything is another matter than one that is lost. */
+  #lost(): ConnectionError {
+    if (this.answered) return new ConnectionError("CONNECTION_CLOSED", "the connection was lost", true);
+    const { host, port } = this.#endpoint;
+    const tls = this.#tls ? ": does it offer TLS? (option ssl)" : "";
+    return new ConnectionError(
+      "CONNECTION_CLOSED",
+      `${host}:${port} closed the connection before it answered${tls}`,
+      true,
+    );
   }
 
   #close(error: Error): void {
@@ -174,7 +189,8 @@ export class Slot {
       const timer =
         deadline > 0
           ? setTimeout(() => {
-              const text = `no answer within ${deadline} ms: the connection was given up`;
+              const { host, port } = this.#endpoint;
+              const text = `no answer from ${host}:${port} within ${deadline} ms: the connection was given up`;
               this.#close(new ConnectionError("DEADLINE", text, true));
             }, deadline)
           : undefined;
@@ -195,8 +211,7 @@ export class Slot {
         },
         (error) => {
           settle();
-          if (isGone(error))
-            this.#close(new ConnectionError("CONNECTION_CLOSED", "the connection was lost", true));
+          if (isGone(error)) this.#close(this.#lost());
           reject(this.failure ?? error);
         },
       );
@@ -243,25 +258,36 @@ export class Slot {
    * each answer as it comes, so that a caller knows how far a lost connection got. Rejects with the
    * first failure, after all have settled.
    */
-  pipeline(
+  async pipeline(
     queries: readonly Query[],
     deadline: number,
     seen: (index: number, rows: readonly Row[]) => void = noop,
   ): Promise<(readonly Row[])[]> {
-    if (this.failure) return Promise.reject(this.failure);
+    if (this.failure) throw this.failure;
+    const failures: unknown[] = [];
     const sent = queries.map((query, index) =>
-      this.#send(query).then((rows: readonly Row[]) => {
-        this.answered = true;
-        seen(index, rows);
-        return rows;
-      }),
+      this.#send(query).then(
+        (rows: readonly Row[]) => {
+          this.answered = true;
+          seen(index, rows);
+          return rows;
+        },
+        (error: unknown): readonly Row[] => {
+          failures.push(error);
+          return [];
+        },
+      ),
     );
-    const all = Promise.allSettled(sent).then((results) => {
-      const failed = results.find((r) => r.status === "rejected");
-      if (failed) throw failed.reason;
-      return results.map((r) => (r.status === "fulfilled" ? r.value : []));
-    });
-    return this.#race(all, deadline);
+    try {
+      const answers = await this.#race(Promise.all(sent), deadline);
+      if (failures.length === 0) return answers;
+    } catch (error) {
+      // A refused password and the like close the connection too: what was said first is the reason.
+      if (failures.length === 0) throw error;
+    }
+    const [first] = failures;
+    if (isGone(first)) this.#close(this.#lost());
+    throw isGone(first) ? this.failure : first;
   }
 
   /** The driver's own `listen`, on this connection's client. */

@@ -8,10 +8,20 @@ import net from "node:net";
 import type { Endpoint } from "../config.ts";
 import { ConnectionError } from "../errors.ts";
 
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "nobody listens there (ECONNREFUSED): is the server running, are host and port right?",
+  ENOTFOUND: "the host name is unknown (ENOTFOUND): check host, and DNS",
+  EAI_AGAIN: "the host name cannot be looked up now (EAI_AGAIN): check host, and DNS",
+  EHOSTUNREACH: "the host cannot be reached (EHOSTUNREACH): check host, and the network between",
+  ENETUNREACH: "the network cannot be reached (ENETUNREACH): check host, and the network between",
+  ENOENT: "no such socket (ENOENT): is the server running, is host the folder of its socket?",
+};
+
 /** The driver reads `host` off the socket for TLS server names. */
 export type OpenSocket = net.Socket & { host?: string; port?: number };
 
-function connect({ host, port }: Endpoint, timeout: number): Promise<OpenSocket> {
+/** Connects, or rejects with a ConnectionError that names host and port. */
+export function openSocket({ host, port }: Endpoint, timeout: number): Promise<OpenSocket> {
   return new Promise((resolve, reject) => {
     const socket: OpenSocket = host.startsWith("/")
       ? net.connect(`${host}/.s.PGSQL.${port}`)
@@ -31,7 +41,7 @@ function connect({ host, port }: Endpoint, timeout: number): Promise<OpenSocket>
           ? error
           : new ConnectionError(
               error.code ?? "CONNECT",
-              `cannot connect to ${host}:${port}: ${error.code ?? "failed"}`,
+              `cannot connect to ${host}:${port}: ${REASONS[error.code ?? ""] ?? error.code ?? "failed"}`,
               false,
             ),
       );
@@ -45,23 +55,4 @@ function connect({ host, port }: Endpoint, timeout: number): Promise<OpenSocket>
       resolve(socket);
     });
   });
-}
-
-/** Connects to the first endpoint that answers, beginning with the `turn`-th. Rejects with the last failure. */
-export async function openSocket(
-  endpoints: readonly Endpoint[],
-  turn: number,
-  timeout: number,
-): Promise<OpenSocket> {
-  let failure: unknown;
-  for (let i = 0; i < endpoints.length; i++) {
-    const endpoint = endpoints[(turn + i) % endpoints.length];
-    if (!endpoint) continue;
-    try {
-      return await connect(endpoint, timeout);
-    } catch (error) {
-      failure = error;
-    }
-  }
-  throw failure;
 }

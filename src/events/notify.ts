@@ -56,6 +56,8 @@ export class Notifier {
   #listener: Listener | undefined;
   /** The highest id heard of; undefined until the first LISTEN has looked it up. */
   #head: number | undefined;
+  /** Where to catch up from: what was heard before the connection was lost. */
+  #lostAt: number | undefined;
   /** Ids this store committed while the connection was away: they must not come back as another's. */
   #own: { from: number; to: number }[] | undefined;
   #turn = 0;
@@ -76,6 +78,7 @@ export class Notifier {
         heard: (payload) => void (current() && this.#heard(payload, handler)),
         lost: () => {
           this.#own ??= [];
+          this.#lostAt ??= this.#head;
         },
         back: () => void (current() && this.#catchUp(handler)),
       }),
@@ -86,6 +89,7 @@ export class Notifier {
     }
     this.#listener = listener;
     this.#own = undefined;
+    this.#lostAt = undefined;
     try {
       this.#head = await this.#readHead();
     } catch (error) {
@@ -140,12 +144,14 @@ export class Notifier {
 
   async #catchUp(handler: Handler): Promise<void> {
     const own = this.#own ?? [];
+    const from = this.#lostAt ?? this.#head ?? -1;
     this.#own = undefined;
+    this.#lostAt = undefined;
     const { names, connections } = this.#context;
     try {
       const rows = await connections.read("notify", {
         text: `select id, name, stream from ${names.events} where id > $1::bigint order by id desc limit ${CATCH_UP}`,
-        params: [this.#head ?? -1],
+        params: [from],
       });
       this.#head = Math.max(this.#head ?? -1, Number(rows[0]?.id ?? -1));
       const foreign = rows.filter(

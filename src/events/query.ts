@@ -6,6 +6,7 @@ import type { Query as ActQuery, Committed, Schemas } from "@rotorsoft/act";
 import { textArray } from "../codec/arrays.ts";
 import { Conditions } from "../codec/conditions.ts";
 import {
+  checkFlag,
   checkFunction,
   checkNumber,
   checkObject,
@@ -33,6 +34,8 @@ function checkQuery(query: ActQuery): void {
   checkObject("query", "query", query);
   checkOptionalText("query", "stream", query.stream);
   checkOptionalText("query", "correlation", query.correlation);
+  for (const flag of ["backward", "with_snaps", "stream_exact"] as const)
+    checkFlag("query", flag, query[flag]);
   if (query.names !== undefined) checkTexts("query", "names", query.names);
   for (const name of ["after", "before", "limit"] as const)
     if (query[name] !== undefined && query[name] !== null) checkNumber("query", name, query[name]);

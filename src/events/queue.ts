@@ -3,7 +3,7 @@
  * No timer, no added latency when idle. First come, first served; one failing commit never fails its
  * neighbours; a commit resolves only once its transaction is durable.
  */
-import type { Backend, Connections, Row } from "../connections/index.ts";
+import type { Backend, Connections, Row, Slot } from "../connections/index.ts";
 import { ConnectionError, codeOf, sanitize } from "../errors.ts";
 import type { Names } from "../names.ts";
 import {
@@ -121,7 +121,7 @@ export class AppendQueue {
       while (this.#waiting.length > 0) await this.#send(this.#next());
     } finally {
       this.#running = undefined;
-      this.#connections.restWriter();
+      this.#connections.writer.rest();
     }
   }
 
@@ -170,12 +170,8 @@ export class AppendQueue {
     let fates: readonly Fate[] = [];
     try {
       if (backend) {
-        await this.#connections.endBackend("commit", backend);
         const query = fateQuery(this.#names, group);
-        const answers = await this.#connections.transaction("commit", [
-          { text: lockQuery(this.#names) },
-          query,
-        ]);
+        const answers = await this.#connections.settle(backend, [{ text: lockQuery(this.#names) }, query]);
         fates = readFates(group, answers[2] ?? []);
       }
     } catch {
@@ -214,18 +210,21 @@ export class AppendQueue {
   /** Sends one group until it is known to be committed or not. */
   async #append(group: readonly Append[]): Promise<Appended> {
     const { open, commit, insert } = this.#statements;
+    const { deadline, writer } = this.#connections;
     const query = insert(group);
     for (let attempt = 0; ; attempt++) {
       let xid: string | undefined;
       let row: Row | undefined;
-      let slot: Awaited<ReturnType<Connections["writer"]>> | undefined;
+      let slot: Slot | undefined;
       try {
-        slot = await this.#connections.writer();
-        const answers = await slot.pipeline([open, query, commit], this.#connections.deadline, (i, rows) => {
-          if (i === 0) xid = xidOf(rows);
-          if (i === 1) row = rows[0];
+        return await writer.use(deadline, async (ready) => {
+          slot = ready;
+          await ready.pipeline([open, query, commit], deadline, (i, rows) => {
+            if (i === 0) xid = xidOf(rows);
+            if (i === 1) row = rows[0];
+          });
+          return readOutcomes(group, row);
         });
-        return readOutcomes(group, answers[1]?.[0] ?? row);
       } catch (error) {
         if (!slot) {
           // Never sent: the new connection was lost while it was made ready.
@@ -236,8 +235,7 @@ export class AppendQueue {
           if (attempt < REPLAYS && ["40001", "40P01"].includes(codeOf(error) ?? "")) continue;
           throw error; // the server said no, and rolled back
         }
-        if (slot.failure instanceof ConnectionError && !slot.failure.sent) throw error;
-        if (xid === undefined) throw slot.answered ? new Lost(slot.backend) : error;
+        if (xid === undefined) throw new Lost(slot.backend);
         const found = await this.#recover(group, xid);
         if (found) return found;
         if (attempt >= REPLAYS) throw error;
@@ -250,10 +248,7 @@ export class AppendQueue {
     const query = recoverQuery(this.#names, group, xid);
     for (let attempt = 0; attempt < RECOVERIES; attempt++) {
       try {
-        const answers = await this.#connections.transaction("commit", [
-          { text: lockQuery(this.#names) },
-          query,
-        ]);
+        const answers = await this.#connections.settle(undefined, [{ text: lockQuery(this.#names) }, query]);
         return readRecovered(group, answers[2] ?? []);
       } catch {
         // The server may be restarting.

@@ -3,12 +3,13 @@
  * are assigned here, dense from 1, so that events go out in batches. DELETE, not TRUNCATE: readers see the
  * old log until the new one is complete, and a driver may read from this very store.
  */
-import type { Committed, Schemas } from "@rotorsoft/act";
+import { type Committed, type Schemas, StoreError } from "@rotorsoft/act";
 import { joinJson, numberArray, splitJson, textArray } from "../codec/arrays.ts";
 import { checkFunction, checkNumber, invalid, toInt } from "../codec/input.ts";
+import { toTime } from "../codec/time.ts";
 import type { Query, Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
-import { guard } from "../errors.ts";
+import { DatabaseError, guard } from "../errors.ts";
 import { literal, type Names } from "../names.ts";
 import { lockQuery } from "./append.ts";
 import { type EncodedEvent, encodeEvents } from "./encode.ts";
@@ -58,6 +59,19 @@ delete from ${streams} s using all_rows a where s.stream = a.stream`,
 delete from ${correlated} c using all_rows a where c.key = a.key`,
 ];
 
+/** Here a duplicate is the input's fault, not another writer's. */
+function explain(error: unknown): never {
+  const cause = error instanceof StoreError ? error.cause : undefined;
+  if (cause instanceof DatabaseError && cause.code === "23505")
+    throw new StoreError("restore", {
+      cause: new DatabaseError(
+        cause.code,
+        "two events of the input have the same stream and version (23505)",
+      ),
+    });
+  throw error;
+}
+
 /** Ids go on behind the restored ones. ALTER SEQUENCE is undone by a rollback; setval is not. */
 async function restartSequence(run: Run, { schema, table }: Names, next: number): Promise<void> {
   const [row] = await run({
@@ -94,13 +108,17 @@ export async function restore({ names, connections, cipher }: Context, driver: R
       const full = batch;
       batch = [];
       text = 0;
-      if (full.length > 0) await run(insertQuery(names, full));
+      if (full.length > 0) await run(insertQuery(names, full)).catch(explain);
     };
     let failure: unknown;
+    let ended = false;
     // One flush after the other, also for a driver that does not wait.
     let flushing = Promise.resolve();
-    await driver(async (event) => {
-      const pending = encode(event, ++id, key);
+    const sink = async (event: Event) => {
+      if (ended)
+        throw new StoreError("restore", { cause: new Error("the restore has ended: nothing is written") });
+      const pending = encode(event, id + 1, key);
+      id++;
       batch.push(pending);
       text += pending.data.length + (pending.pii?.length ?? 0);
       if (batch.length >= BATCH || text >= BATCH_TEXT) {
@@ -111,7 +129,12 @@ export async function restore({ names, connections, cipher }: Context, driver: R
         if (failure !== undefined) throw failure;
       }
       return pending.id;
-    });
+    };
+    try {
+      await driver(sink);
+    } finally {
+      ended = true;
+    }
     await flushing;
     if (failure !== undefined) throw failure;
     await flush();
@@ -123,7 +146,11 @@ export async function restore({ names, connections, cipher }: Context, driver: R
 function encode(event: Event, id: number, key: Uint8Array | undefined): Pending {
   if (!(event?.created instanceof Date) || !Number.isFinite(event.created.getTime()))
     throw invalid("restore", `created of event ${id} must be a valid Date`);
+  if (toTime(event.created.getTime()) !== event.created.getTime())
+    throw invalid("restore", `created of event ${id} is beyond what PostgreSQL holds (4713 BC to 294276 AD)`);
   checkNumber("restore", "version", event.version);
+  if (toInt(event.version) !== event.version)
+    throw invalid("restore", `version of event ${id} must be a whole number that a PostgreSQL integer holds`);
   const { events, meta } = encodeEvents(event.stream, [event], event.meta, key);
   const [encoded] = events;
   if (!encoded) throw invalid("restore", "an event is missing");
@@ -131,7 +158,7 @@ function encode(event: Event, id: number, key: Uint8Array | undefined): Pending 
     ...encoded,
     id,
     stream: event.stream,
-    version: toInt(event.version),
+    version: event.version,
     created: event.created.getTime(),
     meta,
   };

@@ -7,7 +7,7 @@
 import type { QueryStatsOptions, Schemas, StreamFilter, StreamStats } from "@rotorsoft/act";
 import { textArray } from "../codec/arrays.ts";
 import { Conditions } from "../codec/conditions.ts";
-import { checkNumber, checkObject, checkOptionalText, checkTexts, toId } from "../codec/input.ts";
+import { checkFlag, checkNumber, checkObject, checkOptionalText, checkTexts, toId } from "../codec/input.ts";
 import { afterPrefix, toPattern } from "../codec/pattern.ts";
 import type { Query, Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
@@ -24,6 +24,7 @@ function checkOptions(options: QueryStatsOptions | undefined): void {
   if (options === undefined) return;
   checkObject("query_stats", "options", options);
   checkOptionalText("query_stats", "after", options.after);
+  for (const flag of ["tail", "count", "names"] as const) checkFlag("query_stats", flag, options[flag]);
   if (options.exclude !== undefined) checkTexts("query_stats", "exclude", options.exclude);
   for (const name of ["before", "limit"] as const)
     if (options[name] !== undefined) checkNumber("query_stats", name, options[name]);
@@ -147,6 +148,7 @@ export async function queryStats<E extends Schemas>(
   else {
     checkObject("query_stats", "input", input);
     checkOptionalText("query_stats", "stream", input.stream);
+    checkFlag("query_stats", "stream_exact", input.stream_exact);
   }
   checkOptions(options as QueryStatsOptions);
   const stats = new Map<string, StreamStats<E>>();

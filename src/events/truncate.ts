@@ -4,7 +4,15 @@
  */
 import type { Committed, EventMeta, Schema, Schemas, TruncateResult } from "@rotorsoft/act";
 import { joinJson, numberArray, parseNumbers, splitJson, textArray } from "../codec/arrays.ts";
-import { checkArray, checkNumber, checkObject, checkText, invalid, toId } from "../codec/input.ts";
+import {
+  checkArray,
+  checkNumber,
+  checkObject,
+  checkOptionalObject,
+  checkText,
+  invalid,
+  toId,
+} from "../codec/input.ts";
 import type { Query, Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
 import { toStoreError } from "../errors.ts";
@@ -30,6 +38,8 @@ function check(targets: readonly TruncateTarget[]): void {
   for (const target of targets) {
     checkObject("truncate", "each target", target);
     checkText("truncate", "stream", target.stream);
+    checkOptionalObject("truncate", "snapshot", target.snapshot);
+    checkOptionalObject("truncate", "meta", target.meta);
     if (target.max_id !== undefined && target.max_id !== null)
       checkNumber("truncate", "max_id", target.max_id);
     if (

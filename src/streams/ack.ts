@@ -2,9 +2,9 @@
 import type { Lease } from "@rotorsoft/act";
 import { nullableTextArray, numberArray, textArray } from "../codec/arrays.ts";
 import { checkArray, checkNumber, checkObject, checkText, toId, toInt } from "../codec/input.ts";
+import { toTime } from "../codec/time.ts";
 import type { Context } from "../context.ts";
 import type { Names } from "../names.ts";
-import { toTime } from "./time.ts";
 
 const statement = (names: Names) => `with given as materialized (
   select * from unnest($1::text[], $2::text[], $3::bigint[], $4::int[], $5::float8[])

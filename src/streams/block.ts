@@ -16,10 +16,15 @@ from held h where s.stream = h.stream and s.leased_by = h.by and not s.blocked
 returning h.ord::int as ord, s.source, s.at, s.retry, s.lane`;
 
 /** A poison message may have quoted anything: what PostgreSQL cannot store must not keep it from blocking. */
-const storable = (error: unknown) =>
-  String(error ?? "")
-    .toWellFormed()
-    .replaceAll("\0", "\uFFFD");
+function storable(error: unknown): string {
+  let text = "an error that has no text";
+  try {
+    text = String(error ?? "");
+  } catch {
+    // An object without a prototype, or with a toString that throws.
+  }
+  return text.toWellFormed().replaceAll("\0", "\uFFFD");
+}
 
 /** Only the holder blocks, and only once; watermark, retry and lease stay. Returns what was blocked. */
 export async function block(

@@ -72,11 +72,12 @@ export async function claim(
   checkText("claim", "by", by);
   checkNumber("claim", "millis", millis);
   checkOptionalText("claim", "lane", lane);
-  const fair = lagging >= 2 ? Math.max(1, Math.floor(lagging / 4)) : 0;
-  const limits = { prio: count(lagging - fair), fair: count(fair), ahead: count(leading) };
+  const behind = count(lagging);
+  const fair = behind >= 2 ? Math.max(1, Math.floor(behind / 4)) : 0;
+  const limits = { prio: behind - fair, fair, ahead: count(leading) };
   if (limits.prio + limits.fair + limits.ahead === 0) return [];
   const inLane = lane !== undefined && lane !== null;
-  const params = [by, Math.min(LONGEST_LEASE, millis)];
+  const params = [by, Math.max(-LONGEST_LEASE, Math.min(LONGEST_LEASE, millis))];
   const rows = await connections.write("claim", {
     text: statement(names, limits, inLane),
     params: inLane ? [...params, lane] : params,

@@ -1,8 +1,8 @@
 /** defer(): holds subscriptions out of claim until a point in time. Not a failure: retry starts over. */
 import { checkNumber } from "../codec/input.ts";
+import { toTime } from "../codec/time.ts";
 import type { Context } from "../context.ts";
 import { inputConditions, type StreamInput } from "./filter.ts";
-import { toTime } from "./time.ts";
 import { updateStreams } from "./update.ts";
 
 /** `deferredAt` in ms since the epoch; the past is claimable at once. Returns how many were deferred. */

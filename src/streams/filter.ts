@@ -2,7 +2,7 @@
 import type { StreamFilter } from "@rotorsoft/act";
 import { textArray } from "../codec/arrays.ts";
 import { Conditions } from "../codec/conditions.ts";
-import { checkObject, checkOptionalText, checkTexts, invalid } from "../codec/input.ts";
+import { checkFlag, checkObject, checkOptionalText, checkTexts } from "../codec/input.ts";
 
 export type StreamInput = string[] | StreamFilter;
 
@@ -12,8 +12,8 @@ export function filterConditions(verb: string, filter: StreamFilter, where = new
   checkOptionalText(verb, "stream", filter.stream);
   checkOptionalText(verb, "source", filter.source);
   checkOptionalText(verb, "lane", filter.lane);
-  if (filter.blocked !== undefined && typeof filter.blocked !== "boolean")
-    throw invalid(verb, "blocked must be true or false");
+  for (const flag of ["blocked", "stream_exact", "source_exact"] as const)
+    checkFlag(verb, flag, filter[flag]);
   if (filter.stream !== undefined) where.match("stream", "s.stream", filter.stream, filter.stream_exact);
   if (filter.source !== undefined) {
     where.add("s.source is not null");

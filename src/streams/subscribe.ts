@@ -157,7 +157,7 @@ export async function subscribe(
       correlatorPart(names, at, [
         param(correlator.key),
         param(correlator.by),
-        param(Math.min(LONGEST_LEASE, correlator.millis)),
+        param(Math.max(-LONGEST_LEASE, Math.min(LONGEST_LEASE, correlator.millis))),
       ]),
     );
   const checkpoint = correlator
