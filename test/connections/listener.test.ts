@@ -57,23 +57,30 @@ test("a listener whose backend is killed hears what was committed while it was a
   expect(heard).toEqual(["Before", "Away1", "Again1", "Away2", "Again2", "Away3", "Again3"]);
 });
 
-test("what a store commits itself while its listener is away is not told to it", async () => {
+test("what a store commits itself while its listener is away is not told to it, however late it learns of it", async () => {
   const { store, other, heard, proxy } = await pair();
+  await say(store, "Ready");
   await say(other, "Before");
   await hears(heard, "Before");
+  const listening = () => scene.sql`select from pg_stat_activity
+    where application_name = ${store.config.application_name} and query ilike 'listen%' and state = 'idle'`;
   proxy.mode = "refuse";
-  proxy.cut();
-  await until("the listener has tried to come back", async () => proxy.arrivals.length > 2);
+  await scene.sql`select pg_terminate_backend(pid) from pg_stat_activity
+    where application_name = ${store.config.application_name} and query ilike 'listen%'`;
+  await until("LISTEN has ended", async () => (await listening()).length === 0);
+  // The commit lands, and its answer is under way while the listener comes back.
+  proxy.holdAnswersTo("Own");
+  const own = say(store, "Own");
+  await until("it has landed", async () => (await scene.rows(other)).some(({ name }) => name === "Own"));
   proxy.mode = "forward";
-  await until("the store can commit", () =>
-    say(store, "Own").then(
-      () => true,
-      () => false,
-    ),
-  );
+  await until("the server has taken LISTEN", async () => (await listening()).length === 1);
   await say(other, "Foreign");
   await hears(heard, "Foreign");
-  expect(heard).toEqual(["Before", "Foreign"]);
+  proxy.deliver();
+  await own;
+  await say(other, "Last");
+  await hears(heard, "Last");
+  expect(heard).toEqual(["Before", "Foreign", "Last"]);
 });
 
 test("a listener that is turned away tries again at growing intervals", async () => {
@@ -114,8 +121,24 @@ test("what was missed is heard even when the first news comes together with the 
   proxy.mode = "forward";
   await until("the server has taken LISTEN", async () => (await listening()).length === 1);
   await say(other, "Live");
+  await until("the news is held back with the answer", async () => proxy.holds("Live"));
   proxy.deliver();
   await hears(heard, "Live");
+  await hears(heard, "Missed");
+});
+
+test("what was missed is heard even when every connection that the store had is dead", async () => {
+  const { store, other, heard, proxy } = await pair({ max: 6 });
+  await say(other, "Before");
+  await hears(heard, "Before");
+  await Promise.all([1, 2, 3, 4, 5].map(() => store.query(() => {})));
+  const listening = () => scene.sql`select from pg_stat_activity
+    where application_name = ${store.config.application_name} and query ilike 'listen%'`;
+  proxy.trap();
+  await scene.sql`select pg_terminate_backend(pid) from pg_stat_activity
+    where application_name = ${store.config.application_name} and query ilike 'listen%'`;
+  await until("LISTEN has ended", async () => (await listening()).length === 0);
+  await say(other, "Missed");
   await hears(heard, "Missed");
 });
 

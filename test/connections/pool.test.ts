@@ -6,6 +6,7 @@ import { Connections } from "../../src/connections/index.ts";
 import { ConnectionError, type PostgresStoreOptions } from "../../src/index.ts";
 import { until } from "../order/fence.ts";
 import { connect } from "../support/database.ts";
+import { TcpProxy } from "./proxy.ts";
 import { event, failureOf, meta, useScene } from "./scene.ts";
 
 const scene = useScene();
@@ -115,6 +116,31 @@ test("a connection that dies while idle is not given to anyone", async () => {
     expect(await store.query(() => {})).toBe(0);
     expect(await store.subscribe([{ stream: `s-${n}` }])).toMatchObject({ subscribed: 1 });
   }
+});
+
+test("a read is answered though every idle connection is dead, and nobody knows it yet", async () => {
+  const { host, port } = scene.parts;
+  const proxy = await TcpProxy.before({ host, port });
+  const store = await scene.seeded({ host: "127.0.0.1", port: proxy.port });
+  await Promise.all([1, 2, 3, 4, 5].map(() => store.query(() => {})));
+  proxy.trap();
+  expect(await store.query(() => {})).toBe(0);
+});
+
+test("a write on a dead connection fails as lost, or is done; it is never done twice", async () => {
+  const { host, port } = scene.parts;
+  const proxy = await TcpProxy.before({ host, port });
+  const store = await scene.seeded({ host: "127.0.0.1", port: proxy.port });
+  await store.subscribe([{ stream: "t", correlated_at: 9 }]);
+  proxy.trap();
+  const outcome = await store.claim(1, 0, "w", 0).then(
+    (leases) => leases.length,
+    (error: unknown) => error,
+  );
+  if (outcome !== 1)
+    expect(outcome).toMatchObject({ name: "ERR_STORE", cause: { code: "CONNECTION_CLOSED" } });
+  const claims = outcome === 1 ? 1 : 0;
+  expect(await store.claim(1, 0, "w", 0)).toMatchObject([{ retry: claims }]);
 });
 
 test("a statement that fails leaves its connection in use for the next", async () => {

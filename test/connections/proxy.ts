@@ -67,6 +67,11 @@ export class TcpProxy {
     this.#hold = text;
   }
 
+  /** Whether an answer with this text is among those held back. */
+  holds(text: string): boolean {
+    return Buffer.concat(this.#held?.answers ?? []).includes(text);
+  }
+
   /** Delivers what was held back, in one piece. */
   deliver(): void {
     const held = this.#held;
@@ -83,6 +88,16 @@ export class TcpProxy {
   /** The same with RST instead of FIN: the other side sees ECONNRESET. */
   reset(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  /** Each connection there is closes as soon as something is sent on it: it was dead, and nobody knew. */
+  trap(): void {
+    for (const socket of this.#sockets)
+      socket
+        .removeAllListeners("data")
+        .unpipe()
+        .on("data", () => socket.destroy())
+        .resume();
   }
 
   /** From now on nothing goes through, in either direction, and nobody is told: a half-open connection. */
