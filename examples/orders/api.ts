@@ -8,7 +8,6 @@ import {
 } from "@rotorsoft/act";
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
 import { type Done, KeyReusedError, newStream, once } from "./commands.ts";
 import type { Database } from "./database.ts";
@@ -41,7 +40,9 @@ const Filter = z.object({
 
 export function buildApi(shop: Shop, db: Database): Hono {
   const api = new Hono();
-  api.use(bodyLimit({ maxSize: 100_000 }));
+  // What is left of the body is not read: this connection is good for no other request.
+  const onError = (c: Context) => c.json({ error: "too_large" }, 413, { Connection: "close" });
+  api.use(bodyLimit({ maxSize: 100_000, onError }));
   api.onError(answerError);
 
   api.post("/orders", async (c) => {
@@ -137,7 +138,6 @@ function keyOf(c: Context): string | undefined {
 function answerError(error: Error, c: Context) {
   if (error instanceof BadRequest || error instanceof ValidationError)
     return c.json({ error: "invalid", message: error.message }, 400);
-  if (error instanceof HTTPException) return error.getResponse();
   if (error instanceof NotFound) return c.json({ error: "not_found" }, 404);
   if (error instanceof InvariantError) {
     const { state, version } = error.snapshot;

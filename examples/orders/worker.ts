@@ -31,3 +31,4 @@ app.start_correlations({ limit: 100 }, LOOK);
 const looking = setInterval(() => app.settle(), LOOK);
 dispose(async () => clearInterval(looking));
 process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
+console.log(`Worker ${name} started`);

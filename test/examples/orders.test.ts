@@ -1,30 +1,25 @@
-/** The orders example as it runs: one HTTP process and two workers against one database. */
+/** The orders example as one command starts it: an HTTP process and two workers against one database. */
 import { Agent, request } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { prepareDatabase } from "../../examples/orders/database.ts";
 import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
 import { Program } from "./program.ts";
 
 let database: TestDatabase;
-let server: Program;
-let workers: Program[];
+let service: Program;
 let base: string;
 
-const start = () => new Program("examples/orders/server.ts", [], { DATABASE_URL: database.url, PORT: "0" });
 const addressOf = async (program: Program) => (await program.says(/^Orders on (http:\S+)/m))[1] ?? "";
+const start = (script: string, ...args: string[]) =>
+  new Program(`examples/orders/${script}`, args, { DATABASE_URL: database.url, PORT: "0" });
 
 beforeAll(async () => {
   database = await createDatabase();
-  await prepareDatabase(database.url);
-  server = start();
-  workers = ["1", "2"].map(
-    (name) => new Program("examples/orders/worker.ts", [name], { DATABASE_URL: database.url }),
-  );
-  base = await addressOf(server);
+  service = start("main.ts");
+  base = await addressOf(service);
 });
 afterAll(async () => {
-  await Promise.all([server, ...(workers ?? [])].map((program) => program?.end()));
+  await service?.interrupt();
   await database?.drop();
 });
 
@@ -208,7 +203,7 @@ describe("a request that is wrong", () => {
 describe("two workers", { timeout: 60_000 }, () => {
   it("share the orders, and every row is right", async () => {
     const placed: string[] = [];
-    const reacted = () => workers.every(({ output }) => / reacted: /.test(output));
+    const reacted = () => ["1", "2"].every((name) => service.output.includes(`Worker ${name} reacted: `));
     for (let batch = 0; batch < 20 && (batch < 2 || !reacted()); batch++) {
       const customers = Array.from({ length: 20 }, (_, i) => `bulk-${batch}-${i}`);
       const ids = await Promise.all(customers.map(place));
@@ -233,7 +228,7 @@ describe("two workers", { timeout: 60_000 }, () => {
 
 describe("SIGTERM", () => {
   it("lets a request that is under way finish, refuses new ones, and ends with 0", async () => {
-    const ending = start();
+    const ending = start("server.ts");
     const own = await addressOf(ending);
     const agent = new Agent({ keepAlive: true });
     const sql = connect(database.url);
@@ -263,18 +258,27 @@ describe("SIGTERM", () => {
     await sql.end();
   });
 
-  it("ends a server with idle connections, and the workers, in less than two seconds", async () => {
-    await get("/orders");
-    for (const program of [server, ...workers]) {
+  it("ends a server with idle connections, and a worker, in less than two seconds", async () => {
+    const [server, worker] = [start("server.ts"), start("worker.ts", "3")];
+    await (await fetch(`${await addressOf(server)}/orders`)).text();
+    await worker.says(/started/);
+    for (const program of [server, worker]) {
       const began = performance.now();
       expect(await program.end("SIGTERM")).toBe(0);
       expect(performance.now() - began).toBeLessThan(2_000);
     }
-    expect([server, ...workers].map(({ output }) => output).join("")).not.toMatch(/error|blocked/i);
+  });
+});
+
+describe("Ctrl-C", () => {
+  it("ends the server and the workers, which had nothing to complain about", async () => {
+    expect(await service.interrupt()).toBe(130);
+    await expect.poll(() => service.groupRuns).toBe(false);
+    expect(service.output).not.toMatch(/error|blocked/i);
     const sql = connect(database.url);
-    const left = await sql`select 1 from pg_stat_activity where datname = current_database()
+    const left = () => sql`select 1 from pg_stat_activity where datname = current_database()
       and application_name like 'orders%'`;
-    expect(left).toHaveLength(0);
+    await expect.poll(async () => (await left()).length).toBe(0);
     await sql.end();
   });
 });
