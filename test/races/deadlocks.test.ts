@@ -95,7 +95,7 @@ underEveryIsolation("Verbs in shuffled order", (world) => {
     const before =
       await world.sql`select deadlocks::int from pg_stat_database where datname = current_database()`;
 
-    expect(await storm(world, stores, verbs(world), world.scale(8_000, 1_500))).toEqual([]);
+    expect(await storm(world, stores, verbs(world), world.scale(5_000, 1_000))).toEqual([]);
     await disposeAll(stores);
     expect(await world.deadlocks()).toBe(before[0]?.deadlocks);
   });
