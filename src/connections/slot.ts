@@ -66,6 +66,10 @@ const GONE = new Set([
 const isGone = (error: unknown): boolean =>
   typeof error === "object" && error !== null && "code" in error && GONE.has(String(error.code));
 
+/** The server's last words on a connection, a refused password for one: the close follows a moment later. */
+const isFatal = (error: unknown): error is Error =>
+  error instanceof Error && "severity" in error && (error.severity === "FATAL" || error.severity === "PANIC");
+
 export class Slot {
   /** Why the slot can't be used any more; undefined while it can. */
   failure: Error | undefined;
@@ -212,6 +216,7 @@ export class Slot {
         (error) => {
           settle();
           if (isGone(error)) this.#close(this.#lost());
+          if (isFatal(error)) this.#close(error);
           reject(this.failure ?? error);
         },
       );
@@ -287,6 +292,7 @@ export class Slot {
     }
     const [first] = failures;
     if (isGone(first)) this.#close(this.#lost());
+    if (isFatal(first)) this.#close(first);
     throw isGone(first) ? this.failure : first;
   }
 
