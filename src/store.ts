@@ -121,9 +121,9 @@ export class PostgresStore implements Store {
     meta: EventMeta,
     expectedVersion?: number,
   ): Promise<Committed<E, keyof E>[]> => {
-    const committed = await commit(this.#context, this.#queue, stream, msgs, meta, expectedVersion);
-    this.#notifier?.committed(committed.map((event) => event.id));
-    return committed;
+    const work = commit(this.#context, this.#queue, stream, msgs, meta, expectedVersion);
+    this.#notifier?.committing(work);
+    return work;
   };
 
   query = <E extends Schemas>(

@@ -33,6 +33,11 @@ export class Listener {
     this.#options = options;
   }
 
+  /** Whether the channel is listened to now. */
+  get listening(): boolean {
+    return this.#slot?.answered === true && !this.#slot.failure;
+  }
+
   /** Resolves once the server has confirmed LISTEN. Rejects, and leaves nothing behind, when it can't. */
   async start(): Promise<void> {
     const { config, channel, heard } = this.#options;

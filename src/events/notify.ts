@@ -23,6 +23,10 @@ type Heard = {
 /** Events looked up after an absence: a wake-up for each stream is enough, the app reads the rest itself. */
 const CATCH_UP = 1_000;
 
+/** What was heard before, and which later ids need not be told: heard meanwhile, or committed here. */
+type Absence = { readonly from: number; readonly known: { from: number; to: number }[] };
+
+const isNumber = (value: unknown): value is number => typeof value === "number";
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null;
 
@@ -56,10 +60,9 @@ export class Notifier {
   #listener: Listener | undefined;
   /** The highest id heard of; undefined until the first LISTEN has looked it up. */
   #head: number | undefined;
-  /** Where to catch up from: what was heard before the connection was lost. */
-  #lostAt: number | undefined;
-  /** Ids this store committed while the connection was away: they must not come back as another's. */
-  #own: { from: number; to: number }[] | undefined;
+  /** While the connection is away, and until that is made up for. */
+  #away: Absence | undefined;
+  readonly #committing = new Set<Promise<unknown>>();
   #turn = 0;
 
   constructor(context: Context) {
@@ -77,8 +80,7 @@ export class Notifier {
         channel: this.#context.names.channel,
         heard: (payload) => void (current() && this.#heard(payload, handler)),
         lost: () => {
-          this.#own ??= [];
-          this.#lostAt ??= this.#head;
+          this.#away ??= { from: this.#head ?? -1, known: [] };
         },
         back: () => void (current() && this.#catchUp(handler)),
       }),
@@ -88,8 +90,7 @@ export class Notifier {
       return () => {};
     }
     this.#listener = listener;
-    this.#own = undefined;
-    this.#lostAt = undefined;
+    this.#away = undefined;
     try {
       this.#head = await this.#readHead();
     } catch (error) {
@@ -104,10 +105,19 @@ export class Notifier {
   }
 
   /** The append path tells of its own commits, so that catching up can leave them out. */
-  committed(ids: readonly number[]): void {
+  committing(commit: Promise<readonly { readonly id: number }[]>): void {
+    const noted = commit.then(
+      (events) => this.#know(events.map((event) => event.id)),
+      () => {},
+    );
+    this.#committing.add(noted);
+    void noted.then(() => this.#committing.delete(noted));
+  }
+
+  #know(ids: readonly number[]): void {
     const from = ids[0];
     const to = ids.at(-1);
-    if (this.#own && from !== undefined && to !== undefined) this.#own.push({ from, to });
+    if (from !== undefined && to !== undefined) this.#away?.known.push({ from, to });
   }
 
   async #readHead(): Promise<number> {
@@ -123,6 +133,9 @@ export class Notifier {
     if (!heard) return;
     const last = heard.events.at(-1)?.id ?? heard.to;
     if (last !== undefined) this.#head = Math.max(this.#head ?? -1, last);
+    this.#know(
+      heard.events.length > 0 ? heard.events.map((e) => e.id) : [heard.from, heard.to].filter(isNumber),
+    );
     if (heard.by === this.#context.by) return;
     if (heard.events.length > 0) return this.#call(handler, heard.stream, heard.events);
     if (heard.from === undefined || heard.to === undefined) return;
@@ -143,28 +156,24 @@ export class Notifier {
   }
 
   async #catchUp(handler: Handler): Promise<void> {
-    const own = this.#own ?? [];
-    const from = this.#lostAt ?? this.#head ?? -1;
-    this.#own = undefined;
-    this.#lostAt = undefined;
+    const away = this.#away;
+    if (!away) return;
     const { names, connections } = this.#context;
     try {
       const rows = await connections.read("notify", {
         text: `select id, name, stream from ${names.events} where id > $1::bigint order by id desc limit ${CATCH_UP}`,
-        params: [from],
+        params: [away.from],
       });
       this.#head = Math.max(this.#head ?? -1, Number(rows[0]?.id ?? -1));
-      const foreign = rows.filter(
-        (row) => !own.some(({ from, to }) => Number(row.id) >= from && Number(row.id) <= to),
-      );
-      const streams = new Map<string, Row[]>();
-      for (const row of foreign.reverse()) {
-        const stream = String(row.stream);
-        const list = streams.get(stream);
-        if (list) list.push(row);
-        else streams.set(stream, [row]);
-      }
-      for (const [stream, events] of streams) this.#call(handler, stream, events.map(toEvent));
+      // A commit of our own may be among them whose answer is still under way.
+      await Promise.all(this.#committing);
+      const missed = rows
+        .filter(({ id }) => !away.known.some(({ from, to }) => Number(id) >= from && Number(id) <= to))
+        .reverse();
+      for (const { id } of missed) away.known.push({ from: Number(id), to: Number(id) });
+      if (this.#away === away && this.#listener?.listening) this.#away = undefined;
+      for (const [stream, events] of Map.groupBy(missed, (row) => String(row.stream)))
+        this.#call(handler, stream, events.map(toEvent));
     } catch {
       // The log can't be read now: polling finds the events.
     }
