@@ -6,11 +6,15 @@ import { runInNewContext } from "node:vm";
 import { type JobContext, openTarget, type PreparedJob } from "./types.ts";
 
 export type ScanParams = { readonly page?: number };
-/** `rss` is the peak while scanning, `startRss` the one of loading and connecting before it, in MiB. */
+/**
+ * MiB: `rss` is the peak while scanning, `startRss` the one of loading and connecting before it, `growth` what
+ * the scan added to what was resident when it began.
+ */
 export type ScanResult = {
   readonly perSecond: number;
   readonly rss: number;
   readonly startRss: number;
+  readonly growth: number;
   readonly events: number;
 };
 
@@ -47,6 +51,7 @@ export async function scanJob({ target }: JobContext, { page }: ScanParams): Pro
     run: async (): Promise<ScanResult> => {
       const startRss = peakRss();
       forgetStartUp();
+      const atStart = process.memoryUsage.rss() / 2 ** 20;
       const start = performance.now();
       let events = 0;
       if (page === undefined) events = await store.query(take);
@@ -58,7 +63,8 @@ export async function scanJob({ target }: JobContext, { page }: ScanParams): Pro
         }
       const seconds = (performance.now() - start) / 1_000;
       if (bytes === 0) throw new Error("The scan delivered nothing");
-      return { perSecond: events / seconds, rss: peakRss(), startRss, events };
+      const rss = peakRss();
+      return { perSecond: events / seconds, rss, startRss, growth: rss - atStart, events };
     },
   };
 }

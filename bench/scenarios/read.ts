@@ -169,6 +169,13 @@ function scan(page: number | undefined): Scenario {
     better: "less",
     ...(page ? {} : { must: { atMost: 150 }, goal: "≤ 150 MB", published: "531" }),
   };
+  const added: Row = {
+    id: `${name}-growth`,
+    label: "memory that the scan adds to the process",
+    metric: "growth",
+    unit: "MiB",
+    better: "less",
+  };
   const startUp: Row = {
     id: `${name}-start-rss`,
     label: "peak RSS of loading the modules and connecting, before the scan",
@@ -179,7 +186,7 @@ function scan(page: number | undefined): Scenario {
   return {
     name,
     title: `Reading a log of 500,000 events, ${page ? `in pages of ${page}` : "in one query"}, in a process of its own`,
-    rows: () => (page ? [rate, memory] : [rate, memory, startUp]),
+    rows: () => (page ? [rate, memory] : [rate, memory, added, startUp]),
     prepare: async (bench, subject) => {
       const schema = await bigLog(bench, subject);
       const params: ScanParams = { page };
@@ -188,9 +195,9 @@ function scan(page: number | undefined): Scenario {
         run: async () => {
           const worker = await startWorker({ name: "scan", target, params });
           try {
-            const { perSecond, rss, startRss, events } = await worker.go<ScanResult>();
+            const { perSecond, rss, startRss, growth, events } = await worker.go<ScanResult>();
             if (events !== LOG_EVENTS) throw new Error(`The scan saw ${events} of ${LOG_EVENTS} events`);
-            return { perSecond, rss, startRss };
+            return { perSecond, rss, startRss, growth };
           } finally {
             await worker.end();
           }
