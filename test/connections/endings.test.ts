@@ -110,7 +110,7 @@ test("dispose waits for commits that wait for the append lock, and for what else
   const store = await scene.seeded();
   const held = await scene.hold(store);
   const commits = [1, 2].map(() => store.commit("s", [event()], meta));
-  await until("the commits wait", async () => (await scene.lockWaiters()) === 1);
+  await until("the commits wait", async () => (await scene.lockWaiters()).length === 1);
   const order: string[] = [];
   const disposed = store.dispose().then(() => order.push("disposed"));
   await held.release();

@@ -67,7 +67,7 @@ async function killUntil(over: () => boolean): Promise<{ kills: number; peaks: M
   while (!over()) {
     const killed = await sql<{ application: string }[]>`
       select application_name as application, pg_terminate_backend(pid) from pg_stat_activity
-      where datname = current_database() and application_name like 't%'`;
+      where application_name like ${scene.application("t%")}`;
     kills += killed.length;
     for (const [application, rows] of Map.groupBy(killed, (row) => row.application))
       peaks.set(application, Math.max(peaks.get(application) ?? 0, rows.length));

@@ -27,8 +27,17 @@ async function pair(options: PostgresStoreOptions = {}) {
   const { host, port } = scene.parts;
   const proxy = await TcpProxy.before({ host, port });
   const listening = { ...scene.parts, host: "127.0.0.1", port: proxy.port, notify: true };
-  const store = await scene.seeded({ ...listening, table, application_name: `${table}_ear`, ...options });
-  const other = await scene.seeded({ table, application_name: `${table}_mouth`, notify: true });
+  const store = await scene.seeded({
+    ...listening,
+    table,
+    application_name: scene.application(`${table}_ear`),
+    ...options,
+  });
+  const other = await scene.seeded({
+    table,
+    application_name: scene.application(`${table}_mouth`),
+    notify: true,
+  });
   const heard: string[] = [];
   const dispose = await store.notify?.(({ events }) => heard.push(...events.map(({ name }) => name)));
   if (!dispose) throw new Error("notify is on");
@@ -96,10 +105,10 @@ test("a listener that is turned away tries again at growing intervals", async ()
     const times = [cut, ...proxy.arrivals.slice(first)];
     return times.filter((time, k) => k === 0 || time - (times[k - 1] ?? 0) > 100);
   };
-  await until("four tries", async () => tries().length === 5, 20_000);
+  await until("three tries", async () => tries().length === 4, 20_000);
   const gaps = tries().map((time, k, all) => time - (all[k - 1] ?? time));
   // 250 ms, doubled each time, less a quarter of chance; the machine may only make it longer.
-  [250, 500, 1_000, 2_000].forEach((delay, k) => {
+  [250, 500, 1_000].forEach((delay, k) => {
     expect(gaps[k + 1], `gap ${k + 1} of ${gaps}`).toBeGreaterThan(delay * 0.7);
   });
   proxy.mode = "forward";

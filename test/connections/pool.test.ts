@@ -13,7 +13,9 @@ const scene = useScene();
 
 /** The layer itself. `max` counts the writer's place too, so that `max: 2` is one connection for reads. */
 function connections(options: PostgresStoreOptions): Connections {
-  const layer = new Connections(resolveConfig({ ...scene.parts, ...options }));
+  const layer = new Connections(
+    resolveConfig({ ...scene.parts, application_name: scene.application("layer"), ...options }),
+  );
   onTestFinished(() => layer.close());
   return layer;
 }
@@ -62,7 +64,7 @@ test("who waits for a connection gets it in the order of asking", async () => {
   const closed = await gate(101);
   const order: number[] = [];
   const first = read(layer, closed.text);
-  await until("the only connection is busy", async () => (await scene.lockWaiters()) === 1);
+  await until("the only connection is busy", async () => (await scene.lockWaiters()).length === 1);
   const others = [1, 2, 3, 4, 5].map((n) => read(layer).then(() => order.push(n)));
   expect(layer.counts).toMatchObject({ busy: 1, waiting: 5 });
   await closed.open();
@@ -76,7 +78,7 @@ test("who waits too long is told that all connections are in use, and what to do
   await read(layer);
   const closed = await gate(102);
   const holder = read(layer, closed.text);
-  await until("the only connection is busy", async () => (await scene.lockWaiters()) === 1);
+  await until("the only connection is busy", async () => (await scene.lockWaiters()).length === 1);
   const { error, millis } = await failureOf(read(layer));
   expect(error).toBeInstanceOf(StoreError);
   expect(error).toMatchObject({
@@ -98,12 +100,12 @@ test("who waits too long is told that all connections are in use, and what to do
 });
 
 test("a connection that dies under its user leaves its place to who waits", async () => {
-  const layer = connections({ max: 2, application_name: "dies" });
+  const layer = connections({ max: 2, application_name: scene.application("dies") });
   const closed = await gate(103);
   const victim = failureOf(layer.write("ack", { text: closed.text }));
-  await until("the only connection is busy", async () => (await scene.lockWaiters()) === 1);
+  await until("the only connection is busy", async () => (await scene.lockWaiters()).length === 1);
   const waiter = read(layer, "select 7 as seven");
-  await scene.sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'dies'`;
+  await scene.sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = ${scene.application("dies")}`;
   expect((await victim).error).toBeInstanceOf(StoreError);
   expect(await waiter).toEqual([{ seven: 7 }]);
 });
@@ -144,7 +146,7 @@ test("a write on a dead connection fails as lost, or is done; it is never done t
 });
 
 test("a statement that fails leaves its connection in use for the next", async () => {
-  const layer = connections({ max: 2, application_name: "survives" });
+  const layer = connections({ max: 2, application_name: scene.application("survives") });
   const [before] = await read(layer, "select pg_backend_pid() as pid");
   await failureOf(read(layer, "select 1 / 0"));
   expect(await read(layer, "select pg_backend_pid() as pid")).toEqual([before]);
@@ -161,7 +163,7 @@ test("a transaction that fails leaves nothing open on its connection", async () 
 });
 
 test("a session whose work fails is closed, with its transaction and its locks", async () => {
-  const layer = connections({ max: 2, application_name: "session" });
+  const layer = connections({ max: 2, application_name: scene.application("session") });
   const own = new TypeError("own");
   const work = layer.session("restore", async (run) => {
     await run({ text: "begin" });
@@ -195,7 +197,7 @@ test("a connection in use is not closed, however short idleTimeoutMillis is", as
   // It was idle once: the time that it may stay so is running.
   await read(layer);
   const slow = read(layer, `${closed.text}, pg_sleep(0.2)`);
-  await until("the connection is busy", async () => (await scene.lockWaiters()) === 1);
+  await until("the connection is busy", async () => (await scene.lockWaiters()).length === 1);
   await closed.open();
   expect(await slow).toHaveLength(1);
 });
@@ -204,7 +206,7 @@ test("a statement that waits for a lock on the server does not keep other statem
   const layer = connections({ max: 4 });
   const closed = await gate(106);
   const stuck = read(layer, closed.text);
-  await until("one connection is stuck", async () => (await scene.lockWaiters()) === 1);
+  await until("one connection is stuck", async () => (await scene.lockWaiters()).length === 1);
   expect(await Promise.all([read(layer), read(layer)])).toHaveLength(2);
   await closed.open();
   await stuck;

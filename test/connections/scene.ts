@@ -50,10 +50,16 @@ export class Scene {
     };
   }
 
+  /** A name for connections that no other test file uses, on whatever database. */
+  application(name: string): string {
+    return `${this.database.name}_${name}`;
+  }
+
   /** A store that connects under a name of its own; unless told otherwise, to a table of its own. */
   store(options: PostgresStoreOptions = {}): PostgresStore {
-    const name = `t${this.#stores++}`;
-    const store = new PostgresStore({ ...this.parts, table: name, application_name: name, ...options });
+    const table = `t${this.#stores++}`;
+    const own = { table, application_name: this.application(table) };
+    const store = new PostgresStore({ ...this.parts, ...own, ...options });
     onTestFinished(() => store.dispose());
     return store;
   }
@@ -68,7 +74,7 @@ export class Scene {
   async pids({ config }: PostgresStore): Promise<number[]> {
     const rows = await this.sql<{ pid: number }[]>`
       select pid from pg_stat_activity where application_name = ${config.application_name}
-        and datname = current_database() order by backend_start`;
+      order by backend_start`;
     return rows.map(({ pid }) => pid);
   }
 
@@ -76,7 +82,7 @@ export class Scene {
   async kill({ config }: PostgresStore): Promise<number> {
     const killed = await this.sql`
       select pg_terminate_backend(pid) from pg_stat_activity
-      where application_name = ${config.application_name} and datname = current_database()`;
+      where application_name = ${config.application_name}`;
     return killed.length;
   }
 
@@ -102,12 +108,25 @@ export class Scene {
     return { release };
   }
 
-  /** How many sessions of the database wait for an advisory lock. */
-  async lockWaiters(): Promise<number> {
-    const waiting = await this.sql`
-      select from pg_locks where locktype = 'advisory' and not granted
-        and database = (select oid from pg_database where datname = current_database())`;
-    return waiting.length;
+  /** The server's processes of this file's stores that wait for an advisory lock. */
+  async lockWaiters(): Promise<number[]> {
+    const waiting = await this.sql<{ pid: number }[]>`
+      select pid from pg_locks join pg_stat_activity using (pid)
+      where locktype = 'advisory' and not granted and application_name like ${this.application("%")}`;
+    return waiting.map(({ pid }) => pid);
+  }
+
+  /** A role that may log in, until the test ends; undefined where the server's user may not make any. */
+  async role(options = ""): Promise<{ readonly user: string; readonly password: string } | undefined> {
+    const [row] = await this.sql`select rolsuper as may from pg_roles where rolname = current_user`;
+    if (row?.may !== true) return undefined;
+    const user = `${this.database.name}_${this.#stores++}`;
+    await this.sql.unsafe(`create role ${user} login password 'role' ${options}`);
+    onTestFinished(async () => {
+      await this.sql.unsafe(`drop owned by ${user}`);
+      await this.sql.unsafe(`drop role ${user}`);
+    });
+    return { user, password: "role" };
   }
 }
 

@@ -15,7 +15,7 @@ test("reads and claims are answered while commits wait for a foreign transaction
   await store.subscribe([{ stream: "t", correlated_at: 9 }]);
   const held = await scene.hold(store);
   const commits = Promise.all([1, 2, 3].map(() => store.commit("s", [event()], meta)));
-  await until("the commits wait", async () => (await scene.lockWaiters()) === 1);
+  await until("the commits wait", async () => (await scene.lockWaiters()).length === 1);
   expect(await store.query(() => {})).toBe(1);
   expect(await store.claim(1, 0, "w", 1_000)).toHaveLength(1);
   expect(await store.query_stats(["s"])).toHaveProperty("size", 1);
@@ -74,9 +74,9 @@ test("a writer that is killed while it waits is replaced, and its commit is not 
   await store.commit("s", [event("First")], meta);
   const held = await scene.hold(store);
   const commit = store.commit("s", [event("Second")], meta, 0).catch((error: unknown) => error);
-  await until("the commit waits", async () => (await scene.lockWaiters()) === 1);
-  await scene.sql`select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and not granted`;
-  await until("the writer is gone", async () => (await scene.lockWaiters()) === 0);
+  await until("the commit waits", async () => (await scene.lockWaiters()).length === 1);
+  for (const pid of await scene.lockWaiters()) await scene.sql`select pg_terminate_backend(${pid})`;
+  await until("the writer is gone", async () => (await scene.lockWaiters()).length === 0);
   await held.release();
   const outcome = await commit;
   const rows = await scene.rows(store);
@@ -112,7 +112,7 @@ test.each(["cut", "reset"] as const)(
       create trigger pause before insert on ${store.config.schema}.${store.config.table}
       for each row execute function pause()`);
     const commit = store.commit("s", [event("Second")], meta, 0);
-    await until("the INSERT waits", async () => (await scene.lockWaiters()) === 1);
+    await until("the INSERT waits", async () => (await scene.lockWaiters()).length === 1);
     // The answers of INSERT and COMMIT get lost on the way.
     proxy.freeze();
     await gate`select pg_advisory_unlock(201)`;

@@ -110,20 +110,16 @@ test.each([
   expect(await failing(trigger(body))).toBeGreaterThan(2);
 });
 
-test("a row that a policy refuses is not told", async () => {
-  const role = `act_r${Date.now() % 1e6}`;
-  await scene.sql.unsafe(`create role ${role} login password 'r'`);
-  onTestFinished(async () => {
-    await scene.sql.unsafe(`drop owned by ${role}`);
-    await scene.sql.unsafe(`drop role ${role}`);
-  });
+test("a row that a policy refuses is not told", async (context) => {
   const owner = await scene.seeded();
+  const guest = await scene.role();
+  if (!guest) return context.skip("this server's user may not create roles");
   const [events = "", streams = "", correlated = ""] = tables(owner);
-  await scene.sql.unsafe(`grant all on ${events}, ${streams}, ${correlated} to ${role}`);
-  await scene.sql.unsafe(`grant usage on sequence ${events.replace(/"$/, '_id_seq"')} to ${role}`);
+  await scene.sql.unsafe(`grant all on ${events}, ${streams}, ${correlated} to ${guest.user}`);
+  await scene.sql.unsafe(`grant usage on sequence ${events.replace(/"$/, '_id_seq"')} to ${guest.user}`);
   await scene.sql.unsafe(`alter table ${events} enable row level security`);
-  const guest = scene.store({ table: owner.config.table, user: role, password: "r" });
-  const { error } = await failureOf(everyVerb(guest, SECRET).commit?.() ?? Promise.resolve());
+  const store = scene.store({ table: owner.config.table, ...guest });
+  const { error } = await failureOf(everyVerb(store, SECRET).commit?.() ?? Promise.resolve());
   expect(error).toMatchObject({ name: "ERR_STORE", cause: { code: "42501" } });
   expect(told(error)).not.toContain(SECRET);
 });
