@@ -5,6 +5,7 @@ import { expect, type TestContext, test, vi } from "vitest";
 import type { TableName } from "../order/lock.ts";
 import { type OldLease, type OldStore, openOld } from "./act-pg-046.ts";
 import { filesOf } from "./files.ts";
+import { runbookSql } from "./runbook.ts";
 import { meta, recordLog, Scene, tablesOf } from "./scene.ts";
 
 // The first test may have to install it.
@@ -57,8 +58,11 @@ async function writeHistory(old: OldStore): Promise<void> {
 }
 
 /** Written by 0.4.6 and taken over. */
-async function takenOver(context: TestContext): Promise<{ name: TableName; old: OldStore }> {
-  const name = scene.name();
+async function takenOver(
+  context: TestContext,
+  table = scene.name().table,
+): Promise<{ name: TableName; old: OldStore }> {
+  const name = { ...scene.name(), table };
   const old = await openOld(name, context);
   await writeHistory(old);
   await scene.seeded(name);
@@ -186,20 +190,28 @@ test("0.4.6 still leases, but its ack no longer lands: it compares text with uui
   expect(positions).toMatchObject([{ at: 50, leased_by: by }]);
 });
 
-test("the way back: with leases as uuids again 0.4.6 works as before", async (context) => {
-  const { name, old } = await takenOver(context);
+test("the way back: with leases as uuids again 0.4.6 works as before, and can be taken over again", async (context) => {
+  const { name, old } = await takenOver(context, "events");
   const { streams } = tablesOf(name);
-  await scene.sql.unsafe(`
-    update ${streams} set leased_by = null, leased_until = null, retry = greatest(retry + 1, 0);
-    alter table ${streams} alter column leased_by type uuid using null, alter column retry set default 0`);
+  for (const statement of runbookSql("Back").flat()) await scene.sql.unsafe(statement);
   const by = randomUUID();
   await old.lease([lease("behind", by, 200), lease("new", by, 200)]);
-  await old.ack([{ ...lease("behind", by, 200) }, { ...lease("new", by, 201) }]);
-  const rows = await scene.sql.unsafe(
-    `select stream, at, retry, leased_by from ${streams} where stream in ('behind', 'new') order by 1`,
-  );
-  expect(rows).toEqual([
+  await old.ack([lease("behind", by, 200), lease("new", by, 201)]);
+  const rows = () =>
+    scene.sql.unsafe(
+      `select stream, at, retry, leased_by from ${streams} where stream in ('behind', 'new', 'failing') order by 1`,
+    );
+  expect(await rows()).toEqual([
     { stream: "behind", at: 200, retry: 0, leased_by: null },
+    { stream: "failing", at: 60, retry: 2, leased_by: null },
     { stream: "new", at: 201, retry: 0, leased_by: null },
   ]);
+
+  const store = await scene.seeded(name);
+  expect(await rows()).toEqual([
+    { stream: "behind", at: 200, retry: -1, leased_by: null },
+    { stream: "failing", at: 60, retry: 1, leased_by: null },
+    { stream: "new", at: 201, retry: -1, leased_by: null },
+  ]);
+  expect((await store.query_streams(() => {})).count).toBe(6);
 });

@@ -1,0 +1,19 @@
+/** The SQL of docs/migrating-from-act-pg.md, so that the tests run what users are told to run. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+const page = readFileSync(join(import.meta.dirname, "../../docs/migrating-from-act-pg.md"), "utf8");
+
+/** The SQL blocks under a heading, each as its statements: CONCURRENTLY does not run among others. */
+export function runbookSql(heading: string): string[][] {
+  const section = page.split(/^#+ /m).find((text) => text.startsWith(`${heading}\n`));
+  if (section === undefined) throw new Error(`The runbook has no section "${heading}"`);
+  const blocks = [...section.matchAll(/^```sql\n(.*?)^```$/gms)].map(([, block = ""]) =>
+    block
+      .split(/;$/m)
+      .map((statement) => statement.trim())
+      .filter((statement) => statement !== ""),
+  );
+  if (blocks.length === 0) throw new Error(`The runbook has no SQL under "${heading}"`);
+  return blocks;
+}
