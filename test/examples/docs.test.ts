@@ -1,0 +1,17 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+
+const root = join(import.meta.dirname, "../..");
+const read = (path: string) => readFileSync(join(root, path), "utf8");
+const doc = read("docs/drizzle.md");
+
+describe("docs/drizzle.md", () => {
+  it.each(["examples/orders/typed-events.ts", "examples/orders/literal-name.ts"])(
+    "shows %s as it is, for copying",
+    (path) => {
+      const [, shown] = new RegExp(`<!-- ${path} -->\n\`\`\`ts\n(.*?)\`\`\``, "s").exec(doc) ?? [];
+      expect(shown).toBe(read(path).replace("../../src/schema.ts", "act-drizzle/schema"));
+    },
+  );
+});
