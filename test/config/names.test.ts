@@ -1,10 +1,13 @@
 /** Names of schema and table: plain identifiers, and none that PostgreSQL would have to cut. */
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
 import { useScene } from "../connections/scene.ts";
 
 const scene = useScene();
 const refuse = (options: { schema?: string; table?: string }) => expect(() => new PostgresStore(options));
+/** Where the database is lent, nothing of these tests may stay in it. */
+const dropLater = (schema: string) =>
+  onTestFinished(async () => void (await scene.sql`drop schema if exists ${scene.sql(schema)} cascade`));
 const bad = ["", " ", "1a", "a-b", "a b", 'a"b', "a.b", "a;b", "é", "a\nb", "a\n", "a'b", "$a", "a\0", "😀"];
 
 test.each(bad)("%j is refused as schema and as table, by name, in the constructor and in ddl()", (name) => {
@@ -32,6 +35,7 @@ test("reserved words, upper case and the longest names work, in every verb that 
     { schema: "Mixed_1", table: "_" },
   ]) {
     const store = await scene.seeded({ ...names, notify: true });
+    dropLater(names.schema);
     const other = scene.store({ ...names, notify: true });
     const heard: string[] = [];
     await store.notify?.(({ events }) => heard.push(...events.map(({ name }) => name)));
@@ -51,7 +55,8 @@ test("reserved words, upper case and the longest names work, in every verb that 
 
 test("nothing that seed() makes under the longest name was cut, so that no two names can meet", async () => {
   const table = "t".repeat(63 - "_streams_lane_prio_ix".length);
-  await scene.seeded({ table });
+  await scene.seeded({ schema: "cut", table });
+  dropLater("cut");
   const made = await scene.sql<{ name: string }[]>`
     select relname as name from pg_class where relname like ${`${table.slice(0, 20)}%`}
     union all select conname from pg_constraint where conname like ${`${table.slice(0, 20)}%`}`;
@@ -62,9 +67,10 @@ test("nothing that seed() makes under the longest name was cut, so that no two n
 test("ddl() makes what seed() makes, and seed() then finds nothing to do", async () => {
   const store = scene.store({ table: "by_hand" });
   await scene.sql.unsafe(PostgresStore.ddl({ table: "by_hand", schema: store.config.schema }));
-  const before = await scene.sql`select count(*)::int from pg_class`;
+  const relations = () => scene.sql`select relname from pg_class where relname like 'by_hand%' order by 1`;
+  const before = await relations();
   await store.seed();
-  expect(await scene.sql`select count(*)::int from pg_class`).toEqual(before);
+  expect(await relations()).toEqual(before);
   expect(await store.commit("s", [{ name: "A", data: {} }], { correlation: "", causation: {} })).toHaveLength(
     1,
   );

@@ -109,13 +109,12 @@ test("dispose leaves no connection of the store, whatever it was doing", async (
 test("dispose waits for commits that wait for the append lock, and for what else runs", async () => {
   const store = await scene.seeded();
   const held = await scene.hold(store);
-  const commits = [1, 2].map(() => store.commit("s", [event()], meta));
-  await until("the commits wait", async () => (await scene.lockWaiters()).length === 1);
   const order: string[] = [];
+  const commits = [1, 2].map(() => store.commit("s", [event()], meta).then(() => order.push("committed")));
+  await until("the commits wait", async () => (await scene.lockWaiters()).length === 1);
   const disposed = store.dispose().then(() => order.push("disposed"));
   await held.release();
-  await Promise.all(commits.map((commit) => commit.then(() => order.push("committed"))));
-  await disposed;
+  await Promise.all([...commits, disposed]);
   expect(order).toEqual(["committed", "committed", "disposed"]);
   expect((await scene.rows(store)).map(({ name }) => name)).toEqual(["Happened", "Happened"]);
   await until("its backends have ended", async () => (await scene.pids(store)).length === 0);

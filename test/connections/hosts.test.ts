@@ -86,7 +86,8 @@ test("of several hosts the first that may be written to is used for target_sessi
   onTestFinished(() => other.stop());
   const sql = connect(other.url);
   await sql.unsafe("set default_transaction_read_only = off");
-  await sql.unsafe(`alter role "${user}" password '${password}'`);
+  const known = await sql`select from pg_roles where rolname = ${user}`;
+  await sql.unsafe(`${known.length ? "alter" : "create"} role "${user}" login password '${password}'`);
   await sql.unsafe(`create database "${database}"`);
   await sql.end();
   const hosts = { host: `127.0.0.1,${host}`, port: `${other.port},${port}` };
