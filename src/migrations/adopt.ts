@@ -126,9 +126,10 @@ async function adoptStreams(
   const restsAtZero = columns.has("leased_at") && columns.get("retry")?.type === "smallint";
   await alter.type(table, streams, "retry", "integer", restsAtZero ? "retry - 1" : undefined);
   if (!restsBelowZero(streams)) await alter(table, "alter column retry set default -1");
-  // Milliseconds; null stays null.
-  const toTime = "to_timestamp(deferred_at / 1000.0)";
-  await alter.type(table, streams, "deferred_at", "timestamp with time zone", toTime);
+  if (columns.get("deferred_at")?.type === "bigint") {
+    const time = "to_timestamp(deferred_at / 1000.0)";
+    await alter.type(table, streams, "deferred_at", "timestamp with time zone", time);
+  }
   if (!columns.has("correlated_at"))
     await alter(table, `add column correlated_at ${hasNarrowIds(events) ? "integer" : "bigint"}`);
 }

@@ -53,8 +53,7 @@ where c.oid = ${regclass(schema, name)} order by a.attnum`,
 
 type Known = Readonly<Record<string, RegExp>>;
 
-const ID = /^(integer|bigint)$/;
-const COUNT = /^(smallint|integer|bigint)$/;
+const NUMBER = /^(integer|bigint)$/;
 const TEXT = /^(text|character varying.*)$/;
 const JSONB = /^jsonb$/;
 
@@ -63,17 +62,17 @@ const JSONB = /^jsonb$/;
  * others may be missing, and are added.
  */
 const EVENTS: Known = {
-  id: ID,
+  id: NUMBER,
   name: TEXT,
   data: JSONB,
   stream: TEXT,
-  version: COUNT,
+  version: NUMBER,
   created: /^timestamp with time zone$/,
   meta: JSONB,
 };
-const STREAMS: Known = { stream: TEXT, at: ID, retry: COUNT, blocked: /^boolean$/ };
-const CORRELATED: Known = { key: TEXT, at: ID };
-const SINGLE_CHECKPOINT: readonly Known[] = [{ at: ID }, { correlated_at: ID }];
+const STREAMS: Known = { stream: TEXT, at: NUMBER, retry: /^(smallint|integer)$/, blocked: /^boolean$/ };
+const CORRELATED: Known = { key: TEXT, at: NUMBER };
+const SINGLE_CHECKPOINT: readonly Known[] = [{ at: NUMBER }, { correlated_at: NUMBER }];
 
 /** An index by its name, or what else has that name. Index names belong to the schema, not to the table. */
 export type FoundIndex = {
