@@ -1,6 +1,6 @@
 /** The orders example as one command starts it: an HTTP process and two workers against one database. */
 import { Agent, request } from "node:http";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { z } from "zod";
 import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
 import { Program } from "./program.ts";
@@ -229,6 +229,7 @@ describe("two workers", { timeout: 60_000 }, () => {
 describe("SIGTERM", () => {
   it("lets a request that is under way finish, refuses new ones, and ends with 0", async () => {
     const ending = start("server.ts");
+    onTestFinished(() => void ending.end("SIGKILL"));
     const own = await addressOf(ending);
     const agent = new Agent({ keepAlive: true });
     const sql = connect(database.url);
@@ -260,6 +261,7 @@ describe("SIGTERM", () => {
 
   it("ends a server with idle connections, and a worker, in less than two seconds", async () => {
     const [server, worker] = [start("server.ts"), start("worker.ts", "3")];
+    onTestFinished(() => void [server, worker].map((program) => program.end("SIGKILL")));
     await (await fetch(`${await addressOf(server)}/orders`)).text();
     await worker.says(/started/);
     for (const program of [server, worker]) {
