@@ -11,6 +11,7 @@ import {
   customType,
   index,
   integer,
+  type PgTableFn,
   pgSchema,
   pgTable,
   text,
@@ -43,11 +44,11 @@ export const CLAIM_ARMS = {
 } as const;
 export type ClaimArm = keyof typeof CLAIM_ARMS;
 
-export type ActTablesOptions = {
+export type ActTablesOptions<Schema extends string = string, Name extends string = string> = {
   /** PostgreSQL schema. Default `public`. */
-  readonly schema?: string;
+  readonly schema?: Schema;
   /** Name of the events table; the others are `<table>_streams` and `<table>_correlated`. Default `events`. */
-  readonly table?: string;
+  readonly table?: Name;
 };
 
 /**
@@ -65,13 +66,22 @@ export type ActTablesOptions = {
  * export const { events, streams, correlated } = actTables({ table: "act_events" });
  * ```
  */
-export function actTables({ schema = "public", table = "events" }: ActTablesOptions = {}) {
+export function actTables<const Schema extends string = "public", const Name extends string = "events">(
+  options: ActTablesOptions<Schema, Name> = {},
+) {
+  // The names are types too: db.query finds the tables of a relation by them.
+  const { schema = "public", table = "events" } = options;
+  const named = {
+    events: table as Name,
+    streams: `${table as Name}_streams`,
+    correlated: `${table as Name}_correlated`,
+  } as const;
   // Drizzle has no pgSchema("public"): its tables are the ones without a schema.
-  const create: ReturnType<typeof pgSchema>["table"] =
-    schema === "public" ? (pgTable as never) : pgSchema(schema).table;
+  const create: PgTableFn<Schema extends "public" ? undefined : Schema> =
+    schema === "public" ? (pgTable as never) : (pgSchema(schema).table as never);
 
   const events = create(
-    table,
+    named.events,
     {
       id: bigserial("id", { mode: "number" }).primaryKey(),
       name: text("name").notNull(),
@@ -106,7 +116,7 @@ export function actTables({ schema = "public", table = "events" }: ActTablesOpti
   const scheduled = () => sql`not blocked and at < correlated_at and deferred_at is not null`;
 
   const streams = create(
-    `${table}_streams`,
+    named.streams,
     {
       stream: text("stream").primaryKey(),
       source: text("source"),
@@ -137,7 +147,7 @@ export function actTables({ schema = "public", table = "events" }: ActTablesOpti
     ],
   );
 
-  const correlated = create(`${table}_correlated`, {
+  const correlated = create(named.correlated, {
     key: text("key").primaryKey(),
     at: bigint("at", { mode: "number" }).notNull().default(sql`'-1'`),
     leased_by: text("leased_by"),
@@ -147,7 +157,9 @@ export function actTables({ schema = "public", table = "events" }: ActTablesOpti
   return { events, streams, correlated };
 }
 
-export type ActTables = ReturnType<typeof actTables>;
+export type ActTables<Schema extends string = string, Name extends string = string> = ReturnType<
+  typeof actTables<Schema, Name>
+>;
 
 /** The tables of a store with the default names, `public.events` and its companions. */
 export const { events, streams, correlated } = actTables();

@@ -4,16 +4,12 @@
  */
 import { relations } from "drizzle-orm";
 import { actTables } from "../../src/schema.ts";
-import { literalName } from "./literal-name.ts";
 import { orderLines, orders, SCHEMA } from "./read-models.ts";
 
 export { orderLines, orders, SCHEMA };
 
 /** In a project of your own: `import { actTables } from "act-drizzle/schema"`. */
-const tables = actTables({ schema: SCHEMA });
-export const events = literalName(tables.events, "events");
-export const streams = literalName(tables.streams, "events_streams");
-export const correlated = literalName(tables.correlated, "events_correlated");
+export const { events, streams, correlated } = actTables({ schema: SCHEMA });
 
 export const orderRelations = relations(orders, ({ many }) => ({
   lines: many(orderLines),
