@@ -10,11 +10,13 @@ export const COLOURS = [OURS, THEIRS, FLOOR, "#0f766e", "#9333ea"] as const;
 /** White behind everything: the pages that show the plots may be dark. */
 const COMMON = { animation: false, backgroundColor: "#ffffff", color: [...COLOURS] };
 
-export function renderSvg(option: echarts.EChartsCoreOption, width = 760, height = 380): string {
+function renderSvg(title: string, option: echarts.EChartsCoreOption, width = 760, height = 380): string {
   const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width, height });
   try {
     chart.setOption({ ...COMMON, ...option });
-    return `${chart.renderToSVGString()}\n`;
+    // A title of its own, for readers who are told what a picture shows.
+    const svg = chart.renderToSVGString();
+    return `${svg.replace(/^<svg [^>]*>/, (open) => `${open}<title>${title}</title>`)}\n`;
   } finally {
     chart.dispose();
   }
@@ -39,9 +41,9 @@ export function lines(title: string, x: Axis, y: Axis, series: readonly Line[]):
     ...(categories ? { data: [...categories] } : {}),
     axisLabel: { formatter: (value: number | string) => shortNumber(value) },
   });
-  return renderSvg({
+  return renderSvg(title, {
     title: { text: title, left: "center", textStyle: { fontSize: 14 } },
-    legend: { bottom: 0 },
+    legend: { bottom: 0, itemGap: 28, textStyle: { fontSize: 11 } },
     grid: { left: 70, right: 30, top: 46, bottom: 84 },
     xAxis: axis(x),
     yAxis: { ...axis(y), nameGap: 50 },
@@ -68,16 +70,18 @@ export function ratioBars(judged: readonly Judged[]): string {
     .filter(({ ratio, row }) => Number.isFinite(ratio) && row.must && "times" in row.must)
     .toReversed();
   const goal = ({ row }: Judged) => (row.must && "times" in row.must ? row.must.times : null);
+  const title = "Times better than act-pg's protocol";
   return renderSvg(
+    title,
     {
-      title: { text: "Times better than act-pg's protocol", left: "center", textStyle: { fontSize: 14 } },
-      grid: { left: 330, right: 60, top: 40, bottom: 50 },
-      legend: { bottom: 0 },
+      title: { text: title, left: "center", textStyle: { fontSize: 14 } },
+      grid: { left: 410, right: 60, top: 40, bottom: 50 },
+      legend: { bottom: 0, itemGap: 28, textStyle: { fontSize: 11 } },
       xAxis: { type: "log", min: 0.5, axisLabel: { formatter: (value: number) => `${value} ×` } },
       yAxis: {
         type: "category",
         data: rows.map(({ row }) => row.label),
-        axisLabel: { width: 310, overflow: "truncate" },
+        axisLabel: { width: 395, fontSize: 11, overflow: "truncate" },
       },
       series: [
         {
