@@ -43,7 +43,7 @@ test.each([1, 2, 5])("a store with max: %i never has more connections, whatever 
   const watching = (async () => {
     while (!done) peak = Math.max(peak, (await scene.pids(store)).length);
   })();
-  const operations = Array.from({ length: 120 }, (_, n) => [
+  const operations = Array.from({ length: 60 }, (_, n) => [
     () => store.commit(`s-${n}`, [event()], meta),
     () => store.query(() => {}),
     () => store.claim(1, 1, `w-${n}`, 10),
