@@ -157,10 +157,10 @@ test("seed() amid act-pg's work, then both at once: order, leases, notifications
   await Promise.all([ours.listen(), theirs.listen()]);
   ours.otherListens = theirs.otherListens = true;
   const writers = Promise.all([
-    ours.append(200, 0),
-    theirs.append(200, 1),
-    ours.append(200, 2),
-    theirs.append(200, 3),
+    ours.append(120, 0),
+    theirs.append(120, 1),
+    ours.append(120, 2),
+    theirs.append(120, 3),
   ]);
   consumers.push(
     ledger.consume(ours.store, "we-1"),
