@@ -16,6 +16,8 @@ const tls = z.union([
 const millis = z.number().int().min(0).max(2_147_483_647);
 const sessionAttrs = z.enum(["any", "read-write", "read-only", "primary", "standby", "prefer-standby"]);
 
+const isPort = (port: unknown) => /^\d+$/.test(String(port)) && Number(port) >= 1 && Number(port) <= 65_535;
+
 const optionsSchema = z.strictObject({
   url: z
     .string()
@@ -26,7 +28,9 @@ const optionsSchema = z.strictObject({
     .regex(/^postgres(ql)?:\/\//, "a URL that begins with postgres://")
     .optional(),
   host: z.string().min(1).optional(),
-  port: z.union([z.number().int().min(1).max(65_535), z.string().regex(/^\d+(,\d+)*$/)]).optional(),
+  port: z
+    .union([z.number().int().refine(isPort), z.string().refine((p) => p.split(",").every(isPort))])
+    .optional(),
   database: z.string().min(1).optional(),
   user: z.string().min(1).optional(),
   password: z.string().optional(),
@@ -154,6 +158,17 @@ function fromUrl(url: string): Options {
   });
 }
 
+/** The same, with errors that do not show the URL: it may hold a password. */
+function readUrl(url: string): Options {
+  try {
+    return fromUrl(url);
+  } catch (error) {
+    throw error instanceof z.ZodError
+      ? explain(error, " in url")
+      : new Error('act-drizzle: option "url": a URL such as postgres://user:password@host:5432/database');
+  }
+}
+
 /** What libpq reads from the environment. */
 function fromEnv(env: Env): Record<string, unknown> {
   const set = (name: string) => env[name] || undefined;
@@ -213,20 +228,11 @@ export function resolveConfig(
 ): Config & { listen?: Config; key?: Key } {
   const given = parse(options ?? {});
   const url = given.url ?? given.connectionString;
-  let parsed: Options = {};
-  if (url)
-    try {
-      parsed = fromUrl(url);
-    } catch (error) {
-      throw error instanceof z.ZodError
-        ? explain(error, " in url")
-        : new Error('act-drizzle: option "url": a URL such as postgres://user:password@host:5432/database');
-    }
-  const merged = parse({
-    ...defined(parse(defined(fromEnv(env)), " from the environment")),
-    ...defined(parsed),
-    ...defined(given),
-  });
+  const parsed = url ? readUrl(url) : {};
+  const chosen = { ...defined(parsed), ...defined(given) };
+  // What is overridden may be as wrong as it likes.
+  const rest = Object.entries(defined(fromEnv(env))).filter(([option]) => !(option in chosen));
+  const merged = parse({ ...parse(Object.fromEntries(rest), " from the environment"), ...chosen });
   const hosts = endpoints(merged.host ?? "localhost", merged.port ?? 5432);
   const first = hosts[0] ?? { host: "localhost", port: 5432 };
   const config: Omit<Config, "password"> = {
@@ -250,19 +256,7 @@ export function resolveConfig(
     encrypted: merged.pii_encryption !== undefined,
   };
   const hidden = (value: unknown) => ({ value, enumerable: false });
-  const listen = given.listen_url
-    ? resolveConfig(
-        {
-          ...defined(given),
-          url: given.listen_url,
-          connectionString: undefined,
-          listen_url: undefined,
-          host: undefined,
-          port: undefined,
-        },
-        env,
-      )
-    : undefined;
+  const listen = given.listen_url ? listenConfig(given, given.listen_url, env) : undefined;
   return Object.defineProperties(config, {
     password: hidden(merged.password ?? "postgres"),
     // TLS options may hold a private key.
@@ -271,6 +265,15 @@ export function resolveConfig(
     key: hidden(merged.pii_encryption?.key),
     [inspect.custom]: hidden(() => ({ ...config, password: "***" })),
   }) as Config & { listen?: Config; key?: Key };
+}
+
+/** As the store's own, but for what the direct URL says: host and port, and the login if it has one. */
+function listenConfig(given: Options, url: string, env: Env): Config {
+  const said = Object.keys(defined(readUrl(url)));
+  const rest = Object.entries(defined(given)).filter(
+    ([option]) => !["url", "connectionString", "listen_url", "host", "port", ...said].includes(option),
+  );
+  return resolveConfig({ ...Object.fromEntries(rest), url }, env);
 }
 
 export type Key = Uint8Array | (() => Uint8Array | Promise<Uint8Array>);

@@ -100,6 +100,13 @@ export function isDomainError(error: unknown): boolean {
 /** `StoreError(operation, { cause })`, once. */
 export function toStoreError(operation: string, error: unknown): Error {
   if (isDomainError(error)) return error as Error;
+  // A pattern that is written well, but that PostgreSQL will not compile.
+  if (codeOf(error) === "2201B")
+    return new ValidationError(
+      operation,
+      undefined,
+      "PostgreSQL finds the pattern too complex: make it shorter",
+    );
   return new StoreError(operation, { cause: sanitize(error) });
 }
 

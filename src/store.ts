@@ -163,6 +163,10 @@ export class PostgresStore implements Store {
   query_streams = (callback: (position: StreamPosition) => void, filter?: QueryStreams) =>
     queryStreams(this.#context, callback, filter);
 
+  toJSON(): { config: Config } {
+    return { config: this.config };
+  }
+
   [inspect.custom](): string {
     return `PostgresStore ${inspect(this.config)}`;
   }

@@ -46,6 +46,7 @@ export function isEncrypted(value: unknown): value is string {
 export function decrypt(key: Uint8Array, envelope: string, what: string): unknown {
   const bytes = Buffer.from(envelope, "base64");
   try {
+    if (bytes[0] !== VERSION || bytes.length < HEADER) throw new Error("not an envelope");
     const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(1, 1 + IV), { authTagLength: TAG });
     decipher.setAuthTag(bytes.subarray(1 + IV, HEADER));
     const text = Buffer.concat([decipher.update(bytes.subarray(HEADER)), decipher.final()]);

@@ -20,6 +20,8 @@ const CLASSES: Readonly<Record<string, string>> = { d: "0-9", w: "A-Za-z0-9_" };
 const CONTROLS: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", f: "\f", v: "\v" };
 /** PostgreSQL's highest repetition count. */
 const MOST = 255;
+/** Of all counts together: PostgreSQL writes each repetition out, and runs out of memory beyond this. */
+const MOST_ALL = 10_000;
 
 class Refused extends Error {}
 
@@ -31,6 +33,7 @@ const isAstral = (char: string) => char.length > 1;
 /** Reads one pattern. `literal` stays a string while the pattern is plain text between anchors. */
 class Reader {
   #at = 0;
+  #repeated = 0;
   readonly #chars: readonly string[];
   constructor(pattern: string) {
     this.#chars = [...pattern];
@@ -55,6 +58,8 @@ class Reader {
     const [low = 0, high] = (found.match(/\d+/g) ?? []).map(Number);
     if (low > MOST || (high !== undefined && (high > MOST || high < low)))
       throw new Refused("a repetition count");
+    this.#repeated += high ?? low;
+    if (this.#repeated > MOST_ALL) throw new Refused("too many counted repetitions");
     if (this.peek() === "?") this.#at++;
     if (this.#repetition()) throw new Refused("a quantifier on a quantifier");
     return found;

@@ -96,9 +96,9 @@ export class Connections {
     });
   }
 
-  #transact(queries: readonly Query[]): Promise<(readonly Row[])[]> {
+  #transact(queries: readonly Query[], fresh = false): Promise<(readonly Row[])[]> {
     const all = [{ text: "begin isolation level read committed" }, ...queries, { text: "commit" }];
-    return retrying(() => this.#pool.use((slot) => slot.pipeline(all, this.deadline)));
+    return retrying(() => this.#pool.use((slot) => slot.pipeline(all, this.deadline), fresh));
   }
 
   /**
@@ -130,7 +130,8 @@ export class Connections {
   /** For finding out what became of a lost commit, also while the store is being disposed of. */
   async settle(backend: Backend | undefined, queries: readonly Query[]): Promise<(readonly Row[])[]> {
     if (backend) await this.#endBackend(backend);
-    return this.#transact(queries);
+    // What took one connection may have taken all: the idle ones are not trusted.
+    return this.#transact(queries, true);
   }
 
   /**
@@ -143,7 +144,7 @@ export class Connections {
       params: [pid, started],
     };
     for (let attempt = 0; attempt < 20; attempt++) {
-      const alive = await this.#pool.use((slot) => slot.run(query, this.deadline), attempt > 0);
+      const alive = await this.#pool.use((slot) => slot.run(query, this.deadline), attempt === 0);
       if (alive.length === 0) return;
       await pause(25 * (attempt + 1));
     }

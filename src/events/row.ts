@@ -12,8 +12,17 @@ export type Event = Committed<Schemas, keyof Schemas>;
  */
 export function eventColumns(alias: string, { pii }: { pii: boolean }): string {
   const columns = ["id", "name", "stream", "version", "data", "meta", "dates", ...(pii ? ["pii"] : [])];
-  return `${columns.map((c) => `${alias}.${c}`).join(", ")}, trunc(extract(epoch from ${alias}.created) * 1000)::float8 as created`;
+  return `${columns.map((c) => `${alias}.${c}`).join(", ")}, ${millisOf(`${alias}.created`)} as created`;
 }
+
+/**
+ * A timestamp as whole milliseconds since the epoch. As float8 arithmetic, which is exact to the microsecond
+ * in these centuries, at a third of the cost of numeric (0.16 instead of 0.5 ms for 1,000 rows).
+ */
+export const millisOf = (column: string): string =>
+  `case when ${column} between '1900-01-01Z' and '2200-01-01Z'
+    then trunc(round(date_part('epoch', ${column}) * 1000000) / 1000)
+    else trunc(extract(epoch from ${column}) * 1000)::float8 end`;
 
 export type EventReader = {
   /** Turns a row into an event. Async only where pii has to be decrypted. */
@@ -39,7 +48,8 @@ export function eventReader(dates: "exact" | "revive", cipher: PiiCipher | undef
 
   const openPii = (row: Row): unknown => {
     const what = `stream "${row.stream}", event ${row.id}`;
-    if (!isEncrypted(row.pii)) return row.pii;
+    // In plain text pii is an object: with a key at hand, a string is an envelope, or what is left of one.
+    if (typeof row.pii !== "string" || !(cipher || isEncrypted(row.pii))) return row.pii;
     if (!cipher || !key) throw new PiiError(`the pii of ${what} is encrypted: set pii_encryption`);
     return decrypt(key, row.pii, what);
   };
@@ -52,7 +62,7 @@ export function eventReader(dates: "exact" | "revive", cipher: PiiCipher | undef
 
   return {
     prepare: async (rows) => {
-      if (cipher && rows.some((row) => isEncrypted(row.pii))) key = await cipher.key();
+      if (cipher && rows.some((row) => typeof row.pii === "string")) key = await cipher.key();
     },
     toEvent: (row) => {
       let { data, meta } = row;

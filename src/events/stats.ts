@@ -13,7 +13,7 @@ import type { Query, Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
 import { toStoreError } from "../errors.ts";
 import type { Names } from "../names.ts";
-import { eventColumns } from "./row.ts";
+import { eventColumns, millisOf } from "./row.ts";
 
 type Input = string[] | Pick<StreamFilter, "stream" | "stream_exact">;
 
@@ -97,7 +97,7 @@ function statsQuery(
 )
 select ${eventColumns(`c`, { pii: false })}${
     options.tail
-      ? `, t.id as tail_id, t.name as tail_name, t.version as tail_version, t.data as tail_data, t.meta as tail_meta, t.dates as tail_dates, trunc(extract(epoch from t.created) * 1000)::float8 as tail_created`
+      ? `, t.id as tail_id, t.name as tail_name, t.version as tail_version, t.data as tail_data, t.meta as tail_meta, t.dates as tail_dates, ${millisOf("t.created")} as tail_created`
       : ``
   }${counting ? `, n.counts` : ``}
 from page c${options.tail ? ` cross join lateral ${edge(`asc`)} t` : ``}${

@@ -63,7 +63,7 @@ function windowQuery(names: Names, targets: readonly TruncateTarget[]): Query {
 ), deleted as (
   delete from ${names.events} e using boundary b where e.stream = b.stream and e.id < b.id returning e.stream
 )
-select ${eventColumns(`b`, { pii: true })}, b.ord::int as ord,
+select ${eventColumns("b", { pii: false })}, b.ord::int as ord,
   (select count(*) from deleted d where d.stream = b.stream)::int as deleted
 from boundary b`,
     params: [
@@ -146,7 +146,6 @@ export async function truncate(
   try {
     if (windowed.length > 0) {
       const rows = answers.shift() ?? [];
-      await reader.prepare(rows);
       for (const row of rows)
         result.set(String(row.stream), {
           deleted: Number(row.deleted),

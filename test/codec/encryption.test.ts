@@ -115,7 +115,7 @@ async function cannotBeRead(store: PostgresStore, id: number): Promise<void> {
   expect(told).toMatch(/stream "secretive"/);
   expect(told).toMatch(new RegExp(`event ${id}\\b`));
   for (const stored of await raw(store))
-    if (typeof stored === "string") expect(told).not.toContain(stored.slice(20));
+    if (typeof stored === "string" && stored.length > 20) expect(told).not.toContain(stored.slice(20));
   expect(told).not.toContain(SECRET);
   // Events before it have been delivered, it and those after it have not.
   expect(seen).toEqual(Array.from({ length: id - 1 }, (_, n) => n + 1));
