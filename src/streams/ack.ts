@@ -1,10 +1,11 @@
 /** ack(): finalizes leases, all or none, in one statement. Locks rows in order of stream, as block does. */
 import type { Lease } from "@rotorsoft/act";
 import { nullableTextArray, numberArray, textArray } from "../codec/arrays.ts";
-import { checkArray, checkNumber, checkObject, checkText, toId, toInt } from "../codec/input.ts";
+import { checkNumber, toId, toInt } from "../codec/input.ts";
 import { toTime } from "../codec/time.ts";
 import type { Context } from "../context.ts";
 import type { Names } from "../names.ts";
+import { checkLeases, firstPerHolder, toLease } from "./lease.ts";
 
 const statement = (names: Names) => `with given as materialized (
   select * from unnest($1::text[], $2::text[], $3::bigint[], $4::int[], $5::float8[])
@@ -19,28 +20,6 @@ update ${names.streams} s set at = h.at, leased_by = null, leased_until = null,
   deferred_at = to_timestamp(h.due / 1000)
 from held h where s.stream = h.stream and s.leased_by = h.by
 returning h.ord::int as ord, s.source, s.at, s.retry, s.lane`;
-
-/** One entry per stream and holder: a second one finds the lease gone. */
-export function firstPerHolder<L extends { readonly stream: string; readonly by: string }>(
-  leases: readonly L[],
-): L[] {
-  const seen = new Set<string>();
-  return leases.filter(({ stream, by }) => {
-    const key = JSON.stringify([stream, by]);
-    if (seen.has(key)) return false;
-    seen.add(key);
-    return true;
-  });
-}
-
-export function checkLeases(verb: string, leases: readonly Lease[]): void {
-  checkArray(verb, "leases", leases);
-  for (const lease of leases) {
-    checkObject(verb, "each lease", lease);
-    checkText(verb, "stream", lease.stream);
-    checkText(verb, "by", lease.by);
-  }
-}
 
 /**
  * Moves watermarks to `at` and releases the leases that `by` still holds; entries with `due` (ms since the
@@ -69,16 +48,6 @@ export async function ack({ names, connections }: Context, leases: readonly Leas
   return given.flatMap((lease, i) => {
     const row = stored.get(i + 1);
     if (!row || (lease.due !== undefined && lease.due !== null)) return [];
-    return [
-      {
-        stream: lease.stream,
-        source: (row.source as string | null) ?? undefined,
-        at: row.at as number,
-        by: lease.by,
-        retry: row.retry as number,
-        lagging: lease.lagging,
-        lane: row.lane as string,
-      },
-    ];
+    return [toLease(lease, row)];
   });
 }

@@ -3,7 +3,7 @@ import type { BlockedLease } from "@rotorsoft/act";
 import { textArray } from "../codec/arrays.ts";
 import type { Context } from "../context.ts";
 import type { Names } from "../names.ts";
-import { checkLeases, firstPerHolder } from "./ack.ts";
+import { checkLeases, firstPerHolder, toLease } from "./lease.ts";
 
 const statement = (names: Names) => `with given as materialized (
   select * from unnest($1::text[], $2::text[], $3::text[]) with ordinality as g(stream, by, error, ord)
@@ -46,17 +46,6 @@ export async function block(
   return given.flatMap((lease, i) => {
     const row = stored.get(i + 1);
     if (!row) return [];
-    return [
-      {
-        stream: lease.stream,
-        source: (row.source as string | null) ?? undefined,
-        at: row.at as number,
-        by: lease.by,
-        retry: row.retry as number,
-        error: storable(lease.error),
-        lagging: lease.lagging,
-        lane: row.lane as string,
-      },
-    ];
+    return [{ ...toLease(lease, row), error: storable(lease.error) }];
   });
 }

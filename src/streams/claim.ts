@@ -12,6 +12,7 @@ import { checkNumber, checkOptionalText, checkText } from "../codec/input.ts";
 import type { Context } from "../context.ts";
 import type { Names } from "../names.ts";
 import { CLAIM_ARMS } from "../schema.ts";
+import { toLease } from "./lease.ts";
 
 /** How many each arm may take. Written into the text: PostgreSQL plans a parameter's limit anew at every call. */
 type Limits = { readonly prio: number; readonly fair: number; readonly ahead: number };
@@ -82,13 +83,7 @@ export async function claim(
     text: statement(names, limits, inLane),
     params: inLane ? [...params, lane] : params,
   });
-  return rows.map((row) => ({
-    stream: row.stream as string,
-    source: (row.source as string | null) ?? undefined,
-    at: row.at as number,
-    by,
-    retry: row.retry as number,
-    lagging: row.lagging as boolean,
-    lane: row.lane as string,
-  }));
+  return rows.map((row) =>
+    toLease({ stream: row.stream as string, by, lagging: row.lagging as boolean }, row),
+  );
 }
