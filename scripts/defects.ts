@@ -67,7 +67,7 @@ try {
     if (!source.includes(from)) throw new Error(`${defect}: "${from}" is not in ${file}`);
     writeFileSync(
       path,
-      source.replace(from, () => to),
+      source.replaceAll(from, () => to),
     );
     const caught = failures(tests, filter);
     writeFileSync(path, source);
