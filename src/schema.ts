@@ -110,7 +110,7 @@ export function actTables<const Schema extends string = "public", const Name ext
   );
 
   // Exactly the rows that a claim may return, but for leases, which are few. What is deferred waits in an
-  // index of its own, by its time: any number of schedules costs a claim nothing until they are due.
+  // index of its own, by its time: however many schedules there are, they cost a claim nothing until they are due.
   const pending = (arm: ClaimArm) =>
     sql.raw(`not blocked and at < correlated_at and deferred_at is null and ${CLAIM_ARMS[arm]}`);
   const scheduled = () => sql`not blocked and at < correlated_at and deferred_at is not null`;
