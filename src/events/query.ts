@@ -93,8 +93,11 @@ export async function query<E extends Schemas>(
   if (q !== undefined && q !== null) checkQuery(q);
   // Falsy is no limit; the reference delivers one event before it notices a negative one.
   const wanted = q?.limit ? Math.max(1, q.limit) : Number.POSITIVE_INFINITY;
-  if (q?.names?.length === 0) return 0;
   let range: Range = { after: q?.after ?? undefined, before: q?.before ?? undefined };
+  if (q?.names?.length === 0) {
+    pageQuery(names, q, range, 0); // an invalid pattern is refused all the same
+    return 0;
+  }
   // A row that can't be read is the store's failure, not the callback's.
   const readEvent = (row: Row) => {
     try {

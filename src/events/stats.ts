@@ -153,8 +153,11 @@ export async function queryStats<E extends Schemas>(
   checkOptions(options as QueryStatsOptions);
   const stats = new Map<string, StreamStats<E>>();
   const wanted = options.limit ?? Number.POSITIVE_INFINITY;
-  if (wanted <= 0 || (Array.isArray(input) && input.length === 0)) return stats;
   let after = options.after;
+  if (wanted <= 0 || (Array.isArray(input) && input.length === 0)) {
+    statsQuery(names, input, options as QueryStatsOptions, after, 0); // an invalid pattern is refused all the same
+    return stats;
+  }
   for (;;) {
     const limit = Math.ceil(Math.min(PAGE, wanted - stats.size));
     const rows = await connections.read(

@@ -28,6 +28,7 @@ defineConformance("InMemoryStore", {
         .flatMap(({ tests }) => tests.map(({ name }) => name))
         .filter((name) => name.startsWith("Q8") && name.endsWith("is refused with a ValidationError")),
       "C10 ValidationError passes as it is",
+      "Q8 an invalid pattern is refused even where nothing is asked for",
     ]),
     ...because("dispose empties it and leaves it usable", [
       "C8 an operation after dispose rejects with a StoreError",

@@ -221,6 +221,15 @@ export const patterns = section("pattern grammar", (line) => {
     expect(await stillBlocked()).toEqual(["Order-1", "order-10"]);
   });
 
+  line("Q8", "an invalid pattern is refused even where nothing is asked for", async ({ store }) => {
+    const refused = { name: "ERR_VALIDATION" };
+    for (const stream of ["(", "["]) {
+      await expect(store.query(() => {}, { stream, names: [] })).rejects.toMatchObject(refused);
+      await expect(store.query_stats({ stream }, { limit: 0 })).rejects.toMatchObject(refused);
+      await expect(store.query_streams(() => {}, { stream, limit: 0 })).rejects.toMatchObject(refused);
+    }
+  });
+
   line("Q8", "a refused pattern changes nothing", async ({ store }) => {
     await store.subscribe([{ stream: "order-1" }]);
     const [before] = await positions(store);

@@ -8,7 +8,7 @@
  * | D1 | returns the caller's own objects, and its own | copies in and out |
  * | D2 | stamps `created` with this process's clock | `stamp` takes over the time of the store under test |
  * | Q3 | an empty `stream` crashes the subscription filters and query_stats | is no filter |
- * | Q8 | an invalid pattern throws SyntaxError, or nothing when there is no row to try it on | ValidationError, or nothing when nothing is asked for (`names: []`, `limit: 0`) |
+ * | Q8 | an invalid pattern throws SyntaxError, or nothing when there is no row to try it on | ValidationError, whatever there is to try it on |
  * | L2 | resolves ties by age of the row | `grant` takes any choice that L2 allows (see `illegalClaim`) |
  * | L11 | `unblock({ blocked: false })` unblocks every blocked stream | matches nothing |
  * | R2 | `source_matches: []` means "without a source" | is no constraint |
@@ -27,7 +27,6 @@ import {
   type Schema,
   type Schemas,
   type StreamFilter,
-  type StreamStats,
   ValidationError,
 } from "@rotorsoft/act";
 import { type Candidate, illegalClaim } from "./claims.ts";
@@ -75,8 +74,10 @@ export class ReferenceStore extends InMemoryStore {
     callback: (event: Committed<E, keyof E>) => void,
     query?: Query,
   ): Promise<number> {
-    if (query?.names?.length === 0) return Promise.resolve(0);
-    return validated(() => super.query<E>((event) => callback(copy(event)), query));
+    return validated(() => {
+      compile(query);
+      return super.query<E>((event) => callback(copy(event)), query);
+    });
   }
 
   override defer(input: string[] | StreamFilter, deferred_at: number): Promise<number> {
@@ -103,8 +104,10 @@ export class ReferenceStore extends InMemoryStore {
   }
 
   override query_stats<E extends Schemas>(input: string[] | Selector, options?: QueryStatsOptions<E>) {
-    if (options?.limit === 0) return Promise.resolve(new Map<string, StreamStats<E>>());
-    return validated(async () => copy(await super.query_stats<E>(withoutEmpty(input), options)));
+    return validated(async () => {
+      if (!Array.isArray(input)) compile(input);
+      return copy(await super.query_stats<E>(withoutEmpty(input), options));
+    });
   }
 
   override async truncate(targets: Parameters<InMemoryStore["truncate"]>[0]) {
@@ -174,6 +177,11 @@ function withoutEmpty<T extends string[] | Schema>(input: T): T {
   if (Array.isArray(input) || input.stream !== "") return input;
   const { stream: _, ...rest } = input;
   return rest as T;
+}
+
+/** The reference compiles a pattern when it meets the first row. */
+function compile(selector: Selector = {}): void {
+  if (selector.stream !== undefined && !selector.stream_exact) new RegExp(selector.stream);
 }
 
 async function validated<T>(run: () => Promise<T>): Promise<T> {
