@@ -25,6 +25,7 @@ for (const format of ["esm", "cjs"] as const) {
     sourcemap: true,
     // tsup would split CJS by way of Sucrase, which rewrites class fields.
     splitting: false,
+    define: format === "cjs" ? { "import.meta.url": "__filename" } : {},
     // Whatever is not a relative path stays an import.
     external: [/^[^./]/],
     esbuildPlugins: [

@@ -3,8 +3,7 @@
  * Drizzle schema; the verbs write their statements as whole texts around them, because building one with
  * Drizzle for each call costs 70–350 µs and sends it unprepared, in two round trips (docs/adr/0002).
  */
-import { getTableConfig, type PgTable } from "drizzle-orm/pg-core";
-import { actTables } from "./schema.ts";
+import { tableNames } from "./tables.ts";
 
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
 /** NAMEDATALEN − 1: PostgreSQL cuts longer identifiers silently, which would merge two stores. */
@@ -42,8 +41,8 @@ export function namesOf(schema: string, table: string): Names {
   check("table", table, table + LONGEST_SUFFIX);
   const channel = `act_commit_${schema}_${table}`;
   check("schema and table", schema, channel);
-  const tables = actTables({ schema, table });
-  const qualified = (of: PgTable) => `"${schema}"."${getTableConfig(of).name}"`;
+  const tables = tableNames(table);
+  const qualified = (name: string) => `"${schema}"."${name}"`;
   return {
     schema,
     table,

@@ -18,6 +18,7 @@ import {
   timestamp,
   uniqueIndex,
 } from "drizzle-orm/pg-core";
+import { CLAIM_ARMS, type ClaimArm, tableNames } from "./tables.ts";
 
 /**
  * A jsonb column that is parsed exactly once. Drizzle's own jsonb column parses what the driver has
@@ -30,19 +31,6 @@ const jsonbOnce = customType<{ data: unknown; driverData: unknown }>({
 });
 
 const timestamptz = (name: string) => timestamp(name, { withTimezone: true, mode: "date" });
-
-/**
- * Always true, and different for each arm of claim: an arm says its own, so that PostgreSQL can use only the
- * index in that arm's order. Without this it sorts whatever index is smallest as soon as its statistics are old:
- * 64 ms instead of 1 at 100,000 pending subscriptions.
- */
-export const CLAIM_ARMS = {
-  prio: "priority >= '-2147483648'::integer",
-  fair: "at >= '-9223372036854775808'::bigint",
-  lane_prio: "priority <= 2147483647",
-  lane_fair: "at <= '9223372036854775807'::bigint",
-} as const;
-export type ClaimArm = keyof typeof CLAIM_ARMS;
 
 export type ActTablesOptions<Schema extends string = string, Name extends string = string> = {
   /** PostgreSQL schema. Default `public`. */
@@ -71,11 +59,7 @@ export function actTables<const Schema extends string = "public", const Name ext
 ) {
   // The names are types too: db.query finds the tables of a relation by them.
   const { schema = "public", table = "events" } = options;
-  const named = {
-    events: table as Name,
-    streams: `${table as Name}_streams`,
-    correlated: `${table as Name}_correlated`,
-  } as const;
+  const named = tableNames(table as Name);
   // Drizzle has no pgSchema("public"): its tables are the ones without a schema.
   const create: PgTableFn<Schema extends "public" ? undefined : Schema> =
     schema === "public" ? (pgTable as never) : (pgSchema(schema).table as never);

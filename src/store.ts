@@ -34,7 +34,7 @@ import { ddl } from "./migrations/ddl.ts";
 import { drop } from "./migrations/drop.ts";
 import { seed } from "./migrations/seed.ts";
 import { namesOf } from "./names.ts";
-import { type ActTables, actTables } from "./schema.ts";
+import type { ActTables } from "./schema.ts";
 import { ack } from "./streams/ack.ts";
 import { block } from "./streams/block.ts";
 import { claim } from "./streams/claim.ts";
@@ -44,6 +44,7 @@ import { prioritize } from "./streams/prioritize.ts";
 import { reset } from "./streams/reset.ts";
 import { type Correlator, subscribe } from "./streams/subscribe.ts";
 import { unblock } from "./streams/unblock.ts";
+import { drizzleTables } from "./tables.ts";
 
 /**
  * Event store on PostgreSQL 14 or newer.
@@ -60,12 +61,11 @@ import { unblock } from "./streams/unblock.ts";
 export class PostgresStore implements Store {
   /** The options with every default applied. The password does not print. */
   readonly config: Config;
-  /** The store's Drizzle tables, to query and join with your own. */
-  readonly tables: ActTables;
   /** Present only with `notify: true`: calls the handler for each commit of other processes. */
   // Declared only: a class field would be there, as undefined, in every store.
   declare readonly notify?: NonNullable<Store["notify"]>;
 
+  #tables: ActTables | undefined;
   readonly #context: Context;
   readonly #queue: AppendQueue;
   readonly #notifier: Notifier | undefined;
@@ -75,7 +75,6 @@ export class PostgresStore implements Store {
     const { listen, key, config } = split(resolveConfig(options));
     this.config = config;
     const names = namesOf(config.schema, config.table);
-    this.tables = actTables({ schema: config.schema, table: config.table });
     const connections = new Connections(config, listen);
     const cipher = key ? new PiiCipher(key) : undefined;
     const by = randomUUID();
@@ -95,6 +94,12 @@ export class PostgresStore implements Store {
       this.#notifier = notifier;
       this.notify = (handler: Handler) => notifier.start(handler);
     }
+  }
+
+  /** The store's Drizzle tables, to query and join with your own. Drizzle is loaded when they are first asked for. */
+  get tables(): ActTables {
+    this.#tables ??= drizzleTables(this.config.schema, this.config.table);
+    return this.#tables;
   }
 
   /** The SQL that creates a store's schema, tables and indexes, for running it by hand. */

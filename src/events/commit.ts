@@ -2,7 +2,8 @@
 import { type Committed, ConcurrencyError, type EventMeta, type Message, type Schemas } from "@rotorsoft/act";
 import { checkArray, checkNumber } from "../codec/input.ts";
 import type { Context } from "../context.ts";
-import { guard } from "../errors.ts";
+import { guard, toStoreError } from "../errors.ts";
+import { watchHeadroom } from "../headroom.ts";
 import { NEVER } from "./append.ts";
 import { encodeEvents } from "./encode.ts";
 import type { AppendQueue } from "./queue.ts";
@@ -43,9 +44,11 @@ export async function commit<E extends Schemas>(
       msgs as Message<Schemas, keyof Schemas>[],
       expectedVersion ?? NEVER,
     );
+  const ids = readIds(outcome.ids);
+  watchHeadroom(context, ids.at(-1) ?? 0);
   return msgs.map((msg, i) => {
     const event = {
-      id: safeId(outcome.ids[i]),
+      id: ids[i] ?? 0,
       stream,
       version: outcome.head + 1 + i,
       created: new Date(created),
@@ -55,4 +58,12 @@ export async function commit<E extends Schemas>(
     };
     return msg.pii === null || msg.pii === undefined ? event : { ...event, pii: msg.pii };
   });
+}
+
+function readIds(ids: readonly number[]): number[] {
+  try {
+    return ids.map(safeId);
+  } catch (error) {
+    throw toStoreError("commit", error);
+  }
 }

@@ -8,16 +8,19 @@ import { log } from "@rotorsoft/act";
 import type { Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
 import { sanitize, toStoreError } from "../errors.ts";
+import { headroomColumns, LAST_ID, warnOfHeadroom } from "../headroom.ts";
 import { literal, type Names } from "../names.ts";
 import { adopt } from "./adopt.ts";
 import { findIndex, findRelation, findTables, hasNarrowIds, regclass } from "./found.ts";
 import { planOf, recordedVersion, type Step, VERSION, withRecord } from "./plan.ts";
 import { type Run, underLock } from "./transaction.ts";
 
-const stateText = ({ schema, table }: Names): string => {
+const stateText = (names: Names): string => {
+  const { schema, table } = names;
   const present = (name: string) => `${regclass(schema, name)} is not null`;
   return `select obj_description(${regclass(schema, table)}, 'pg_class') as comment,
-  ${present(table)} and ${present(`${table}_streams`)} and ${present(`${table}_correlated`)} as complete`;
+  ${present(table)} and ${present(`${table}_streams`)} and ${present(`${table}_correlated`)} as complete,
+  ${headroomColumns(names)}`;
 };
 
 function isCurrent(row: Row | undefined, { schema, table }: Names): boolean {
@@ -38,6 +41,7 @@ function isCurrent(row: Row | undefined, { schema, table }: Names): boolean {
 export async function seed({ names, connections }: Context): Promise<void> {
   try {
     const [state] = await connections.read("seed", { text: stateText(names) });
+    warnOfHeadroom(names, state);
     if (isCurrent(state, names)) return;
     const done = await underLock(connections, "seed", (run) => migrate(run, names));
     if (done.length > 0)
@@ -132,14 +136,24 @@ async function applyStorage(run: Run, schema: string, step: Step & { kind: "stor
   return [];
 }
 
-/** A cached sequence would hand out ids out of order to concurrent sessions. */
+/**
+ * A cached sequence would hand out ids out of order to concurrent sessions; ids beyond 2^53 would be read as
+ * others. Only an owner can shorten the sequence, and needs to only once.
+ */
 async function settleSequence(run: Run, { schema, table }: Names): Promise<string[]> {
   const [row] = await run({
-    text: `select format('%I.%I', n.nspname, c.relname) as name, s.seqcache as cache from pg_sequence s
+    text: `select format('%I.%I', n.nspname, c.relname) as name, s.seqcache as cache,
+    s.seqmax > ${LAST_ID} and pg_has_role(c.relowner, 'usage') as endless from pg_sequence s
   join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace
   where s.seqrelid = pg_get_serial_sequence(${literal(`"${schema}"."${table}"`)}, 'id')::regclass`,
   });
-  if (!row || Number(row.cache) === 1) return [];
-  await run({ text: `alter sequence ${String(row.name)} cache 1` });
-  return ["sequence cache set to 1"];
+  if (!row) return [];
+  const name = String(row.name);
+  const done: string[] = [];
+  if (Number(row.cache) !== 1) {
+    await run({ text: `alter sequence ${name} cache 1` });
+    done.push("sequence cache set to 1");
+  }
+  if (row.endless === true) await run({ text: `alter sequence ${name} maxvalue ${LAST_ID}` });
+  return done;
 }

@@ -11,7 +11,7 @@ import type { Lease } from "@rotorsoft/act";
 import { checkNumber, checkOptionalText, checkText } from "../codec/input.ts";
 import type { Context } from "../context.ts";
 import type { Names } from "../names.ts";
-import { CLAIM_ARMS } from "../schema.ts";
+import { CLAIM_ARMS } from "../tables.ts";
 import { toLease } from "./lease.ts";
 
 /** How many each arm may take. Written into the text: PostgreSQL plans a parameter's limit anew at every call. */

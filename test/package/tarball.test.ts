@@ -135,6 +135,21 @@ test("every entry of its package.json is there, and nothing but the peers is nee
   expect([...imports].filter((name) => !known(name))).toEqual([]);
 });
 
+test("the store does not load Drizzle until its tables are asked for, and then the app's own copy", async () => {
+  const script = `
+    import { createRequire, registerHooks } from "node:module";
+    const loaded = [];
+    registerHooks({ load: (url, context, next) => (loaded.push(url), next(url, context)) });
+    const { PostgresStore } = await import("act-drizzle");
+    const store = new PostgresStore();
+    const before = loaded.filter((url) => url.includes("/drizzle-orm/")).length;
+    const { tables } = store;
+    const { PgTable } = await import("drizzle-orm/pg-core");
+    console.log(JSON.stringify([before, Object.values(tables).map((table) => table instanceof PgTable), tables === store.tables]));`;
+  const output = await node(["--input-type=module", "--eval", script]);
+  expect(JSON.parse(output)).toEqual([0, [true, true, true], true]);
+});
+
 test.each(["mjs", "cjs"])(
   "Act's own example works on it (%s), and its process ends by itself",
   async (kind) => {
