@@ -1,0 +1,85 @@
+/**
+ * `npm run faults`: the faults in their long versions, file after file, and what each did, as a table.
+ *   --rounds N   so many times (default 1)
+ *   --only TEXT  only the files with this text in their path
+ *   --docs       keep the figures in test/faults/results.json, and write them into docs/reliability.md
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import Table from "cli-table3";
+import type { FaultRecord } from "../test/faults/kit/report.ts";
+import { type Results, type Run, summarize, writeReliability } from "./reliability.ts";
+
+const root = join(import.meta.dirname, "..");
+const kept = join(root, "test/faults/results.json");
+const { values: args } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "1" },
+    only: { type: "string", default: "" },
+    docs: { type: "boolean", default: false },
+  },
+});
+
+let server = "";
+
+/** Runs one file, and gives the records that its tests have left. */
+async function run(file: string, round: number, report: string): Promise<Run> {
+  rmSync(report, { force: true });
+  const start = performance.now();
+  // With CI a failure would be tried again, and a fault that sometimes harms would go unseen.
+  const { CI: _, ...env } = process.env;
+  const child = spawn(
+    process.execPath,
+    [join(root, "node_modules/vitest/vitest.mjs"), "run", file, "--no-file-parallelism"],
+    {
+      cwd: root,
+      env: { ...env, FAULTS: "long", FAULTS_REPORT: report },
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    process.stdout.write(text);
+    server = /PostgreSQL [\d.]+ \(\w+\)/.exec(text)?.[0] ?? server;
+  });
+  const [code] = await once(child, "close");
+  const lines = existsSync(report) ? readFileSync(report, "utf8").trim().split("\n") : [];
+  const records: FaultRecord[] = lines.map((line) => JSON.parse(line));
+  const seconds = Math.round((performance.now() - start) / 1_000);
+  return { file, round, passed: code === 0, seconds, records };
+}
+
+const folder = mkdtempSync(join(tmpdir(), "act-faults-"));
+const files = globSync("test/faults/**/*.test.ts", { cwd: root })
+  .map((file) => file.replaceAll("\\", "/"))
+  .filter((file) => file.includes(args.only))
+  .sort();
+const runs: Run[] = [];
+try {
+  for (let round = 1; round <= Number(args.rounds); round++)
+    for (const file of files) runs.push(await run(file, round, join(folder, "records.jsonl")));
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+const { head, rows } = summarize(runs);
+const table = new Table({ head: [...head], style: { head: [], border: [] } });
+for (const row of rows) table.push([...row]);
+console.log(`\n${table}`);
+for (const { file, round, passed, seconds } of runs)
+  console.log(`${passed ? "passed" : "FAILED"}  round ${round}  ${seconds} s  ${file}`);
+
+if (args.docs) {
+  // A file that did not run keeps its figures.
+  const before: Results = existsSync(kept) ? JSON.parse(readFileSync(kept, "utf8")) : { runs: [] };
+  const others = before.runs.filter(({ file }) => !files.includes(file));
+  const about = { date: new Date().toISOString().slice(0, 10), server, node: process.version };
+  const machine = `${cpus().length} × ${cpus()[0]?.model ?? "unknown"}`;
+  const results: Results = { ...about, machine, runs: [...others, ...runs] };
+  writeFileSync(kept, `${JSON.stringify(results, null, 1)}\n`);
+  writeReliability(results);
+}
+process.exitCode = runs.length > 0 && runs.every(({ passed }) => passed) ? 0 : 1;

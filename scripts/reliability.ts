@@ -1,0 +1,99 @@
+/** `node scripts/reliability.ts`: writes the figures of test/faults/results.json into docs/reliability.md. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { FaultRecord } from "../test/faults/kit/report.ts";
+
+export type Run = {
+  readonly file: string;
+  readonly round: number;
+  readonly passed: boolean;
+  readonly seconds: number;
+  readonly records: readonly FaultRecord[];
+};
+/** Absent while nothing has run: date, server, node, machine. */
+export type Results = {
+  readonly date?: string;
+  readonly server?: string;
+  readonly node?: string;
+  readonly machine?: string;
+  readonly runs: readonly Run[];
+};
+
+const root = join(import.meta.dirname, "..");
+const page = join(root, "docs/reliability.md");
+const MARKS = ["<!-- faults -->", "<!-- /faults -->"] as const;
+
+const head = [
+  "",
+  "fault",
+  "load",
+  "runs",
+  "seconds",
+  "injected",
+  "acknowledged",
+  "failed",
+  "unknown",
+  "lost",
+  "duplicated",
+  "longest outage",
+] as const;
+
+const number = (value: number) => Math.round(value).toLocaleString("en-US");
+const time = (ms: number) => (ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`);
+
+/** One row for each fault: counts are the sums over all runs, the outage is the longest of them. */
+export function summarize(runs: readonly Run[]) {
+  const all = runs.flatMap(({ records }) => records);
+  const sorted = all.toSorted((a, b) => a.item - b.item);
+  const faults = Map.groupBy(sorted, ({ item, fault }) => `${item} ${fault}`);
+  const rows = [...faults.values()].map((records) => {
+    const sum = (of: (record: FaultRecord) => number) => records.reduce((total, r) => total + of(r), 0);
+    const last = records.at(-1);
+    return [
+      String(last?.item),
+      String(last?.fault),
+      String(last?.load),
+      String(records.length),
+      number(sum((r) => r.seconds)),
+      number(sum((r) => r.injected)),
+      number(sum((r) => r.acknowledged)),
+      number(sum((r) => r.failed)),
+      number(sum((r) => r.unknown)),
+      number(sum((r) => r.lost)),
+      number(sum((r) => r.duplicated)),
+      time(Math.max(...records.map((r) => r.longestOutageMs))),
+    ];
+  });
+  return { head, rows };
+}
+
+function markdown({ runs, date, server, machine, node }: Results): string {
+  const { rows } = summarize(runs);
+  const line = (cells: readonly string[]) => `| ${cells.map((c) => c.replaceAll("|", "\\|")).join(" | ")} |`;
+  const rule = `|---|---|---|${"---:|".repeat(head.length - 3)}`;
+  const failed = runs.filter(({ passed }) => !passed);
+  const verdict =
+    failed.length === 0
+      ? `All ${runs.length} runs of ${new Set(runs.map(({ file }) => file)).size} files passed.`
+      : `**Failed:** ${failed.map(({ file, round }) => `${file} (round ${round})`).join(", ")}.`;
+  const about = `${server}, Node ${node}, ${machine}, ${date}, shared with other work. ${verdict}`;
+  return [about, "", line(head), rule, ...rows.map(line)].join("\n");
+}
+
+function rendered(results: Results): { before: string; after: string } {
+  const before = readFileSync(page, "utf8");
+  const [open, close] = MARKS;
+  const [start = "", rest = ""] = before.split(open);
+  const end = rest.split(close)[1];
+  if (end === undefined) throw new Error(`docs/reliability.md lacks ${MARKS.join(" … ")}`);
+  return { before, after: `${start}${open}\n${markdown(results)}\n${close}${end}` };
+}
+
+export function writeReliability(results: Results): void {
+  writeFileSync(page, rendered(results).after);
+}
+
+if (import.meta.main) {
+  const results: Results = JSON.parse(readFileSync(join(root, "test/faults/results.json"), "utf8"));
+  writeReliability(results);
+}

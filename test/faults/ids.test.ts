@@ -1,0 +1,184 @@
+/**
+ * Ids at the end of their type: 2³¹ − 1 in a table that act-pg made, 2⁵³ − 1 in one of the store's own, beyond which
+ * JavaScript reads another number. Told long before, refused at the end, never wrong. Not shown here: how long it
+ * takes to get there; the sequences are set.
+ */
+import { log, type Schemas, StoreError } from "@rotorsoft/act";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { DatabaseError, type PostgresStore } from "../../src/index.ts";
+import { event, failureOf, meta } from "../connections/scene.ts";
+import { createLayout } from "../migrations/act-pg-layouts.ts";
+import { Scene, tablesOf } from "../migrations/scene.ts";
+import type { TableName } from "../order/lock.ts";
+
+const scene = new Scene();
+const INT4 = 2_147_483_647;
+const LAST = Number.MAX_SAFE_INTEGER;
+
+const layout = {
+  missing: [],
+  text: "text",
+  retry: "int not null default -1",
+  checkpoint: "keyed",
+  fetchIndex: true,
+  deferredAt: "timestamptz",
+} as const;
+
+/** Tables of act-pg, taken over. */
+async function adopted(): Promise<TableName> {
+  const name = scene.name();
+  await createLayout(scene.sql, name, layout);
+  await scene.seeded(name);
+  return name;
+}
+
+async function own(): Promise<TableName> {
+  const name = scene.name();
+  await scene.seeded(name);
+  return name;
+}
+
+const sequenceOf = ({ schema, table }: TableName) => `"${schema}"."${table}_id_seq"`;
+const used = (name: TableName, id: number) => scene.sql`select setval(${sequenceOf(name)}::regclass, ${id})`;
+
+/** Warnings about the ids of this table from now on. */
+function warnings({ table }: TableName): string[] {
+  const lines: string[] = [];
+  const spy = vi.spyOn(log(), "warn").mockImplementation((text: unknown) => {
+    if (String(text).includes(`"${table}"`)) lines.push(String(text));
+  });
+  onTestFinished(() => spy.mockRestore());
+  return lines;
+}
+
+const commit = async (store: PostgresStore, stream = "s", expected?: number) => {
+  const [committed] = await store.commit(stream, [event("Late")], meta, expected);
+  return committed?.id;
+};
+
+async function idsIn(name: TableName): Promise<string[]> {
+  const rows = await scene.sql.unsafe(`select e.id::text from ${tablesOf(name).events} e order by e.id`);
+  return rows.map(({ id }) => String(id));
+}
+
+const kinds = [
+  { kind: "an adopted int4 table", make: adopted, end: INT4, remedy: "bigint" },
+  { kind: "a bigint table", make: own, end: LAST, remedy: "restore" },
+];
+
+test.each(kinds)("boot warns when $kind has used three quarters of its ids, not before", async (of) => {
+  const name = await of.make();
+  const heard = warnings(name);
+  await used(name, Math.floor(of.end * 0.74));
+  await scene.store(name).seed();
+  expect(heard).toEqual([]);
+  await used(name, Math.ceil(of.end * 0.76));
+  await scene.store(name).seed();
+  expect(heard).toHaveLength(1);
+  expect(heard[0]).toContain("76 %");
+  expect(heard[0]).toContain(of.remedy);
+});
+
+test.each(kinds)(
+  "a running process warns when the commits of $kind come that far, and seldom",
+  async (of) => {
+    const name = await of.make();
+    const heard = warnings(name);
+    const store = scene.store(name);
+    await used(name, Math.ceil(of.end * 0.75));
+    await commit(store);
+    await expect.poll(() => heard.length).toBe(1);
+    for (let n = 0; n < 20; n++) await commit(store);
+    expect(heard).toHaveLength(1);
+    await used(name, Math.ceil(of.end * 0.9));
+    await commit(store);
+    await expect.poll(() => heard.length).toBe(2);
+    expect(heard[1]).toContain("90 %");
+  },
+);
+
+test("far below the end a commit asks nothing and warns of nothing", async () => {
+  const name = await own();
+  const heard = warnings(name);
+  const store = scene.store(name);
+  await used(name, INT4 + 5);
+  await commit(store);
+  await commit(store);
+  await store.dispose();
+  expect(heard).toEqual([]);
+});
+
+test.each(kinds)(
+  "at the end of $kind each commit is refused, with what to do, and nothing is written",
+  async (of) => {
+    const name = await of.make();
+    warnings(name);
+    const store = scene.store(name);
+    await used(name, of.end - 3);
+    const before = await idsIn(name);
+    const ids = [await commit(store, "a", -1), await commit(store, "a", 0), await commit(store, "b", -1)];
+    expect(ids).toEqual([of.end - 2, of.end - 1, of.end]);
+    const refused = await Promise.all([
+      failureOf(commit(store, "a", 1)),
+      failureOf(commit(store)),
+      failureOf(commit(store, "c", -1)),
+    ]);
+    for (const { error } of refused) {
+      expect(error).toBeInstanceOf(StoreError);
+      expect(error).toMatchObject({ operation: "commit", cause: { code: "2200H" } });
+      expect((error as StoreError).cause).toBeInstanceOf(DatabaseError);
+      expect(String((error as StoreError).cause)).toContain("Widen the ids");
+    }
+    expect(await idsIn(name)).toEqual([...before, ...ids.map(String)]);
+  },
+);
+
+test.each(kinds)(
+  "the last ids of $kind are ids like any other, for every verb that reads them",
+  async (of) => {
+    const name = await of.make();
+    warnings(name);
+    const store = scene.store(name);
+    await used(name, of.end - 2);
+    await commit(store, "late", -1);
+    await commit(store, "late", 0);
+    const seen: number[] = [];
+    await store.query<Schemas>(({ id }) => void seen.push(id), { after: of.end - 2 });
+    expect(seen).toEqual([of.end - 1, of.end]);
+    expect(await store.query(() => {}, { before: of.end, stream: "late", stream_exact: true })).toBe(1);
+    expect((await store.query_stats(["late"])).get("late")?.head.id).toBe(of.end);
+    expect((await store.query_streams(() => {}, { limit: 1 })).maxEventId).toBe(of.end);
+    await store.subscribe([{ stream: "r", lane: "late", correlated_at: of.end }], of.end);
+    const leases = await store.claim(1, 0, "w", 60_000, "late");
+    const acked = await store.ack(leases.map((lease) => ({ ...lease, at: of.end })));
+    expect(acked.map(({ at }) => at)).toEqual([of.end]);
+  },
+);
+
+test("an id that JavaScript would read as another is an error, not that other", async () => {
+  const name = await own();
+  const store = scene.store(name);
+  const { events } = tablesOf(name);
+  await scene.sql.unsafe(
+    `insert into ${events} (id, name, data, stream, version, created, meta) values (${LAST}::bigint + 2, 'X', '{}', 's', 0, now(), '{}')`,
+  );
+  const calls = {
+    query: () => store.query(() => {}),
+    query_stats: () => store.query_stats(["s"]),
+  };
+  for (const [operation, call] of Object.entries(calls)) {
+    const { error } = await failureOf(call());
+    expect(error, operation).toMatchObject({ name: "ERR_STORE", operation });
+    expect(String((error as StoreError).cause), operation).toContain("2^53");
+  }
+});
+
+test("a sequence that was set beyond the end, and may not be shortened, is no reason for a wrong number", async () => {
+  const name = await own();
+  const store = scene.store(name);
+  await scene.sql.unsafe(`alter sequence ${sequenceOf(name)} maxvalue ${LAST}000`);
+  await used(name, LAST);
+  const { error } = await failureOf(commit(store));
+  expect(error).toMatchObject({ name: "ERR_STORE", operation: "commit" });
+  expect(String((error as StoreError).cause)).toContain("2^53");
+});
