@@ -27,15 +27,6 @@ export class Trial {
     return (performance.now() - this.#start) / 1_000;
   }
 
-  /** Runs each client again and again until `over`; resolves when the last call has settled. */
-  async run(over: () => boolean, clients: readonly (() => Promise<unknown>)[]): Promise<void> {
-    await Promise.all(
-      clients.map(async (client) => {
-        while (!over()) await client();
-      }),
-    );
-  }
-
   /** Records the fault, and fails if the store has broken a promise. `injected` must not be 0. */
   async conclude(url: string, { load, injected }: Pick<FaultRecord, "load" | "injected">): Promise<Verdict> {
     const { acknowledged, failed, unknown, longestOutageMs, codes } = this.ledger;
