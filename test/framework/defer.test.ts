@@ -1,0 +1,132 @@
+/** Deferred reactions: schedules that the database keeps. */
+import { act, DeferSignal, state } from "@rotorsoft/act";
+import { expect, test } from "vitest";
+import { z } from "zod";
+import type { PostgresStore } from "../../src/index.ts";
+import { actor, on, settled, stopping, useWorld } from "./world.ts";
+
+const world = useWorld();
+
+const Reminder = state({ Reminder: z.object({ count: z.number() }) })
+  .init(() => ({ count: 0 }))
+  .emits({ Planned: z.object({ due: z.date() }) })
+  .patch({ Planned: (_, { count }) => ({ count: count + 1 }) })
+  .on({ plan: z.object({ due: z.date() }) })
+  .emit("Planned")
+  .build();
+
+/** An app that notes each reminder when it is due. Its lane looks for work every few ms. */
+const reminders = (store: PostgresStore, name: string) =>
+  stopping(
+    act()
+      .withState(Reminder)
+      .withLane({ name: "clock", cycleMs: 5 })
+      .on("Planned")
+      .defer(({ data }) => ({ at: data.due }))
+      .do(async function remind(event, target) {
+        await world.note(target, event);
+      })
+      .to(({ stream }) => ({ target: `${name}-${stream}`, source: stream, lane: "clock" as const }))
+      .build(on(store)),
+  );
+
+const HOUR = 3_600_000;
+
+test("what is not due is kept for its time in the database, and its attempts do not count", async () => {
+  const store = await world.seeded();
+  const app = reminders(store, "later");
+  const due = new Date(Date.now() + HOUR);
+  await app.do("plan", { stream: "s", actor }, { due });
+  await settled(app);
+  expect(await world.subscription(store, "later-s")).toMatchObject({
+    due: due.getTime(),
+    at: -1,
+    retry: -1,
+    leased_by: null,
+    blocked: false,
+  });
+  expect(await world.worked("later-")).toEqual([]);
+});
+
+test("a reminder is handled once when it is due, not before", async () => {
+  const store = await world.seeded();
+  const app = reminders(store, "soon");
+  const due = new Date(Date.now() + 400);
+  await app.do("plan", { stream: "s", actor }, { due });
+  await settled(app);
+  await expect.poll(() => world.worked("soon-"), { interval: 10 }).toHaveLength(1);
+  // The handler's row was written at or after the due time, by the clock of the server.
+  expect(Date.now()).toBeGreaterThanOrEqual(due.getTime());
+  await expect.poll(() => world.unfinished(store)).toEqual([]);
+  expect(await world.subscription(store, "soon-s")).toMatchObject({ due: null, retry: -1 });
+  expect(await world.worked("soon-")).toHaveLength(1);
+});
+
+test("a schedule outlives its process: the next one wakes for it without a commit", async () => {
+  const store = await world.seeded();
+  const first = reminders(store, "kept");
+  const due = new Date(Date.now() + 600);
+  await first.do("plan", { stream: "s", actor }, { due });
+  await settled(first);
+  await first.shutdown();
+  expect(await world.subscription(store, "kept-s")).toMatchObject({ due: due.getTime() });
+
+  const next = reminders(world.beside(store), "kept");
+  await settled(next);
+  await expect.poll(() => world.worked("kept-"), { interval: 10 }).toHaveLength(1);
+  await expect.poll(() => world.unfinished(store)).toEqual([]);
+  expect(Date.now()).toBeGreaterThanOrEqual(due.getTime());
+});
+
+test("events before the deferred one are done for good", async () => {
+  const store = await world.seeded();
+  const app = reminders(store, "partly");
+  const past = new Date(Date.now() - HOUR);
+  const due = new Date(Date.now() + HOUR);
+  for (const at of [past, past, due, past]) await app.do("plan", { stream: "s", actor }, { due: at });
+  await settled(app);
+  const ids = (await world.events(store)).map(({ id }) => id);
+  expect((await world.worked("partly-")).map(({ event }) => event)).toEqual(ids.slice(0, 2));
+  expect(await world.subscription(store, "partly-s")).toMatchObject({ at: ids[1], due: due.getTime() });
+
+  // An operator brings it forward: the handler, asked too early, is held back again, from where it was.
+  await app.shutdown();
+  expect(await store.defer(["partly-s"], Date.now() - 1)).toBe(1);
+  await settled(reminders(world.beside(store), "partly"));
+  await expect.poll(async () => (await world.subscription(store, "partly-s")).due).toBe(due.getTime());
+  expect(await world.subscription(store, "partly-s")).toMatchObject({ at: ids[1], retry: -1 });
+  expect((await world.worked("partly-")).map(({ event }) => event)).toEqual(ids.slice(0, 2));
+});
+
+test("a handler may defer itself, for as long as it wants", async () => {
+  const store = await world.seeded();
+  let ready = false;
+  const app = stopping(
+    act()
+      .withState(Reminder)
+      .on("Planned")
+      .do(async function wait(event, target) {
+        if (!ready) throw new DeferSignal({ at: event.data.due });
+        await world.note(target, event);
+      })
+      .to({ target: "own-time" })
+      .build(on(store)),
+  );
+  const due = new Date(Date.now() + HOUR);
+  await app.do("plan", { stream: "s", actor }, { due });
+  await settled(app);
+  expect(await world.subscription(store, "own-time")).toMatchObject({ due: due.getTime(), at: -1 });
+  ready = true;
+  expect(await store.defer(["own-time"], Date.now() - 1)).toBe(1);
+  const next = act()
+    .withState(Reminder)
+    .on("Planned")
+    .do(async function wait(event, target) {
+      await world.note(target, event);
+    })
+    .to({ target: "own-time" })
+    .build(on(world.beside(store)));
+  await settled(stopping(next));
+  expect(await world.subscription(store, "own-time")).toMatchObject({ due: null, at: 1 });
+  expect(await world.worked("own-time")).toHaveLength(1);
+});

@@ -1,0 +1,165 @@
+/** Handlers that fail: tried again with a growing pause, then blocked, then unblocked and done. */
+import { act, NonRetryableError, type ReactionOptions } from "@rotorsoft/act";
+import { expect, test } from "vitest";
+import type { PostgresStore } from "../../src/index.ts";
+import {
+  Account,
+  type EventRow,
+  on,
+  type SubscriptionRow,
+  settled,
+  stopping,
+  useWorld,
+  writer,
+} from "./world.ts";
+
+const world = useWorld();
+
+type Fail = (event: Pick<EventRow, "id" | "stream">) => Error | undefined;
+
+function failing(store: PostgresStore, name: string, options: Partial<ReactionOptions>, fail: Fail) {
+  return stopping(
+    act()
+      .withState(Account)
+      .withLane({ name: "own", cycleMs: 5, leaseMillis: 10_000 })
+      .on("Deposited")
+      .do(async function attempt(event, target) {
+        const error = fail(event);
+        await world.note(target, event, error ? "failed" : "done");
+        if (error) throw error;
+      }, options)
+      .to(({ stream }) => ({ target: `${name}-${stream}`, source: stream, lane: "own" as const }))
+      .build(on(store)),
+  );
+}
+
+/** The row as soon as it satisfies the condition. */
+async function seen(store: PostgresStore, stream: string, wanted: (row: SubscriptionRow) => boolean) {
+  let found: SubscriptionRow | undefined;
+  await expect
+    .poll(
+      async () => {
+        found = await world.subscription(store, stream);
+        return wanted(found);
+      },
+      { interval: 5 },
+    )
+    .toBe(true);
+  if (!found) throw new Error("Never looked");
+  return found;
+}
+
+test("attempts are paced by the schedule in the database, then the stream is blocked with its error", async () => {
+  const store = await world.seeded();
+  await writer(store)("s", 1, 2);
+  const backoff = { strategy: "exponential", baseMs: 100 } as const;
+  const app = failing(
+    store,
+    "paced",
+    { maxRetries: 2, blockOnError: true, backoff },
+    () => new Error("no disk"),
+  );
+  await settled(app);
+  // Each failure leaves its retry and a due time behind, and no lease.
+  const first = await seen(store, "paced-s", ({ due }) => due !== null);
+  expect(first).toMatchObject({ leased_by: null, at: -1, blocked: false });
+  expect(first.retry).toBeLessThan(2);
+  const last = await seen(store, "paced-s", ({ blocked }) => blocked);
+  expect(last).toMatchObject({ retry: 2, at: -1, due: null });
+  expect(last.error).toContain("no disk");
+  const attempts = await world.sql<{ by: string; after: number }[]>`
+    select by, event as after from work where target = 'paced-s' order by seq`;
+  expect(attempts.map(({ by }) => by)).toEqual(["failed", "failed", "failed"]);
+});
+
+test("an unblocked stream goes on with the event that failed, and others were never held up", async () => {
+  const store = await world.seeded();
+  const deposit = writer(store);
+  for (const stream of ["bad", "good"]) await deposit(stream, 1, 2, 3);
+  let broken = true;
+  const fail: Fail = ({ stream }) => (broken && stream === "bad" ? new Error("poison") : undefined);
+  const backoff = { strategy: "fixed", baseMs: 1 } as const;
+  const app = failing(store, "heal", { maxRetries: 1, blockOnError: true, backoff }, fail);
+  await settled(app);
+  await seen(store, "heal-bad", ({ blocked }) => blocked);
+  const good = (await world.events(store, "good")).map(({ id }) => id);
+  await expect.poll(async () => (await world.worked("heal-good")).map(({ event }) => event)).toEqual(good);
+  broken = false;
+  expect(await app.unblock({ stream: "^heal-" })).toBe(1);
+  await settled(app);
+  await expect.poll(() => world.unfinished(store)).toEqual([]);
+  const done = (await world.worked("heal-bad")).filter(({ by }) => by === "done");
+  expect(done.map(({ event }) => event)).toEqual((await world.events(store, "bad")).map(({ id }) => id));
+  expect(await world.subscription(store, "heal-bad")).toMatchObject({
+    retry: -1,
+    error: null,
+    blocked: false,
+  });
+});
+
+test("what succeeded before the failure is not repeated", async () => {
+  const store = await world.seeded();
+  await writer(store)("s", 1, 2, 3, 4);
+  const ids = (await world.events(store)).map(({ id }) => id);
+  let failures = 2;
+  const fail: Fail = ({ id }) => (id === ids[2] && failures-- > 0 ? new Error("twice") : undefined);
+  const backoff = { strategy: "fixed", baseMs: 1 } as const;
+  const app = failing(store, "resume", { maxRetries: 5, blockOnError: true, backoff }, fail);
+  await settled(app);
+  await expect.poll(() => world.unfinished(store)).toEqual([]);
+  expect((await world.worked("resume-s")).map(({ event, by }) => `${event} ${by}`)).toEqual([
+    `${ids[0]} done`,
+    `${ids[1]} done`,
+    `${ids[2]} failed`,
+    `${ids[2]} failed`,
+    `${ids[2]} done`,
+    `${ids[3]} done`,
+  ]);
+});
+
+test("an error that no retry can mend blocks at the first attempt", async () => {
+  const store = await world.seeded();
+  await writer(store)("s", 1);
+  const fatal = () => new NonRetryableError("gone for good");
+  await settled(failing(store, "fatal", { maxRetries: 9, blockOnError: true }, fatal));
+  expect(await seen(store, "fatal-s", ({ blocked }) => blocked)).toMatchObject({ retry: 0 });
+  expect(await world.worked("fatal-s")).toHaveLength(1);
+});
+
+test("where errors do not block, attempts go on beyond their limit until one succeeds", async () => {
+  const store = await world.seeded();
+  await writer(store)("s", 1);
+  let failures = 5;
+  const fail: Fail = () => (failures-- > 0 ? new Error("again") : undefined);
+  const backoff = { strategy: "linear", baseMs: 1 } as const;
+  const app = failing(store, "stubborn", { maxRetries: 1, blockOnError: false, backoff }, fail);
+  await settled(app);
+  await expect.poll(() => world.unfinished(store)).toEqual([]);
+  expect((await world.worked("stubborn-s")).map(({ by }) => by)).toEqual([
+    ...Array.from({ length: 5 }, () => "failed"),
+    "done",
+  ]);
+  expect(await world.subscription(store, "stubborn-s")).toMatchObject({ retry: -1, due: null });
+});
+
+test("the attempts of one process count for the next", async () => {
+  const store = await world.seeded();
+  await writer(store)("s", 1);
+  const backoff = { strategy: "fixed", baseMs: 3_600_000 } as const;
+  const options = { maxRetries: 1, blockOnError: true, backoff };
+  const first = failing(store, "handed", options, () => new Error("first"));
+  await settled(first);
+  expect(await seen(store, "handed-s", ({ due }) => due !== null)).toMatchObject({
+    retry: 0,
+    blocked: false,
+  });
+  await first.shutdown();
+  // Its time has come, as if the hour had passed.
+  await world.sql`
+    update ${world.sql(store.config.schema)}.${world.sql(`${store.config.table}_streams`)}
+    set deferred_at = now() - interval '1 second'`;
+  await settled(failing(world.beside(store), "handed", options, () => new Error("second")));
+  const row = await seen(store, "handed-s", ({ blocked }) => blocked);
+  expect(row.retry).toBe(1);
+  expect(row.error).toContain("second");
+});
