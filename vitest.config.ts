@@ -15,5 +15,14 @@ export default defineConfig({
     expect: { poll: { timeout: 30_000 } },
     // A gate on a shared machine asks twice; the report says so. Locally a failure is a failure.
     retry: process.env.CI ? 1 : 0,
+    // `npm run test:coverage`. What only child processes run is not counted.
+    coverage: {
+      provider: "v8",
+      include: ["src/**/*.ts"],
+      exclude: ["src/**/*.generated.ts"],
+      reporter: ["text", "json"],
+      reportOnFailure: true,
+      thresholds: { lines: 97 },
+    },
   },
 });
