@@ -5,6 +5,18 @@ import { onTestFinished } from "vitest";
 
 export type Mode = "forward" | "refuse" | "silent";
 
+/** What becomes of bytes that came: the pieces go on one by one, and then perhaps the connection ends. */
+export type Fate = {
+  readonly pieces: readonly Buffer[];
+  /** `cut`: closed. `reset`: with RST. `silence`: left open, and nothing goes through any more. */
+  readonly end?: "cut" | "reset" | "silence";
+};
+/**
+ * Decides about bytes of a client (`up`) or of the server (`down`) on one connection. Later bytes never overtake
+ * earlier ones.
+ */
+export type Shape = (bytes: Buffer, way: "up" | "down", connection: object) => Fate | Promise<Fate>;
+
 export class TcpProxy {
   readonly #server: net.Server;
   readonly #sockets = new Set<net.Socket>();
@@ -12,6 +24,8 @@ export class TcpProxy {
   readonly arrivals: number[] = [];
   /** `refuse`: new connections are closed at once. `silent`: they are accepted, and nothing is answered. */
   mode: Mode = "forward";
+  /** How bytes go through, from now on; undefined: as they come. */
+  shape: Shape | undefined;
   /** Bytes that came since {@link freeze}. */
   swallowed = 0;
   #hold: string | undefined;
@@ -25,13 +39,15 @@ export class TcpProxy {
       if (this.mode !== "forward") return;
       const upstream = net.connect(target);
       this.#track(upstream);
-      client.pipe(upstream);
+      const send = this.#pass(client, upstream, "up");
+      const answer = this.#pass(upstream, client, "down");
       client.on("data", (sent) => {
         if (this.#hold && sent.includes(this.#hold)) this.#held = { client, answers: [] };
+        send(sent);
       });
-      upstream.on("data", (answer) => {
-        if (this.#held?.client === client) this.#held.answers.push(answer);
-        else client.write(answer);
+      upstream.on("data", (answered) => {
+        if (this.#held?.client === client) this.#held.answers.push(answered);
+        else answer(answered);
       });
       client.once("close", () => upstream.destroy());
       upstream.once("close", () => client.destroy());
@@ -54,6 +70,30 @@ export class TcpProxy {
     const address = this.#server.address();
     if (address === null || typeof address === "string") throw new Error("Not listening on a port");
     return address.port;
+  }
+
+  /** Hands bytes on from one side to the other, in order, as the shape of the moment says. */
+  #pass(from: net.Socket, to: net.Socket, way: "up" | "down"): (bytes: Buffer) => void {
+    let turn: Promise<void> | undefined;
+    let silent = false;
+    const carry = async (before: Promise<void> | undefined, shaped: Fate | Promise<Fate>) => {
+      const { pieces, end } = await shaped;
+      await before;
+      for (const [k, piece] of pieces.entries()) {
+        if (silent) return;
+        // Each piece gets a segment of its own.
+        if (k > 0) await new Promise(setImmediate);
+        to.write(piece);
+      }
+      if (end === "silence") silent = true;
+      if (end === "cut") from.destroy();
+      if (end === "reset") for (const socket of [from, to]) socket.resetAndDestroy();
+    };
+    return (bytes) => {
+      if (this.shape) turn = carry(turn, this.shape(bytes, way, way === "up" ? from : to));
+      else if (turn) turn = carry(turn, { pieces: [bytes] });
+      else to.write(bytes);
+    };
   }
 
   #track(socket: net.Socket): void {
