@@ -55,7 +55,6 @@ test("a reminder is handled once when it is due, not before", async () => {
   await app.do("plan", { stream: "s", actor }, { due });
   await settled(app);
   await expect.poll(() => world.worked("soon-"), { interval: 10 }).toHaveLength(1);
-  // The handler's row was written at or after the due time, by the clock of the server.
   expect(Date.now()).toBeGreaterThanOrEqual(due.getTime());
   await expect.poll(() => world.unfinished(store)).toEqual([]);
   expect(await world.subscription(store, "soon-s")).toMatchObject({ due: null, retry: -1 });

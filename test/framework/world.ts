@@ -3,25 +3,14 @@
  * store's tables as plain SQL finds them. Handlers note their work in a table, so that what happened is
  * read from the database too.
  */
-import { act, InMemoryCache, type Scoped, type Store, state } from "@rotorsoft/act";
+import { act, InMemoryCache, type Scoped, type Store } from "@rotorsoft/act";
 import type postgres from "postgres";
 import { afterAll, beforeAll, onTestFinished } from "vitest";
-import { z } from "zod";
 import type { PostgresStore, PostgresStoreOptions } from "../../src/index.ts";
 import { Scene } from "../connections/scene.ts";
+import { Account, actor, Deposited } from "./account.ts";
 
-export const actor = { id: "u1", name: "Ann" };
-
-export const Deposited = z.object({ amount: z.number() });
-
-/** A balance. `deposit` emits one event. */
-export const Account = state({ Account: z.object({ balance: z.number() }) })
-  .init(() => ({ balance: 0 }))
-  .emits({ Deposited })
-  .patch({ Deposited: ({ data }, { balance }) => ({ balance: balance + data.amount }) })
-  .on({ deposit: z.object({ amount: z.number() }) })
-  .emit("Deposited")
-  .build();
+export { Account, actor, Deposited };
 
 /** An app's ports: this store, and a cache that is cold. */
 export const on = (store: Store): { readonly scoped: Scoped; readonly settleDebounceMs: number } => ({
