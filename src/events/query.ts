@@ -118,10 +118,13 @@ export async function query<E extends Schemas>(
       if (seen !== undefined && seen !== null) await seen;
       count++;
     }
-    const last = rows.at(-1);
-    if (!last || count >= wanted || (!cut && rows.length < limit)) return count;
+    const found = rows.length;
+    const last = Number(rows.at(-1)?.id);
+    // The driver's finished queries hold one another until the next full collection: not the events with them.
+    rows.length = 0;
+    if (found === 0 || count >= wanted || (!cut && found < limit)) return count;
     // The next page is as large as what fitted this time.
-    size = cut ? Math.max(1, Math.min(size, rows.length)) : Math.min(size, PAGE);
-    range = q?.backward ? { ...range, before: Number(last.id) } : { ...range, after: Number(last.id) };
+    size = cut ? Math.max(1, Math.min(size, found)) : Math.min(size, PAGE);
+    range = q?.backward ? { ...range, before: last } : { ...range, after: last };
   }
 }
