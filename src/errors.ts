@@ -33,7 +33,7 @@ const TELLS_NO_VALUES = /^(08|0A|25|26|28|34|3D|3F|40|42|53|54|55|57|58|XX)/;
 
 /** What to do about it, by SQLSTATE. A message of the server is kept where it cannot quote a value. */
 const ADVICE: Readonly<Record<string, string>> = {
-  "08P01": "protocol violation: a pooler in transaction mode needs prepare: false",
+  "08P01": "a pooler says this: check its users and databases; in transaction mode set prepare: false",
   "2200H": `the ids are used up: an int4 id is widened to bigint (docs/migrating-from-act-pg.md, "Widen the ids")`,
   "22003": `a number is too large for its column; an int4 id ends at 2147483647 (docs/migrating-from-act-pg.md, "Widen the ids")`,
   "22021": "a string is not valid UTF-8 for this database",

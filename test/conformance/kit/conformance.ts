@@ -1,7 +1,15 @@
 /** Runs every section of the contract against one adapter. */
 import { describe, onTestFinished, test } from "vitest";
 import { sections } from "../sections.ts";
-import type { Capabilities, Capability, ConformanceTest, Harness, Scene, StoreOptions } from "./section.ts";
+import type {
+  Capabilities,
+  Capability,
+  ConformanceTest,
+  Harness,
+  Scene,
+  Section,
+  StoreOptions,
+} from "./section.ts";
 
 export type Conformance = {
   /**
@@ -17,16 +25,20 @@ export type Conformance = {
    * failing: an entry that has become untrue fails the suite, so the table can't rot.
    */
   readonly differs?: Readonly<Record<string, string>>;
+  /** Tests that make no sense in this setting, by full name, with the reason: skipped, and named so. */
+  readonly except?: Readonly<Record<string, string>>;
+  /** Only these; default all. */
+  readonly only?: readonly Section[];
 };
 
 export function defineConformance(adapter: string, conformance: Conformance): void {
-  const { capabilities, differs = {} } = conformance;
+  const { capabilities, differs = {}, except = {}, only = sections } = conformance;
   const names = new Set(sections.flatMap(({ tests }) => tests.map(({ name }) => name)));
-  const unknown = Object.keys(differs).filter((name) => !names.has(name));
+  const unknown = Object.keys({ ...differs, ...except }).filter((name) => !names.has(name));
   if (unknown.length) throw new Error(`No such tests in the conformance suite: ${unknown.join("; ")}`);
 
   describe(adapter, () => {
-    for (const { title, tests } of sections) {
+    for (const { title, tests } of only) {
       describe(title, () => {
         for (const line of tests) {
           const missing = line.needs?.filter((need) => !capabilities[need]) ?? [];
@@ -35,6 +47,7 @@ export function defineConformance(adapter: string, conformance: Conformance): vo
           const run = () => play(line, conformance);
           // Skipped with its reason in its name: the adapter lacks what the line is about.
           if (missing.length) test.skip(`${line.name} [needs ${missing.join(", ")}]`);
+          else if (except[line.name]) test.skip(`${line.name} [${except[line.name]}]`);
           else if (reason) test.fails(`${line.name} [differs: ${reason}]`, options, run);
           else test(line.name, options, run);
         }

@@ -1,0 +1,104 @@
+/** What a store that is not set up for a pooler says, instead of waiting for ever. */
+import { StoreError } from "@rotorsoft/act";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { PostgresStore, type PostgresStoreOptions } from "../../../src/index.ts";
+import { event, failureOf, meta } from "../../connections/scene.ts";
+import { everyVerb } from "../../input/verbs.ts";
+import { createDatabase, serverUrl, type TestDatabase } from "../../support/database.ts";
+import { absent, findProgram, titled } from "../failover/programs.ts";
+import { LONG } from "../kit/scale.ts";
+import { type Bouncer, type BouncerOptions, startBouncer } from "./bouncer.ts";
+
+const reason = absent({ pgbouncer: findProgram("pgbouncer") });
+let database: TestDatabase;
+let tables = 0;
+
+const storeBy = (url: string, options: PostgresStoreOptions = {}) => {
+  const store = new PostgresStore({ url, schema: database.schema, table: `p${tables++}`, ...options });
+  onTestFinished(() => store.dispose());
+  return store;
+};
+
+async function bouncerWith(options?: BouncerOptions): Promise<Bouncer> {
+  const bouncer = await startBouncer(serverUrl(), options);
+  onTestFinished(() => bouncer.stop());
+  return bouncer;
+}
+
+describe.skipIf(reason !== "")(titled("with prepare: true behind PgBouncer", reason), () => {
+  beforeAll(async () => {
+    database = await createDatabase();
+  });
+  afterAll(() => database.drop());
+
+  test("seed, commit and query say that prepare: false is needed, and every verb fails in time", async () => {
+    const bouncer = await bouncerWith();
+    const store = storeBy(bouncer.through(database.url));
+    const verbs = everyVerb(store);
+    for (const [operation, call] of Object.entries({ seed: () => store.seed(), ...verbs })) {
+      const { error, millis } = await failureOf(call());
+      expect(error, operation).toMatchObject({ name: "ERR_STORE", operation });
+      expect(millis, operation).toBeLessThan(5_000);
+    }
+    for (const call of [() => store.seed(), verbs.commit, verbs.query]) {
+      const { error } = await failureOf(call?.() ?? Promise.resolve());
+      expect(error).toMatchObject({
+        cause: { code: "08P01", message: expect.stringContaining("prepare: false") },
+      });
+    }
+  });
+
+  // The pooler is told to swallow the session's settings: then only the statements can tell.
+  const hidden = "every call settles, and failures name prepare: false, when the pooler hides it";
+  test.skipIf(!LONG)(titled(hidden, LONG ? "" : "takes a while, FAULTS=long runs it"), async () => {
+    const ignore_startup_parameters =
+      "statement_timeout,default_transaction_isolation,jit,idle_in_transaction_session_timeout,plan_cache_mode";
+    const bouncer = await bouncerWith({ poolSize: 2, settings: { ignore_startup_parameters } });
+    const limits = { statement_timeout: 1_000, connectionTimeoutMillis: 2_000 };
+    const store = storeBy(bouncer.through(database.url), limits);
+    const other = storeBy(bouncer.through(database.url), { ...limits, table: store.config.table });
+    await storeBy(database.url, { table: store.config.table }).seed();
+    // Each server connection knows the statements that were prepared on it, and the next call gets any.
+    const causes = new Set<string>();
+    let count = 0;
+    for (let round = 0; round < 100 && ![...causes].join().includes("prepare: false"); round++) {
+      const calls = [store, other].flatMap((one) => [
+        ...Array.from({ length: 20 }, (_, n) => one.commit(`s${n}`, [event()], meta)),
+        ...Array.from({ length: 20 }, () => one.query(() => {})),
+        ...Object.values(everyVerb(one)).map((call) => call()),
+      ]);
+      const start = performance.now();
+      for (const result of await Promise.allSettled(calls)) {
+        count++;
+        if (result.status === "fulfilled") continue;
+        expect(result.reason).toBeInstanceOf(StoreError);
+        causes.add(String(result.reason.cause));
+      }
+      // Nothing waits for longer than statement_timeout, a grace of 5 s, and once more for another connection.
+      expect(performance.now() - start).toBeLessThan(30_000);
+    }
+    console.log(`${count} calls: ${[...causes].join(" | ")}`);
+    expect([...causes].join("\n")).toContain("prepare: false");
+  });
+
+  test("LISTEN through the pooler delivers nothing, commits and queries work all the same", async () => {
+    const bouncer = await bouncerWith();
+    const options = { prepare: false, notify: true };
+    const store = storeBy(bouncer.through(database.url), options);
+    await store.seed();
+    const listener = storeBy(bouncer.through(database.url), { ...options, table: store.config.table });
+    const direct = storeBy(bouncer.through(database.url), {
+      ...options,
+      table: store.config.table,
+      listen_url: database.url,
+    });
+    const heard: string[] = [];
+    const told: string[] = [];
+    await listener.notify?.(({ stream }) => heard.push(stream));
+    await direct.notify?.(({ stream }) => told.push(stream));
+    await store.commit("s", [event()], meta);
+    await expect.poll(() => told).toEqual(["s"]);
+    expect(heard).toEqual([]);
+    expect(await listener.query(() => {})).toBe(1);
+  });
+});
