@@ -17,6 +17,8 @@ export type Entry = {
   readonly size: number;
   /** Their ids and versions, as the caller was told; empty unless acknowledged. */
   readonly placed: readonly Placed[];
+  /** When the caller was told, in ms of `performance.now()`. */
+  readonly at: number;
 };
 export type Placed = { readonly id: number; readonly version: number };
 type Names = Pick<TableName, "schema" | "table">;
@@ -87,13 +89,13 @@ export class Ledger {
       const told = await this.#timed(`commit to ${stream}`, call(token));
       const placed = told.map(({ id, version }) => ({ id, version }));
       if (placed.length !== size) this.untyped.push(new Error(`${placed.length} events instead of ${size}`));
-      this.acknowledged.set(token, { stream, size, placed });
+      this.acknowledged.set(token, { stream, size, placed, at: performance.now() });
       this.head = Math.max(this.head, ...placed.map(({ id }) => id));
       this.#noteAcknowledged();
       return true;
     } catch (error) {
       const fate = error instanceof Unsettled || codeOf(error) === "OUTCOME_UNKNOWN" ? "unknown" : "failed";
-      this[fate].set(token, { stream, size, placed: [] });
+      this[fate].set(token, { stream, size, placed: [], at: performance.now() });
       this.#noteFailure(error);
       return false;
     } finally {
