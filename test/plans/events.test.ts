@@ -1,0 +1,140 @@
+/**
+ * Plans of the verbs that read and write the log, on 500,000 events in 100,000 streams; with the statistics
+ * of a log that had a thousand events when it was last analyzed, and with new ones.
+ */
+import type { Query } from "@rotorsoft/act";
+import { beforeAll, describe, test } from "vitest";
+import type { PostgresStore } from "../../src/index.ts";
+import { type Bounds, expectWithin } from "./cost.ts";
+import { mayExplain, usePlans } from "./world.ts";
+
+const TABLE = "log";
+const STREAMS = 100_000;
+const ORDERS = 490_000;
+/** One stream is long, with a snapshot after every thousand events. */
+const LEDGER = 10_050;
+
+const reason = (await mayExplain()) ? "" : " [skipped: auto_explain needs a superuser]";
+/** Either finds the events of a stream, where their order is left open. */
+const byStream = ["stream_id_ix", "stream_ix"];
+
+const meta = { correlation: "plans", causation: {} };
+const order = (n: number) => `order-${String(n).padStart(6, "0")}`;
+
+describe.skipIf(reason !== "")(`events${reason}`, () => {
+  const plans = usePlans();
+  let store: PostgresStore;
+
+  const into = () => `insert into ${plans.named(TABLE)} (stream, version, name, data, meta)`;
+  const orders = (from: number, to: number) => `${into()}
+    select 'order-' || lpad((g % ${STREAMS})::text, 6, '0'), g / ${STREAMS},
+      (array['Placed', 'Paid', 'Packed', 'Shipped'])[g * 7 % 4 + 1],
+      jsonb_build_object('n', g), jsonb_build_object('correlation', 'c-' || g / 5, 'causation', '{}'::jsonb)
+    from generate_series(${from}, ${to}) g`;
+  const ledger = () => `${into()}
+    select 'ledger', g, case when g % 1000 = 999 then '__snapshot__' else 'Booked' end,
+      jsonb_build_object('n', g), '{"correlation": "l", "causation": {}}'
+    from generate_series(0, ${LEDGER - 1}) g`;
+
+  beforeAll(async () => {
+    const half = ORDERS / 2;
+    const fill = [orders(1_000, half), ledger(), orders(half + 1, ORDERS - 1)];
+    store = await plans.filled(TABLE, [orders(0, 999)], fill);
+  });
+
+  for (const statistics of ["old", "new"] as const) {
+    describe(`${statistics} statistics`, () => {
+      beforeAll(async () => {
+        if (statistics === "new") await plans.analyze(store);
+      });
+
+      const within = async (run: (n: number) => Promise<unknown>, bounds: Bounds) =>
+        expectWithin(await plans.costs(store, run), bounds);
+      const read = (query: Query, bounds: Bounds) => within(() => store.query(() => {}, query), bounds);
+
+      test("a load starts at the snapshot", () =>
+        read(
+          { stream: "ledger", stream_exact: true, with_snaps: true },
+          { indexes: ["snapshot_ix", "stream_id_ix"], rows: 60, pages: 30 },
+        ));
+
+      test("a load without a snapshot reads its stream", () =>
+        read(
+          { stream: order(50_000), stream_exact: true, with_snaps: true },
+          { indexes: ["snapshot_ix", "stream_id_ix"], rows: 8, pages: 30 },
+        ));
+
+      test("a load with a cache asks for what is new", () =>
+        read(
+          { stream: "ledger", stream_exact: true, with_snaps: true, after: 255_040 },
+          { indexes: ["stream_id_ix"], rows: 30, pages: 20 },
+        ));
+
+      test("a drain's fetch reads the events it returns, in the middle of a long stream too", async () => {
+        const bounds = { indexes: ["stream_id_ix"], rows: 12, pages: 30 };
+        await read({ stream: order(50_000), stream_exact: true, after: 100_000, limit: 10 }, bounds);
+        await read({ stream: "ledger", stream_exact: true, after: 250_000, limit: 10 }, bounds);
+      });
+
+      test("a fetch without a source, and a correlator's scan, read as many events as they ask for", async () => {
+        const bounds = { indexes: ["pkey"], rows: 12, pages: 20 };
+        await read({ after: 100_000, limit: 10 }, bounds);
+        await read({ after: 100_000, limit: 100 }, { ...bounds, rows: 102 });
+        await read({ backward: true, limit: 1 }, { ...bounds, rows: 1 });
+      });
+
+      test("^literal$ reads its stream", () =>
+        read({ stream: `^${order(50_000)}$` }, { indexes: ["stream_id_ix"], rows: 5, pages: 20 }));
+
+      // Old statistics say nothing of correlations: the table was never analyzed with its index.
+      if (statistics === "new")
+        test("an event's correlation is looked up", () =>
+          read({ correlation: "c-500" }, { indexes: ["correlation_ix"], rows: 5, pages: 20 }));
+
+      test("a name that nobody used costs nothing", () =>
+        read({ names: ["Absent"], limit: 10 }, { indexes: ["name_id_ix"], rows: 0, pages: 12 }));
+
+      test("a page of heads reads two rows for each stream on it", async () => {
+        const bounds = { indexes: ["stream_id_ix"], rows: 110, pages: 600 };
+        await within(() => store.query_stats({}, { limit: 50, after: order(50_000) }), bounds);
+        await within(() => store.query_stats({ stream: "^order-0500" }, { limit: 50 }), bounds);
+      });
+
+      test("a page of counts, names and tails reads the events of the streams on it", () =>
+        within(
+          () =>
+            store.query_stats({}, { limit: 50, after: order(50_000), count: true, names: true, tail: true }),
+          {
+            indexes: [byStream],
+            rows: 500,
+            pages: 1_500,
+          },
+        ));
+
+      test("heads of named streams are one look-up each", () =>
+        within(() => store.query_stats([order(1), "ledger", "absent"], { exclude: ["__snapshot__"] }), {
+          indexes: ["stream_id_ix"],
+          rows: 4,
+          pages: 40,
+        }));
+
+      test("a commit reads the head of its stream, guarded or not", async () => {
+        const bounds = { indexes: ["pkey", "stream_ix"], rows: 4, pages: 120 };
+        const version = statistics === "old" ? 4 : 5;
+        const message = [{ name: "Placed", data: {} }];
+        await within((n) => store.commit(`${statistics}-${n}`, message, meta), bounds);
+        await within((n) => store.commit(order(n), message, meta, version), bounds);
+      });
+
+      test("truncate and forget_pii read their stream", async () => {
+        const digit = statistics === "old" ? 1 : 2;
+        await within((n) => store.truncate([{ stream: order(70_000 + 10 * n + digit) }]), {
+          indexes: ["pkey", byStream],
+          rows: 12,
+          pages: 150,
+        });
+        await within(() => store.forget_pii(order(50_000)), { indexes: [byStream], rows: 5, pages: 20 });
+      });
+    });
+  }
+});

@@ -1,0 +1,148 @@
+/**
+ * Plans of the subscription verbs on 100,000 subscriptions, with 0, 10 and all of them pending; with the
+ * statistics of a table that was small and idle when it was last analyzed, and with new ones.
+ */
+import { beforeAll, describe, test } from "vitest";
+import type { PostgresStore } from "../../src/index.ts";
+import { type Bounds, expectWithin } from "./cost.ts";
+import { mayExplain, usePlans } from "./world.ts";
+
+const COUNT = 100_000;
+const PENDING = { none: 0, ten: 10, all: COUNT } as const;
+type Pending = keyof typeof PENDING;
+const pendings: readonly Pending[] = ["none", "ten", "all"];
+
+/** Either finds a subscription by its name. */
+const byName = ["streams_order_ix", "streams_pkey"];
+
+const name = (n: number) => `sub-${String(n).padStart(6, "0")}`;
+const range = (count: number) => Array.from({ length: count }, (_, n) => n);
+
+const reason = (await mayExplain()) ? "" : " [skipped: auto_explain needs a superuser]";
+
+describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
+  const plans = usePlans();
+  const stores = new Map<Pending, PostgresStore>();
+
+  const of = (pending: Pending): PostgresStore => {
+    const store = stores.get(pending);
+    if (!store) throw new Error(`No store with ${pending} pending`);
+    return store;
+  };
+
+  /** Subscriptions in four lanes, scattered over the pages, so many of COUNT behind their marks. */
+  const insert = (table: string, from: number, count: number, pending: number) => `
+    insert into ${plans.named(`${table}_streams`)} (stream, source, at, priority, lane, correlated_at)
+    select 'sub-' || lpad(n::text, 6, '0'), 'src-' || n, n, n % 3, (array['default', 'a', 'b', 'c'])[n % 4 + 1],
+      n + case when ${pending} > 0 and n % ${COUNT / Math.max(1, pending)} = 0 then 5 else 0 end
+    from (select ${from} + g * 7919 % ${count} as n from generate_series(0, ${count - 1}) g) numbers`;
+
+  beforeAll(async () => {
+    for (const pending of pendings) {
+      const table = `subs_${pending}`;
+      const log = `
+        insert into ${plans.named(table)} (stream, version, name, data, meta)
+        select 's', g, 'Tested', '{}', '{}' from generate_series(0, 4999) g`;
+      const before = [insert(table, COUNT, 100, 0)];
+      stores.set(
+        pending,
+        await plans.filled(table, before, [log, insert(table, 0, COUNT, PENDING[pending])]),
+      );
+    }
+  });
+
+  for (const statistics of ["old", "new"] as const) {
+    describe(`${statistics} statistics`, () => {
+      beforeAll(async () => {
+        if (statistics === "new") for (const store of stores.values()) await plans.analyze(store);
+      });
+
+      const within = async (
+        store: PostgresStore,
+        run: (store: PostgresStore, n: number) => Promise<unknown>,
+        bounds: Bounds,
+      ) => expectWithin(await plans.costs(store, (n) => run(store, n)), bounds);
+
+      for (const pending of pendings) {
+        // Ten leases: each row is found once and updated once, or sorted among the other arm's.
+        const limits = pending === "none" ? { rows: 0, pages: 20 } : { rows: 40, pages: 250 };
+
+        test(`claim with ${PENDING[pending]} pending`, async () => {
+          const indexes = ["streams_due_ix", "streams_fair_ix", byName, "streams_prio_ix"];
+          await within(of(pending), (store) => store.claim(5, 5, "w", 0), { indexes, ...limits });
+        });
+
+        test(`claim in a lane with ${PENDING[pending]} pending`, async () => {
+          const indexes = ["streams_due_ix", "streams_lane_fair_ix", "streams_lane_prio_ix", byName];
+          const run = (store: PostgresStore) => store.claim(5, 5, "w", 0, "default");
+          await within(of(pending), run, { indexes, ...limits });
+        });
+      }
+
+      test("ack of ten", async () => {
+        const leases = await of("all").claim(80, 0, "acks", 60_000);
+        const bounds = { indexes: [byName], rows: 20, pages: 400 };
+        await within(of("all"), (store, n) => store.ack(leases.slice(n * 10, n * 10 + 10)), bounds);
+      });
+
+      test("block of ten, and their release by name", async () => {
+        const leases = await of("all").claim(80, 0, "blocks", 60_000);
+        const ten = (n: number) => leases.slice(n * 10, n * 10 + 10).map((l) => ({ ...l, error: "poison" }));
+        const bounds = { indexes: [byName], rows: 20, pages: 400 };
+        await within(of("all"), (store, n) => store.block(ten(n)), bounds);
+        await within(of("all"), (store, n) => store.unblock(ten(n).map(({ stream }) => stream)), {
+          ...bounds,
+          rows: 40,
+        });
+      });
+
+      const subscribing = ["correlated_pkey", "streams_at_ix", byName];
+
+      test("subscribe that raises the marks of ten", async () => {
+        const at = statistics === "old" ? 200_000 : 300_000;
+        const entries = (n: number) =>
+          range(10).map((k) => ({ stream: name(5_001 + k), correlated_at: at + n }));
+        const bounds = { indexes: subscribing, rows: 30, pages: 400 };
+        await within(of("ten"), (store, n) => store.subscribe(entries(n), 1_000 + n), bounds);
+      });
+
+      test("subscribe of ten new ones", async () => {
+        const entries = (n: number) => range(10).map((k) => ({ stream: `${statistics}-${n}-${k}` }));
+        const bounds = { indexes: subscribing, rows: 30, pages: 400 };
+        await within(of("none"), (store, n) => store.subscribe(entries(n)), bounds);
+      });
+
+      test("subscribe of a hundred that changes nothing", async () => {
+        const entries = range(100).map((k) => ({ stream: name(2_000 + 4 * k), correlated_at: 1 }));
+        const bounds = { indexes: subscribing, rows: 110, pages: 500 };
+        await within(of("none"), (store) => store.subscribe(entries), bounds);
+      });
+
+      test("subscribe of nothing, which asks for the highest watermark", async () => {
+        const bounds = { indexes: ["correlated_pkey", "streams_at_ix"], rows: 3, pages: 12 };
+        await within(of("none"), (store) => store.subscribe([]), bounds);
+      });
+
+      test("a page of positions, and those of a prefix", async () => {
+        const bounds = { indexes: ["pkey", "streams_order_ix"], rows: 110, pages: 150 };
+        for (const query of [
+          { after: name(50_000), limit: 100 },
+          { stream: "^sub-0123", limit: 100 },
+        ])
+          await within(of("none"), (store) => store.query_streams(() => {}, query), bounds);
+      });
+
+      test("defer and reset by name, priorities by prefix", async () => {
+        const names = [name(12_345), name(12_346)];
+        const bounds = { indexes: [byName], rows: 8, pages: 120 };
+        await within(of("ten"), (store) => store.defer(names, Date.now() - 1), bounds);
+        await within(of("ten"), (store) => store.reset(names), bounds);
+        await within(of("ten"), (store, n) => store.prioritize({ stream: "^sub-01234" }, n), {
+          ...bounds,
+          rows: 40,
+          pages: 400,
+        });
+      });
+    });
+  }
+});
