@@ -1,0 +1,84 @@
+/** What lies at the edges: values that write their own JSON, patterns that no server could read, ids too large. */
+import { StoreError, ValidationError } from "@rotorsoft/act";
+import { describe, expect, test } from "vitest";
+import type { PostgresStore } from "../../src/index.ts";
+import { event, meta, useScene } from "../connections/scene.ts";
+
+const scene = useScene();
+
+/** A value as libraries of money or time bring them: it says itself what it is as JSON. */
+const own = (json: unknown) => ({ toJSON: () => json });
+
+describe("values with a toJSON of their own", () => {
+  test("come back as what they wrote, Dates in it as Dates", async () => {
+    const store = await scene.seeded();
+    const at = new Date("2024-02-29T12:00:00.000Z");
+    await store.commit("s", [event("E", { plain: own("x"), deep: own({ at, list: [at] }) })], meta);
+    const read: unknown[] = [];
+    await store.query(({ data }) => void read.push(data));
+    expect(read).toEqual([{ plain: "x", deep: { at, list: [at] } }]);
+  });
+});
+
+describe("patterns that no server could read", () => {
+  const deep = `${"(".repeat(20_000)}a${")".repeat(20_000)}`;
+  for (const [what, pattern] of [
+    ["U+0000", "a\0b"],
+    ["half a surrogate pair", "a\ud800"],
+    ["groups nested beyond measure", deep],
+  ] as const)
+    test(`${what}: refused by every verb that takes one, without a word of the pattern`, async () => {
+      const store = await scene.seeded();
+      const verbs = [
+        () => store.query(() => {}, { stream: pattern }),
+        () => store.query_stats({ stream: pattern }),
+        () => store.query_streams(() => {}, { source: pattern }),
+        () => store.reset({ stream: pattern }),
+      ];
+      for (const verb of verbs) {
+        const error = await verb().then(
+          () => undefined,
+          (reason: unknown) => reason,
+        );
+        expect(error).toBeInstanceOf(ValidationError);
+        expect(String(error)).not.toContain("((((");
+      }
+    });
+});
+
+/** A row that another writer made, with an id that no JavaScript number holds. */
+async function beyond(store: PostgresStore): Promise<void> {
+  const { schema, table } = store.config;
+  await scene.sql`
+    insert into ${scene.sql(schema)}.${scene.sql(table)} (id, name, data, stream, version, meta)
+    values (9007199254740993, '__snapshot__', '{}', 's', 0, '{"correlation": "", "causation": {}}')`;
+}
+
+describe("an id beyond 2^53", () => {
+  for (const [verb, call] of [
+    ["query", (store: PostgresStore) => store.query(() => {})],
+    ["query_stats", (store: PostgresStore) => store.query_stats(["s"])],
+    [
+      "truncate",
+      (store: PostgresStore) => store.truncate([{ stream: "s", before: new Date(Date.now() + 60_000) }]),
+    ],
+  ] as const)
+    test(`${verb} says so, and shows no wrong one`, async () => {
+      const store = await scene.seeded();
+      await beyond(store);
+      const failure = call(store);
+      await expect(failure).rejects.toBeInstanceOf(StoreError);
+      await expect(failure).rejects.toMatchObject({ operation: verb, cause: { message: /exceeds 2\^53/ } });
+    });
+});
+
+test("a stored source that is no pattern at all is a hint too many, not an error", async () => {
+  const store = await scene.seeded();
+  await store.subscribe([
+    { stream: "broken", source: "([" },
+    { stream: "other", source: "^y$" },
+  ]);
+  const seen: string[] = [];
+  await store.query_streams(({ stream }) => void seen.push(stream), { source_matches: ["x"] });
+  expect(seen).toEqual(["broken"]);
+});
