@@ -69,8 +69,13 @@ export class Pair {
 
   static async start(tools: string): Promise<Pair> {
     const pair = new Pair(tools, [await deadPort(), await deadPort()]);
-    await pair.#init();
-    return pair;
+    try {
+      await pair.#init();
+      return pair;
+    } catch (error) {
+      await pair.stop();
+      throw error;
+    }
   }
 
   /** Both hosts, as a client would be configured for good. */
