@@ -31,7 +31,7 @@ export function costOf({ Plan }: Explained, table: string): Cost {
       .map((name) => name.replace(`${table}_`, ""))
       .sort(),
     scanned: scans
-      .filter((node) => node["Node Type"] === "Seq Scan")
+      .filter((node) => node["Node Type"] === "Seq Scan" && node["Actual Loops"] !== 0)
       .flatMap((node) => node["Relation Name"] ?? []),
     rows: Math.round(scans.reduce((sum, node) => sum + rows(node) * (node["Actual Loops"] ?? 1), 0)),
     pages: (Plan["Shared Hit Blocks"] ?? 0) + (Plan["Shared Read Blocks"] ?? 0),
