@@ -10,6 +10,8 @@ import type { Slot } from "./slot.ts";
 
 const FIRST_DELAY = 250;
 const LONGEST_DELAY = 30_000;
+/** A connection that only listens sends nothing, so a silent one would go unnoticed for TCP's 12 minutes. */
+const HEARTBEAT = 30_000;
 
 export type ListenerOptions = {
   readonly config: Config;
@@ -20,6 +22,8 @@ export type ListenerOptions = {
   readonly back: () => void;
   /** Called when the connection is lost. */
   readonly lost?: () => void;
+  /** ms between two looks whether the server still answers. Default 30,000. */
+  readonly heartbeat?: number;
 };
 
 export class Listener {
@@ -27,6 +31,7 @@ export class Listener {
   readonly #hosts: Hosts = { first: 0 };
   #slot: Slot | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #pulse: NodeJS.Timeout | undefined;
   #stopped = false;
 
   constructor(options: ListenerOptions) {
@@ -56,6 +61,28 @@ export class Listener {
     }
     if (this.#stopped) return slot.destroy(new ConnectionError("LISTEN_STOPPED", "stopped", false));
     slot.ref(false);
+    this.#feel(slot);
+  }
+
+  /** Gives up the connection when the server does not answer in time; the timers keep no process alive. */
+  #feel(slot: Slot): void {
+    const { config, heartbeat = HEARTBEAT } = this.#options;
+    this.#pulse = setTimeout(async () => {
+      const silent = setTimeout(
+        () => slot.destroy(new ConnectionError("LISTEN_SILENT", "the server went silent", true)),
+        config.connectionTimeoutMillis || HEARTBEAT,
+      );
+      silent.unref();
+      try {
+        await slot.beat();
+        if (this.#slot === slot) this.#feel(slot);
+      } catch {
+        // The connection is gone: its close is on the way.
+      } finally {
+        clearTimeout(silent);
+      }
+    }, heartbeat);
+    this.#pulse.unref();
   }
 
   #closed(slot: Slot): void {
@@ -86,6 +113,7 @@ export class Listener {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#pulse);
     const slot = this.#slot;
     this.#slot = undefined;
     slot?.destroy(new ConnectionError("LISTEN_STOPPED", "the listener was stopped", false));

@@ -85,6 +85,7 @@ export class Slot {
   #referenced = true;
   #pending = new Set<(error: Error) => void>();
   #jsonBytes = 0;
+  #alive: postgres.ListenMeta | undefined;
   readonly #endpoint: Endpoint;
   readonly #tls: boolean;
   readonly #onClose: (slot: Slot) => void;
@@ -294,6 +295,16 @@ export class Slot {
     if (isGone(first)) this.#close(this.#lost());
     if (isFatal(first)) this.#close(first);
     throw isGone(first) ? this.failure : first;
+  }
+
+  /**
+   * A sign of life from a connection that listens: the driver lets nothing else through on it. LISTEN comes
+   * last, so that the session still shows what it is for. Never settles when nobody answers.
+   */
+  async beat(): Promise<void> {
+    if (this.failure) throw this.failure;
+    await this.#alive?.unlisten();
+    this.#alive = await this.#client.listen("act_drizzle_alive", noop);
   }
 
   /** The driver's own `listen`, on this connection's client. */
