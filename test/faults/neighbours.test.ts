@@ -18,12 +18,15 @@ const SLACK = 4_000;
 const LIMITS = { max: 5, statement_timeout: 10_000, connectionTimeoutMillis: 5_000, notify: true };
 let tables = 0;
 
-/** At a pace that the app can follow, or its lateness would tell of the load and not of the fault. */
+/**
+ * At a pace that the app can follow, or its lateness would tell of the load and not of the fault: what is updated
+ * under an old snapshot can't be cleaned away, and claims slow down with the minutes (docs/reliability.md).
+ */
 const paced =
   (client: Client): Client =>
   async (...turn) => {
     await client(...turn);
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await new Promise((resolve) => setTimeout(resolve, scale(30, 150)));
   };
 const CLIENTS = [unguarded, contended, contended, reader].map(paced);
 

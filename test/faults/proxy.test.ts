@@ -112,31 +112,35 @@ for (const network of NETWORKS) {
   );
 }
 
-test("a network that is half-open for a while costs the calls of that time, and no other", {
-  timeout: TIMEOUT,
-}, async () => {
-  const seconds = scale(1, 60);
-  const trial = new Trial({ item: 4, fault: `half-open for ${seconds} s`, deadline: DEADLINE });
-  const { ledger } = trial;
-  const { stores, proxies } = await behindProxies();
-  let done = false;
-  const loading = load(ledger, stores, () => done);
-  const goesOn = async () => {
-    const before = ledger.acknowledged.size;
-    await until("the load goes on", async () => ledger.acknowledged.size > before + 20, 30_000);
-  };
-  await goesOn();
-  for (const proxy of proxies) proxy.freeze();
-  await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
-  for (const proxy of proxies) proxy.mode = "forward";
-  const back = performance.now();
-  await goesOn();
-  const recovery = performance.now() - back;
-  done = true;
-  await loading;
+// In short, for one call of each kind, in test/connections/hosts.test.ts.
+const halfOpen = "a network that is half-open for a while costs the calls of that time, and no other";
+test.skipIf(!LONG)(
+  `${halfOpen}${LONG ? "" : " (takes long: npm run faults)"}`,
+  { timeout: TIMEOUT },
+  async () => {
+    const seconds = 60;
+    const trial = new Trial({ item: 4, fault: `half-open for ${seconds} s`, deadline: DEADLINE });
+    const { ledger } = trial;
+    const { stores, proxies } = await behindProxies();
+    let done = false;
+    const loading = load(ledger, stores, () => done);
+    const goesOn = async () => {
+      const before = ledger.acknowledged.size;
+      await until("the load goes on", async () => ledger.acknowledged.size > before + 20, 30_000);
+    };
+    await goesOn();
+    for (const proxy of proxies) proxy.freeze();
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
+    for (const proxy of proxies) proxy.mode = "forward";
+    const back = performance.now();
+    await goesOn();
+    const recovery = performance.now() - back;
+    done = true;
+    await loading;
 
-  await backToNormal(scene.url, stores);
-  await trial.conclude(scene.url, { load: loadOf(stores), injected: proxies.length });
-  // What was sent into the silence last is given up first.
-  expect(recovery).toBeLessThan(LIMITS.statement_timeout + 5_000 + 5_000);
-});
+    await backToNormal(scene.url, stores);
+    await trial.conclude(scene.url, { load: loadOf(stores), injected: proxies.length });
+    // What was sent into the silence last is given up first.
+    expect(recovery).toBeLessThan(LIMITS.statement_timeout + 5_000 + 5_000);
+  },
+);

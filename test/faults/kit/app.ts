@@ -1,5 +1,5 @@
 /** An act() app that reacts to what the ledger commits, as a worker process would: woken by NOTIFY, and polling. */
-import { act, InMemoryCache, type Store, state } from "@rotorsoft/act";
+import { act, InMemoryCache, type Store, type StoreNotification, state } from "@rotorsoft/act";
 import { z } from "zod";
 import type { Ledger } from "./ledger.ts";
 
@@ -16,6 +16,27 @@ export type Reactor = {
 };
 
 /**
+ * A look, as often as one likes. The framework (1.31.26) has none that is sure to drain: start_correlations() marks
+ * what it finds and leaves it to the next event to wake the drain, and settle() looks only when something has woken
+ * it. So the app is told of an event, as by a notification.
+ */
+function watched(store: Store): { readonly store: Store; look(): void } {
+  let tell: ((notification: StoreNotification) => void) | undefined;
+  const proxy = new Proxy(store, {
+    get(target, property) {
+      const { notify } = target;
+      if (property !== "notify" || !notify) return Reflect.get(target, property);
+      const listen: typeof notify = (handler) => {
+        tell = handler;
+        return notify(handler);
+      };
+      return listen;
+    },
+  });
+  return { store: proxy, look: () => tell?.({ stream: "", events: [{ id: 0, name: "Noted" }] }) };
+}
+
+/**
  * Reacts to each event of a stream on `<stream>-seen`. `poll`: ms between two looks for what no notification
  * told of; `leaseMillis`: how long a stream stays with a worker that is gone.
  */
@@ -24,6 +45,7 @@ export function react(
   onNoted: (noted: Noted) => Promise<void> | void,
   { poll, leaseMillis = 10_000 }: { readonly poll: number; readonly leaseMillis?: number },
 ): Reactor {
+  const { store: own, look } = watched(store);
   const app = act()
     .withState(Note)
     // Of the lane, because what a notification wakes takes no options of ours.
@@ -37,14 +59,15 @@ export function react(
     )
     .to(({ stream }) => ({ target: `${stream}-seen`, source: stream, lane: "notes" }))
     .build({
-      scoped: { store, cache: new InMemoryCache() },
+      scoped: { store: own, cache: new InMemoryCache() },
       settleDebounceMs: 0,
+      // The load's own subscriptions are never caught up: this app would not come to an end with them.
+      onlyLanes: ["notes"],
       // Back at work within one poll after the server was away.
       circuitBreaker: { failureThreshold: 5, cooldownMs: poll },
     });
   app.settle();
-  app.start_correlations({ limit: 100 }, poll);
-  const looking = setInterval(() => app.settle(), poll);
+  const looking = setInterval(look, poll);
   return {
     shutdown: async (graceMs) => {
       clearInterval(looking);

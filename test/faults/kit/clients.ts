@@ -17,7 +17,7 @@ export const alone: Client = async (store, ledger, k) => {
   const head = await ledger.attempt(() => headOf(store, `own-${k}`));
   if (head === undefined) return breath();
   const size = 1 + (k % 3);
-  for (let version = head; version < head + 20; version += size)
+  for (let version = head; version < head + 12; version += size)
     if (!(await ledger.commit(store, `own-${k}`, version, size))) return;
 };
 

@@ -114,9 +114,10 @@ export class Ledger {
     }
   }
 
+  /** Of the default lane: an app beside keeps its streams to itself. */
   async claim(store: PostgresStore, by: string, millis: number, lagging = 3, leading = 1): Promise<Lease[]> {
     const start = performance.now();
-    const leases = (await this.attempt(() => store.claim(lagging, leading, by, millis))) ?? [];
+    const leases = (await this.attempt(() => store.claim(lagging, leading, by, millis, "default"))) ?? [];
     this.grants.granted(leases, start, millis);
     return leases;
   }
