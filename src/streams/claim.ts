@@ -29,18 +29,32 @@ function statement(names: Names, { prio, fair, ahead }: Limits, inLane: boolean)
     union all
     (select * from (${walk(`s.deferred_at is not null and s.deferred_at <= now()${rest}`, order, limit)}) due)
   ) s order by ${order} limit ${limit}`;
-  return `with prio as materialized (
-  ${arm("prio", "", "s.priority desc, s.at", prio)}
-), fair as materialized (
-  ${arm("fair", " and s.stream <> all(array(select stream from prio))", "s.at", fair)}
-), ahead as materialized (
-  ${arm("fair", "", "s.at desc", ahead)}
-), picked as (
-  select stream, min(ord) as ord, bool_or(lagging) as lagging from (
-    select stream, true as lagging, row_number() over () as ord from prio
-    union all select stream, true, 1000000000 + row_number() over () from fair
-    union all select stream, false, 2000000000 + row_number() over () from ahead
-  ) arms group by stream
+  // What the first arm left over: nothing, when it found fewer than it may take. Then the others need not look,
+  // which counts when an old snapshot keeps the dead entries of their indexes from being cleaned away.
+  const more = ` and (select count(*) from prio) >= ${prio}`;
+  const arms = [
+    { name: "prio", order: 0, text: arm("prio", "", "s.priority desc, s.at", prio), limit: prio },
+    {
+      name: "fair",
+      order: 1_000_000_000,
+      text: arm("fair", `${more} and s.stream <> all(array(select stream from prio))`, "s.at", fair),
+      limit: fair,
+    },
+    {
+      name: "ahead",
+      order: 2_000_000_000,
+      text: arm("fair", prio > 0 ? more : "", "s.at desc", ahead),
+      limit: ahead,
+    },
+  ].filter(({ limit }) => limit > 0);
+  const found = arms.map(({ name, text }) => `${name} as materialized (\n  ${text}\n)`).join(", ");
+  const ranked = arms.map(
+    ({ name, order }) =>
+      `select stream, ${name !== "ahead"} as lagging, ${order} + row_number() over () as ord from ${name}`,
+  );
+  return `with ${found}, picked as (
+  select stream, min(ord) as ord, bool_or(lagging) as lagging
+  from (${ranked.join(" union all ")}) ranked group by stream
 ), leased as (
   update ${names.streams} s set retry = least(s.retry::bigint + 1, 2147483647)::int, leased_by = $1::text,
     leased_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
