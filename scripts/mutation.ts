@@ -4,11 +4,13 @@
  *
  *   --only PATH   mutants of files whose path contains it
  *   --sample N    N of them, spread evenly
- *   --again       only those that an earlier run has not seen killed
- *   --budget MS   of test time per mutant in the conformance suite, default 12000
- *   --warm        the conformance suite only
+ *   --new         only those that no earlier run has tried
+ *   --again       only those that an earlier run has tried and not seen killed
+ *   --budget MS   of test time per mutant, default 12000; what no test has noticed by then lives
+ *   --warm        without those that are decided while modules load
  *   --docs        no run: writes the page from what earlier runs found
  */
+import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { setPriority } from "node:os";
 import { dirname, join } from "node:path";
@@ -19,6 +21,7 @@ import { makeCopy } from "./mutation/copy.ts";
 import type { Verdict } from "./mutation/messages.ts";
 import type { Mutant } from "./mutation/mutants.ts";
 import { PROSE } from "./mutation/prose.ts";
+import { MEMORY } from "./mutation/recall.ts";
 import { writePage } from "./mutation/report.ts";
 import { startWarm } from "./mutation/warm.ts";
 
@@ -26,6 +29,7 @@ const { values } = parseArgs({
   options: {
     only: { type: "string" },
     sample: { type: "string" },
+    new: { type: "boolean" },
     again: { type: "boolean" },
     budget: { type: "string", default: "12000" },
     warm: { type: "boolean" },
@@ -36,7 +40,7 @@ const { values } = parseArgs({
 const CONCURRENCY = 2;
 const root = join(import.meta.dirname, "..");
 /** Not in the repository: what has been found so far, by mutant. */
-const memory = join(root, "node_modules/.cache/act-drizzle-mutation.json");
+const memory = join(root, MEMORY, "act-drizzle-mutation.json");
 
 // Whoever else works on this machine comes first.
 setPriority(19);
@@ -57,8 +61,14 @@ function choose(): Mutant[] {
   const all = copy.mutants.filter(
     ({ file, key }) =>
       (!values.only || file.includes(values.only)) &&
-      (!values.again || !["killed", "refused"].includes(known.get(key)?.status ?? "")),
+      (!values.new || !known.has(key)) &&
+      (!values.again || !["killed", "refused", undefined].includes(known.get(key)?.status)),
   );
+  // Statements first: that is where the decisions are. The rest in no order, so that any beginning is a sample.
+  const order = ({ mutator, key }: Mutant) =>
+    `${mutator.startsWith("SQL") ? 0 : 1}${createHash("sha1").update(key).digest("hex")}`;
+  const places = new Map(all.map((mutant) => [mutant, order(mutant)]));
+  all.sort((a, b) => ((places.get(a) ?? "") < (places.get(b) ?? "") ? -1 : 1));
   const wanted = values.sample ? Number(values.sample) : all.length;
   const step = Math.max(1, all.length / wanted);
   return Array.from({ length: Math.min(all.length, wanted) }, (_, i) => all[Math.floor(i * step)]).filter(
@@ -110,22 +120,18 @@ async function run(url: string, mutants: readonly Mutant[]): Promise<void> {
   const warm = await startWarm(copy.folder, url, CONCURRENCY, Number(values.budget));
   const failing = warm.tests.filter(({ passed }) => !passed).map(({ name }) => name);
   if (failing.length > 0) console.log(`Left out, for they fail without a mutant:\n${failing.join("\n")}`);
-  const left: Mutant[] = [];
+  const still: Mutant[] = [];
   await warm.run(mutants, (mutant, verdict) => {
     remember(mutant, verdict);
-    if (!["killed", "refused", "timeout"].includes(verdict.status)) left.push(mutant);
+    if (verdict.status === "no coverage" && warm.statics.has(mutant.id)) still.push(mutant);
   });
-  if (values.warm || left.length === 0) return;
-  console.log(`${left.length} for the tests beside the conformance suite`);
+  if (values.warm || still.length === 0) return;
+  console.log(`${still.length} that are decided while modules load`);
   const cold = new Cold(copy.folder, url);
   await cold.measure();
   const work = async () => {
-    for (let mutant = left.shift(); mutant; mutant = left.shift()) {
-      const verdict = await cold.judge(mutant, warm.statics.has(mutant.id));
-      // Reached by the conformance suite, and by nothing else.
-      const seen = known.get(mutant.key)?.status;
-      remember(mutant, verdict.status === "no coverage" ? { status: seen ?? verdict.status } : verdict);
-    }
+    for (let mutant = still.shift(); mutant; mutant = still.shift())
+      remember(mutant, await cold.judge(mutant));
   };
   await Promise.all(Array.from({ length: CONCURRENCY }, work));
 }

@@ -1,28 +1,13 @@
 /**
- * What the conformance suite has let through, and what is decided while modules load: `vitest run` over
- * further tests, one mutant each time, switched on by Stryker's environment variable.
+ * What is decided while modules load, which a warm worker has behind it: `vitest run`, one mutant each time,
+ * switched on by Stryker's environment variable.
  */
 import { spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
 import type { Verdict } from "./messages.ts";
 import type { Mutant } from "./mutants.ts";
-
-export const CONFORMANCE = "test/conformance/postgres.test.ts";
-
-/** Quick files beside the conformance suite, by topic. */
-const FILES: readonly string[] = [
-  "test/codec",
-  "test/mutants",
-  "test/input/types.test.ts",
-  "test/input/text.test.ts",
-  "test/input/numbers.test.ts",
-  "test/input/empty.test.ts",
-  "test/input/restore.test.ts",
-  "test/races/neighbours.test.ts",
-  "test/races/claims.test.ts",
-  "test/races/truncate.test.ts",
-];
+import { TESTS } from "./tests.ts";
 
 const PATIENCE = 240_000;
 
@@ -53,7 +38,7 @@ export class Cold {
     rmSync(cover, { recursive: true, force: true });
     mkdirSync(cover);
     const found: ColdFile[] = [];
-    for (const file of [...FILES, CONFORMANCE]) {
+    for (const file of TESTS) {
       const start = performance.now();
       const { failed, hung } = await this.#vitest([file, "--passWithNoTests"], { MUTATION_COVER: cover });
       if (failed || hung) throw new Error(`${file} fails without a mutant: ${failed ?? "it hangs"}`);
@@ -67,11 +52,8 @@ export class Cold {
     this.#files = found.sort((a, b) => a.millis - b.millis);
   }
 
-  /** `whole`: the conformance suite as well, for what a warm worker cannot switch on. */
-  async judge(mutant: Mutant, whole: boolean): Promise<Verdict> {
-    const files = this.#files
-      .filter(({ file, mutants }) => mutants.has(mutant.id) && (whole || file !== CONFORMANCE))
-      .map(({ file }) => file);
+  async judge(mutant: Mutant): Promise<Verdict> {
+    const files = this.#files.filter(({ mutants }) => mutants.has(mutant.id)).map(({ file }) => file);
     if (files.length === 0) return { status: "no coverage" };
     const active = { __STRYKER_ACTIVE_MUTANT__: mutant.id };
     const { failed, file, hung } = await this.#vitest([...files, "--bail=1"], active);

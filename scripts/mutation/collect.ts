@@ -59,7 +59,7 @@ function declare(name: string, args: readonly unknown[], ...rest: unknown[]): vo
       for (const hook of finished.splice(0).reverse()) await hook();
     }
   };
-  collected.push({ name: [...titles, name].join(" "), file, run });
+  collected.push({ name: [file, ...titles, name].join(" "), file, run });
 }
 
 const each =

@@ -1,14 +1,27 @@
 /** What the mutation runner and its warm workers tell each other: one JSON document a line. */
 
 export type Job =
-  | { readonly kind: "cover"; readonly part: number; readonly parts: number }
-  | { readonly kind: "mutant"; readonly id: string; readonly tests: readonly TestRun[] };
+  | {
+      readonly kind: "cover";
+      readonly part: number;
+      readonly parts: number;
+      /** Tests of which it is known from an earlier run. */
+      readonly known: readonly string[];
+    }
+  | {
+      readonly kind: "mutant";
+      readonly id: string;
+      /** Whether patterns that were read are kept from one test to the next. */
+      readonly keep: boolean;
+      readonly tests: readonly TestRun[];
+    };
 
 /** A test by its place in the suite; `hits`: how often it passes the mutant when all is well. */
 export type TestRun = { readonly test: number; readonly hits: number; readonly millis: number };
 
 export type Covered = {
   readonly test: number;
+  readonly file: string;
   readonly name: string;
   readonly millis: number;
   readonly passed: boolean;
@@ -17,7 +30,13 @@ export type Covered = {
 
 export type Answer =
   | { readonly kind: "alive" }
-  | { readonly kind: "covered"; readonly tests: readonly Covered[]; readonly statics: readonly string[] }
+  | {
+      readonly kind: "covered";
+      readonly tests: readonly Covered[];
+      /** All tests, in order. */
+      readonly names: readonly string[];
+      readonly statics: readonly string[];
+    }
   | ({ readonly kind: "verdict"; readonly spoiled: boolean } & Verdict);
 
 /**

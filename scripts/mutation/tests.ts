@@ -1,8 +1,8 @@
-/** The tests that mutants are given to: quick ones, which together touch everything. */
+/** The tests that mutants are given to: together they touch everything. The slow ones come last, if at all. */
 
 export const CONFORMANCE = "test/conformance/postgres.test.ts";
 
-export const WARM: readonly string[] = [
+export const TESTS: readonly string[] = [
   CONFORMANCE,
   "test/codec/arrays.test.ts",
   "test/codec/envelope.test.ts",
@@ -12,6 +12,11 @@ export const WARM: readonly string[] = [
   "test/codec/dates.test.ts",
   "test/codec/encryption.test.ts",
   "test/codec/patterns.test.ts",
+  "test/events/answers.test.ts",
+  "test/events/encode.test.ts",
+  "test/events/queue.test.ts",
+  "test/events/lost.test.ts",
+  "test/streams/leases.test.ts",
   "test/input/refusals.test.ts",
   "test/input/types.test.ts",
   "test/input/text.test.ts",
@@ -20,7 +25,40 @@ export const WARM: readonly string[] = [
   "test/input/restore.test.ts",
   "test/input/secrets.test.ts",
   "test/races/neighbours.test.ts",
+  "test/races/deadlocks.test.ts",
   "test/races/claims.test.ts",
   "test/races/truncate.test.ts",
   "test/connections/writer.test.ts",
 ];
+
+/** Whose matter a file is, by the names of tests: they come first. */
+const TOPICS: readonly (readonly [file: string, tests: RegExp])[] = [
+  ["events/append", / (?:M\d|D2|N\d)|commits|test\/events|neighbours/],
+  ["events/queue", /test\/events\/(?:queue|lost)| M\d|writer|C8/],
+  ["events/recover", /test\/events\/(?:answers|lost)|writer|C10/],
+  ["events/commit", / M\d| commit/],
+  ["events/encode", /test\/events\/encode| (?:D1|P\d|M6)/],
+  ["events/row", /test\/events\/answers| (?:D\d|P\d)|pii/],
+  ["events/query", / Q\d|query |load/],
+  ["events/stats", / R[34]|query_stats/],
+  ["events/truncate", / (?:R[56]|M9)|truncate/],
+  ["events/restore", / R7|restore/],
+  ["events/notify", / N\d|notify|test\/events\/answers/],
+  ["events/forget", / P\d|forget/],
+  ["streams/claim", / L[1-5]|test\/streams/],
+  ["streams/ack", / L[67]|ack|test\/streams/],
+  ["streams/block", / L[89]|block|test\/streams/],
+  ["streams/lease", / L\d|test\/streams/],
+  ["streams/subscribe", / S\d|subscribe/],
+  ["streams/positions", / R[123]|query_streams/],
+  ["streams/", / (?:L1[01]|R[12])|filter|defer|reset|unblock|prioritize/],
+  ["codec/pattern", /test\/codec\/(?:translations|patterns)| Q[89]/],
+  ["codec/conditions", /test\/codec\/(?:numbers|patterns)| Q[89]/],
+  ["codec/json", /test\/codec\/paths| D1| M6/],
+  ["codec/encryption", /test\/codec\/(?:envelope|encryption)/],
+  ["codec/", /test\/codec\/(?:arrays|numbers)|refusals/],
+];
+
+export function isTopical(file: string, test: string): boolean {
+  return TOPICS.find(([part]) => file.includes(part))?.[1].test(test) ?? false;
+}

@@ -6,7 +6,8 @@ import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Answer, Covered, Job, TestRun, Verdict } from "./messages.ts";
 import type { Mutant } from "./mutants.ts";
-import { WARM } from "./tests.ts";
+import { recallCover } from "./recall.ts";
+import { isTopical, TESTS } from "./tests.ts";
 
 /** A worker that says nothing for so long is in a loop that never ends. */
 const SILENCE = 180_000;
@@ -51,7 +52,7 @@ class Worker {
           ...process.env,
           TEST_DATABASE_URL: this.#url,
           MUTATION_SOCKET: this.#path,
-          MUTATION_FILES: WARM.join(" "),
+          MUTATION_FILES: TESTS.join(" "),
         },
       },
     );
@@ -106,29 +107,29 @@ class Worker {
 }
 
 /**
- * Tests that reach the mutant: those that killed most in this file or reach most of it, and every other one the
- * quickest that is left, for what only a small test looks at.
+ * Tests that reach the mutant: those that killed most in this file, those that are about it, the others. Quick ones
+ * before slow ones.
  */
 function chosen(
   mutant: Mutant,
   tests: readonly Covered[],
-  ranks: ReadonlyMap<number, number>,
-  kills: ReadonlyMap<number, number>,
+  kills: ReadonlyMap<string, number>,
   budget: number,
 ): TestRun[] {
-  const reach = tests.flatMap(({ test, hits, passed, millis }) => {
+  const reach = tests.flatMap(({ test, name, hits, passed, millis }) => {
     const found = hits[mutant.id];
-    return passed && found !== undefined ? [{ test, hits: found, millis }] : [];
+    if (!passed || found === undefined) return [];
+    const weight = (isTopical(mutant.file, name) ? 10 : 1) + 3 * (kills.get(name) ?? 0);
+    return [{ run: { test, hits: found, millis }, score: weight / (10 + millis) }];
   });
-  const score = ({ test, millis }: TestRun) =>
-    (1_000 * (kills.get(test) ?? 0) + (ranks.get(test) ?? 0)) / (5 + millis);
-  const likely = reach.toSorted((a, b) => score(b) - score(a));
-  const quick = reach.toSorted((a, b) => a.millis - b.millis);
   let spent = 0;
-  return [...new Set(likely.flatMap((run, i) => [run, quick[i] ?? run]))].filter(({ millis }) => {
-    spent += millis;
-    return spent <= budget;
-  });
+  return reach
+    .sort((a, b) => b.score - a.score)
+    .map(({ run }) => run)
+    .filter(({ millis }) => {
+      spent += millis;
+      return spent <= budget;
+    });
 }
 
 export async function startWarm(
@@ -138,47 +139,45 @@ export async function startWarm(
   budget: number,
 ): Promise<Warm> {
   const workers = Array.from({ length: concurrency }, (_, i) => new Worker(folder, url, i));
+  const before = recallCover(folder);
+  const known = [...before.tests.keys()];
   const parts = await Promise.all(
     workers.map(async (worker, part) => {
-      const answer = await worker.ask({ kind: "cover", part, parts: workers.length });
+      const answer = await worker.ask({ kind: "cover", part, parts: workers.length, known });
       if (answer?.kind !== "covered") throw new Error("the tests do not run in a warm worker");
       return answer;
     }),
   );
-  const tests = parts.flatMap((part) => part.tests).sort((a, b) => a.test - b.test);
+  const fresh = new Map(parts.flatMap((part) => part.tests).map((one) => [one.name, one]));
+  const tests = (parts[0]?.names ?? []).flatMap((name, test) => {
+    const one = fresh.get(name) ?? before.tests.get(name);
+    return one ? [{ ...one, test }] : [];
+  });
+  before.save(tests);
 
   const run: Warm["run"] = async (mutants, told) => {
-    const files = Map.groupBy(mutants, ({ file }) => file);
-    const ranks = new Map(
-      [...files].map(([file, own]) => [
-        file,
-        new Map(tests.map(({ test, hits }) => [test, own.filter(({ id }) => id in hits).length])),
-      ]),
-    );
-    const kills = new Map([...files.keys()].map((file) => [file, new Map<number, number>()]));
-    const byName = new Map(tests.map(({ test, name }) => [name, test]));
+    const kills = new Map(mutants.map(({ file }) => [file, new Map<string, number>()]));
     const queue = [...mutants];
     const work = async (worker: Worker) => {
       for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
-        const own = kills.get(mutant.file) ?? new Map<number, number>();
-        let runs = chosen(mutant, tests, ranks.get(mutant.file) ?? new Map(), own, budget);
+        const own = kills.get(mutant.file) ?? new Map<string, number>();
+        let runs = chosen(mutant, tests, own, budget);
+        const keep = !mutant.file.endsWith("pattern.ts");
         if (runs.length === 0) {
           told(mutant, { status: "no coverage" });
           continue;
         }
         for (let tries = 0; ; tries++) {
-          const answer = await worker.ask({ kind: "mutant", id: mutant.id, tests: runs });
+          const answer = await worker.ask({ kind: "mutant", id: mutant.id, keep, tests: runs });
           const verdict: Verdict = answer?.kind === "verdict" ? answer : { status: "timeout" };
           if (verdict.status === "unclear" && tries < 3) {
             console.log(`fails without the mutant as well: ${verdict.by}`);
             // Perhaps another mutant's remains: again in a fresh process, then without that test.
             await worker.end();
-            if (tries > 0) runs = runs.filter(({ test }) => test !== byName.get(verdict.by ?? ""));
+            if (tries > 0) runs = runs.filter(({ test }) => tests[test]?.name !== verdict.by);
             continue;
           }
-          const killer = byName.get(verdict.by ?? "");
-          if (verdict.status === "killed" && killer !== undefined)
-            own.set(killer, (own.get(killer) ?? 0) + 1);
+          if (verdict.status === "killed" && verdict.by) own.set(verdict.by, (own.get(verdict.by) ?? 0) + 1);
           told(mutant, { status: verdict.status, by: verdict.by });
           break;
         }

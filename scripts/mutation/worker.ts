@@ -8,7 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { test } from "vitest";
 import { toPattern } from "../../src/codec/pattern.ts";
 import { type Collected, collected, setups, startFile } from "./collect.ts";
-import type { Answer, Covered, Job, TestRun, Verdict } from "./messages.ts";
+import type { Answer, Covered, Job, Verdict } from "./messages.ts";
 
 /** The switchboard of Stryker's instrumented code. */
 type Switches = {
@@ -60,11 +60,11 @@ function forgetPatterns(): void {
   for (let i = 0; i < 501; i++) toPattern("stream", `pattern${flushed++}`);
 }
 
-async function cover(part: number, parts: number): Promise<Answer> {
+async function cover(part: number, parts: number, known: ReadonlySet<string>): Promise<Answer> {
   const statics = Object.keys(switches.mutantCoverage?.static ?? {});
   const covered: Covered[] = [];
-  for (const [i, { run, name }] of collected.entries()) {
-    if (i % parts !== part) continue;
+  for (const [i, { run, name, file }] of collected.entries()) {
+    if (i % parts !== part || known.has(name)) continue;
     forgetPatterns();
     switches.currentTestId = String(i);
     const start = performance.now();
@@ -73,6 +73,7 @@ async function cover(part: number, parts: number): Promise<Answer> {
     switches.currentTestId = "between";
     covered.push({
       test: i,
+      file,
       name,
       millis,
       passed: result === "passed",
@@ -80,29 +81,31 @@ async function cover(part: number, parts: number): Promise<Answer> {
     });
     say({ kind: "alive" });
   }
-  return { kind: "covered", tests: covered, statics };
+  return { kind: "covered", tests: covered, names: collected.map(({ name }) => name), statics };
 }
 
-async function judge(id: string, runs: readonly TestRun[]): Promise<Verdict> {
-  for (const { test: index, hits, millis } of runs) {
+async function judge({ id, keep, tests }: Extract<Job, { kind: "mutant" }>): Promise<Verdict> {
+  for (const { test: index, hits, millis } of tests) {
     const { run, name } = collected[index] ?? {};
     if (!run || !name) continue;
     const patience = 20_000 + 15 * millis;
     const mutated = () => {
-      forgetPatterns();
+      if (!keep) forgetPatterns();
       Object.assign(switches, { activeMutant: id, hitCount: 0, hitLimit: 1_000 + 100 * hits });
       return attempt(run, patience).finally(() => {
         switches.activeMutant = "";
         say({ kind: "alive" });
       });
     };
+    const start = performance.now();
     const first = await mutated();
+    const slow = performance.now() - start > 500 + 5 * millis;
     if (first.result === "passed") continue;
     if (first.result === "timeout") return { status: "timeout", by: name };
-    forgetPatterns();
+    if (!keep) forgetPatterns();
     if ((await attempt(run, patience)).result !== "passed") return { status: "unclear", by: name };
-    // Once more, should it have been chance. A test that waits for a signal in vain is not asked again.
-    if (millis < 1_000 && !first.refused && (await mutated()).result === "passed") continue;
+    // What took long may have failed because the machine is busy: once more.
+    if (slow && !first.refused && (await mutated()).result === "passed") continue;
     return { status: first.refused ? "refused" : "killed", by: name };
   }
   return { status: "survived" };
@@ -114,7 +117,7 @@ const say = (answer: Answer) => void socket.write(`${JSON.stringify(answer)}\n`)
 test("mutants", { timeout: 0 }, async () => {
   for await (const text of createInterface({ input: socket })) {
     const job: Job = JSON.parse(text);
-    if (job.kind === "cover") say(await cover(job.part, job.parts));
-    else say({ kind: "verdict", ...(await judge(job.id, job.tests)), spoiled });
+    if (job.kind === "cover") say(await cover(job.part, job.parts, new Set(job.known)));
+    else say({ kind: "verdict", ...(await judge(job)), spoiled });
   }
 });

@@ -1,0 +1,129 @@
+/** A group whose connection is lost on the way: what its callers are told, on connections made of script. */
+import { describe, expect, test } from "vitest";
+import type { Row } from "../../src/connections/index.ts";
+import { backend, errorOf, fine, lost, one, scene } from "./script.ts";
+
+describe("a connection that is lost after the transaction's id was heard", () => {
+  const found = [[], [], [{ stream: "a", head: 0, ids: "{9}", first: 0, created: 3 }]];
+  const none = [[], [], [{ stream: "a", head: -1, ids: null, first: null, created: null }]];
+
+  test("is made up for by what the log shows", async () => {
+    const { queue, groups, settled } = scene({ send: (sent) => lost(sent, "77"), settle: () => found });
+    expect(await queue.push(one("a"))).toEqual({
+      outcome: { landed: true, head: -1, ids: [9] },
+      created: new Date(3),
+    });
+    expect(groups).toEqual([["a"]]);
+    expect(settled.map(({ given }) => given)).toEqual([undefined]);
+    expect(settled[0]?.queries[0]?.text).toContain("pg_advisory_xact_lock");
+    expect(settled[0]?.queries[1]?.params?.[1]).toBe("77");
+  });
+
+  test("goes again if the log shows nothing, twice at most", async () => {
+    let losses = 2;
+    const { queue, groups } = scene({
+      send: (sent) => (losses-- > 0 ? lost(sent, "77") : fine(sent)),
+      settle: () => none,
+    });
+    expect((await queue.push(one("a"))).outcome).toEqual({ landed: true, head: -1, ids: [1] });
+    expect(groups.length).toBe(3);
+    losses = 3;
+    expect(await errorOf(queue.push(one("a")))).toMatchObject({ code: "CONNECTION_CLOSED", message: "gone" });
+    expect(groups.length).toBe(6);
+  });
+
+  test("is asked for three times, and unknown then", async () => {
+    const { queue, settled } = scene({ send: (sent) => lost(sent, "77") });
+    const start = performance.now();
+    expect(await errorOf(queue.push(one("a")))).toMatchObject({ code: "OUTCOME_UNKNOWN", sent: true });
+    expect(settled.length).toBe(3);
+    // 200, 400 and 800 ms apart.
+    expect(performance.now() - start).toBeGreaterThan(1_390);
+  });
+});
+
+describe("a connection that is lost before the transaction's id was heard", () => {
+  const fates = (...rows: Row[]) => [[], [], rows];
+
+  test("is decided by the log where that is certain, asked for the connection's own backend", async () => {
+    const { queue, groups, settled } = scene({
+      send: (sent) => lost(sent),
+      settle: () => fates({ head: 4, same: false }, { head: 0, same: true }),
+    });
+    const [a, b] = ["a", "b"].map((stream) => queue.push(one(stream)));
+    const unknown = errorOf(b ?? Promise.resolve());
+    expect(await a).toEqual({ outcome: { landed: false, head: 4, ids: [] }, created: new Date(0) });
+    expect(await unknown).toMatchObject({
+      code: "OUTCOME_UNKNOWN",
+      sent: true,
+      message:
+        "the connection was lost while the commit was under way: it may or may not have landed; load the stream before trying again",
+    });
+    expect(settled.map(({ given }) => given)).toEqual([backend]);
+    expect(settled[0]?.queries[0]?.text).toContain("pg_advisory_xact_lock");
+    expect(groups.length).toBe(1);
+  });
+
+  test("goes again where the log shows it absent, twice at most, and says so then", async () => {
+    let losses = 2;
+    const { queue, groups } = scene({
+      send: (sent) => (losses-- > 0 ? lost(sent) : fine(sent)),
+      settle: () => fates({ head: -1, same: false }),
+    });
+    expect((await queue.push(one("a"))).outcome.landed).toBe(true);
+    expect(groups.length).toBe(3);
+    losses = 9;
+    expect(await errorOf(queue.push(one("a")))).toMatchObject({
+      code: "CONNECTION_CLOSED",
+      sent: false,
+      message: "the connection was lost again and again: the commit was not applied",
+    });
+    expect(groups.length).toBe(6);
+  });
+
+  test("is unknown if nobody can be asked", async () => {
+    const { queue, settled } = scene({ send: (sent) => lost(sent) });
+    const all = ["a", "b"].map((stream) => errorOf(queue.push(one(stream))));
+    for (const error of await Promise.all(all)) expect(error).toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    expect(settled.length).toBe(1);
+  });
+
+  test("and whose backend is not known is unknown without asking", async () => {
+    const { queue, settled } = scene({
+      send: (sent) => {
+        Object.assign(sent.slot, { backend: undefined });
+        lost(sent);
+      },
+      settle: () => fates({ head: -1, same: false }),
+    });
+    expect(await errorOf(queue.push(one("a")))).toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    expect(settled).toEqual([]);
+  });
+
+  test.each([
+    ["a row", { xid: 77 }],
+    ["a list of answers, the last with the id", [{}, [{ xid: 77 }]]],
+    ["a list of rows", [[{ other: 1 }], { xid: 77 }]],
+  ])("an id that comes as %s has been heard", async (_, answer) => {
+    const { queue, settled } = scene({
+      send: (sent) => {
+        sent.answer(0, Array.isArray(answer) ? answer : [answer]);
+        lost(sent);
+      },
+      settle: () => [[], [], [{ stream: "a", head: 0, ids: "{9}", first: 0, created: 3 }]],
+    });
+    expect((await queue.push(one("a"))).outcome.ids).toEqual([9]);
+    expect(settled[0]?.given).toBeUndefined();
+  });
+
+  test.each([[[]], [[null]], [[{}]], [["77"]], [[[]]]])("an answer of %j holds no id", async (rows) => {
+    const { queue, settled } = scene({
+      send: (sent) => {
+        sent.answer(0, rows);
+        lost(sent);
+      },
+    });
+    expect(await errorOf(queue.push(one("a")))).toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    expect(settled.map(({ given }) => given)).toEqual([backend]);
+  });
+});

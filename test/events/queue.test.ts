@@ -1,0 +1,185 @@
+/** Group commit by itself: what goes out together, and who is told what, on connections made of script. */
+import { describe, expect, test } from "vitest";
+import { ConnectionError, DatabaseError } from "../../src/errors.ts";
+import { MAX_WAITING } from "../../src/events/queue.ts";
+import { gate } from "../conformance/kit/eventually.ts";
+import { errorOf, fine, one, type Script, scene } from "./script.ts";
+
+describe("what goes out together", () => {
+  test("is what was called in one turn, then what waited meanwhile, in the order of the calls", async () => {
+    const busy = gate();
+    const first = gate();
+    const { queue, groups, rests } = scene({
+      send: async (sent) => {
+        first.open();
+        await busy.passed;
+        fine(sent);
+      },
+    });
+    const early = ["a", "b"].map((stream) => queue.push(one(stream)));
+    await first.passed;
+    const late = ["c", "d", "e"].map((stream) => queue.push(one(stream)));
+    expect(rests()).toBe(0);
+    busy.open();
+    const all = await Promise.all([...early, ...late]);
+    expect(groups).toEqual([
+      ["a", "b"],
+      ["c", "d", "e"],
+    ]);
+    expect(all.map(({ outcome }) => outcome.ids)).toEqual([[1], [2], [1], [2], [3]]);
+    expect(all[0]).toEqual({ outcome: { landed: true, head: -1, ids: [1] }, created: new Date(5) });
+    await queue.close();
+    expect(rests()).toBe(1);
+  });
+
+  test("is 512 commits at most", async () => {
+    const { queue, groups } = scene();
+    await Promise.all(Array.from({ length: 1_025 }, (_, i) => queue.push(one(`s${i}`))));
+    expect(groups.map((group) => group.length)).toEqual([512, 512, 1]);
+  });
+
+  test.each([
+    ["data", (size: number) => ({ size })],
+    ["pii", (size: number) => ({ size: 0, pii: "p".repeat(size) })],
+    ["meta", (size: number) => ({ size: 0, meta: "m".repeat(size) })],
+  ])("is 4,000,000 characters of %s at most, or one commit", async (_, of) => {
+    const { queue, groups } = scene();
+    const sizes = [2_000_000, 2_000_000, 1, 5_000_000, 5_000_000, 3_999_999, 1, 1];
+    await Promise.all(sizes.map((size, i) => queue.push(one(`s${i}`, of(size)))));
+    expect(groups).toEqual([["s0", "s1"], ["s2"], ["s3"], ["s4"], ["s5", "s6"], ["s7"]]);
+  });
+});
+
+describe("the queue refuses", () => {
+  test("what comes after the store was disposed, and lets the rest finish", async () => {
+    const { queue, groups } = scene();
+    const before = queue.push(one("a"));
+    const closing = queue.close();
+    expect(await errorOf(queue.push(one("b")))).toMatchObject({
+      code: "STORE_CLOSED",
+      sent: false,
+      message: "the store is disposed: create a new PostgresStore",
+    });
+    await closing;
+    expect(groups).toEqual([["a"]]);
+    expect((await before).outcome.landed).toBe(true);
+  });
+
+  test("more than 100,000 that wait", async () => {
+    const busy = gate();
+    const { queue } = scene({ send: async (sent) => busy.passed.then(() => fine(sent)) });
+    const waiting = Array.from({ length: MAX_WAITING }, () => queue.push(one("a", { expected: null })));
+    expect(await errorOf(queue.push(one("b")))).toMatchObject({
+      code: "QUEUE_FULL",
+      sent: false,
+      message: "100000 commits are waiting already: slow down",
+    });
+    busy.open();
+    expect((await Promise.all(waiting)).every(({ outcome }) => outcome.landed)).toBe(true);
+  });
+
+  test("what has waited longer than the deadline, and sends the rest", async () => {
+    const busy = gate();
+    const started = gate();
+    let calls = 0;
+    const { queue, groups } = scene({
+      deadline: 50,
+      send: async (sent) => {
+        started.open();
+        if (calls++ === 0) await busy.passed;
+        fine(sent);
+      },
+    });
+    const first = queue.push(one("a"));
+    await started.passed;
+    const late = queue.push(one("late"));
+    const refused = errorOf(late);
+    const end = performance.now() + 60;
+    while (performance.now() < end) await new Promise((resolve) => setImmediate(resolve));
+    const timely = queue.push(one("timely"));
+    busy.open();
+    expect((await first).outcome.landed).toBe(true);
+    expect(await refused).toMatchObject({
+      code: "DEADLINE",
+      sent: false,
+      message: "the commit waited 50 ms for the append lock and was not sent",
+    });
+    expect((await timely).outcome.landed).toBe(true);
+    expect(groups).toEqual([["a"], ["timely"]]);
+  });
+});
+
+describe("a server error", () => {
+  test("of the rows fails its commit only: the others go again one by one", async () => {
+    const { queue, groups } = scene({
+      send: (sent) => {
+        if (sent.group.includes("bad")) throw new DatabaseError("22P02", "bad (22P02)");
+        fine(sent);
+      },
+    });
+    const [a, bad, b] = ["a", "bad", "b"].map((stream) => queue.push(one(stream)));
+    expect(await errorOf(bad ?? Promise.resolve())).toMatchObject({ code: "22P02" });
+    expect((await a)?.outcome.landed && (await b)?.outcome.landed).toBe(true);
+    expect(groups).toEqual([["a", "bad", "b"], ["a"], ["bad"], ["b"]]);
+  });
+
+  test.each(["08006", "25006", "28000", "3D000", "53100", "55P03", "57014", "42P01", "26000"])(
+    "%s is nobody's fault: all are told, none goes again",
+    async (code) => {
+      const { queue, groups } = scene({
+        send: () => {
+          throw new DatabaseError(code, "why");
+        },
+      });
+      const all = ["a", "b"].map((stream) => errorOf(queue.push(one(stream))));
+      for (const error of await Promise.all(all)) expect(error).toMatchObject({ code, message: "why" });
+      expect(groups).toEqual([["a", "b"]]);
+    },
+  );
+
+  test("that says no more than that the connection is refused is nobody's fault", async () => {
+    const { queue, groups } = scene({
+      open: () => {
+        throw new ConnectionError("ECONNREFUSED", "refused", false);
+      },
+    });
+    const all = ["a", "b"].map((stream) => errorOf(queue.push(one(stream))));
+    for (const error of await Promise.all(all)) expect(error).toMatchObject({ code: "ECONNREFUSED" });
+    expect(groups).toEqual([]);
+  });
+
+  test.each(["40001", "40P01"])("%s is tried twice more", async (code) => {
+    let fails = 2;
+    const script: Script = {
+      send: (sent) => {
+        if (fails-- > 0) throw new DatabaseError(code, "again");
+        fine(sent);
+      },
+    };
+    const { queue, groups } = scene(script);
+    expect((await queue.push(one("a"))).outcome.landed).toBe(true);
+    expect(groups.length).toBe(3);
+    fails = 3;
+    expect(await errorOf(queue.push(one("a")))).toMatchObject({ code });
+    expect(groups.length).toBe(6);
+  });
+
+  test.each(["CONNECTION_CLOSED", "57P01"])(
+    "%s before anything was sent is tried twice more",
+    async (code) => {
+      let fails = 2;
+      let opened = 0;
+      const { queue } = scene({
+        open: () => {
+          opened++;
+          if (fails-- > 0) throw new ConnectionError(code, "gone", false);
+        },
+      });
+      expect((await queue.push(one("a"))).outcome.landed).toBe(true);
+      expect(opened).toBe(3);
+      fails = 3;
+      expect(await errorOf(queue.push(one("a")))).toMatchObject({ code });
+      expect(opened).toBe(6);
+    },
+  );
+});
