@@ -78,10 +78,7 @@ export class Plans extends Scene {
       await this.sql.unsafe(`vacuum (analyze) ${this.named(name)}`);
   }
 
-  /**
-   * What the statements of `run` cost that touch the store's tables, each run once more than it takes for the
-   * server to change to a generic plan.
-   */
+  /** What the statements of `run` cost that touch the store's tables, as often as {@link RUNS} says. */
   async costs({ config: { table } }: PostgresStore, run: (n: number) => Promise<unknown>): Promise<Cost[]> {
     const costs: Cost[] = [];
     for (let n = 0; n < RUNS; n++) {
