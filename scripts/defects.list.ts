@@ -87,21 +87,13 @@ export const defects: readonly Defect[] = [
     "where.add(`e.id > coalesce(",
   ),
   query("backward is ascending", "q.backward ? ` desc` : ``", "q.backward ? `` : ``"),
-  query(
-    "names: [] is no filter",
-    "if (q?.names?.length === 0) return 0;",
-    "if (q?.names?.length === 0) q = { ...q, names: undefined };",
-  ),
+  query("names: [] is no filter", "    return 0;", "    q = { ...q, names: undefined };"),
   query(
     "a query of snapshots only by default",
     "if (!q.with_snaps) where.add(`e.name <> '__snapshot__'`);",
     "",
   ),
-  query(
-    "the next page repeats its first event",
-    "after: Number(last.id) };",
-    "after: Number(last.id) - 1 };",
-  ),
+  query("the next page repeats its first event", "after: last };", "after: last - 1 };"),
   on("src/codec/pattern.ts", "Q8")(
     "a dot matches a literal dot only",
     'if (c === ".") return { text: DOT };',
@@ -134,6 +126,11 @@ export const defects: readonly Defect[] = [
     "the first id after a restore is taken already",
     "restart with ${next}",
     "restart with ${Math.max(1, next - 1)}",
+  ),
+  claim(
+    "the arms behind the first look only when it found more than it may take",
+    "from prio) >= ${prio}`;",
+    "from prio) > ${prio}`;",
   ),
   claim(
     "a blocked stream is claimed",
