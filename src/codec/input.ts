@@ -22,6 +22,9 @@ export function checkOptionalText(
 
 export function checkArray(verb: string, name: string, value: unknown): asserts value is readonly unknown[] {
   if (!Array.isArray(value)) throw invalid(verb, `${name} must be an array, not ${kind(value)}`);
+  // map and forEach pass over holes: what was meant there would be lost.
+  for (let i = 0; i < value.length; i++)
+    if (!(i in value)) throw invalid(verb, `${name} has nothing at ${i}`);
 }
 
 export function checkTexts(verb: string, name: string, value: unknown): asserts value is readonly string[] {

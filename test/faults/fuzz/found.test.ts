@@ -1,0 +1,45 @@
+/** What the fuzzing has found, one by one. */
+import { ValidationError } from "@rotorsoft/act";
+import { expect, test } from "vitest";
+import { failureOf, meta, useScene } from "../../connections/scene.ts";
+import { contents, fill } from "../../input/log.ts";
+
+const scene = useScene();
+
+test.each(["stream", "source"])(
+  "a filter whose %s is null is refused: it is not every stream",
+  async (option) => {
+    const store = await scene.seeded();
+    await fill(store);
+    const before = await contents(scene, store);
+    for (const exact of [true, false]) {
+      const filter = { [option]: null, [`${option}_exact`]: exact } as object;
+      const calls = {
+        reset: () => store.reset(filter),
+        defer: () => store.defer(filter, 1),
+        unblock: () => store.unblock(filter),
+        prioritize: () => store.prioritize(filter, 9),
+      };
+      for (const [verb, call] of Object.entries(calls)) {
+        const { error } = await failureOf(call());
+        expect(error, verb).toBeInstanceOf(ValidationError);
+      }
+    }
+    expect(await contents(scene, store)).toBe(before);
+  },
+);
+
+test("a list with a hole is refused before anything is sent", async () => {
+  const store = await scene.seeded();
+  const messages = [{ name: "A", data: {} }];
+  messages.length = 3;
+  const calls = {
+    commit: () => store.commit("s", messages, meta),
+    query: () => store.query(() => {}, { names: Object.assign(["A"], { length: 2 }) }),
+  };
+  for (const [verb, call] of Object.entries(calls)) {
+    const { error } = await failureOf(call());
+    expect(error, verb).toBeInstanceOf(ValidationError);
+  }
+  expect(await scene.rows(store)).toEqual([]);
+});
