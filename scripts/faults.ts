@@ -79,7 +79,7 @@ if (args.docs) {
   const about = { date: new Date().toISOString().slice(0, 10), server, node: process.version };
   const machine = `${cpus().length} × ${cpus()[0]?.model ?? "unknown"}`;
   const results: Results = { ...about, machine, runs: [...others, ...runs] };
-  writeFileSync(kept, `${JSON.stringify(results, null, 1)}\n`);
+  writeFileSync(kept, `${JSON.stringify(results, null, 2)}\n`);
   writeReliability(results);
 }
 process.exitCode = runs.length > 0 && runs.every(({ passed }) => passed) ? 0 : 1;

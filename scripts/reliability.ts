@@ -72,10 +72,10 @@ function markdown({ runs, date, server, machine, node }: Results): string {
   const line = (cells: readonly string[]) => `| ${cells.map((c) => c.replaceAll("|", "\\|")).join(" | ")} |`;
   const rule = `|---|---|---|${"---:|".repeat(head.length - 3)}`;
   const failed = runs.filter(({ passed }) => !passed);
-  const verdict =
-    failed.length === 0
-      ? `All ${runs.length} runs of ${new Set(runs.map(({ file }) => file)).size} files passed.`
-      : `**Failed:** ${failed.map(({ file, round }) => `${file} (round ${round})`).join(", ")}.`;
+  const files = new Set(runs.map(({ file }) => file)).size;
+  const passed = `${runs.length - failed.length} of ${runs.length} runs passed, over ${files} files.`;
+  const named = failed.map(({ file, round }) => `${file} (round ${round})`).join(", ");
+  const verdict = failed.length === 0 ? passed : `${passed} **Failed:** ${named}.`;
   const about = `${server}, Node ${node}, ${machine}, ${date}, shared with other work. ${verdict}`;
   return [about, "", line(head), rule, ...rows.map(line)].join("\n");
 }

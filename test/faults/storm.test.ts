@@ -19,7 +19,7 @@ const CALM = 50;
 const MAX = 5;
 const LIMITS = { max: MAX, statement_timeout: 3_000, connectionTimeoutMillis: 3_000 };
 /** Longer than all of these together, and a call has hung. */
-const DEADLINE = 20_000;
+const DEADLINE = 40_000;
 
 async function killUntil(over: () => boolean): Promise<{ kills: number; peaks: Map<string, number> }> {
   const sql = connect(scene.url);
