@@ -22,10 +22,12 @@ function collect(value: unknown, path: (string | number)[], found: Path[]): void
     found.push([...path]);
     return;
   }
-  if (hasToJSON(value)) {
-    collect(value.toJSON(String(path.at(-1) ?? "")), path, found);
-    return;
-  }
+  members(hasToJSON(value) ? value.toJSON(String(path.at(-1) ?? "")) : value, path, found);
+}
+
+/** As JSON.stringify does: what toJSON hands out is not asked for its own, and a Date among it has no members. */
+function members(value: unknown, path: (string | number)[], found: Path[]): void {
+  if (typeof value !== "object" || value === null) return;
   if (Array.isArray(value)) {
     for (let i = 0; i < value.length; i++) {
       const item: unknown = value[i];

@@ -72,6 +72,9 @@ async function migrate(run: Run, names: Names): Promise<string[]> {
   done.push(...(await adopt(run, names, tables)));
   for (const step of planOf(names, { narrow: hasNarrowIds(tables.events) }))
     done.push(...(await apply(run, names, step)));
+  // An index on an expression has statistics of its own, and a table that no longer grows is not looked at again.
+  if (tables.events && done.some((what) => what.startsWith("index ")))
+    await run({ text: `analyze ${names.events}, ${names.streams}` });
   done.push(...(await settleSequence(run, names)));
   const events = await findRelation(run, schema, table);
   // A role that does not own a complete schema works on it all the same; it looks again at the next boot.

@@ -13,10 +13,14 @@ describe("values with a toJSON of their own", () => {
   test("come back as what they wrote, Dates in it as Dates", async () => {
     const store = await scene.seeded();
     const at = new Date("2024-02-29T12:00:00.000Z");
-    await store.commit("s", [event("E", { plain: own("x"), deep: own({ at, list: [at] }) })], meta);
+    await store.commit(
+      "s",
+      [event("E", { plain: own("x"), bare: own(at), deep: own({ at, list: [at] }) })],
+      meta,
+    );
     const read: unknown[] = [];
     await store.query(({ data }) => void read.push(data));
-    expect(read).toEqual([{ plain: "x", deep: { at, list: [at] } }]);
+    expect(read).toEqual([{ plain: "x", bare: {}, deep: { at, list: [at] } }]);
   });
 });
 

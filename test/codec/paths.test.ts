@@ -13,7 +13,6 @@ test.each([
   ["several, in order", { b: date, a: { c: date }, d: [date] }, [["b"], ["a", "c"], ["d", 0]]],
   ["one behind null, text and numbers", { n: null, t: "t", x: 5, l: [null, "t", 5, date] }, [["l", 3]]],
   ["one that toJSON hands out", { box: { toJSON: () => ({ at: date }) } }, [["box", "at"]]],
-  ["one that toJSON is", { toJSON: () => date }, [[]]],
   ["one in a list that toJSON hands out", [{ toJSON: () => [date] }], [[0, 0]]],
   ["one beside a toJSON that is no function", { toJSON: 5, at: date }, [["at"]]],
 ] as const)("%s is noted", (_, value, paths) => {
@@ -29,6 +28,8 @@ test.each([
   ["an empty list", []],
   ["text under keys and in lists", { at: iso, list: [iso, null] }],
   ["what toJSON makes of a Date", { toJSON: () => iso, at: date }],
+  ["a Date that toJSON hands out, which JSON writes as {}", { at: { toJSON: () => date } }],
+  ["what is handed out with a toJSON of its own", { toJSON: () => ({ toJSON: () => ({ at: date }) }) }],
   ["a function", () => date],
 ])("%s has none", (_, value) => {
   expect(datePaths(value)).toBeUndefined();

@@ -75,6 +75,11 @@ describe("taken over with every event, watermark, block and checkpoint", () => {
     const kept = Object.entries(files).filter(([relation]) => !/^_(streams|correlated)/.test(relation));
     expect(kept.length).toBe(6);
     for (const [relation, file] of kept) expect([relation, filesAfter[relation]]).toEqual([relation, file]);
+    // The index on an expression is of use at once: its statistics are there.
+    const [{ known = 0 } = {}] = await scene.sql`
+      select count(*)::int as known from pg_stats where schemaname = ${name.schema}
+        and tablename = ${`${name.table}_correlation_ix`}`;
+    expect(known).toBe(1);
     // What act-pg reads as a number stays int4, or is as narrow when it is new.
     const catalog = await catalogOf(name);
     for (const column of [

@@ -91,6 +91,20 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
         test("an event's correlation is looked up", () =>
           read({ correlation: "c-500" }, { indexes: ["correlation_ix"], rows: 5, pages: 20 }));
 
+      test("a narrow prefix reads its range, with and without a limit", async () => {
+        const bounds = { indexes: ["stream_id_ix", "pkey"], rows: 200, pages: 300 };
+        await read({ stream: "^order-09999" }, bounds);
+        await read({ stream: "^order-09999", after: 100_000, limit: 10 }, bounds);
+        await read({ stream: "^order-09999", backward: true, limit: 1 }, bounds);
+      });
+
+      test("a wide prefix reads its page in order of id, also when it has caught up", async () => {
+        const bounds = { indexes: ["stream_id_ix", "pkey"], rows: 2_100, pages: 2_500 };
+        await read({ stream: "^order-", after: 100_000, limit: 10 }, bounds);
+        await read({ stream: "^order-", after: 499_000, limit: 10 }, bounds);
+        await read({ stream: "^order-", backward: true, limit: 1 }, bounds);
+      });
+
       test("a name that nobody used costs nothing", () =>
         read({ names: ["Absent"], limit: 10 }, { indexes: ["name_id_ix"], rows: 0, pages: 12 }));
 
