@@ -3,9 +3,10 @@ import { StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { event, failureOf, meta, useScene } from "../../connections/scene.ts";
 import { contents } from "../../input/log.ts";
+import { scale } from "../kit/scale.ts";
 
 const scene = useScene();
-const SLOW = ["(a?){250}a{250}b", "(a?a?){120}a{240}b$"];
+const SLOW = scale(["(a?){250}a{250}b"], ["(a?){250}a{250}b", "(a?a?){120}a{240}b$"]);
 
 test.each(SLOW)("%s is cut short, with a typed error, and has changed nothing", async (stream) => {
   const store = await scene.seeded({ statement_timeout: 250 });
