@@ -16,7 +16,6 @@ import { setPriority } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { startPostgres } from "../test/server/index.ts";
-import { Cold } from "./mutation/cold.ts";
 import { makeCopy } from "./mutation/copy.ts";
 import type { Verdict } from "./mutation/messages.ts";
 import type { Mutant } from "./mutation/mutants.ts";
@@ -117,7 +116,8 @@ async function runOnServer(): Promise<void> {
 
 async function run(url: string, mutants: readonly Mutant[]): Promise<void> {
   console.log(`${mutants.length} mutants of ${copy.mutants.length}`);
-  const warm = await startWarm(copy.folder, url, CONCURRENCY, Number(values.budget));
+  const files = new Map(copy.mutants.map(({ id, file }) => [id, file]));
+  const warm = await startWarm(copy.folder, url, CONCURRENCY, Number(values.budget), files);
   const failing = warm.tests.filter(({ passed }) => !passed).map(({ name }) => name);
   if (failing.length > 0) console.log(`Left out, for they fail without a mutant:\n${failing.join("\n")}`);
   const still: Mutant[] = [];
@@ -127,11 +127,5 @@ async function run(url: string, mutants: readonly Mutant[]): Promise<void> {
   });
   if (values.warm || still.length === 0) return;
   console.log(`${still.length} that are decided while modules load`);
-  const cold = new Cold(copy.folder, url);
-  await cold.measure();
-  const work = async () => {
-    for (let mutant = still.shift(); mutant; mutant = still.shift())
-      remember(mutant, await cold.judge(mutant));
-  };
-  await Promise.all(Array.from({ length: CONCURRENCY }, work));
+  await warm.runStatic(still, remember);
 }

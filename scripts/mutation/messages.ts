@@ -13,6 +13,8 @@ export type Job =
       readonly id: string;
       /** Whether patterns that were read are kept from one test to the next. */
       readonly keep: boolean;
+      /** Whether it is on for good, in a process of its own. */
+      readonly fixed: boolean;
       readonly tests: readonly TestRun[];
     };
 

@@ -1,9 +1,7 @@
 /** The tests that mutants are given to: together they touch everything. The slow ones come last, if at all. */
 
-export const CONFORMANCE = "test/conformance/postgres.test.ts";
-
 export const TESTS: readonly string[] = [
-  CONFORMANCE,
+  "test/conformance/postgres.test.ts",
   "test/codec/arrays.test.ts",
   "test/codec/envelope.test.ts",
   "test/codec/numbers.test.ts",
@@ -16,6 +14,8 @@ export const TESTS: readonly string[] = [
   "test/events/encode.test.ts",
   "test/events/queue.test.ts",
   "test/events/lost.test.ts",
+  "test/events/notifier.test.ts",
+  "test/events/statements.test.ts",
   "test/streams/leases.test.ts",
   "test/input/refusals.test.ts",
   "test/input/types.test.ts",
@@ -35,7 +35,7 @@ export const TESTS: readonly string[] = [
 const TOPICS: readonly (readonly [file: string, tests: RegExp])[] = [
   ["events/append", / (?:M\d|D2|N\d)|commits|test\/events|neighbours/],
   ["events/queue", /test\/events\/(?:queue|lost)| M\d|writer|C8/],
-  ["events/recover", /test\/events\/(?:answers|lost)|writer|C10/],
+  ["events/recover", /test\/events\/(?:answers|lost|statements)|writer|C10/],
   ["events/commit", / M\d| commit/],
   ["events/encode", /test\/events\/encode| (?:D1|P\d|M6)/],
   ["events/row", /test\/events\/answers| (?:D\d|P\d)|pii/],
@@ -43,7 +43,7 @@ const TOPICS: readonly (readonly [file: string, tests: RegExp])[] = [
   ["events/stats", / R[34]|query_stats/],
   ["events/truncate", / (?:R[56]|M9)|truncate/],
   ["events/restore", / R7|restore/],
-  ["events/notify", / N\d|notify|test\/events\/answers/],
+  ["events/notify", / N\d|notify|test\/events\/(?:answers|notifier)/],
   ["events/forget", / P\d|forget/],
   ["streams/claim", / L[1-5]|test\/streams/],
   ["streams/ack", / L[67]|ack|test\/streams/],

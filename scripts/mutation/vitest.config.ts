@@ -1,7 +1,5 @@
 import { defineConfig } from "vitest/config";
 
-const warm = process.env.MUTATION_SOCKET !== undefined;
-
 /** For `npm run test:mutation`, in its copy of the sources. */
 export default defineConfig({
   plugins: [
@@ -9,16 +7,13 @@ export default defineConfig({
       name: "tests-declare-to-the-collector",
       enforce: "pre",
       resolveId: (id, importer) =>
-        warm && id === "vitest" && importer?.includes("/test/")
-          ? `${import.meta.dirname}/collect.ts`
-          : undefined,
+        id === "vitest" && importer?.includes("/test/") ? `${import.meta.dirname}/collect.ts` : undefined,
     },
   ],
   test: {
     root: `${import.meta.dirname}/../..`,
-    include: warm ? ["scripts/mutation/worker.ts"] : ["test/**/*.test.ts"],
+    include: ["scripts/mutation/worker.ts"],
     globalSetup: ["test/server/global-setup.ts"],
-    setupFiles: warm ? [] : ["scripts/mutation/cover.ts"],
     env: { NODE_ENV: "test", LOG_LEVEL: "fatal" },
     pool: "forks",
     maxWorkers: 1,

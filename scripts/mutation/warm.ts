@@ -14,11 +14,15 @@ const SILENCE = 180_000;
 /** Mutants after which a worker starts afresh, rid of what they have left behind. */
 const SHIFT = 200;
 
+type Told = (mutant: Mutant, verdict: Verdict) => void;
+
 export type Warm = {
   readonly tests: readonly Covered[];
   /** What code that runs only while modules load holds: not to be switched on in a warm worker. */
   readonly statics: ReadonlySet<string>;
-  run(mutants: readonly Mutant[], told: (mutant: Mutant, verdict: Verdict) => void): Promise<void>;
+  run(mutants: readonly Mutant[], told: Told): Promise<void>;
+  /** A process for each, for what is decided while modules load. */
+  runStatic(mutants: readonly Mutant[], told: Told): Promise<void>;
 };
 
 class Worker {
@@ -29,9 +33,11 @@ class Worker {
   readonly #folder: string;
   readonly #url: string;
   readonly #path: string;
+  readonly #env: Readonly<Record<string, string>>;
   #server: Server | undefined;
 
-  constructor(folder: string, url: string, number: number) {
+  constructor(folder: string, url: string, number: number, env: Readonly<Record<string, string>> = {}) {
+    this.#env = env;
     this.#folder = folder;
     this.#url = url;
     this.#path = join(folder, `worker-${number}.sock`);
@@ -50,6 +56,7 @@ class Worker {
         stdio: ["ignore", "ignore", process.env.MUTATION_DEBUG ? "inherit" : "ignore"],
         env: {
           ...process.env,
+          ...this.#env,
           TEST_DATABASE_URL: this.#url,
           MUTATION_SOCKET: this.#path,
           MUTATION_FILES: TESTS.join(" "),
@@ -137,6 +144,8 @@ export async function startWarm(
   url: string,
   concurrency: number,
   budget: number,
+  /** Of every mutant its file. */
+  files: ReadonlyMap<string, string>,
 ): Promise<Warm> {
   const workers = Array.from({ length: concurrency }, (_, i) => new Worker(folder, url, i));
   const before = recallCover(folder);
@@ -168,7 +177,7 @@ export async function startWarm(
           continue;
         }
         for (let tries = 0; ; tries++) {
-          const answer = await worker.ask({ kind: "mutant", id: mutant.id, keep, tests: runs });
+          const answer = await worker.ask({ kind: "mutant", id: mutant.id, keep, fixed: false, tests: runs });
           const verdict: Verdict = answer?.kind === "verdict" ? answer : { status: "timeout" };
           if (verdict.status === "unclear" && tries < 3) {
             console.log(`fails without the mutant as well: ${verdict.by}`);
@@ -186,5 +195,32 @@ export async function startWarm(
     };
     await Promise.all(workers.map(work));
   };
-  return { tests, statics: new Set(parts.flatMap((part) => part.statics)), run };
+  const runStatic: Warm["runStatic"] = async (mutants, told) => {
+    const queue = [...mutants];
+    const work = async (_: Worker, number: number) => {
+      for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
+        // The tests that reach anything else in its file.
+        const near = tests.flatMap((one) => {
+          const found = Object.entries(one.hits).find(([id]) => files.get(id) === mutant.file);
+          return found ? [{ ...one, hits: { [mutant.id]: found[1] } }] : [];
+        });
+        const runs = chosen(mutant, near, new Map(), budget);
+        const worker = new Worker(folder, url, concurrency + number, {
+          __STRYKER_ACTIVE_MUTANT__: mutant.id,
+        });
+        try {
+          const job: Job = { kind: "mutant", id: mutant.id, keep: true, fixed: true, tests: runs };
+          const answer = runs.length > 0 ? await worker.ask(job) : undefined;
+          if (answer?.kind === "verdict") told(mutant, { status: answer.status, by: answer.by });
+          else told(mutant, { status: runs.length > 0 ? "timeout" : "no coverage" });
+        } catch {
+          told(mutant, { status: "killed", by: "the tests do not load" });
+        } finally {
+          await worker.end();
+        }
+      }
+    };
+    await Promise.all(workers.map(work));
+  };
+  return { tests, runStatic, statics: new Set(parts.flatMap((part) => part.statics)), run };
 }

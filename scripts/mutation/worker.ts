@@ -84,7 +84,7 @@ async function cover(part: number, parts: number, known: ReadonlySet<string>): P
   return { kind: "covered", tests: covered, names: collected.map(({ name }) => name), statics };
 }
 
-async function judge({ id, keep, tests }: Extract<Job, { kind: "mutant" }>): Promise<Verdict> {
+async function judge({ id, keep, fixed, tests }: Extract<Job, { kind: "mutant" }>): Promise<Verdict> {
   for (const { test: index, hits, millis } of tests) {
     const { run, name } = collected[index] ?? {};
     if (!run || !name) continue;
@@ -103,9 +103,9 @@ async function judge({ id, keep, tests }: Extract<Job, { kind: "mutant" }>): Pro
     if (first.result === "passed") continue;
     if (first.result === "timeout") return { status: "timeout", by: name };
     if (!keep) forgetPatterns();
-    if ((await attempt(run, patience)).result !== "passed") return { status: "unclear", by: name };
-    // What took long may have failed because the machine is busy: once more.
-    if (slow && !first.refused && (await mutated()).result === "passed") continue;
+    if (!fixed && (await attempt(run, patience)).result !== "passed") return { status: "unclear", by: name };
+    // What took long may have failed because the machine is busy: once more. So too without that proof.
+    if ((slow || fixed) && !first.refused && (await mutated()).result === "passed") continue;
     return { status: first.refused ? "refused" : "killed", by: name };
   }
   return { status: "survived" };
