@@ -19,6 +19,7 @@ test.each(["stream", "source"])(
         defer: () => store.defer(filter, 1),
         unblock: () => store.unblock(filter),
         prioritize: () => store.prioritize(filter, 9),
+        query_streams: () => store.query_streams(() => {}, filter),
       };
       for (const [verb, call] of Object.entries(calls)) {
         const { error } = await failureOf(call());
@@ -28,6 +29,12 @@ test.each(["stream", "source"])(
     expect(await contents(scene, store)).toBe(before);
   },
 );
+
+test("statistics of a stream whose pattern is null are refused", async () => {
+  const store = await scene.seeded();
+  const { error } = await failureOf(store.query_stats({ stream: null } as object));
+  expect(error).toBeInstanceOf(ValidationError);
+});
 
 test("a list with a hole is refused before anything is sent", async () => {
   const store = await scene.seeded();

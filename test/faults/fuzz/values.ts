@@ -131,6 +131,7 @@ const valueFor = (kind: Kind): fc.Arbitrary<unknown> =>
     { weight: 3, arbitrary: fc.oneof(texts, numbers, dates) },
     { weight: 2, arbitrary: things },
     { weight: 1, arbitrary: unwritable },
+    { weight: 1, arbitrary: fc.constantFrom(null, undefined) },
     { weight: 1, arbitrary: fc.constantFrom(...wrong[kind]) },
   );
 
