@@ -5,7 +5,7 @@
  *   --only PATH   mutants of files whose path contains it
  *   --sample N    N of them, spread evenly
  *   --new         only those that no earlier run has tried
- *   --again       only those that an earlier run has tried and not seen killed
+ *   --again       only those that an earlier run has tried and not seen killed, unless nothing can kill them
  *   --budget MS   of test time per mutant, default 12000; what no test has noticed by then lives
  *   --warm        without those that are decided while modules load
  *   --docs        no run: writes the page from what earlier runs found
@@ -20,6 +20,7 @@ import { makeCopy } from "./mutation/copy.ts";
 import type { Verdict } from "./mutation/messages.ts";
 import type { Mutant } from "./mutation/mutants.ts";
 import { PROSE } from "./mutation/prose.ts";
+import { reasonFor } from "./mutation/reasons.ts";
 import { MEMORY } from "./mutation/recall.ts";
 import { writePage } from "./mutation/report.ts";
 import { startWarm } from "./mutation/warm.ts";
@@ -57,11 +58,13 @@ const copy = await makeCopy(root);
 const page = join(root, "docs/mutation.md");
 
 function choose(): Mutant[] {
+  const open = (mutant: Mutant) =>
+    !["killed", "refused", undefined].includes(known.get(mutant.key)?.status) && !reasonFor(mutant)?.same;
   const all = copy.mutants.filter(
-    ({ file, key }) =>
-      (!values.only || file.includes(values.only)) &&
-      (!values.new || !known.has(key)) &&
-      (!values.again || !["killed", "refused", undefined].includes(known.get(key)?.status)),
+    (mutant) =>
+      (!values.only || mutant.file.includes(values.only)) &&
+      (!values.new || !known.has(mutant.key)) &&
+      (!values.again || open(mutant)),
   );
   // Statements first: that is where the decisions are. The rest in no order, so that any beginning is a sample.
   const order = ({ mutator, key }: Mutant) =>

@@ -15,8 +15,11 @@ export const TESTS: readonly string[] = [
   "test/events/queue.test.ts",
   "test/events/lost.test.ts",
   "test/events/notifier.test.ts",
+  "test/events/reads.test.ts",
+  "test/events/restores.test.ts",
   "test/events/statements.test.ts",
   "test/streams/leases.test.ts",
+  "test/streams/marks.test.ts",
   "test/input/refusals.test.ts",
   "test/input/types.test.ts",
   "test/input/text.test.ts",
@@ -29,6 +32,7 @@ export const TESTS: readonly string[] = [
   "test/races/claims.test.ts",
   "test/races/truncate.test.ts",
   "test/connections/writer.test.ts",
+  "test/migrations/roles.test.ts",
 ];
 
 /** Whose matter a file is, by the names of tests: they come first. */
@@ -39,10 +43,10 @@ const TOPICS: readonly (readonly [file: string, tests: RegExp])[] = [
   ["events/commit", / M\d| commit/],
   ["events/encode", /test\/events\/encode| (?:D1|P\d|M6)/],
   ["events/row", /test\/events\/answers| (?:D\d|P\d)|pii/],
-  ["events/query", / Q\d|query |load/],
-  ["events/stats", / R[34]|query_stats/],
+  ["events/query", / Q\d|query |load|reads/],
+  ["events/stats", / R[34]|query_stats|reads/],
   ["events/truncate", / (?:R[56]|M9)|truncate/],
-  ["events/restore", / R7|restore/],
+  ["events/restore", / R7|restore|roles/],
   ["events/notify", / N\d|notify|test\/events\/(?:answers|notifier)/],
   ["events/forget", / P\d|forget/],
   ["streams/claim", / L[1-5]|test\/streams/],

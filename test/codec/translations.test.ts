@@ -78,6 +78,7 @@ test("counts are added up, and refused beyond 10,000 in all", () => {
   expect(said(() => counts("a{0,250}", 41))).toContain("too many counted repetitions");
   expect(counts("a{250,}", 40)).toBe("regex");
   expect(said(() => counts("a{250,}", 41))).toContain("too many counted repetitions");
+  expect(said(() => counts("a*a{250}", 41))).toContain("too many counted repetitions");
   expect(counts("a*", 20_000)).toBe("regex");
 });
 

@@ -1,0 +1,137 @@
+/** Reading in the small: pages, limits beyond one page, and what is answered without asking. */
+import { type Schemas, StoreError, ValidationError } from "@rotorsoft/act";
+import { beforeAll, expect, test } from "vitest";
+import { PostgresStore } from "../../src/index.ts";
+import {
+  appendMany,
+  appendOne,
+  idsOf,
+  meta,
+  positions,
+  read,
+  restorable,
+  restore,
+} from "../conformance/kit/scenario.ts";
+import { deadPort } from "../connections/proxy.ts";
+import { useScene } from "../connections/scene.ts";
+
+const scene = useScene();
+
+test("what can match nothing costs no round trip, and a bad pattern is refused all the same", async () => {
+  const store = scene.store({ host: "127.0.0.1", port: await deadPort() });
+  expect(await store.query(() => {}, { names: [] })).toBe(0);
+  expect(await store.query_stats([])).toEqual(new Map());
+  for (const limit of [0, -1]) expect(await store.query_stats({}, { limit })).toEqual(new Map());
+  expect(await store.truncate([])).toEqual(new Map());
+  const bad = { stream: "(?=a)" };
+  await expect(store.query(() => {}, { ...bad, names: [] })).rejects.toThrow(ValidationError);
+  await expect(store.query_stats(bad, { limit: 0 })).rejects.toThrow(ValidationError);
+});
+
+test.each([
+  ["query", (store: PostgresStore, stream: string) => store.query(() => {}, { stream }), "stream"],
+  ["query_stats", (store: PostgresStore, stream: string) => store.query_stats({ stream }), "stream"],
+  ["reset by stream", (store: PostgresStore, stream: string) => store.reset({ stream }), "stream"],
+  ["reset by source", (store: PostgresStore, source: string) => store.reset({ source }), "source"],
+] as const)("a pattern that %s refuses is told by the option's name", async (_, call, option) => {
+  const store = scene.store();
+  await expect(call(store, "(?=a)")).rejects.toMatchObject({ target: option, payload: { pattern: "(?=a)" } });
+  await expect(call(store, "(?=a)")).rejects.toMatchObject({
+    details: expect.stringMatching(new RegExp(` or ${option}_exact$`)),
+  });
+});
+
+let many: PostgresStore;
+beforeAll(async () => {
+  many = new PostgresStore({ ...scene.parts, table: "many" });
+  await many.seed();
+  await appendMany(many, "s", 6_500);
+  await many.subscribe(
+    Array.from({ length: 2_600 }, (_, i) => ({ stream: `t${i}`, source: i % 2 ? "odd" : "x+" })),
+  );
+  return () => many.dispose();
+});
+
+test.each([1, 1_999, 2_000, 2_001, 2_500, 3_000, 4_500, 6_500, 7_000])(
+  "a limit of %i events is kept",
+  async (limit) => {
+    const wanted = Math.min(limit, 6_500);
+    const ids = Array.from({ length: 6_500 }, (_, i) => i + 1);
+    expect(idsOf(await read(many, { limit }))).toEqual(ids.slice(0, wanted));
+    expect(idsOf(await read(many, { limit, backward: true }))).toEqual(ids.toReversed().slice(0, wanted));
+    expect(idsOf(await read(many, { limit, after: 10, before: 3_000 }))).toEqual(
+      ids.slice(10, 2_999).slice(0, limit),
+    );
+  },
+);
+
+test.each([1, 999, 1_000, 1_001, 1_500, 2_600, 3_000])(
+  "a limit of %i subscriptions is kept",
+  async (limit) => {
+    const names = Array.from({ length: 2_600 }, (_, i) => `t${i}`).sort();
+    expect((await positions(many, { limit })).map(({ stream }) => stream)).toEqual(names.slice(0, limit));
+    const hinted = await positions(many, { limit, source_matches: ["xx"] });
+    const even = names.filter((name) => Number(name.slice(1)) % 2 === 0);
+    expect(hinted.map(({ stream }) => stream)).toEqual(even.slice(0, limit));
+  },
+);
+
+test("created_after and created_before are strict to the millisecond", async () => {
+  const store = await scene.seeded();
+  await restore(
+    store,
+    [1_000, 1_001, 1_002].map((ms, version) => restorable("s", version, { created: new Date(ms) })),
+  );
+  const ids = async (query: object) => idsOf(await read(store, query));
+  expect(await ids({ created_after: new Date(1_000) })).toEqual([2, 3]);
+  expect(await ids({ created_before: new Date(1_002) })).toEqual([1, 2]);
+  expect(await ids({ created_after: new Date(1_001), created_before: new Date(1_002) })).toEqual([]);
+  expect(await ids({ created_after: new Date(-8.64e15) })).toEqual([1, 2, 3]);
+  expect(await ids({ created_before: new Date(-8.64e15) })).toEqual([]);
+});
+
+test("ids with a fraction bound what they are greater and less than", async () => {
+  const store = await scene.seeded();
+  await appendMany(store, "s", 3);
+  const ids = async (query: object) => idsOf(await read(store, query));
+  expect(await ids({ after: 1.5 })).toEqual([2, 3]);
+  expect(await ids({ before: 2.5 })).toEqual([1, 2]);
+  expect(await ids({ after: -0.5, before: 1.1 })).toEqual([1]);
+  expect(await ids({ limit: 1.5 })).toEqual([1, 2]);
+  const heads = async (before: number) => (await store.query_stats(["s"], { before })).get("s")?.head.id;
+  expect([await heads(2.5), await heads(2), await heads(1)]).toEqual([2, 1, undefined]);
+});
+
+test("stats by exact name begin behind `after` too, and all options go together", async () => {
+  const store = await scene.seeded();
+  await store.commit<Schemas>(
+    "b",
+    ["A", "B", "A", "C"].map((name) => ({ name, data: {} })),
+    meta(),
+  );
+  for (const input of [{ stream: "b", stream_exact: true }, { stream: "^b$" }, ["b"], { stream: "^b" }, {}]) {
+    const stats = async (after: string) => (await store.query_stats(input, { after })).size;
+    expect([await stats("a"), await stats("b"), await stats("c")]).toEqual([1, 0, 0]);
+    const options = { before: 4, exclude: ["B"], tail: true, count: true, names: true };
+    const one = (await store.query_stats(input, options)).get("b");
+    expect(one).toMatchObject({ head: { id: 3, version: 2 }, tail: { id: 1, version: 0 }, count: 2 });
+    expect(Object.getOwnPropertyDescriptors(one?.names)).toEqual({
+      A: { value: 2, writable: true, enumerable: true, configurable: true },
+    });
+  }
+  const [head] = (await store.query_stats(["b"])).values();
+  expect(Object.keys(head ?? {})).toEqual(["head"]);
+});
+
+test("a key that cannot be had is the failure of the verb that wanted it", async () => {
+  const key = (): Uint8Array => {
+    throw new Error("no key");
+  };
+  const plain = await scene.seeded({ pii_encryption: { key: new Uint8Array(32) } });
+  await appendOne(plain, "s", { name: "A", data: {}, pii: { a: 1 } });
+  const store = scene.store({ table: plain.config.table, pii_encryption: { key } });
+  const failed = (operation: string) => ({ name: new StoreError("x").name, operation });
+  await expect(appendOne(store, "s", { name: "A", data: {} })).rejects.toMatchObject(failed("commit"));
+  await expect(read(store)).rejects.toMatchObject(failed("query"));
+  await expect(restore(store, [])).rejects.toMatchObject(failed("restore"));
+});

@@ -1,0 +1,138 @@
+/** Restoring in the small: when the driver is told, what it cannot swallow, and what is refused. */
+import { type Committed, type Schemas, StoreError, ValidationError } from "@rotorsoft/act";
+import { expect, test } from "vitest";
+import type { PostgresStore } from "../../src/index.ts";
+import { append, appendOne, idsOf, read, restorable, restore } from "../conformance/kit/scenario.ts";
+import { useScene } from "../connections/scene.ts";
+
+const scene = useScene();
+type Sink = (event: Committed<Schemas, string>) => Promise<number>;
+const TWICE = "two events of the input have the same stream and version (23505)";
+
+async function filled(): Promise<PostgresStore> {
+  const store = await scene.seeded();
+  await append(store, "kept", "A", "B", "C");
+  return store;
+}
+
+const outcome = (promise: Promise<unknown>) =>
+  promise.then(
+    () => "fine",
+    (error: unknown) => error,
+  );
+
+test("the driver is told of a duplicate with the thousandth event, and cannot swallow it", async () => {
+  const store = await filled();
+  const told: number[] = [];
+  const restoring = store.restore(async (insert) => {
+    const sink: Sink = insert;
+    for (let i = 0; i < 1_500; i++) {
+      const version = i === 7 ? 6 : i;
+      await sink(restorable("s", version)).catch(() => told.push(i));
+    }
+  });
+  const error = await outcome(restoring);
+  expect(error).toMatchObject({ operation: "restore", cause: { message: TWICE, code: "23505" } });
+  expect(told[0]).toBe(999);
+  expect(idsOf(await read(store))).toEqual([1, 2, 3]);
+});
+
+test.each(["data", "pii"])("or once 4,000,000 characters of %s have come", async (part) => {
+  const store = await filled();
+  const told: number[] = [];
+  const long = { text: "x".repeat(1_500_000) };
+  const restoring = store.restore(async (insert) => {
+    const sink: Sink = insert;
+    for (let i = 0; i < 4; i++) await sink(restorable("s", 0, { [part]: long })).catch(() => told.push(i));
+  });
+  expect(await outcome(restoring)).toMatchObject({ cause: { message: TWICE } });
+  expect(told).toEqual([2]);
+  expect(idsOf(await read(store))).toEqual([1, 2, 3]);
+});
+
+test("a duplicate in the last batch fails the restore", async () => {
+  const store = await filled();
+  const error = await outcome(restore(store, [restorable("s", 0), restorable("s", 0)]));
+  expect(error).toMatchObject({ cause: { message: TWICE } });
+  expect(idsOf(await read(store))).toEqual([1, 2, 3]);
+});
+
+test("a driver that does not wait has all its events in its order", async () => {
+  const store = await filled();
+  await store.restore(async (insert) => {
+    const sink: Sink = insert;
+    const ids = await Promise.all(Array.from({ length: 2_500 }, (_, i) => sink(restorable("s", i))));
+    expect(ids).toEqual(Array.from({ length: 2_500 }, (_, i) => i + 1));
+  });
+  const events = await read(store);
+  expect(events.map(({ id, version }) => [id, version])).toEqual(
+    Array.from({ length: 2_500 }, (_, i) => [i + 1, i]),
+  );
+  expect((await appendOne(store, "s", { name: "Next", data: {} })).id).toBe(2_501);
+});
+
+test("events that come after the end are refused", async () => {
+  const store = await filled();
+  let sink: Sink | undefined;
+  await store.restore(async (insert) => {
+    sink = insert;
+    await insert(restorable("s", 0));
+  });
+  const late = await outcome(Promise.resolve(sink?.(restorable("s", 1))));
+  expect(late).toBeInstanceOf(StoreError);
+  expect(late).toMatchObject({
+    operation: "restore",
+    cause: { message: "the restore has ended: nothing is written" },
+  });
+  expect(idsOf(await read(store))).toEqual([1]);
+});
+
+test("so are those that come after the driver failed", async () => {
+  const store = await filled();
+  let sink: Sink | undefined;
+  const failure = new Error("own");
+  const restoring = store.restore(async (insert) => {
+    sink = insert;
+    throw failure;
+  });
+  expect(await outcome(restoring)).toBe(failure);
+  expect(await outcome(Promise.resolve(sink?.(restorable("s", 1))))).toBeInstanceOf(StoreError);
+  expect(idsOf(await read(store))).toEqual([1, 2, 3]);
+});
+
+test("an empty restore leaves an empty log that starts over", async () => {
+  const store = await filled();
+  await store.subscribe([{ stream: "s", correlated_at: 1 }], 3);
+  await restore(store, []);
+  expect(await read(store)).toEqual([]);
+  expect(await store.subscribe([])).toEqual({ subscribed: 0, watermark: -1, correlated_at: -1 });
+  expect((await appendOne(store, "s", { name: "First", data: {} })).id).toBe(1);
+});
+
+const DATE = "created of event 2 must be a valid Date";
+const RANGE = "created of event 2 is beyond what PostgreSQL holds (4713 BC to 294276 AD)";
+const WHOLE = "version of event 2 must be a whole number that a PostgreSQL integer holds";
+
+test.each([
+  ["created that is no Date", { created: 5 as never }, DATE],
+  ["created that is no valid Date", { created: new Date(Number.NaN) }, DATE],
+  ["created before PostgreSQL's time", { created: new Date(-8.64e15) }, RANGE],
+  ["a version with a fraction", { version: 0.5 }, WHOLE],
+  ["a version beyond 32 bits", { version: 2 ** 31 }, WHOLE],
+  ["a version that is no number", { version: Number.NaN }, "version must be a number, not NaN"],
+])("%s is refused, by the event's place", async (_, over, details) => {
+  const store = await filled();
+  const error = await outcome(restore(store, [restorable("s", 0), restorable("s", 1, over)]));
+  expect(error).toBeInstanceOf(ValidationError);
+  expect(error).toMatchObject({ target: "restore", details });
+  expect(idsOf(await read(store))).toEqual([1, 2, 3]);
+});
+
+test("what an event lacks altogether is refused as well", async () => {
+  const store = await filled();
+  for (const nothing of [undefined, null, {}])
+    expect(await outcome(restore(store, [nothing as never]))).toMatchObject({
+      target: "restore",
+      details: "created of event 1 must be a valid Date",
+    });
+});
