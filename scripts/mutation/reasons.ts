@@ -5,12 +5,102 @@ export type Reason = {
   readonly file: string;
   readonly has: readonly string[];
   readonly reason: string;
-  /** True: no test can tell the mutant from the original. */
+  /** True: no test can tell the mutant from the original by what it does. */
   readonly same: boolean;
 };
 
-const reasons: readonly Reason[] = [];
+const same = (reason: string, file: string, ...has: string[]): Reason => ({ file, has, reason, same: true });
+
+const COST = "same result, at another cost:";
+const DEFENSIVE = "for an answer that the database never gives:";
+const LATER = "refused just after, for the same reason:";
+const TIME = "a matter of one microsecond";
+const MEANWHILE = `${COST} asked before already, so only what another call has changed meanwhile is written again`;
+const UNREAD = "the value is not read";
+
+const reasons: readonly Reason[] = [
+  same(
+    `${DEFENSIVE} decryption fails as well, with the same error`,
+    "encryption.ts",
+    "bytes.length < HEADER",
+  ),
+  same("the text is never seen: every error becomes the same", "encryption.ts", '"not an envelope"'),
+  same("the tag is always given whole: the length is the default", "encryption.ts", "authTagLength"),
+  same("UTF-8 is the default", "encryption.ts", '"utf8" | ""'),
+  same(`${COST} the whole text is decoded for its first byte`, "encryption.ts", "value.slice(0, 4) | value"),
+  same("what follows looks into lists as into records", "json.ts", "value[i] = reviveDates(value[i])"),
+  same("what is called next returns for null as well", "json.ts", "value === null", "return undefined;"),
+  same("null has neither a toJSON nor entries", "json.ts", "value === null | false", "return;"),
+  same("asked for only where the property is known to be there", "json.ts", "(holder, key)?.value"),
+  same(`${LATER} an escaped letter in a class`, "pattern.ts", 'reader.peek() === "b"'),
+  same("RegExp has refused it before", "pattern.ts", "that repeats nothing"),
+  same("RegExp has refused it before", "pattern.ts", "from.char > to.char | false"),
+  same("RegExp has refused it before", "pattern.ts", "a quantified anchor"),
+  same("RegExp has refused it before", "pattern.ts", "a quantifier on a quantifier"),
+  same("RegExp has refused it before", "pattern.ts", "an unmatched )"),
+  same("RegExp has refused it before", "pattern.ts", "an unclosed"),
+  same("only a group ends there, whose literal nobody asks for", "pattern.ts", 'peek() !== ")" | true'),
+
+  same(UNREAD, "append.ts", "count(*) + 1"),
+  same("ranges of ids do not overlap: their ends are in the same order", "append.ts", "order by min(i.id)"),
+  same("a single commit is grouped with nothing: the number means nothing", "append.ts", "select 1 as ord"),
+  same("each row of the chain has a place of its own", "append.ts", "union all"),
+  same("a stream would need 2³¹ events", "commit.ts", "version <= 2_147_483_647"),
+  same("undefined is left out of JSON", "encode.ts", "if (dataDates)"),
+  same("a bad key is refused with the data that it is in", "encode.ts", '"a key"'),
+  same(UNREAD, "forget.ts", "returning 1"),
+  same(`${COST} settled promises are kept and waited for`, "notify.ts", "this.#committing.delete(noted)"),
+  same(`${COST} one row more`, "notify.ts", "limit 1 +"),
+  same(`${COST} one more page, which is empty`, "query.ts", "!cut && found < limit | false"),
+  same(`${COST} a turn of the event loop for each event`, "query.ts", "seen !== undefined"),
+  same("any text stands for unknown", "queue.ts", "let fates"),
+  same(
+    "absent or not: the head is not above what was expected",
+    "recover.ts",
+    "c.stream order by",
+    "| -1 | -2 |",
+  ),
+  same(`${COST} an INSERT of nothing`, "restore.ts", "full.length > 0 | full.length >= 0"),
+  same(`${DEFENSIVE} the column holds objects or null`, "row.ts", 'typeof value === "object" | true'),
+  same("what is then read is undefined as well", "row.ts", "row.pii === undefined | false"),
+  same("undefined is as good as false", "stats.ts", "{ pii: false } | {}"),
+  same("without counts there are none to read", "stats.ts", "options.count || options.names | true"),
+  same(
+    `${DEFENSIVE} a stream on the page has an event`,
+    "stats.ts",
+    'typeof value === "object" && value !== null |',
+  ),
+  same(`${DEFENSIVE} a stream on the page has an event`, "stats.ts", "value !== null | true"),
+  same("the walk never comes to a stream twice", "stats.ts", "union all"),
+  same("a stream that is not in the answer counts 0", "truncate.ts", "left join"),
+  same(`${COST} statements over no stream`, "truncate.ts", "full.length > 0"),
+  same(`${DEFENSIVE} it always has a row`, "truncate.ts", "seeded?."),
+
+  same("a number either way, and only that is asked", "ack.ts", 'checkNumber("ack", "retry"', "| -1 | +1"),
+  same(TIME, "claim.ts", "now()", "| <= | <"),
+  same("a claim never waits: both clocks say the same", "claim.ts", "clock_timestamp() | now()"),
+  same("no stream is in both, or the number beside it differs", "claim.ts", "union all | union"),
+  same(
+    "the source is looked for by PostgreSQL, or matches as a pattern too",
+    "positions.ts",
+    "METACHARACTERS",
+  ),
+  same("one row, whatever is in it", "positions.ts", "(select 1) one", "| 1 | 7"),
+  same(`${COST} statements over no stream`, "subscribe.ts", "if (streams.length > 0) {"),
+  same(`${DEFENSIVE} it always has a row`, "subscribe.ts", "row?."),
+  same(TIME, "subscribe.ts", "c.leased_until < clock_timestamp()", "| < | <="),
+  same(
+    "differs only if it waits for a row across a lease's end",
+    "subscribe.ts",
+    "clock_timestamp() | now()",
+  ),
+  same(MEANWHILE, "subscribe.ts", "where excluded.priority > s.priority"),
+  same(MEANWHILE, "subscribe.ts", "or excluded.correlated_at > s.correlated_at"),
+  same(`${COST} a row is written with what it holds`, "subscribe.ts", "where c.at < excluded.at", "| < | <="),
+  same("greatest(-1, …) is around it", "subscribe.ts", "greatest(-1, coalesce(", "| -1 | -2"),
+  same(UNREAD, "update.ts", "returning 1"),
+];
 
 export function reasonFor({ key, file }: Mutant): Reason | undefined {
-  return reasons.find((r) => file.includes(r.file) && r.has.every((part) => key.includes(part)));
+  return reasons.find((r) => file.endsWith(`/${r.file}`) && r.has.every((part) => key.includes(part)));
 }

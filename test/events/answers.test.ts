@@ -273,6 +273,9 @@ describe("a row", () => {
     expect(() => reader.toEvent({ ...sealed, pii: "plain" })).toThrow(
       'the pii of stream "s", event 7 cannot be decrypted',
     );
+    expect(() => reader.toEvent({ ...sealed, dates: { pii: "tampered" } })).toThrow(
+      'the pii of stream "s", event 7 cannot be decrypted',
+    );
     expect(reader.toEvent({ ...sealed, pii: { open: 1 }, dates: {} })).toMatchObject({ pii: { open: 1 } });
   });
 

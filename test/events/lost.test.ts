@@ -19,6 +19,18 @@ describe("a connection that is lost after the transaction's id was heard", () =>
     expect(settled[0]?.queries[1]?.params?.[1]).toBe("77");
   });
 
+  test("is so too when only COMMIT went unanswered", async () => {
+    const { queue, settled } = scene({
+      send: (sent) => {
+        fine(sent);
+        lost(sent);
+      },
+      settle: () => found,
+    });
+    expect((await queue.push(one("a"))).outcome.ids).toEqual([9]);
+    expect(settled[0]?.queries[1]?.params?.[1]).toBe("77");
+  });
+
   test("goes again if the log shows nothing, twice at most", async () => {
     let losses = 2;
     const { queue, groups } = scene({

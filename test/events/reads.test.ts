@@ -123,6 +123,40 @@ test("stats by exact name begin behind `after` too, and all options go together"
   expect(Object.keys(head ?? {})).toEqual(["head"]);
 });
 
+test("null bounds nothing", async () => {
+  const store = await scene.seeded();
+  await appendMany(store, "s", 3);
+  const bounds = ["after", "before", "limit", "created_after", "created_before"];
+  const none = Object.fromEntries(bounds.map((name) => [name, null]));
+  expect(idsOf(await read(store, none as never))).toEqual([1, 2, 3]);
+  expect(await store.subscribe([], null as never, null as never)).toEqual({
+    ...{ subscribed: 0, watermark: -1, correlated_at: -1 },
+  });
+});
+
+test("each seed of a truncate is answered with the id that it has", async () => {
+  const store = await scene.seeded();
+  for (const stream of ["a", "b", "c"]) await appendMany(store, stream, 2);
+  const result = await store.truncate([
+    { stream: "c" },
+    { stream: "a", snapshot: { n: 1 } },
+    { stream: "new" },
+  ]);
+  expect([...result].map(([stream, { deleted, committed }]) => [stream, deleted, committed.id])).toEqual([
+    ["c", 2, 7],
+    ["a", 2, 8],
+    ["new", 0, 9],
+  ]);
+  const events = await read(store);
+  expect(events.map(({ id, stream }) => [id, stream])).toEqual([
+    [3, "b"],
+    [4, "b"],
+    [7, "c"],
+    [8, "a"],
+    [9, "new"],
+  ]);
+});
+
 test("a key that cannot be had is the failure of the verb that wanted it", async () => {
   const key = (): Uint8Array => {
     throw new Error("no key");

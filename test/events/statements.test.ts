@@ -167,6 +167,22 @@ test("each commit that landed is announced by itself, whole or as a range of ids
   ]);
 });
 
+test("what is too long for a notification by one byte is not sent, and lands", async () => {
+  const { names, sql } = await scene();
+  const heard: number[] = [];
+  const ear = open();
+  onTestFinished(() => ear.end());
+  await ear.listen(names.channel, (payload) => void heard.push(Buffer.byteLength(payload)));
+  // A stream's name may be so long only if it compresses; then the range of ids alone is near the limit.
+  for (let length = 7_900; length < 7_960; length++) {
+    const [outcome] = await send(sql, names, [append("s".repeat(length), null, "A")], "me");
+    expect(outcome?.landed).toBe(true);
+  }
+  await send(sql, names, [append("end", null, "A")], "me");
+  await eventually(() => heard.some((size) => size < 100));
+  expect(Math.max(...heard)).toBe(7_999);
+});
+
 test("a lost group is told by its transaction's rows, among those of others", async () => {
   const { names, sql } = await scene();
   await send(sql, names, [append("a", null, "a0", "a1")]);

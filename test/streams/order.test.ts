@@ -1,0 +1,86 @@
+/**
+ * Every verb that waits for rows locks them in order of their names: while one is held, those before it are
+ * locked and those behind it are not. Verbs that do so cannot deadlock with one another.
+ */
+import type { Lease } from "@rotorsoft/act";
+import { expect, onTestFinished, test } from "vitest";
+import type { PostgresStore } from "../../src/index.ts";
+import { within } from "../conformance/kit/eventually.ts";
+import { rowWaiters } from "../conformance/kit/postgres.ts";
+import { claimAll, restorable, restore } from "../conformance/kit/scenario.ts";
+import type { RawAccess } from "../conformance/kit/section.ts";
+import { useScene } from "../connections/scene.ts";
+import { connect } from "../support/database.ts";
+
+const scene = useScene();
+const NAMES = ["e", "d", "c", "b", "a"];
+
+/** Subscriptions that lie in the table in the opposite of their order, all leased. */
+async function arranged(): Promise<{ store: PostgresStore; leases: Lease[] }> {
+  const store = await scene.seeded();
+  for (const stream of NAMES) await store.subscribe([{ stream, correlated_at: 1_000 }]);
+  for (const key of NAMES) await store.subscribe([], 1, { key, by: "w", millis: 60_000 });
+  const leases = await claimAll(store, "w");
+  return { store, leases: NAMES.flatMap((name) => leases.filter(({ stream }) => stream === name)) };
+}
+
+/** The rows that are locked while `call` waits for the row "c". */
+async function lockedBy(
+  store: PostgresStore,
+  [suffix, key]: readonly [string, string],
+  call: () => Promise<unknown>,
+) {
+  const table = `"${store.config.schema}"."${store.config.table}_${suffix}"`;
+  const holder = connect(scene.url);
+  onTestFinished(() => holder.end());
+  await holder.unsafe(`begin; select from ${table} where ${key} = 'c' for update`);
+  const calling = call();
+  await rowWaiters({ sql: scene.sql } as RawAccess);
+  const free = await scene.sql.unsafe(
+    `select ${key} as name from ${table} order by 1 for update skip locked`,
+  );
+  await holder.unsafe("rollback");
+  await within(10_000, "the verb", calling);
+  return ["", "a", "b", "c", "d", "e"].filter((name) => !free.some((row) => row.name === name));
+}
+
+const streams = ["streams", "stream"] as const;
+
+test.each<[string, (store: PostgresStore, leases: Lease[]) => Promise<unknown>]>([
+  ["ack", (store, leases) => store.ack(leases)],
+  ["block", (store, leases) => store.block(leases.map((lease) => ({ ...lease, error: "e" })))],
+  ["defer", (store) => store.defer(NAMES, 1)],
+  ["reset", (store) => store.reset({})],
+  ["prioritize", (store) => store.prioritize({}, 3)],
+  ["subscribe", (store) => store.subscribe(NAMES.map((stream) => ({ stream, priority: 9 })))],
+  ["restore", (store) => restore(store, [restorable("s", 0)])],
+])("%s locks subscriptions in order of their names", async (_, call) => {
+  const { store, leases } = await arranged();
+  // The row "" is none of these.
+  expect(await lockedBy(store, streams, () => call(store, leases))).toEqual(["", "a", "b", "c"]);
+});
+
+test("unblock does too", async () => {
+  const { store, leases } = await arranged();
+  await store.block(leases.map((lease) => ({ ...lease, error: "e" })));
+  expect(await lockedBy(store, streams, () => store.unblock(NAMES))).toEqual(["", "a", "b", "c"]);
+});
+
+test("restore locks correlators in order of their keys, and the shared checkpoint last", async () => {
+  const { store } = await arranged();
+  const call = () => restore(store, [restorable("s", 0)]);
+  expect(await lockedBy(store, ["correlated", "key"], call)).toEqual(["a", "b", "c"]);
+});
+
+test("an ack locks what its holder has leased, and nothing else", async () => {
+  const { store, leases } = await arranged();
+  const foreign = leases.map((lease) => (lease.stream < "c" ? { ...lease, by: "another" } : lease));
+  expect(await lockedBy(store, streams, () => store.ack(foreign))).toEqual(["", "c"]);
+});
+
+test("a block locks what is not blocked yet, and nothing else", async () => {
+  const { store, leases } = await arranged();
+  const all = leases.map((lease) => ({ ...lease, error: "e" }));
+  await store.block(all.filter(({ stream }) => stream < "c"));
+  expect(await lockedBy(store, streams, () => store.block(all))).toEqual(["", "c"]);
+});
