@@ -135,6 +135,15 @@ describe("a group whose connection was lost", () => {
     ]);
   });
 
+  test("did not land where others have since come to the version that a loser expected", () => {
+    const group = [append("a", -1), append("b", 5)];
+    const rows = [
+      { stream: "a", head: 0, ids: "{1}", first: 0, created: 1 },
+      { stream: "b", head: 5, ids: null, first: null, created: null },
+    ];
+    expect(readRecovered(group, rows)?.outcomes[1]).toEqual({ landed: false, head: 5, ids: [] });
+  });
+
   test("is asked for by the names of its streams, each once, and the transaction's id", () => {
     const group = [append("a", 0), append("b", 0), append("a", 0)];
     expect(recoverQuery(names, group, "77").params).toEqual(['{"a","b"}', "77"]);

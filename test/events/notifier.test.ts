@@ -150,19 +150,20 @@ test("what was heard or committed here after all is not told again", async () =>
   const { start, line, told, rows, notifier } = scene([row(1)]);
   await start();
   line().lost();
-  rows.push(...[2, 3, 4, 5, 6, 7, 8, 9].map((id) => row(id)));
+  rows.push(...[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13].map((id) => row(id)));
   const answer = gate();
   notifier.committing(Promise.resolve([{ id: 3 }, { id: 4 }]));
   notifier.committing(answer.passed.then(() => [{ id: 6 }]));
   notifier.committing(Promise.reject(new Error("refused")));
   notifier.committing(Promise.resolve([]));
   line().heard(payload([8]));
+  line().heard(payload([], { by: "me", from: 10, to: 12 }));
   line().back();
   await turn();
   expect(told.map(({ events }) => events.map(({ id }) => id))).toEqual([[8]]);
   answer.open();
   await turn();
-  expect(told.map(({ events }) => events.map(({ id }) => id))).toEqual([[8], [2, 5, 7, 9]]);
+  expect(told.map(({ events }) => events.map(({ id }) => id))).toEqual([[8], [2, 5, 7, 9, 13]]);
 });
 
 test("a look-up that fails, or a connection that goes again meanwhile, is made up for the next time", async () => {

@@ -109,6 +109,29 @@ describe("the queue refuses", () => {
   });
 });
 
+test("a group of which nothing is left in time is not sent at all", async () => {
+  const busy = gate();
+  const started = gate();
+  const { queue, groups } = scene({
+    deadline: 20,
+    send: async (sent) => {
+      started.open();
+      await busy.passed;
+      fine(sent);
+    },
+  });
+  const first = queue.push(one("a"));
+  await started.passed;
+  const refused = ["b", "c"].map((stream) => errorOf(queue.push(one(stream))));
+  const end = performance.now() + 30;
+  while (performance.now() < end) await new Promise((resolve) => setImmediate(resolve));
+  busy.open();
+  expect((await first).outcome.landed).toBe(true);
+  for (const error of await Promise.all(refused)) expect(error).toMatchObject({ code: "DEADLINE" });
+  await queue.close();
+  expect(groups).toEqual([["a"]]);
+});
+
 describe("a server error", () => {
   test("of the rows fails its commit only: the others go again one by one", async () => {
     const { queue, groups } = scene({

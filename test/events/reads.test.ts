@@ -23,6 +23,7 @@ test("what can match nothing costs no round trip, and a bad pattern is refused a
   expect(await store.query_stats([])).toEqual(new Map());
   for (const limit of [0, -1]) expect(await store.query_stats({}, { limit })).toEqual(new Map());
   expect(await store.truncate([])).toEqual(new Map());
+  for (const count of [store.reset([]), store.unblock([]), store.defer([], 1)]) expect(await count).toBe(0);
   const bad = { stream: "(?=a)" };
   await expect(store.query(() => {}, { ...bad, names: [] })).rejects.toThrow(ValidationError);
   await expect(store.query_stats(bad, { limit: 0 })).rejects.toThrow(ValidationError);
@@ -126,13 +127,30 @@ test("stats by exact name begin behind `after` too, and all options go together"
 test("null bounds nothing", async () => {
   const store = await scene.seeded();
   await appendMany(store, "s", 3);
-  const bounds = ["after", "before", "limit", "created_after", "created_before"];
-  const none = Object.fromEntries(bounds.map((name) => [name, null]));
+  const options = "after before limit created_after created_before stream correlation backward with_snaps";
+  const none = Object.fromEntries([...options.split(" "), "stream_exact"].map((name) => [name, null]));
   expect(idsOf(await read(store, none as never))).toEqual([1, 2, 3]);
   expect(await store.subscribe([], null as never, null as never)).toEqual({
     ...{ subscribed: 0, watermark: -1, correlated_at: -1 },
   });
 });
+
+test("a null meta of a truncate is the default", async () => {
+  const store = await scene.seeded();
+  const { committed } = (await store.truncate([{ stream: "s", meta: null as never }])).get("s") ?? {};
+  expect(committed?.meta).toEqual({ correlation: "", causation: {} });
+});
+
+test.each(["stream_exact", "tail", "count", "names"])(
+  "a %s of query_stats that is no flag is refused",
+  async (flag) => {
+    const input = flag === "stream_exact" ? { stream: "s", [flag]: 1 } : { stream: "s" };
+    await expect(scene.store().query_stats(input as never, { [flag]: 1 as never })).rejects.toMatchObject({
+      target: "query_stats",
+      details: `${flag} must be true or false, not number`,
+    });
+  },
+);
 
 test("each seed of a truncate is answered with the id that it has", async () => {
   const store = await scene.seeded();
