@@ -4,10 +4,8 @@
  *
  *   --only PATH   mutants of files whose path contains it
  *   --sample N    N of them, spread evenly
- *   --new         only those that no earlier run has tried
- *   --again       only those that an earlier run has tried and not seen killed, unless nothing can kill them
+ *   --left        only those that no earlier run has seen killed, unless nothing can kill them
  *   --budget MS   of test time per mutant, default 12000; what no test has noticed by then lives
- *   --warm        without those that are decided while modules load
  *   --docs        no run: writes the page from what earlier runs found
  */
 import { createHash } from "node:crypto";
@@ -29,10 +27,8 @@ const { values } = parseArgs({
   options: {
     only: { type: "string" },
     sample: { type: "string" },
-    new: { type: "boolean" },
-    again: { type: "boolean" },
+    left: { type: "boolean" },
     budget: { type: "string", default: "12000" },
-    warm: { type: "boolean" },
     docs: { type: "boolean" },
   },
 });
@@ -58,17 +54,19 @@ const copy = await makeCopy(root);
 const page = join(root, "docs/mutation.md");
 
 function choose(): Mutant[] {
-  const open = (mutant: Mutant) =>
-    !["killed", "refused", undefined].includes(known.get(mutant.key)?.status) && !reasonFor(mutant)?.same;
+  const open = (mutant: Mutant) => {
+    const status = known.get(mutant.key)?.status;
+    return status === undefined || !(status === "killed" || status === "refused" || reasonFor(mutant)?.same);
+  };
   const all = copy.mutants.filter(
-    (mutant) =>
-      (!values.only || mutant.file.includes(values.only)) &&
-      (!values.new || !known.has(mutant.key)) &&
-      (!values.again || open(mutant)),
+    (mutant) => (!values.only || mutant.file.includes(values.only)) && (!values.left || open(mutant)),
   );
-  // Statements first: that is where the decisions are. The rest in no order, so that any beginning is a sample.
-  const order = ({ mutator, key }: Mutant) =>
-    `${mutator.startsWith("SQL") ? 0 : 1}${createHash("sha1").update(key).digest("hex")}`;
+  // Statements first: that is where the decisions are. The rest in no order, so that any beginning is a sample. Last
+  // what took a process of its own.
+  const order = ({ mutator, key }: Mutant) => {
+    const rank = known.get(key)?.status === "no coverage" ? 2 : mutator.startsWith("SQL") ? 0 : 1;
+    return `${rank}${createHash("sha1").update(key).digest("hex")}`;
+  };
   const places = new Map(all.map((mutant) => [mutant, order(mutant)]));
   all.sort((a, b) => ((places.get(a) ?? "") < (places.get(b) ?? "") ? -1 : 1));
   const wanted = values.sample ? Number(values.sample) : all.length;
@@ -123,12 +121,5 @@ async function run(url: string, mutants: readonly Mutant[]): Promise<void> {
   const warm = await startWarm(copy.folder, url, CONCURRENCY, Number(values.budget), files);
   const failing = warm.tests.filter(({ passed }) => !passed).map(({ name }) => name);
   if (failing.length > 0) console.log(`Left out, for they fail without a mutant:\n${failing.join("\n")}`);
-  const still: Mutant[] = [];
-  await warm.run(mutants, (mutant, verdict) => {
-    remember(mutant, verdict);
-    if (verdict.status === "no coverage" && warm.statics.has(mutant.id)) still.push(mutant);
-  });
-  if (values.warm || still.length === 0) return;
-  console.log(`${still.length} that are decided while modules load`);
-  await warm.runStatic(still, remember);
+  await warm.run(mutants, remember);
 }

@@ -8,9 +8,8 @@ whether a test fails. This page is generated from what its runs have found. It i
 |---|---|
 | \`--only PATH\` | mutants of files whose path contains it |
 | \`--sample N\` | N of them, spread evenly |
-| \`--new\`, \`--again\` | those that were not tried before; those that were tried and not killed |
+| \`--left\` | those that no earlier run has seen killed, unless the list below says that nothing can kill them |
 | \`--budget MS\` | test time spent on one mutant, default 12,000; what no test has noticed by then counts as alive |
-| \`--warm\` | without the few that are decided while modules load, which take a process each |
 | \`--docs\` | runs nothing, writes this page |
 
 Two kinds of mutants: Stryker's for TypeScript (its instrumenter, without its runner), and our own inside SQL texts, where most

@@ -74,6 +74,7 @@ const reasons: readonly Reason[] = [
   same("each start has a number of its own either way", "notify.ts", "++this.#turn"),
   same("a range without one end holds nothing", "notify.ts", "heard.from === undefined"),
   same("a range without one end holds nothing", "notify.ts", "heard.to === undefined"),
+  same(`${COST} the few are found without their index`, "query.ts", "order by e.stream using"),
   same(`${COST} pages of one`, "query.ts", "Math.max(1, Math.min(size, found))"),
   same(`${COST} one more page, which is empty`, "query.ts", "!cut && found < limit | false"),
   same(`${COST} a turn of the event loop for each event`, "query.ts", "seen !== undefined"),
@@ -106,7 +107,14 @@ const reasons: readonly Reason[] = [
   same("an event that was encoded is there", "truncate.ts", "events[0]?."),
   same("only targets with a date come here", "truncate.ts", "t.before?."),
 
+  ...["ack.ts", "block.ts"].map((file) => ({
+    file,
+    has: ["SQL lock"],
+    reason: "on the plans of small tables the UPDATE itself locks in the same order; that is not promised",
+    same: false,
+  })),
   same("a number either way, and only that is asked", "ack.ts", 'checkNumber("ack", "retry"', "| -1 | +1"),
+  same(`${COST} the later arms look in vain`, "claim.ts", "(select count(*) from prio)"),
   same(TIME, "claim.ts", "now()", "| <= | <"),
   same("a claim never waits: both clocks say the same", "claim.ts", "clock_timestamp() | now()"),
   same("no stream is in both, or the number beside it differs", "claim.ts", "union all | union"),

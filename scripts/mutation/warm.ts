@@ -18,11 +18,7 @@ type Told = (mutant: Mutant, verdict: Verdict) => void;
 
 export type Warm = {
   readonly tests: readonly Covered[];
-  /** What code that runs only while modules load holds: not to be switched on in a warm worker. */
-  readonly statics: ReadonlySet<string>;
   run(mutants: readonly Mutant[], told: Told): Promise<void>;
-  /** A process for each, for what is decided while modules load. */
-  runStatic(mutants: readonly Mutant[], told: Told): Promise<void>;
 };
 
 class Worker {
@@ -126,7 +122,9 @@ function chosen(
   const reach = tests.flatMap(({ test, name, hits, passed, millis }) => {
     const found = hits[mutant.id];
     if (!passed || found === undefined) return [];
-    const weight = (isTopical(mutant.file, name) ? 10 : 1) + 3 * (kills.get(name) ?? 0);
+    // Small tests were written for what the large ones had let through.
+    const topical = isTopical(mutant.file, name) ? (name.startsWith("test/conformance") ? 10 : 50) : 1;
+    const weight = topical + 3 * (kills.get(name) ?? 0);
     return [{ run: { test, hits: found, millis }, score: weight / (10 + millis) }];
   });
   let spent = 0;
@@ -164,16 +162,38 @@ export async function startWarm(
   });
   before.save(tests);
 
+  const statics = new Set(parts.flatMap((part) => part.statics));
+
+  /** What is decided while modules load has a process of its own, and the tests that reach the rest of its file. */
+  async function alone(mutant: Mutant, number: number): Promise<Verdict> {
+    const near = tests.flatMap((one) => {
+      const found = Object.entries(one.hits).find(([id]) => files.get(id) === mutant.file);
+      return found ? [{ ...one, hits: { [mutant.id]: found[1] } }] : [];
+    });
+    const runs = chosen(mutant, near, new Map(), budget);
+    if (runs.length === 0) return { status: "no coverage" };
+    const worker = new Worker(folder, url, concurrency + number, { __STRYKER_ACTIVE_MUTANT__: mutant.id });
+    try {
+      const job: Job = { kind: "mutant", id: mutant.id, keep: true, fixed: true, tests: runs };
+      const answer = await worker.ask(job);
+      return answer?.kind === "verdict" ? { status: answer.status, by: answer.by } : { status: "timeout" };
+    } catch {
+      return { status: "killed", by: "the tests do not load" };
+    } finally {
+      await worker.end();
+    }
+  }
+
   const run: Warm["run"] = async (mutants, told) => {
     const kills = new Map(mutants.map(({ file }) => [file, new Map<string, number>()]));
     const queue = [...mutants];
-    const work = async (worker: Worker) => {
+    const work = async (worker: Worker, number: number) => {
       for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
         const own = kills.get(mutant.file) ?? new Map<string, number>();
         let runs = chosen(mutant, tests, own, budget);
         const keep = !mutant.file.endsWith("pattern.ts");
         if (runs.length === 0) {
-          told(mutant, { status: "no coverage" });
+          told(mutant, statics.has(mutant.id) ? await alone(mutant, number) : { status: "no coverage" });
           continue;
         }
         for (let tries = 0; ; tries++) {
@@ -195,32 +215,5 @@ export async function startWarm(
     };
     await Promise.all(workers.map(work));
   };
-  const runStatic: Warm["runStatic"] = async (mutants, told) => {
-    const queue = [...mutants];
-    const work = async (_: Worker, number: number) => {
-      for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
-        // The tests that reach anything else in its file.
-        const near = tests.flatMap((one) => {
-          const found = Object.entries(one.hits).find(([id]) => files.get(id) === mutant.file);
-          return found ? [{ ...one, hits: { [mutant.id]: found[1] } }] : [];
-        });
-        const runs = chosen(mutant, near, new Map(), budget);
-        const worker = new Worker(folder, url, concurrency + number, {
-          __STRYKER_ACTIVE_MUTANT__: mutant.id,
-        });
-        try {
-          const job: Job = { kind: "mutant", id: mutant.id, keep: true, fixed: true, tests: runs };
-          const answer = runs.length > 0 ? await worker.ask(job) : undefined;
-          if (answer?.kind === "verdict") told(mutant, { status: answer.status, by: answer.by });
-          else told(mutant, { status: runs.length > 0 ? "timeout" : "no coverage" });
-        } catch {
-          told(mutant, { status: "killed", by: "the tests do not load" });
-        } finally {
-          await worker.end();
-        }
-      }
-    };
-    await Promise.all(workers.map(work));
-  };
-  return { tests, runStatic, statics: new Set(parts.flatMap((part) => part.statics)), run };
+  return { tests, run };
 }

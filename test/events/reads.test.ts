@@ -66,14 +66,30 @@ test.each([1, 1_999, 2_000, 2_001, 2_500, 3_000, 4_500, 6_500, 7_000])(
   },
 );
 
-test.each([1, 999, 1_000, 1_001, 1_500, 2_600, 3_000])(
-  "a limit of %i subscriptions is kept",
-  async (limit) => {
-    const names = Array.from({ length: 2_600 }, (_, i) => `t${i}`).sort();
-    expect((await positions(many, { limit })).map(({ stream }) => stream)).toEqual(names.slice(0, limit));
-    const hinted = await positions(many, { limit, source_matches: ["xx"] });
-    const even = names.filter((name) => Number(name.slice(1)) % 2 === 0);
-    expect(hinted.map(({ stream }) => stream)).toEqual(even.slice(0, limit));
+test.each([2, 299, 300, 301, 302, 2_001])("a limit of %i subscriptions is kept", async (limit) => {
+  const names = Array.from({ length: 2_600 }, (_, i) => `t${i}`).sort();
+  expect((await positions(many, { limit })).map(({ stream }) => stream)).toEqual(names.slice(0, limit));
+  const hinted = await positions(many, { limit, source_matches: ["xx"] });
+  const even = names.filter((name) => Number(name.slice(1)) % 2 === 0);
+  expect(hinted.map(({ stream }) => stream)).toEqual(even.slice(0, limit));
+});
+
+/** A prefix of few events is read by their ids, one of more by the log's order. */
+test.each([2, 299, 300, 301, 302, 2_001])(
+  "a prefix of %i events finds each once, in order",
+  async (count) => {
+    const store = await scene.seeded();
+    await appendMany(store, "before", 2);
+    await appendMany(store, "few-a", count - 1);
+    await appendMany(store, "middle", 2);
+    await appendMany(store, "few-b", 1);
+    await appendMany(store, "few", 2);
+    const ids = idsOf(await read(store, { stream: "^few-" }));
+    expect(ids).toEqual([...Array.from({ length: count - 1 }, (_, i) => i + 3), count + 4]);
+    expect(idsOf(await read(store, { stream: "^few-", backward: true }))).toEqual(ids.toReversed());
+    expect(idsOf(await read(store, { stream: "^few-", after: 3, limit: 2 }))).toEqual(
+      ids.slice(1).slice(0, 2),
+    );
   },
 );
 

@@ -1,0 +1,55 @@
+/** What two stores tell one another through the database: shortened notifications, and what an absence hid. */
+import type { StoreNotification } from "@rotorsoft/act";
+import { expect, test } from "vitest";
+import { eventually } from "../conformance/kit/eventually.ts";
+import { append, notified } from "../conformance/kit/scenario.ts";
+import { useScene } from "../connections/scene.ts";
+
+const scene = useScene();
+
+async function pair(name: string) {
+  const application_name = scene.application(name);
+  const ear = await scene.seeded({ notify: true, application_name });
+  const mouth = scene.store({ notify: true, table: ear.config.table });
+  const heard: StoreNotification[] = [];
+  await notified(ear, (notification) => void heard.push(notification));
+  const ids = () => heard.map(({ stream, events }) => [stream, ...events.map(({ id }) => id)]);
+  return { ear, mouth, heard, ids, application_name };
+}
+
+test("a commit too long for a notification is told in full, and nothing of its neighbours", async () => {
+  const { mouth, heard, ids } = await pair("long");
+  const long = (letter: string) => letter.repeat(3_000);
+  await append(mouth, "s", "A");
+  await append(mouth, "s", long("b"), long("c"), long("d"));
+  await append(mouth, "s", "E");
+  await append(mouth, "t", "F");
+  await eventually(() => heard.some(({ stream }) => stream === "t") && heard.length === 4);
+  expect(ids().sort()).toEqual([
+    ["s", 1],
+    ["s", 2, 3, 4],
+    ["s", 5],
+    ["t", 6],
+  ]);
+  const whole = heard.find(({ events }) => events.length === 3);
+  expect(whole?.events.map(({ name }) => name)).toEqual([long("b"), long("c"), long("d")]);
+});
+
+test("what an absence hid is told in order, from behind what was heard last", async () => {
+  const { mouth, heard, ids, application_name } = await pair("absent");
+  await append(mouth, "a", "A");
+  await eventually(() => heard.length === 1);
+  const lost = await scene.sql`
+    select pg_terminate_backend(pid) as ended from pg_stat_activity
+    where application_name = ${application_name} and query like 'listen%'`;
+  expect(lost.length).toBe(1);
+  // The ear comes back after 250 ms at the earliest.
+  await append(mouth, "a", "B", "C");
+  await append(mouth, "b", "D");
+  await eventually(() => heard.length === 3);
+  expect(ids()).toEqual([
+    ["a", 1],
+    ["a", 2, 3],
+    ["b", 4],
+  ]);
+});
