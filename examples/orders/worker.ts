@@ -6,7 +6,7 @@ import { ConsoleLogger, dispose, log, store } from "@rotorsoft/act";
 import { createStore, openDatabase } from "./database.ts";
 import { buildWorker } from "./reactions.ts";
 
-/** A commit whose NOTIFY got lost is found by a look this often, in milliseconds. */
+/** What no notification told of is correlated this often, in milliseconds, and handled with the next event. */
 const LOOK = 5_000;
 
 const url = process.env.DATABASE_URL ?? "";

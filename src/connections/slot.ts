@@ -94,14 +94,16 @@ export class Slot {
     const { config, endpoint } = options;
     this.#onClose = onClose;
     this.#endpoint = endpoint;
-    this.#tls = tlsOptions(config.ssl) !== false;
+    const tls = tlsOptions(config.ssl);
+    this.#tls = tls !== false;
     this.#client = postgres({
       host: endpoint.host,
       port: endpoint.port,
       database: config.database,
       user: config.user,
       password: config.password,
-      ssl: tlsOptions(config.ssl) as boolean,
+      // Without a host Node would hold the certificate of an address against "localhost".
+      ssl: (typeof tls === "object" ? { host: endpoint.host, ...tls } : tls) as boolean,
       max: 1,
       prepare: config.prepare,
       fetch_types: false,

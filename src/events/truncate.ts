@@ -13,6 +13,7 @@ import {
   invalid,
   toId,
 } from "../codec/input.ts";
+import { toTime } from "../codec/time.ts";
 import type { Query, Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
 import { toStoreError } from "../errors.ts";
@@ -68,7 +69,7 @@ select ${eventColumns("b", { pii: false })}, b.ord::int as ord,
 from boundary b`,
     params: [
       textArray(targets.map((t) => t.stream)),
-      numberArray(targets.map((t) => t.before?.getTime() ?? 0)),
+      numberArray(targets.map((t) => toTime(t.before?.getTime() ?? 0))),
       numberArray(
         targets.map((t) => (t.max_id === undefined || t.max_id === null ? null : toId(Math.floor(t.max_id)))),
       ),

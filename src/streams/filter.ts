@@ -2,7 +2,7 @@
 import type { StreamFilter } from "@rotorsoft/act";
 import { textArray } from "../codec/arrays.ts";
 import { Conditions } from "../codec/conditions.ts";
-import { checkFlag, checkObject, checkOptionalText, checkTexts } from "../codec/input.ts";
+import { checkFlag, checkObject, checkOptionalText, checkTexts, invalid } from "../codec/input.ts";
 
 export type StreamInput = string[] | StreamFilter;
 
@@ -14,6 +14,9 @@ export function filterConditions(verb: string, filter: StreamFilter, where = new
   checkOptionalText(verb, "lane", filter.lane);
   for (const flag of ["blocked", "stream_exact", "source_exact"] as const)
     checkFlag(verb, flag, filter[flag]);
+  // A null would choose other subscriptions than no filter does.
+  for (const option of ["blocked", "lane"] as const)
+    if (filter[option] === null) throw invalid(verb, `${option} must not be null: leave it out`);
   if (filter.stream !== undefined) where.match("stream", "s.stream", filter.stream, filter.stream_exact);
   if (filter.source !== undefined) {
     where.add("s.source is not null");

@@ -151,7 +151,8 @@ export async function subscribe(
     parts.push(streamsPart(names));
   }
   const at = correlatedAt === undefined || correlatedAt === null ? undefined : param(toId(correlatedAt));
-  if (at) parts.push(sharedPart(names, at));
+  // A correlator by the empty key shares the row of all, and advances it itself.
+  if (at && correlator?.key !== "") parts.push(sharedPart(names, at));
   if (correlator)
     parts.push(
       correlatorPart(names, at, [
