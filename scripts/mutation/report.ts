@@ -47,11 +47,17 @@ const code = (text: string) => {
   return short === "" ? "nothing" : `\`\` ${short.replaceAll("|", "\\|")} \`\``;
 };
 
+const reasonOf = ({ mutant, verdict }: Found): string =>
+  reasonFor(mutant)?.reason ??
+  (verdict?.status === "no coverage"
+    ? "**not reached** by a running test; what is decided while modules load has not been tried by itself yet"
+    : "**not noticed** by the last run that tried it, which may be older than the newest tests");
+
 function living(found: readonly Found[]): string {
   const alive = found.filter((f) => count([f], "survived", "unclear", "no coverage") > 0);
   const sections: string[] = [];
   for (const [file, own] of Map.groupBy(alive, ({ mutant }) => mutant.file)) {
-    const lines = [...Map.groupBy(own, ({ mutant }) => reasonFor(mutant)?.reason ?? "**test missing**")].map(
+    const lines = [...Map.groupBy(own, reasonOf)].map(
       ([reason, same]) =>
         `- ${reason}\n${same
           .map(({ mutant }) => `  - ${code(mutant.original)} → ${code(mutant.replacement)}${place(mutant)}`)
