@@ -15,7 +15,7 @@ whether a test fails. This page is generated from what its runs have found. It i
 Two kinds of mutants: Stryker's for TypeScript (its instrumenter, without its runner), and our own inside SQL texts, where most
 decisions of this store are made: \`<\` for \`<=\`, \`or\` for \`and\`, \`least\` for \`greatest\`, an order turned round, a limit, \`for update\`
 or \`skip locked\` left out, a column not set, … (\`scripts/mutation/sql.ts\`). All are in one copy of the sources, switched on by their id,
-so the tests that reach a mutant run in a process that is warm already: mostly under a second per mutant, where a fresh
+so the tests that reach a mutant run in a process that is warm already: about a second per mutant, where a fresh
 process would take many.
 
 How it is counted:
