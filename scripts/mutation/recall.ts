@@ -1,6 +1,6 @@
 /** What earlier runs have learned of each test, so long as neither the sources nor its file have changed. */
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Covered } from "./messages.ts";
 
@@ -46,7 +46,9 @@ export function recallCover(folder: string): Recalled {
   });
   return {
     tests: new Map(fresh.map((one) => [one.name, one])),
-    save: (tests) =>
-      writeFileSync(path, JSON.stringify(tests.map((one) => ({ ...one, print: printOf(one.file) })))),
+    save: (tests) => {
+      mkdirSync(join(folder, MEMORY), { recursive: true });
+      writeFileSync(path, JSON.stringify(tests.map((one) => ({ ...one, print: printOf(one.file) }))));
+    },
   };
 }
