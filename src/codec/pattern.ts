@@ -74,8 +74,10 @@ class Reader {
       return c;
     }
     if (c !== "{") return undefined;
-    // No count is longer than this: the text is not searched to its end for each brace.
-    const found = /^\{\d+(?:,\d*)?\}/.exec(this.#chars.slice(this.#at, this.#at + 40).join(""))?.[0];
+    // No count worth reading is longer than this: the text is not searched to its end for each brace.
+    const window = this.#chars.slice(this.#at, this.#at + 40).join("");
+    if (window.length === 40 && /^\{\d+(?:,\d*)?$/.test(window)) throw new Refused("a repetition count");
+    const found = /^\{\d+(?:,\d*)?\}/.exec(window)?.[0];
     if (found) this.#at += found.length;
     return found;
   }
@@ -244,10 +246,11 @@ function read(pattern: string): Pattern {
   }
   // `^literal.*` is `^literal`: what follows may be empty.
   const prefix = /^\^(.*)\.\*\??$/s.exec(pattern)?.[1];
-  if (prefix !== undefined) {
+  // After an odd number of backslashes the dot is a dot.
+  if (prefix !== undefined && !/(?:^|[^\\])\\(?:\\\\)*$/.test(prefix)) {
     const head = readAlternatives(new Reader(prefix));
     const literal = head.length === 1 ? head[0] : undefined;
-    if (literal?.literal !== undefined && !literal.start && !literal.end && !prefix.endsWith("\\"))
+    if (literal?.literal !== undefined && !literal.start && !literal.end)
       return literal.literal === "" ? { kind: "any" } : { kind: "prefix", text: literal.literal };
   }
   return { kind: "regex", text: alternatives.map((a) => a.text).join("|") };

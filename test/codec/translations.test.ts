@@ -13,11 +13,12 @@ const golden = join(import.meta.dirname, "translations.txt");
 
 /** Lines of patterns, parted by spaces; `␠` stands for a space in one. */
 const TABLE = String.raw`
-abc ^abc abc$ ^abc$ ^ $ ^$ . .* ^.* ^.*$ .*abc abc.* ^abc.* ^abc.*? ^abc.*$ ^a.*b.* ^a.+ ^a.*+ ^.*a ^a\\.*
+abc ^abc abc$ ^abc$ ^ $ ^$ . .* ^.* ^.*$ .*abc abc.* ^abc.* ^abc.*? ^abc.*$ ^a.*b.* ^a.+ ^a.*+ ^.*a ^a\\.* ^a\.* ^a\\\.*
 a^b a$b a$|b ^a|b ^a|^b$ (a$) (^a) ^^a a^ ^a^ $a $$ ^$$ a$$ (a)^ ^(a).* ^(?:).* ^a|b.* ^^.* ^a$.*
 a-b_c a␠b é 漢 😀 ^😀$ [é] [😀] 😀* 😀{2} (😀)+ \é \😀 A0_ a%b @#~/!"'&=<>;:,
 * + ? a* a+ a? a*? a+? a?? a** a+* a?+ a*{2} a{2} a{2,} a{2,3} a{2,3}? a{,3} a{x} a{ {2} {} a{2}{3} a{2}* a{3,2}
 a{0} a{0,0} a{255} a{256} a{255,} a{256,} a{1,255} a{1,256} a{0,256}
+a{${"9".repeat(44)}} a{1,${"9".repeat(44)}} a{${"9".repeat(44)} a{${"0".repeat(36)}2}
 ^* $+ ^{2} ${`$`}{2} ^? (^)* a|* (*a) (+) (?) |a a| | (|) ()
 [a] [^a] [a-z] [^a-z0-9_] [a-] [-a] [a-c-e] [z-a] [a-a] [] [^] [a^] [^^] [a\]] [\]] [\\] [a\-z] [.] [$] [*] [␠-~] [!-/]
 [\d] [\w] [\s] [\D] [\W] [\d-z] [a-\d] [\b] [\B] [\n] [\x41-\x5a] [\u0041-\u005A] [a-\n] [\t-\r] [[] [[:alpha:]] [a-😀] [&&] [.a.] [=a=]
