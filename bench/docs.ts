@@ -114,6 +114,7 @@ export async function writeDocs(run: Run): Promise<void> {
     plots.push(image(file, caption));
   }
   const soaks: string[] = [];
+  const remarks = (await readJson<Remarks>(here("./remarks.json"))) ?? {};
   for (const name of SOAKS) {
     const soak = await readJson<Soak>(here(`./${name}`));
     if (!soak) continue;
@@ -122,9 +123,9 @@ export async function writeDocs(run: Run): Promise<void> {
       await writeFile(`${PLOTS}${file}`, svg);
       images.push(image(file, caption));
     }
-    soaks.push(`${soakMarkdown(soak)}\n\n${images.join("\n\n")}\n`);
+    const remark = remarks[name.replace(".json", "")];
+    soaks.push([soakMarkdown(soak), ...(remark ? [remark] : []), images.join("\n\n"), ""].join("\n\n"));
   }
-  const remarks = (await readJson<Remarks>(here("./remarks.json"))) ?? {};
   await writeFile(PAGE, page(run, judged, { plots: plots.join("\n\n"), soaks: soaks.join("\n"), remarks }));
 }
 

@@ -147,7 +147,8 @@ async function main(): Promise<void> {
 
   const soak: Soak = {
     environment: server.about,
-    command: ["node bench/soak.ts", ...process.argv.slice(2)].join(" "),
+    // Without `--json`: where the figures went says nothing.
+    command: `node bench/soak.ts --minutes ${minutes} --rate ${perSecond}${args.hold ? " --hold" : ""}`,
     subject: subject.id,
     subscriptions,
     perSecond,
