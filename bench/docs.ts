@@ -77,6 +77,7 @@ ${floors.join("\n")}
 ${parts.plots}
 
 ${missed(judged, parts.remarks)}
+${parts.remarks.all ?? ""}
 ${everyone ? `## Peers from npm\n\nWhere their interfaces allow. act-pg 0.4.6 is the adapter's last release on npm and takes no append lock, so its\norder of ids is not the order of visibility; act-sqlite writes one file on this machine.\n\n${everyone}\n` : ""}
 ${parts.soaks}
 ## CPU and memory
