@@ -68,6 +68,16 @@ export const defects: readonly Defect[] = [
     "if (group.length === 1 || shared) {",
     "if (group.length >= 1 || shared) {",
   ),
+  on("src/events/recover.ts", "another transaction", ["test/events/statements.test.ts"])(
+    "a lost commit is told by its transaction's id alone",
+    "foreign ||= found.some((print, i) => print !== own[i]);",
+    "",
+  ),
+  on("src/events/recover.ts", "on the primary alone", ["test/faults/failover/failover.test.ts"])(
+    "a lost commit is acknowledged though the standby may not have it",
+    "sentQuery(appends, xid), WITNESS]",
+    "sentQuery(appends, xid)]",
+  ),
   queue("dispose does not wait for queued commits", "await this.#running;", ""),
   on("src/codec/json.ts", "M6")(
     "U+0000 is not looked for in payloads",
@@ -141,7 +151,7 @@ export const defects: readonly Defect[] = [
   claim("live leases are not respected", "and (s.leased_until is null or s.leased_until <= now())", ""),
   claim(
     "deferred streams are claimed early",
-    "s.deferred_at is not null and s.deferred_at <= now()",
+    "s.deferred_at is not null and s.deferred_at <= ${NOW}",
     "s.deferred_at is not null",
   ),
   claim("locked rows are waited for", "for update of s skip locked", "for update of s"),

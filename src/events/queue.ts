@@ -14,7 +14,7 @@ import {
   type Outcome,
   readOutcomes,
 } from "./append.ts";
-import { type Fate, fateQuery, readFates, readRecovered, recoverQuery } from "./recover.ts";
+import { investigation, readVerdict, type Verdict } from "./recover.ts";
 
 const MAX_COMMITS = 512;
 /** Characters of JSON in one group, beyond the first commit. */
@@ -33,12 +33,15 @@ type Waiting = Append & {
   failed(error: Error): void;
 };
 
-/** The connection went before anything was heard of the transaction. */
+/** The connection went, and whether the transaction was committed is not known. */
 class Lost extends Error {
   readonly backend: Backend | undefined;
-  constructor(backend: Backend | undefined) {
+  /** The transaction's id, if it was heard. */
+  readonly xid: string | undefined;
+  constructor(backend: Backend | undefined, xid: string | undefined) {
     super("lost");
     this.backend = backend;
+    this.xid = xid;
   }
 }
 
@@ -160,31 +163,41 @@ export class AppendQueue {
     try {
       this.#resolve(group, await this.#append(group));
     } catch (error) {
-      if (error instanceof Lost) await this.#decide(group, error.backend);
+      if (error instanceof Lost) await this.#decide(group, error);
       else await this.#separate(group, error);
     }
   }
 
-  /** Nothing came back, not even the transaction's id: what the log shows is decided, the rest is unknown. */
-  async #decide(group: readonly Waiting[], backend: Backend | undefined): Promise<void> {
-    let fates: readonly Fate[] = [];
-    try {
-      if (backend) {
-        const query = fateQuery(this.#names, group);
-        const answers = await this.#connections.settle(backend, [{ text: lockQuery(this.#names) }, query]);
-        fates = readFates(group, answers[2] ?? []);
-      }
-    } catch {
-      // The log can't be asked now: unknown.
-    }
+  /** What the log shows is decided, what it does not hold goes again, and the rest is unknown. */
+  async #decide(group: readonly Waiting[], lost: Lost): Promise<void> {
+    const verdict = await this.#investigate(group, lost);
+    if (verdict?.appended) return this.#resolve(group, verdict.appended);
     const again: Waiting[] = [];
     group.forEach((w, i) => {
-      const fate = fates[i] ?? "unknown";
+      const fate = verdict?.fates[i] ?? "unknown";
       if (typeof fate === "object") w.done({ landed: false, head: fate.head, ids: [] }, new Date(0));
       else if (fate === "absent" && w.tries < REPLAYS) again.push({ ...w, tries: w.tries + 1 });
       else w.failed(fate === "absent" ? notApplied() : unknown());
     });
     if (again.length > 0) await this.#send(again);
+  }
+
+  /** Undefined when it can't be found out in time: nothing is guessed. */
+  async #investigate(group: readonly Append[], { backend, xid }: Lost): Promise<Verdict | undefined> {
+    // A transaction that was heard of holds the append lock or has ended; another may still wait for it.
+    const suspect = xid === undefined ? backend : undefined;
+    if (xid === undefined && !suspect) return undefined;
+    const questions = [{ text: lockQuery(this.#names) }, ...investigation(this.#names, group, xid)];
+    for (let attempt = 0; attempt < RECOVERIES; attempt++) {
+      try {
+        // Before these: the answers to BEGIN and to the lock.
+        return readVerdict(group, (await this.#connections.settle(suspect, questions)).slice(2));
+      } catch {
+        // The server may be restarting.
+        await new Promise((resolve) => setTimeout(resolve, 200 * 2 ** attempt));
+      }
+    }
+    return undefined;
   }
 
   #resolve(group: readonly Waiting[], { outcomes, created }: Appended): void {
@@ -235,26 +248,8 @@ export class AppendQueue {
           if (attempt < REPLAYS && ["40001", "40P01"].includes(codeOf(error) ?? "")) continue;
           throw error; // the server said no, and rolled back
         }
-        if (xid === undefined) throw new Lost(slot.backend);
-        const found = await this.#recover(group, xid);
-        if (found) return found;
-        if (attempt >= REPLAYS) throw error;
+        throw new Lost(slot.backend, xid);
       }
     }
-  }
-
-  /** Undefined: certainly not committed. Throws when that can't be found out in time. */
-  async #recover(group: readonly Append[], xid: string): Promise<Appended | undefined> {
-    const query = recoverQuery(this.#names, group, xid);
-    for (let attempt = 0; attempt < RECOVERIES; attempt++) {
-      try {
-        const answers = await this.#connections.settle(undefined, [{ text: lockQuery(this.#names) }, query]);
-        return readRecovered(group, answers[2] ?? []);
-      } catch {
-        // The server may be restarting.
-        await new Promise((resolve) => setTimeout(resolve, 200 * 2 ** attempt));
-      }
-    }
-    throw unknown();
   }
 }

@@ -14,12 +14,20 @@ import type { Names } from "../names.ts";
 import { CLAIM_ARMS } from "../tables.ts";
 import { toLease } from "./lease.ts";
 
+/**
+ * What is due by the server's clock, or by this process', if that is ahead by no more than a minute: an app wakes once
+ * for what it deferred, by its own clock, and would sleep on if the server said "not yet".
+ */
+const NOW = "greatest(now(), least(to_timestamp($3::float8 / 1000), now() + interval '1 minute'))";
+/** Node's timers may fire a millisecond early. */
+const EARLY = 1;
+
 /** How many each arm may take. Written into the text: PostgreSQL plans a parameter's limit anew at every call. */
 type Limits = { readonly prio: number; readonly fair: number; readonly ahead: number };
 
 function statement(names: Names, { prio, fair, ahead }: Limits, inLane: boolean): string {
   const available = `not s.blocked and s.at < s.correlated_at
-      and (s.leased_until is null or s.leased_until <= now())${inLane ? " and s.lane = $3::text" : ""}`;
+      and (s.leased_until is null or s.leased_until <= now())${inLane ? " and s.lane = $4::text" : ""}`;
   const walk = (schedule: string, order: string, limit: number) =>
     `select s.stream, s.at, s.priority from ${names.streams} s
       where ${available} and ${schedule} order by ${order} limit ${limit} for update of s skip locked`;
@@ -27,7 +35,7 @@ function statement(names: Names, { prio, fair, ahead }: Limits, inLane: boolean)
   const arm = (kind: "prio" | "fair", rest: string, order: string, limit: number) => `select * from (
     (select * from (${walk(`s.deferred_at is null and s.${CLAIM_ARMS[inLane ? (`lane_${kind}` as const) : kind]}${rest}`, order, limit)}) never)
     union all
-    (select * from (${walk(`s.deferred_at is not null and s.deferred_at <= now()${rest}`, order, limit)}) due)
+    (select * from (${walk(`s.deferred_at is not null and s.deferred_at <= ${NOW}${rest}`, order, limit)}) due)
   ) s order by ${order} limit ${limit}`;
   // What the first arm left over: nothing, when it found fewer than it may take. Then the others need not look,
   // which counts when an old snapshot keeps the dead entries of their indexes from being cleaned away.
@@ -92,7 +100,7 @@ export async function claim(
   const limits = { prio: behind - fair, fair, ahead: count(leading) };
   if (limits.prio + limits.fair + limits.ahead === 0) return [];
   const inLane = lane !== undefined && lane !== null;
-  const params = [by, Math.max(-LONGEST_LEASE, Math.min(LONGEST_LEASE, millis))];
+  const params = [by, Math.max(-LONGEST_LEASE, Math.min(LONGEST_LEASE, millis)), Date.now() + EARLY];
   const rows = await connections.write("claim", {
     text: statement(names, limits, inLane),
     params: inLane ? [...params, lane] : params,

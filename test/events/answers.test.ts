@@ -102,18 +102,18 @@ describe("the statements of an append", () => {
 describe("a group whose connection was lost", () => {
   test("was not committed if its transaction left no row", () => {
     const rows = [{ stream: "a", head: 3, ids: null, first: null, created: null }];
-    expect(readRecovered([append("a", 3)], rows)).toBeUndefined();
-    expect(readRecovered([append("a", 3)], [])).toBeUndefined();
+    expect(readRecovered([append("a", 3)], rows, ["x"])).toBeUndefined();
+    expect(readRecovered([append("a", 3)], [], ["x"])).toBeUndefined();
   });
 
   test("was committed as its rows say", () => {
     const group = [append("a", -1, 2), append("b", 5), append("a", 1), append("c", null)];
     const rows = [
-      { stream: "a", head: 9, ids: "{1,2,3}", first: 0, created: 10 },
+      { stream: "a", head: 9, ids: "{1,2,3}", prints: "{x,y,z}", first: 0, created: 10 },
       { stream: "b", head: 7, ids: null, first: null, created: null },
-      { stream: "c", head: 4, ids: "{4}", first: 4, created: 12 },
+      { stream: "c", head: 4, ids: "{4}", prints: "{w}", first: 4, created: 12 },
     ];
-    expect(readRecovered(group, rows)).toEqual({
+    expect(readRecovered(group, rows, ["x", "y", "lost", "z", "w"])).toEqual({
       created: new Date(12),
       outcomes: [
         { landed: true, head: -1, ids: [1, 2] },
@@ -126,8 +126,8 @@ describe("a group whose connection was lost", () => {
 
   test("told the losers on a stream that it wrote to where the head was", () => {
     const group = [append("a", 0), append("a", null), append("a", 1, 2), append("z", 0)];
-    const rows = [{ stream: "a", head: 9, ids: "{5}", first: 3, created: 1 }];
-    expect(readRecovered(group, rows)?.outcomes).toEqual([
+    const rows = [{ stream: "a", head: 9, ids: "{5}", prints: "{x}", first: 3, created: 1 }];
+    expect(readRecovered(group, rows, ["lost", "x", "lost", "lost", "lost"])?.outcomes).toEqual([
       { landed: false, head: 2, ids: [] },
       { landed: true, head: 2, ids: [5] },
       { landed: false, head: 3, ids: [] },
@@ -138,10 +138,27 @@ describe("a group whose connection was lost", () => {
   test("did not land where others have since come to the version that a loser expected", () => {
     const group = [append("a", -1), append("b", 5)];
     const rows = [
-      { stream: "a", head: 0, ids: "{1}", first: 0, created: 1 },
+      { stream: "a", head: 0, ids: "{1}", prints: "{x}", first: 0, created: 1 },
       { stream: "b", head: 5, ids: null, first: null, created: null },
     ];
-    expect(readRecovered(group, rows)?.outcomes[1]).toEqual({ landed: false, head: 5, ids: [] });
+    expect(readRecovered(group, rows, ["x", "lost"])?.outcomes[1]).toEqual({
+      landed: false,
+      head: 5,
+      ids: [],
+    });
+  });
+
+  test("left none of its rows if one of those found is another's, or one too many", () => {
+    const rows = [
+      { stream: "a", head: 1, ids: "{1,2}", prints: "{x,y}", first: 0, created: 1 },
+      { stream: "b", head: 0, ids: "{3}", prints: "{z}", first: 0, created: 1 },
+    ];
+    const group = [append("a", null, 2), append("b", null)];
+    expect(readRecovered(group, rows, ["x", "y", "z"])).toBeDefined();
+    for (const prints of [["-", "y", "z"], ["x", "-", "z"], ["x", "y", "-"], ["y", "x", "z"], []])
+      expect(readRecovered(group, rows, prints)).toBeUndefined();
+    expect(readRecovered([append("a", null), append("b", null)], rows, ["x", "z"])).toBeUndefined();
+    expect(readRecovered([append("a", null, 2)], rows, ["x", "y"])).toBeUndefined();
   });
 
   test("is asked for by the names of its streams, each once, and the transaction's id", () => {

@@ -1,11 +1,16 @@
 /** A group whose connection is lost on the way: what its callers are told, on connections made of script. */
 import { describe, expect, test } from "vitest";
 import type { Row } from "../../src/connections/index.ts";
+import type { ConnectionError } from "../../src/errors.ts";
 import { backend, errorOf, fine, lost, one, scene } from "./script.ts";
 
+/** Answers to BEGIN, to the lock and to the questions: the transaction's row is there. */
+const rows = [{ stream: "a", head: 0, ids: "{9}", prints: "{x}", first: 0, created: 3 }];
+const found = [[], [], [{ head: 0, same: true }], rows, [{ prints: "{x}", status: "committed" }], [{}]];
+
 describe("a connection that is lost after the transaction's id was heard", () => {
-  const found = [[], [], [{ stream: "a", head: 0, ids: "{9}", first: 0, created: 3 }]];
-  const none = [[], [], [{ stream: "a", head: -1, ids: null, first: null, created: null }]];
+  const none = [{ stream: "a", head: -1, ids: null, prints: null, first: null, created: null }];
+  const absent = [[], [], [{ head: -1, same: false }], none, [{ prints: "{x}", status: "aborted" }], [{}]];
 
   test("is made up for by what the log shows", async () => {
     const { queue, groups, settled } = scene({ send: (sent) => lost(sent, "77"), settle: () => found });
@@ -16,7 +21,7 @@ describe("a connection that is lost after the transaction's id was heard", () =>
     expect(groups).toEqual([["a"]]);
     expect(settled.map(({ given }) => given)).toEqual([undefined]);
     expect(settled[0]?.queries[0]?.text).toContain("pg_advisory_xact_lock");
-    expect(settled[0]?.queries[1]?.params?.[1]).toBe("77");
+    expect(settled[0]?.queries[2]?.params?.[1]).toBe("77");
   });
 
   test("is so too when only COMMIT went unanswered", async () => {
@@ -28,20 +33,48 @@ describe("a connection that is lost after the transaction's id was heard", () =>
       settle: () => found,
     });
     expect((await queue.push(one("a"))).outcome.ids).toEqual([9]);
-    expect(settled[0]?.queries[1]?.params?.[1]).toBe("77");
+    expect(settled[0]?.queries[2]?.params?.[1]).toBe("77");
   });
 
   test("goes again if the log shows nothing, twice at most", async () => {
     let losses = 2;
     const { queue, groups } = scene({
       send: (sent) => (losses-- > 0 ? lost(sent, "77") : fine(sent)),
-      settle: () => none,
+      settle: () => absent,
     });
     expect((await queue.push(one("a"))).outcome).toEqual({ landed: true, head: -1, ids: [1] });
     expect(groups.length).toBe(3);
     losses = 3;
-    expect(await errorOf(queue.push(one("a")))).toMatchObject({ code: "CONNECTION_CLOSED", message: "gone" });
+    expect(await errorOf(queue.push(one("a")))).toMatchObject({ code: "CONNECTION_CLOSED", sent: false });
     expect(groups.length).toBe(6);
+  });
+
+  test("is decided commit by commit if it was committed and its rows are not there", async () => {
+    const { queue, groups } = scene({
+      send: (sent) => lost(sent, "77"),
+      settle: () => [
+        ...[
+          [],
+          [],
+          [
+            { head: 4, same: false },
+            { head: 0, same: true },
+            { head: 1, same: false },
+          ],
+        ],
+        ...[none, [{ prints: "{x,y,z}", status: "committed" }], [{}]],
+      ],
+    });
+    const [conflict, same, unguarded] = [one("a"), one("b"), one("c", { expected: null })].map((append) =>
+      queue.push(append).then(
+        ({ outcome }) => outcome,
+        (error: ConnectionError) => error.code,
+      ),
+    );
+    expect(await conflict).toEqual({ landed: false, head: 4, ids: [] });
+    expect(await same).toBe("OUTCOME_UNKNOWN");
+    expect(await unguarded).toBe("OUTCOME_UNKNOWN");
+    expect(groups.length).toBe(1);
   });
 
   test("is asked for three times, and unknown then", async () => {
@@ -93,11 +126,11 @@ describe("a connection that is lost before the transaction's id was heard", () =
     expect(groups.length).toBe(6);
   });
 
-  test("is unknown if nobody can be asked", async () => {
+  test("is unknown if nobody can be asked, three times", async () => {
     const { queue, settled } = scene({ send: (sent) => lost(sent) });
     const all = ["a", "b"].map((stream) => errorOf(queue.push(one(stream))));
     for (const error of await Promise.all(all)) expect(error).toMatchObject({ code: "OUTCOME_UNKNOWN" });
-    expect(settled.length).toBe(1);
+    expect(settled.length).toBe(3);
   });
 
   test("and whose backend is not known is unknown without asking", async () => {
@@ -122,7 +155,7 @@ describe("a connection that is lost before the transaction's id was heard", () =
         sent.answer(0, Array.isArray(answer) ? answer : [answer]);
         lost(sent);
       },
-      settle: () => [[], [], [{ stream: "a", head: 0, ids: "{9}", first: 0, created: 3 }]],
+      settle: () => found,
     });
     expect((await queue.push(one("a"))).outcome.ids).toEqual([9]);
     expect(settled[0]?.given).toBeUndefined();
@@ -134,6 +167,7 @@ describe("a connection that is lost before the transaction's id was heard", () =
         sent.answer(0, rows);
         lost(sent);
       },
+      settle: () => fates({ head: 0, same: true }),
     });
     expect(await errorOf(queue.push(one("a")))).toMatchObject({ code: "OUTCOME_UNKNOWN" });
     expect(settled.map(({ given }) => given)).toEqual([backend]);

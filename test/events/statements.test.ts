@@ -6,7 +6,7 @@ import postgres from "postgres";
 import { expect, onTestFinished, test } from "vitest";
 import type { Query } from "../../src/connections/index.ts";
 import { type Append, appendStatements, readOutcomes } from "../../src/events/append.ts";
-import { fateQuery, readFates, readRecovered, recoverQuery } from "../../src/events/recover.ts";
+import { fateQuery, investigation, readFates, readVerdict, recoverQuery } from "../../src/events/recover.ts";
 import { type Names, namesOf } from "../../src/names.ts";
 import { eventually } from "../conformance/kit/eventually.ts";
 import { useScene } from "../connections/scene.ts";
@@ -183,6 +183,20 @@ test("what is too long for a notification by one byte is not sent, and lands", a
   expect(Math.max(...heard)).toBe(7_999);
 });
 
+/** What the log says of a group, if this was its transaction. */
+async function verdictOn(sql: Client, names: Names, group: readonly Append[], xid: string) {
+  const answers: postgres.Row[][] = [];
+  await sql.unsafe("begin");
+  for (const query of investigation(names, group, xid)) answers.push(await run(sql, query));
+  await sql.unsafe("commit");
+  return readVerdict(group, answers);
+}
+
+async function xidOf(sql: Client, names: Names, name: string) {
+  const [row] = await sql.unsafe(`select xmin::text as xid from ${names.events} where name = '${name}'`);
+  return String(row?.xid);
+}
+
 test("a lost group is told by its transaction's rows, among those of others", async () => {
   const { names, sql } = await scene();
   await send(sql, names, [append("a", null, "a0", "a1")]);
@@ -194,26 +208,85 @@ test("a lost group is told by its transaction's rows, among those of others", as
     append("c", null, "c0"),
   ];
   await send(sql, names, group);
-  const xidOf = async (name: string) => {
-    const [row] = await sql.unsafe(`select xmin::text as xid from ${names.events} where name = '${name}'`);
-    return String(row?.xid);
-  };
-  const xid = await xidOf("a2");
+  const xid = await xidOf(sql, names, "a2");
   await send(sql, names, [append("a", null, "a5", "a6")]);
   await send(sql, names, [append("c", null, "c1")]);
-  const recovered = async (of: string) =>
-    readRecovered(group, await run(sql, recoverQuery(names, group, of)));
-  expect((await recovered(xid))?.outcomes).toEqual([
+  expect((await verdictOn(sql, names, group, xid)).appended?.outcomes).toEqual([
     { landed: true, head: 1, ids: [4] },
     { landed: false, head: 0, ids: [] },
     { landed: true, head: 2, ids: [5, 6] },
     { landed: true, head: -1, ids: [7] },
   ]);
   // With an epoch above it, as pg_current_xact_id() has it after 2³² transactions.
-  expect(await recovered(String(2n ** 33n + BigInt(xid)))).toEqual(await recovered(xid));
-  expect(await recovered(String(Number(xid) + 1_000_000))).toBeUndefined();
+  const epoch = String(2n ** 33n + BigInt(xid));
+  expect(await verdictOn(sql, names, group, epoch)).toEqual(await verdictOn(sql, names, group, xid));
   const heads = await run(sql, recoverQuery(names, [append("a", 0), append("c", 0), append("z", 0)], "1"));
   expect(Object.fromEntries(heads.map((row) => [row.stream, row.head]))).toEqual({ a: 6, c: 1, z: -1 });
+});
+
+test("a transaction that the server has never seen, or that was rolled back, is absent", async () => {
+  const { names, sql } = await scene();
+  const group = [append("a", null, "a0"), append("b", -1, "b0")];
+  const absent = { fates: ["absent", "absent"] };
+  await sql.unsafe("begin");
+  const [row] = await sql.unsafe("select pg_current_xact_id()::text as xid");
+  const xid = String(row?.xid);
+  await run(sql, appendStatements(names, undefined).insert(group));
+  await sql.unsafe("rollback");
+  expect(await verdictOn(sql, names, group, xid)).toEqual(absent);
+  expect(await verdictOn(sql, names, group, String(Number(xid) + 1_000_000))).toEqual(absent);
+  expect(await verdictOn(sql, names, group, String(2n ** 40n))).toEqual(absent);
+});
+
+test("rows of another transaction that has the same id are not taken for the group's", async () => {
+  const { names, sql } = await scene();
+  // What a fail-over leaves: the id was given again, to somebody who wrote to the same streams.
+  await send(sql, names, [append("a", null, "a0"), append("b", null, "b0", "b1")]);
+  const xid = await xidOf(sql, names, "a0");
+  const meta = { meta: "{}" };
+  const data = { events: [{ name: "a0", data: "{}", pii: null, dates: "{}" }] };
+  const b = append("b", null, "b0", "b1");
+  const conflict = { head: 0 };
+  const others: [Append[], unknown[]][] = [
+    [[append("a", null, "else")], ["unknown"]],
+    [
+      [append("a", -1, "else"), b],
+      [conflict, "unknown"],
+    ],
+    [
+      [{ ...append("a", -1, "a0"), ...meta }, b],
+      [conflict, "unknown"],
+    ],
+    [
+      [{ ...append("a", -1, "a0"), ...data }, b],
+      [conflict, "unknown"],
+    ],
+    [
+      [append("a", null, "a0"), append("b", null, "b1", "b0")],
+      ["unknown", "unknown"],
+    ],
+    // A part of what the transaction wrote to these streams.
+    [
+      [append("a", null, "a0"), append("b", null, "b0")],
+      ["unknown", "unknown"],
+    ],
+  ];
+  for (const [group, fates] of others) expect(await verdictOn(sql, names, group, xid)).toEqual({ fates });
+  const own = [append("a", null, "a0"), append("b", -1, "b0", "b1")];
+  expect((await verdictOn(sql, names, own, xid)).appended?.outcomes.map(({ ids }) => ids)).toEqual([
+    [1],
+    [2, 3],
+  ]);
+});
+
+test("a committed transaction whose rows others have changed is told by what stands there", async () => {
+  const { names, sql } = await scene();
+  const group = [append("a", null, "a0"), append("b", -1, "b0"), append("c", -1, "c0")];
+  await send(sql, names, group);
+  const xid = await xidOf(sql, names, "a0");
+  await sql.unsafe(`update ${names.events} set pii = null`);
+  await sql.unsafe(`update ${names.events} set name = 'else' where stream = 'c'`);
+  expect(await verdictOn(sql, names, group, xid)).toEqual({ fates: ["unknown", "unknown", { head: 0 }] });
 });
 
 test("what is appended is not created before the newest event, to the millisecond", async () => {
@@ -235,13 +308,13 @@ test("what is appended is not created before the newest event, to the millisecon
 test("what a lost group was created at is the latest of its rows'", async () => {
   const { names, sql } = await scene();
   await sql.unsafe(`insert into ${names.events} (stream, version, name, created, data, meta)
-    select 'a', n, 'A', '2020-01-01Z'::timestamptz + n * interval '1 day', '{}', '{}' from generate_series(0, 2) n`);
+    select 'a', n, 'A', '2020-01-01Z'::timestamptz + n * interval '1 day', '{"of":"A"}', '{"m":"a"}' from generate_series(0, 2) n`);
   await sql.unsafe(`insert into ${names.events} (stream, version, name, created, data, meta)
     values ('a', 3, 'B', '2030-01-01Z', '{}', '{}')`);
   const [row] = await sql.unsafe(`select xmin::text as xid from ${names.events} where version = 0`);
   const group = [append("a", -1, "A", "A", "A")];
-  const rows = await run(sql, recoverQuery(names, group, String(row?.xid)));
-  expect(readRecovered(group, rows)?.created).toEqual(new Date("2020-01-03T00:00:00Z"));
+  const { appended } = await verdictOn(sql, names, group, String(row?.xid));
+  expect(appended?.created).toEqual(new Date("2020-01-03T00:00:00Z"));
 });
 
 test("without the transaction's id it is told by the event that stands in its place", async () => {

@@ -1,6 +1,6 @@
 /** Claims and leases in the small: orders within one answer, and what may be left out of a lease. */
 import type { Lease } from "@rotorsoft/act";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { arrange, pending, positionOf, streamsOf } from "../conformance/kit/scenario.ts";
 import { deadPort } from "../connections/proxy.ts";
@@ -112,4 +112,30 @@ test("of two entries with the same stream and holder the first counts, of two ho
   ];
   expect(await store.ack(twice)).toMatchObject([{ at: 3, by: "w" }]);
   expect(await positionOf(store, "s")).toMatchObject({ at: 3 });
+});
+
+test("what is deferred is due by this process' clock if that is ahead, but not by more than a minute", async () => {
+  const store = await scene.seeded();
+  const now = Date.now();
+  const ahead = (millis: number) => vi.spyOn(Date, "now").mockReturnValue(now + millis);
+  const deferred = async (millis: number) => {
+    await store.defer(["s"], now + millis);
+    const [lease] = await store.claim(1, 0, "w", 0);
+    return lease === undefined;
+  };
+  await pending(store, "s");
+  try {
+    ahead(30_000);
+    // A timer may fire a millisecond before its time.
+    expect(await deferred(30_001)).toBe(false);
+    expect(await deferred(30_002)).toBe(true);
+    ahead(86_400_000);
+    expect(await deferred(59_000)).toBe(false);
+    expect(await deferred(120_000)).toBe(true);
+    ahead(-86_400_000);
+    expect(await deferred(-1)).toBe(false);
+    expect(await deferred(30_000)).toBe(true);
+  } finally {
+    vi.restoreAllMocks();
+  }
 });

@@ -44,6 +44,14 @@ class Node {
     await this.#program?.end();
   }
 
+  /** Stops what receives from the primary, or lets it go on. */
+  signal(signal: "SIGSTOP" | "SIGCONT"): Promise<void> {
+    return this.ask(async (sql) => {
+      const receivers = await sql`select pid from pg_stat_wal_receiver`;
+      for (const { pid } of receivers) process.kill(pid, signal);
+    });
+  }
+
   async ask<T>(question: (sql: postgres.Sql) => Promise<T>): Promise<T> {
     const sql = connect(this.url);
     try {
@@ -86,6 +94,17 @@ export class Pair {
 
   get primaryUrl(): string {
     return this.#primary.url;
+  }
+
+  get standbyUrl(): string {
+    return this.#standby.url;
+  }
+
+  /** From now on the standby confirms nothing, so that every COMMIT waits; until the function it returns is called. */
+  async hold(): Promise<() => Promise<void>> {
+    const standby = this.#standby;
+    await standby.signal("SIGSTOP");
+    return () => standby.signal("SIGCONT");
   }
 
   async #init(): Promise<void> {
