@@ -17,11 +17,12 @@ const world = useWorld();
 
 type Fail = (event: Pick<EventRow, "id" | "stream">) => Error | undefined;
 
+/** It looks when it is told to, by settle(): see `due`. */
 function failing(store: PostgresStore, name: string, options: Partial<ReactionOptions>, fail: Fail) {
   return stopping(
     act()
       .withState(Account)
-      .withLane({ name: "own", cycleMs: 5, leaseMillis: 10_000 })
+      .withLane({ name: "own", leaseMillis: 10_000 })
       .on("Deposited")
       .do(async function attempt(event, target) {
         const error = fail(event);
@@ -33,18 +34,29 @@ function failing(store: PostgresStore, name: string, options: Partial<ReactionOp
   );
 }
 
+type App = ReturnType<typeof failing>;
+
+/** A look at what the probe finds, after the app has done what is due. */
+const due =
+  <T>(app: App, probe: () => Promise<T>) =>
+  async () => {
+    await settled(app);
+    return probe();
+  };
+
 /** The row as soon as it satisfies the condition. */
-async function seen(store: PostgresStore, stream: string, wanted: (row: SubscriptionRow) => boolean) {
+async function seen(
+  app: App,
+  store: PostgresStore,
+  stream: string,
+  wanted: (row: SubscriptionRow) => boolean,
+) {
   let found: SubscriptionRow | undefined;
-  await expect
-    .poll(
-      async () => {
-        found = await world.subscription(store, stream);
-        return wanted(found);
-      },
-      { interval: 5 },
-    )
-    .toBe(true);
+  const probe = async () => {
+    found = await world.subscription(store, stream);
+    return wanted(found);
+  };
+  await expect.poll(due(app, probe), { interval: 5 }).toBe(true);
   if (!found) throw new Error("Never looked");
   return found;
 }
@@ -59,12 +71,11 @@ test("attempts are paced by the schedule in the database, then the stream is blo
     { maxRetries: 2, blockOnError: true, backoff },
     () => new Error("no disk"),
   );
-  await settled(app);
   // Each failure leaves its retry and a due time behind, and no lease.
-  const first = await seen(store, "paced-s", ({ due, leased_by }) => due !== null && leased_by === null);
+  const first = await seen(app, store, "paced-s", ({ due, leased_by }) => due !== null && leased_by === null);
   expect(first).toMatchObject({ at: -1, blocked: false });
   expect(first.retry).toBeLessThan(2);
-  const last = await seen(store, "paced-s", ({ blocked }) => blocked);
+  const last = await seen(app, store, "paced-s", ({ blocked }) => blocked);
   expect(last).toMatchObject({ retry: 2, at: -1, due: null });
   expect(last.error).toContain("no disk");
   const attempts = await world.sql<{ by: string; after: number }[]>`
@@ -80,14 +91,13 @@ test("an unblocked stream goes on with the event that failed, and others were ne
   const fail: Fail = ({ stream }) => (broken && stream === "bad" ? new Error("poison") : undefined);
   const backoff = { strategy: "fixed", baseMs: 1 } as const;
   const app = failing(store, "heal", { maxRetries: 1, blockOnError: true, backoff }, fail);
-  await settled(app);
-  await seen(store, "heal-bad", ({ blocked }) => blocked);
+  await seen(app, store, "heal-bad", ({ blocked }) => blocked);
   const good = (await world.events(store, "good")).map(({ id }) => id);
-  await expect.poll(async () => (await world.worked("heal-good")).map(({ event }) => event)).toEqual(good);
+  const worked = async () => (await world.worked("heal-good")).map(({ event }) => event);
+  await expect.poll(due(app, worked)).toEqual(good);
   broken = false;
   expect(await app.unblock({ stream: "^heal-" })).toBe(1);
-  await settled(app);
-  await expect.poll(() => world.unfinished(store)).toEqual([]);
+  await expect.poll(due(app, () => world.unfinished(store))).toEqual([]);
   const done = (await world.worked("heal-bad")).filter(({ by }) => by === "done");
   expect(done.map(({ event }) => event)).toEqual((await world.events(store, "bad")).map(({ id }) => id));
   expect(await world.subscription(store, "heal-bad")).toMatchObject({
@@ -105,8 +115,7 @@ test("what succeeded before the failure is not repeated", async () => {
   const fail: Fail = ({ id }) => (id === ids[2] && failures-- > 0 ? new Error("twice") : undefined);
   const backoff = { strategy: "fixed", baseMs: 1 } as const;
   const app = failing(store, "resume", { maxRetries: 5, blockOnError: true, backoff }, fail);
-  await settled(app);
-  await expect.poll(() => world.unfinished(store)).toEqual([]);
+  await expect.poll(due(app, () => world.unfinished(store))).toEqual([]);
   expect((await world.worked("resume-s")).map(({ event, by }) => `${event} ${by}`)).toEqual([
     `${ids[0]} done`,
     `${ids[1]} done`,
@@ -121,8 +130,8 @@ test("an error that no retry can mend blocks at the first attempt", async () => 
   const store = await world.seeded();
   await writer(store)("s", 1);
   const fatal = () => new NonRetryableError("gone for good");
-  await settled(failing(store, "fatal", { maxRetries: 9, blockOnError: true }, fatal));
-  expect(await seen(store, "fatal-s", ({ blocked }) => blocked)).toMatchObject({ retry: 0 });
+  const app = failing(store, "fatal", { maxRetries: 9, blockOnError: true }, fatal);
+  expect(await seen(app, store, "fatal-s", ({ blocked }) => blocked)).toMatchObject({ retry: 0 });
   expect(await world.worked("fatal-s")).toHaveLength(1);
 });
 
@@ -133,8 +142,7 @@ test("where errors do not block, attempts go on beyond their limit until one suc
   const fail: Fail = () => (failures-- > 0 ? new Error("again") : undefined);
   const backoff = { strategy: "linear", baseMs: 1 } as const;
   const app = failing(store, "stubborn", { maxRetries: 1, blockOnError: false, backoff }, fail);
-  await settled(app);
-  await expect.poll(() => world.unfinished(store)).toEqual([]);
+  await expect.poll(due(app, () => world.unfinished(store))).toEqual([]);
   expect((await world.worked("stubborn-s")).map(({ by }) => by)).toEqual([
     ...Array.from({ length: 5 }, () => "failed"),
     "done",
@@ -148,8 +156,7 @@ test("the attempts of one process count for the next", async () => {
   const backoff = { strategy: "fixed", baseMs: 3_600_000 } as const;
   const options = { maxRetries: 1, blockOnError: true, backoff };
   const first = failing(store, "handed", options, () => new Error("first"));
-  await settled(first);
-  expect(await seen(store, "handed-s", ({ due }) => due !== null)).toMatchObject({
+  expect(await seen(first, store, "handed-s", ({ due }) => due !== null)).toMatchObject({
     retry: 0,
     blocked: false,
   });
@@ -158,8 +165,8 @@ test("the attempts of one process count for the next", async () => {
   await world.sql`
     update ${world.sql(store.config.schema)}.${world.sql(`${store.config.table}_streams`)}
     set deferred_at = now() - interval '1 second'`;
-  await settled(failing(world.beside(store), "handed", options, () => new Error("second")));
-  const row = await seen(store, "handed-s", ({ blocked }) => blocked);
+  const second = failing(world.beside(store), "handed", options, () => new Error("second"));
+  const row = await seen(second, store, "handed-s", ({ blocked }) => blocked);
   expect(row.retry).toBe(1);
   expect(row.error).toContain("second");
 });
