@@ -66,6 +66,7 @@ test("one that answers is kept, however often it is asked, and its session shows
 test("after its end nothing is asked any more", async () => {
   const { proxy, told, listener } = await listening();
   await listener.stop();
+  // What does not happen gives no signal.
   await new Promise((resolve) => setTimeout(resolve, 5 * HEARTBEAT));
   expect(told).toEqual([]);
   expect(proxy.arrivals).toHaveLength(1);

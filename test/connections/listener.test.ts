@@ -1,24 +1,12 @@
 /** LISTEN comes back by itself, catches up with what it has missed, and is gone with its store. */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { PostgresStore, PostgresStoreOptions } from "../../src/index.ts";
 import { until } from "../order/fence.ts";
-import { type RunningPostgres, startPostgres } from "../server/index.ts";
 import { TcpProxy } from "./proxy.ts";
-import { event, failureOf, meta, Scene } from "./scene.ts";
+import { event, failureOf, meta, useServer } from "./scene.ts";
 
-/** A server of this file's own, for it is restarted. */
-let server: RunningPostgres;
-const scene = new Scene();
-beforeAll(async () => {
-  server = await startPostgres({ prefer: "embedded", durable: true });
-  await scene.open(server.url);
-});
-afterAll(async () => {
-  // The connections that look on may have been lost with the server.
-  await scene.sql.end({ timeout: 1 }).catch(() => {});
-  await server.stop();
-});
-
+const own = useServer();
+const { scene } = own;
 let tables = 0;
 
 /** A store that listens, through a proxy that can be cut, and another that commits. */
@@ -155,7 +143,7 @@ test.each(["fast", "kill"] as const)("a listener survives a restart of the serve
   const { store, other, heard } = await pair();
   await say(other, "Before");
   await hears(heard, "Before");
-  await server.restart?.(mode);
+  await own.server.restart?.(mode);
   const said: string[] = [];
   await until("the listener is back", async () => {
     const name = `After${said.length}`;
@@ -184,7 +172,7 @@ test("a listener that cannot start rejects with a StoreError, and leaves no conn
     });
     expect(millis, mode).toBeLessThan(5_000);
     const arrivals = proxy.arrivals.length;
-    // Three times the first delay of a listener that would come back.
+    // Three times the first delay of a listener that would come back: what does not happen gives no signal.
     await new Promise((resolve) => setTimeout(resolve, 750));
     expect(proxy.arrivals.length, mode).toBe(arrivals);
   }

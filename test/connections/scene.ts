@@ -2,6 +2,7 @@
 import type postgres from "postgres";
 import { afterAll, beforeAll, onTestFinished } from "vitest";
 import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
+import { type RunningPostgres, startPostgres } from "../server/index.ts";
 import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
 
 export const meta = { correlation: "test", causation: {} };
@@ -136,6 +137,28 @@ export function useScene(): Scene {
   beforeAll(() => scene.open());
   afterAll(() => scene.close());
   return scene;
+}
+
+/** The same on a server of this file's own, which may be stopped and killed. */
+export function useServer(): { readonly scene: Scene; readonly server: RunningPostgres } {
+  const scene = new Scene();
+  let running: RunningPostgres | undefined;
+  beforeAll(async () => {
+    running = await startPostgres({ prefer: "embedded", durable: true });
+    await scene.open(running.url);
+  });
+  afterAll(async () => {
+    // The connection that looks on may have been lost with the server.
+    await scene.sql.end({ timeout: 1 }).catch(() => {});
+    await running?.stop();
+  });
+  return {
+    scene,
+    get server() {
+      if (!running) throw new Error("The server has not been started");
+      return running;
+    },
+  };
 }
 
 /** The error of a promise that must not fulfil, and how long it took. */

@@ -126,6 +126,7 @@ describe("the import", () => {
       const key = `k${i % 4}`;
       await queue.add(key, async () => {
         most = Math.max(most, ++running);
+        // Tasks that take unlike times.
         await new Promise((resolve) => setTimeout(resolve, (i * 7) % 5));
         running--;
         done.push(`${key}:${i}`);

@@ -3,29 +3,20 @@
  * writes with fsync on, so what survives is what PostgreSQL promises to survive a crash of its own; a power cut,
  * which takes the operating system's memory too, is not tried here.
  */
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
 import { deadPort, TcpProxy } from "../connections/proxy.ts";
-import { event, failureOf, meta, Scene } from "../connections/scene.ts";
+import { event, failureOf, meta, useServer } from "../connections/scene.ts";
 import { until } from "../order/fence.ts";
-import { type RestartMode, type RunningPostgres, startPostgres } from "../server/index.ts";
+import type { RestartMode } from "../server/index.ts";
 import { connect } from "../support/database.ts";
 import { react, Seen } from "./kit/app.ts";
 import { load, loadOf } from "./kit/clients.ts";
 import { scale, TIMEOUT } from "./kit/scale.ts";
 import { backToNormal, Trial } from "./kit/trial.ts";
 
-let server: RunningPostgres;
-const scene = new Scene();
-beforeAll(async () => {
-  server = await startPostgres({ prefer: "embedded", durable: true });
-  await scene.open(server.url);
-});
-afterAll(async () => {
-  // The connection that looks on may have been lost with the server.
-  await scene.sql.end({ timeout: 1 }).catch(() => {});
-  await server.stop();
-});
+const own = useServer();
+const { scene } = own;
 
 const LIMITS = { max: 5, statement_timeout: 5_000, connectionTimeoutMillis: 3_000 };
 /** Longer than these together with a restart: past it a call has hung. */
@@ -33,7 +24,7 @@ const DEADLINE = 40_000;
 
 /** One backend of the store dies as by a fault in its code: the server ends all others, and recovers. */
 async function crashBackend({ config }: PostgresStore): Promise<void> {
-  const sql = connect(server.url);
+  const sql = connect(own.server.url);
   try {
     const [row] = await sql`
       select pid from pg_stat_activity where application_name = ${config.application_name} limit 1`;
@@ -90,7 +81,7 @@ for (const fault of FAULTS) {
           60_000,
         );
         if (fault.mode === "backend") await crashBackend(stores[injected % 2] as PostgresStore);
-        else await server.restart?.(fault.mode);
+        else await own.server.restart?.(fault.mode);
       }
       const before = ledger.acknowledged.size;
       await until(

@@ -130,6 +130,7 @@ test.skipIf(!LONG)(
     };
     await goesOn();
     for (const proxy of proxies) proxy.freeze();
+    // As long as the fault lasts.
     await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
     for (const proxy of proxies) proxy.mode = "forward";
     const back = performance.now();

@@ -32,6 +32,7 @@ async function killUntil(over: () => boolean): Promise<{ kills: number; peaks: M
     kills += killed.length;
     for (const [application, rows] of Map.groupBy(killed, (row) => row.application))
       peaks.set(application, Math.max(peaks.get(application) ?? 0, rows.length));
+    // The time between two strikes.
     await new Promise((resolve) => setTimeout(resolve, CALM * (0.5 + Math.random())));
   }
   await sql.end();

@@ -77,6 +77,7 @@ test("of workers killed in the middle of handlers others take over every event",
   const committing = (async () => {
     for (let k = 0; !over; k++) {
       await ledger.commit(store, `s${k % 24}`, undefined, 1 + (k % 3));
+      // The pace of the load.
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   })();

@@ -83,6 +83,7 @@ export class Cluster {
       if (this.#disposed || !passing || Date.now() > deadline) {
         throw new Error(`PostgreSQL did not start: ${failure}`);
       }
+      // Neither tells when it is over.
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }

@@ -45,8 +45,9 @@ export function defineConformance(adapter: string, conformance: Conformance): vo
           const reason = differs[line.name];
           const options = line.timeout === undefined ? {} : { timeout: line.timeout };
           const run = () => play(line, conformance);
-          // Skipped with its reason in its name: the adapter lacks what the line is about.
+          // Skipped with its reason in its name: the adapter lacks what the line is about, …
           if (missing.length) test.skip(`${line.name} [needs ${missing.join(", ")}]`);
+          // … or the surroundings do, as whoever skips it here says.
           else if (except[line.name]) test.skip(`${line.name} [${except[line.name]}]`);
           else if (reason) test.fails(`${line.name} [differs: ${reason}]`, options, run);
           else test(line.name, options, run);

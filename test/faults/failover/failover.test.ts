@@ -27,6 +27,7 @@ async function query(url: string, text: string) {
   }
 }
 
+/** How long the load runs undisturbed before and after a fault. */
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 describe.skipIf(!tools)(titled("a primary with a synchronous standby", reason), () => {

@@ -86,6 +86,7 @@ export async function accepts(port: number, { child, output }: Program): Promise
     ]).catch(() => false);
     socket.destroy();
     if (open) return;
+    // A port that opens tells nobody.
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   throw new Error(`Nobody listens at ${port}: ${output.join("\n")}`);

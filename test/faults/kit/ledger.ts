@@ -138,7 +138,7 @@ export class Ledger {
       const page = await this.attempt(() => read(ids.at(-1) ?? -1, limit));
       if (page) ids.push(...page);
       if (last && page?.length === 0) return;
-      // A server that is down fails at once.
+      // Until the next look: no notification is relied on here, and a server that is down fails at once.
       if (!page?.length) await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }

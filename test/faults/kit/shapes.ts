@@ -9,6 +9,7 @@ export const latency =
   (least: number, most: number, struck: Struck): Shape =>
   async (bytes) => {
     struck.count++;
+    // The fault itself.
     await new Promise((resolve) => setTimeout(resolve, least + Math.random() * (most - least)));
     return { pieces: [bytes] };
   };

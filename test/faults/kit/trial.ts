@@ -65,6 +65,7 @@ export async function backToNormal(
       }
       if (performance.now() - start > within)
         throw new Error(`Not back to normal within ${within} ms`, { cause: last });
+      // Until the next look: a server that recovers tells nobody.
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   } finally {

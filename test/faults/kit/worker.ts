@@ -14,6 +14,7 @@ const reactor = react(
   own,
   async ({ token, part }) => {
     console.log(`start ${token}/${part}`);
+    // The work that a handler does, for a SIGKILL to come in the middle of.
     await new Promise((resolve) => setTimeout(resolve, work));
     console.log(`done ${token}/${part}`);
   },

@@ -76,6 +76,7 @@ except["C1 a password with any character in a url is understood"] =
 /** One of each kind: group commit, transactions, sessions; prepared.test.ts has LISTEN. All with FAULTS=long. */
 const TASTE = ["commit", "truncate", "restore"];
 
+// Skipped with its reason in its name: the program is not installed.
 if (reason) test.skip(titled("the contract holds through PgBouncer", reason));
 else {
   beforeAll(async () => {

@@ -95,6 +95,7 @@ const admin = connect(serverUrl());
 const [user] = await admin`select rolsuper as may from pg_roles where rolname = current_user`;
 await admin.end();
 
+// Skipped with its reason in its name: a role has to be made.
 if (user?.may !== true)
   test.skip(
     titled("the contract as a role with the least privileges", "this server's user may not create roles"),
