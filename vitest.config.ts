@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import { lookThrough } from "./test/support/leaks.ts";
 
 export default defineConfig({
   test: {
@@ -13,6 +14,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     expect: { poll: { timeout: 30_000 } },
+    onConsoleLog: lookThrough,
     // A gate on a shared machine asks twice; the report says so. Locally a failure is a failure.
     retry: process.env.CI ? 1 : 0,
     // `npm run test:coverage`. What only child processes run is not counted.

@@ -1,4 +1,5 @@
 import type { TestProject } from "vitest/node";
+import { expectNoLeaks, keepSecret } from "../support/leaks.ts";
 import { startPostgres } from "./index.ts";
 
 declare module "vitest" {
@@ -17,5 +18,9 @@ export default async function setup(project: TestProject) {
   });
   console.log(`PostgreSQL ${server.version} (${server.kind})`);
   project.provide("serverUrl", server.url);
-  return () => server.stop();
+  keepSecret(decodeURIComponent(new URL(server.url).password));
+  return async () => {
+    await server.stop();
+    expectNoLeaks();
+  };
 }
