@@ -1,7 +1,7 @@
 /**
  * `npm run faults`: the faults in their long versions, file after file, and what each did, as a table.
  *   --rounds N   so many times (default 1)
- *   --only TEXT  only the files with this text in their path
+ *   --only TEXT  only the files with this text in their path; may be given again for more
  *   --docs       keep the figures in test/faults/results.json, and write them into docs/reliability.md
  */
 import { spawn } from "node:child_process";
@@ -19,7 +19,7 @@ const kept = join(root, "test/faults/results.json");
 const { values: args } = parseArgs({
   options: {
     rounds: { type: "string", default: "1" },
-    only: { type: "string", default: "" },
+    only: { type: "string", multiple: true, default: [""] },
     docs: { type: "boolean", default: false },
   },
 });
@@ -55,7 +55,7 @@ async function run(file: string, round: number, report: string): Promise<Run> {
 const folder = mkdtempSync(join(tmpdir(), "act-faults-"));
 const files = globSync("test/faults/**/*.test.ts", { cwd: root })
   .map((file) => file.replaceAll("\\", "/"))
-  .filter((file) => file.includes(args.only))
+  .filter((file) => args.only.some((text) => file.includes(text)))
   .sort();
 const runs: Run[] = [];
 try {
