@@ -50,13 +50,17 @@ from unnest($1::bigint[], $2::text[], $3::int[], $4::float8[], $5::text[],
   };
 }
 
-/** Rows are locked in the order in which the other verbs lock them: a bare DELETE deadlocks with ack and subscribe. */
+/**
+ * A subscribe that is under way ends first, and a later one waits, so that none carries a checkpoint from the old
+ * log into the new one. Subscriptions are locked in the order in which the other verbs lock them: a bare DELETE
+ * deadlocks with ack and subscribe.
+ */
 const wipe = ({ events, streams, correlated }: Names) => [
+  `lock table ${correlated} in exclusive mode`,
+  `delete from ${correlated}`,
   `delete from ${events}`,
   `with all_rows as materialized (select stream from ${streams} order by stream for update)
 delete from ${streams} s using all_rows a where s.stream = a.stream`,
-  `with all_rows as materialized (select key from ${correlated} order by key = '', key for update)
-delete from ${correlated} c using all_rows a where c.key = a.key`,
 ];
 
 /** Here a duplicate is the input's fault, not another writer's. */

@@ -1,7 +1,7 @@
 /** Lines M9 and R7: commits and readers that meet a restore. */
 import { type Committed, ConcurrencyError, type Schemas } from "@rotorsoft/act";
 import { expect, test } from "vitest";
-import { waitForWaiters } from "../order/fence.ts";
+import { until, waitForWaiters } from "../order/fence.ts";
 import { dense, idsOf, meta, underEveryIsolation, versions } from "./world.ts";
 
 const event = { name: "Raced", data: {} };
@@ -66,6 +66,25 @@ underEveryIsolation("Commits against restore", (world) => {
       );
       expect(versions(rows)).toEqual(dense(rows.length));
       expect(rows.slice(5).every((row) => row.name === "Raced" && row.id > 5)).toBe(true);
+    }
+  });
+
+  test("S6: a correlator that meets a restore begins with what it says itself, not with the old checkpoint", async () => {
+    const name = world.table();
+    const [restorer, other] = await world.pair(name);
+    for (const key of ["held", "new"]) {
+      await other.subscribe([], 1_000, { key: "held", by: "a", millis: 60_000 });
+      let late: Promise<unknown> = Promise.resolve();
+      await restorer.restore(async (insert) => {
+        for (const item of backup("s", 5)) await insert(item);
+        late = other.subscribe([], 3, { key, by: "a", millis: 60_000 });
+        await until("subscribe waits for the restore", async () => {
+          const waiting = await world.sql`select from pg_locks where not granted`;
+          return waiting.length > 0;
+        });
+      });
+      expect(await late).toMatchObject({ correlated_at: 3, correlating: true });
+      expect(await other.subscribe([])).toMatchObject({ correlated_at: 3 });
     }
   });
 
