@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/server/global-setup.ts"],
+    setupFiles: ["test/support/leaks.setup.ts"],
     env: { NODE_ENV: "test", LOG_LEVEL: "fatal" },
     pool: "forks",
     // All files share one server, which needs a core too.

@@ -14,7 +14,7 @@ import {
   type Outcome,
   readOutcomes,
 } from "./append.ts";
-import { investigation, readVerdict, type Verdict } from "./recover.ts";
+import { type Fate, investigation, readFates } from "./recover.ts";
 
 const MAX_COMMITS = 512;
 /** Characters of JSON in one group, beyond the first commit. */
@@ -23,6 +23,8 @@ const MAX_TEXT = 4_000_000;
 export const MAX_WAITING = 100_000;
 /** Attempts to find out what became of a lost group. */
 const RECOVERIES = 3;
+/** ms within which a new attempt may begin, if statement_timeout is less. */
+const PATIENCE = 5_000;
 const REPLAYS = 2;
 
 type Waiting = Append & {
@@ -78,6 +80,9 @@ export class AppendQueue {
   readonly #statements: AppendStatements;
   #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
+  /** The id of the newest event that was appended here: a lower one was not written by a later group. */
+  #last = 0;
+  #expiry: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(connections: Connections, names: Names, statements: AppendStatements) {
@@ -108,6 +113,7 @@ export class AppendQueue {
         done: (outcome, created) => resolve({ outcome, created }),
         failed: reject,
       });
+      this.#watch();
       // A microtask later, so that commits called in the same turn share the first group.
       this.#running ??= Promise.resolve().then(() => this.#drain());
     });
@@ -124,6 +130,8 @@ export class AppendQueue {
       while (this.#waiting.length > 0) await this.#send(this.#next());
     } finally {
       this.#running = undefined;
+      clearTimeout(this.#expiry);
+      this.#expiry = undefined;
       this.#connections.writer.rest();
     }
   }
@@ -137,6 +145,24 @@ export class AppendQueue {
       count++;
     }
     return this.#waiting.splice(0, count);
+  }
+
+  /** Who waits behind a group that takes long is told when the own deadline passes, not when that group ends. */
+  #watch(): void {
+    const { deadline } = this.#connections;
+    const [oldest] = this.#waiting;
+    if (this.#expiry || deadline === 0 || !oldest) return;
+    const left = oldest.since + deadline - performance.now();
+    this.#expiry = setTimeout(
+      () => {
+        this.#expiry = undefined;
+        this.#waiting = this.#timely(this.#waiting);
+        this.#watch();
+      },
+      Math.max(1, left + 1),
+    );
+    // What it is for, a group under way, keeps the process alive.
+    this.#expiry.unref();
   }
 
   /** Takes out those whose deadline passed while they waited: they were never sent. */
@@ -170,39 +196,43 @@ export class AppendQueue {
 
   /** What the log shows is decided, what it does not hold goes again, and the rest is unknown. */
   async #decide(group: readonly Waiting[], lost: Lost): Promise<void> {
-    const verdict = await this.#investigate(group, lost);
-    if (verdict?.appended) return this.#resolve(group, verdict.appended);
+    const fates = await this.#investigate(group, lost);
     const again: Waiting[] = [];
     group.forEach((w, i) => {
-      const fate = verdict?.fates[i] ?? "unknown";
-      if (typeof fate === "object") w.done({ landed: false, head: fate.head, ids: [] }, new Date(0));
+      const fate = fates[i] ?? "unknown";
+      if (typeof fate === "object") w.done(fate.outcome, fate.created);
       else if (fate === "absent" && w.tries < REPLAYS) again.push({ ...w, tries: w.tries + 1 });
       else w.failed(fate === "absent" ? notApplied() : unknown());
     });
     if (again.length > 0) await this.#send(again);
   }
 
-  /** Undefined when it can't be found out in time: nothing is guessed. */
-  async #investigate(group: readonly Append[], { backend, xid }: Lost): Promise<Verdict | undefined> {
+  /** Nothing when it can't be found out in time, and nothing is guessed then. */
+  async #investigate(group: readonly Append[], { backend, xid }: Lost): Promise<readonly Fate[]> {
     // A transaction that was heard of holds the append lock or has ended; another may still wait for it.
     const suspect = xid === undefined ? backend : undefined;
-    if (xid === undefined && !suspect) return undefined;
-    const questions = [{ text: lockQuery(this.#names) }, ...investigation(this.#names, group, xid)];
-    for (let attempt = 0; attempt < RECOVERIES; attempt++) {
+    if (xid === undefined && !suspect) return [];
+    const trace = { xid, after: this.#last };
+    const questions = [{ text: lockQuery(this.#names) }, ...investigation(this.#names, group, trace)];
+    // The server may be restarting. One that is there and does not grant the lock in time is not asked again.
+    const { statement_timeout } = this.#connections.config;
+    const patience = statement_timeout > 0 ? Math.max(statement_timeout, PATIENCE) : Number.POSITIVE_INFINITY;
+    const end = performance.now() + patience;
+    for (let attempt = 1; ; attempt++) {
       try {
         // Before these: the answers to BEGIN and to the lock.
-        return readVerdict(group, (await this.#connections.settle(suspect, questions)).slice(2));
+        return readFates(group, (await this.#connections.settle(suspect, questions)).slice(2));
       } catch {
-        // The server may be restarting.
-        await new Promise((resolve) => setTimeout(resolve, 200 * 2 ** attempt));
+        if (attempt === RECOVERIES || performance.now() >= end) return [];
+        await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
       }
     }
-    return undefined;
   }
 
   #resolve(group: readonly Waiting[], { outcomes, created }: Appended): void {
     group.forEach((w, i) => {
       const outcome = outcomes[i];
+      this.#last = outcome?.ids.at(-1) ?? this.#last;
       if (outcome) w.done(outcome, created);
       else w.failed(unknown());
     });

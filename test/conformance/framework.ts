@@ -61,11 +61,11 @@ function counters(
 
   const increment = (stream: string, by: number) => app.do("increment", { stream, actor }, { by });
   const countOf = async (stream: string) => (await app.load(Counter, stream)).state.count;
-  /** Correlates and drains until a pass finds nothing more to do. */
-  const settle = async () => {
+  /** Correlates and drains until a pass finds nothing more to do. A lease that runs out may be taken by another app. */
+  const settle = async (leaseMillis = 50) => {
     for (let quiet = 0; quiet < 2; ) {
       const { subscribed } = await app.correlate({ limit: 100 });
-      const { acked, blocked } = await app.drain({ leaseMillis: 50 });
+      const { acked, blocked } = await app.drain({ leaseMillis });
       quiet = subscribed + acked.length + blocked.length > 0 ? 0 : quiet + 1;
     }
   };
@@ -184,7 +184,7 @@ export const framework = section("framework", (line) => {
         expected.push(`s${n % 5} ${n}`);
       }
       await eventually(async () => {
-        await Promise.all(apps.map(({ settle }) => settle()));
+        await Promise.all(apps.map(({ settle }) => settle(10_000)));
         return seen.length >= expected.length;
       });
       expect(seen.sort()).toEqual(expected.sort());

@@ -4,7 +4,7 @@ import { PiiCipher } from "../../src/codec/encryption.ts";
 import { type Append, appendStatements, NEVER, readOutcomes } from "../../src/events/append.ts";
 import { encodeEvents } from "../../src/events/encode.ts";
 import { parsePayload } from "../../src/events/notify.ts";
-import { fateQuery, readFates, readRecovered, recoverQuery } from "../../src/events/recover.ts";
+import { placesQuery, readFates, recoverQuery } from "../../src/events/recover.ts";
 import { eventColumns, eventReader, safeId } from "../../src/events/row.ts";
 import { namesOf } from "../../src/names.ts";
 
@@ -100,73 +100,74 @@ describe("the statements of an append", () => {
 });
 
 describe("a group whose connection was lost", () => {
-  test("was not committed if its transaction left no row", () => {
-    const rows = [{ stream: "a", head: 3, ids: null, first: null, created: null }];
-    expect(readRecovered([append("a", 3)], rows, ["x"])).toBeUndefined();
-    expect(readRecovered([append("a", 3)], [], ["x"])).toBeUndefined();
+  const committed = (prints: string) => [{ prints, status: "committed" }];
+  const own = (stream: string, ids: string, versions: string, prints: string) => ({
+    stream,
+    ids,
+    versions,
+    prints,
+    created: 10,
+  });
+  const none = (stream: string) => ({ stream, ids: null, versions: null, prints: null, created: null });
+  const landed = (head: number, ...ids: number[]) => ({
+    outcome: { landed: true, head, ids },
+    created: new Date(10),
+  });
+  const conflict = (head: number) => ({ outcome: { landed: false, head, ids: [] }, created: new Date(0) });
+  const ahead = { head: 9, seeded: false, place: "other" };
+
+  test("is absent if the server rolled it back, or has never heard of it", () => {
+    const group = [append("a", 3), append("b", null)];
+    const rows = [own("a", "{1}", "{4}", "{x}"), own("b", "{2}", "{0}", "{y}")];
+    for (const status of ["aborted", "in progress", null])
+      expect(readFates(group, [[{}], [ahead], rows, [{ prints: "{x,y}", status }]])).toEqual([
+        "absent",
+        "absent",
+      ]);
   });
 
-  test("was committed as its rows say", () => {
-    const group = [append("a", -1, 2), append("b", 5), append("a", 1), append("c", null)];
-    const rows = [
-      { stream: "a", head: 9, ids: "{1,2,3}", prints: "{x,y,z}", first: 0, created: 10 },
-      { stream: "b", head: 7, ids: null, first: null, created: null },
-      { stream: "c", head: 4, ids: "{4}", prints: "{w}", first: 4, created: 12 },
-    ];
-    expect(readRecovered(group, rows, ["x", "y", "lost", "z", "w"])).toEqual({
-      created: new Date(12),
-      outcomes: [
-        { landed: true, head: -1, ids: [1, 2] },
-        { landed: false, head: 7, ids: [] },
-        { landed: true, head: 1, ids: [3] },
-        { landed: true, head: 3, ids: [4] },
-      ],
-    });
-  });
-
-  test("told the losers on a stream that it wrote to where the head was", () => {
-    const group = [append("a", 0), append("a", null), append("a", 1, 2), append("z", 0)];
-    const rows = [{ stream: "a", head: 9, ids: "{5}", prints: "{x}", first: 3, created: 1 }];
-    expect(readRecovered(group, rows, ["lost", "x", "lost", "lost", "lost"])?.outcomes).toEqual([
-      { landed: false, head: 2, ids: [] },
-      { landed: true, head: 2, ids: [5] },
-      { landed: false, head: 3, ids: [] },
-      { landed: false, head: -1, ids: [] },
+  test("was committed as its rows say, and what lost is told what stands in its place", () => {
+    const group = [append("a", -1, 2), append("b", 5), append("a", 1), append("c", null), append("a", 1)];
+    const rows = [own("a", "{1,2,3}", "{0,1,2}", "{x,y,z}"), none("b"), own("c", "{4}", "{4}", "{w}")];
+    const places = [ahead, { ...ahead, head: 7 }, ahead, ahead, ahead];
+    expect(readFates(group, [[{}], places, rows, committed("{x,y,lost,z,w,lost}")])).toEqual([
+      landed(-1, 1, 2),
+      conflict(7),
+      landed(1, 3),
+      landed(3, 4),
+      conflict(9),
     ]);
   });
 
-  test("did not land where others have since come to the version that a loser expected", () => {
-    const group = [append("a", -1), append("b", 5)];
-    const rows = [
-      { stream: "a", head: 0, ids: "{1}", prints: "{x}", first: 0, created: 1 },
-      { stream: "b", head: 5, ids: null, first: null, created: null },
-    ];
-    expect(readRecovered(group, rows, ["x", "lost"])?.outcomes[1]).toEqual({
-      landed: false,
-      head: 5,
-      ids: [],
-    });
+  test("is unknown where its rows are gone, and never a conflict if it was not guarded", () => {
+    const group = [append("a", null), append("b", null), append("a", 3), append("c", 3), append("d", 9)];
+    const rows = [own("a", "{1}", "{4}", "{x}"), none("b"), none("c")];
+    const places = [ahead, ahead, { ...ahead, place: "same" }, { ...ahead, place: null }, ahead];
+    expect(readFates(group, [[{}], places, rows, committed("{x,y,z,w,v}")])).toEqual([
+      landed(3, 1),
+      ...["unknown", "unknown", "unknown", "unknown"],
+    ]);
   });
 
   test("left none of its rows if one of those found is another's, or one too many", () => {
-    const rows = [
-      { stream: "a", head: 1, ids: "{1,2}", prints: "{x,y}", first: 0, created: 1 },
-      { stream: "b", head: 0, ids: "{3}", prints: "{z}", first: 0, created: 1 },
-    ];
+    const rows = [own("a", "{1,2}", "{0,1}", "{x,y}"), own("b", "{3}", "{0}", "{z}")];
     const group = [append("a", null, 2), append("b", null)];
-    expect(readRecovered(group, rows, ["x", "y", "z"])).toBeDefined();
-    for (const prints of [["-", "y", "z"], ["x", "-", "z"], ["x", "y", "-"], ["y", "x", "z"], []])
-      expect(readRecovered(group, rows, prints)).toBeUndefined();
-    expect(readRecovered([append("a", null), append("b", null)], rows, ["x", "z"])).toBeUndefined();
-    expect(readRecovered([append("a", null, 2)], rows, ["x", "y"])).toBeUndefined();
+    const read = (appends: Append[], prints: string) =>
+      readFates(appends, [[{}], [], rows, committed(prints)]);
+    expect(read(group, "{x,y,z}")).toEqual([landed(-1, 1, 2), landed(-1, 3)]);
+    for (const prints of ["{-,y,z}", "{x,-,z}", "{x,y,-}", "{y,x,z}"])
+      expect(read(group, prints)).toEqual(["unknown", "unknown"]);
+    expect(read([append("a", null), append("b", null)], "{x,z}")).toEqual(["unknown", "unknown"]);
+    expect(read([append("a", null, 2)], "{x,y}")).toEqual(["unknown"]);
+    expect(read([append("a", 0, 2), append("b", -1)], "{x,y,z}")).toEqual(["unknown", "unknown"]);
   });
 
   test("is asked for by the names of its streams, each once, and the transaction's id", () => {
     const group = [append("a", 0), append("b", 0), append("a", 0)];
-    expect(recoverQuery(names, group, "77").params).toEqual(['{"a","b"}', "77"]);
+    expect(recoverQuery(names, group, "77", 5).params).toEqual(['{"a","b"}', "77", 5]);
   });
 
-  test("of which not even the id is known is asked for by what it would have written first", () => {
+  test("is looked for in its place by what it would have written first", () => {
     const one: Append = {
       stream: "a",
       expected: 1,
@@ -174,25 +175,28 @@ describe("a group whose connection was lost", () => {
       events: [{ ...entry, data: '{"d":1}' }],
     };
     const none: Append = { stream: "b", expected: null, meta: "{}", events: [] };
-    expect(fateQuery(names, [one, none]).params).toEqual([
-      '{"a","b"}',
-      "{1,NULL}",
-      '{"A",""}',
-      '{"d":1}\u001enull',
-      '{"m":1}\u001e{}',
-    ]);
+    const params = ['{"a","b"}', "{1,NULL}", '{"A",""}', '{"d":1}\u001enull', '{"m":1}\u001e{}'];
+    expect(placesQuery(names, [one, none], undefined).params).toEqual([...params, null]);
+    expect(placesQuery(names, [one, none], "77").params).toEqual([...params, "77"]);
   });
 
-  test("is absent below its place, decided by another's event there, and unknown otherwise", () => {
-    const group = [append("a", 2), append("a", 2), append("a", 2), append("a", null), append("a", 2)];
-    const rows = [
-      { head: 2, same: false },
-      { head: 3, same: true },
-      { head: 3, same: false },
-      { head: 9, same: false },
+  test("of which nothing was heard is absent below its place, unless that was truncated", () => {
+    const places = [
+      { head: 2, seeded: false, place: null },
+      { head: 1, seeded: false, place: null },
+      { head: 0, seeded: true, place: null },
+      { head: 3, seeded: false, place: "same" },
+      { head: 3, seeded: false, place: "other" },
+      { head: 3, seeded: false, place: "seed" },
+      { head: 4, seeded: false, place: null },
+      { head: 9, seeded: false, place: null },
     ];
-    expect(readFates(group, rows)).toEqual(["absent", "unknown", { head: 3 }, "unknown", "unknown"]);
-    expect(readFates([append("a", 2)], [{ head: 1, same: false }])).toEqual(["absent"]);
+    const group = [2, 2, 2, 2, 2, -1, 2, null, 2].map((expected) => append("a", expected));
+    expect(readFates(group, [[{}], places])).toEqual([
+      ...["absent", "absent", "unknown", "unknown"],
+      conflict(3),
+      ...["unknown", "unknown", "unknown", "unknown"],
+    ]);
   });
 });
 

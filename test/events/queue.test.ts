@@ -109,6 +109,33 @@ describe("the queue refuses", () => {
   });
 });
 
+test("who waits behind a group that takes long is told at the deadline, not when that group ends", async () => {
+  const busy = gate();
+  const started = gate();
+  let calls = 0;
+  const { queue, groups } = scene({
+    deadline: 100,
+    send: async (sent) => {
+      started.open();
+      if (calls++ === 0) await busy.passed;
+      fine(sent);
+    },
+  });
+  const first = queue.push(one("a"));
+  await started.passed;
+  const early = errorOf(queue.push(one("early")));
+  const end = performance.now() + 60;
+  while (performance.now() < end) await new Promise((resolve) => setImmediate(resolve));
+  const late = errorOf(queue.push(one("late")));
+  expect(await early).toMatchObject({ code: "DEADLINE", sent: false });
+  expect(await Promise.race([late, "still waiting"])).toBe("still waiting");
+  expect(await late).toMatchObject({ code: "DEADLINE", sent: false });
+  busy.open();
+  expect((await first).outcome.landed).toBe(true);
+  await queue.close();
+  expect(groups).toEqual([["a"]]);
+});
+
 test("a group of which nothing is left in time is not sent at all", async () => {
   const busy = gate();
   const started = gate();

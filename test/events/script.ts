@@ -17,6 +17,7 @@ export type Sent = {
 };
 export type Script = {
   deadline?: number;
+  statementTimeout?: number;
   /** One group on its way: throws as the connection would. */
   send?(sent: Sent): Promise<void> | void;
   open?(): void;
@@ -60,6 +61,7 @@ export function scene(script: Script = {}) {
   };
   const connections = {
     deadline: script.deadline ?? 0,
+    config: { statement_timeout: script.statementTimeout ?? 0 },
     writer: { use, rest: () => void rests++ },
     settle: async (given: Backend | undefined, queries: readonly Query[]) => {
       settled.push({ given, queries });

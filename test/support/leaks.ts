@@ -1,7 +1,8 @@
 /**
- * All that the tests print is looked through for what must never be printed: the server's password, which every
- * store of the run is configured with, and the marks below, which tests put into passwords, payloads and personal
- * data. A run that printed one fails at its end, and says which line, without the secret.
+ * What the tests print, on the console or past it, is looked through for what must never be printed: the server's
+ * password, which every store of the run is configured with, and the marks below, which tests put into passwords,
+ * payloads and personal data. What printed one fails at its end, and says which line, without the secret. Processes
+ * that tests start are looked through by those tests.
  */
 type Watch = { readonly secrets: Set<string>; readonly leaks: string[] };
 
