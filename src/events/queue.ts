@@ -23,7 +23,7 @@ const MAX_TEXT = 4_000_000;
 export const MAX_WAITING = 100_000;
 /** Attempts to find out what became of a lost group. */
 const RECOVERIES = 3;
-/** ms within which a new attempt may begin, if statement_timeout is less. */
+/** ms within which a server that refuses is asked again, if statement_timeout is less. */
 const PATIENCE = 5_000;
 const REPLAYS = 2;
 
@@ -214,7 +214,7 @@ export class AppendQueue {
     if (xid === undefined && !suspect) return [];
     const trace = { xid, after: this.#last };
     const questions = [{ text: lockQuery(this.#names) }, ...investigation(this.#names, group, trace)];
-    // The server may be restarting. One that is there and does not grant the lock in time is not asked again.
+    // The server may be restarting, or lost again. One that is there and does not grant the lock is not asked again.
     const { statement_timeout } = this.#connections.config;
     const patience = statement_timeout > 0 ? Math.max(statement_timeout, PATIENCE) : Number.POSITIVE_INFINITY;
     const end = performance.now() + patience;
@@ -222,8 +222,9 @@ export class AppendQueue {
       try {
         // Before these: the answers to BEGIN and to the lock.
         return readFates(group, (await this.#connections.settle(suspect, questions)).slice(2));
-      } catch {
-        if (attempt === RECOVERIES || performance.now() >= end) return [];
+      } catch (error) {
+        const late = !(error instanceof ConnectionError) && performance.now() >= end;
+        if (attempt === RECOVERIES || late) return [];
         await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
       }
     }

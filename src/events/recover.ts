@@ -63,8 +63,8 @@ export function sentQuery(appends: readonly Append[], xid: string): Query {
 }
 
 /**
- * For each guarded commit: the head of its stream, and what stands in the place of its first event: the same (or
- * what the lost transaction left there), the seed of a truncated stream, something else, or nothing. By itself an
+ * For each guarded commit: the head of its stream, and what stands in the place of its first event: the same, the
+ * seed of a truncated stream, something else that the lost transaction wrote, or anybody's, or nothing. By itself an
  * equal event could be anybody's.
  */
 export function placesQuery(names: Names, appends: readonly Append[], xid: string | undefined): Query {
@@ -74,7 +74,7 @@ export function placesQuery(names: Names, appends: readonly Append[], xid: strin
     (select case
         when e.name = c.name and e.data = c.data::jsonb and e.meta = c.meta::jsonb then 'same'
         when ${seed} then 'seed'
-        when ${writtenBy("$6::text")} then 'same'
+        when ${writtenBy("$6::text")} then 'own'
         else 'other' end
       from ${names.events} e where e.stream = c.stream and e.version = c.expected::bigint + 1) as place
   from unnest($1::text[], $2::int[], $3::text[], ${splitJson("$4")}, ${splitJson("$5")})
@@ -122,19 +122,26 @@ export function readFates(
   const [sent] = answer;
   // Rolled back, or never heard of here.
   if (sent && sent.status !== "committed") return appends.map(() => "absent");
-  const own = sent ? findOwn(appends, rows, textsOf(sent.prints)) : [];
-  return appends.map((append, i) => own[i] ?? judge(append, places[i], sent !== undefined));
+  const own = sent ? findOwn(appends, rows, textsOf(sent.prints)) : undefined;
+  // What the transaction wrote is another commit's of this group, if all of it was matched.
+  const others = own ? ["other", "own"] : ["other"];
+  return appends.map((append, i) => own?.[i] ?? judge(append, places[i], others, sent !== undefined));
 }
 
 const textsOf = (array: unknown): string[] =>
   typeof array === "string" ? array.slice(1, -1).split(",") : [];
 
 /** By what stands in its place. `committed`: its transaction is, so it did not fail for want of a connection. */
-function judge({ expected }: Append, row: Row | undefined, committed: boolean): Fate {
+function judge(
+  { expected }: Append,
+  row: Row | undefined,
+  others: readonly unknown[],
+  committed: boolean,
+): Fate {
   if (expected === null || !row) return "unknown";
   const head = Number(row.head);
   if (head > expected)
-    return row.place === "other"
+    return others.includes(row.place)
       ? { outcome: { landed: false, head, ids: [] }, created: new Date(0) }
       : "unknown";
   return committed || row.seeded === true ? "unknown" : "absent";
@@ -142,13 +149,13 @@ function judge({ expected }: Append, row: Row | undefined, committed: boolean): 
 
 /**
  * Matches the group's commits with the rows of its transaction, both in order; undefined where there are none. A row
- * that is left over was written by another transaction, and then all of them were.
+ * that is left over was written by another transaction, and then all of them were: undefined altogether.
  */
 function findOwn(
   appends: readonly Append[],
   rows: readonly Row[],
   prints: readonly string[],
-): readonly (Decided | undefined)[] {
+): readonly (Decided | undefined)[] | undefined {
   const streams = new Map(
     rows.map((row) => [
       row.stream,
@@ -174,5 +181,5 @@ function findOwn(
     return { outcome: { landed: true, head, ids: left.ids.splice(0, length) }, created: left.created };
   });
   const foreign = [...streams.values()].some(({ ids }) => ids.length > 0);
-  return foreign ? [] : found;
+  return foreign ? undefined : found;
 }

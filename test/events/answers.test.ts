@@ -160,6 +160,9 @@ describe("a group whose connection was lost", () => {
     expect(read([append("a", null), append("b", null)], "{x,z}")).toEqual(["unknown", "unknown"]);
     expect(read([append("a", null, 2)], "{x,y}")).toEqual(["unknown"]);
     expect(read([append("a", 0, 2), append("b", -1)], "{x,y,z}")).toEqual(["unknown", "unknown"]);
+    // What stands in its place is the transaction's, and perhaps its own, rewritten by a trigger.
+    const places = [{ head: 1, seeded: false, place: "own" }];
+    expect(readFates([append("a", -1, 2)], [[{}], places, rows, committed("{-,-}")])).toEqual(["unknown"]);
   });
 
   test("is asked for by the names of its streams, each once, and the transaction's id", () => {

@@ -222,6 +222,16 @@ test("a lost group is told by its transaction's rows, among those of others", as
   expect(await fatesOf(sql, names, group, xid, 7)).toEqual(group.map(() => "unknown"));
 });
 
+test("who lost against another of the same group is told so", async () => {
+  const { names, sql } = await scene();
+  await send(sql, names, [append("a", null, "a0")]);
+  const group = [append("a", 0, "a1", "a2"), append("a", 0, "never"), append("a", 1, "never")];
+  await send(sql, names, group);
+  const conflict = { landed: false, head: 2, ids: [] };
+  const fates = await fatesOf(sql, names, group, await xidOf(sql, names, "a1"));
+  expect(fates).toEqual([{ landed: true, head: 0, ids: [2, 3] }, conflict, conflict]);
+});
+
 test("a transaction that the server has never seen, or that was rolled back, is absent", async () => {
   const { names, sql } = await scene();
   const group = [append("a", null, "a0"), append("b", -1, "b0")];
