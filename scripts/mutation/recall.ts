@@ -5,7 +5,8 @@ import { join } from "node:path";
 import type { Covered } from "./messages.ts";
 
 /** Beside what has been found of the mutants. */
-export const MEMORY = "node_modules/.cache";
+/** Not among the modules: `npm ci` would delete what took hours. */
+export const MEMORY = "reports/mutation";
 
 type Remembered = Covered & { readonly print: string };
 export type Recalled = {

@@ -28,6 +28,7 @@ export const TESTS: readonly string[] = [
   "test/input/numbers.test.ts",
   "test/input/empty.test.ts",
   "test/input/restore.test.ts",
+  "test/input/edges.test.ts",
   "test/input/secrets.test.ts",
   "test/races/neighbours.test.ts",
   "test/races/deadlocks.test.ts",
