@@ -36,7 +36,7 @@ const { values } = parseArgs({
 const CONCURRENCY = 2;
 const root = join(import.meta.dirname, "..");
 /** Not in the repository: what has been found so far, by mutant. */
-const memory = join(root, MEMORY, "act-drizzle-mutation.json");
+const memory = join(MEMORY, "mutants.json");
 
 // Whoever else works on this machine comes first.
 setPriority(19);

@@ -4,9 +4,8 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Covered } from "./messages.ts";
 
-/** Beside what has been found of the mutants. */
-/** Not among the modules: `npm ci` would delete what took hours. */
-export const MEMORY = "reports/mutation";
+/** What runs have found. Not among the modules: `npm ci` would delete what took hours. */
+export const MEMORY = join(import.meta.dirname, "../../reports/mutation");
 
 type Remembered = Covered & { readonly print: string };
 export type Recalled = {
@@ -16,7 +15,7 @@ export type Recalled = {
 
 /** `folder` is the copy: its sources hold the mutants, whose ids must be the same. */
 export function recallCover(folder: string): Recalled {
-  const path = join(folder, MEMORY, "act-drizzle-mutation-cover.json");
+  const path = join(MEMORY, "cover.json");
   const hash = createHash("sha1");
   for (const name of readdirSync(join(folder, "src"), { recursive: true, encoding: "utf8" }).sort())
     if (name.endsWith(".ts")) hash.update(readFileSync(join(folder, "src", name)));
@@ -48,7 +47,7 @@ export function recallCover(folder: string): Recalled {
   return {
     tests: new Map(fresh.map((one) => [one.name, one])),
     save: (tests) => {
-      mkdirSync(join(folder, MEMORY), { recursive: true });
+      mkdirSync(MEMORY, { recursive: true });
       writeFileSync(path, JSON.stringify(tests.map((one) => ({ ...one, print: printOf(one.file) }))));
     },
   };
