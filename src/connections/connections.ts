@@ -40,7 +40,10 @@ export class Connections {
   constructor(config: Config, listenConfig: Config = config) {
     this.config = config;
     this.#listenConfig = listenConfig;
-    const hosts: Hosts = { first: 0 };
+    const answers = () => {
+      for (const listener of this.#listeners) listener.hurry();
+    };
+    const hosts: Hosts = { first: 0, answers };
     this.#pool = new Pool({ config }, hosts, Math.max(1, config.max - 1));
     // A single connection serves both.
     this.writer = new Writer(config, hosts, config.max === 1 ? this.#pool : undefined);

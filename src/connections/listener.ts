@@ -1,7 +1,8 @@
 /**
  * LISTEN on one channel. The driver's own `listen` reconnects by itself, but gives up silently when the
  * server stays away, and its timers keep a process alive. So each connection is a slot like any other,
- * and the coming back is ours: back-off from 250 ms to 30 s, on timers and sockets that are unreferenced.
+ * and the coming back is ours: back-off from 250 ms to 30 s, on timers and sockets that are unreferenced. It
+ * does not wait on when another new connection of the store is answered.
  */
 import type { Config } from "../config.ts";
 import { ConnectionError } from "../errors.ts";
@@ -31,6 +32,8 @@ export class Listener {
   readonly #hosts: Hosts = { first: 0 };
   #slot: Slot | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** How long it waits for the next attempt; undefined while it does not wait. */
+  #delay: number | undefined;
   #pulse: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -95,8 +98,10 @@ export class Listener {
 
   #again(delay: number): void {
     if (this.#stopped) return;
+    this.#delay = delay;
     this.#timer = setTimeout(
       async () => {
+        this.#delay = undefined;
         try {
           await this.start();
           if (!this.#stopped) this.#options.back();
@@ -107,6 +112,13 @@ export class Listener {
       delay * (0.75 + Math.random() / 4),
     );
     this.#timer.unref();
+  }
+
+  /** The server is there: a listener that waits before it tries again does so soon. */
+  hurry(): void {
+    if (this.#delay === undefined || this.#delay <= FIRST_DELAY) return;
+    clearTimeout(this.#timer);
+    this.#again(FIRST_DELAY);
   }
 
   /** Idempotent. Nothing reconnects afterwards. */

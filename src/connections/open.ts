@@ -7,7 +7,11 @@ import { ConnectionError } from "../errors.ts";
 import { Slot, type SlotOptions } from "./slot.ts";
 
 /** Where to begin looking: shared by the slots of a store, so that a silent host is waited for once. */
-export type Hosts = { first: number };
+export type Hosts = {
+  first: number;
+  /** Called when a new connection has got its first answer. */
+  readonly answers?: () => void;
+};
 
 type Attrs = Config["target_session_attrs"];
 
@@ -40,7 +44,7 @@ export async function openSlot(
   const [only] = config.hosts;
   const attrs = config.target_session_attrs;
   if (only && config.hosts.length === 1 && attrs === "any")
-    return new Slot({ ...options, endpoint: only }, onClose);
+    return new Slot({ ...options, endpoint: only, answers: hosts.answers }, onClose);
   const found = await search(options, hosts, onClose, attrs);
   if (typeof found !== "string") return found;
   // No standby is there: then the primary will do.
@@ -64,7 +68,10 @@ async function search(
     const turn = (start + i) % config.hosts.length;
     const endpoint = config.hosts[turn];
     if (!endpoint) continue;
-    const slot = new Slot({ ...options, endpoint }, (dead) => dead.answered && onClose(dead));
+    const slot = new Slot(
+      { ...options, endpoint, answers: hosts.answers },
+      (dead) => dead.answered && onClose(dead),
+    );
     try {
       const [row] = await slot.run({ text: STATE }, config.connectionTimeoutMillis);
       if (suits(attrs, row?.standby === true, row?.read_only === true)) {

@@ -23,6 +23,8 @@ export type SlotOptions = {
   readonly endpoint: Endpoint;
   /** Server settings of this session beside the usual ones. Not sent through a pooler (prepare: false). */
   readonly settings?: Readonly<Record<string, string | number>>;
+  /** Called at the server's first answer. Must not throw. */
+  readonly answers?: () => void;
 };
 
 /** A connection's life as `settings`: what a session starts with. PgBouncer refuses unknown ones. */
@@ -88,11 +90,13 @@ export class Slot {
   #alive: postgres.ListenMeta | undefined;
   readonly #endpoint: Endpoint;
   readonly #tls: boolean;
+  readonly #answers: () => void;
   readonly #onClose: (slot: Slot) => void;
 
   constructor(options: SlotOptions, onClose: (slot: Slot) => void = noop) {
     const { config, endpoint } = options;
     this.#onClose = onClose;
+    this.#answers = options.answers ?? noop;
     this.#endpoint = endpoint;
     const tls = tlsOptions(config.ssl);
     this.#tls = tls !== false;
@@ -190,6 +194,12 @@ export class Slot {
     else this.#socket?.unref();
   }
 
+  #heard(): void {
+    if (this.answered) return;
+    this.answered = true;
+    this.#answers();
+  }
+
   /** Settles with `work`, with the close of the connection, or with the deadline: never not at all. */
   #race<T>(work: Promise<T>, deadline: number): Promise<T> {
     return new Promise<T>((resolve, reject) => {
@@ -213,7 +223,7 @@ export class Slot {
       work.then(
         (value) => {
           settle();
-          this.answered = true;
+          this.#heard();
           resolve(value);
         },
         (error) => {
@@ -276,7 +286,7 @@ export class Slot {
     const sent = queries.map((query, index) =>
       this.#send(query).then(
         (rows: readonly Row[]) => {
-          this.answered = true;
+          this.#heard();
           seen(index, rows);
           return rows;
         },

@@ -139,6 +139,25 @@ test("what was missed is heard even when every connection that the store had is 
   await hears(heard, "Missed");
 });
 
+test("a listener that waits long does so no longer once the store has another new connection", async () => {
+  const { store, other, heard, proxy } = await pair();
+  await say(other, "Before");
+  await hears(heard, "Before");
+  proxy.mode = "refuse";
+  proxy.cut();
+  const refused = proxy.arrivals.length;
+  // After 0.25, 0.5, 1 and 2 s, or a quarter less; the next attempt would be 3 s away or more.
+  await until("it was refused four times", async () => proxy.arrivals.length >= refused + 4);
+  proxy.mode = "forward";
+  const start = performance.now();
+  await store.query(() => {}, { limit: 1 });
+  await until("the listener is back", async () => {
+    await say(other, "After");
+    return heard.includes("After");
+  });
+  expect(performance.now() - start).toBeLessThan(2_800);
+});
+
 test.each(["fast", "kill"] as const)("a listener survives a restart of the server (%s)", async (mode) => {
   const { store, other, heard } = await pair();
   await say(other, "Before");
