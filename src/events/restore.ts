@@ -56,9 +56,9 @@ from unnest($1::bigint[], $2::text[], $3::int[], $4::float8[], $5::text[],
  * deadlocks with ack and subscribe.
  */
 const wipe = ({ events, streams, correlated }: Names) => [
+  `delete from ${events}`,
   `lock table ${correlated} in exclusive mode`,
   `delete from ${correlated}`,
-  `delete from ${events}`,
   `with all_rows as materialized (select stream from ${streams} order by stream for update)
 delete from ${streams} s using all_rows a where s.stream = a.stream`,
 ];

@@ -10,6 +10,7 @@ import { rowWaiters } from "../conformance/kit/postgres.ts";
 import { claimAll, restorable, restore } from "../conformance/kit/scenario.ts";
 import type { RawAccess } from "../conformance/kit/section.ts";
 import { useScene } from "../connections/scene.ts";
+import { until } from "../order/fence.ts";
 import { connect } from "../support/database.ts";
 
 const scene = useScene();
@@ -66,10 +67,23 @@ test("unblock does too", async () => {
   expect(await lockedBy(store, streams, () => store.unblock(NAMES))).toEqual(["", "a", "b", "c"]);
 });
 
-test("restore locks correlators in order of their keys, and the shared checkpoint last", async () => {
+test("restore waits for who writes a checkpoint before it locks any subscription", async () => {
   const { store } = await arranged();
-  const call = () => restore(store, [restorable("s", 0)]);
-  expect(await lockedBy(store, ["correlated", "key"], call)).toEqual(["a", "b", "c"]);
+  const { schema, table } = store.config;
+  const holder = connect(scene.url);
+  onTestFinished(() => holder.end());
+  await holder.unsafe(`begin; select from "${schema}"."${table}_correlated" where key = 'c' for update`);
+  const calling = restore(store, [restorable("s", 0)]);
+  await until("restore waits for the table", async () => {
+    const waiting = await scene.sql`select from pg_locks where not granted and mode = 'ExclusiveLock'
+      and relation = ${`"${schema}"."${table}_correlated"`}::text::regclass`;
+    return waiting.length > 0;
+  });
+  const all = await scene.sql.unsafe(`select from "${schema}"."${table}_streams"`);
+  const free = await scene.sql.unsafe(`select from "${schema}"."${table}_streams" for update skip locked`);
+  expect(free.length).toBe(all.length);
+  await holder.unsafe("rollback");
+  await within(10_000, "restore", calling);
 });
 
 test("an ack locks what its holder has leased, and nothing else", async () => {
