@@ -147,11 +147,12 @@ export class AppendQueue {
     return this.#waiting.splice(0, count);
   }
 
-  /** Who waits behind a group that takes long is told when the own deadline passes, not when that group ends. */
+  /** Who waits behind a group that takes long is told when its own deadline passes, not when that group ends. */
   #watch(): void {
+    if (this.#expiry) return;
     const { deadline } = this.#connections;
     const [oldest] = this.#waiting;
-    if (this.#expiry || deadline === 0 || !oldest) return;
+    if (deadline === 0 || !oldest) return;
     const left = oldest.since + deadline - performance.now();
     this.#expiry = setTimeout(
       () => {

@@ -123,8 +123,8 @@ export function readFates(
   // Rolled back, or never heard of here.
   if (sent && sent.status !== "committed") return appends.map(() => "absent");
   const own = sent ? findOwn(appends, rows, textsOf(sent.prints)) : undefined;
-  // What the transaction wrote is another commit's of this group, if all of it was matched.
-  const others = own ? ["other", "own"] : ["other"];
+  // What the transaction wrote is another commit's of this group, if what was found of it has been matched.
+  const others = own?.some((found) => found) ? ["other", "own"] : ["other"];
   return appends.map((append, i) => own?.[i] ?? judge(append, places[i], others, sent !== undefined));
 }
 

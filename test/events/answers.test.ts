@@ -163,6 +163,8 @@ describe("a group whose connection was lost", () => {
     // What stands in its place is the transaction's, and perhaps its own, rewritten by a trigger.
     const places = [{ head: 1, seeded: false, place: "own" }];
     expect(readFates([append("a", -1, 2)], [[{}], places, rows, committed("{-,-}")])).toEqual(["unknown"]);
+    // Nor is it another commit's where nothing was found, the log having been restored meanwhile.
+    expect(readFates([append("a", -1)], [[{}], places, [none("a")], committed("{-}")])).toEqual(["unknown"]);
   });
 
   test("is asked for by the names of its streams, each once, and the transaction's id", () => {

@@ -5,6 +5,24 @@ import { MAX_WAITING } from "../../src/events/queue.ts";
 import { gate } from "../conformance/kit/eventually.ts";
 import { errorOf, fine, one, type Script, scene } from "./script.ts";
 
+/** A queue whose first group, of a commit to `a`, is under way until `busy` is opened. */
+async function behindOne(deadline: number) {
+  const busy = gate();
+  const started = gate();
+  let calls = 0;
+  const { queue, groups } = scene({
+    deadline,
+    send: async (sent) => {
+      started.open();
+      if (calls++ === 0) await busy.passed;
+      fine(sent);
+    },
+  });
+  const first = queue.push(one("a"));
+  await started.passed;
+  return { queue, groups, first, busy };
+}
+
 describe("what goes out together", () => {
   test("is what was called in one turn, then what waited meanwhile, in the order of the calls", async () => {
     const busy = gate();
@@ -79,19 +97,7 @@ describe("the queue refuses", () => {
   });
 
   test("what has waited longer than the deadline, and sends the rest", async () => {
-    const busy = gate();
-    const started = gate();
-    let calls = 0;
-    const { queue, groups } = scene({
-      deadline: 50,
-      send: async (sent) => {
-        started.open();
-        if (calls++ === 0) await busy.passed;
-        fine(sent);
-      },
-    });
-    const first = queue.push(one("a"));
-    await started.passed;
+    const { queue, groups, first, busy } = await behindOne(50);
     const late = queue.push(one("late"));
     const refused = errorOf(late);
     const end = performance.now() + 60;
@@ -110,19 +116,7 @@ describe("the queue refuses", () => {
 });
 
 test("who waits behind a group that takes long is told at the deadline, not when that group ends", async () => {
-  const busy = gate();
-  const started = gate();
-  let calls = 0;
-  const { queue, groups } = scene({
-    deadline: 100,
-    send: async (sent) => {
-      started.open();
-      if (calls++ === 0) await busy.passed;
-      fine(sent);
-    },
-  });
-  const first = queue.push(one("a"));
-  await started.passed;
+  const { queue, groups, first, busy } = await behindOne(100);
   const early = errorOf(queue.push(one("early")));
   const end = performance.now() + 60;
   while (performance.now() < end) await new Promise((resolve) => setImmediate(resolve));
@@ -137,18 +131,7 @@ test("who waits behind a group that takes long is told at the deadline, not when
 });
 
 test("a group of which nothing is left in time is not sent at all", async () => {
-  const busy = gate();
-  const started = gate();
-  const { queue, groups } = scene({
-    deadline: 20,
-    send: async (sent) => {
-      started.open();
-      await busy.passed;
-      fine(sent);
-    },
-  });
-  const first = queue.push(one("a"));
-  await started.passed;
+  const { queue, groups, first, busy } = await behindOne(20);
   const refused = ["b", "c"].map((stream) => errorOf(queue.push(one(stream))));
   const end = performance.now() + 30;
   while (performance.now() < end) await new Promise((resolve) => setImmediate(resolve));

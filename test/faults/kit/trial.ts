@@ -1,6 +1,7 @@
 /** One fault, from the first call to the verdict: what every test of this folder does the same way. */
 import { expect, onTestFinished } from "vitest";
 import type { PostgresStore } from "../../../src/index.ts";
+import { eventually } from "../../conformance/kit/eventually.ts";
 import { connect } from "../../support/database.ts";
 import { Ledger } from "./ledger.ts";
 import { type FaultRecord, record } from "./report.ts";
@@ -54,20 +55,14 @@ export async function backToNormal(
 ): Promise<number> {
   const sql = connect(url);
   const start = performance.now();
-  let last: unknown;
+  const normal = async () => {
+    for (const store of stores) await isNormal(sql, store);
+    return true;
+  };
   try {
-    for (;;) {
-      try {
-        for (const store of stores) await isNormal(sql, store);
-        return performance.now() - start;
-      } catch (error) {
-        last = error;
-      }
-      if (performance.now() - start > within)
-        throw new Error(`Not back to normal within ${within} ms`, { cause: last });
-      // Until the next look: a server that recovers tells nobody.
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    // A server that recovers tells nobody.
+    await eventually(normal, { within, every: 50 });
+    return performance.now() - start;
   } finally {
     await sql.end();
   }
