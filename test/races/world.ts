@@ -147,9 +147,21 @@ export class World {
         where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'`;
       return row?.others === 0;
     });
-    const [row] = await this
-      .sql`select deadlocks::int from pg_stat_database where datname = current_database()`;
-    return Number(row?.deadlocks);
+    // PostgreSQL 14 answers from a file that its collector writes from time to time: from one that is newer than this.
+    const [now] = await this.sql`select statement_timestamp()::text as at`;
+    const counted = async () => {
+      const [row] = await this.sql`
+        select deadlocks::int, case when current_setting('server_version_num')::int >= 150000 then true
+          else pg_stat_get_snapshot_timestamp() > ${now?.at}::text::timestamptz end as fresh
+        from pg_stat_database where datname = current_database()`;
+      return row?.fresh === true ? Number(row.deadlocks) : undefined;
+    };
+    let deadlocks: number | undefined;
+    await until("the counts are written", async () => {
+      deadlocks = await counted();
+      return deadlocks !== undefined;
+    });
+    return Number(deadlocks);
   }
 }
 

@@ -105,6 +105,8 @@ else {
     database = await createDatabase();
     sql = connect(database.url, { max: 4 });
     await sql.unsafe(`create role ${role} login password 'least'`);
+    // As docs/security.md says of PostgreSQL 14.
+    await sql.unsafe("revoke create on schema public from public");
     return async () => {
       await sql.end();
       const admin = connect(database.url);
