@@ -67,6 +67,40 @@ test("where it chooses nothing, null is as good as left out", async () => {
   );
 });
 
+test("a list with a hole in it is refused by the verb, by place: what was meant there would be lost", async () => {
+  const store = await scene.seeded();
+  await fill(store);
+  const before = await contents(scene, store);
+  const meta = { correlation: "", causation: {} };
+  const lease = { stream: "leased", at: 1, by: "w", retry: 0, lagging: true };
+  const holed = (...items: unknown[]) => {
+    const list = [...items, ...items];
+    delete list[1];
+    return list as never;
+  };
+  const calls: [verb: string, list: string, call: () => Promise<unknown>][] = [
+    ["commit", "msgs", () => store.commit("s", holed({ name: "A", data: {} }), meta)],
+    ["truncate", "targets", () => store.truncate(holed({ stream: "s" }))],
+    ["query", "names", () => store.query(() => {}, { names: holed("A") })],
+    ["query_stats", "input", () => store.query_stats(holed("s"))],
+    ["query_stats", "exclude", () => store.query_stats({}, { exclude: holed("A") })],
+    ["query_streams", "source_matches", () => store.query_streams(() => {}, { source_matches: holed("s") })],
+    ["subscribe", "streams", () => store.subscribe(holed({ stream: "new" }))],
+    ["ack", "leases", () => store.ack(holed(lease))],
+    ["block", "leases", () => store.block(holed({ ...lease, error: "e" }))],
+    ["reset", "streams", () => store.reset(holed("leased"))],
+    ["unblock", "streams", () => store.unblock(holed("blocked"))],
+    ["defer", "streams", () => store.defer(holed("leased"), 1)],
+  ];
+  for (const [verb, list, call] of calls)
+    await expect(call(), verb).rejects.toMatchObject({
+      name: "ERR_VALIDATION",
+      target: verb,
+      details: `${list} has nothing at 1`,
+    });
+  expect(await contents(scene, store)).toBe(before);
+});
+
 test("a window before all time that PostgreSQL knows takes nothing", async () => {
   const store = await scene.seeded();
   await fill(store);
