@@ -1,6 +1,5 @@
 /** Conditions of a dynamic WHERE clause, with numbered parameters; the text is the same for the same shape. */
 import type { Param } from "../connections/index.ts";
-import { checkText } from "./input.ts";
 import { afterPrefix, toPattern } from "./pattern.ts";
 
 export class Conditions {
@@ -19,8 +18,6 @@ export class Conditions {
 
   /** `column` matches `value`: by equality, or as a pattern. An `any` pattern adds nothing. */
   match(option: string, column: string, value: string, exact: boolean | undefined): void {
-    // A filter's null is no pattern, and to read it as no filter would mean every stream.
-    checkText("filter", option, value);
     const pattern = exact ? ({ kind: "equals", text: value } as const) : toPattern(option, value);
     if (pattern.kind === "any") return;
     const text = `${this.param(pattern.text)}::text`;

@@ -16,8 +16,7 @@ export type DatePaths = {
 const hasToJSON = (value: object): value is { toJSON(key: string): unknown } =>
   "toJSON" in value && typeof value.toJSON === "function";
 
-function collect(value: unknown, path: (string | number)[], found: Path[]): void {
-  if (typeof value !== "object" || value === null) return;
+function collect(value: object, path: (string | number)[], found: Path[]): void {
   if (value instanceof Date) {
     found.push([...path]);
     return;
@@ -70,7 +69,7 @@ export function setDates(value: unknown, paths: readonly Path[] | undefined): un
       continue;
     }
     let holder: unknown = root;
-    for (let i = 0; i < path.length - 1 && isRecord(holder); i++) holder = own(holder, path[i]);
+    for (const key of path.slice(0, -1)) holder = isRecord(holder) ? own(holder, key) : undefined;
     if (isRecord(holder) && Object.hasOwn(holder, last))
       Object.defineProperty(holder, last, {
         value: toDate(holder[last]),
@@ -83,8 +82,7 @@ export function setDates(value: unknown, paths: readonly Path[] | undefined): un
 }
 
 /** An own property only: a key such as "__proto__" must not lead out of the document. */
-function own(holder: Record<string | number, unknown>, key: string | number | undefined): unknown {
-  if (key === undefined || !Object.hasOwn(holder, key)) return undefined;
+function own(holder: Record<string | number, unknown>, key: string | number): unknown {
   return Object.getOwnPropertyDescriptor(holder, key)?.value;
 }
 
@@ -94,11 +92,8 @@ const ISO =
 /** `value` with every ISO 8601 string as a Date. Changes `value`. */
 export function reviveDates(value: unknown): unknown {
   if (typeof value === "string") return ISO.test(value) ? new Date(value) : value;
-  if (Array.isArray(value)) {
-    for (let i = 0; i < value.length; i++) value[i] = reviveDates(value[i]);
-    return value;
-  }
-  if (isRecord(value))
+  if (Array.isArray(value)) for (let i = 0; i < value.length; i++) value[i] = reviveDates(value[i]);
+  else if (isRecord(value))
     for (const key of Object.keys(value)) {
       const item = own(value, key);
       const revived = reviveDates(item);
@@ -117,7 +112,7 @@ export function reviveDates(value: unknown): unknown {
  * JSON.stringify writes U+0000 and lone surrogates as \u escapes, and only them and control characters;
  * jsonb refuses the first two. An even number of backslashes before the escape means it is one.
  */
-const REFUSED = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/;
+const REFUSED = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
 
 /** Why PostgreSQL would refuse this JSON text, or undefined. */
 export function refusedJson(text: string): string | undefined {

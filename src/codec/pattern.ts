@@ -6,7 +6,6 @@
  * \b, back-references, named groups, inline flags, …) reads differently in PostgreSQL and is refused.
  */
 import { ValidationError } from "@rotorsoft/act";
-import { invalid } from "./input.ts";
 
 export type Pattern =
   | { readonly kind: "any" }
@@ -57,9 +56,10 @@ class Reader {
     const found = this.#repetition();
     if (!found) return undefined;
     const [low = 0, high] = (found.match(/\d+/g) ?? []).map(Number);
-    if (low > MOST || (high !== undefined && (high > MOST || high < low)))
-      throw new Refused("a repetition count");
-    this.#repeated += high ?? low;
+    // A high below the low is no regular expression.
+    const most = high ?? low;
+    if (most > MOST) throw new Refused("a repetition count");
+    this.#repeated += most;
     if (this.#repeated > MOST_ALL) throw new Refused("too many counted repetitions");
     if (this.peek() === "?") this.#at++;
     if (this.#repetition()) throw new Refused("a quantifier on a quantifier");
@@ -86,8 +86,10 @@ class Reader {
   escape(): { char: string } | { klass: string } {
     const c = this.next();
     if (c === undefined) throw new Refused("a backslash at the end");
-    if (c in CLASSES) return { klass: CLASSES[c] ?? "" };
-    if (c in CONTROLS) return { char: CONTROLS[c] ?? "" };
+    const klass = CLASSES[c];
+    if (klass !== undefined) return { klass };
+    const control = CONTROLS[c];
+    if (control !== undefined) return { char: control };
     if (c === "x" || c === "u") {
       const length = c === "x" ? 2 : 4;
       const hex = this.#chars.slice(this.#at, this.#at + length).join("");
@@ -106,7 +108,6 @@ function readClass(reader: Reader): string {
   const negated = reader.peek() === "^";
   if (negated) reader.next();
   let out = "";
-  let items = 0;
   const member = (): { text: string; char?: string } => {
     const c = reader.next();
     if (c === undefined) throw new Refused("an unclosed [");
@@ -120,8 +121,7 @@ function readClass(reader: Reader): string {
   };
   while (reader.peek() !== "]") {
     const from = member();
-    items++;
-    if (reader.peek() === "-" && reader.peek(1) !== "]" && reader.peek(1) !== undefined) {
+    if (reader.peek() === "-" && reader.peek(1) !== "]") {
       reader.next();
       const to = member();
       if (from.char === undefined || to.char === undefined || from.char > to.char)
@@ -130,7 +130,7 @@ function readClass(reader: Reader): string {
     } else out += from.text;
   }
   reader.next();
-  if (items === 0) throw new Refused("an empty class");
+  if (out === "") throw new Refused("an empty class");
   return `[${negated ? "^" : ""}${out}]`;
 }
 
@@ -151,7 +151,7 @@ function readAlternative(reader: Reader): Alternative {
       } else end = true;
       text += c;
       if (reader.quantifier()) throw new Refused("a quantified anchor");
-      if (c === "$" && !reader.done && reader.peek() !== "|" && reader.peek() !== ")") literal = undefined;
+      if (c === "$" && !reader.done) literal = undefined;
       continue;
     }
     const atom = readAtom(reader, c);
@@ -209,8 +209,6 @@ const cache = new Map<string, Pattern>();
 export function toPattern(option: string, pattern: string): Pattern {
   const known = cache.get(pattern);
   if (known) return known;
-  // A filter's null comes this far: as a pattern it would be the text "null".
-  if (typeof pattern !== "string") throw invalid("filter", `${option} must be a string`);
   try {
     new RegExp(pattern);
   } catch {

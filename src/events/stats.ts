@@ -7,7 +7,15 @@
 import type { QueryStatsOptions, Schemas, StreamFilter, StreamStats } from "@rotorsoft/act";
 import { textArray } from "../codec/arrays.ts";
 import { Conditions } from "../codec/conditions.ts";
-import { checkFlag, checkNumber, checkObject, checkOptionalText, checkTexts, toId } from "../codec/input.ts";
+import {
+  checkFlag,
+  checkNumber,
+  checkObject,
+  checkOptionalText,
+  checkTexts,
+  invalid,
+  toId,
+} from "../codec/input.ts";
 import { afterPrefix, toPattern } from "../codec/pattern.ts";
 import type { Query, Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
@@ -149,11 +157,12 @@ export async function queryStats<E extends Schemas>(
     checkObject("query_stats", "input", input);
     checkOptionalText("query_stats", "stream", input.stream);
     checkFlag("query_stats", "stream_exact", input.stream_exact);
+    if (input.stream === null) throw invalid("query_stats", "stream must not be null: leave it out");
   }
   checkOptions(options as QueryStatsOptions);
   const stats = new Map<string, StreamStats<E>>();
   const wanted = options.limit ?? Number.POSITIVE_INFINITY;
-  let after = options.after;
+  let after = options.after ?? undefined;
   if (wanted <= 0 || (Array.isArray(input) && input.length === 0)) {
     statsQuery(names, input, options as QueryStatsOptions, after, 0); // an invalid pattern is refused all the same
     return stats;

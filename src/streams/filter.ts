@@ -15,7 +15,7 @@ export function filterConditions(verb: string, filter: StreamFilter, where = new
   for (const flag of ["blocked", "stream_exact", "source_exact"] as const)
     checkFlag(verb, flag, filter[flag]);
   // A null would choose other subscriptions than no filter does.
-  for (const option of ["blocked", "lane"] as const)
+  for (const option of ["stream", "source", "blocked", "lane"] as const)
     if (filter[option] === null) throw invalid(verb, `${option} must not be null: leave it out`);
   if (filter.stream !== undefined) where.match("stream", "s.stream", filter.stream, filter.stream_exact);
   if (filter.source !== undefined) {

@@ -83,7 +83,7 @@ export async function queryStreams(
   if (query.limit !== undefined) checkNumber("query_streams", "limit", query.limit);
   const wanted = Math.max(0, query.limit ?? DEFAULT_LIMIT);
   const given = query.source_matches ?? [];
-  let after = query.after;
+  let after = query.after ?? undefined;
   let count = 0;
   for (;;) {
     const limit = Math.ceil(Math.min(PAGE, wanted - count));

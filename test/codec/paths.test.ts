@@ -31,6 +31,9 @@ test.each([
   ["a Date that toJSON hands out, which JSON writes as {}", { at: { toJSON: () => date } }],
   ["what is handed out with a toJSON of its own", { toJSON: () => ({ toJSON: () => ({ at: date }) }) }],
   ["a function", () => date],
+  ["undefined that toJSON hands out", { toJSON: () => undefined }],
+  ["null that toJSON hands out", { toJSON: () => null }],
+  ["a function that toJSON hands out", { toJSON: () => Object.assign(() => {}, { at: date }) }],
 ])("%s has none", (_, value) => {
   expect(datePaths(value)).toBeUndefined();
 });

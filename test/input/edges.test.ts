@@ -1,5 +1,4 @@
 /** Values at the edge of what a verb takes: each has one meaning, the reference's, or is refused. */
-import { ValidationError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { useScene } from "../connections/scene.ts";
 import { contents, fill } from "./log.ts";
@@ -16,18 +15,89 @@ test("a correlator by the empty key holds its lease, and advances the checkpoint
   expect(await store.subscribe([])).toMatchObject({ correlated_at: 9 });
 });
 
-test("a filter's null is refused, for it would choose other subscriptions than no filter does", async () => {
+test("a filter's null is refused by the verb, for it would choose other subscriptions than no filter does", async () => {
   const store = await scene.seeded();
   await fill(store);
   const before = await contents(scene, store);
-  for (const filter of [{ blocked: null }, { lane: null }, { stream: null }, { source: null }] as never[])
-    for (const verb of [
-      () => store.reset(filter),
-      () => store.prioritize(filter, 5),
-      () => store.unblock(filter),
-      () => store.query_streams(() => {}, filter),
-    ])
-      await expect(verb()).rejects.toBeInstanceOf(ValidationError);
+  const verbs: Record<string, (filter: never) => Promise<unknown>> = {
+    reset: (filter) => store.reset(filter),
+    prioritize: (filter) => store.prioritize(filter, 5),
+    unblock: (filter) => store.unblock(filter),
+    defer: (filter) => store.defer(filter, 1),
+    query_streams: (filter) => store.query_streams(() => {}, filter),
+  };
+  for (const option of ["blocked", "lane", "stream", "source"])
+    for (const over of [{}, { stream_exact: true, source_exact: true }])
+      for (const [verb, call] of Object.entries(verbs))
+        await expect(call({ ...over, [option]: null } as never), `${verb} ${option}`).rejects.toMatchObject({
+          name: "ERR_VALIDATION",
+          target: verb,
+          details: `${option} must not be null: leave it out`,
+        });
+  for (const stream_exact of [false, true])
+    await expect(store.query_stats({ stream: null, stream_exact } as never)).rejects.toMatchObject({
+      name: "ERR_VALIDATION",
+      target: "query_stats",
+      details: "stream must not be null: leave it out",
+    });
+  expect(await contents(scene, store)).toBe(before);
+});
+
+test("where it chooses nothing, null is as good as left out", async () => {
+  const store = await scene.seeded();
+  await fill(store);
+  const streams = async (query: object) => {
+    const seen: string[] = [];
+    await store.query_streams(({ stream }) => seen.push(stream), query);
+    return seen;
+  };
+  expect(await streams({ after: null, stream_exact: null, source_exact: null })).toEqual(await streams({}));
+  const stats = async (options: object) => [...(await store.query_stats({}, options)).entries()];
+  const none = { after: null, tail: null, count: null, names: null };
+  expect(await stats(none)).toEqual(await stats({}));
+  expect(await store.query_stats({ stream: "s", stream_exact: null } as never)).toHaveProperty("size", 1);
+  const events = (query: object) => store.query(() => {}, query);
+  const all = { stream: null, correlation: null, backward: null, with_snaps: null, stream_exact: null };
+  expect(await events(all)).toBe(await events({}));
+  await store.subscribe([{ stream: "any", source: null, lane: null, correlated_at: 9 }] as never);
+  await store.subscribe([{ stream: "in a lane", lane: "fast", correlated_at: 9 }]);
+  const claimed = await store.claim(9, 9, "w", 10, null as never);
+  expect(claimed.map(({ stream, lane }) => `${stream}, ${lane}`)).toEqual(
+    expect.arrayContaining(["any, default", "in a lane, fast"]),
+  );
+});
+
+test("a list with a hole in it is refused by the verb, by place: what was meant there would be lost", async () => {
+  const store = await scene.seeded();
+  await fill(store);
+  const before = await contents(scene, store);
+  const meta = { correlation: "", causation: {} };
+  const lease = { stream: "leased", at: 1, by: "w", retry: 0, lagging: true };
+  const holed = (...items: unknown[]) => {
+    const list = [...items, ...items];
+    delete list[1];
+    return list as never;
+  };
+  const calls: [verb: string, list: string, call: () => Promise<unknown>][] = [
+    ["commit", "msgs", () => store.commit("s", holed({ name: "A", data: {} }), meta)],
+    ["truncate", "targets", () => store.truncate(holed({ stream: "s" }))],
+    ["query", "names", () => store.query(() => {}, { names: holed("A") })],
+    ["query_stats", "input", () => store.query_stats(holed("s"))],
+    ["query_stats", "exclude", () => store.query_stats({}, { exclude: holed("A") })],
+    ["query_streams", "source_matches", () => store.query_streams(() => {}, { source_matches: holed("s") })],
+    ["subscribe", "streams", () => store.subscribe(holed({ stream: "new" }))],
+    ["ack", "leases", () => store.ack(holed(lease))],
+    ["block", "leases", () => store.block(holed({ ...lease, error: "e" }))],
+    ["reset", "streams", () => store.reset(holed("leased"))],
+    ["unblock", "streams", () => store.unblock(holed("blocked"))],
+    ["defer", "streams", () => store.defer(holed("leased"), 1)],
+  ];
+  for (const [verb, list, call] of calls)
+    await expect(call(), verb).rejects.toMatchObject({
+      name: "ERR_VALIDATION",
+      target: verb,
+      details: `${list} has nothing at 1`,
+    });
   expect(await contents(scene, store)).toBe(before);
 });
 
