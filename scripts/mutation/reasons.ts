@@ -17,6 +17,9 @@ const LATER = "refused just after, for the same reason:";
 const TIME = "a matter of one microsecond";
 const MEANWHILE = `${COST} asked before already, so only what another call has changed meanwhile is written again`;
 const UNREAD = "the value is not read";
+const NO_RANGE = "a range without one end holds nothing";
+const UNTOLD = "what fails there is caught, and told to nobody";
+const ANY_INDEX = `${COST} the planner chooses how the prefix is read (test/plans looks at that)`;
 
 const reasons: readonly Reason[] = [
   same(
@@ -61,25 +64,51 @@ const reasons: readonly Reason[] = [
   same("RegExp has refused it before", "pattern.ts", "an unclosed"),
 
   same(UNREAD, "append.ts", "count(*) + 1"),
-  same("ranges of ids do not overlap: their ends are in the same order", "append.ts", "order by min(i.id)"),
-  same("a single commit is grouped with nothing: the number means nothing", "append.ts", "select 1 as ord"),
-  same("each row of the chain has a place of its own", "append.ts", "union all"),
-  same("a stream would need 2³¹ events", "commit.ts", "version <= 2_147_483_647"),
-  same("asked for only where there is a cipher", "commit.ts", "cipher?.key"),
-  same("null is an object", "encode.ts", "meta !== null | true"),
-  same("JSON.stringify gives up on depth first", "encode.ts", "datesOf("),
-  same("undefined is left out of JSON", "encode.ts", "if (dataDates)"),
-  same("a bad key is refused with the data that it is in", "encode.ts", '"a key"'),
-  same(UNREAD, "forget.ts", "returning 1"),
-  same(`${COST} settled promises are kept and waited for`, "notify.ts", "this.#committing.delete(noted)"),
+  same(
+    "ranges of ids do not overlap: their ends are in the same order",
+    "append.ts",
+    "| order by min(i.id) | min( | max(",
+  ),
+  same("an answer with heads is a row", "append.ts", "| row?.created | row.created"),
+  same(
+    "a single commit is grouped with nothing: the number means nothing",
+    "append.ts",
+    "select 1 as ord",
+    "| 1 | 7",
+  ),
+  same("each row of the chain has a place of its own", "append.ts", "| union all | union |"),
+  same("a stream would need 2³¹ events", "commit.ts", "| version < 2_147_483_647"),
+  same("asked for only where there is a cipher", "commit.ts", "| context.cipher?.key | context.cipher.key"),
+  same("null is an object", "encode.ts", "| meta !== null | true"),
+  same(UNREAD, "forget.ts", "returning 1 | 1 | 7"),
+  same(`${DEFENSIVE} it always has a row`, "forget.ts", "| row?.count | row.count"),
+  same(
+    `${COST} settled promises are kept and waited for`,
+    "notify.ts",
+    "| () => this.#committing.delete(noted) |",
+  ),
   same(`${COST} one row more`, "notify.ts", "limit 1 +"),
-  same("each start has a number of its own either way", "notify.ts", "++this.#turn"),
-  same("a range without one end holds nothing", "notify.ts", "heard.from === undefined"),
-  same("a range without one end holds nothing", "notify.ts", "heard.to === undefined"),
-  same(`${COST} the few are found without their index`, "query.ts", "order by e.stream using"),
-  same(`${COST} pages of one`, "query.ts", "Math.max(1, Math.min(size, found))"),
-  same(`${COST} one more page, which is empty`, "query.ts", "!cut && found < limit | false"),
-  same(`${COST} a turn of the event loop for each event`, "query.ts", "seen !== undefined"),
+  same("each start has a number of its own either way", "notify.ts", "| --this.#turn"),
+  same(NO_RANGE, "notify.ts", "| heard.from === undefined", "| false"),
+  same(NO_RANGE, "notify.ts", "| heard.from === undefined && heard.to === undefined"),
+  same(NO_RANGE, "notify.ts", "| heard.to === undefined | false"),
+  same(NO_RANGE, "notify.ts", "| from !== undefined && to !== undefined | true"),
+  same(NO_RANGE, "notify.ts", "| from !== undefined || to !== undefined"),
+  same(NO_RANGE, "notify.ts", "| from !== undefined | true"),
+  same(NO_RANGE, "notify.ts", "| to !== undefined | true"),
+  same(NO_RANGE, "notify.ts", "known: []", "Stryker was here"),
+  same("what follows finds no record either", "notify.ts", "{ return undefined; } | {}"),
+  same(UNTOLD, "notify.ts", "if (!away) return;", "| false"),
+  same(UNTOLD, "notify.ts", 'const rows = await connections.read("notify"', '"notify" | ""'),
+  same("no id is below 1", "notify.ts", "Math.max(this.#head ?? -1, last)", "| -1 | +1"),
+  same(`${COST} the few are found without their index`, "query.ts", "| using ~<~ | using ~>~"),
+  same(`${COST} one more is counted`, "query.ts", "order by e.stream using", "| limit 1 +"),
+  same(ANY_INDEX, "query.ts", "function prefixRange(", "| {} |"),
+  same(ANY_INDEX, "query.ts", "q.stream && !q.stream_exact | false"),
+  same(ANY_INDEX, "query.ts", 'pattern?.kind !== "prefix" | true'),
+  same(ANY_INDEX, "query.ts", '"prefix" | ""'),
+  same(ANY_INDEX, "query.ts", "| ` || ''` | `` |"),
+  same("what the name is for has been refused before, with it", "query.ts", 'where.match("stream"', '"" |'),
   same("any text stands for unknown", "queue.ts", "let fates"),
   same(
     "absent or not: the head is not above what was expected",

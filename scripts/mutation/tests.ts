@@ -10,12 +10,15 @@ export const TESTS: readonly string[] = [
   "test/codec/dates.test.ts",
   "test/codec/encryption.test.ts",
   "test/codec/patterns.test.ts",
+  "test/events/operations.test.ts",
   "test/events/answers.test.ts",
+  "test/events/commits.test.ts",
   "test/events/encode.test.ts",
   "test/events/queue.test.ts",
   "test/events/hearing.test.ts",
   "test/events/lost.test.ts",
   "test/events/notifier.test.ts",
+  "test/events/paging.test.ts",
   "test/events/reads.test.ts",
   "test/events/restores.test.ts",
   "test/events/statements.test.ts",
@@ -35,17 +38,21 @@ export const TESTS: readonly string[] = [
   "test/races/claims.test.ts",
   "test/races/truncate.test.ts",
   "test/connections/writer.test.ts",
+  "test/faults/ids.test.ts",
 ];
+
+/** Every verb's matter. */
+const EVERY = /test\/events\/operations/;
 
 /** Whose matter a file is, by the names of tests: they come first. */
 const TOPICS: readonly (readonly [file: string, tests: RegExp])[] = [
   ["events/append", / (?:M\d|D2|N\d)|commits|test\/events\/(?:statements|answers)|neighbours/],
   ["events/queue", /test\/events\/(?:queue|lost)| M\d|writer|C8/],
   ["events/recover", /test\/events\/(?:answers|lost|statements)|writer|C10/],
-  ["events/commit", / M\d| commit/],
+  ["events/commit", / M\d| commit|test\/events\/commits|test\/faults\/ids/],
   ["events/encode", /test\/events\/encode| (?:D1|P\d|M6)/],
   ["events/row", /test\/events\/answers| (?:D\d|P\d)|pii/],
-  ["events/query", / Q\d|query |load|reads/],
+  ["events/query", / Q\d|query |load|reads|paging/],
   ["events/stats", / R[34]|query_stats|reads/],
   ["events/truncate", / (?:R[56]|M9)|truncate/],
   ["events/restore", / R7|restore/],
@@ -66,5 +73,5 @@ const TOPICS: readonly (readonly [file: string, tests: RegExp])[] = [
 ];
 
 export function isTopical(file: string, test: string): boolean {
-  return TOPICS.find(([part]) => file.includes(part))?.[1].test(test) ?? false;
+  return EVERY.test(test) || (TOPICS.find(([part]) => file.includes(part))?.[1].test(test) ?? false);
 }

@@ -211,14 +211,16 @@ export function readOutcomes(appends: readonly Append[], row: Row | undefined): 
   const heads = new Map<string, number>();
   let next = 0;
   const outcomes = appends.map(({ stream, expected, events }, i): Outcome => {
-    const head = heads.get(stream) ?? met[i] ?? -1;
+    const head = heads.get(stream) ?? met[i];
+    if (head === undefined) throw mismatch();
     const landed = expected === null || expected === head;
-    heads.set(stream, landed ? head + events.length : head);
-    const own = landed ? ids.slice(next, next + events.length) : [];
-    next += own.length;
-    return { landed, head, ids: own };
+    const size = landed ? events.length : 0;
+    heads.set(stream, head + size);
+    next += size;
+    return { landed, head, ids: ids.slice(next - size, next) };
   });
-  if (next !== ids.length || outcomes.some((o, i) => o.landed && o.ids.length !== appends[i]?.events.length))
-    throw new Error("the database's answer to an append does not match what was sent");
+  if (next !== ids.length) throw mismatch();
   return { created: new Date(Number(row?.created)), outcomes };
 }
+
+const mismatch = () => new Error("the database's answer to an append does not match what was sent");

@@ -12,28 +12,24 @@ export type EncodedEvent = {
 
 type Refuse = (part: string, reason: string) => ValidationError;
 
-function toJson(value: unknown, part: string, refuse: Refuse): string {
+type Encoded = { readonly text: string; readonly dates: readonly Path[] | undefined };
+
+/** A value's JSON, and where in it Dates were. */
+function toJson(value: unknown, part: string, refuse: Refuse): Encoded {
   let text: string | undefined;
+  let dates: readonly Path[] | undefined;
   try {
     text = JSON.stringify(value);
+    // After it: what is circular never ends here.
+    dates = datePaths(value);
   } catch {
     throw refuse(part, "cannot be written as JSON (a BigInt, a circular reference, or nested too deep)");
   }
   // `undefined` and functions have no JSON: as an event's whole payload they are stored as null.
-  if (text === undefined) return "null";
+  if (text === undefined) return { text: "null", dates };
   const refused = refusedJson(text);
   if (refused) throw refuse(part, refused);
-  return text;
-}
-
-/** After {@link toJson} has seen the value: what is circular has been refused. */
-function datesOf(value: unknown, part: string, refuse: Refuse): readonly Path[] | undefined {
-  try {
-    return datePaths(value);
-  } catch (error) {
-    if (error instanceof RangeError) throw refuse(part, "is nested too deep");
-    throw error;
-  }
+  return { text, dates };
 }
 
 /**
@@ -64,27 +60,23 @@ export function encodeEvents(
   if (refusedStream) throw refuse("the stream's name", refusedStream);
   if (meta !== undefined && meta !== null && (typeof meta !== "object" || Array.isArray(meta)))
     throw refuse("meta", "must be an object");
-  const metaText = toJson(meta ?? { correlation: "", causation: {} }, "meta", refuse);
-  const metaDates = datesOf(meta, "meta", refuse);
+  const encodedMeta = toJson(meta ?? { correlation: "", causation: {} }, "meta", refuse);
   const events = msgs.map((msg) => {
     if (typeof msg?.name !== "string") throw refuse("an event's name", "must be a string");
     const refusedName = refusedText(msg.name);
     if (refusedName) throw refuse("an event's name", refusedName);
-    const dates: { data?: DatePaths["data"]; meta?: DatePaths["meta"]; pii?: DatePaths["pii"] } = {};
     const data = toJson(msg.data, "data", refuse);
-    const dataDates = datesOf(msg.data, "data", refuse);
-    if (dataDates) dates.data = dataDates;
-    if (metaDates) dates.meta = metaDates;
     let pii: string | null = null;
+    let piiDates: DatePaths["pii"];
     if (msg.pii !== null && msg.pii !== undefined) {
-      pii = toJson(msg.pii, "pii", refuse);
-      const paths = datesOf(msg.pii, "pii", refuse);
+      const { text, dates } = toJson(msg.pii, "pii", refuse);
       // Keys may be personal too: the way to a Date in encrypted pii is encrypted with it.
-      if (paths) dates.pii = key ? encrypt(key, JSON.stringify(paths)) : paths;
-      if (key) pii = JSON.stringify(encrypt(key, pii));
+      piiDates = key && dates ? encrypt(key, JSON.stringify(dates)) : dates;
+      pii = key ? JSON.stringify(encrypt(key, text)) : text;
     }
-    const noted = dataDates || metaDates || dates.pii ? toJson(dates, "a key", refuse) : "{}";
-    return { name: msg.name, data, pii, dates: noted };
+    // The keys in it have been looked through with the values that they are in.
+    const dates: DatePaths = { data: data.dates, meta: encodedMeta.dates, pii: piiDates };
+    return { name: msg.name, data: data.text, pii, dates: JSON.stringify(dates) };
   });
-  return { events, meta: metaText };
+  return { events, meta: encodedMeta.text };
 }

@@ -26,7 +26,6 @@ const CATCH_UP = 1_000;
 /** What was heard before, and which later ids need not be told: heard meanwhile, or committed here. */
 type Absence = { readonly from: number; readonly known: { from: number; to: number }[] };
 
-const isNumber = (value: unknown): value is number => typeof value === "number";
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null;
 
@@ -114,7 +113,7 @@ export class Notifier {
     void noted.then(() => this.#committing.delete(noted));
   }
 
-  #know(ids: readonly number[]): void {
+  #know(ids: readonly (number | undefined)[]): void {
     const from = ids[0];
     const to = ids.at(-1);
     if (from !== undefined && to !== undefined) this.#away?.known.push({ from, to });
@@ -133,9 +132,7 @@ export class Notifier {
     if (!heard) return;
     const last = heard.events.at(-1)?.id ?? heard.to;
     if (last !== undefined) this.#head = Math.max(this.#head ?? -1, last);
-    this.#know(
-      heard.events.length > 0 ? heard.events.map((e) => e.id) : [heard.from, heard.to].filter(isNumber),
-    );
+    this.#know(heard.events.length > 0 ? heard.events.map((e) => e.id) : [heard.from, heard.to]);
     if (heard.by === this.#context.by) return;
     if (heard.events.length > 0) return this.#call(handler, heard.stream, heard.events);
     if (heard.from === undefined || heard.to === undefined) return;

@@ -76,7 +76,7 @@ function prefixRange(q: ActQuery, where: Conditions): ((hide: string) => string)
 
 /** One page. `range` replaces the query's own bounds once a cursor has moved. */
 export function pageQuery(names: Names, query: ActQuery | undefined, range: Range, limit: number): Query {
-  const q = query ?? { with_snaps: true };
+  const q: ActQuery = query ?? { with_snaps: true };
   const where = new Conditions();
   const prefix = prefixRange(q, where);
   if (q.stream && !prefix) where.match("stream", `e.stream`, q.stream, q.stream_exact);
@@ -88,7 +88,7 @@ export function pageQuery(names: Names, query: ActQuery | undefined, range: Rang
   // Times are shown in milliseconds: later than 12:00:00.001 is from 12:00:00.002 on.
   if (q.created_after) where.add(`e.created >= ${timestamp(where, q.created_after.getTime() + 1)}`);
   if (q.created_before) where.add(`e.created < ${timestamp(where, q.created_before.getTime())}`);
-  if (q.with_snaps && q.stream && q.stream_exact && (query?.after === undefined || query.after === null))
+  if (q.with_snaps && q.stream && q.stream_exact && (q.after === undefined || q.after === null))
     where.add(`e.id >= coalesce(
       (select s.id from ${names.events} s where s.stream = ${where.param(q.stream)}::text and s.name = '__snapshot__' order by s.id desc limit 1), 0)`);
   const cap = where.param(limit);
@@ -152,9 +152,10 @@ export async function query<E extends Schemas>(
     const last = Number(rows.at(-1)?.id);
     // The driver's finished queries hold one another until the next full collection: not the events with them.
     rows.length = 0;
-    if (found === 0 || count >= wanted || (!cut && found < limit)) return count;
+    // A page that was cut short holds an event at least.
+    if (count >= wanted || (!cut && found < limit)) return count;
     // The next page is as large as what fitted this time.
-    size = cut ? Math.max(1, Math.min(size, found)) : Math.min(size, PAGE);
+    size = Math.min(size, cut ? found : PAGE);
     range = q?.backward ? { ...range, before: last } : { ...range, after: last };
   }
 }

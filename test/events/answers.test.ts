@@ -56,8 +56,16 @@ describe("the answer to an append", () => {
     );
   });
 
-  test("that is missing is an error as well, unless nothing was to be written", () => {
-    expect(() => readOutcomes([append("a", null)], undefined)).toThrow("does not match");
+  test("with the last commit's ids missing is an error as well, whatever the others have", () => {
+    const group = [append("a", null), append("b", 3), append("c", null)];
+    const row = { heads: "{-1,4,-1}", ids: "{1}", created: 0 };
+    expect(() => readOutcomes(group, row)).toThrow("does not match");
+  });
+
+  test("that is missing is no conflict at a head that nobody has seen", () => {
+    for (const row of [undefined, { heads: null, ids: null, created: 0 }])
+      for (const expected of [null, -1, 5])
+        expect(() => readOutcomes([append("a", expected)], row)).toThrow("does not match");
     expect(readOutcomes([append("a", 5)], { heads: "{3}", ids: null, created: 0 }).outcomes).toEqual([
       { landed: false, head: 3, ids: [] },
     ]);
@@ -65,14 +73,19 @@ describe("the answer to an append", () => {
 });
 
 describe("the statements of an append", () => {
-  const { insert, warm, open, commit } = appendStatements(names, undefined);
-  const texts = [
-    insert([append("a", null)]),
-    insert([append("a", null), append("b", null)]),
-    insert([append("a", null), append("b", null), append("a", null)]),
-  ].map(({ text }) => text);
+  /** Made anew by each test. */
+  const statements = () => {
+    const made = appendStatements(names, undefined);
+    const groups = [
+      [append("a", null)],
+      [append("a", null), append("b", null)],
+      [append("a", null), append("b", null), append("a", null)],
+    ];
+    return { ...made, texts: groups.map((group) => made.insert(group).text) };
+  };
 
   test("are three: one commit, several streams, and streams that come again", () => {
+    const { insert, texts } = statements();
     expect(new Set(texts).size).toBe(3);
     expect(insert([append("x", 3, 5)]).text).toBe(texts[0]);
     expect(insert([append("x", 3), append("y", 3), append("z", 3)]).text).toBe(texts[1]);
@@ -80,12 +93,14 @@ describe("the statements of an append", () => {
   });
 
   test("are prepared by insertions of nothing", () => {
+    const { warm, texts } = statements();
     expect(warm.map(({ text }) => text)).toEqual(texts);
     expect(warm[0]?.params).toEqual(["", NEVER, 0, "{}", "{}", "", "", ""]);
     for (const { params } of warm.slice(1)) expect(params?.every((p) => p === "{}" || p === "")).toBe(true);
   });
 
   test("tell the transaction's id with the lock, and end it", () => {
+    const { open, commit } = statements();
     expect(open.text).toMatch(
       /^begin isolation level read committed; select pg_advisory_xact_lock\(.* as xid$/,
     );
@@ -93,6 +108,7 @@ describe("the statements of an append", () => {
   });
 
   test("count the turns of a stream from 1", () => {
+    const { insert } = statements();
     const { params } = insert([append("a", null), append("b", 1, 2), append("a", 2)]);
     expect(params?.slice(0, 4)).toEqual(['{"a","b","a"}', "{NULL,1,2}", "{1,2,1}", "{1,1,2}"]);
     expect(params?.slice(5, 8)).toEqual(["{1,2,2,3}", "{1,1,2,1}", '{"A","A","A","A"}']);

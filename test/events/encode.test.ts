@@ -67,6 +67,7 @@ test.each([
   ["a name that is no text", { name: 5, data: {} }, {}, "an event's name must be a string"],
   ["a name with a NUL", { name: "a\0", data: {} }, {}, `an event's name ${BAD}`],
   ["data with a NUL", { name: "A", data: { d: "\0" } }, {}, `data ${BAD}`],
+  ["data with a NUL in the key of a Date", { name: "A", data: { "\0": date } }, {}, `data ${BAD}`],
   ["data with a BigInt", { name: "A", data: { d: 1n } }, {}, `data ${NO_JSON}`],
   ["data that is circular", { name: "A", data: circular }, {}, `data ${NO_JSON}`],
   ["pii with half a character", { name: "A", data: {}, pii: { p: "\ud800" } }, {}, `pii ${BAD}`],

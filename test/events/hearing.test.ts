@@ -7,10 +7,12 @@ import { useScene } from "../connections/scene.ts";
 
 const scene = useScene();
 
-async function pair(name: string) {
+/** `before`: what is in the log when the listening begins. */
+async function pair(name: string, before: readonly string[] = []) {
   const application_name = scene.application(name);
   const ear = await scene.seeded({ notify: true, application_name });
   const mouth = scene.store({ notify: true, table: ear.config.table });
+  for (const stream of before) await append(mouth, stream, "Before");
   const heard: StoreNotification[] = [];
   await notified(ear, (notification) => void heard.push(notification));
   const ids = () => heard.map(({ stream, events }) => [stream, ...events.map(({ id }) => id)]);
@@ -35,14 +37,26 @@ test("a commit too long for a notification is told in full, and nothing of its n
   expect(whole?.events.map(({ name }) => name)).toEqual([long("b"), long("c"), long("d")]);
 });
 
-test("what an absence hid is told in order, from behind what was heard last", async () => {
-  const { mouth, heard, ids, application_name } = await pair("absent");
-  await append(mouth, "a", "A");
-  await eventually(() => heard.length === 1);
+async function cut(application_name: string) {
   const lost = await scene.sql`
     select pg_terminate_backend(pid) as ended from pg_stat_activity
     where application_name = ${application_name} and query like 'listen%'`;
   expect(lost.length).toBe(1);
+}
+
+test("what was there before is not told after an absence, though nothing was heard until then", async () => {
+  const { mouth, heard, ids, application_name } = await pair("quiet", ["a", "b"]);
+  await cut(application_name);
+  await append(mouth, "c", "C");
+  await eventually(() => heard.length > 0);
+  expect(ids()).toEqual([["c", 3]]);
+});
+
+test("what an absence hid is told in order, from behind what was heard last", async () => {
+  const { mouth, heard, ids, application_name } = await pair("absent");
+  await append(mouth, "a", "A");
+  await eventually(() => heard.length === 1);
+  await cut(application_name);
   // The ear comes back after 250 ms at the earliest.
   await append(mouth, "a", "B", "C");
   await append(mouth, "b", "D");

@@ -13,7 +13,14 @@ type Listening = { channel: string; heard(payload: string): void; lost(): void; 
 function scene(rows: Row[] = []) {
   const told: StoreNotification[] = [];
   const listeners: (Listening & { stopped: number; listening: boolean })[] = [];
-  const state = { fails: false, listenFails: false, asked: [] as unknown[] };
+  const state = {
+    fails: false,
+    listenFails: false,
+    asked: [] as unknown[],
+    /** What the look at the log's end waits for, and the look for what an absence hid. */
+    headRead: undefined as Promise<void> | undefined,
+    missedRead: undefined as Promise<void> | undefined,
+  };
   const context = {
     names: namesOf("public", "events"),
     by: "me",
@@ -32,14 +39,19 @@ function scene(rows: Row[] = []) {
       read: async (_: string, query: { text: string; params?: readonly unknown[] }) => {
         state.asked.push(query.params);
         if (state.fails) throw new Error("no answer");
-        if (!query.params) return rows.slice(-1);
+        if (!query.params) {
+          await state.headRead;
+          return rows.slice(-1);
+        }
         if (query.params.length === 3) {
           const [stream, from, to] = query.params;
           return rows.filter(
             (r) => r.stream === stream && Number(r.id) >= Number(from) && Number(r.id) <= Number(to),
           );
         }
-        return rows.filter((r) => Number(r.id) > Number(query.params?.[0])).reverse();
+        const later = rows.filter((r) => Number(r.id) > Number(query.params?.[0])).reverse();
+        await state.missedRead;
+        return later;
       },
     },
   } as unknown as Context;
@@ -61,6 +73,11 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 test("what others commit is told, in full; one's own, and what is no payload, is not", async () => {
   const { start, line, told } = scene();
+  // Nobody waits for what becomes of a payload: an error would end the process.
+  const unhandled: unknown[] = [];
+  const note = (error: unknown) => void unhandled.push(error);
+  process.on("unhandledRejection", note);
+  onTestFinished(() => void process.off("unhandledRejection", note));
   await start();
   expect(line().channel).toBe("act_commit_public_events");
   line().heard(payload([1, 2]));
@@ -79,6 +96,7 @@ test("what others commit is told, in full; one's own, and what is no payload, is
       ],
     },
   ]);
+  expect(unhandled).toEqual([]);
 });
 
 test("a shortened payload is completed from the log, or left to polling", async () => {
@@ -131,19 +149,80 @@ test("an absence begins behind the last id that was heard of, whoever committed 
   line().heard(payload([5, 6], { by: "me" }));
   line().heard(payload([], { by: "me", from: 7, to: 9 }));
   line().heard(payload([3]));
+  line().heard(payload([]));
   line().lost();
   line().back();
   await turn();
   expect(state.asked.at(-1)).toEqual([9]);
 });
 
+test("an absence in which nothing happened changes nothing", async () => {
+  const { start, line, state } = scene([row(1)]);
+  await start();
+  for (const _ of ["once", "again"]) {
+    line().lost();
+    line().back();
+    await turn();
+    expect(state.asked.at(-1)).toEqual([1]);
+  }
+  line().heard(payload([5]));
+  line().lost();
+  line().back();
+  await turn();
+  expect(state.asked.at(-1)).toEqual([5]);
+});
+
 test("in an empty log it begins before the first id", async () => {
-  const { start, line, state } = scene();
+  const { start, line, state, told, rows } = scene();
   await start();
   line().lost();
   line().back();
   await turn();
   expect(state.asked.at(-1)).toEqual([-1]);
+  line().lost();
+  rows.push(row(1));
+  line().back();
+  await turn();
+  expect(told.map(({ events }) => events.map(({ id }) => id))).toEqual([[1]]);
+});
+
+test("so too where the connection goes before the log was looked at", async () => {
+  const { start, line, state, told, rows } = scene();
+  const { passed, open } = gate();
+  state.headRead = passed;
+  const started = start();
+  await turn();
+  for (const _ of ["once", "again"]) {
+    line().lost();
+    line().back();
+    await turn();
+    expect(state.asked.at(-1)).toEqual([-1]);
+  }
+  line().lost();
+  rows.push(row(1));
+  line().back();
+  await turn();
+  expect(told.map(({ events }) => events.map(({ id }) => id))).toEqual([[1]]);
+  open();
+  await started;
+});
+
+test("an absence that a second start is in is its own: the end of the first one's look-up is not its end", async () => {
+  const { start, line, state, told, rows } = scene([row(1)]);
+  await start();
+  const { passed, open } = gate();
+  state.missedRead = passed;
+  line().lost();
+  line().back();
+  await start();
+  state.missedRead = undefined;
+  line().lost();
+  open();
+  await turn();
+  rows.push(row(2));
+  line().back();
+  await turn();
+  expect(told.map(({ events }) => events.map(({ id }) => id))).toEqual([[2]]);
 });
 
 test("what was heard or committed here after all is not told again", async () => {

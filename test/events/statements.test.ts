@@ -132,6 +132,28 @@ test("a group that is refused as a whole writes nothing", async () => {
   expect(await written(sql, names)).toEqual([]);
 });
 
+test("each event keeps its own pii and the note of its dates, alone and in a group", async () => {
+  const { names, sql } = await scene();
+  const dated = (stream: string, ...notes: (string | null)[]): Append => ({
+    ...append(stream, null),
+    events: notes.map((note) => ({
+      name: "A",
+      data: "{}",
+      pii: note === null ? null : `{"p":"${note}"}`,
+      dates: `{"data":[["${note}"]]}`,
+    })),
+  });
+  await send(sql, names, [dated("a", "one", null, "two")]);
+  await send(sql, names, [dated("b", null, "three"), dated("c", "four")]);
+  await send(sql, names, [dated("d", "five"), dated("d", null), dated("d", "six")]);
+  const rows = await sql.unsafe(
+    `select pii ->> 'p' as pii, dates #>> '{data,0,0}' as note from ${names.events} order by id`,
+  );
+  const kept = rows.map(({ pii, note }) => [pii, note]);
+  const notes = ["one", null, "two", null, "three", "four", "five", null, "six"];
+  expect(kept).toEqual(notes.map((note) => [note, String(note)]));
+});
+
 test("each commit that landed is announced by itself, whole or as a range of ids", async () => {
   const { names, sql } = await scene();
   const heard: Heard[] = [];

@@ -1,0 +1,28 @@
+/** commit(): which heads it takes, and what its answer holds. */
+import type { Schemas } from "@rotorsoft/act";
+import { expect, test } from "vitest";
+import { event, meta, useScene } from "../connections/scene.ts";
+
+const scene = useScene();
+
+test("what no head can be is met by none, and the real head is told", async () => {
+  const store = await scene.seeded();
+  await store.commit<Schemas>("s", [event(), event(), event()], meta);
+  for (const expectedVersion of [-2, 1.5, 2.5, 2 ** 31, Number.NEGATIVE_INFINITY])
+    await expect(store.commit<Schemas>("s", [event()], meta, expectedVersion)).rejects.toMatchObject({
+      name: "ERR_CONCURRENCY",
+      lastVersion: 2,
+      expectedVersion,
+    });
+  expect(await scene.rows(store)).toHaveLength(3);
+});
+
+test("the answer has pii where it was given, and nowhere else so much as the key", async () => {
+  const store = await scene.seeded();
+  const messages = [{ a: 1 }, undefined, null].map((pii) => ({ ...event(), pii }));
+  const committed = await store.commit<Schemas>("s", [...messages, event()] as never, meta);
+  expect(committed.map((one) => ("pii" in one ? one.pii : "none"))).toEqual([
+    { a: 1 },
+    ...["none", "none", "none"],
+  ]);
+});
