@@ -22,6 +22,7 @@ export const TESTS: readonly string[] = [
   "test/events/reads.test.ts",
   "test/events/restores.test.ts",
   "test/events/statements.test.ts",
+  "test/events/triggers.test.ts",
   "test/streams/leases.test.ts",
   "test/streams/marks.test.ts",
   "test/streams/order.test.ts",

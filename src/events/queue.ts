@@ -67,6 +67,19 @@ const unknown = () =>
     true,
   );
 
+/** COMMIT has been answered by then: some of it has landed, and none of it may go again. */
+function readLanded(group: readonly Append[], row: Row | undefined): Appended {
+  try {
+    return readOutcomes(group, row);
+  } catch {
+    throw new ConnectionError(
+      "OUTCOME_UNKNOWN",
+      "the database's answer does not match what was sent, as when a trigger leaves events out: the commit may have landed; load the stream before trying again",
+      true,
+    );
+  }
+}
+
 const notApplied = () =>
   new ConnectionError(
     "CONNECTION_CLOSED",
@@ -268,7 +281,7 @@ export class AppendQueue {
             if (i === 0) xid = xidOf(rows);
             if (i === 1) row = rows[0];
           });
-          return readOutcomes(group, row);
+          return readLanded(group, row);
         });
       } catch (error) {
         if (!slot) {
