@@ -138,12 +138,6 @@ const reasons: readonly Reason[] = [
   same("an event that was encoded is there", "truncate.ts", "events[0]?."),
   same("only targets with a date come here", "truncate.ts", "t.before?."),
 
-  ...["ack.ts", "block.ts"].map((file) => ({
-    file,
-    has: ["SQL lock"],
-    reason: "on the plans of small tables the UPDATE itself locks in the same order; that is not promised",
-    same: false,
-  })),
   same("a number either way, and only that is asked", "ack.ts", 'checkNumber("ack", "retry"', "| -1 | +1"),
   same(`${COST} the later arms look in vain`, "claim.ts", "(select count(*) from prio)"),
   same(TIME, "claim.ts", "now()", "| <= | <"),

@@ -1,9 +1,12 @@
 /**
  * Every verb that waits for rows locks them in order of their names: while one is held, those before it are
  * locked and those behind it are not. Verbs that do so cannot deadlock with one another.
+ *
+ * An UPDATE that joins locks in the order of its plan. That is the order of names too while it looks up one row
+ * after the other, and the table's own order once it hashes. So each verb is asked under both.
  */
 import type { Lease } from "@rotorsoft/act";
-import { expect, onTestFinished, test } from "vitest";
+import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { within } from "../conformance/kit/eventually.ts";
 import { rowWaiters } from "../conformance/kit/postgres.ts";
@@ -47,24 +50,41 @@ async function lockedBy(
 
 const streams = ["streams", "stream"] as const;
 
-test.each<[string, (store: PostgresStore, leases: Lease[]) => Promise<unknown>]>([
-  ["ack", (store, leases) => store.ack(leases)],
-  ["block", (store, leases) => store.block(leases.map((lease) => ({ ...lease, error: "e" })))],
-  ["defer", (store) => store.defer(NAMES, 1)],
-  ["reset", (store) => store.reset({})],
-  ["prioritize", (store) => store.prioritize({}, 3)],
-  ["subscribe", (store) => store.subscribe(NAMES.map((stream) => ({ stream, priority: 9 })))],
-  ["restore", (store) => restore(store, [restorable("s", 0)])],
-])("%s locks subscriptions in order of their names", async (_, call) => {
-  const { store, leases } = await arranged();
-  // The row "" is none of these.
-  expect(await lockedBy(store, streams, () => call(store, leases))).toEqual(["", "a", "b", "c"]);
-});
+async function currentDatabase(): Promise<string> {
+  const [row] = await scene.sql<{ name: string }[]>`select current_database() as name`;
+  return row?.name ?? "";
+}
 
-test("unblock does too", async () => {
-  const { store, leases } = await arranged();
-  await store.block(leases.map((lease) => ({ ...lease, error: "e" })));
-  expect(await lockedBy(store, streams, () => store.unblock(NAMES))).toEqual(["", "a", "b", "c"]);
+describe.each([
+  ["one row after the other", ["hashjoin", "mergejoin"]],
+  ["by hashing", ["nestloop", "mergejoin"]],
+])("where PostgreSQL joins %s,", (_, avoided) => {
+  beforeAll(async () => {
+    // For the connections that are opened from now on; any role may do that for itself.
+    const own = `alter role current_user in database "${await currentDatabase()}"`;
+    for (const join of avoided) await scene.sql.unsafe(`${own} set enable_${join} = off`);
+    return async () => void (await scene.sql.unsafe(`${own} reset all`));
+  });
+
+  test.each<[string, (store: PostgresStore, leases: Lease[]) => Promise<unknown>]>([
+    ["ack", (store, leases) => store.ack(leases)],
+    ["block", (store, leases) => store.block(leases.map((lease) => ({ ...lease, error: "e" })))],
+    ["defer", (store) => store.defer(NAMES, 1)],
+    ["reset", (store) => store.reset({})],
+    ["prioritize", (store) => store.prioritize({}, 3)],
+    ["subscribe", (store) => store.subscribe(NAMES.map((stream) => ({ stream, priority: 9 })))],
+    ["restore", (store) => restore(store, [restorable("s", 0)])],
+  ])("%s locks subscriptions in order of their names", async (_, call) => {
+    const { store, leases } = await arranged();
+    // The row "" is none of these.
+    expect(await lockedBy(store, streams, () => call(store, leases))).toEqual(["", "a", "b", "c"]);
+  });
+
+  test("unblock does too", async () => {
+    const { store, leases } = await arranged();
+    await store.block(leases.map((lease) => ({ ...lease, error: "e" })));
+    expect(await lockedBy(store, streams, () => store.unblock(NAMES))).toEqual(["", "a", "b", "c"]);
+  });
 });
 
 test("restore waits for who writes a checkpoint before it locks any subscription", async () => {
