@@ -110,6 +110,17 @@ test("a window before all time that PostgreSQL knows takes nothing", async () =>
   expect(await contents(scene, store)).toBe(before);
 });
 
+test("a stored source that JavaScript does not try matches any name", async () => {
+  const store = await scene.seeded();
+  await store.subscribe([
+    ...["(a+)+b", "(a)*b", "(a){2}b", "(", "[b"].map((source) => ({ stream: source, source })),
+    { stream: "tried", source: "(a)b" },
+  ]);
+  const seen: string[] = [];
+  await store.query_streams(({ stream }) => void seen.push(stream), { source_matches: ["c"] });
+  expect(seen).toEqual(["(", "(a)*b", "(a){2}b", "(a+)+b", "[b"]);
+});
+
 test("a stored source that would take JavaScript minutes is taken to match", async () => {
   const store = await scene.seeded();
   await store.subscribe([

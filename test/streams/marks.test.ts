@@ -61,6 +61,22 @@ test("a first mark is written, be it 0 or below", async () => {
   }
 });
 
+test("null is no mark, alone and beside others, however low they are", async () => {
+  const store = await scene.seeded();
+  const none = null as never;
+  for (const [stream, marks, expected] of [
+    ["null", [none], undefined],
+    ["null twice", [none, none], undefined],
+    ["none", [undefined, undefined], undefined],
+    ["null before", [none, -7], -7],
+    ["null between", [-7, none, -9], -7],
+  ] as const) {
+    const entries = marks.map((correlated_at) => ({ stream, correlated_at }));
+    expect((await store.subscribe(entries)).subscribed).toBe(1);
+    expect((await positionOf(store, stream)).correlated_at, stream).toBe(expected);
+  }
+});
+
 test("entries of one stream are folded as calls one after the other would be", async () => {
   const store = await scene.seeded();
   const [a, b, c] = [
@@ -103,6 +119,38 @@ test("a correlator's lease has an end while it lasts, however short, and none on
     const { correlating } = await store.subscribe([], undefined, { key: "k", by: "w", millis });
     expect(correlating).toBe(true);
     expect(await end()).toEqual({ leased_by: "w", ends: false });
+  }
+});
+
+test("a lease lasts as long as it is asked for, up to a hundred years", async () => {
+  const DAY = 86_400_000;
+  const store = await scene.seeded();
+  const end = async (suffix: string) => {
+    const [row] = await scene.sql.unsafe<{ days: number }[]>(
+      `select extract(epoch from leased_until - now())::float8 / 86400 as days from ${table(store, suffix)}
+       where leased_by = 'w'`,
+    );
+    return row?.days;
+  };
+  const spans = [
+    [1.5 * DAY, 1.5],
+    [10_000 * DAY, 10_000],
+    [1e300, 36_525],
+    [Number.POSITIVE_INFINITY, 36_525],
+  ] as const;
+  await pending(store, "s");
+  for (const [millis, days] of spans) {
+    await store.reset({});
+    expect(await store.claim(1, 0, "w", millis)).toHaveLength(1);
+    expect(await end("streams")).toBeCloseTo(days, 1);
+    await store.subscribe([], undefined, { key: "k", by: "w", millis });
+    expect(await end("correlated")).toBeCloseTo(days, 1);
+  }
+  for (const millis of [-1e300, Number.NEGATIVE_INFINITY]) {
+    await store.reset({});
+    // Over before it began: it is there for the next.
+    expect(await store.claim(1, 0, "w", millis)).toHaveLength(1);
+    expect(await end("streams")).toBeCloseTo(-36_525, 1);
   }
 });
 
