@@ -294,7 +294,10 @@ describe("a row", () => {
       const revived = mode === "revive" ? all : { data: { at: iso }, meta: { at: iso }, pii: { at: iso } };
       expect(toEvent({ ...given(), dates: null })).toMatchObject(revived);
     }
-    expect(eventReader("exact", undefined).toEvent({ ...row, dates: noted })).not.toHaveProperty("pii");
+    const { toEvent } = eventReader("exact", undefined);
+    expect(toEvent({ ...row, dates: noted })).not.toHaveProperty("pii");
+    // What was a Date altogether, and has been forgotten.
+    expect(toEvent({ ...row, pii: null, dates: { pii: [[]] } })).not.toHaveProperty("pii");
   });
 
   test("with encrypted pii is opened by the key, and an error without one", async () => {

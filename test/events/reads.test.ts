@@ -102,6 +102,9 @@ test("a prefix that no other stream can come after finds what begins with it", a
   await appendMany(store, `${last}${last}a`, 1);
   expect(idsOf(await read(store, { stream: `^${last}` }))).toEqual([2, 3]);
   expect(idsOf(await read(store, { stream: `^${last}${last}` }))).toEqual([3]);
+  const stats = async (stream: string) => [...(await store.query_stats({ stream })).keys()];
+  expect(await stats(`^${last}`)).toEqual([last, `${last}${last}a`]);
+  expect(await stats(`^${last}${last}`)).toEqual([`${last}${last}a`]);
 });
 
 test("created_after and created_before are strict to the millisecond", async () => {
@@ -166,6 +169,23 @@ test("null bounds nothing, and is no filter and no expectation", async () => {
   await append(store, "s", SNAPSHOT, "B");
   const load = { stream: "s", stream_exact: true, with_snaps: true };
   expect(idsOf(await read(store, { ...load, after: null as never }))).toEqual([4, 5]);
+});
+
+test("a null max_id bounds no window", async () => {
+  const store = await scene.seeded();
+  await append(store, "s", "A", SNAPSHOT, "B");
+  const target = { stream: "s", before: new Date(Date.now() + 60_000), max_id: null as never };
+  expect((await store.truncate([target])).get("s")).toMatchObject({ deleted: 1, committed: { id: 2 } });
+});
+
+test("a stream that is truncated whole is no window too, however old its snapshots are", async () => {
+  const store = await scene.seeded();
+  const created = new Date(-1_000);
+  await restore(
+    store,
+    ["A", SNAPSHOT, "B"].map((name, version) => restorable("s", version, { name, created })),
+  );
+  expect((await store.truncate([{ stream: "s" }])).get("s")).toMatchObject({ deleted: 3 });
 });
 
 test("a null meta of a truncate is the default", async () => {

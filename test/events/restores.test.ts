@@ -136,3 +136,21 @@ test("what an event lacks altogether is refused as well", async () => {
       details: "created of event 1 must be a valid Date",
     });
 });
+
+test("a driver that is no function is refused in its name", async () => {
+  const store = await filled();
+  expect(await outcome(store.restore("all" as never))).toMatchObject({
+    target: "restore",
+    details: expect.stringContaining("driver must be a function"),
+  });
+  expect(idsOf(await read(store))).toEqual([1, 2, 3]);
+});
+
+test("a table whose sequence is its own no longer is restored, and the sequence left alone", async () => {
+  const store = await filled();
+  const { schema, table } = store.config;
+  await scene.sql.unsafe(`alter sequence "${schema}"."${table}_id_seq" owned by none`);
+  await restore(store, [restorable("s", 0)]);
+  expect(idsOf(await read(store))).toEqual([1]);
+  expect((await appendOne(store, "s", { name: "Next", data: {} })).id).toBe(4);
+});

@@ -39,3 +39,37 @@ test("a commit of which a trigger has left something out may have landed: it is 
     ["c", 0],
   ]);
 });
+
+test("an error that names its own code is its commit's alone, whatever digits are in the code", async () => {
+  const store = await triggered(
+    `if new.name = 'Refused' then raise exception 'not that' using errcode = 'P0842'; end if;`,
+  );
+  const [before, refused, after] = await Promise.all(
+    [
+      store.commit("a", [event()], meta),
+      store.commit("b", [event("Refused")], meta),
+      store.commit("c", [event()], meta),
+    ].map((commit) =>
+      commit.then(
+        ([first]) => first?.stream,
+        (error: unknown) => error,
+      ),
+    ),
+  );
+  expect([before, after]).toEqual(["a", "c"]);
+  expect(refused).toMatchObject({ operation: "commit", cause: { code: "P0842" } });
+});
+
+test("a restore tells of what refused it, which need not be a duplicate, and leaves everything", async () => {
+  const store = await triggered(
+    `if new.name = 'Refused' then raise exception 'not that' using errcode = 'P0842'; end if;`,
+  );
+  await store.commit("kept", [event()], meta);
+  const { error } = await failureOf(
+    store.restore(async (insert) => {
+      await insert({ ...event("Refused"), id: 0, stream: "s", version: 0, created: new Date(0), meta });
+    }),
+  );
+  expect(error).toMatchObject({ operation: "restore", cause: { code: "P0842" } });
+  expect((await scene.rows(store)).map(({ stream }) => stream)).toEqual(["kept"]);
+});
