@@ -69,7 +69,12 @@ class Worker {
 
   /** What the worker answers; undefined when it had to be ended. */
   async ask(job: Job): Promise<Exclude<Answer, { kind: "alive" }> | undefined> {
-    const socket = this.#socket ?? (await this.#start());
+    // On a machine that is busy a start may fail.
+    const again = async () => {
+      await this.end();
+      return this.#start();
+    };
+    const socket = this.#socket ?? (await this.#start().catch(again));
     this.#socket = socket;
     this.#lines ??= createInterface({ input: socket })[Symbol.asyncIterator]();
     socket.write(`${JSON.stringify(job)}\n`);

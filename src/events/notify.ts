@@ -24,7 +24,8 @@ type Heard = {
 const CATCH_UP = 1_000;
 
 /** What was heard before, and which later ids need not be told: heard meanwhile, or committed here. */
-type Absence = { readonly from: number; readonly known: { from: number; to: number }[] };
+type Absence = { readonly from: number; readonly known: Range[] };
+type Range = { readonly from: number; readonly to: number };
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null;
@@ -61,6 +62,8 @@ export class Notifier {
   #head: number | undefined;
   /** While the connection is away, and until that is made up for. */
   #away: Absence | undefined;
+  /** Own commits that are behind no notification yet: it never comes if the connection is gone by now. */
+  #unheard: Range[] = [];
   readonly #committing = new Set<Promise<unknown>>();
   #turn = 0;
 
@@ -79,7 +82,8 @@ export class Notifier {
         channel: this.#context.names.channel,
         heard: (payload) => void (current() && this.#heard(payload, handler)),
         lost: () => {
-          this.#away ??= { from: this.#head ?? -1, known: [] };
+          this.#away ??= { from: this.#head ?? -1, known: this.#unheard };
+          this.#unheard = [];
         },
         back: () => void (current() && this.#catchUp(handler)),
       }),
@@ -106,17 +110,18 @@ export class Notifier {
   /** The append path tells of its own commits, so that catching up can leave them out. */
   committing(commit: Promise<readonly { readonly id: number }[]>): void {
     const noted = commit.then(
-      (events) => this.#know(events.map((event) => event.id)),
+      (events) => this.#committed(events.map((event) => event.id)),
       () => {},
     );
     this.#committing.add(noted);
     void noted.then(() => this.#committing.delete(noted));
   }
 
-  #know(ids: readonly (number | undefined)[]): void {
-    const from = ids[0];
-    const to = ids.at(-1);
-    if (from !== undefined && to !== undefined) this.#away?.known.push({ from, to });
+  #committed(ids: readonly number[]): void {
+    const range = rangeOf(ids);
+    if (!range) return;
+    if (this.#away) this.#away.known.push(range);
+    else if (this.#listener && range.to > (this.#head ?? -1)) this.#unheard.push(range);
   }
 
   async #readHead(): Promise<number> {
@@ -132,7 +137,9 @@ export class Notifier {
     if (!heard) return;
     const last = heard.events.at(-1)?.id ?? heard.to;
     if (last !== undefined) this.#head = Math.max(this.#head ?? -1, last);
-    this.#know(heard.events.length > 0 ? heard.events.map((e) => e.id) : [heard.from, heard.to]);
+    while (this.#unheard[0] && this.#unheard[0].to <= (this.#head ?? -1)) this.#unheard.shift();
+    const range = rangeOf(heard.events.length > 0 ? heard.events.map((e) => e.id) : [heard.from, heard.to]);
+    if (range) this.#away?.known.push(range);
     if (heard.by === this.#context.by) return;
     if (heard.events.length > 0) return this.#call(handler, heard.stream, heard.events);
     if (heard.from === undefined || heard.to === undefined) return;
@@ -190,6 +197,12 @@ export class Notifier {
       failed(error);
     }
   }
+}
+
+function rangeOf(ids: readonly (number | undefined)[]): Range | undefined {
+  const [from] = ids;
+  const to = ids.at(-1);
+  return from === undefined || to === undefined ? undefined : { from, to };
 }
 
 const toEvent = (row: Row) => ({ id: Number(row.id), name: String(row.name) });

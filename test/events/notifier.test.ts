@@ -99,6 +99,33 @@ test("what others commit is told, in full; one's own, and what is no payload, is
   expect(unhandled).toEqual([]);
 });
 
+test("an own commit whose notification went with the connection is not told, though the loss was noticed later", async () => {
+  const { start, line, told, notifier, rows } = scene([row(1)]);
+  await start();
+  const committed = async (...ids: number[]) => {
+    rows.push(...ids.map((id) => row(id)));
+    notifier.committing(Promise.resolve(ids.map((id) => ({ id }))));
+    await turn();
+  };
+  await committed(2);
+  line().heard(payload([2], { by: "me" }));
+  // The connection is gone, and nobody here knows.
+  await committed(3, 4);
+  await committed(5);
+  rows.push(row(6));
+  line().lost();
+  await committed(7);
+  line().back();
+  await turn();
+  expect(told).toEqual([{ stream: "s", events: [{ id: 6, name: "A" }] }]);
+  // Of what comes with the next loss nothing is left out.
+  line().lost();
+  rows.push(row(8));
+  line().back();
+  await turn();
+  expect(told.length).toBe(2);
+});
+
 test("a shortened payload is completed from the log, or left to polling", async () => {
   const { start, line, told, state } = scene([row(1), row(2), row(3, "other"), row(4)]);
   await start();

