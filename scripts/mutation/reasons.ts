@@ -128,6 +128,20 @@ const reasons: readonly Reason[] = [
     "queue.ts",
     "else w.failed(unknown()); | w.failed(unknown()); | ;",
   ),
+  same(`${COST} more timers`, "queue.ts", "if (this.#expiry) return; | this.#expiry | false"),
+  same(`${COST} looked at each millisecond`, "queue.ts", "oldest.since + deadline | oldest.since - deadline"),
+  same(
+    `${COST} a group of nothing is sent`,
+    "queue.ts",
+    "if (group.length === 0) return; | group.length === 0 | false",
+  ),
+  same(`${DEFENSIVE} an outcome for each commit, or an error`, "queue.ts", "outcome?.ids | outcome.ids"),
+  {
+    file: "queue.ts",
+    has: ["statement_timeout > 0 | true"],
+    reason: "three attempts end before that patience does, unless each is refused after seconds only",
+    same: false,
+  },
   same("any text that is no code stands for none", "queue.ts", '(error) ?? ""', '| "" | "Stryker was here!"'),
   {
     file: "recover.ts",
@@ -189,6 +203,20 @@ const reasons: readonly Reason[] = [
 
   same("a number either way, and only that is asked", "ack.ts", 'checkNumber("ack", "retry"', "| -1 | +1"),
   same(`${COST} the later arms look in vain`, "claim.ts", "(select count(*) from prio)"),
+  same(
+    `${COST} an arm that may take nothing`,
+    "claim.ts",
+    ".filter(({ limit }) => limit > 0)",
+    "| limit > 0 | limit >= 0",
+  ),
+  same(
+    `${COST} an arm that may take nothing`,
+    "claim.ts",
+    ".filter(({ limit }) => limit > 0)",
+    "| limit > 0 | true",
+  ),
+  same(`${COST} the later arms look in vain`, "claim.ts", "prio > 0 ? more", "prio > 0 | false"),
+  same(`${COST} an arm that may take nothing`, "claim.ts", "MethodExpression", "const arms = ["),
   same(TIME, "claim.ts", "now()", "| <= | <"),
   same("a claim never waits: both clocks say the same", "claim.ts", "clock_timestamp() | now()"),
   same("no stream is in both, or the number beside it differs", "claim.ts", "union all | union"),
@@ -197,6 +225,8 @@ const reasons: readonly Reason[] = [
     "positions.ts",
     "METACHARACTERS",
   ),
+  same(`${DEFENSIVE} it always has a row`, "positions.ts", "rows[0]?.head | rows[0].head"),
+  same("a full page has a last row", "positions.ts", "found.at(-1)?.stream"),
   same("one row, whatever is in it", "positions.ts", "(select 1) one", "| 1 | 7"),
   same(`${COST} statements over no stream`, "subscribe.ts", "streams.length > 0"),
   same(`${DEFENSIVE} it always has a row`, "subscribe.ts", "row?."),
@@ -210,6 +240,7 @@ const reasons: readonly Reason[] = [
   same(MEANWHILE, "subscribe.ts", "or excluded.correlated_at > s.correlated_at"),
   same(`${COST} a row is written with what it holds`, "subscribe.ts", "where c.at < excluded.at", "| < | <="),
   same("greatest(-1, …) is around it", "subscribe.ts", "greatest(-1, coalesce(", "| -1 | -2"),
+  same(`${DEFENSIVE} it always has a row`, "update.ts", "row?.count | row.count"),
   same(UNREAD, "update.ts", "returning 1"),
 ];
 
