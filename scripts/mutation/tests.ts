@@ -12,6 +12,7 @@ export const TESTS: readonly string[] = [
   "test/codec/patterns.test.ts",
   "test/events/answers.test.ts",
   "test/events/encode.test.ts",
+  "test/events/questions.test.ts",
   "test/events/queue.test.ts",
   "test/events/hearing.test.ts",
   "test/events/lost.test.ts",
@@ -41,8 +42,8 @@ export const TESTS: readonly string[] = [
 /** Whose matter a file is, by the names of tests: they come first. */
 const TOPICS: readonly (readonly [file: string, tests: RegExp])[] = [
   ["events/append", / (?:M\d|D2|N\d)|commits|test\/events\/(?:statements|answers)|neighbours/],
-  ["events/queue", /test\/events\/(?:queue|lost)| M\d|writer|C8/],
-  ["events/recover", /test\/events\/(?:answers|lost|statements)|writer|C10/],
+  ["events/queue", /test\/events\/(?:queue|lost|triggers)| M\d|writer|C8/],
+  ["events/recover", /test\/events\/(?:answers|lost|statements|questions)|writer|C10/],
   ["events/commit", / M\d| commit/],
   ["events/encode", /test\/events\/encode| (?:D1|P\d|M6)/],
   ["events/row", /test\/events\/answers| (?:D\d|P\d)|pii/],
