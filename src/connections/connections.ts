@@ -9,6 +9,8 @@ import { Writer } from "./writer.ts";
 
 /** The server's own limit comes first; a connection that stays silent past it by this much is given up. */
 const GRACE = 5_000;
+/** Timers of more than 31 bits go off at once. */
+const LONGEST = 2_147_000_000;
 const RETRIES = 5;
 /** Deadlock, serialization failure: the statement did nothing and may run again. */
 const RETRIABLE = new Set(["40001", "40P01"]);
@@ -56,7 +58,7 @@ export class Connections {
   /** Longest wait for an answer, in ms; 0 is none. */
   get deadline(): number {
     const limit = this.config.statement_timeout;
-    return limit > 0 ? limit + GRACE : 0;
+    return limit > 0 ? Math.min(limit + GRACE, LONGEST) : 0;
   }
 
   /** A statement that only reads: runs once more when its connection turns out to be dead. */

@@ -50,7 +50,9 @@ class Lost extends Error {
 export type Landed = { readonly outcome: Outcome; readonly created: Date };
 
 /** A connection that was there and went; not a server that refuses or does not answer. */
-const DIED = new Set(["CONNECTION_CLOSED", "57P01"]);
+const DIED = new Set<string | undefined>(["CONNECTION_CLOSED", "57P01"]);
+/** Serialization failure, deadlock: the server has undone it, and it may run again. */
+const UNDONE = new Set<string | undefined>(["40001", "40P01"]);
 
 /** The last statement of a message answers with the id; a message of several has an answer for each. */
 function xidOf(answers: readonly unknown[]): string | undefined {
@@ -167,14 +169,11 @@ export class AppendQueue {
     const [oldest] = this.#waiting;
     if (deadline === 0 || !oldest) return;
     const left = oldest.since + deadline - performance.now();
-    this.#expiry = setTimeout(
-      () => {
-        this.#expiry = undefined;
-        this.#waiting = this.#timely(this.#waiting);
-        this.#watch();
-      },
-      Math.max(1, left + 1),
-    );
+    this.#expiry = setTimeout(() => {
+      this.#expiry = undefined;
+      this.#waiting = this.#timely(this.#waiting);
+      this.#watch();
+    }, left + 1);
     // What it is for, a group under way, keeps the process alive.
     this.#expiry.unref();
   }
@@ -286,11 +285,11 @@ export class AppendQueue {
       } catch (error) {
         if (!slot) {
           // Never sent: the new connection was lost while it was made ready.
-          if (attempt < REPLAYS && DIED.has(codeOf(error) ?? "")) continue;
+          if (attempt < REPLAYS && DIED.has(codeOf(error))) continue;
           throw error;
         }
         if (!slot.failure) {
-          if (attempt < REPLAYS && ["40001", "40P01"].includes(codeOf(error) ?? "")) continue;
+          if (attempt < REPLAYS && UNDONE.has(codeOf(error))) continue;
           throw error; // the server said no, and rolled back
         }
         throw new Lost(slot.backend, xid);

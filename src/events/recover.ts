@@ -65,12 +65,14 @@ export function sentQuery(appends: readonly Append[], xid: string): Query {
 /**
  * For each guarded commit: the head of its stream, and what stands in the place of its first event: the same, the
  * seed of a truncated stream, something else that the lost transaction wrote, or anybody's, or nothing. By itself an
- * equal event could be anybody's.
+ * equal event could be anybody's. `seeded`: the stream has been truncated, perhaps after the commit had landed: always
+ * perhaps where nothing but the seed is there, else if the seed is newer than what is known to have been there before.
  */
-export function placesQuery(names: Names, appends: readonly Append[], xid: string | undefined): Query {
+export function placesQuery(names: Names, appends: readonly Append[], { xid, after }: Trace): Query {
   const seed = "e.version = 0 and e.name in ('__snapshot__', '__tombstone__')";
   const text = `select c.ord::int as ord, h.head,
-    h.head = 0 and exists (select from ${names.events} e where e.stream = c.stream and ${seed}) as seeded,
+    exists (select from ${names.events} e
+      where e.stream = c.stream and ${seed} and (h.head = 0 or e.id > $7::bigint)) as seeded,
     (select case
         when e.name = c.name and e.data = c.data::jsonb and e.meta = c.meta::jsonb then 'same'
         when ${seed} then 'seed'
@@ -91,6 +93,7 @@ export function placesQuery(names: Names, appends: readonly Append[], xid: strin
       joinJson(appends.map((a) => a.events[0]?.data ?? "null")),
       joinJson(appends.map((a) => a.meta)),
       xid ?? null,
+      after,
     ],
   };
 }
@@ -105,7 +108,7 @@ export const investigation = (
   { xid, after }: Trace,
 ): readonly Query[] => [
   WITNESS,
-  placesQuery(names, appends, xid),
+  placesQuery(names, appends, { xid, after }),
   ...(xid === undefined ? [] : [recoverQuery(names, appends, xid, after), sentQuery(appends, xid)]),
 ];
 

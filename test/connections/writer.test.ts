@@ -41,6 +41,17 @@ test("a foreign transaction that keeps the append lock fails the commit at state
   expect((await scene.rows(store)).map(({ name }) => name)).toEqual(["Happened", "Next"]);
 });
 
+test("the longest statement_timeout that PostgreSQL takes is as patient as that", async () => {
+  const store = await scene.seeded({ statement_timeout: 2_147_483_647 });
+  const held = await scene.hold(store);
+  const commit = store.commit("s", [event()], meta);
+  await until("the commit waits", async () => (await scene.lockWaiters()).length === 1);
+  const behind = store.commit("s", [event()], meta);
+  expect(await store.query(() => {})).toBe(0);
+  await held.release();
+  expect([...(await commit), ...(await behind)].map(({ version }) => version)).toEqual([0, 1]);
+});
+
 test("commits that waited behind a kept lock all settle, and what failed is not in the log", async () => {
   const store = await scene.seeded({ statement_timeout: 250 });
   const held = await scene.hold(store);

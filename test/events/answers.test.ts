@@ -142,6 +142,11 @@ describe("a group whose connection was lost", () => {
       ]);
   });
 
+  test("is unknown if there is no answer, or none for it", () => {
+    for (const answers of [[], [[{}]], [[{}], []]])
+      expect(readFates([append("a", -1), append("b", null)], answers)).toEqual(["unknown", "unknown"]);
+  });
+
   test("was committed as its rows say, and what lost is told what stands in its place", () => {
     const group = [append("a", -1, 2), append("b", 5), append("a", 1), append("c", null), append("a", 1)];
     const rows = [own("a", "{1,2,3}", "{0,1,2}", "{x,y,z}"), none("b"), own("c", "{4}", "{4}", "{w}")];
@@ -197,8 +202,9 @@ describe("a group whose connection was lost", () => {
     };
     const none: Append = { stream: "b", expected: null, meta: "{}", events: [] };
     const params = ['{"a","b"}', "{1,NULL}", '{"A",""}', '{"d":1}\u001enull', '{"m":1}\u001e{}'];
-    expect(placesQuery(names, [one, none], undefined).params).toEqual([...params, null]);
-    expect(placesQuery(names, [one, none], "77").params).toEqual([...params, "77"]);
+    const asked = (xid?: string) => placesQuery(names, [one, none], { xid, after: 5 }).params;
+    expect(asked()).toEqual([...params, null, 5]);
+    expect(asked("77")).toEqual([...params, "77", 5]);
   });
 
   test("of which nothing was heard is absent below its place, unless that was truncated", () => {
@@ -327,6 +333,8 @@ describe("a row", () => {
     expect(() => reader.toEvent({ ...sealed, pii: "plain" })).toThrow(
       'the pii of stream "s", event 7 cannot be decrypted',
     );
+    // What was forgotten, or was never there, is not opened.
+    expect(reader.toEvent({ ...sealed, pii: null, dates: { pii: "tampered" } })).not.toHaveProperty("pii");
     expect(() => reader.toEvent({ ...sealed, dates: { pii: "tampered" } })).toThrow(
       'the pii of stream "s", event 7 cannot be decrypted',
     );

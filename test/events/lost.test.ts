@@ -1,7 +1,7 @@
 /** A group whose connection is lost on the way: what its callers are told, on connections made of script. */
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { Row } from "../../src/connections/index.ts";
-import { type ConnectionError, DatabaseError } from "../../src/errors.ts";
+import { ConnectionError, DatabaseError } from "../../src/errors.ts";
 import { backend, errorOf, fine, lost, one, scene } from "./script.ts";
 
 /** Answers to BEGIN, to the lock, to what is written, and to the questions. */
@@ -35,6 +35,22 @@ describe("a connection that is lost after the transaction's id was heard", () =>
     });
     expect((await queue.push(one("a"))).outcome.ids).toEqual([9]);
     expect(settled[0]?.queries[3]?.params?.[1]).toBe("77");
+  });
+
+  test("is found behind the newest event of earlier groups, though not all of their commits landed", async () => {
+    let calls = 0;
+    const { queue, settled } = scene({
+      send: (sent) => {
+        if (calls++ > 0) lost(sent, "77");
+        sent.answer(0, [{ xid: "76" }]);
+        sent.answer(1, [{ heads: "{-1,5}", ids: "{30}", created: 5 }]);
+      },
+      settle: () => found,
+    });
+    const [landed, missed] = await Promise.all(["a", "b"].map((stream) => queue.push(one(stream))));
+    expect([landed?.outcome.ids, missed?.outcome.landed]).toEqual([[30], false]);
+    await queue.push(one("a"));
+    expect(settled[0]?.queries[3]?.params?.[2]).toBe(30);
   });
 
   test("goes again if the log shows nothing, twice at most", async () => {
@@ -172,19 +188,35 @@ describe("a connection that is lost before the transaction's id was heard", () =
     expect(settled.map(({ given }) => given)).toEqual([backend]);
   });
 
-  test("is not asked for again by a server that does not answer within statement_timeout, or 5 s", async () => {
+  const cancelled = new DatabaseError("57014", "cancelled");
+  const refused = new ConnectionError("ECONNREFUSED", "refused", false);
+  const once = ["OUTCOME_UNKNOWN", 1];
+  const twice = [[4], 2];
+  test.each([
+    ["within statement_timeout", 6_000, 5_999, cancelled, twice],
+    ["by then", 6_000, 6_000, cancelled, once],
+    ["within 5 s where it is less", 100, 4_999, cancelled, twice],
+    ["by then", 100, 5_000, cancelled, once],
+    ["and has no statement_timeout", 0, 90_000, cancelled, twice],
+    ["for it is not there yet", 100, 90_000, refused, twice],
+  ])("a server that does not answer %s (%i ms, after %i)", async (_, statementTimeout, wait, error, told) => {
+    // The clock goes on by that, without anybody waiting for it.
+    const clock = vi.spyOn(performance, "now").mockReturnValue(1_000);
+    onTestFinished(() => void vi.restoreAllMocks());
     const { queue, settled } = scene({
-      statementTimeout: 5_100,
+      statementTimeout,
       send: (sent) => lost(sent),
       settle: () => {
-        // The clock goes on by more than that, without anybody waiting for it.
-        vi.spyOn(performance, "now").mockReturnValue(performance.now() + 5_200);
-        throw new DatabaseError("57014", "cancelled");
+        if (settled.length > 1) return fates({ head: 4, place: "other" });
+        clock.mockReturnValue(1_000 + wait);
+        throw error;
       },
     });
-    onTestFinished(() => void vi.restoreAllMocks());
-    expect(await errorOf(queue.push(one("a")))).toMatchObject({ code: "OUTCOME_UNKNOWN" });
-    expect(settled.length).toBe(1);
+    const outcome = await queue.push(one("a")).then(
+      ({ outcome }) => [outcome.head],
+      ({ code }: ConnectionError) => code,
+    );
+    expect([outcome, settled.length]).toEqual(told);
   });
 
   test("its events are looked for behind the last that this queue has appended", async () => {

@@ -363,6 +363,10 @@ test("without the transaction's id it is told by the event that stands in its pl
 
 test("where a stream was truncated meanwhile nothing is certain, and nothing overflows", async () => {
   const { names, sql } = await scene();
+  await send(sql, names, [
+    append("closed", null, "__tombstone__"),
+    append("other", null, "o0", "__snapshot__"),
+  ]);
   await send(sql, names, [append("seeded", null, "__snapshot__"), append("window", null, "w0", "w1", "w2")]);
   await sql.unsafe(`delete from ${names.events} where stream = 'window' and version < 2`);
   const group = [
@@ -371,7 +375,25 @@ test("where a stream was truncated meanwhile nothing is certain, and nothing ove
     append("seeded", 5, "a6"),
     append("window", 0, "b1"),
     append("window", 2_147_483_647, "b"),
+    append("closed", -1, "c0"),
+    append("closed", 3, "c4"),
+    // Somebody's snapshot, not a seed.
+    append("other", 0, "o1"),
+    append("other", 1, "o2"),
   ];
-  const fates = ["unknown", "unknown", "unknown", "unknown", "absent"];
-  expect(await fatesOf(sql, names, group)).toEqual(fates);
+  const conflict = { landed: false, head: 1, ids: [] };
+  const seeded = ["unknown", "unknown", "unknown"];
+  const fates = [...seeded, "unknown", "absent", "unknown", "unknown", conflict, "absent"];
+  // Where nothing but the seed is there, its age does not matter.
+  for (const after of [0, 1_000]) expect(await fatesOf(sql, names, group, undefined, after)).toEqual(fates);
+});
+
+test("a stream that was truncated and has grown since is told by the age of its seed", async () => {
+  const { names, sql } = await scene();
+  await send(sql, names, [append("s", null, "__snapshot__", "s1")]);
+  const fates = (after: number) =>
+    fatesOf(sql, names, [append("s", 1, "s2"), append("s", 5, "s6")], undefined, after);
+  // The seed's id is 1: older than what was there before the commit, so that it cannot have removed that.
+  expect(await fates(1)).toEqual(["absent", "absent"]);
+  expect(await fates(0)).toEqual(["unknown", "unknown"]);
 });
