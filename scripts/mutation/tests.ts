@@ -49,12 +49,9 @@ const EVERY = /test\/events\/operations/;
 /** Whose matter a file is, by the names of tests: they come first. */
 const TOPICS: readonly (readonly [file: string, tests: RegExp])[] = [
   ["events/append", / (?:M\d|D2|N\d)|commits|test\/events\/(?:statements|answers)|neighbours/],
-  ["events/queue", /test\/events\/(?:queue|lost)| M\d|writer|C8/],
-  ["events/recover", /test\/events\/(?:answers|lost|statements)|writer|C10/],
   ["events/commit", / M\d| commit|test\/events\/commits|test\/faults\/ids/],
   ["events/queue", /test\/events\/(?:queue|lost|triggers)| M\d|writer|C8/],
   ["events/recover", /test\/events\/(?:answers|lost|statements|questions)|writer|C10/],
-  ["events/commit", / M\d| commit/],
   ["events/encode", /test\/events\/encode| (?:D1|P\d|M6)/],
   ["events/row", /test\/events\/answers| (?:D\d|P\d)|pii/],
   ["events/query", / Q\d|query |load|reads|paging/],
