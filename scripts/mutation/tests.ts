@@ -27,6 +27,7 @@ export const TESTS: readonly string[] = [
   "test/streams/leases.test.ts",
   "test/streams/marks.test.ts",
   "test/streams/order.test.ts",
+  "test/streams/waiting.test.ts",
   "test/input/refusals.test.ts",
   "test/input/types.test.ts",
   "test/input/text.test.ts",

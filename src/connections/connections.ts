@@ -14,16 +14,18 @@ const LONGEST = 2_147_000_000;
 const RETRIES = 5;
 /** Deadlock, serialization failure: the statement did nothing and may run again. */
 const RETRIABLE = new Set(["40001", "40P01"]);
+/** And of what sets a lock_timeout for itself: it passed. */
+const GIVING_WAY = new Set([...RETRIABLE, "55P03"]);
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 /** Runs `work` again when the server undid it only because of others. */
-async function retrying<T>(work: () => Promise<T>): Promise<T> {
+async function retrying<T>(work: () => Promise<T>, codes = RETRIABLE): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await work();
     } catch (error) {
-      if (attempt > RETRIES || !RETRIABLE.has(codeOf(error) ?? "")) throw error;
+      if (attempt > RETRIES || !codes.has(codeOf(error) ?? "")) throw error;
       await pause(Math.random() * 10 * attempt);
     }
   }
@@ -85,11 +87,16 @@ export class Connections {
     });
   }
 
-  /** One autocommitted statement that writes. */
-  async write<R extends Row = Row>(operation: string, query: Query): Promise<readonly R[]> {
+  /** One autocommitted statement that writes. `givesWay`: it sets a lock_timeout for itself, and runs again then. */
+  async write<R extends Row = Row>(
+    operation: string,
+    query: Query,
+    { givesWay = false }: { givesWay?: boolean } = {},
+  ): Promise<readonly R[]> {
     return (await guard(operation, async () => {
       this.#admit();
-      return retrying(() => this.#pool.use((slot) => slot.run(query, this.deadline)));
+      const run = () => this.#pool.use((slot) => slot.run(query, this.deadline));
+      return retrying(run, givesWay ? GIVING_WAY : RETRIABLE);
     })) as readonly R[];
   }
 

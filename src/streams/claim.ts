@@ -2,8 +2,9 @@
  * claim(): finds subscriptions with work and leases them, in one statement.
  *
  * Each arm walks a partial index over exactly the pending rows in the order it needs and locks what it
- * takes, skipping what others hold. So it never waits, which is why it needs no lock order, two workers
+ * takes, skipping what others hold. So it does not wait, which is why it needs no lock order, two workers
  * that ask for 5 of 20 get 5 each, and an idle claim costs the same at 100 and at 1,000,000 subscriptions.
+ * PostgreSQL waits all the same in one rare case (ADR 0004), and then the claim gives way: see PATIENCE.
  * Under the lock PostgreSQL checks the conditions again on the newest version of the row, so a lease that
  * another worker has just taken is seen. The events table is never read.
  */
@@ -22,11 +23,18 @@ const NOW = "greatest(now(), least(to_timestamp($3::float8 / 1000), now() + inte
 /** Node's timers may fire a millisecond early. */
 const EARLY = 1;
 
+/**
+ * ms for which a claim waits for a row. SKIP LOCKED does wait, if the writer that held a row has ended just now and
+ * the next one has the new version already: whoever waits for what this claim holds would then be in a deadlock.
+ * Less than the default deadlock_timeout of 1 s; what was given up is tried again.
+ */
+const PATIENCE = 100;
+
 /** How many each arm may take. Written into the text: PostgreSQL plans a parameter's limit anew at every call. */
 type Limits = { readonly prio: number; readonly fair: number; readonly ahead: number };
 
 function statement(names: Names, { prio, fair, ahead }: Limits, inLane: boolean): string {
-  const available = `not s.blocked and s.at < s.correlated_at
+  const available = `(select given from patience) and not s.blocked and s.at < s.correlated_at
       and (s.leased_until is null or s.leased_until <= now())${inLane ? " and s.lane = $4::text" : ""}`;
   const walk = (schedule: string, order: string, limit: number) =>
     `select s.stream, s.at, s.priority from ${names.streams} s
@@ -60,7 +68,9 @@ function statement(names: Names, { prio, fair, ahead }: Limits, inLane: boolean)
     ({ name, order }) =>
       `select stream, ${name !== "ahead"} as lagging, ${order} + row_number() over () as ord from ${name}`,
   );
-  return `with ${found}, picked as (
+  return `with patience as materialized (
+  select set_config('lock_timeout', '${PATIENCE}', true) is not null as given
+), ${found}, picked as (
   select stream, min(ord) as ord, bool_or(lagging) as lagging
   from (${ranked.join(" union all ")}) ranked group by stream
 ), leased as (
@@ -101,10 +111,8 @@ export async function claim(
   if (limits.prio + limits.fair + limits.ahead === 0) return [];
   const inLane = lane !== undefined && lane !== null;
   const params = [by, Math.max(-LONGEST_LEASE, Math.min(LONGEST_LEASE, millis)), Date.now() + EARLY];
-  const rows = await connections.write("claim", {
-    text: statement(names, limits, inLane),
-    params: inLane ? [...params, lane] : params,
-  });
+  const query = { text: statement(names, limits, inLane), params: inLane ? [...params, lane] : params };
+  const rows = await connections.write("claim", query, { givesWay: true });
   return rows.map((row) =>
     toLease({ stream: row.stream as string, by, lagging: row.lagging as boolean }, row),
   );

@@ -1,0 +1,84 @@
+/** A claim that must wait after all gives way, so that nobody who waits for its rows is in a deadlock with it. */
+import { expect, onTestFinished, test } from "vitest";
+import type { PostgresStore } from "../../src/index.ts";
+import { useScene } from "../connections/scene.ts";
+import { until } from "../order/fence.ts";
+import { connect } from "../support/database.ts";
+
+const scene = useScene();
+
+/** Two streams with work; whoever leases one of them counts the try, notes its lock_timeout, and waits for a lock. */
+async function waiting(): Promise<{
+  store: PostgresStore;
+  tries(): Promise<number>;
+  noted(): Promise<string[]>;
+}> {
+  const store = await scene.seeded({ max: 2 });
+  const { schema, table } = store.config;
+  const own = (suffix: string) => `"${schema}"."${table}_${suffix}"`;
+  await store.subscribe(["a", "b"].map((stream) => ({ stream, correlated_at: 5 })));
+  await scene.sql.unsafe(`
+    create sequence ${own("tries")};
+    create table ${own("noted")} (setting text);
+    create function ${own("wait")}() returns trigger language plpgsql as $$ begin
+      perform nextval('${own("tries")}');
+      insert into ${own("noted")} values (current_setting('lock_timeout'));
+      perform pg_advisory_xact_lock(hashtext('${table}'));
+      return new;
+    end $$;
+    create trigger wait before update on ${own("streams")} for each row execute function ${own("wait")}()`);
+  return {
+    store,
+    tries: async () => {
+      const [row] = await scene.sql.unsafe(`select last_value::int as last, is_called from ${own("tries")}`);
+      return row?.is_called ? Number(row.last) : 0;
+    },
+    noted: async () =>
+      (await scene.sql.unsafe(`select setting from ${own("noted")}`)).map((row) => row.setting),
+  };
+}
+
+test("it tries again until it need not wait, and the setting is gone with the statement", async () => {
+  const { store, tries, noted } = await waiting();
+  const holder = connect(scene.url);
+  onTestFinished(() => holder.end());
+  await holder.unsafe(`begin; select pg_advisory_xact_lock(hashtext('${store.config.table}'))`);
+  const claiming = store.claim(2, 0, "w", 60_000);
+  await until("the claim has given way, and tries again", async () => (await tries()) >= 3);
+  await holder.unsafe("rollback");
+  expect((await claiming).map(({ stream, retry }) => [stream, retry])).toEqual([
+    ["a", 0],
+    ["b", 0],
+  ]);
+  // Of the tries that were undone nothing is left.
+  expect(await noted()).toEqual(["100ms", "100ms"]);
+  expect(await store.subscribe([{ stream: "a", correlated_at: 9 }])).toMatchObject({ subscribed: 0 });
+  expect(await noted()).toEqual(["100ms", "100ms", "0"]);
+});
+
+test("in the end it says so, and has leased nothing", async () => {
+  const { store, noted } = await waiting();
+  const holder = connect(scene.url);
+  onTestFinished(() => holder.end());
+  await holder.unsafe(`begin; select pg_advisory_xact_lock(hashtext('${store.config.table}'))`);
+  await expect(store.claim(2, 0, "w", 60_000)).rejects.toMatchObject({
+    operation: "claim",
+    cause: { code: "55P03" },
+  });
+  await holder.unsafe("rollback");
+  expect(await noted()).toEqual([]);
+  expect(await store.claim(2, 0, "other", 60_000)).toHaveLength(2);
+});
+
+test("every other verb waits as long as the server lets it", async () => {
+  const { store } = await waiting();
+  const holder = connect(scene.url);
+  onTestFinished(() => holder.end());
+  await holder.unsafe(`begin; select pg_advisory_xact_lock(hashtext('${store.config.table}'))`);
+  const marking = store.subscribe([{ stream: "a", correlated_at: 9 }]);
+  const since = performance.now();
+  // Longer than a claim's patience: what is to be seen is that nothing happens.
+  await until("it has waited for longer than a claim would", async () => performance.now() - since > 300);
+  await holder.unsafe("rollback");
+  expect(await marking).toMatchObject({ subscribed: 0 });
+});
