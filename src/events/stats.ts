@@ -20,8 +20,7 @@ type Input = string[] | Pick<StreamFilter, "stream" | "stream_exact">;
 /** Streams per statement: bounds the memory of a call without a limit. */
 const PAGE = 5_000;
 
-function checkOptions(options: QueryStatsOptions | undefined): void {
-  if (options === undefined) return;
+function checkOptions(options: QueryStatsOptions): void {
   checkObject("query_stats", "options", options);
   checkOptionalText("query_stats", "after", options.after);
   for (const flag of ["tail", "count", "names"] as const) checkFlag("query_stats", flag, options[flag]);

@@ -1,6 +1,7 @@
 /** Reading in the small: pages, limits beyond one page, and what is answered without asking. */
 import { type Schemas, StoreError, ValidationError } from "@rotorsoft/act";
-import { beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, onTestFinished, test, vi } from "vitest";
+import { Connections } from "../../src/connections/index.ts";
 import { PostgresStore } from "../../src/index.ts";
 import {
   appendMany,
@@ -11,6 +12,7 @@ import {
   read,
   restorable,
   restore,
+  SNAPSHOT,
 } from "../conformance/kit/scenario.ts";
 import { deadPort } from "../connections/proxy.ts";
 import { useScene } from "../connections/scene.ts";
@@ -140,6 +142,45 @@ test("stats by exact name begin behind `after` too, and all options go together"
   expect(Object.keys(head ?? {})).toEqual(["head"]);
 });
 
+test("a page of stats is one statement, however many events a stream has", async () => {
+  const store = await scene.seeded();
+  for (const stream of ["a", "b", "c"]) await appendMany(store, stream, 2);
+  const reads = vi.spyOn(Connections.prototype, "read");
+  onTestFinished(() => reads.mockRestore());
+  expect([...(await store.query_stats({}, { limit: 2 })).keys()]).toEqual(["a", "b"]);
+  expect(reads).toHaveBeenCalledTimes(1);
+  expect((await store.query_stats({})).size).toBe(3);
+  expect(reads).toHaveBeenCalledTimes(2);
+});
+
+test("a prefix that no character comes behind is a prefix as well", async () => {
+  const store = await scene.seeded();
+  for (const stream of ["a", "\u{10ffff}", "\u{10ffff}b"]) await appendMany(store, stream, 1);
+  const found = await store.query_stats({ stream: "^\u{10ffff}" });
+  expect([...found.keys()]).toEqual(["\u{10ffff}", "\u{10ffff}b"]);
+});
+
+test("an id that is no number in JavaScript fails what would have answered with it", async () => {
+  const store = await scene.seeded();
+  const { schema, table } = store.config;
+  await scene.sql.unsafe(`insert into "${schema}"."${table}" (id, stream, version, name, data, meta)
+    values (9007199254740993, 's', 0, '${SNAPSHOT}', '{}', '{"correlation":"","causation":{}}')`);
+  const cause = { message: "an event id exceeds 2^53 and cannot be read as a number" };
+  const stats = store.query_stats(["s"]);
+  await expect(stats).rejects.toMatchObject({ operation: "query_stats", cause });
+  const truncated = store.truncate([{ stream: "s", before: new Date("2100-01-01") }]);
+  await expect(truncated).rejects.toMatchObject({ operation: "truncate", cause });
+});
+
+test("a full truncate counts all that it deletes, also behind a snapshot of before 1970", async () => {
+  const store = await scene.seeded();
+  const events = ["A", SNAPSHOT, "B"].map((name, version) =>
+    restorable("s", version, { name, created: new Date(-1_000) }),
+  );
+  await restore(store, events);
+  expect((await store.truncate([{ stream: "s" }])).get("s")).toMatchObject({ deleted: 3 });
+});
+
 test("null bounds nothing", async () => {
   const store = await scene.seeded();
   await appendMany(store, "s", 3);
@@ -149,6 +190,16 @@ test("null bounds nothing", async () => {
   expect(await store.subscribe([], null as never, null as never)).toEqual({
     ...{ subscribed: 0, watermark: -1, correlated_at: -1 },
   });
+});
+
+test("a null max_id of a truncate bounds nothing", async () => {
+  const store = await scene.seeded();
+  await restore(
+    store,
+    ["A", SNAPSHOT].map((name, version) => restorable("s", version, { name })),
+  );
+  const target = { stream: "s", before: new Date("2100-01-01"), max_id: null as never };
+  expect((await store.truncate([target])).get("s")).toMatchObject({ deleted: 1, committed: { id: 2 } });
 });
 
 test("a null meta of a truncate is the default", async () => {

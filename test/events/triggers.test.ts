@@ -1,6 +1,7 @@
 /** Triggers that somebody else has put on the log: what is told of events that they leave out or refuse. */
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
+import { restorable, restore } from "../conformance/kit/scenario.ts";
 import { event, failureOf, meta, useScene } from "../connections/scene.ts";
 
 const scene = useScene();
@@ -38,4 +39,15 @@ test("a commit of which a trigger has left something out may have landed: it is 
     ["b", 0],
     ["c", 0],
   ]);
+});
+
+test("an event that a trigger refuses fails the restore, and is not called a duplicate", async () => {
+  const store = await triggered(`if new.version = 1 then raise exception 'no'; end if;`);
+  await store.commit("kept", [event()], meta);
+  const { error } = await failureOf(restore(store, [restorable("s", 0), restorable("s", 1)]));
+  expect(error).toMatchObject({
+    operation: "restore",
+    cause: { code: "P0001", message: "refused by PostgreSQL (P0001)" },
+  });
+  expect((await scene.rows(store)).map(({ stream }) => stream)).toEqual(["kept"]);
 });
