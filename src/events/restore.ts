@@ -90,7 +90,7 @@ async function restartSequence(run: Run, { schema, table }: Names, next: number)
   else
     await run({
       text: `select setval('${sequence.replaceAll("'", "''")}', greatest($1::bigint, last_value)) from ${sequence}`,
-      params: [Math.max(1, next - 1)],
+      params: [next - 1],
     });
 }
 

@@ -169,6 +169,8 @@ describe("by the clock, a commit", () => {
     expect(told).toEqual(["b", "c", "d"]);
     await Promise.all(refused);
     expect(timers.mock.calls.map(([, ms]) => ms)).toEqual([51, 51, 20]);
+    // A group under way keeps the process alive, not who waits behind it.
+    expect(timers.mock.results.map(({ value }) => value.hasRef())).toEqual([false, false, false]);
     const last = queue.push(one("e"));
     expect(vi.getTimerCount()).toBe(1);
     busy.open();

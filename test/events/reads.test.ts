@@ -1,6 +1,7 @@
 /** Reading in the small: pages, limits beyond one page, and what is answered without asking. */
 import { type Schemas, ValidationError } from "@rotorsoft/act";
-import { beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, onTestFinished, test, vi } from "vitest";
+import { Connections } from "../../src/connections/index.ts";
 import { PostgresStore } from "../../src/index.ts";
 import {
   append,
@@ -152,6 +153,17 @@ test("stats by exact name begin behind `after` too, and all options go together"
   }
   const [head] = (await store.query_stats(["b"])).values();
   expect(Object.keys(head ?? {})).toEqual(["head"]);
+});
+
+test("a page of stats is one statement, however many events a stream has", async () => {
+  const store = await scene.seeded();
+  for (const stream of ["a", "b", "c"]) await appendMany(store, stream, 2);
+  const reads = vi.spyOn(Connections.prototype, "read");
+  onTestFinished(() => reads.mockRestore());
+  expect([...(await store.query_stats({}, { limit: 2 })).keys()]).toEqual(["a", "b"]);
+  expect(reads).toHaveBeenCalledTimes(1);
+  expect((await store.query_stats({})).size).toBe(3);
+  expect(reads).toHaveBeenCalledTimes(2);
 });
 
 test("null bounds nothing, and is no filter and no expectation", async () => {
