@@ -78,6 +78,21 @@ export const defects: readonly Defect[] = [
     "  WITNESS,\n",
     "  { text: 'select 1' },\n",
   ),
+  on("src/events/queue.ts", "none goes again", ["test/events/triggers.test.ts"])(
+    "a group that has landed goes again when its answer does not match",
+    "return readLanded(group, row);",
+    "return readOutcomes(group, row);",
+  ),
+  on("src/events/notify.ts", "noticed later", ["test/events/notifier.test.ts"])(
+    "an own commit whose notification went with the connection is told as another's",
+    "known: this.#unheard",
+    "known: []",
+  ),
+  on("src/streams/claim.ts", "tries again", ["test/streams/waiting.test.ts"])(
+    "a claim waits where SKIP LOCKED does",
+    "(select given from patience) and not s.blocked",
+    "not s.blocked",
+  ),
   queue("dispose does not wait for queued commits", "await this.#running;", ""),
   on("src/codec/json.ts", "M6")(
     "U+0000 is not looked for in payloads",
