@@ -26,9 +26,9 @@ const EARLY = 1;
 /**
  * ms for which a claim waits for a row. SKIP LOCKED does wait, if the writer that held a row has ended just now and
  * the next one has the new version already: whoever waits for what this claim holds would then be in a deadlock.
- * Less than the default deadlock_timeout of 1 s; what was given up is tried again.
+ * Far less than deadlock_timeout (1 s by default), and tried again: the second time the row is passed over.
  */
-const PATIENCE = 100;
+const PATIENCE = 25;
 
 /** How many each arm may take. Written into the text: PostgreSQL plans a parameter's limit anew at every call. */
 type Limits = { readonly prio: number; readonly fair: number; readonly ahead: number };

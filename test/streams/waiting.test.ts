@@ -51,9 +51,9 @@ test("it tries again until it need not wait, and the setting is gone with the st
     ["b", 0],
   ]);
   // Of the tries that were undone nothing is left.
-  expect(await noted()).toEqual(["100ms", "100ms"]);
+  expect(await noted()).toEqual(["25ms", "25ms"]);
   expect(await store.subscribe([{ stream: "a", correlated_at: 9 }])).toMatchObject({ subscribed: 0 });
-  expect(await noted()).toEqual(["100ms", "100ms", "0"]);
+  expect(await noted()).toEqual(["25ms", "25ms", "0"]);
 });
 
 test("in the end it says so, and has leased nothing", async () => {
