@@ -21,6 +21,21 @@ export type Warm = {
   run(mutants: readonly Mutant[], told: Told): Promise<void>;
 };
 
+/** They lead groups of their own, which nobody else ends when this process does. */
+const running = new Set<number>();
+process.once("exit", () => {
+  for (const pid of running) killGroup(pid);
+});
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    // It was gone already.
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
 class Worker {
   #process: ChildProcess | undefined;
   #socket: Socket | undefined;
@@ -60,6 +75,9 @@ class Worker {
       },
     );
     this.#process = child;
+    const { pid } = child;
+    if (pid) running.add(pid);
+    child.once("exit", () => pid && running.delete(pid));
     this.#done = 0;
     return await new Promise<Socket>((resolve, reject) => {
       server.once("connection", resolve);
@@ -109,7 +127,7 @@ class Worker {
     if (!child?.pid || child.exitCode !== null || child.signalCode !== null) return;
     const gone = new Promise((resolve) => child.once("exit", resolve));
     // The group that it leads: vitest and its fork.
-    process.kill(-child.pid, "SIGKILL");
+    killGroup(child.pid);
     await gone;
   }
 }

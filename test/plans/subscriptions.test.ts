@@ -43,7 +43,10 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
       const log = `
         insert into ${plans.named(table)} (stream, version, name, data, meta)
         select 's', g, 'Tested', '{}', '{}' from generate_series(0, 4999) g`;
-      const before = [insert(table, COUNT, 100, 0)];
+      // ANALYZE reads every row: from a sample the bounds of its histogram fall elsewhere each time, and a prefix
+      // that holds one by chance is taken for a hundredth of the table, for which a scan is the right plan.
+      const exact = `alter table ${plans.named(`${table}_streams`)} alter column stream set statistics 400`;
+      const before = [exact, insert(table, COUNT, 100, 0)];
       stores.set(
         pending,
         await plans.filled(table, before, [log, insert(table, 0, COUNT, PENDING[pending])]),
