@@ -2,9 +2,11 @@
 import type { StreamPosition } from "@rotorsoft/act";
 import { expect, onTestFinished, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
+import { catalogOf } from "../migrations/catalog.ts";
 import { holdFence, insertRaw } from "../order/fence.ts";
 import type { TableName } from "../order/lock.ts";
 import { createActPg } from "./act-pg-layout.ts";
+import { bootProcesses } from "./booters.ts";
 import { dense, idsOf, meta, underEveryIsolation, versions, type World } from "./world.ts";
 
 const BOOTS = 16;
@@ -18,39 +20,38 @@ async function boot(names: readonly TableName[]): Promise<PostgresStore[]> {
   return stores;
 }
 
-/** Columns, indexes and constraints of a store's tables, without its names: what a lone boot makes. */
-async function layout(world: World, { schema, table }: TableName): Promise<string[]> {
-  const rows = await world.sql`
-    select table_name as t, column_name || ' ' || data_type || ' ' || is_nullable || ' '
-      || coalesce(column_default, '') as what
-    from information_schema.columns where table_schema = ${schema} and starts_with(table_name, ${table})
-    union all
-    select tablename, indexdef from pg_indexes where schemaname = ${schema} and starts_with(tablename, ${table})
-    union all
-    select c.relname, conname || ' ' || pg_get_constraintdef(k.oid)
-    from pg_constraint k join pg_class c on c.oid = conrelid
-    where c.relnamespace = ${schema}::regnamespace and starts_with(c.relname, ${table})`;
-  const neutral = (text: string) => text.replaceAll(table, "T").replaceAll(schema, "S").replaceAll('"', "");
-  return rows.map(({ t, what }) => neutral(`${t}: ${what}`)).sort();
+/** The layout that one boot makes, with nobody beside it. */
+async function bootAlone(name: TableName): Promise<string[]> {
+  await boot([name]);
+  return catalogOf(name);
 }
 
 underEveryIsolation("Sixteen cold boots at once", (world) => {
   test("C4: of one table", async () => {
-    const [alone] = [world.table()];
-    await boot([alone]);
+    const layout = await bootAlone(world.table());
     for (let round = 0; round < world.scale(3, 1); round++) {
       const name = world.table();
       const stores = await boot(dense(BOOTS).map(() => name));
 
-      expect(await layout(world, name)).toEqual(await layout(world, alone));
+      expect(await catalogOf(name)).toEqual(layout);
       await Promise.all(stores.map((store) => store.commit("s", [{ name: "Booted", data: {} }], meta)));
       expect(versions(await world.rows(name))).toEqual(dense(BOOTS));
     }
   });
 
+  test("C4: of one table, from four processes", async () => {
+    const layout = await bootAlone(world.table());
+    for (let round = 0; round < world.scale(3, 1); round++) {
+      const name = world.table();
+
+      expect(await bootProcesses(name, 4, BOOTS / 4)).toEqual([]);
+      expect(await catalogOf(name)).toEqual(layout);
+    }
+  });
+
   test("C4: of different tables in one absent schema", async () => {
     const lone = { ...world.table(), schema: `${world.database.schema}_lone` };
-    await boot([lone]);
+    const layout = await bootAlone(lone);
     onTestFinished(() => drop(world, lone.schema));
     for (let round = 0; round < world.scale(2, 1); round++) {
       const schema = `${world.database.schema}_absent_${round}`;
@@ -59,7 +60,7 @@ underEveryIsolation("Sixteen cold boots at once", (world) => {
       onTestFinished(() => drop(world, schema));
 
       for (const [k, name] of names.entries()) {
-        expect(await layout(world, name)).toEqual(await layout(world, lone));
+        expect(await catalogOf(name)).toEqual(layout);
         await stores[k]?.commit("s", [{ name: "Booted", data: {} }], meta);
         expect(versions(await world.rows(name))).toEqual([0]);
       }
@@ -100,10 +101,13 @@ underEveryIsolation("Sixteen cold boots at once", (world) => {
   });
 
   test("C4, C5: of a table that act-pg made", async () => {
-    const name = world.table();
+    const [alone, name] = [world.table(), world.table()];
+    await createActPg(world.sql, alone);
+    const layout = await bootAlone(alone);
     const kept = await createActPg(world.sql, name);
     const stores = await boot(dense(BOOTS).map(() => name));
 
+    expect(await catalogOf(name)).toEqual(layout);
     const [first] = stores;
     if (!first) throw new Error("sixteen stores were booted");
     expect(await idsOf(first)).toEqual(kept.ids);
