@@ -4,6 +4,7 @@ import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStoreOptions } from "../../src/index.ts";
+import { titled } from "../faults/failover/programs.ts";
 import { startPostgres } from "../server/index.ts";
 import { connect } from "../support/database.ts";
 import { deadPort, TcpProxy } from "./proxy.ts";
@@ -19,6 +20,15 @@ async function works(options: PostgresStoreOptions): Promise<void> {
 }
 
 const hasIpv6 = Object.values(networkInterfaces()).some((all) => all?.some((one) => one.address === "::1"));
+const ipv6 = titled(
+  "an IPv6 address is an address, as an option and in a URL",
+  hasIpv6 ? "" : "this machine has no address ::1",
+);
+const isWindows = process.platform === "win32";
+const folderAsHost = titled(
+  "a folder as host is the folder of a Unix socket",
+  isWindows ? "Node has no Unix sockets on Windows" : "",
+);
 
 test("of several hosts the first that answers is used", async () => {
   const dead = await deadPort();
@@ -94,7 +104,7 @@ test("of several hosts the first that may be written to is used for target_sessi
   await works({ ...hosts, target_session_attrs: "read-write" });
 });
 
-test.skipIf(!hasIpv6)("an IPv6 address is an address, as an option and in a URL", async () => {
+test.skipIf(!hasIpv6)(ipv6, async () => {
   const { host, port, user, password, database } = scene.parts;
   const proxy = await TcpProxy.before({ host, port }, { host: "::1", port: 0 });
   await works({ host: "::1", port: proxy.port });
@@ -110,7 +120,7 @@ test.skipIf(!hasIpv6)("an IPv6 address is an address, as an option and in a URL"
   expect(proxy.arrivals.length).toBeGreaterThan(0);
 });
 
-test.skipIf(process.platform === "win32")("a folder as host is the folder of a Unix socket", async () => {
+test.skipIf(isWindows)(folderAsHost, async () => {
   const folder = await mkdtemp(join(tmpdir(), "act-socket-"));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   const { host, port, user, password, database } = scene.parts;

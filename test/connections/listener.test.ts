@@ -1,5 +1,7 @@
 /** LISTEN comes back by itself, catches up with what it has missed, and is gone with its store. */
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
+import type { Config } from "../../src/config.ts";
+import { Listener } from "../../src/connections/listener.ts";
 import type { PostgresStore, PostgresStoreOptions } from "../../src/index.ts";
 import { until } from "../order/fence.ts";
 import { TcpProxy } from "./proxy.ts";
@@ -102,6 +104,42 @@ test("a listener that is turned away tries again at growing intervals", async ()
   proxy.mode = "forward";
   await say(other, "Missed");
   await hears(heard, "Missed");
+});
+
+test("the intervals at which a listener tries again stop growing at 30 s", async () => {
+  const store = scene.store({ application_name: scene.application("patient") });
+  const tries: number[] = [];
+  let gone = false;
+  // Without a host an attempt fails before it has a socket, which would not keep to the time of the test.
+  const hosts = () => {
+    if (gone && tries.at(-1) !== Date.now()) tries.push(Date.now());
+    return gone ? [] : store.config.hosts;
+  };
+  const config: Config = Object.create(store.config, { hosts: { get: hosts } });
+  let cut = 0;
+  const away = Promise.withResolvers<void>();
+  // From here on time stands still. Not before: the driver hears of the loss with the help of a timer.
+  const lost = () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] });
+    cut = Date.now();
+    gone = true;
+    away.resolve();
+  };
+  const listener = new Listener({ config, channel: "patient", heard: () => {}, back: () => {}, lost });
+  onTestFinished(() => listener.stop());
+  onTestFinished(() => void vi.useRealTimers());
+  await listener.start();
+  await scene.kill(store);
+  await away.promise;
+  await vi.advanceTimersByTimeAsync(180_000);
+  const gaps = tries.map((time, k) => time - (tries[k - 1] ?? cut));
+  const delays = gaps.map((_, k) => Math.min(250 * 2 ** k, 30_000));
+  // Each less a quarter of chance, in whole milliseconds.
+  for (const [k, delay] of delays.entries()) {
+    expect(gaps[k], `gap ${k} of ${gaps}`).toBeGreaterThanOrEqual(Math.floor(delay * 0.75));
+    expect(gaps[k], `gap ${k} of ${gaps}`).toBeLessThanOrEqual(delay);
+  }
+  expect(delays.filter((delay) => delay === 30_000).length).toBeGreaterThan(3);
 });
 
 test("what was missed is heard even when the first news comes together with the answer to LISTEN", async () => {

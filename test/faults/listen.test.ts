@@ -17,6 +17,7 @@ const POLL = 1_000;
 const SLACK = 4_000;
 const LIMITS = { max: 5, statement_timeout: 10_000, connectionTimeoutMillis: 5_000 };
 const SECONDS = scale(1, 30);
+const BURST = scale(1_000, 10_000);
 const DEADLINE = 30_000;
 let tables = 0;
 
@@ -124,18 +125,18 @@ test("a listener whose connection is killed before every commit costs at most a 
   await until("the listener is back", async () => (await listens(shop)).length === 1);
 });
 
-test("a burst of 10,000 notifications beside 10,000 foreign ones loses no event", {
+test(`a burst of ${BURST.toLocaleString("en-US")} notifications beside 10,000 foreign ones loses no event`, {
   timeout: TIMEOUT,
 }, async () => {
-  const trial = new Trial({ item: 6, fault: "10,000 notifications in a burst", deadline: DEADLINE });
+  const fault = `${BURST.toLocaleString("en-US")} notifications in a burst`;
+  const trial = new Trial({ item: 6, fault, deadline: DEADLINE });
   const shop = await workshop();
-  const count = scale(1_000, 10_000);
-  const commits = Array.from({ length: count }, (_, k) => trial.ledger.commit(shop.writing, `s${k % 100}`));
+  const commits = Array.from({ length: BURST }, (_, k) => trial.ledger.commit(shop.writing, `s${k % 100}`));
   await scene.sql`
     select pg_notify(${shop.channel}, '{"stream": "s", "events": [{"id": ' || n || ', "name": "Foreign"}], "by": "me"}')
     from generate_series(1, 10000) n`;
   await Promise.all(commits);
-  await conclude(trial, shop, `${count} commits at once`, 10_000 + count);
+  await conclude(trial, shop, `${BURST} commits at once`, 10_000 + BURST);
 });
 
 /** The app's own handler, and one that behaves badly after it or in its place. */

@@ -15,7 +15,7 @@ import {
 
 const world = useWorld();
 
-type Fail = (event: Pick<EventRow, "id" | "stream">) => Error | undefined;
+type Fail = (event: Pick<EventRow, "id" | "stream">) => Error | undefined | Promise<Error>;
 
 /** It looks when it is told to, by settle(): see `due`. */
 function failing(store: PostgresStore, name: string, options: Partial<ReactionOptions>, fail: Fail) {
@@ -25,7 +25,7 @@ function failing(store: PostgresStore, name: string, options: Partial<ReactionOp
       .withLane({ name: "own", leaseMillis: 10_000 })
       .on("Deposited")
       .do(async function attempt(event, target) {
-        const error = fail(event);
+        const error = await fail(event);
         await world.note(target, event, error ? "failed" : "done");
         if (error) throw error;
       }, options)
@@ -61,16 +61,29 @@ async function seen(
   return found;
 }
 
+/** An attempt by the clocks of process and server, and when the row says that it is due: ms since the epoch. */
+type Attempt = { readonly began: number; readonly clock: number; readonly due: number | null };
+
+async function attempted({ config }: PostgresStore, stream: string): Promise<Attempt> {
+  const { sql } = world;
+  const began = Date.now();
+  const [row] = await sql<{ clock: number; due: number | null }[]>`
+    select (extract(epoch from clock_timestamp()) * 1000)::float8 as clock,
+      (extract(epoch from deferred_at) * 1000)::float8 as due
+    from ${sql(config.schema)}.${sql(`${config.table}_streams`)} where stream = ${stream}`;
+  if (!row) throw new Error(`No subscription ${stream}`);
+  return { began, ...row };
+}
+
 test("attempts are paced by the schedule in the database, then the stream is blocked with its error", async () => {
   const store = await world.seeded();
   await writer(store)("s", 1, 2);
   const backoff = { strategy: "exponential", baseMs: 150 } as const;
-  const app = failing(
-    store,
-    "paced",
-    { maxRetries: 2, blockOnError: true, backoff },
-    () => new Error("no disk"),
-  );
+  const attempts: Attempt[] = [];
+  const app = failing(store, "paced", { maxRetries: 2, blockOnError: true, backoff }, async () => {
+    attempts.push(await attempted(store, "paced-s"));
+    return new Error("no disk");
+  });
   // Each failure leaves its retry and a due time behind, and no lease.
   const first = await seen(app, store, "paced-s", ({ due, leased_by }) => due !== null && leased_by === null);
   expect(first).toMatchObject({ at: -1, blocked: false });
@@ -78,9 +91,17 @@ test("attempts are paced by the schedule in the database, then the stream is blo
   const last = await seen(app, store, "paced-s", ({ blocked }) => blocked);
   expect(last).toMatchObject({ retry: 2, at: -1, due: null });
   expect(last.error).toContain("no disk");
-  const attempts = await world.sql<{ by: string; after: number }[]>`
-    select by, event as after from work where target = 'paced-s' order by seq`;
-  expect(attempts.map(({ by }) => by)).toEqual(["failed", "failed", "failed"]);
+  expect((await world.worked("paced-s")).map(({ by }) => by)).toEqual(["failed", "failed", "failed"]);
+  expect(attempts.map(({ due }) => due !== null)).toEqual([false, true, true]);
+  // Lower bounds only: how late an attempt comes is the machine's affair.
+  for (const [k, pause] of [150, 300].entries()) {
+    const [failed, next] = attempts.slice(k, k + 2);
+    const due = Number(next?.due);
+    expect(due, `schedule after attempt ${k}`).toBeGreaterThanOrEqual(Number(failed?.began) + pause);
+    // It is due by either clock, and a claim allows for a timer that fires a millisecond early.
+    const latest = Math.max(Number(next?.clock), Number(next?.began) + 1);
+    expect(latest, `attempt ${k + 1}`).toBeGreaterThanOrEqual(due);
+  }
 });
 
 test("an unblocked stream goes on with the event that failed, and others were never held up", async () => {

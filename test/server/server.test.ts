@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test, vi } from "vitest";
+import { titled } from "../faults/failover/programs.ts";
 import { connect, createDatabase } from "../support/database.ts";
 import { startPostgres } from "./index.ts";
 
@@ -35,7 +36,13 @@ test.each([
   await vi.waitUntil(() => !isAlive(pid) && !existsSync(dirname(dataDir)), { timeout: 15_000 });
 });
 
-test.skipIf(process.platform !== "linux")("a server whose guard is killed is ended by the run", async () => {
+const isLinux = process.platform === "linux";
+const unguarded = titled(
+  "a server whose guard is killed is ended by the run",
+  isLinux ? "" : "finds the guard in /proc, which only Linux has",
+);
+
+test.skipIf(!isLinux)(unguarded, async () => {
   const server = await startPostgres({ prefer: "embedded" });
   const [, guard] = /PPid:\s*(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, "utf8")) ?? [];
   process.kill(Number(guard), "SIGKILL");
