@@ -1,5 +1,6 @@
 /**
- * InMemoryStore as the contract has it: the one place that lists where the reference deviates, and why.
+ * InMemoryStore as the contract has it. What of its deviations the model must bridge, and why; all those that a
+ * conformance test shows are in `test/conformance/in-memory.test.ts`.
  *
  * | line | InMemoryStore 1.31.26 | here |
  * |---|---|---|

@@ -121,7 +121,7 @@ describe("M5: readers that tail by `after` see everything that was committed", {
     await delayCommits(5);
     const { acknowledged, stored, tails } = await run({
       kinds: ["store", "store", "store"],
-      events: 3_000,
+      events: total * 0.03,
       batch: 5,
     });
 
@@ -148,7 +148,7 @@ describe("M5: readers that tail by `after` see everything that was committed", {
     await delayCommits(5);
     const { acknowledged, stored, tails } = await run({
       kinds: ["store", "act-pg", "store"],
-      events: 1_500,
+      events: total * 0.015,
       batch: 3,
       inFlight: 8,
     });
@@ -167,7 +167,7 @@ describe("M5: readers that tail by `after` see everything that was committed", {
       onTestFinished(async () => void (await alter("default")));
       const { acknowledged, stored, tails } = await run({
         kinds: ["store", "store"],
-        events: 3_000,
+        events: total * 0.03,
         batch: 3,
       });
 

@@ -11,12 +11,17 @@ declare module "vitest" {
 
 /** One server per run: `TEST_DATABASE_URL`, else a container, else the embedded PostgreSQL. */
 export default async function setup(project: TestProject) {
+  const version = process.env.TEST_POSTGRES_VERSION;
   const server = await startPostgres({
     url: process.env.TEST_DATABASE_URL,
     prefer: process.env.TEST_PREFER === "embedded" ? "embedded" : "any",
-    version: process.env.TEST_POSTGRES_VERSION,
+    version,
   });
   console.log(`PostgreSQL ${server.version} (${server.kind})`);
+  if (version && server.version.split(".")[0] !== version) {
+    await server.stop();
+    throw new Error(`PostgreSQL ${version} was to be tested, and this is ${server.version}`);
+  }
   project.provide("serverUrl", server.url);
   keepSecret(decodeURIComponent(new URL(server.url).password));
   return async () => {
