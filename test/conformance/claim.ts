@@ -138,6 +138,12 @@ export const claim = section("claim", (line) => {
     expect(await claimAll(store, "w", 0, "")).toEqual([]);
   });
 
+  line("L2", "of −1 picks there are none", async ({ store }) => {
+    await pending(store, "a", "b", "c");
+    expect(await store.claim(-1, -1, "w", MINUTE)).toEqual([]);
+    expect(streamsOf(await store.claim(1, -1, "w", MINUTE))).toHaveLength(1);
+  });
+
   line("L2", "equal priorities go by age", async ({ store }) => {
     await arrange(store, [
       { stream: "young", at: 9 },
@@ -281,11 +287,13 @@ export const claim = section("claim", (line) => {
     expect((await positionOf(store, "a")).at).toBe(4);
   });
 
-  line("L5", "two claims at once share the streams without overlap", async ({ store }) => {
+  line("L5", "claims at once share the streams without overlap", async ({ store }) => {
     await pending(store, ...Array.from({ length: 20 }, (_, n) => `s${n}`));
     const claims = await Promise.all(["w1", "w2", "w3"].map((by) => store.claim(5, 3, by, MINUTE)));
     const streams = streamsOf(claims.flat());
     expect(new Set(streams).size).toBe(streams.length);
+    // Twenty are more than two can take.
+    expect(claims.map((leases) => leases.length > 0)).toEqual([true, true, true]);
   });
 
   line(

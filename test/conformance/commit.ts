@@ -30,6 +30,13 @@ export const commit = section("commit", (line) => {
     expect(at(await append(store, "s", "A"), 0).version).toBe(0);
   });
 
+  line("M1", "an empty commit returns an empty list at any expectedVersion", async ({ store }) => {
+    await append(store, "s", "A");
+    expect(await store.commit("s", [], meta(), 7)).toEqual([]);
+    expect(await store.commit("fresh", [], meta(), 0)).toEqual([]);
+    expect(await readAll(store)).toHaveLength(1);
+  });
+
   line("M1", "an empty commit asks no server", { needs: ["sql"] }, async ({ raw }) => {
     const unreachable = raw.construct({ host: "127.0.0.1", port: 1 });
     expect(await unreachable.commit("s", [], meta())).toEqual([]);

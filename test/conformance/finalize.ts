@@ -208,7 +208,7 @@ export const finalize = section("ack and block", (line) => {
     expect(await positionOf(store, "a")).toMatchObject({ blocked: true, error: "püré 😀", at: 3 });
   });
 
-  line("L9", "a block keeps watermark, retry and lease, and clears the schedule", async ({ store }) => {
+  line("L9", "a block keeps watermark, retry and lease", async ({ store }) => {
     await arrange(store, [{ stream: "a", at: 3 }]);
     await leaseOf(store, "a", "w1", 0);
     const lease = await leaseOf(store, "a", "w1");
@@ -216,7 +216,13 @@ export const finalize = section("ack and block", (line) => {
     await store.block([{ ...lease, error: "poison" }]);
     const row = await positionOf(store, "a");
     expect(row).toMatchObject({ at: 3, retry: 1, leased_by: "w1", leased_until });
-    expect(row.deferred_at).toBeUndefined();
+  });
+
+  line("L9", "a stream named twice is blocked once", async ({ store }) => {
+    await pending(store, "a");
+    const lease = { ...(await leaseOf(store, "a")), error: "poison" };
+    expect(await store.block([lease, { ...lease }])).toHaveLength(1);
+    expect(await positionOf(store, "a")).toMatchObject({ blocked: true, error: "poison" });
   });
 
   line("L9", "a block clears a schedule that an operator set", async ({ store }) => {

@@ -30,6 +30,17 @@ defineConformance("InMemoryStore", {
       "C10 ValidationError passes as it is",
       "Q8 an invalid pattern is refused even where nothing is asked for",
     ]),
+    ...because("it compares the version before it looks whether there is anything to commit", [
+      "M1 an empty commit returns an empty list at any expectedVersion",
+    ]),
+    ...because(
+      "an empty stream crashes these filters",
+      beginning("R1 an empty stream", "R4 an empty stream"),
+    ),
+    ...because("its slice counts −1 from the other end: all but the last", ["L2 of −1 picks there are none"]),
+    ...because("it leaves one tombstone for each time that the stream is named", [
+      "R5 a stream named twice is truncated once",
+    ]),
     ...because("dispose empties it and leaves it usable", [
       "C8 an operation after dispose rejects with a StoreError",
     ]),

@@ -62,9 +62,15 @@ export const positionsOfStreams = section("query_streams", (line) => {
     expect(streamsOf(await positions(store, { limit: 500 }))).toEqual(names);
   });
 
-  line("R1", "limit 0 returns none", async ({ store }) => {
+  line("R1", "limit 0 returns none, and so does −1", async ({ store }) => {
     await store.subscribe([{ stream: "a" }]);
     expect(await positions(store, { limit: 0 })).toEqual([]);
+    expect(await positions(store, { limit: -1 })).toEqual([]);
+  });
+
+  line("R1", "an empty stream is no filter, as for query", async ({ store }) => {
+    await store.subscribe([{ stream: "a" }, { stream: "b" }]);
+    expect(await positions(store, { stream: "" })).toHaveLength(2);
   });
 
   line("R1", "after is exclusive and need not exist", async ({ store }) => {

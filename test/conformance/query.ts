@@ -140,6 +140,12 @@ export const query = section("query", (line) => {
     expect(idsOf(await read(store, { limit: 2, backward: true }))).toEqual(ids.slice(2).reverse());
   });
 
+  line("Q2", "limit −1 is reached by the first event", async ({ store }) => {
+    const ids = idsOf(await append(store, "s", "A", "B", "C"));
+    expect(idsOf(await read(store, { limit: -1 }))).toEqual(ids.slice(0, 1));
+    expect(idsOf(await read(store, { limit: -1, backward: true }))).toEqual(ids.slice(2));
+  });
+
   line("Q2", "limit 0 and undefined mean unlimited", async ({ store }) => {
     await appendMany(store, "s", 1_100);
     expect(await read(store, { limit: 0 })).toHaveLength(1_100);

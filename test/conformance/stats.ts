@@ -138,9 +138,16 @@ export const stats = section("query_stats", (line) => {
         expect(await keys(input, { ...extra, after: "s126" })).toEqual(["s127", "s128", "s129"]);
         expect(await keys(input, { ...extra, after: "s001x", limit: 2 })).toEqual(["s002", "s003"]);
         expect(await keys(input, { ...extra, limit: 0 })).toEqual([]);
+        expect(await keys(input, { ...extra, limit: -1 })).toEqual([]);
         expect(await keys(input, { ...extra, after: "s129" })).toEqual([]);
       }
     }
+  });
+
+  line("R4", "an empty stream is no filter, as for query", async ({ store }) => {
+    await append(store, "a", "A");
+    await append(store, "b", "B");
+    expect([...(await store.query_stats({ stream: "" })).keys()]).toEqual(["a", "b"]);
   });
 
   line("R4", "a limit counts qualifying streams", async ({ store }) => {

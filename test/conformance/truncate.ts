@@ -45,6 +45,13 @@ export const truncate = section("truncate", (line) => {
     expect(namesOf(await readAll(store))).toEqual([TOMBSTONE]);
   });
 
+  line("R5", "a stream named twice is truncated once", async ({ store }) => {
+    await append(store, "s", "A", "B");
+    const result = await store.truncate([{ stream: "s" }, { stream: "s" }]);
+    expect([...result.keys()]).toEqual(["s"]);
+    expect(await readAll(store)).toEqual([result.get("s")?.committed]);
+  });
+
   line("R5", "an empty snapshot is a snapshot", async ({ store }) => {
     await append(store, "s", "A");
     const { committed } = found((await store.truncate([{ stream: "s", snapshot: {} }])).get("s"));
