@@ -2,7 +2,7 @@
  * Stands in for "vitest" in the copy's test files: it keeps what they declare, so that a warm worker can run
  * any of their tests at any time, again and again.
  */
-import { expect } from "vitest";
+import { expect, vi } from "vitest";
 
 export * from "vitest";
 
@@ -56,6 +56,8 @@ function declare(name: string, args: readonly unknown[], ...rest: unknown[]): vo
       for (const hook of hooks) await hook();
       await Reflect.apply(fn, undefined, args.length > 0 ? args : [context]);
     } finally {
+      // Before the hooks give the clock back: a spy on a false setTimeout would put that one back later.
+      vi.restoreAllMocks();
       for (const hook of finished.splice(0).reverse()) await hook();
     }
   };
