@@ -29,6 +29,7 @@ const across = (file: string, filter: string) => {
   };
 };
 
+const names = on("src/names.ts", "M\\d");
 const append = on("src/events/append.ts", "M\\d");
 const queue = on("src/events/queue.ts", "M\\d|C8");
 const query = on("src/events/query.ts", "Q\\d");
@@ -42,12 +43,12 @@ const subscribe = on("src/streams/subscribe.ts", "S\\d");
 const positions = on("src/streams/positions.ts", "R\\d");
 
 export const defects: readonly Defect[] = [
-  append(
+  names(
     "the append lock is another one than act-pg's",
     "hashtext(${literal(names.lockKey)})",
     "hashtext('mine')",
   ),
-  append(
+  names(
     "the lock is not taken at all",
     "select pg_advisory_xact_lock(hashtext(${literal(names.lockKey)}))",
     "select 1 as lock",

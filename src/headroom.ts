@@ -3,6 +3,7 @@ import { log } from "@rotorsoft/act";
 import type { Row } from "./connections/index.ts";
 import type { Context } from "./context.ts";
 import { literal, type Names } from "./names.ts";
+import { idSequence } from "./sequence.ts";
 
 /** The last id that is read back as the number it is. */
 export const LAST_ID = Number.MAX_SAFE_INTEGER;
@@ -11,12 +12,10 @@ const LAST_NARROW = 2_147_483_647;
 const SHARE = 0.75;
 
 /** Columns `ids` (handed out so far) and `last` (the last there can be); null where the role may not see it. */
-export const headroomColumns = ({ schema, table }: Names): string => {
-  const of = (value: string) => `(select ${value} from pg_attribute a
-    join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = a.attrelid and d.refobjsubid = a.attnum
-      and d.classid = 'pg_class'::regclass and d.deptype in ('a', 'i')
-    join pg_sequence s on s.seqrelid = d.objid
-    where a.attrelid = to_regclass(${literal(`"${schema}"."${table}"`)}) and a.attname = 'id' limit 1)`;
+export const headroomColumns = (names: Names): string => {
+  const of = (value: string) => `(select ${value} from pg_sequence s
+    join pg_attribute a on a.attrelid = to_regclass(${literal(names.events)}) and a.attname = 'id'
+    where s.seqrelid = ${idSequence(names)})`;
   const used = `case when has_sequence_privilege(s.seqrelid, 'usage, select')
     then pg_sequence_last_value(s.seqrelid)::float8 end`;
   const ends = `case a.atttypid when 'int4'::regtype then ${LAST_NARROW} else ${LAST_ID} end`;

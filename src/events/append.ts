@@ -10,7 +10,7 @@
  */
 import { joinJson, numberArray, parseNumbers, splitJson, textArray } from "../codec/arrays.ts";
 import type { Param, Query, Row } from "../connections/index.ts";
-import { literal, type Names } from "../names.ts";
+import { literal, lockQuery, type Names } from "../names.ts";
 import type { EncodedEvent } from "./encode.ts";
 
 /** One `commit()` call, ready to be sent. */
@@ -42,10 +42,6 @@ export type Outcome = { readonly landed: boolean; readonly head: number; readonl
 export const NEVER = -2;
 /** `pg_notify` of more than this many bytes fails, so it is not tried. */
 const NOTIFY_LIMIT = 8_000;
-
-/** Takes the append lock for the rest of the transaction. */
-export const lockQuery = (names: Names): string =>
-  `select pg_advisory_xact_lock(hashtext(${literal(names.lockKey)}))`;
 
 /**
  * `created` of what is appended now, to the millisecond. The clock may step back (NTP, a fail-over): then

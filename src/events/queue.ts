@@ -5,15 +5,8 @@
  */
 import type { Backend, Connections, Row, Slot } from "../connections/index.ts";
 import { ConnectionError, codeOf, sanitize } from "../errors.ts";
-import type { Names } from "../names.ts";
-import {
-  type Append,
-  type Appended,
-  type AppendStatements,
-  lockQuery,
-  type Outcome,
-  readOutcomes,
-} from "./append.ts";
+import { lockQuery, type Names } from "../names.ts";
+import { type Append, type Appended, type AppendStatements, type Outcome, readOutcomes } from "./append.ts";
 import { type Fate, investigation, readFates } from "./recover.ts";
 
 const MAX_COMMITS = 512;

@@ -10,8 +10,8 @@ import { toTime } from "../codec/time.ts";
 import type { Query, Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
 import { DatabaseError, guard } from "../errors.ts";
-import { literal, type Names } from "../names.ts";
-import { lockQuery } from "./append.ts";
+import { literal, lockQuery, type Names } from "../names.ts";
+import { idSequence } from "../sequence.ts";
 import { type EncodedEvent, encodeEvents } from "./encode.ts";
 
 type Event = Committed<Schemas, keyof Schemas>;
@@ -76,20 +76,29 @@ function explain(error: unknown): never {
   throw error;
 }
 
-/** Ids go on behind the restored ones. ALTER SEQUENCE is undone by a rollback; setval is not. */
-async function restartSequence(run: Run, { schema, table }: Names, next: number): Promise<void> {
+type Sequence = { readonly name: string; readonly owned: boolean };
+
+/** Without it nobody could say where ids go on. */
+async function findSequence(run: Run, names: Names): Promise<Sequence> {
   const [row] = await run({
-    text: `select n.nspname as schema, s.relname as name, pg_has_role(s.relowner, 'usage') as owned
-  from pg_class s join pg_namespace n on n.oid = s.relnamespace
-  where s.oid = pg_get_serial_sequence(${literal(`"${schema}"."${table}"`)}, 'id')::regclass`,
+    text: `select format('%I.%I', n.nspname, s.relname) as name, pg_has_role(s.relowner, 'usage') as owned
+  from pg_class s join pg_namespace n on n.oid = s.relnamespace where s.oid = ${idSequence(names)}`,
   });
-  if (!row) return;
-  const sequence = `"${String(row.schema).replaceAll('"', '""')}"."${String(row.name).replaceAll('"', '""')}"`;
-  if (row.owned === true) await run({ text: `alter sequence ${sequence} restart with ${next}` });
+  if (row) return { name: String(row.name), owned: row.owned === true };
+  throw new StoreError("restore", {
+    cause: new Error(
+      `the ids of ${names.events} are drawn from no sequence that is known, so they could repeat after a restore: give its column "id" the default nextval('…'::regclass). Nothing was changed`,
+    ),
+  });
+}
+
+/** Ids go on behind the restored ones. ALTER SEQUENCE is undone by a rollback; setval is not. */
+async function restartSequence(run: Run, { name, owned }: Sequence, next: number): Promise<void> {
+  if (owned) await run({ text: `alter sequence ${name} restart with ${next}` });
   // Without ownership ids may jump, never repeat: the sequence is only ever moved forward.
   else
     await run({
-      text: `select setval('${sequence.replaceAll("'", "''")}', greatest($1::bigint, last_value)) from ${sequence}`,
+      text: `select setval(${literal(name)}, greatest($1::bigint, last_value)) from ${name}`,
       params: [next - 1],
     });
 }
@@ -105,6 +114,7 @@ export async function restore({ names, connections, cipher }: Context, driver: R
     await run({ text: "begin isolation level read committed" });
     await run({ text: lockQuery(names) });
     for (const text of wipe(names)) await run({ text });
+    const sequence = await findSequence(run, names);
     let batch: Pending[] = [];
     let text = 0;
     let id = 0;
@@ -142,7 +152,7 @@ export async function restore({ names, connections, cipher }: Context, driver: R
     await flushing;
     if (failure !== undefined) throw failure;
     await flush();
-    await restartSequence(run, names, id + 1);
+    await restartSequence(run, sequence, id + 1);
     await run({ text: "commit" });
   });
 }

@@ -17,8 +17,8 @@ import { toTime } from "../codec/time.ts";
 import type { Query, Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
 import { toStoreError } from "../errors.ts";
-import type { Names } from "../names.ts";
-import { lockQuery, nowQuery } from "./append.ts";
+import { lockQuery, type Names } from "../names.ts";
+import { nowQuery } from "./append.ts";
 import { encodeEvents } from "./encode.ts";
 import { eventColumns } from "./row.ts";
 
@@ -169,9 +169,13 @@ function addSeeds(
 ): void {
   const deleted = new Map(deletedRows.map((row) => [row.stream, Number(row.deleted)]));
   const ids = parseNumbers(seeded?.ids);
+  if (ids.length !== full.length)
+    throw new Error(
+      "the streams are emptied, but not each has its seed, as when a trigger leaves events out",
+    );
   full.forEach(({ stream, snapshot, meta }, i) => {
     const committed: Committed<Schemas, keyof Schemas> = {
-      id: ids[i] ?? -1,
+      id: Number(ids[i]),
       stream,
       version: 0,
       created: new Date(Number(seeded?.created)),

@@ -9,7 +9,8 @@ import type { Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
 import { sanitize, toStoreError } from "../errors.ts";
 import { headroomColumns, LAST_ID, warnOfHeadroom } from "../headroom.ts";
-import { literal, type Names } from "../names.ts";
+import { literal, lockQuery, type Names } from "../names.ts";
+import { idSequence } from "../sequence.ts";
 import { adopt } from "./adopt.ts";
 import { findIndex, findRelation, findTables, hasNarrowIds, regclass } from "./found.ts";
 import { planOf, recordedVersion, type Step, VERSION, withRecord } from "./plan.ts";
@@ -76,6 +77,7 @@ async function migrate(run: Run, names: Names): Promise<string[]> {
   if (tables.events && done.some((what) => what.startsWith("index ")))
     await run({ text: `analyze ${names.events}, ${names.streams}` });
   done.push(...(await settleSequence(run, names)));
+  if (tables.events) done.push(...(await advanceSequence(run, names)));
   const events = await findRelation(run, schema, table);
   // A role that does not own a complete schema works on it all the same; it looks again at the next boot.
   if (events?.owned)
@@ -143,12 +145,12 @@ async function applyStorage(run: Run, schema: string, step: Step & { kind: "stor
  * A cached sequence would hand out ids out of order to concurrent sessions; ids beyond 2^53 would be read as
  * others. Only an owner can shorten the sequence, and needs to only once.
  */
-async function settleSequence(run: Run, { schema, table }: Names): Promise<string[]> {
+async function settleSequence(run: Run, names: Names): Promise<string[]> {
   const [row] = await run({
     text: `select format('%I.%I', n.nspname, c.relname) as name, s.seqcache as cache,
     s.seqmax > ${LAST_ID} and pg_has_role(c.relowner, 'usage') as endless from pg_sequence s
   join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace
-  where s.seqrelid = pg_get_serial_sequence(${literal(`"${schema}"."${table}"`)}, 'id')::regclass`,
+  where s.seqrelid = ${idSequence(names)}`,
   });
   if (!row) return [];
   const name = String(row.name);
@@ -159,4 +161,23 @@ async function settleSequence(run: Run, { schema, table }: Names): Promise<strin
   }
   if (row.endless === true) await run({ text: `alter sequence ${name} maxvalue ${LAST_ID}` });
   return done;
+}
+
+/**
+ * A log that was copied, as logical replication does, comes without the sequence's position: new ids would collide
+ * with the log's, or appear below what readers have seen. Appends wait meanwhile, so that none draws an id.
+ */
+async function advanceSequence(run: Run, names: Names): Promise<string[]> {
+  const [row] = await run({
+    text: `select s.seqrelid::regclass::text as name from pg_sequence s where s.seqrelid = ${idSequence(names)}
+  and has_sequence_privilege(s.seqrelid, 'usage, select')
+  and coalesce(pg_sequence_last_value(s.seqrelid), 0) < (select max(id) from ${names.events})`,
+  });
+  if (!row) return [];
+  await run({ text: lockQuery(names) });
+  const name = String(row.name);
+  const [moved] = await run({
+    text: `select setval(${literal(name)}, greatest((select max(id) from ${names.events}), last_value)) as at from ${name}`,
+  });
+  return [`sequence moved to ${moved?.at}, the log's last id`];
 }

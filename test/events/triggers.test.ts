@@ -60,6 +60,18 @@ test("an error that names its own code is its commit's alone, whatever digits ar
   expect(refused).toMatchObject({ operation: "commit", cause: { code: "P0842" } });
 });
 
+test("a truncate whose seed a trigger has left out says so, rather than name an id that is none", async () => {
+  const store = await triggered(`if new.name = '__tombstone__' then return null; end if;`);
+  await store.commit("a", [event()], meta);
+  const { error } = await failureOf(store.truncate([{ stream: "a" }, { stream: "b", snapshot: {} }]));
+  expect(error).toMatchObject({
+    name: "ERR_STORE",
+    operation: "truncate",
+    cause: { message: expect.stringContaining("not each has its seed") },
+  });
+  expect(await scene.rows(store)).toEqual([{ stream: "b", version: 0, name: "__snapshot__" }]);
+});
+
 test("a restore tells of what refused it, which need not be a duplicate, and leaves everything", async () => {
   const store = await triggered(
     `if new.name = 'Refused' then raise exception 'not that' using errcode = 'P0842'; end if;`,

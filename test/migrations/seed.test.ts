@@ -120,6 +120,45 @@ test("a sequence that caches is set to 1: ids must be handed out in order", asyn
   expect(await catalogOf(name)).toContainEqual(expect.stringMatching(/^sequence .* cache 1,/));
 });
 
+test("so is one that the table does not own", async () => {
+  const name = scene.name();
+  const { events } = tablesOf(name);
+  const sequence = `"${name.schema}"."${name.table}_ids"`;
+  await scene.sql.unsafe(`
+    create sequence ${sequence} cache 32;
+    create table ${events} (id bigint primary key default nextval('${sequence}'), name text not null,
+      data jsonb not null, stream text not null, version int not null, created timestamptz not null default now(),
+      meta jsonb not null)`);
+  await scene.seeded(name);
+  expect(
+    await scene.sql`select seqcache::int from pg_sequence where seqrelid = ${sequence}::regclass`,
+  ).toEqual([{ seqcache: 1 }]);
+});
+
+test("ids of a log that was copied without its sequence's position go on behind it", async () => {
+  const name = scene.name();
+  const { events } = tablesOf(name);
+  const sequence = `"${name.schema}"."${name.table}_id_seq"`;
+  await createActPg(scene.sql, name);
+  const [last] = await scene.sql.unsafe(`select max(id)::int as id from ${events}`);
+  await scene.sql.unsafe(`alter sequence ${sequence} restart`);
+  const lines = recordLog("info");
+  const store = await scene.seeded(name);
+  expect(lines[0]).toContain(`sequence moved to ${last?.id}, the log's last id`);
+  const [committed] = await store.commit("s", [event], meta);
+  expect(committed?.id).toBe(last?.id + 1);
+});
+
+test("a sequence that is ahead of its log stays where it is: ids are not given twice", async () => {
+  const name = scene.name();
+  await createActPg(scene.sql, name);
+  await scene.sql`select setval(${`"${name.schema}"."${name.table}_id_seq"`}, 5000)`;
+  const lines = recordLog("info");
+  const [committed] = await (await scene.seeded(name)).commit("s", [event], meta);
+  expect(committed?.id).toBe(5001);
+  expect(lines[0]).not.toContain("sequence moved");
+});
+
 test("an index left invalid by CREATE INDEX CONCURRENTLY is rebuilt", async () => {
   const name = scene.name();
   const { events } = tablesOf(name);
