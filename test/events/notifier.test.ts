@@ -126,6 +126,30 @@ test("an own commit whose notification went with the connection is not told, tho
   expect(told.length).toBe(2);
 });
 
+test("a notification of an earlier commit leaves an own one to be heard of", async () => {
+  const { start, line, told, notifier, rows } = scene([row(1)]);
+  await start();
+  rows.push(row(2), row(3), row(4));
+  notifier.committing(Promise.resolve([{ id: 3 }, { id: 4 }]));
+  await turn();
+  line().heard(payload([2]));
+  line().lost();
+  line().back();
+  await turn();
+  expect(told.map(({ events }) => events.map(({ id }) => id))).toEqual([[2]]);
+});
+
+test("what names no ids, heard while the connection is away, hides nothing", async () => {
+  const { start, line, told, rows } = scene([row(1)]);
+  await start();
+  line().lost();
+  rows.push(row(2));
+  line().heard(payload([]));
+  line().back();
+  await turn();
+  expect(told.map(({ events }) => events.map(({ id }) => id))).toEqual([[2]]);
+});
+
 test("a shortened payload is completed from the log, or left to polling", async () => {
   const { start, line, told, state } = scene([row(1), row(2), row(3, "other"), row(4)]);
   await start();
