@@ -71,6 +71,7 @@ const TOPICS: readonly (readonly [file: string, tests: RegExp])[] = [
   ["codec/pattern", /test\/codec\/(?:translations|patterns)| Q[89]/],
   ["codec/conditions", /test\/codec\/(?:numbers|patterns)| Q[89]/],
   ["codec/json", /test\/codec\/paths| D1| M6/],
+  ["codec/input", /test\/input\/(?:refusals|edges|types|text)/],
   ["codec/encryption", /test\/codec\/(?:envelope|encryption)/],
   ["codec/", /test\/codec\/(?:arrays|numbers)|refusals/],
 ];
