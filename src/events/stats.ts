@@ -94,8 +94,10 @@ function statsQuery(
     kept.push(`x.id < ${where.param(toId(Math.ceil(options.before)))}::bigint`);
   if (options.exclude?.length) kept.push(`x.name <> all(${where.param(textArray(options.exclude))}::text[])`);
   const keep = kept.length === 0 ? `` : ` and ${kept.join(" and ")}`;
+  // By version, which is the order of ids in a stream: no index but the stream's own has it. Ordered by id the planner
+  // walks the whole log for each quiet stream as soon as its statistics know a few busy ones (82 ms instead of 0.2).
   const edge = (direction: string) =>
-    `(select x.* from ${names.events} x where x.stream = c.stream${keep} order by x.id ${direction} limit 1)`;
+    `(select x.* from ${names.events} x where x.stream = c.stream${keep} order by x.version ${direction} limit 1)`;
   const counting = options.count || options.names;
   // Candidates come in order, and lazily: the walk ends with the page. A sort here would walk them all
   // (183 ms instead of 2 for 50 of 10,000). Tails and counts are looked up for the page only.
