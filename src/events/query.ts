@@ -29,7 +29,8 @@ const PAGE = 1_000;
 /** Characters of JSON after which a page ends early. */
 const BUDGET = 16_000_000;
 
-type Range = { readonly after?: number; readonly before?: number };
+/** `newest`: of the events delivered, once there are some. */
+type Range = { readonly after?: number; readonly before?: number; readonly newest?: number };
 
 function checkQuery(query: ActQuery): void {
   checkObject("query", "query", query);
@@ -88,9 +89,12 @@ export function pageQuery(names: Names, query: ActQuery | undefined, range: Rang
   // Times are shown in milliseconds: later than 12:00:00.001 is from 12:00:00.002 on.
   if (q.created_after) where.add(`e.created >= ${timestamp(where, q.created_after.getTime() + 1)}`);
   if (q.created_before) where.add(`e.created < ${timestamp(where, q.created_before.getTime())}`);
-  if (q.with_snaps && q.stream && q.stream_exact && (q.after === undefined || q.after === null))
+  // Of the snapshots that were there when the query began. A cursor that moves up has left the floor behind.
+  if (q.with_snaps && q.stream && q.stream_exact && range.after === undefined) {
+    const known = range.newest === undefined ? `` : ` and s.id <= ${where.param(range.newest)}::bigint`;
     where.add(`e.id >= coalesce(
-      (select s.id from ${names.events} s where s.stream = ${where.param(q.stream)}::text and s.name = '__snapshot__' order by s.id desc limit 1), 0)`);
+      (select s.id from ${names.events} s where s.stream = ${where.param(q.stream)}::text and s.name = '__snapshot__'${known} order by s.id desc limit 1), 0)`);
+  }
   const cap = where.param(limit);
   const page = (conditions: string) => `select ${eventColumns(`e`, { pii: true })}
   from ${names.events} e${conditions}
@@ -149,13 +153,15 @@ export async function query<E extends Schemas>(
       count++;
     }
     const found = rows.length;
-    const last = Number(rows.at(-1)?.id);
+    const [first, last] = [Number(rows[0]?.id), Number(rows.at(-1)?.id)];
     // The driver's finished queries hold one another until the next full collection: not the events with them.
     rows.length = 0;
     // A page that was cut short holds an event at least.
     if (count >= wanted || (!cut && found < limit)) return count;
     // The next page is as large as what fitted this time.
     size = Math.min(size, cut ? found : PAGE);
-    range = q?.backward ? { ...range, before: last } : { ...range, after: last };
+    range = q?.backward
+      ? { ...range, before: last, newest: range.newest ?? first }
+      : { ...range, after: last };
   }
 }

@@ -1,6 +1,6 @@
 /** Loads: the query with which the framework rebuilds a state. */
 import { expect } from "vitest";
-import { append, namesOf, only, read, SNAPSHOT } from "./kit/scenario.ts";
+import { append, appendMany, namesOf, only, read, SNAPSHOT } from "./kit/scenario.ts";
 import { section } from "./kit/section.ts";
 
 const exact = { stream: "s", stream_exact: true };
@@ -48,6 +48,28 @@ export const load = section("load", (line) => {
     ]);
   });
 
+  line("Q7", "a snapshot committed while a load is under way leaves nothing of it out", async ({ store }) => {
+    // More than are fetched at once.
+    const size = 4_500;
+    await appendMany(store, "s", size, "E");
+    for (const [backward, name] of [
+      [false, "first"],
+      [true, "second"],
+    ] as const) {
+      // The second load begins at the snapshot that came during the first.
+      const floor = backward ? size : 0;
+      if (backward) await appendMany(store, "s", size, "E");
+      const versions: number[] = [];
+      const load = { ...exact, with_snaps: true, backward };
+      await store.query(async ({ version }) => {
+        if (versions.push(version) === 10) await append(store, "s", SNAPSHOT);
+      }, load);
+      const expected = Array.from({ length: size + (backward ? 1 : 0) }, (_, i) => floor + i);
+      const seen = backward ? versions.toReversed() : versions.filter((version) => version < size);
+      expect(seen, name).toEqual(expected);
+    }
+  });
+
   line("Q7", "a pattern disables the start at the snapshot", async ({ store }) => {
     await append(store, "s", "A", SNAPSHOT, "B");
     expect(namesOf(await read(store, { stream: "^s$", with_snaps: true }))).toEqual(["A", SNAPSHOT, "B"]);
@@ -66,5 +88,15 @@ export const load = section("load", (line) => {
       version: 0,
       data: { n: 1 },
     });
+  });
+
+  line("Q7", "after 0 is a given after", async ({ store }) => {
+    await append(store, "other", "X");
+    await append(store, "s", "A", SNAPSHOT, "B");
+    expect(namesOf(await read(store, { ...exact, with_snaps: true, after: 0 }))).toEqual([
+      "A",
+      SNAPSHOT,
+      "B",
+    ]);
   });
 });

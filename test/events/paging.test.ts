@@ -9,7 +9,9 @@ import { namesOf } from "../../src/names.ts";
 /** A log of `count` events, of which the pages named in `cuts` hold only so many. */
 function scene(count: number, cuts: Readonly<Record<number, number>> = {}) {
   const asked: [after: unknown, limit: unknown][] = [];
-  const readPage = async (_: string, { params }: Query) => {
+  const budgets = new Set<number>();
+  const readPage = async (_: string, { params }: Query, budget: number) => {
+    budgets.add(budget);
     const after = params?.length === 2 ? Number(params[0]) : 0;
     const limit = Number(params?.at(-1));
     const cut = cuts[asked.length];
@@ -25,7 +27,7 @@ function scene(count: number, cuts: Readonly<Record<number, number>> = {}) {
     connections: { readPage },
     reader: eventReader("exact", undefined),
   } as unknown as Context;
-  return { context, asked };
+  return { context, asked, budgets };
 }
 
 test("pages are asked for until one is short, the further ones smaller than the first", async () => {
@@ -37,6 +39,12 @@ test("pages are asked for until one is short, the further ones smaller than the 
     [3_000, 1_000],
     [4_000, 1_000],
   ]);
+});
+
+test("no page may hold more than 16,000,000 characters of JSON", async () => {
+  const { context, budgets } = scene(4_500);
+  await query(context, () => {});
+  expect([...budgets]).toEqual([16_000_000]);
 });
 
 test("a log that ends with a page is told to by an empty one", async () => {
