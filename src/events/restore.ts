@@ -29,10 +29,19 @@ type Pending = EncodedEvent & {
   readonly meta: string;
 };
 
+/**
+ * From milliseconds, exactly, in any century: as one number of seconds or microseconds it would be rounded, and
+ * every second event of the year 10000 came back a millisecond earlier. Sessions are in UTC: each day has 24 hours.
+ */
+const DAY = 86_400_000;
+const CREATED = `timestamptz 'epoch' + floor(e.created / ${DAY}) * interval '1 day'
+    + (e.created - floor(e.created / ${DAY}) * ${DAY}) * interval '1 millisecond'`;
+
 function insertQuery(names: Names, batch: readonly Pending[]): Query {
   return {
     text: `insert into ${names.events} (id, stream, version, created, name, data, meta, pii, dates)
-select e.id, e.stream, e.version, to_timestamp(e.created / 1000), e.name, e.data::jsonb, e.meta::jsonb, e.pii::jsonb, e.dates::jsonb
+overriding system value
+select e.id, e.stream, e.version, ${CREATED}, e.name, e.data::jsonb, e.meta::jsonb, e.pii::jsonb, e.dates::jsonb
 from unnest($1::bigint[], $2::text[], $3::int[], $4::float8[], $5::text[],
   ${splitJson("$6")}, ${splitJson("$7")}, ${splitJson("$8")}, ${splitJson("$9")})
   as e(id, stream, version, created, name, data, meta, pii, dates)`,
@@ -112,6 +121,8 @@ export async function restore({ names, connections, cipher }: Context, driver: R
   const key = cipher && (await guard("restore", () => cipher.key()));
   await connections.session("restore", async (run) => {
     await run({ text: "begin isolation level read committed" });
+    // A driver may take its time, whatever the server allows others.
+    await run({ text: "set local idle_in_transaction_session_timeout = 0" });
     await run({ text: lockQuery(names) });
     for (const text of wipe(names)) await run({ text });
     const sequence = await findSequence(run, names);

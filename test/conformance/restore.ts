@@ -62,6 +62,14 @@ export const restore = section("restore", (line) => {
     expect(only(await readAll(store))).toMatchObject({ ...event, id });
   });
 
+  line("R7", "created is verbatim in any century", needs, async ({ store }) => {
+    // The last two of them PostgreSQL would round, were they given as one number of seconds.
+    const times = [-1, 0, 1, -62_167_219_200_001, 253_402_300_799_999, 9_365_155_971_772, -8_026_976_950_814];
+    const events = times.map((ms, version) => restorable("s", version, { created: new Date(ms) }));
+    await restoreAll(store, events);
+    expect((await readAll(store)).map(({ created }) => created.getTime())).toEqual(times);
+  });
+
   line("R7", "snapshots are kept", needs, async ({ store }) => {
     await restoreAll(store, [restorable("s", 0), restorable("s", 1, { name: SNAPSHOT, data: { n: 1 } })]);
     expect(namesOf(await readAll(store))).toEqual(["Restored", SNAPSHOT]);
