@@ -248,8 +248,9 @@ export class AppendQueue {
   /** A server error undoes the whole group. Its commits run again one by one, and only the culprit fails. */
   async #separate(group: readonly Waiting[], error: unknown): Promise<void> {
     const code = codeOf(error) ?? "";
-    // Lost connections, cancelled lock waits and a full disk are nobody's fault in the group.
-    const shared = error instanceof ConnectionError || /^(08|25|28|3D|53|55|57|42|26)/.test(code);
+    // Lost connections, cancelled lock waits and a full disk are nobody's fault in the group. A lacking privilege may
+    // be one event's: row-level security says it so too.
+    const shared = error instanceof ConnectionError || /^(08|25|28|3D|53|55|57|26)|^42(?!501)/.test(code);
     if (group.length === 1 || shared) {
       for (const w of group) w.failed(sanitize(error));
       return;

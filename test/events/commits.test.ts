@@ -17,6 +17,23 @@ test("what no head can be is met by none, and the real head is told", async () =
   expect(await scene.rows(store)).toHaveLength(3);
 });
 
+test("a commit that row-level security refuses fails alone", async (context) => {
+  const { config } = await scene.seeded();
+  const role = await scene.role();
+  if (!role) return context.skip("this server's user may not create roles");
+  const events = `"${config.schema}"."${config.table}"`;
+  await scene.sql.unsafe(`grant usage on schema "${config.schema}" to ${role.user};
+    grant select, insert on ${events} to ${role.user};
+    grant usage on sequence "${config.schema}"."${config.table}_id_seq" to ${role.user};
+    alter table ${events} enable row level security;
+    create policy own on ${events} to ${role.user} using (true) with check (stream <> 'forbidden')`);
+  const store = scene.store({ ...role, table: config.table });
+  const commits = ["before", "forbidden", "after"].map((stream) => store.commit(stream, [event()], meta));
+  const [before, forbidden, after] = await Promise.allSettled(commits);
+  expect([before?.status, after?.status]).toEqual(["fulfilled", "fulfilled"]);
+  expect(forbidden).toMatchObject({ reason: { operation: "commit", cause: { code: "42501" } } });
+});
+
 test("the answer has pii where it was given, and nowhere else so much as the key", async () => {
   const store = await scene.seeded();
   const messages = [{ a: 1 }, undefined, null].map((pii) => ({ ...event(), pii }));
