@@ -165,10 +165,14 @@ export class Notifier {
     const { names, connections } = this.#context;
     try {
       const rows = await connections.read("notify", {
-        text: `select id, name, stream from ${names.events} where id > $1::bigint order by id desc limit ${CATCH_UP}`,
+        text: `select id, name, stream from ${names.events}
+  where id > coalesce((select $1::bigint where $1::bigint <= (select max(id) from ${names.events})), -1)
+  order by id desc limit ${CATCH_UP}`,
         params: [away.from],
       });
-      this.#head = Math.max(this.#head ?? -1, Number(rows[0]?.id ?? -1));
+      const head = Number(rows[0]?.id ?? -1);
+      // Below what was heard before: a restore has renumbered the log, and all that is there is news.
+      this.#head = rows.length > 0 && head < away.from ? head : Math.max(this.#head ?? -1, head);
       // A commit of our own may be among them whose answer is still under way.
       await Promise.all(this.#committing);
       const missed = rows

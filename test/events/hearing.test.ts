@@ -2,7 +2,7 @@
 import type { StoreNotification } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { eventually } from "../conformance/kit/eventually.ts";
-import { append, notified } from "../conformance/kit/scenario.ts";
+import { append, notified, restorable, restore } from "../conformance/kit/scenario.ts";
 import { useScene } from "../connections/scene.ts";
 
 const scene = useScene();
@@ -50,6 +50,20 @@ test("what was there before is not told after an absence, though nothing was hea
   await append(mouth, "c", "C");
   await eventually(() => heard.length > 0);
   expect(ids()).toEqual([["c", 3]]);
+});
+
+test("what an absence hid is told after a restore too, which has numbered the log anew", async () => {
+  const { mouth, heard, ids, application_name } = await pair("renumbered", ["a", "b", "c", "d"]);
+  await restore(mouth, [restorable("z", 0)]);
+  await cut(application_name);
+  await append(mouth, "a", "A");
+  await eventually(() => heard.some(({ stream }) => stream === "a"));
+  expect(ids()).toContainEqual(["a", 2]);
+  // From here on it goes on as before.
+  await cut(application_name);
+  await append(mouth, "a", "B");
+  await eventually(() => ids().some(([, id]) => id === 3));
+  expect(ids().filter(([, id]) => id === 2)).toHaveLength(1);
 });
 
 test("what an absence hid is told in order, from behind what was heard last", async () => {
