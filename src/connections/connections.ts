@@ -31,6 +31,10 @@ async function retrying<T>(work: () => Promise<T>, codes = RETRIABLE): Promise<T
   }
 }
 
+/** Heads are read after a lock was granted, and predicates checked again under row locks: both need read committed. */
+const BEGIN: Query = { text: "begin isolation level read committed" };
+const COMMIT: Query = { text: "commit" };
+
 export class Connections {
   readonly config: Config;
   /** The connection for appends. */
@@ -87,7 +91,7 @@ export class Connections {
     });
   }
 
-  /** One autocommitted statement that writes. `givesWay`: it sets a lock_timeout for itself, and runs again then. */
+  /** One statement that writes, and commits by itself. `givesWay`: it sets a lock_timeout for itself, and runs again then. */
   async write<R extends Row = Row>(
     operation: string,
     query: Query,
@@ -95,7 +99,13 @@ export class Connections {
   ): Promise<readonly R[]> {
     return (await guard(operation, async () => {
       this.#admit();
-      const run = () => this.#pool.use((slot) => slot.run(query, this.deadline));
+      // Through a pooler no session says so: each transaction has to.
+      const run = this.config.prepare
+        ? () => this.#pool.use((slot) => slot.run(query, this.deadline))
+        : () =>
+            this.#pool.use(
+              async (slot) => (await slot.pipeline([BEGIN, query, COMMIT], this.deadline))[1] ?? [],
+            );
       return retrying(run, givesWay ? GIVING_WAY : RETRIABLE);
     })) as readonly R[];
   }
@@ -109,7 +119,7 @@ export class Connections {
   }
 
   #transact(queries: readonly Query[], fresh = false): Promise<(readonly Row[])[]> {
-    const all = [{ text: "begin isolation level read committed" }, ...queries, { text: "commit" }];
+    const all = [BEGIN, ...queries, COMMIT];
     return retrying(() => this.#pool.use((slot) => slot.pipeline(all, this.deadline), fresh));
   }
 

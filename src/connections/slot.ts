@@ -32,7 +32,13 @@ function sessionSettings({
   config,
   settings,
 }: Pick<SlotOptions, "config" | "settings">): Record<string, string | number> {
-  const common = { application_name: config.application_name, DateStyle: "ISO, MDY", TimeZone: "UTC" };
+  // What statements and answers are written for, whatever the role's or the database's defaults are.
+  const common = {
+    application_name: config.application_name,
+    DateStyle: "ISO, MDY",
+    TimeZone: "UTC",
+    standard_conforming_strings: "on",
+  };
   if (!config.prepare) return common;
   return {
     ...common,
@@ -40,6 +46,10 @@ function sessionSettings({
     // Heads must be read after the lock is granted and predicates be checked again under row locks:
     // both need read committed, whatever the database's default is.
     default_transaction_isolation: "read committed",
+    array_nulls: "on",
+    extra_float_digits: 1,
+    // Idle connections are closed from here: the server would end one just as a commit is sent on it.
+    idle_session_timeout: 0,
     jit: "off",
     ...settings,
   };
@@ -114,7 +124,10 @@ export class Slot {
       idle_timeout: 0,
       max_lifetime: 0,
       connect_timeout: Math.ceil(config.connectionTimeoutMillis / 1000) || undefined,
-      connection: sessionSettings(options) as Record<string, string>,
+      // As text: the driver leaves out what is 0.
+      connection: Object.fromEntries(
+        Object.entries(sessionSettings(options)).map(([name, value]) => [name, String(value)]),
+      ),
       types: {
         int8: { to: 20, from: [20], serialize: String, parse: Number },
         json: { to: 3802, from: [114, 3802], serialize: String, parse: (text: string) => this.#json(text) },

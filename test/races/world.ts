@@ -2,7 +2,7 @@
 import type { Schemas } from "@rotorsoft/act";
 import type postgres from "postgres";
 import { afterAll, beforeAll, describe, onTestFinished } from "vitest";
-import { PostgresStore } from "../../src/index.ts";
+import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
 import { randomFrom } from "../order/appenders.ts";
 import { until } from "../order/fence.ts";
 import { lockText, type TableName } from "../order/lock.ts";
@@ -10,7 +10,13 @@ import { connect, createDatabase, type TestDatabase } from "../support/database.
 
 export const meta = { correlation: "race", causation: {} };
 
-const isolations = ["read committed", "repeatable read", "serializable"] as const;
+/** Through a pooler a session can't be set to read committed: each transaction has to say so. */
+const worlds = [
+  { isolation: "read committed" },
+  { isolation: "repeatable read" },
+  { isolation: "serializable" },
+  { isolation: "serializable", prepare: false },
+] as const;
 const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
 
 export type Row = {
@@ -26,9 +32,10 @@ export type Row = {
  * for read committed, small for the others, where the store must not inherit the level.
  */
 export function underEveryIsolation(title: string, define: (world: World) => void): void {
-  for (const isolation of isolations) {
-    describe(`${title}, default isolation ${isolation}`, () => {
-      const world = new World(isolation === "read committed");
+  for (const { isolation, ...options } of worlds) {
+    const pooled = "prepare" in options ? ", set up for a pooler" : "";
+    describe(`${title}, default isolation ${isolation}${pooled}`, () => {
+      const world = new World(isolation === "read committed", options);
       beforeAll(async () => {
         console.log(`${title}: SEED=${seed}`);
         await world.open(isolation);
@@ -41,13 +48,16 @@ export function underEveryIsolation(title: string, define: (world: World) => voi
 
 export class World {
   readonly full: boolean;
+  /** Of every store. */
+  readonly options: PostgresStoreOptions;
   readonly random = randomFrom(seed);
   #database: TestDatabase | undefined;
   #sql: postgres.Sql | undefined;
   #tables = 0;
 
-  constructor(full: boolean) {
+  constructor(full: boolean, options: PostgresStoreOptions) {
     this.full = full;
+    this.options = options;
   }
 
   async open(isolation: string): Promise<void> {
@@ -89,7 +99,7 @@ export class World {
   /** So many processes, as far as the database can tell: stores with connections of their own. */
   async stores(name: TableName, count: number): Promise<[PostgresStore, ...PostgresStore[]]> {
     const open = () => {
-      const store = new PostgresStore({ ...name, max: 6 });
+      const store = new PostgresStore({ ...name, max: 6, ...this.options });
       onTestFinished(() => store.dispose());
       return store;
     };
