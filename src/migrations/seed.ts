@@ -35,7 +35,7 @@ function isCurrent(row: Row | undefined, { schema, table }: Names): boolean {
 
 /**
  * Creates or completes schema, tables and indexes. Idempotent; safe with any number of processes at once; on
- * an up-to-date schema it is one look at the catalog, without any lock.
+ * an up-to-date schema it looks at the catalog and at the log's last id, and nobody waits for it.
  *
  * @throws StoreError; the database is then as it was before.
  */
@@ -43,8 +43,10 @@ export async function seed({ names, connections }: Context): Promise<void> {
   try {
     const [state] = await connections.read("seed", { text: stateText(names) });
     warnOfHeadroom(names, state);
-    if (isCurrent(state, names)) return;
-    const done = await underLock(connections, "seed", (run) => migrate(run, names));
+    const current = isCurrent(state, names);
+    if (current && (await connections.read("seed", { text: behindText(names) })).length === 0) return;
+    const work = current ? advanceSequence : migrate;
+    const done = await underLock(connections, "seed", (run) => work(run, names));
     if (done.length > 0)
       log().info(`[act-drizzle] seed "${names.schema}"."${names.table}": ${done.join(", ")}`);
   } catch (error) {
@@ -163,19 +165,23 @@ async function settleSequence(run: Run, names: Names): Promise<string[]> {
   return done;
 }
 
+/** The ids' sequence if it stands behind the log; no row if not, or if the role may not see it. */
+const behindText = (
+  names: Names,
+): string => `select format('%I.%I', n.nspname, c.relname) as name from pg_class c
+join pg_namespace n on n.oid = c.relnamespace where c.oid = ${idSequence(names)}
+  and has_sequence_privilege(c.oid, 'usage, select')
+  and coalesce(pg_sequence_last_value(c.oid), 0) < (select max(id) from ${names.events})`;
+
 /**
  * A log that was copied, as logical replication does, comes without the sequence's position: new ids would collide
  * with the log's, or appear below what readers have seen. Appends wait meanwhile, so that none draws an id.
  */
 async function advanceSequence(run: Run, names: Names): Promise<string[]> {
-  const [row] = await run({
-    text: `select s.seqrelid::regclass::text as name from pg_sequence s where s.seqrelid = ${idSequence(names)}
-  and has_sequence_privilege(s.seqrelid, 'usage, select')
-  and coalesce(pg_sequence_last_value(s.seqrelid), 0) < (select max(id) from ${names.events})`,
-  });
-  if (!row) return [];
+  const [behind] = await run({ text: behindText(names) });
+  if (!behind) return [];
   await run({ text: lockQuery(names) });
-  const name = String(row.name);
+  const name = String(behind.name);
   const [moved] = await run({
     text: `select setval(${literal(name)}, greatest((select max(id) from ${names.events}), last_value)) as at from ${name}`,
   });

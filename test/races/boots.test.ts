@@ -100,6 +100,17 @@ underEveryIsolation("Sixteen cold boots at once", (world) => {
     expect((await worker?.query_stats({}))?.size).toBe(0);
   });
 
+  test("C4, C5: of a table that act-pg made, from four processes", async () => {
+    const [alone, name] = [world.table(), world.table()];
+    await createActPg(world.sql, alone);
+    const layout = await bootAlone(alone);
+    const kept = await createActPg(world.sql, name);
+
+    expect(await bootProcesses(name, 4, BOOTS / 4)).toEqual([]);
+    expect(await catalogOf(name)).toEqual(layout);
+    expect((await world.rows(name)).map(({ id }) => id)).toEqual(kept.ids);
+  });
+
   test("C4, C5: of a table that act-pg made", async () => {
     const [alone, name] = [world.table(), world.table()];
     await createActPg(world.sql, alone);
