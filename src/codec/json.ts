@@ -3,6 +3,7 @@
  * the row (column `dates`) and set again when it is read. A row without the note was written by another
  * adapter; `dates: "revive"` reads its ISO strings as Dates, as act-pg does.
  */
+import { types } from "node:util";
 
 /** The way to a value: keys and indexes. */
 export type Path = readonly (string | number)[];
@@ -17,7 +18,8 @@ const hasToJSON = (value: object): value is { toJSON(key: string): unknown } =>
   "toJSON" in value && typeof value.toJSON === "function";
 
 function collect(value: object, path: (string | number)[], found: Path[]): void {
-  if (value instanceof Date) {
+  // Of any realm, as JSON.stringify writes them.
+  if (types.isDate(value)) {
     found.push([...path]);
     return;
   }

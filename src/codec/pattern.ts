@@ -262,7 +262,7 @@ export function afterPrefix(prefix: string): string | undefined {
     if (last === undefined) return undefined;
     if (last < 0x10ffff) {
       const next = last === 0xd7ff ? 0xe000 : last + 1;
-      return String.fromCodePoint(...points, next);
+      return [...points, next].map((point) => String.fromCodePoint(point)).join("");
     }
   }
 }

@@ -55,7 +55,7 @@ function check(targets: readonly TruncateTarget[]): void {
 function windowQuery(names: Names, targets: readonly TruncateTarget[]): Query {
   return {
     text: `with boundary as materialized (
-  select t.ord, s.* from unnest($1::text[], $2::float8[], $3::bigint[]) with ordinality as t(target, before, max_id, ord)
+  select t.act_ord, s.* from unnest($1::text[], $2::float8[], $3::bigint[]) with ordinality as t(target, before, max_id, act_ord)
   cross join lateral (
     select x.* from ${names.events} x
     where x.stream = t.target and x.name = '__snapshot__' and x.created < to_timestamp(t.before / 1000)
@@ -64,7 +64,7 @@ function windowQuery(names: Names, targets: readonly TruncateTarget[]): Query {
 ), deleted as (
   delete from ${names.events} e using boundary b where e.stream = b.stream and e.id < b.id returning e.stream
 )
-select ${eventColumns("b", { pii: false })}, b.ord::int as ord,
+select ${eventColumns("b", { pii: false })}, b.act_ord::int as ord,
   (select count(*) from deleted d where d.stream = b.stream)::int as deleted
 from boundary b`,
     params: [

@@ -1,4 +1,5 @@
 /** Where the Dates are, and how they are set again: without a database. */
+import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { datePaths, refusedJson, refusedText, reviveDates, setDates } from "../../src/codec/json.ts";
 
@@ -36,6 +37,11 @@ test.each([
   ["a function that toJSON hands out", { toJSON: () => Object.assign(() => {}, { at: date }) }],
 ])("%s has none", (_, value) => {
   expect(datePaths(value)).toBeUndefined();
+});
+
+test("a Date of another realm is one", () => {
+  const value = { at: runInNewContext("new Date(0)") };
+  expect(datePaths(value)).toEqual([["at"]]);
 });
 
 test("toJSON is told the key it stands under, as JSON.stringify does", () => {

@@ -98,6 +98,7 @@ test("the end of a prefix is the first text behind all that begin with it", () =
   expect(afterPrefix("a")).toBe("b");
   expect(afterPrefix("az")).toBe("a{");
   expect(afterPrefix("")).toBeUndefined();
+  expect(afterPrefix("a".repeat(200_000))?.length).toBe(200_000);
   expect(afterPrefix("a\ud7ff")).toBe("a\ue000");
   expect(afterPrefix("a\uffff")).toBe("a\u{10000}");
   expect(afterPrefix("a\u{10ffff}")).toBe("b");

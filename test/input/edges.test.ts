@@ -1,6 +1,6 @@
 /** Values at the edge of what a verb takes: each has one meaning, the reference's, or is refused. */
 import { expect, test } from "vitest";
-import { useScene } from "../connections/scene.ts";
+import { event, meta, useScene } from "../connections/scene.ts";
 import { contents, fill } from "./log.ts";
 
 const scene = useScene();
@@ -119,6 +119,51 @@ test("a stored source that JavaScript does not try matches any name", async () =
   const seen: string[] = [];
   await store.query_streams(({ stream }) => void seen.push(stream), { source_matches: ["c"] });
   expect(seen).toEqual(["(", "(a)*b", "(a){2}b", "(a+)+b", "[b"]);
+});
+
+test("a user's own column stands in no verb's way, whatever its name", async () => {
+  const store = await scene.seeded();
+  const { schema, table } = store.config;
+  for (const suffix of ["", "_streams"])
+    await scene.sql.unsafe(`alter table "${schema}"."${table}${suffix}"
+      add column ord int, add column lagging int, add column target int, add column mark int, add column size int`);
+  await fill(store);
+  const snapshot = await store.commit("own", [event("A"), event("__snapshot__")], meta);
+  const truncated = await store.truncate([{ stream: "own", before: new Date(Date.now() + 60_000) }]);
+  expect(truncated.get("own")).toMatchObject({ deleted: 1, committed: { id: snapshot[1]?.id } });
+  await store.subscribe([{ stream: "x", correlated_at: 1e6, priority: 99 }]);
+  const [lease] = await store.claim(1, 1, "w", 60_000);
+  expect(lease?.stream).toBe("x");
+  expect(await store.ack(lease ? [lease] : [])).toHaveLength(1);
+});
+
+test("what of a user's own is in the way is told with what to do", async () => {
+  const store = await scene.seeded();
+  const events = `"${store.config.schema}"."${store.config.table}"`;
+  await store.commit("s", [event()], meta);
+  await scene.sql.unsafe(`create view ${events.replace(/"$/, '_view"')} as select id from ${events};
+    create table ${events.replace(/"$/, '_own"')} (event bigint references ${events} (id));
+    insert into ${events.replace(/"$/, '_own"')} select id from ${events}`);
+  await expect(store.truncate([{ stream: "s" }])).rejects.toMatchObject({
+    cause: { code: "23503", message: expect.stringContaining("a foreign key of a table of yours") },
+  });
+  await expect(store.drop()).rejects.toMatchObject({
+    cause: { code: "2BP01", message: expect.stringContaining("a view or another object of yours") },
+  });
+  expect(await scene.rows(store)).toHaveLength(1);
+});
+
+test("names beyond U+FFFF sort by their code points, in JavaScript before U+E000: no page leaves one out", async () => {
+  const store = await scene.seeded();
+  const sorted = ["a", "\uffee", "\u{1f600}", "\u{1f600}z"];
+  for (const stream of sorted.toReversed()) await store.subscribe([{ stream }]);
+  const seen: string[] = [];
+  for (let more = true; more; ) {
+    const after = seen.at(-1);
+    const page = await store.query_streams(({ stream }) => void seen.push(stream), { limit: 1, after });
+    more = page.count > 0;
+  }
+  expect(seen).toEqual(sorted);
 });
 
 test("a stored source that would take JavaScript minutes is taken to match", async () => {
