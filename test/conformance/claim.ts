@@ -1,5 +1,5 @@
 import type { Lease, Store } from "@rotorsoft/act";
-import { expect } from "vitest";
+import { expect, onTestFinished, vi } from "vitest";
 import { eventually, within } from "./kit/eventually.ts";
 import { openTransaction, tablesOf } from "./kit/postgres.ts";
 import {
@@ -349,6 +349,38 @@ export const claim = section("claim", (line) => {
       expect(sorted(await within(5_000, "the claim", claimAll(store)))).toEqual(["a", "c"]);
       await holder.rollback();
       expect(only(await claimAll(store)).stream).toBe("b");
+    },
+  );
+
+  line("L2", "what was deferred and is due takes its place by priority and age", async ({ store }) => {
+    await arrange(store, [
+      { stream: "never", at: 5 },
+      { stream: "due", priority: 9, at: 9 },
+      { stream: "old", at: 1 },
+    ]);
+    await store.defer(["due", "old"], Date.now() - 1_000);
+    const order: string[] = [];
+    for (let n = 0; n < 3; n++) order.push(...streamsOf(await store.claim(1, 0, "w", MINUTE)));
+    expect(order).toEqual(["due", "old", "never"]);
+  });
+
+  line(
+    "L3",
+    "the clock of this process has no say in when a lease ends",
+    { needs: ["sql"] },
+    async ({ store, raw }) => {
+      await pending(store, "a");
+      const ahead = vi.spyOn(Date, "now").mockReturnValue(Date.now() + 3_600_000);
+      onTestFinished(() => ahead.mockRestore());
+      await leaseOf(store, "a", "w1", MINUTE);
+      await store.subscribe([], undefined, { key: "k", by: "w1", millis: MINUTE });
+      expect(await claimAll(store, "w2")).toEqual([]);
+      for (const table of [tablesOf(raw).streams, tablesOf(raw).correlated]) {
+        const [row] =
+          await raw.sql`select (extract(epoch from leased_until - clock_timestamp()) * 1000)::float8 as left
+        from ${table} where leased_by is not null`;
+        expect(row?.left).toBeLessThanOrEqual(MINUTE);
+      }
     },
   );
 });

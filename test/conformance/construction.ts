@@ -380,4 +380,15 @@ export const construction = section("construction", (line) => {
       expect(outcome instanceof Error ? outcome.message : "").not.toBe("");
     }
   });
+
+  line(
+    "C2",
+    "schema and table are refused at the first byte too many for the channel",
+    { needs: ["sql"] },
+    async ({ raw }) => {
+      const [schema, table] = ["s".repeat(26), "t".repeat(25)];
+      expect(refusal(raw, { schema, table })).toBeUndefined();
+      expect(refusal(raw, { schema: `${schema}s`, table })).toContain(schema);
+    },
+  );
 });

@@ -233,4 +233,11 @@ export const correlator = section("correlator", (line) => {
     await raw.sql`drop table ${tablesOf(raw).correlated}`;
     await expect(correlate(store, {})).rejects.toThrow();
   });
+
+  line("S7", "a renewal lasts as long as it says, not as the grant did", async ({ store }) => {
+    for (const key of ["k", "probe"]) await correlate(store, { key, millis: 300 });
+    await correlate(store, { key: "k", millis: MINUTE });
+    await eventually(() => correlating(store, { key: "probe", by: "w2" }));
+    expect(await correlating(store, { key: "k", by: "w2" })).toBe(false);
+  });
 });

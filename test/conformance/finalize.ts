@@ -274,4 +274,10 @@ export const finalize = section("ack and block", (line) => {
     expect(await unreachable.ack([])).toEqual([]);
     expect(await unreachable.block([])).toEqual([]);
   });
+
+  line("L7", "a due time of 0 is one", async ({ store }) => {
+    await pending(store, "a");
+    expect(await store.ack([{ ...(await leaseOf(store, "a")), at: 3, retry: 2, due: 0 }])).toEqual([]);
+    expect(await positionOf(store, "a")).toMatchObject({ at: 3, retry: 2, deferred_at: 0 });
+  });
 });

@@ -54,7 +54,7 @@ export const lines = {
   L13: "Verbs that overlap in any order end without a deadlock",
   R1: "query_streams pages by name, filters, and tells the head of the log",
   R2: "source_matches keeps the subscriptions that would consume one of the names",
-  R3: "Names sort by code units, in every page",
+  R3: "Names sort as in JavaScript, in every page; beyond U+FFFF by code points, where a database does",
   R4: "query_stats gives head and tail per stream, more on request, and never pii",
   R5: "A full truncate leaves one seed event at version 0, and the subscriptions",
   R6: "A windowed truncate deletes what lies below the last snapshot of the window",

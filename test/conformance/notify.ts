@@ -48,7 +48,7 @@ function doorOf(raw: RawAccess): (open: boolean) => Promise<void> {
 export const notify = section("notify", (line) => {
   line("N1", "without the option a store has no notify", { needs: ["notify"] }, async ({ store }) => {
     expect(store.notify).toBeUndefined();
-    expect("notify" in store && store.notify !== undefined).toBe(false);
+    expect("notify" in store).toBe(false);
   });
 
   line("N1", "a commit of another process is heard once, its events in order", listening, async (scene) => {
@@ -374,4 +374,24 @@ export const notify = section("notify", (line) => {
     expect(committed).toHaveLength(1);
     await settled(other, listener);
   });
+
+  line("N1", "commits sent at once are heard one by one", listening, async ({ store, second }) => {
+    const listener = await ear(store);
+    const other = await second();
+    await Promise.all(["A", "B", "C"].map((name) => append(other, "s", name)));
+    await settled(other, listener);
+    const own = listener.heard.filter(({ stream }) => stream === "s");
+    expect(own.map(({ events }) => events.map(({ name }) => name))).toEqual([["A"], ["B"], ["C"]]);
+  });
+
+  line(
+    "N2",
+    "a subscription that can't look at the log rejects and leaves no connection",
+    onPostgres,
+    async ({ store, raw }) => {
+      await raw.sql`drop table ${raw.sql(raw.schema)}.${raw.sql(raw.table)}`;
+      await expect(ear(store)).rejects.toMatchObject({ name: "ERR_STORE" });
+      await eventually(async () => (await listenersOf(raw)).length === 0);
+    },
+  );
 });

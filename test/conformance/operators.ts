@@ -274,4 +274,10 @@ export const operators = section("operators", (line) => {
     expect(await store.prioritize({ stream: "^A" }, 2)).toBe(1);
     expect((await positionOf(store, "A_B")).priority).toBe(2);
   });
+
+  line("L10", "a schedule of 0 is exposed", async ({ store }) => {
+    await pending(store, "a");
+    await store.defer(["a"], 0);
+    expect((await positionOf(store, "a")).deferred_at).toBe(0);
+  });
 });

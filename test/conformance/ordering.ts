@@ -359,4 +359,14 @@ export const ordering = section("commits among others", (line) => {
     const { created } = await within(5_000, "the append", committing);
     expect(created.getTime()).toBeGreaterThanOrEqual(released?.at.getTime() ?? Number.POSITIVE_INFINITY);
   });
+
+  line(
+    "M7",
+    "the size of a notification is counted in bytes",
+    { needs: ["notify"], options: { notify: true } },
+    async ({ store }) => {
+      // About 5,000 characters, about 9,000 bytes.
+      expect(await appendMany(store, "s", 40, "é".repeat(100))).toHaveLength(40);
+    },
+  );
 });

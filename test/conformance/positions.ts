@@ -238,4 +238,12 @@ export const positionsOfStreams = section("query_streams", (line) => {
     }
     expect(seen).toEqual([...mixed].sort());
   });
+
+  line("R2", "each metacharacter makes a source a pattern", async ({ store }) => {
+    const sources = ["a|b", "a.c", "ab*c", "ab+c", "ab?c", "(abc)", "[a]bc", "ab{1}c", "a\\bc", "abc$"];
+    await store.subscribe(sources.map((source) => ({ stream: source, source })));
+    expect(streamsOf(await positions(store, { source_matches: ["abc"] }))).toEqual(
+      sources.filter((source) => RegExp(source).test("abc")).sort(),
+    );
+  });
 });

@@ -222,4 +222,20 @@ export const shutdown = section("drop and dispose", (line) => {
       await disposer();
     },
   );
+
+  line(
+    "C8",
+    "an operation is refused from the call of dispose on, while commits are still drained",
+    { needs: ["sql"] },
+    async ({ store, raw }) => {
+      const holder = await holdAppendLock(raw);
+      const committing = append(store, "s", "A");
+      await advisoryWaiters(raw);
+      const disposed = store.dispose();
+      const asked = readAll(store).catch((error: unknown) => error);
+      expect(await within(5_000, "the refusal", asked)).toBeInstanceOf(StoreError);
+      await holder.commit();
+      await Promise.all([committing, disposed]);
+    },
+  );
 });

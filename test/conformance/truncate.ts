@@ -254,4 +254,11 @@ export const truncate = section("truncate", (line) => {
     expect(idsOf(await read(store, ofStream("other")))).toEqual(idsOf(others));
     expect(await positionOf(store, "s")).toEqual(before);
   });
+
+  line("R6", "max_id 0 is a bound", async ({ store }) => {
+    await append(store, "other", "X");
+    await append(store, "s", "A", SNAPSHOT);
+    expect((await store.truncate([{ stream: "s", before: tomorrow(), max_id: 0 }])).size).toBe(0);
+    expect(await readAll(store)).toHaveLength(3);
+  });
 });

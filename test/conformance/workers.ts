@@ -3,7 +3,7 @@ import type { Lease, Store } from "@rotorsoft/act";
 import { expect } from "vitest";
 import { eventually, within } from "./kit/eventually.ts";
 import { backendsOf, openTransaction, rowWaiters, tablesOf } from "./kit/postgres.ts";
-import { at, claimAll, leaseOf, MINUTE, pending, positions, streamsOf } from "./kit/scenario.ts";
+import { append, at, claimAll, leaseOf, MINUTE, pending, positions, streamsOf } from "./kit/scenario.ts";
 import { type RawAccess, section } from "./kit/section.ts";
 
 const upTo = (count: number) => Array.from({ length: count }, (_, n) => n);
@@ -230,6 +230,32 @@ export const workers = section("workers", (line) => {
       await rowWaiters(raw);
       await holder.commit();
       expect(await within(8_000, "the ack", acking)).toHaveLength(2);
+    },
+  );
+
+  line(
+    "L13",
+    "what the server undoes because of others is run again, whatever the verb",
+    { needs: ["sql"] },
+    async ({ store, raw }) => {
+      const { events, streams } = tablesOf(raw);
+      await pending(store, "a");
+      await append(store, "s", "A");
+      await raw.sql.unsafe(`create sequence ${raw.schema}.${raw.table}_n;
+      create function ${raw.schema}.${raw.table}_f() returns trigger language plpgsql as $$ begin
+        if nextval('${raw.schema}.${raw.table}_n') = 1 then
+          raise exception using errcode = '40001'; end if; return null; end $$`);
+      for (const table of [events, streams])
+        await raw.sql`create trigger undo after insert or update or delete on ${table}
+        for each statement execute function ${raw.sql(raw.schema)}.${raw.sql(`${raw.table}_f`)}()`;
+      const once = () => raw.sql`alter sequence ${raw.sql(raw.schema)}.${raw.sql(`${raw.table}_n`)} restart`;
+      expect(await store.reset(["a"])).toBe(1);
+      await once();
+      expect(await store.claim(1, 0, "w", MINUTE)).toHaveLength(1);
+      await once();
+      expect((await store.truncate([{ stream: "s" }])).get("s")?.deleted).toBe(1);
+      await once();
+      expect(await append(store, "s", "B")).toHaveLength(1);
     },
   );
 });
