@@ -73,6 +73,10 @@ export const defects: readonly Defect[] = [
     "case when octet_length(whole) < ${String(NOTIFY_LIMIT)} then whole else brief end",
     "whole",
   ),
+  across("src/events/append.ts", "M7")("a notification is measured in characters, not in bytes", [
+    "octet_length(",
+    "length(",
+  ]),
   on("src/events/append.ts", "D2")(
     "created runs back when the clock does",
     "select greatest(\n    date_trunc('milliseconds', clock_timestamp()),",
@@ -126,6 +130,12 @@ export const defects: readonly Defect[] = [
     "where.add(`e.id >= coalesce(",
     "where.add(`e.id > coalesce(",
   ),
+  query(
+    "a snapshot that comes during a load moves its beginning",
+    "'${known} order by s.id desc",
+    "' order by s.id desc",
+  ),
+  query("after: 0 is none", "range.after === undefined) {", "!range.after) {"),
   query("a page is in no order", "order by e.id${q.backward ? ` desc` : ``} limit", "limit"),
   query("backward is ascending", "q.backward ? ` desc` : ``", "q.backward ? `` : ``"),
   query("names: [] is no filter", "    return 0;", "    q = { ...q, names: undefined };"),
@@ -149,6 +159,7 @@ export const defects: readonly Defect[] = [
   ),
   truncate("a windowed truncate takes its boundary too", "e.id < b.id returning", "e.id <= b.id returning"),
   truncate("max_id is exclusive", "x.id <= t.max_id", "x.id < t.max_id"),
+  truncate("max_id: 0 is none", "t.max_id === undefined || t.max_id === null", "!t.max_id"),
   truncate(
     "a truncate does not take the append lock",
     "[{ text: lockQuery(names) }]",
@@ -171,8 +182,8 @@ export const defects: readonly Defect[] = [
   ),
   claim(
     "a blocked stream is claimed",
-    "`not s.blocked and s.at < s.correlated_at",
-    "`s.at < s.correlated_at",
+    "and not s.blocked and s.at < s.correlated_at",
+    "and s.at < s.correlated_at",
   ),
   claim("a caught-up stream is claimed", "s.at < s.correlated_at\n", "s.at <= s.correlated_at\n"),
   claim("live leases are not respected", "and (s.leased_until is null or s.leased_until <= now())", ""),
@@ -183,6 +194,11 @@ export const defects: readonly Defect[] = [
   ),
   claim("locked rows are waited for", "for update of s skip locked", "for update of s"),
   claim("the oldest get no fair share", "Math.max(1, Math.floor(behind / 4))", "0"),
+  claim(
+    "what is due again comes behind all that was never deferred",
+    ") s order by ${order} limit ${limit}`;\n  // What the first",
+    ") s limit ${limit}`;\n  // What the first",
+  ),
   claim("priorities are turned round", '"s.priority desc, s.at"', '"s.priority, s.at"'),
   // Checked twice, before and under the lock: one of the checks alone could go unnoticed.
   across("src/streams/ack.ts", "L\\d")(
@@ -232,6 +248,12 @@ export const defects: readonly Defect[] = [
     "the cursor is inclusive",
     "s.stream ~>~ ${where.param(after)}",
     "s.stream ~>=~ ${where.param(after)}",
+  ),
+  positions("an alternative is no pattern", "(){}|", "(){}"),
+  on("src/connections/connections.ts", "L13")(
+    "what the server has undone is not run again",
+    'new Set(["40001", "40P01"])',
+    'new Set(["40P01"])',
   ),
   positions("order ignores case", "order by s.stream using ~<~ limit", "order by lower(s.stream) limit"),
   on("src/streams/reset.ts", "L11")(
