@@ -239,3 +239,13 @@ test("each seed of a truncate is answered with the id that it has", async () => 
     [9, "new"],
   ]);
 });
+
+test("a limit beyond a page of positions is kept", async () => {
+  const store = await scene.seeded();
+  const streams = Array.from({ length: 1_200 }, (_, n) => ({ stream: `s-${String(n).padStart(4, "0")}` }));
+  await store.subscribe(streams);
+  const seen: string[] = [];
+  const { count } = await store.query_streams(({ stream }) => void seen.push(stream), { limit: 1_100 });
+  expect(count).toBe(1_100);
+  expect(seen).toEqual(streams.slice(0, 1_100).map(({ stream }) => stream));
+});

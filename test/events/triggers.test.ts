@@ -82,6 +82,7 @@ test("a restore tells of what refused it, which need not be a duplicate, and lea
       await insert({ ...event("Refused"), id: 0, stream: "s", version: 0, created: new Date(0), meta });
     }),
   );
-  expect(error).toMatchObject({ operation: "restore", cause: { code: "P0842" } });
+  const message = expect.not.stringContaining("two events");
+  expect(error).toMatchObject({ operation: "restore", cause: { code: "P0842", message } });
   expect((await scene.rows(store)).map(({ stream }) => stream)).toEqual(["kept"]);
 });
