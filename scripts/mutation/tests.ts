@@ -61,7 +61,7 @@ const TOPICS: readonly (readonly [file: string, tests: RegExp])[] = [
   ["events/restore", / R7|restore/],
   ["events/notify", / N\d|notify|test\/events\/(?:answers|hearing|notifier)/],
   ["events/forget", / P\d|forget/],
-  ["streams/claim", / L[1-5]|test\/streams/],
+  ["streams/claim", / L[1-5]|test\/(?:streams|input\/(?:types|refusals))/],
   ["streams/ack", / L[67]|ack|test\/streams/],
   ["streams/block", / L[89]|block|test\/streams/],
   ["streams/lease", / L\d|test\/streams/],
