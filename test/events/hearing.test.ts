@@ -52,6 +52,17 @@ test("what was there before is not told after an absence, though nothing was hea
   expect(ids()).toEqual([["c", 3]]);
 });
 
+test("an absence that hid nothing tells nothing, not even what was there before", async () => {
+  const { mouth, ids, application_name } = await pair("nothing", ["a", "b"]);
+  await cut(application_name);
+  const listening = () => scene.sql`
+    select from pg_stat_activity where application_name = ${application_name} and query like 'listen%'`;
+  await eventually(async () => (await listening()).length === 1);
+  await append(mouth, "c", "C");
+  await eventually(() => ids().length > 0);
+  expect(ids()).toEqual([["c", 3]]);
+});
+
 test("what an absence hid is told after a restore too, which has numbered the log anew", async () => {
   const { mouth, heard, ids, application_name } = await pair("renumbered", ["a", "b", "c", "d"]);
   await restore(mouth, [restorable("z", 0)]);

@@ -139,15 +139,21 @@ test("a notification of an earlier commit leaves an own one to be heard of", asy
   expect(told.map(({ events }) => events.map(({ id }) => id))).toEqual([[2]]);
 });
 
-test("what names no ids, heard while the connection is away, hides nothing", async () => {
-  const { start, line, told, rows } = scene([row(1)]);
+test("what is heard during a look-up is not asked for by the next one", async () => {
+  const { start, line, rows, state } = scene([row(1)]);
   await start();
+  const { passed, open } = gate();
+  state.missedRead = passed;
   line().lost();
   rows.push(row(2));
-  line().heard(payload([]));
+  line().back();
+  line().heard(payload([3]));
+  open();
+  await turn();
+  line().lost();
   line().back();
   await turn();
-  expect(told.map(({ events }) => events.map(({ id }) => id))).toEqual([[2]]);
+  expect(state.asked.at(-1)).toEqual([3]);
 });
 
 test("a shortened payload is completed from the log, or left to polling", async () => {
@@ -288,6 +294,8 @@ test("what was heard or committed here after all is not told again", async () =>
   notifier.committing(Promise.resolve([]));
   line().heard(payload([8]));
   line().heard(payload([], { by: "me", from: 10, to: 12 }));
+  // What names no ids hides none.
+  line().heard(payload([]));
   line().back();
   await turn();
   expect(told.map(({ events }) => events.map(({ id }) => id))).toEqual([[8]]);
