@@ -55,9 +55,10 @@ test("what was there before is not told after an absence, though nothing was hea
 test("an absence that hid nothing tells nothing, not even what was there before", async () => {
   const { mouth, ids, application_name } = await pair("nothing", ["a", "b"]);
   await cut(application_name);
-  const listening = () => scene.sql`
-    select from pg_stat_activity where application_name = ${application_name} and query like 'listen%'`;
-  await eventually(async () => (await listening()).length === 1);
+  // It is back, and has looked for what it missed.
+  const looked = () => scene.sql`select from pg_stat_activity where application_name = ${application_name}
+    and query like 'select id, name, stream from%' and state = 'idle'`;
+  await eventually(async () => (await looked()).length === 1);
   await append(mouth, "c", "C");
   await eventually(() => ids().length > 0);
   expect(ids()).toEqual([["c", 3]]);
