@@ -65,7 +65,8 @@ export type Backend = { readonly pid: number; readonly state: string; readonly q
 /** The server's processes for connections with this application_name. */
 export async function backendsOf({ sql }: RawAccess, application: string): Promise<Backend[]> {
   return sql<Backend[]>`
-    select pid, coalesce(state, '') as state, query from pg_stat_activity where application_name = ${application}`;
+    select pid, coalesce(state, '') as state, query from pg_stat_activity
+    where application_name = ${application} and datname = current_database()`;
 }
 
 /** Rows that all scans of a table and its indexes have read so far, as the server counted them. */
