@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { findPostgresTools, findProgram, launch, type Program } from "../../test/faults/failover/programs.ts";
-import { createHome, removeHome } from "../../test/server/home.ts";
+import { createHome, removeFolders } from "../../test/server/home.ts";
 
 const LOGIN = "postgres:example";
 /** By way of HAProxy. */
@@ -146,6 +146,6 @@ export class Cluster {
   async stop(): Promise<void> {
     for (const { name } of nodes) await this.kill(name);
     await Promise.all([...this.#running.values()].map((one) => one.end()));
-    await removeHome(this.#home.folder);
+    await removeFolders(this.#home.folder);
   }
 }

@@ -91,6 +91,7 @@ test("of several hosts the first that may be written to is used for target_sessi
   const { host, port, user, password, database } = scene.parts;
   const other = await startPostgres({
     prefer: "embedded",
+    inMemory: true,
     settings: { default_transaction_read_only: "on" },
   });
   onTestFinished(() => other.stop());

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
+import { userEnvironment } from "../support/environment.ts";
 import { lines, TestRepository } from "./repository.ts";
 
 const SCRIPT = fileURLToPath(new URL("../../examples/git/demo.ts", import.meta.url));
@@ -38,7 +39,7 @@ function start(args: string[], env: Record<string, string> = {}): ChildProcess &
   const child = spawn(process.execPath, [SCRIPT, ...args], {
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
-    env: { PATH: process.env.PATH, ...env },
+    env: { ...userEnvironment(), ...env },
   });
   const running = Object.assign(child, { output: "" });
   for (const stream of [child.stdout, child.stderr]) {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { userEnvironment } from "../support/environment.ts";
 
 /** A script of this repository, run as a process, with what it says. */
 export class Program {
@@ -21,7 +22,7 @@ export class Program {
         // A process group of its own, as a terminal gives it.
         detached: true,
         stdio: ["ignore", "pipe", "pipe"],
-        env: { PATH: process.env.PATH, ...env },
+        env: { ...userEnvironment(), ...env },
       },
     );
     for (const stream of [this.#child.stdout, this.#child.stderr]) {

@@ -7,13 +7,14 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { type Binaries, prepareBinaries } from "./binaries.ts";
-import { createHome, type Home, removeHome } from "./home.ts";
+import { createFolderInMemory, createHome, type Home, removeFolders } from "./home.ts";
 import type { RestartMode } from "./types.ts";
 
 export type ClusterOptions = {
   readonly password: string;
   readonly settings: Readonly<Record<string, string>>;
   readonly version?: string;
+  readonly inMemory?: boolean;
 };
 
 const stopSignals = { fast: "SIGINT", immediate: "SIGQUIT", kill: "SIGKILL" } as const;
@@ -21,21 +22,29 @@ const startDeadline = 60_000;
 
 export class Cluster {
   readonly home: Home = createHome();
-  readonly dataDir = join(this.home.folder, "data");
+  readonly dataDir: string;
   readonly #options: ClusterOptions;
   readonly #binaries: Binaries;
+  readonly #memory: string | undefined;
   #child: ChildProcess | undefined;
   #port = 0;
   #disposed = false;
 
   constructor(options: ClusterOptions) {
     this.#options = options;
+    this.#memory = options.inMemory ? createFolderInMemory(this.home.account) : undefined;
+    this.dataDir = join(this.#memory ?? this.home.folder, "data");
     try {
       this.#binaries = prepareBinaries(this.home, options.version);
     } catch (error) {
-      rmSync(this.home.folder, { recursive: true, force: true });
+      for (const folder of this.folders) rmSync(folder, { recursive: true, force: true });
       throw error;
     }
+  }
+
+  /** All that is on the machine because of this cluster. */
+  get folders(): string[] {
+    return this.#memory === undefined ? [this.home.folder] : [this.home.folder, this.#memory];
   }
 
   get pid() {
@@ -103,11 +112,11 @@ export class Cluster {
     await closed;
   }
 
-  /** Ends whatever is running, initdb too, and deletes the folder. */
+  /** Ends whatever is running, initdb too, and deletes the folders. */
   async dispose(): Promise<void> {
     this.#disposed = true;
     await this.stop("immediate");
-    await removeHome(this.home.folder);
+    await removeFolders(...this.folders);
   }
 
   /** Undefined once connections are accepted, else what the server said. */

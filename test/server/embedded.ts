@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { FromGuard, ToGuard } from "./guard.ts";
-import { removeHome } from "./home.ts";
+import { removeFolders } from "./home.ts";
 import { type RestartMode, type RunningPostgres, type StartOptions, serverSettings } from "./types.ts";
 import { describeServer } from "./url.ts";
 
@@ -25,8 +25,9 @@ export async function startEmbedded(options: StartOptions): Promise<RunningPostg
   };
 
   try {
-    const { version } = options;
-    let started = await ask(guard, { start: { password, settings: serverSettings(options), version } });
+    const { version, inMemory } = options;
+    const settings = serverSettings(options);
+    let started = await ask(guard, { start: { password, settings, version, inMemory } });
     const url = `postgres://postgres:${password}@127.0.0.1:${started.port}/postgres`;
     const server = await describeServer(url, "embedded");
     // Should the guard die before us, the server is ours to end.
@@ -37,6 +38,7 @@ export async function startEmbedded(options: StartOptions): Promise<RunningPostg
       ...server,
       stop,
       dataDir: started.dataDir,
+      folders: started.folders,
       get pid() {
         return started.pid;
       },
@@ -79,12 +81,12 @@ async function endGuard(guard: ChildProcess): Promise<void> {
   await exit;
 }
 
-async function endServer({ pid, folder }: Started): Promise<void> {
+async function endServer({ pid, folders }: Started): Promise<void> {
   try {
     process.kill(pid, "SIGQUIT");
     for (let tries = 0; tries < 500 && process.kill(pid, 0); tries++) await delay(20);
   } catch {
     // Gone.
   }
-  await removeHome(folder);
+  await removeFolders(...folders);
 }

@@ -16,6 +16,7 @@ export default async function setup(project: TestProject) {
     url: process.env.TEST_DATABASE_URL,
     prefer: process.env.TEST_PREFER === "embedded" ? "embedded" : "any",
     version,
+    inMemory: true,
   });
   console.log(`PostgreSQL ${server.version} (${server.kind})`);
   if (version && server.version.split(".")[0] !== version) {

@@ -8,7 +8,7 @@ import type { RestartMode } from "./types.ts";
 
 export type ToGuard = { start: ClusterOptions } | { restart: RestartMode };
 
-export type FromGuard = { port: number; pid: number; folder: string; dataDir: string } | { error: string };
+export type FromGuard = { port: number; pid: number; folders: string[]; dataDir: string } | { error: string };
 
 let cluster: Cluster | undefined;
 let busy = Promise.resolve();
@@ -29,8 +29,8 @@ async function obey(message: ToGuard): Promise<void> {
     }
     await cluster?.start();
     if (!cluster?.pid) throw new Error("not started");
-    const { port, pid, dataDir, home } = cluster;
-    answer({ port, pid, dataDir, folder: home.folder });
+    const { port, pid, dataDir, folders } = cluster;
+    answer({ port, pid, dataDir, folders });
   } catch (error) {
     answer({ error: error instanceof Error ? error.message : String(error) });
   }

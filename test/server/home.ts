@@ -3,7 +3,7 @@
  * given to an account without rights, which must be able to reach their folder.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { chownSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { chownSync, existsSync, mkdtempSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -33,8 +33,34 @@ export function createHome(): Home {
   );
 }
 
-/** Deletes the folder, also when a process that is just ending still puts files into it. */
-export async function removeHome(folder: string): Promise<void> {
+/** Servers of tests hold less than half a gigabyte; what else runs needs the rest. */
+const ROOM = 4 * 2 ** 30;
+const MEMORY = "/dev/shm";
+
+/**
+ * A new folder in memory for the account, or undefined where there is not plenty (Docker gives its containers 64 MB).
+ * Programs may not be allowed to run in it. Files of a database come and go by the thousand, which costs disks
+ * and their file systems a tenth of a test run, whether or not anything is synced.
+ */
+export function createFolderInMemory({ uid, gid }: Account): string | undefined {
+  try {
+    const { bavail, bsize } = statfsSync(MEMORY);
+    if (Math.min(bavail * bsize, process.availableMemory()) < ROOM) return undefined;
+    const folder = createFolder(MEMORY);
+    if (uid !== undefined && gid !== undefined) chownSync(folder, uid, gid);
+    return folder;
+  } catch {
+    // Not Linux, or not for us.
+    return undefined;
+  }
+}
+
+/** Deletes them, also when a process that is just ending still puts files into them. */
+export async function removeFolders(...folders: string[]): Promise<void> {
+  for (const folder of folders) await removeFolder(folder);
+}
+
+async function removeFolder(folder: string): Promise<void> {
   for (let tries = 0; existsSync(folder) && tries < 100; tries++) {
     if (tries > 0) await delay(50);
     try {

@@ -1,11 +1,12 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test, vi } from "vitest";
 import { titled } from "../faults/failover/programs.ts";
 import { connect, createDatabase } from "../support/database.ts";
+import { createFolderInMemory } from "./home.ts";
 import { startPostgres } from "./index.ts";
 
 test("the server of the run answers, in UTF-8, on a database of the test's own", async () => {
@@ -23,17 +24,30 @@ test("the server of the run answers, in UTF-8, on a database of the test's own",
 
 // SIGKILL gives the process no chance to clean up; Ctrl-C reaches its whole process group.
 test.each([
-  { end: "SIGKILL", target: (pid: number) => pid },
-  { end: "SIGINT", target: (pid: number) => -pid },
-] as const)("a run that ends by $end leaves neither its embedded server nor its data", async (row) => {
-  const run = fork(fileURLToPath(new URL("./fixtures/hold.ts", import.meta.url)), { detached: true });
-  const [{ pid, dataDir }] = await once(run, "message");
+  { end: "SIGKILL", target: (pid: number) => pid, data: "on disk" },
+  { end: "SIGINT", target: (pid: number) => -pid, data: "in memory" },
+] as const)("a run that ends by $end leaves neither its embedded server nor its data, $data", async (row) => {
+  const hold = fileURLToPath(new URL("./fixtures/hold.ts", import.meta.url));
+  const run = fork(hold, [row.data], { detached: true });
+  const [{ pid, dataDir, folders }] = await once(run, "message");
   expect(isAlive(pid)).toBe(true);
   expect(existsSync(dataDir)).toBe(true);
+  expect(folders).toContain(dirname(dataDir));
 
   process.kill(row.target(Number(run.pid)), row.end);
 
-  await vi.waitUntil(() => !isAlive(pid) && !existsSync(dirname(dataDir)), { timeout: 15_000 });
+  await vi.waitUntil(() => !isAlive(pid) && !folders.some(existsSync), { timeout: 15_000 });
+});
+
+test("data is held in memory on request, where there is plenty, and deleted from there", async () => {
+  const server = await startPostgres({ prefer: "embedded", inMemory: true });
+  const folders = [...(server.folders ?? [])];
+  const room = createFolderInMemory({});
+  if (room) rmSync(room, { recursive: true });
+  expect(dirname(dirname(String(server.dataDir)))).toBe(room ? "/dev/shm" : dirname(String(folders[0])));
+  expect(folders).toHaveLength(room ? 2 : 1);
+  await server.stop();
+  expect(folders.filter(existsSync)).toEqual([]);
 });
 
 const isLinux = process.platform === "linux";
@@ -43,10 +57,10 @@ const unguarded = titled(
 );
 
 test.skipIf(!isLinux)(unguarded, async () => {
-  const server = await startPostgres({ prefer: "embedded" });
+  const server = await startPostgres({ prefer: "embedded", inMemory: true });
   const [, guard] = /PPid:\s*(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, "utf8")) ?? [];
   process.kill(Number(guard), "SIGKILL");
-  await vi.waitUntil(() => !existsSync(dirname(String(server.dataDir))), { timeout: 15_000 });
+  await vi.waitUntil(() => !server.folders?.some(existsSync), { timeout: 15_000 });
   await server.stop();
 });
 

@@ -13,6 +13,8 @@ export type StartOptions = {
   readonly version?: string;
   /** `embedded` skips the look for a container runtime. Default `any`. */
   readonly prefer?: "any" | "embedded";
+  /** Embedded only: the data in memory, where there is plenty; for tests. Default false: the temporary folder. */
+  readonly inMemory?: boolean;
   /** Leave fsync, full_page_writes and synchronous_commit on, for benchmarks. Default false. */
   readonly durable?: boolean;
   /** Told what is being started, and why something else was not. */
@@ -31,8 +33,10 @@ export type RunningPostgres = {
   readonly version: string;
   /** Stops what was started and deletes its data. May be called again; a given URL is left alone. */
   stop(): Promise<void>;
-  /** Embedded only: the folder of the data, deleted by `stop`. */
+  /** Embedded only: the folder of the data, in one of `folders`. */
   readonly dataDir?: string;
+  /** Embedded only: what `stop` deletes. */
+  readonly folders?: readonly string[];
   /** Embedded only: the postmaster's process id; changes with `restart`. */
   readonly pid?: number;
   /** Embedded only: stops the server in this mode (default `fast`) and starts it again on the same port. */

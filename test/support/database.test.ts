@@ -4,7 +4,7 @@ import { connect, createDatabase } from "./database.ts";
 
 // On a server of its own: the one of the run may not let us create roles.
 test("a test gets a schema of its own where it may not create a database", async () => {
-  const server = await startPostgres({ prefer: "embedded" });
+  const server = await startPostgres({ prefer: "embedded", inMemory: true });
   const admin = connect(server.url);
   try {
     await admin`create role guest login password 'plain'`;

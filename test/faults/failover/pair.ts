@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type postgres from "postgres";
 import { eventually } from "../../conformance/kit/eventually.ts";
 import { deadPort } from "../../connections/proxy.ts";
-import { createHome, type Home, removeHome } from "../../server/home.ts";
+import { createHome, type Home, removeFolders } from "../../server/home.ts";
 import { connect } from "../../support/database.ts";
 import { accepts, launch, type Program, runProgram } from "./programs.ts";
 
@@ -31,6 +31,8 @@ class Node {
       ...{ listen_addresses: "127.0.0.1", port: this.port, unix_socket_directories: "" },
       // By this name the primary knows its standby.
       cluster_name: this.name,
+      // In its folder, which is deleted: what is killed leaves its shared memory behind.
+      dynamic_shared_memory_type: "mmap",
       wal_retrieve_retry_interval: "100ms",
     };
     const args = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
@@ -158,6 +160,6 @@ export class Pair {
 
   async stop(): Promise<void> {
     await Promise.all([this.#primary.kill(), this.#standby.kill()]);
-    await removeHome(this.#home.folder);
+    await removeFolders(this.#home.folder);
   }
 }

@@ -2,7 +2,7 @@
 import { chownSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { deadPort } from "../../connections/proxy.ts";
-import { createHome, removeHome } from "../../server/home.ts";
+import { createHome, removeFolders } from "../../server/home.ts";
 import { accepts, findProgram, launch } from "../failover/programs.ts";
 
 export type Bouncer = {
@@ -70,7 +70,7 @@ export async function startBouncer(server: string, options: BouncerOptions = {})
     },
     stop: async () => {
       await program.end();
-      await removeHome(home.folder);
+      await removeFolders(home.folder);
     },
   };
 }

@@ -10,7 +10,7 @@ import { connect } from "../../support/database.ts";
 
 let server: RunningPostgres;
 beforeAll(async () => {
-  server = await startPostgres({ prefer: "embedded" });
+  server = await startPostgres({ prefer: "embedded", inMemory: true });
 });
 afterAll(() => server?.stop());
 

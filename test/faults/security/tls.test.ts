@@ -16,7 +16,7 @@ describe.skipIf(!openssl)(titled("a server with TLS", reason), () => {
   let theirs: Authority;
 
   beforeAll(async () => {
-    server = await startPostgres({ prefer: "embedded" });
+    server = await startPostgres({ prefer: "embedded", inMemory: true });
     const owner = statSync(server.dataDir ?? ".");
     ours = new Authority("Test CA", owner);
     theirs = new Authority("Another CA", owner);
