@@ -48,6 +48,7 @@ test("a statement_timeout of 0 is no limit, whatever the role's is", async () =>
   const { release } = await scene.hold(store);
   const committing = store.commit("s", [event()], meta);
   await scene.sql`set statement_timeout = 0`;
+  // Twice the role's limit: what does not happen gives no signal.
   await scene.sql`select pg_sleep(0.6)`;
   await release();
   expect(await committing).toHaveLength(1);
@@ -60,6 +61,7 @@ test("the server's patience with idle sessions does not end the store's connecti
   await store.query(() => {});
   const before = await scene.pids(store);
   expect(before.length).toBeGreaterThan(0);
+  // Three times the server's patience: what does not happen gives no signal.
   await scene.sql`select pg_sleep(0.3)`;
   expect(await scene.pids(store)).toEqual(before);
 });

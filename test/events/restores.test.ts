@@ -133,6 +133,7 @@ test("a driver may take longer than the server lets a transaction idle", async (
   await patient.restore(async (insert) => {
     const sink: Sink = insert;
     await sink(restorable("s", 0));
+    // Three times the server's patience: what does not happen gives no signal.
     await scene.sql`select pg_sleep(0.3)`;
     await sink(restorable("s", 1));
   });

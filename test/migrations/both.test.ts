@@ -92,6 +92,7 @@ class Ledger {
   async consume(store: Store, by: string): Promise<void> {
     while (!this.finished) {
       const leases = (await store.claim(3, 1, by, 600_000)).filter((lease) => lease.source);
+      // A worker that polls: nothing tells it of work here.
       if (leases.length === 0) await delay(1);
       const done: Lease[] = [];
       for (const lease of leases) done.push(await this.#handle(store, lease));

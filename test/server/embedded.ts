@@ -84,6 +84,7 @@ async function endGuard(guard: ChildProcess): Promise<void> {
 async function endServer({ pid, folders }: Started): Promise<void> {
   try {
     process.kill(pid, "SIGQUIT");
+    // It is not our child: its end gives us no signal.
     for (let tries = 0; tries < 500 && process.kill(pid, 0); tries++) await delay(20);
   } catch {
     // Gone.

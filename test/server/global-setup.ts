@@ -9,6 +9,10 @@ declare module "vitest" {
   }
 }
 
+/** Long runs (`test:long`, `faults`) hold gigabytes: they stay on disk. */
+const { RUNS, ORDER_EVENTS, FAULTS } = process.env;
+const inMemory = !RUNS && !ORDER_EVENTS && FAULTS !== "long";
+
 /** One server per run: `TEST_DATABASE_URL`, else a container, else the embedded PostgreSQL. */
 export default async function setup(project: TestProject) {
   const version = process.env.TEST_POSTGRES_VERSION;
@@ -16,7 +20,7 @@ export default async function setup(project: TestProject) {
     url: process.env.TEST_DATABASE_URL,
     prefer: process.env.TEST_PREFER === "embedded" ? "embedded" : "any",
     version,
-    inMemory: true,
+    inMemory,
   });
   console.log(`PostgreSQL ${server.version} (${server.kind})`);
   if (version && server.version.split(".")[0] !== version) {

@@ -19,12 +19,8 @@ export function createHome(): Home {
 
   for (const account of unprivilegedAccounts()) {
     for (const parent of new Set([tmpdir(), "/tmp", "/var/tmp"])) {
-      const folder = createFolder(parent);
-      chownSync(folder, account.uid, account.gid);
-      // Proves both: that this process may become that user, and that the user reaches the folder.
-      const probe = spawnSync("/bin/sh", ["-c", ": > probe && rm probe"], { cwd: folder, ...account });
-      if (probe.status === 0) return { folder, account };
-      rmSync(folder, { recursive: true, force: true });
+      const folder = createFolderFor(account, parent);
+      if (folder !== undefined) return { folder, account };
     }
   }
   throw new Error(
@@ -33,7 +29,19 @@ export function createHome(): Home {
   );
 }
 
-/** Servers of tests hold less than half a gigabyte; what else runs needs the rest. */
+/** Undefined where the account does not get at it. */
+function createFolderFor({ uid, gid }: Account, parent: string): string | undefined {
+  const folder = createFolder(parent);
+  if (uid === undefined || gid === undefined) return folder;
+  chownSync(folder, uid, gid);
+  // Proves both: that this process may become that user, and that the user reaches the folder.
+  const probe = spawnSync("/bin/sh", ["-c", ": > probe && rm probe"], { cwd: folder, uid, gid });
+  if (probe.status === 0) return folder;
+  rmSync(folder, { recursive: true, force: true });
+  return undefined;
+}
+
+/** A test run at its usual size holds less than half a gigabyte; what else runs needs the rest. */
 const ROOM = 4 * 2 ** 30;
 const MEMORY = "/dev/shm";
 
@@ -42,13 +50,11 @@ const MEMORY = "/dev/shm";
  * Programs may not be allowed to run in it. Files of a database come and go by the thousand, which costs disks
  * and their file systems a tenth of a test run, whether or not anything is synced.
  */
-export function createFolderInMemory({ uid, gid }: Account): string | undefined {
+export function createFolderInMemory(account: Account): string | undefined {
   try {
     const { bavail, bsize } = statfsSync(MEMORY);
     if (Math.min(bavail * bsize, process.availableMemory()) < ROOM) return undefined;
-    const folder = createFolder(MEMORY);
-    if (uid !== undefined && gid !== undefined) chownSync(folder, uid, gid);
-    return folder;
+    return createFolderFor(account, MEMORY);
   } catch {
     // Not Linux, or not for us.
     return undefined;
@@ -62,6 +68,7 @@ export async function removeFolders(...folders: string[]): Promise<void> {
 
 async function removeFolder(folder: string): Promise<void> {
   for (let tries = 0; existsSync(folder) && tries < 100; tries++) {
+    // The process that is ending tells nobody here.
     if (tries > 0) await delay(50);
     try {
       rmSync(folder, { recursive: true, force: true });
