@@ -17,6 +17,7 @@ import {
   text,
   timestamp,
   uniqueIndex,
+  uuid,
 } from "drizzle-orm/pg-core";
 import { CLAIM_ARMS, type ClaimArm, tableNames } from "./tables.ts";
 
@@ -76,6 +77,11 @@ export function actTables<const Schema extends string = "public", const Name ext
       meta: jsonbOnce("meta").notNull(),
       pii: jsonbOnce("pii"),
       dates: jsonbOnce("dates"),
+      /**
+       * The commit token: set on the first event of each commit by this store, null on others and on rows of other
+       * adapters.
+       */
+      token: uuid("token"),
     },
     (t) => [
       // Heads and optimistic concurrency. The name is act-pg's, so an adopted table keeps its index.

@@ -13,15 +13,21 @@ export type Column = { readonly name: string; readonly definition: string };
 export type Option = { readonly name: string; readonly value: string };
 export type Step = { readonly name: string; readonly sql: string } & (
   | { readonly kind: "table"; readonly columns: readonly Column[] }
+  /** Adds columns to the table `name`. */
+  | { readonly kind: "columns"; readonly columns: readonly Column[] }
   | { readonly kind: "index"; readonly table: string; readonly unique: boolean }
   | { readonly kind: "storage"; readonly options: readonly Option[] }
 );
 
 const TABLE = /^CREATE TABLE (?:IF NOT EXISTS )?"([^"]+)" \(\n(.*)\n\);?$/s;
+const ADD_COLUMN = /^ALTER TABLE "([^"]+)" ADD COLUMN (?:IF NOT EXISTS )?"([^"]+)" (.*?);?$/s;
 const INDEX = /^CREATE (UNIQUE )?INDEX (?:IF NOT EXISTS )?"([^"]+)" ON "([^"]+)"/;
 const STORAGE = /^ALTER TABLE "([^"]+)" SET \((.*)\);?$/;
 const COLUMN = /^\t"([^"]+)" (.*?),?$/;
 const OPTION = /^([a-z_]+) = (\S+)$/;
+
+/** Where a column's type begins, in a CREATE TABLE and in an ADD COLUMN. */
+const BIGINT_COLUMN = /^((?:\t|ALTER TABLE "[^"]+" ADD COLUMN (?:IF NOT EXISTS )?)"[^"]+") bigint\b/gm;
 
 const COMMENT_LINE = /^--.*\n/gm;
 
@@ -39,13 +45,25 @@ function parts(pattern: RegExp, list: string, separator: string): { name: string
   });
 }
 
-function toStep(statement: string): Step {
+/**
+ * One statement of a migration, with a store's names.
+ *
+ * @throws if it is of a form that seed() could not recognise as done.
+ */
+export function toStep(statement: string, table: string, { narrow = false } = {}): Step {
+  const named = statement.replaceAll('"events', `"${table}`);
+  return parse(narrow ? named.replaceAll(BIGINT_COLUMN, "$1 integer") : named);
+}
+
+function parse(statement: string): Step {
   const sql = statement.replace(COMMENT_LINE, "").trim();
   const [table, lines = ""] = groups(TABLE, sql) ?? [];
   if (table) {
     const columns = parts(COLUMN, lines, "\n").map(({ name, value }) => ({ name, definition: value }));
     return { kind: "table", name: table, sql, columns };
   }
+  const [altered, added = "", definition = ""] = groups(ADD_COLUMN, sql) ?? [];
+  if (altered) return { kind: "columns", name: altered, sql, columns: [{ name: added, definition }] };
   const [unique, index, on = ""] = groups(INDEX, sql) ?? [];
   if (index) return { kind: "index", name: index, sql, table: on, unique: unique !== "" };
   const [stored, options = ""] = groups(STORAGE, sql) ?? [];
@@ -57,12 +75,9 @@ function toStep(statement: string): Step {
  * Every step of every migration, in order, with the store's names. Run with the schema as search_path. `narrow`:
  * new tables and columns hold ids as int4, as the events table that they join does.
  */
-export function planOf({ table }: Names, { narrow = false } = {}): Step[] {
+export function planOf({ table }: Names, options: { narrow?: boolean } = {}): Step[] {
   return migrations.flatMap(({ statements }) =>
-    statements.map((statement) => {
-      const named = statement.replaceAll('"events', `"${table}`);
-      return toStep(narrow ? named.replaceAll(/^(\t"[a-z_]+") bigint\b/gm, "$1 integer") : named);
-    }),
+    statements.map((statement) => toStep(statement, table, options)),
   );
 }
 

@@ -90,7 +90,8 @@ async function migrate(run: Run, names: Names): Promise<string[]> {
 async function apply(run: Run, { schema }: Names, step: Step): Promise<string[]> {
   switch (step.kind) {
     case "table":
-      return applyTable(run, schema, step);
+    case "columns":
+      return applyColumns(run, schema, step);
     case "index":
       return applyIndex(run, schema, step);
     case "storage":
@@ -98,15 +99,19 @@ async function apply(run: Run, { schema }: Names, step: Step): Promise<string[]>
   }
 }
 
-async function applyTable(run: Run, schema: string, step: Step & { kind: "table" }): Promise<string[]> {
+async function applyColumns(
+  run: Run,
+  schema: string,
+  step: Step & { kind: "table" | "columns" },
+): Promise<string[]> {
   const found = await findRelation(run, schema, step.name);
-  if (!found) {
+  if (step.kind === "table" && !found) {
     await run({ text: step.sql });
     return [`table "${step.name}" created`];
   }
   const done: string[] = [];
   for (const { name, definition } of step.columns) {
-    if (found.columns.has(name)) continue;
+    if (found?.columns.has(name)) continue;
     await run({ text: `alter table "${schema}"."${step.name}" add column "${name}" ${definition}` });
     done.push(`column "${step.name}"."${name}" added`);
   }

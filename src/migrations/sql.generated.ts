@@ -62,4 +62,10 @@ ALTER TABLE "events_streams" SET (fillfactor = 50, autovacuum_vacuum_scale_facto
       `ALTER TABLE "events_correlated" SET (fillfactor = 50);`,
     ],
   },
+  {
+    tag: "0002_commit_token",
+    statements: [
+      `ALTER TABLE "events" ADD COLUMN IF NOT EXISTS "token" uuid;`,
+    ],
+  },
 ];

@@ -114,6 +114,7 @@ test("every event, watermark, block and running lease is kept, and nothing is re
     "5 subscriptions without a mark marked up to event 200",
     `table "${name.table}_correlated" created`,
     `column "${name.table}"."dates" added`,
+    `column "${name.table}"."token" added`,
   ])
     expect(lines[0]).toContain(said);
 });

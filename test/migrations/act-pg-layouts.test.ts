@@ -62,9 +62,9 @@ describe("taken over with every event, watermark, block and checkpoint", () => {
     await store.seed();
 
     expect(lines).toHaveLength(1);
-    // What was there is there; only `dates`, and what was missing, came along.
+    // What was there is there; only `dates`, `token`, and what was missing, came along.
     const eventsAfter = await rows(events);
-    expect(eventsAfter).toEqual(eventsBefore.map((row) => ({ pii: null, ...row, dates: null })));
+    expect(eventsAfter).toEqual(eventsBefore.map((row) => ({ pii: null, ...row, dates: null, token: null })));
     expect(await rows(streams)).toMatchObject(streamsBefore.map((row) => takenOver(row, layout)));
     expect((await store.query_streams(() => {})).maxEventId).toBe(EVENTS);
     const checkpoint = layout.checkpoint === "none" ? -1 : CHECKPOINT;
