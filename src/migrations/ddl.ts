@@ -1,6 +1,7 @@
 /** The SQL of a store, for a DBA who runs it by hand. */
 import { literal, type Names } from "../names.ts";
-import { planOf, withRecord } from "./plan.ts";
+import { planOf } from "./plan.ts";
+import { withRecord } from "./record.ts";
 
 /** Creates everything that seed() would on an empty database, as one transaction. */
 export function ddl(names: Names): string {

@@ -6,9 +6,6 @@
 import type { Names } from "../names.ts";
 import { migrations } from "./sql.generated.ts";
 
-/** Recorded in a comment on the events table: a table of our own would be dropped by `drizzle-kit push`. */
-export const VERSION = migrations.length;
-
 export type Column = { readonly name: string; readonly definition: string };
 export type Option = { readonly name: string; readonly value: string };
 export type Step = { readonly name: string; readonly sql: string } & (
@@ -79,19 +76,4 @@ export function planOf({ table }: Names, options: { narrow?: boolean } = {}): St
   return migrations.flatMap(({ statements }) =>
     statements.map((statement) => toStep(statement, table, options)),
   );
-}
-
-const RECORD = /\[act-drizzle schema (\d+)\]/;
-
-/** The version that a table's comment records; undefined if it records none. */
-export function recordedVersion(comment: unknown): number | undefined {
-  const found = typeof comment === "string" ? RECORD.exec(comment)?.[1] : undefined;
-  return found === undefined ? undefined : Number(found);
-}
-
-/** The comment with the record set; what a user wrote there stays. */
-export function withRecord(comment: unknown): string {
-  const record = `[act-drizzle schema ${VERSION}]`;
-  const text = typeof comment === "string" ? comment : "";
-  return RECORD.test(text) ? text.replace(RECORD, record) : [text, record].filter(Boolean).join(" ");
 }

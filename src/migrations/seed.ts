@@ -13,7 +13,8 @@ import { literal, lockQuery, type Names } from "../names.ts";
 import { idSequence } from "../sequence.ts";
 import { adopt } from "./adopt.ts";
 import { findIndex, findRelation, findTables, hasNarrowIds, regclass } from "./found.ts";
-import { planOf, recordedVersion, type Step, VERSION, withRecord } from "./plan.ts";
+import { planOf, type Step } from "./plan.ts";
+import { dueOn, recordOf, VERSION, withRecord } from "./record.ts";
 import { type Run, underLock } from "./transaction.ts";
 
 const stateText = (names: Names): string => {
@@ -25,12 +26,13 @@ const stateText = (names: Names): string => {
 };
 
 function isCurrent(row: Row | undefined, { schema, table }: Names): boolean {
-  const version = recordedVersion(row?.comment);
-  if (version !== undefined && version > VERSION)
+  const record = recordOf(row?.comment);
+  const due = dueOn(record);
+  if (due === "refuse")
     throw new Error(
-      `"${schema}"."${table}" was made by a newer act-drizzle (schema ${version}, this release knows ${VERSION}): upgrade the package`,
+      `"${schema}"."${table}" was made by a newer act-drizzle (schema ${record?.oldest}, this release knows ${VERSION}): upgrade the package`,
     );
-  return version === VERSION && row?.complete === true;
+  return due === "nothing" && row?.complete === true;
 }
 
 /**

@@ -89,7 +89,7 @@ test("Before, Large logs, The switch, After", async () => {
   const [after] = runbookSql("After");
   const [recorded, order, behind] = after ?? [];
   expect(await run(sql, [recorded ?? ""])).toEqual([
-    { recorded: expect.stringMatching(/^\[act-drizzle schema \d+\]$/) },
+    { recorded: expect.stringMatching(/^\[act-drizzle schema \d+\] \[act-drizzle migrated \d+\]$/) },
   ]);
   expect(await run(sql, [order ?? ""])).toEqual([{ in_wrong_order: "0" }]);
   expect(await run(sql, [behind ?? ""])).toEqual([{ behind: "9" }]);

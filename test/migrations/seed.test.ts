@@ -1,9 +1,12 @@
 /** seed() as the runner of the migrations: what it locks, what it refuses, what it leaves alone. */
 import { expect, test } from "vitest";
+import { toStep } from "../../src/migrations/plan.ts";
+import { migrations } from "../../src/migrations/sql.generated.ts";
 import { insertRaw, until } from "../order/fence.ts";
 import type { TableName } from "../order/lock.ts";
 import { createActPg } from "../races/act-pg-layout.ts";
 import { catalogOf } from "./catalog.ts";
+import { filesOf } from "./files.ts";
 import { causeOf, meta, recordLog, Scene, tablesOf } from "./scene.ts";
 
 const scene = new Scene();
@@ -67,7 +70,7 @@ test("what was done is logged once, in one line", async () => {
   expect(lines[0]).toContain(`index "${name.table}_stream_ix" created`);
 });
 
-test("tables of a newer release are refused, and not touched", async () => {
+test("tables of a newer release on which this one can't work are refused, and not touched", async () => {
   const name = scene.name();
   await scene.seeded(name);
   await scene.sql.unsafe(`comment on table ${tablesOf(name).events} is '[act-drizzle schema 99]'`);
@@ -82,12 +85,57 @@ test("tables of a newer release are refused, and not touched", async () => {
   expect(await catalogOf(name)).toEqual(before);
 });
 
+test("tables of a newer release on which this one can work are left as they are", async () => {
+  const name = scene.name();
+  await scene.seeded(name);
+  const { events, correlated } = tablesOf(name);
+  const newer = "Ours. [act-drizzle schema 2] [act-drizzle migrated 99]";
+  await scene.sql.unsafe(`comment on table ${events} is '${newer}';
+    alter table ${events} add column future text; alter table ${correlated} add column future text`);
+  const before = await catalogOf(name);
+  const lines = recordLog("info");
+
+  const store = await scene.seeded(name);
+  expect(lines).toEqual([]);
+  expect(await catalogOf(name)).toEqual(before);
+  expect(await store.commit("s", [event], meta)).toMatchObject([{ version: 0 }]);
+
+  // What is missing is made, as this release knows it: the newer one has to look again.
+  await scene.sql.unsafe(`drop table ${correlated}`);
+  await scene.seeded(name);
+  expect(await commentOn(name)).toMatch(/^Ours\. \[act-drizzle schema 2\] \[act-drizzle migrated \d\]$/);
+});
+
+test("tables of release 0.1.0 get what is new, and no row is rewritten", async () => {
+  const name = scene.name();
+  const current = scene.name();
+  await scene.seeded(current);
+  const { events } = tablesOf(name);
+  const shipped = migrations.slice(0, 2).flatMap(({ statements }) => statements);
+  const steps = shipped.map((statement) => toStep(statement, name.table).sql);
+  const holder = scene.connect();
+  await holder.unsafe(`set search_path = "${name.schema}"`);
+  for (const step of steps) await holder.unsafe(step);
+  await holder.unsafe(`comment on table ${events} is '[act-drizzle schema 2]'`);
+  for (const version of [0, 1]) await insertRaw(scene.sql, name, "old", version);
+  const files = await filesOf(scene.sql, name);
+  const lines = recordLog("info");
+
+  const store = await scene.seeded(name);
+  expect(lines).toEqual([
+    `[act-drizzle] seed "${name.schema}"."${name.table}": column "${name.table}"."token" added`,
+  ]);
+  expect(await catalogOf(name)).toEqual(await catalogOf(current));
+  expect(await filesOf(scene.sql, name)).toEqual(files);
+  expect(await store.commit("old", [event], meta, 1)).toMatchObject([{ version: 2 }]);
+});
+
 test("what a user wrote into the comment stays, before and after", async () => {
   const name = scene.name();
   const { events } = tablesOf(name);
   await scene.seeded(name);
   const record = await commentOn(name);
-  expect(record).toMatch(/^\[act-drizzle schema \d+\]$/);
+  expect(record).toMatch(/^\[act-drizzle schema \d+\] \[act-drizzle migrated \d+\]$/);
 
   await scene.sql.unsafe(`comment on table ${events} is 'The ledger''s log.'`);
   await scene.seeded(name);

@@ -2,6 +2,8 @@
  * seed(), the shipped migrations, drizzle-kit's push and generate + migrate, and the DDL by hand end in the same
  * tables, in whatever order they are run.
  */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
@@ -171,6 +173,38 @@ test("seed() completes what was made by hand in part", async () => {
 /** Storage options are kept in the order in which they were set. */
 const sortOptions = (fact: string) =>
   fact.replace(/\{(.*)\}/, (_, list: string) => `{${list.split(",").sort().join(",")}}`);
+
+/** Brings the database from the schema of release 0.1.0 to this one's, but for what only seed() does. */
+const upgrades: Record<string, (url: string) => Promise<unknown>> = {
+  "seed()": async () => {},
+  push: (url) => new Project(url, [standard]).push(),
+  "the shipped migrations": (url) => runMigrations(url, shipped, "act_migrations"),
+  "the DDL by hand": (url) => runByHand(url, PostgresStore.ddl(standard)),
+};
+
+test.each(Object.entries(upgrades))(
+  "the tables of release 0.1.0, brought up to date by %s",
+  async (_, upgrade) => {
+    const url = await newDatabase();
+    await runMigrations(url, shippedBy010(), "act_migrations");
+    await runByHand(url, "comment on table events is '[act-drizzle schema 2]'");
+    await upgrade(url);
+    await seedAll(url, [standard]);
+    await expectSame(url, [standard]);
+    expect(await new Project(url, [standard]).push()).toBe("unchanged");
+  },
+);
+
+/** The folder of migrations as release 0.1.0 shipped it: its first two. */
+function shippedBy010(): string {
+  const folder = mkdtempSync(join(tmpdir(), "act-drizzle-previous-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  cpSync(shipped, folder, { recursive: true });
+  const journal = join(folder, "meta/_journal.json");
+  const { entries, ...rest } = JSON.parse(readFileSync(journal, "utf8"));
+  writeFileSync(journal, JSON.stringify({ ...rest, entries: entries.slice(0, 2) }));
+  return folder;
+}
 
 test("a mixed-case schema: push is repeatable with that schema as search_path", async () => {
   const url = await newDatabase();
