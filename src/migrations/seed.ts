@@ -17,13 +17,28 @@ import { planOf, type Step } from "./plan.ts";
 import { dueOn, recordOf, VERSION, withRecord } from "./record.ts";
 import { type Run, underLock } from "./transaction.ts";
 
-const stateText = (names: Names): string => {
-  const { schema, table } = names;
-  const present = (name: string) => `${regclass(schema, name)} is not null`;
-  return `select obj_description(${regclass(schema, table)}, 'pg_class') as comment,
-  ${present(table)} and ${present(`${table}_streams`)} and ${present(`${table}_correlated`)} as complete,
+/**
+ * All columns of this release are there. The record alone does not say so: `drizzle-kit push` from an older release's
+ * schema drops what that does not know, and leaves the comment.
+ */
+function completeText(names: Names): string {
+  const columns = new Map<string, string[]>();
+  for (const step of planOf(names))
+    if (step.kind === "table" || step.kind === "columns") {
+      const known = columns.get(step.name) ?? [];
+      columns.set(step.name, [...known, ...step.columns.map(({ name }) => literal(name))]);
+    }
+  const counts = [...columns].map(
+    ([table, list]) => `(select count(*) from pg_attribute where attrelid = ${regclass(names.schema, table)}
+    and not attisdropped and attname in (${list.join(", ")})) = ${list.length}`,
+  );
+  return counts.join(" and ");
+}
+
+const stateText = (names: Names): string => `select
+  obj_description(${regclass(names.schema, names.table)}, 'pg_class') as comment,
+  ${completeText(names)} as complete,
   ${headroomColumns(names)}`;
-};
 
 function isCurrent(row: Row | undefined, { schema, table }: Names): boolean {
   const record = recordOf(row?.comment);

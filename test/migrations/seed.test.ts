@@ -130,6 +130,20 @@ test("tables of release 0.1.0 get what is new, and no row is rewritten", async (
   expect(await store.commit("old", [event], meta, 1)).toMatchObject([{ version: 2 }]);
 });
 
+test("a column that is gone is added again, whatever the record says", async () => {
+  const name = scene.name();
+  await scene.seeded(name);
+  const { events, streams } = tablesOf(name);
+  // As push does from the schema of a release that did not know them.
+  await scene.sql.unsafe(`alter table ${events} drop column token; alter table ${streams} drop column lane`);
+  const lines = recordLog("info");
+  await scene.seeded(name);
+  expect(lines[0]).toContain(`column "${name.table}"."token" added`);
+  expect(lines[0]).toContain(`column "${name.table}_streams"."lane" added`);
+  await scene.seeded(name);
+  expect(lines).toHaveLength(1);
+});
+
 test("what a user wrote into the comment stays, before and after", async () => {
   const name = scene.name();
   const { events } = tablesOf(name);
