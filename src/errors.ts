@@ -13,6 +13,14 @@ export class ConnectionError extends Error {
   }
 }
 
+/** The connection was lost while a transaction was under way, and nothing tells whether it was committed. */
+export const outcomeUnknown = (): ConnectionError =>
+  new ConnectionError(
+    "OUTCOME_UNKNOWN",
+    "the connection was lost while the transaction was under way: it may or may not have been applied; load the stream before trying again",
+    true,
+  );
+
 /** What is left of a server's error once everything that can carry event data is gone. */
 export class DatabaseError extends Error {
   override readonly name = "DatabaseError";
@@ -26,6 +34,24 @@ export class DatabaseError extends Error {
     this.constraint = constraint;
     this.table = table;
   }
+}
+
+/** What the store's own statements raise. SQL alone has no RAISE, so the reason is the text of a failing cast. */
+const RAISED = {
+  events_left_out:
+    "a trigger on the events table left out events of this commit: nothing of it was written; mend or drop the trigger",
+  too_late: "the message reached the server too late: nothing was written; try again",
+} as const;
+export type Raised = keyof typeof RAISED;
+
+/** An SQL expression of type int that fails when it is evaluated. Not a constant: that would fail when it is planned. */
+export const raise = (reason: Raised): string => `('act-drizzle: ${reason} ' || clock_timestamp())::int`;
+
+/** The reason that {@link raise} gave, in what the server said. */
+export function raisedBy(error: unknown): Raised | undefined {
+  if (!(error instanceof Error) || codeOf(error) !== "22P02") return undefined;
+  const said = /"act-drizzle: (\w+) /.exec(error.message)?.[1];
+  return said === "events_left_out" || said === "too_late" ? said : undefined;
 }
 
 /** Classes whose messages speak of connections, objects and resources, not of rows. */
@@ -75,6 +101,8 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 export function sanitize(error: unknown): Error {
   if (error instanceof ConnectionError || error instanceof DatabaseError) return error;
   if (!isObject(error)) return new Error("unknown failure");
+  const reason = raisedBy(error);
+  if (reason) return new DatabaseError(reason.toUpperCase(), RAISED[reason]);
   const code = str(error.code) ?? "";
   const raw = str(error.message) ?? "unknown failure";
   if (/^[0-9A-Z]{5}$/.test(code)) {

@@ -20,7 +20,8 @@ import { PiiCipher } from "./codec/encryption.ts";
 import { type Config, type PostgresStoreOptions, resolveConfig } from "./config.ts";
 import { Connections } from "./connections/index.ts";
 import type { Context } from "./context.ts";
-import { appendStatements } from "./events/append.ts";
+import { appendFacts } from "./events/append.ts";
+import { Appender } from "./events/appender.ts";
 import { commit } from "./events/commit.ts";
 import { forgetPii } from "./events/forget.ts";
 import { type Handler, Notifier } from "./events/notify.ts";
@@ -75,7 +76,7 @@ export class PostgresStore implements Store {
     const { listen, key, config } = split(resolveConfig(options));
     this.config = config;
     const names = namesOf(config.schema, config.table);
-    const connections = new Connections(config, listen);
+    const connections = new Connections(config, listen, appendFacts(names));
     const cipher = key ? new PiiCipher(key) : undefined;
     const by = randomUUID();
     this.#context = {
@@ -86,9 +87,8 @@ export class PostgresStore implements Store {
       by,
       notify: config.notify,
     };
-    const statements = appendStatements(names, config.notify ? by : undefined);
-    connections.writer.warmWith(statements.warm);
-    this.#queue = new AppendQueue(connections, names, statements);
+    const appender = new Appender({ connections, names, by, announce: config.notify });
+    this.#queue = new AppendQueue(connections, appender);
     if (config.notify) {
       const notifier = new Notifier(this.#context);
       this.#notifier = notifier;
@@ -114,7 +114,7 @@ export class PostgresStore implements Store {
   /** Stops listening, lets running work and queued commits finish, closes every connection. Idempotent. */
   dispose = (): Promise<void> => {
     this.#disposed ??= (async () => {
-      await Promise.all([this.#context.connections.refuse(), this.#queue.close()]);
+      await Promise.all([this.#context.connections.stopAccepting(), this.#queue.close()]);
       await this.#context.connections.close();
     })();
     return this.#disposed;

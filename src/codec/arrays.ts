@@ -34,3 +34,12 @@ export function joinJson(documents: readonly (string | null)[]): string {
 
 /** `string_to_array` over a parameter made by {@link joinJson}. */
 export const splitJson = (parameter: string): string => `string_to_array(${parameter}, E'\\x1e', '')`;
+
+/** The booleans of a result such as `{t,f}`. */
+export function parseBooleans(text: unknown): boolean[] {
+  if (typeof text !== "string" || text.length <= 2) return [];
+  return text
+    .slice(1, -1)
+    .split(",")
+    .map((value) => value === "t");
+}

@@ -1,21 +1,22 @@
 /** What the verbs may ask of the database. Nothing outside this folder knows the driver. */
 import type { Config } from "../config.ts";
-import { ConnectionError, codeOf, guard, toStoreError } from "../errors.ts";
+import { ConnectionError, codeOf, guard, outcomeUnknown, toStoreError } from "../errors.ts";
+import type { Backend, Connection } from "./connection.ts";
+import type { Hosts } from "./host-selection.ts";
 import { Listener, type ListenerOptions } from "./listener.ts";
-import type { Hosts } from "./open.ts";
 import { closedError, Pool } from "./pool.ts";
-import type { Backend, Query, Row, Slot } from "./slot.ts";
+import { runSession, type SessionOptions } from "./session.ts";
+import { LONGEST_MS } from "./timers.ts";
+import { type Answer, type Query, type Row, TransactionFailure } from "./transaction.ts";
 import { Writer } from "./writer.ts";
 
 /** The server's own limit comes first; a connection that stays silent past it by this much is given up. */
 const GRACE = 5_000;
-/** Timers of more than 31 bits go off at once. */
-const LONGEST = 2_147_000_000;
 const RETRIES = 5;
 /** Deadlock, serialization failure: the statement did nothing and may run again. */
 const RETRIABLE = new Set(["40001", "40P01"]);
 /** And of what sets a lock_timeout for itself: it passed. */
-const GIVING_WAY = new Set([...RETRIABLE, "55P03"]);
+const RETRIABLE_OR_LOCKED = new Set([...RETRIABLE, "55P03"]);
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
@@ -25,15 +26,14 @@ async function retrying<T>(work: () => Promise<T>, codes = RETRIABLE): Promise<T
     try {
       return await work();
     } catch (error) {
-      if (attempt > RETRIES || !codes.has(codeOf(error) ?? "")) throw error;
+      if (attempt > RETRIES || !codes.has(codeOf(causeOf(error)) ?? "")) throw error;
       await pause(Math.random() * 10 * attempt);
     }
   }
 }
 
-/** Heads are read after a lock was granted, and predicates checked again under row locks: both need read committed. */
-const BEGIN: Query = { text: "begin isolation level read committed" };
-const COMMIT: Query = { text: "commit" };
+/** Why a transaction failed; that it may have been committed is said where it is not looked for. */
+const causeOf = (error: unknown): unknown => (error instanceof TransactionFailure ? error.cause : error);
 
 export class Connections {
   readonly config: Config;
@@ -42,19 +42,21 @@ export class Connections {
   readonly #pool: Pool;
   readonly #listenConfig: Config;
   #listeners = new Set<Listener>();
-  #refusing = false;
+  #stopped = false;
   #closed = false;
 
-  constructor(config: Config, listenConfig: Config = config) {
+  /** `facts`: what appends want to know of the database, as a select list. */
+  constructor(config: Config, listenConfig: Config = config, facts = "") {
     this.config = config;
     this.#listenConfig = listenConfig;
-    const answers = () => {
+    const onEstablished = () => {
       for (const listener of this.#listeners) listener.hurry();
     };
-    const hosts: Hosts = { first: 0, answers };
-    this.#pool = new Pool({ config }, hosts, Math.max(1, config.max - 1));
+    const hosts: Hosts = { first: 0, onEstablished };
     // A single connection serves both.
-    this.writer = new Writer(config, hosts, config.max === 1 ? this.#pool : undefined);
+    const shared = config.max === 1;
+    this.#pool = new Pool({ config, ...(shared && { facts }) }, hosts, Math.max(1, config.max - 1));
+    this.writer = new Writer(config, hosts, facts, shared ? this.#pool : undefined);
   }
 
   get counts() {
@@ -64,22 +66,24 @@ export class Connections {
   /** Longest wait for an answer, in ms; 0 is none. */
   get deadline(): number {
     const limit = this.config.statement_timeout;
-    return limit > 0 ? Math.min(limit + GRACE, LONGEST) : 0;
+    return limit > 0 ? Math.min(limit + GRACE, LONGEST_MS) : 0;
   }
 
   /** A statement that only reads: runs once more when its connection turns out to be dead. */
   async read<R extends Row = Row>(operation: string, query: Query): Promise<readonly R[]> {
-    return (await this.#reading(operation, (slot) => slot.run(query, this.deadline))) as readonly R[];
+    return (await this.#reading(operation, (connection) =>
+      connection.run(query, this.deadline),
+    )) as readonly R[];
   }
 
   /** A read that stops after `budget` characters of JSON. */
   readPage(operation: string, query: Query, budget: number): Promise<{ rows: Row[]; cut: boolean }> {
-    return this.#reading(operation, (slot) => slot.read(query, this.deadline, budget));
+    return this.#reading(operation, (connection) => connection.read(query, this.deadline, budget));
   }
 
-  #reading<T>(operation: string, work: (slot: Slot) => Promise<T>): Promise<T> {
+  #reading<T>(operation: string, work: (connection: Connection) => Promise<T>): Promise<T> {
     return guard(operation, async () => {
-      this.#admit();
+      this.#assertOpen();
       try {
         return await retrying(() => this.#pool.use(work));
       } catch (error) {
@@ -91,57 +95,52 @@ export class Connections {
     });
   }
 
-  /** One statement that writes, and commits by itself. `givesWay`: it sets a lock_timeout for itself, and runs again then. */
+  /** One statement that writes, and commits by itself. `retryOnLockTimeout`: it sets a lock_timeout for itself, and runs again then. */
   async write<R extends Row = Row>(
     operation: string,
     query: Query,
-    { givesWay = false }: { givesWay?: boolean } = {},
+    { retryOnLockTimeout = false }: { retryOnLockTimeout?: boolean } = {},
   ): Promise<readonly R[]> {
     return (await guard(operation, async () => {
-      this.#admit();
-      // Through a pooler no session says so: each transaction has to.
+      this.#assertOpen();
+      // Through a pooler no session says read committed: each transaction has to.
       const run = this.config.prepare
-        ? () => this.#pool.use((slot) => slot.run(query, this.deadline))
-        : () =>
-            this.#pool.use(
-              async (slot) => (await slot.pipeline([BEGIN, query, COMMIT], this.deadline))[1] ?? [],
-            );
-      return retrying(run, givesWay ? GIVING_WAY : RETRIABLE);
+        ? () => this.#pool.use((connection) => connection.run(query, this.deadline))
+        : async () => (await this.#transactOn([query]))[0]?.rows ?? [];
+      return retrying(run, retryOnLockTimeout ? RETRIABLE_OR_LOCKED : RETRIABLE).catch((error) => {
+        throw causeOf(error);
+      });
     })) as readonly R[];
   }
 
-  /** Statements of one transaction, sent at once: one round trip. The last answer is COMMIT's. */
+  /** Statements of one transaction, in one message: their rows. */
   transaction(operation: string, queries: readonly Query[]): Promise<(readonly Row[])[]> {
     return guard(operation, async () => {
-      this.#admit();
-      return this.#transact(queries);
+      this.#assertOpen();
+      try {
+        return (await retrying(() => this.#transactOn(queries))).map(({ rows }) => rows);
+      } catch (error) {
+        throw error instanceof TransactionFailure && error.inDoubt ? outcomeUnknown() : causeOf(error);
+      }
     });
   }
 
-  #transact(queries: readonly Query[], fresh = false): Promise<(readonly Row[])[]> {
-    const all = [BEGIN, ...queries, COMMIT];
-    return retrying(() => this.#pool.use((slot) => slot.pipeline(all, this.deadline), fresh));
+  #transactOn(queries: readonly Query[], fresh = false): Promise<readonly Answer[]> {
+    return this.#pool.use((connection) => connection.transact(queries, this.deadline), fresh);
   }
 
-  /**
-   * A connection of one's own for a transaction with turns of the client in between. It is thrown away
-   * when `work` fails, so that nothing of it can linger.
-   */
+  /** A transaction with turns of the client in between, on a connection of its own. See {@link runSession}. */
   async session<T>(
     operation: string,
-    work: (run: (query: Query) => Promise<readonly Row[]>) => Promise<T>,
+    work: SessionOptions<T>["work"],
+    options: Pick<SessionOptions<T>, "wasCommitted"> = {},
   ): Promise<T> {
     let begun = false;
     try {
-      this.#admit();
-      return await this.#pool.use(async (slot) => {
+      this.#assertOpen();
+      return await this.#pool.use((connection) => {
         begun = true;
-        try {
-          return await work((query) => guard(operation, () => slot.run(query, this.deadline)));
-        } catch (error) {
-          slot.destroy(new ConnectionError("SESSION_FAILED", "the session was given up", true));
-          throw error;
-        }
+        return runSession(connection, { operation, work, deadline: this.deadline, ...options });
       });
     } catch (error) {
       // What `work` throws is the caller's own; not getting a connection is ours.
@@ -149,11 +148,20 @@ export class Connections {
     }
   }
 
-  /** For finding out what became of a lost commit, also while the store is being disposed of. */
-  async settle(backend: Backend | undefined, queries: readonly Query[]): Promise<(readonly Row[])[]> {
+  /**
+   * Asks what became of a transaction whose connection was lost, also while the store is being disposed of. The server
+   * process that ran it is ended first: it might still wait for a lock.
+   */
+  async recover(
+    backend: Backend | undefined,
+    queries: readonly Query[],
+  ): Promise<readonly (readonly Row[])[]> {
     if (backend) await this.#endBackend(backend);
     // What took one connection may have taken all: the idle ones are not trusted.
-    return this.#transact(queries, true);
+    const answers = await retrying(() => this.#transactOn(queries, true)).catch((error) => {
+      throw causeOf(error);
+    });
+    return answers.map(({ rows }) => rows);
   }
 
   /**
@@ -166,7 +174,7 @@ export class Connections {
       params: [pid, started],
     };
     for (let attempt = 0; attempt < 20; attempt++) {
-      const alive = await this.#pool.use((slot) => slot.run(query, this.deadline), attempt === 0);
+      const alive = await this.#pool.use((connection) => connection.run(query, this.deadline), attempt === 0);
       if (alive.length === 0) return;
       await pause(25 * (attempt + 1));
     }
@@ -175,7 +183,7 @@ export class Connections {
 
   /** LISTEN on a connection of its own, which comes back by itself until it is stopped. */
   async listen(options: Omit<ListenerOptions, "config">): Promise<Listener> {
-    this.#admit();
+    this.#assertOpen();
     const listener = new Listener({ ...options, config: this.#listenConfig });
     this.#listeners.add(listener);
     try {
@@ -188,13 +196,13 @@ export class Connections {
     }
   }
 
-  #admit(): void {
-    if (this.#refusing) throw closedError();
+  #assertOpen(): void {
+    if (this.#stopped) throw closedError();
   }
 
   /** New work is refused from now on; listeners stop at once. */
-  async refuse(): Promise<void> {
-    this.#refusing = true;
+  async stopAccepting(): Promise<void> {
+    this.#stopped = true;
     const all = [...this.#listeners];
     this.#listeners.clear();
     await Promise.all(all.map((listener) => listener.stop()));
@@ -203,7 +211,7 @@ export class Connections {
   /** Lets running work end, then closes every connection. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.refuse();
+    await this.stopAccepting();
     await Promise.all([this.#pool.close(), this.writer.close()]);
   }
 }

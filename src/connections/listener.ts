@@ -1,13 +1,14 @@
 /**
  * LISTEN on one channel. The driver's own `listen` reconnects by itself, but gives up silently when the
- * server stays away, and its timers keep a process alive. So each connection is a slot like any other,
+ * server stays away, and its timers keep a process alive. So each connection is a connection like any other,
  * and the coming back is ours: back-off from 250 ms to 30 s, on timers and sockets that are unreferenced. It
  * does not wait on when another new connection of the store is answered.
  */
 import type { Config } from "../config.ts";
 import { ConnectionError } from "../errors.ts";
-import { type Hosts, openSlot } from "./open.ts";
-import type { Slot } from "./slot.ts";
+import type { Connection } from "./connection.ts";
+import { type Hosts, openConnection } from "./host-selection.ts";
+import { afterPoll } from "./timers.ts";
 
 const FIRST_DELAY = 250;
 const LONGEST_DELAY = 30_000;
@@ -30,7 +31,7 @@ export type ListenerOptions = {
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #hosts: Hosts = { first: 0 };
-  #slot: Slot | undefined;
+  #connection: Connection | undefined;
   #timer: NodeJS.Timeout | undefined;
   /** How long it waits for the next attempt; undefined while it does not wait. */
   #delay: number | undefined;
@@ -43,55 +44,58 @@ export class Listener {
 
   /** Whether the channel is listened to now. */
   get listening(): boolean {
-    return this.#slot?.answered === true && !this.#slot.failure;
+    return this.#connection?.established === true && !this.#connection.closedWith;
   }
 
   /** Resolves once the server has confirmed LISTEN. Rejects, and leaves nothing behind, when it can't. */
   async start(): Promise<void> {
     const { config, channel, heard } = this.#options;
-    const slot = await openSlot({ config, settings: { statement_timeout: 0 } }, this.#hosts, (dead) =>
-      this.#closed(dead),
+    const connection = await openConnection(
+      { config, settings: { statement_timeout: 0 } },
+      this.#hosts,
+      (dead) => this.#closed(dead),
     );
-    this.#slot = slot;
-    const patience = config.connectionTimeoutMillis;
+    this.#connection = connection;
+    const limit = config.connectionTimeoutMillis;
     try {
-      await slot.listen(channel, (payload) => this.#stopped || heard(payload), patience);
+      await connection.listen(channel, (payload) => this.#stopped || heard(payload), limit);
     } catch (error) {
       // Taken out first: a failed start is answered by whoever started it, not by a reconnect.
-      if (this.#slot === slot) this.#slot = undefined;
-      slot.destroy(new ConnectionError("LISTEN_FAILED", "LISTEN could not start", false));
+      if (this.#connection === connection) this.#connection = undefined;
+      connection.destroy(new ConnectionError("LISTEN_FAILED", "LISTEN could not start", false));
       throw error;
     }
-    if (this.#stopped) return slot.destroy(new ConnectionError("LISTEN_STOPPED", "stopped", false));
-    slot.ref(false);
-    this.#feel(slot);
+    if (this.#stopped) return connection.destroy(new ConnectionError("LISTEN_STOPPED", "stopped", false));
+    connection.ref(false);
+    this.#feel(connection);
   }
 
   /** Gives up the connection when the server does not answer in time; the timers keep no process alive. */
-  #feel(slot: Slot): void {
+  #feel(connection: Connection): void {
     const { config, heartbeat = HEARTBEAT } = this.#options;
     this.#pulse = setTimeout(async () => {
-      const silent = setTimeout(
-        () => slot.destroy(new ConnectionError("LISTEN_SILENT", "the server went silent", true)),
+      const cancel = afterPoll(
         config.connectionTimeoutMillis || HEARTBEAT,
+        () => connection.destroy(new ConnectionError("LISTEN_SILENT", "the server went silent", true)),
+        undefined,
+        { unref: true },
       );
-      silent.unref();
       try {
-        await slot.beat();
-        if (this.#slot === slot) this.#feel(slot);
+        await connection.ping();
+        if (this.#connection === connection) this.#feel(connection);
       } catch {
         // The connection is gone: its close is on the way.
       } finally {
-        clearTimeout(silent);
+        cancel();
       }
     }, heartbeat);
     this.#pulse.unref();
   }
 
-  #closed(slot: Slot): void {
-    if (this.#slot !== slot) return;
-    this.#slot = undefined;
-    if (this.#stopped || !slot.answered) return;
+  #closed(connection: Connection): void {
+    if (this.#connection !== connection) return;
+    this.#connection = undefined;
+    if (this.#stopped || !connection.established) return;
     this.#options.lost?.();
     this.#again(FIRST_DELAY);
   }
@@ -126,8 +130,8 @@ export class Listener {
     this.#stopped = true;
     clearTimeout(this.#timer);
     clearTimeout(this.#pulse);
-    const slot = this.#slot;
-    this.#slot = undefined;
-    slot?.destroy(new ConnectionError("LISTEN_STOPPED", "the listener was stopped", false));
+    const connection = this.#connection;
+    this.#connection = undefined;
+    connection?.destroy(new ConnectionError("LISTEN_STOPPED", "the listener was stopped", false));
   }
 }

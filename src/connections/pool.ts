@@ -1,23 +1,23 @@
-/** Connections for reads and single statements: a bounded set of slots, handed out first come, first served. */
+/** Connections for reads and single statements: a bounded set, handed out first come, first served. */
 import { ConnectionError } from "../errors.ts";
-import { type Hosts, openSlot } from "./open.ts";
-import type { Slot, SlotOptions } from "./slot.ts";
+import type { Connection, ConnectionOptions } from "./connection.ts";
+import { type Hosts, openConnection } from "./host-selection.ts";
 
-type Waiter = { grant(slot: Promise<Slot> | Slot): void };
+type Waiter = { grant(connection: Promise<Connection> | Connection): void };
 
 export class Pool {
-  readonly #options: Omit<SlotOptions, "endpoint">;
+  readonly #options: Omit<ConnectionOptions, "endpoint">;
   readonly #hosts: Hosts;
   readonly #max: number;
-  readonly #slots = new Set<Slot>();
+  readonly #connections = new Set<Connection>();
   #opening = 0;
-  #idle: Slot[] = [];
+  #idle: Connection[] = [];
   #waiting: Waiter[] = [];
   #reaper: NodeJS.Timeout | undefined;
   #closed: Promise<void> | undefined;
   #drained: (() => void) | undefined;
 
-  constructor(options: Omit<SlotOptions, "endpoint">, hosts: Hosts, max: number) {
+  constructor(options: Omit<ConnectionOptions, "endpoint">, hosts: Hosts, max: number) {
     this.#options = options;
     this.#hosts = hosts;
     this.#max = max;
@@ -33,26 +33,26 @@ export class Pool {
   }
 
   get #size(): number {
-    return this.#slots.size + this.#opening;
+    return this.#connections.size + this.#opening;
   }
 
   /** Runs `work` on a connection of its own. `fresh`: on a new one, the idle ones are not trusted. */
-  async use<T>(work: (slot: Slot) => Promise<T>, fresh = false): Promise<T> {
-    const slot = await this.#acquire(fresh);
+  async use<T>(work: (connection: Connection) => Promise<T>, fresh = false): Promise<T> {
+    const connection = await this.#acquire(fresh);
     try {
-      return await work(slot);
+      return await work(connection);
     } finally {
-      this.#release(slot);
+      this.#release(connection);
     }
   }
 
-  #acquire(fresh: boolean): Promise<Slot> {
+  #acquire(fresh: boolean): Promise<Connection> {
     if (this.#closed) return Promise.reject(closedError());
     if (fresh) {
       const suspects = this.#idle;
       this.#idle = [];
-      for (const slot of suspects)
-        slot.destroy(new ConnectionError("SUSPECT", "the connection was given up", false));
+      for (const connection of suspects)
+        connection.destroy(new ConnectionError("SUSPECT", "the connection was given up", false));
     }
     const idle = this.#idle.pop();
     if (idle) {
@@ -61,42 +61,42 @@ export class Pool {
     }
     if (this.#size < this.#max) return this.#open();
     return new Promise((resolve, reject) => {
-      const patience = this.#options.config.connectionTimeoutMillis;
+      const limit = this.#options.config.connectionTimeoutMillis;
       const waiter: Waiter = {
-        grant: (slot) => {
+        grant: (connection) => {
           clearTimeout(timer);
-          resolve(slot);
+          resolve(connection);
         },
       };
       const timer =
-        patience > 0
+        limit > 0
           ? setTimeout(() => {
               // All wait equally long: it is the first, and thousands that time out cost no more than one each.
               if (this.#waiting[0] === waiter) this.#waiting.shift();
               else this.#waiting = this.#waiting.filter((w) => w !== waiter);
-              const text = `no connection became free within ${patience} ms: all ${this.#max} are in use (raise max or connectionTimeoutMillis)`;
+              const text = `no connection became free within ${limit} ms: all ${this.#max} are in use (raise max or connectionTimeoutMillis)`;
               reject(new ConnectionError("POOL_TIMEOUT", text, false));
-            }, patience)
+            }, limit)
           : undefined;
       this.#waiting.push(waiter);
     });
   }
 
-  async #open(): Promise<Slot> {
+  async #open(): Promise<Connection> {
     this.#opening++;
     try {
-      const slot = await openSlot(this.#options, this.#hosts, (dead) => this.#forget(dead));
-      if (!slot.failure) this.#slots.add(slot);
-      return slot;
+      const connection = await openConnection(this.#options, this.#hosts, (dead) => this.#forget(dead));
+      if (!connection.closedWith) this.#connections.add(connection);
+      return connection;
     } finally {
       this.#opening--;
       this.#next();
     }
   }
 
-  #forget(slot: Slot): void {
-    if (!this.#slots.delete(slot)) return;
-    this.#idle = this.#idle.filter((s) => s !== slot);
+  #forget(connection: Connection): void {
+    if (!this.#connections.delete(connection)) return;
+    this.#idle = this.#idle.filter((s) => s !== connection);
     this.#next();
   }
 
@@ -106,20 +106,20 @@ export class Pool {
     if (this.#size === 0 && this.#waiting.length === 0) this.#drained?.();
   }
 
-  #release(slot: Slot): void {
-    if (slot.failure) return;
+  #release(connection: Connection): void {
+    if (connection.closedWith) return;
     const next = this.#waiting.shift();
     if (next) {
-      next.grant(slot);
+      next.grant(connection);
       return;
     }
     if (this.#closed) {
-      void slot.end();
+      void connection.end();
       return;
     }
-    slot.idleSince = performance.now();
-    slot.ref(false);
-    this.#idle.push(slot);
+    connection.idleSince = performance.now();
+    connection.ref(false);
+    this.#idle.push(connection);
     this.#reap();
   }
 
@@ -130,9 +130,9 @@ export class Pool {
     this.#reaper = setTimeout(() => {
       this.#reaper = undefined;
       const limit = performance.now() - idleTimeoutMillis;
-      const old = this.#idle.filter((slot) => slot.idleSince <= limit);
-      this.#idle = this.#idle.filter((slot) => slot.idleSince > limit);
-      for (const slot of old) void slot.end();
+      const old = this.#idle.filter((connection) => connection.idleSince <= limit);
+      this.#idle = this.#idle.filter((connection) => connection.idleSince > limit);
+      for (const connection of old) void connection.end();
       if (this.#idle.length > 0) this.#reap();
     }, idleTimeoutMillis);
     this.#reaper.unref();
@@ -151,7 +151,7 @@ export class Pool {
     const drained = new Promise<void>((resolve) => {
       this.#drained = resolve;
     });
-    await Promise.all(idle.map((slot) => slot.end()));
+    await Promise.all(idle.map((connection) => connection.end()));
     this.#next();
     await drained;
   }

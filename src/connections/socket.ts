@@ -5,8 +5,10 @@
  * idle connections keep no process alive.
  */
 import net from "node:net";
-import type { Endpoint } from "../config.ts";
+import type { Config, Endpoint } from "../config.ts";
 import { ConnectionError } from "../errors.ts";
+import { afterPoll } from "./timers.ts";
+import { secure, tlsOptions } from "./tls.ts";
 
 const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "nobody listens there (ECONNREFUSED): is the server running, are host and port right?",
@@ -17,42 +19,45 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOENT: "no such socket (ENOENT): is the server running, is host the folder of its socket?",
 };
 
-/** The driver reads `host` off the socket for TLS server names. */
-export type OpenSocket = net.Socket & { host?: string; port?: number };
+export type OpenSocket = net.Socket;
 
-/** Connects, or rejects with a ConnectionError that names host and port. */
-export function openSocket({ host, port }: Endpoint, timeout: number): Promise<OpenSocket> {
+/** A peer that is gone is noticed by the operating system, as the driver asks of it too. */
+const KEEP_ALIVE_MS = 60_000;
+
+/** Connects, with TLS where it is asked for. Rejects with a ConnectionError that names host and port. */
+export function openSocket(endpoint: Endpoint, timeout: number, ssl: Config["ssl"]): Promise<OpenSocket> {
+  const { host, port } = endpoint;
   return new Promise((resolve, reject) => {
     const socket: OpenSocket = host.startsWith("/")
       ? net.connect(`${host}/.s.PGSQL.${port}`)
-      : net.connect({ host, port, noDelay: true });
-    const timer = setTimeout(
-      () =>
-        fail(
-          new ConnectionError("CONNECT_TIMEOUT", `${host}:${port} did not answer in ${timeout} ms`, false),
-        ),
-      timeout || 2_147_483_647,
+      : net.connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
+    const cancel = afterPoll(timeout, () =>
+      fail(new ConnectionError("CONNECT_TIMEOUT", `${host}:${port} did not answer in ${timeout} ms`, false)),
     );
     const fail = (error: Error & { code?: string }) => {
-      clearTimeout(timer);
+      cancel();
       socket.destroy();
       reject(
         error instanceof ConnectionError
           ? error
           : new ConnectionError(
               error.code ?? "CONNECT",
-              `cannot connect to ${host}:${port}: ${REASONS[error.code ?? ""] ?? error.code ?? "failed"}`,
+              `cannot connect to ${host}:${port}: ${REASONS[error.code ?? ""] ?? error.message}`,
               false,
             ),
       );
     };
     socket.once("error", fail);
-    socket.once("connect", () => {
-      clearTimeout(timer);
-      socket.removeListener("error", fail);
-      socket.host = host;
-      socket.port = port;
-      resolve(socket);
+    socket.once("connect", async () => {
+      try {
+        const tls = tlsOptions(ssl);
+        const open: OpenSocket = tls ? await secure(socket, endpoint, tls) : socket;
+        cancel();
+        socket.removeListener("error", fail);
+        resolve(open);
+      } catch (error) {
+        fail(error instanceof Error ? error : new Error("TLS failed"));
+      }
     });
   });
 }

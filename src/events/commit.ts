@@ -1,10 +1,12 @@
 /** commit(): encode, queue, and answer with the events as they stand in the log. */
+
+import { randomUUID } from "node:crypto";
 import { type Committed, ConcurrencyError, type EventMeta, type Message, type Schemas } from "@rotorsoft/act";
 import { checkArray, checkNumber } from "../codec/input.ts";
 import type { Context } from "../context.ts";
 import { guard, toStoreError } from "../errors.ts";
 import { watchHeadroom } from "../headroom.ts";
-import { NEVER } from "./append.ts";
+import { UNSATISFIABLE_VERSION } from "./append.ts";
 import { encodeEvents } from "./encode.ts";
 import type { AppendQueue } from "./queue.ts";
 import { safeId } from "./row.ts";
@@ -33,16 +35,20 @@ export async function commit<E extends Schemas>(
   const key = context.cipher && (await guard("commit", async () => context.cipher?.key()));
   const encoded = encodeEvents(stream, msgs as Message<Schemas, keyof Schemas>[], meta, key);
   const expected =
-    typeof expectedVersion === "number" ? (isHead(expectedVersion) ? expectedVersion : NEVER) : null;
+    typeof expectedVersion === "number"
+      ? isHead(expectedVersion)
+        ? expectedVersion
+        : UNSATISFIABLE_VERSION
+      : null;
   const { outcome, created } = await guard("commit", () =>
-    queue.push({ stream, expected, meta: encoded.meta, events: encoded.events }),
+    queue.push({ stream, expected, meta: encoded.meta, events: encoded.events, token: randomUUID() }),
   );
-  if (!outcome.landed)
+  if (!outcome.accepted)
     throw new ConcurrencyError(
       stream,
       outcome.head,
       msgs as Message<Schemas, keyof Schemas>[],
-      expectedVersion ?? NEVER,
+      expectedVersion ?? UNSATISFIABLE_VERSION,
     );
   const ids = readIds(outcome.ids);
   watchHeadroom(context, ids.at(-1) ?? 0);

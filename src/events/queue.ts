@@ -1,79 +1,54 @@
 /**
- * Group commit: what is called while a group is in flight waits, and goes out together as the next one.
- * No timer, no added latency when idle. First come, first served; one failing commit never fails its
- * neighbours; a commit resolves only once its transaction is durable.
+ * Group commit: what is called while a batch is on its way waits, and goes out together as the next one. No timer, no
+ * added latency when idle. First come, first served; one failing commit never fails its neighbours; a commit resolves
+ * only once its transaction is durable.
+ *
+ * States of a commit: waiting → sent (in one batch) → stored, refused, or in doubt when its connection was lost. What
+ * is in doubt is looked for in the log, beside the next batches: then it is stored, unknown, or waiting again, and goes
+ * alone. A commit that is not stored by its deadline fails.
  */
-import type { Backend, Connections, Row, Slot } from "../connections/index.ts";
-import { ConnectionError, codeOf, sanitize } from "../errors.ts";
-import { lockQuery, type Names } from "../names.ts";
-import { type Append, type Appended, type AppendStatements, type Outcome, readOutcomes } from "./append.ts";
-import { type Fate, investigation, readFates } from "./recover.ts";
+import { type Connections, TransactionFailure } from "../connections/index.ts";
+import { ConnectionError, codeOf, outcomeUnknown, sanitize } from "../errors.ts";
+import type { Append, Appended, Outcome } from "./append.ts";
+import { type Appender, InDoubtError, isOwnFault } from "./appender.ts";
+import { BatchLimits } from "./batch-limits.ts";
+import type { InDoubtTransaction, RecoveredOutcome } from "./recover.ts";
 
-const MAX_COMMITS = 512;
-/** Characters of JSON in one group, beyond the first commit. */
-const MAX_TEXT = 4_000_000;
-/** Commits waiting in one process; more are refused at once. */
+/** Commits waiting in one process, and the characters of their JSON; more are refused at once. */
 export const MAX_WAITING = 100_000;
-/** Attempts to find out what became of a lost group. */
-const RECOVERIES = 3;
-/** ms within which a server that refuses is asked again, if statement_timeout is less. */
-const PATIENCE = 5_000;
+export const MAX_WAITING_TEXT = 256_000_000;
+/** Attempts after the server has undone a transaction, or a connection was lost, for nothing that the commit did. */
 const REPLAYS = 2;
+/** How long an outcome is looked for beyond the commit's own deadline. */
+const RECOVERY_WINDOW_MS = 5_000;
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 1_000;
 
 type Waiting = Append & {
   readonly text: number;
   readonly since: number;
   readonly tries: number;
-  done(outcome: Outcome, created: Date): void;
+  /** It goes in a batch of its own. */
+  readonly alone: boolean;
+  stored(outcome: Outcome, created: Date): void;
   failed(error: Error): void;
 };
 
-/** The connection went, and whether the transaction was committed is not known. */
-class Lost extends Error {
-  readonly backend: Backend | undefined;
-  /** The transaction's id, if it was heard. */
-  readonly xid: string | undefined;
-  constructor(backend: Backend | undefined, xid: string | undefined) {
-    super("lost");
-    this.backend = backend;
-    this.xid = xid;
-  }
-}
-
-export type Landed = { readonly outcome: Outcome; readonly created: Date };
+export type Stored = { readonly outcome: Outcome; readonly created: Date };
 
 /** A connection that was there and went; not a server that refuses or does not answer. */
 const DIED = new Set<string | undefined>(["CONNECTION_CLOSED", "57P01"]);
 /** Serialization failure, deadlock: the server has undone it, and it may run again. */
 const UNDONE = new Set<string | undefined>(["40001", "40P01"]);
 
-/** The last statement of a message answers with the id; a message of several has an answer for each. */
-function xidOf(answers: readonly unknown[]): string | undefined {
-  const last = answers.at(-1);
-  const row: unknown = Array.isArray(last) ? last[0] : last;
-  return typeof row === "object" && row !== null && "xid" in row ? String(row.xid) : undefined;
-}
-
-/** The group's fate is unknown, and must not be guessed. */
-const unknown = () =>
+const deadlineError = (deadline: number, tries: number) =>
   new ConnectionError(
-    "OUTCOME_UNKNOWN",
-    "the connection was lost while the commit was under way: it may or may not have landed; load the stream before trying again",
-    true,
+    "DEADLINE",
+    tries === 0
+      ? `the commit waited ${deadline} ms for its turn and was not sent`
+      : `the commit could not be completed within ${deadline} ms and was not applied`,
+    false,
   );
-
-/** COMMIT has been answered by then: some of it has landed, and none of it may go again. */
-function readLanded(group: readonly Append[], row: Row | undefined): Appended {
-  try {
-    return readOutcomes(group, row);
-  } catch {
-    throw new ConnectionError(
-      "OUTCOME_UNKNOWN",
-      "the database's answer does not match what was sent, as when a trigger leaves events out: the commit may have landed; load the stream before trying again",
-      true,
-    );
-  }
-}
 
 const notApplied = () =>
   new ConnectionError(
@@ -84,79 +59,92 @@ const notApplied = () =>
 
 export class AppendQueue {
   readonly #connections: Connections;
-  readonly #names: Names;
-  readonly #statements: AppendStatements;
+  readonly #appender: Appender;
+  readonly #limits = new BatchLimits();
   #waiting: Waiting[] = [];
+  #waitingText = 0;
   #running: Promise<void> | undefined;
-  /** The id of the newest event that was appended here: a lower one was not written by a later group. */
-  #last = 0;
+  readonly #recovering = new Set<Promise<void>>();
   #expiry: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(connections: Connections, names: Names, statements: AppendStatements) {
+  constructor(connections: Connections, appender: Appender) {
     this.#connections = connections;
-    this.#names = names;
-    this.#statements = statements;
+    this.#appender = appender;
   }
 
-  push(append: Append): Promise<Landed> {
+  push(append: Append): Promise<Stored> {
     return new Promise((resolve, reject) => {
       if (this.#closed)
         return reject(
           new ConnectionError("STORE_CLOSED", "the store is disposed: create a new PostgresStore", false),
         );
-      if (this.#waiting.length >= MAX_WAITING)
-        return reject(
-          new ConnectionError("QUEUE_FULL", `${MAX_WAITING} commits are waiting already: slow down`, false),
-        );
       const text = append.events.reduce(
         (sum, e) => sum + e.data.length + (e.pii?.length ?? 0),
         append.meta.length,
       );
-      this.#waiting.push({
-        ...append,
-        text,
-        since: performance.now(),
-        tries: 0,
-        done: (outcome, created) => resolve({ outcome, created }),
-        failed: reject,
-      });
-      this.#watch();
-      // A microtask later, so that commits called in the same turn share the first group.
-      this.#running ??= Promise.resolve().then(() => this.#drain());
+      const full = this.#waiting.length >= MAX_WAITING || this.#waitingText >= MAX_WAITING_TEXT;
+      if (full)
+        return reject(
+          new ConnectionError(
+            "QUEUE_FULL",
+            `${this.#waiting.length} commits of ${this.#waitingText} characters are waiting already: slow down`,
+            false,
+          ),
+        );
+      this.#enqueue([
+        {
+          ...append,
+          text,
+          since: performance.now(),
+          tries: 0,
+          alone: false,
+          stored: (outcome, created) => resolve({ outcome, created }),
+          failed: reject,
+        },
+      ]);
     });
   }
 
   /** Refuses new commits and lets the waiting ones finish. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#running;
+    while (this.#running || this.#recovering.size > 0)
+      await Promise.all([this.#running, ...this.#recovering]);
+  }
+
+  /** `first`: they have waited longer than all others. */
+  #enqueue(commits: readonly Waiting[], first = false): void {
+    this.#waiting = first ? [...commits, ...this.#waiting] : (this.#waiting.push(...commits), this.#waiting);
+    for (const { text } of commits) this.#waitingText += text;
+    this.#watchDeadlines();
+    // A microtask later, so that commits called in the same turn share the first batch.
+    this.#running ??= Promise.resolve().then(() => this.#drain());
   }
 
   async #drain(): Promise<void> {
     try {
-      while (this.#waiting.length > 0) await this.#send(this.#next());
+      while (this.#waiting.length > 0) await this.#send(this.#nextBatch());
     } finally {
       this.#running = undefined;
       clearTimeout(this.#expiry);
       this.#expiry = undefined;
-      this.#connections.writer.rest();
+      this.#connections.writer.releaseIdle();
     }
   }
 
-  #next(): Waiting[] {
-    let text = 0;
-    let count = 0;
-    for (const { text: own } of this.#waiting) {
-      if (count > 0 && (count >= MAX_COMMITS || text + own > MAX_TEXT)) break;
-      text += own;
-      count++;
-    }
-    return this.#waiting.splice(0, count);
+  #nextBatch(): Waiting[] {
+    const count = this.#limits.count(this.#waiting);
+    return this.#taken(this.#waiting.splice(0, count));
   }
 
-  /** Who waits behind a group that takes long is told when its own deadline passes, not when that group ends. */
-  #watch(): void {
+  #taken(commits: Waiting[]): Waiting[] {
+    for (const { text } of commits) this.#waitingText -= text;
+    return commits;
+  }
+
+  /** A queued commit fails at its own deadline, even while an earlier batch is still running. */
+  #watchDeadlines(): void {
     if (this.#expiry) return;
     const { deadline } = this.#connections;
     const [oldest] = this.#waiting;
@@ -164,130 +152,123 @@ export class AppendQueue {
     const left = oldest.since + deadline - performance.now();
     this.#expiry = setTimeout(() => {
       this.#expiry = undefined;
-      this.#waiting = this.#timely(this.#waiting);
-      this.#watch();
-    }, left + 1);
-    // What it is for, a group under way, keeps the process alive.
+      const waiting = this.#dropExpired(this.#waiting);
+      this.#waiting = waiting;
+      this.#waitingText = waiting.reduce((sum, { text }) => sum + text, 0);
+      this.#watchDeadlines();
+    }, Math.max(0, left) + 1);
+    // The batch under way, for which it waits, keeps the process alive.
     this.#expiry.unref();
   }
 
-  /** Takes out those whose deadline passed while they waited: they were never sent. */
-  #timely(group: readonly Waiting[]): Waiting[] {
+  /** Fails those whose deadline has passed, and gives the others. None of them is in the log. */
+  #dropExpired(commits: readonly Waiting[]): Waiting[] {
     const { deadline } = this.#connections;
-    if (deadline === 0) return [...group];
-    return group.filter((w) => {
-      const late = performance.now() - w.since > deadline;
-      if (late)
-        w.failed(
-          new ConnectionError(
-            "DEADLINE",
-            `the commit waited ${deadline} ms for the append lock and was not sent`,
-            false,
-          ),
-        );
-      return !late;
+    if (deadline === 0) return [...commits];
+    const now = performance.now();
+    return commits.filter((w) => {
+      const expired = now - w.since > deadline;
+      if (expired) w.failed(deadlineError(deadline, w.tries));
+      return !expired;
     });
   }
 
   async #send(all: readonly Waiting[]): Promise<void> {
-    const group = this.#timely(all);
-    if (group.length === 0) return;
+    const batch = this.#dropExpired(all);
+    const [oldest] = batch;
+    if (!oldest) return;
+    const { deadline } = this.#connections;
+    const left = deadline === 0 ? 0 : Math.max(1, oldest.since + deadline - performance.now());
     try {
-      this.#resolve(group, await this.#append(group));
+      const transferred = (bytes: number, ms: number) => this.#limits.transferred(bytes, ms);
+      this.#resolve(batch, await this.#appender.append(batch, left, transferred));
     } catch (error) {
-      if (error instanceof Lost) await this.#decide(group, error);
-      else await this.#separate(group, error);
+      await this.#handle(batch, error);
     }
+  }
+
+  #resolve(batch: readonly Waiting[], { outcomes, created }: Appended): void {
+    batch.forEach((w, i) => {
+      const outcome = outcomes[i];
+      if (outcome) w.stored(outcome, created);
+      else w.failed(outcomeUnknown());
+    });
+  }
+
+  async #handle(batch: readonly Waiting[], error: unknown): Promise<void> {
+    if (error instanceof InDoubtError) {
+      const recovery = this.#recover(batch, error.transaction).finally(() =>
+        this.#recovering.delete(recovery),
+      );
+      this.#recovering.add(recovery);
+      return;
+    }
+    // Nothing of the batch was stored.
+    const cause = error instanceof TransactionFailure ? error.cause : error;
+    const code = codeOf(cause);
+    if (UNDONE.has(code) || (DIED.has(code) && !(error instanceof TransactionFailure && error.step)))
+      return this.#sendAgain(batch, sanitize(cause));
+    if (batch.length > 1 && error instanceof TransactionFailure && isOwnFault(error))
+      for (const w of batch) await this.#send([{ ...w, alone: true }]);
+    else for (const w of batch) w.failed(sanitize(cause));
+  }
+
+  /** After a loss each goes alone: it may be one of them that ends connections. */
+  #sendAgain(batch: readonly Waiting[], cause: Error): void {
+    const again = batch.filter((w) => {
+      if (w.tries < REPLAYS) return true;
+      w.failed(DIED.has(codeOf(cause)) ? notApplied() : sanitize(cause));
+      return false;
+    });
+    this.#enqueue(
+      again.map((w) => ({ ...w, tries: w.tries + 1, alone: !UNDONE.has(codeOf(cause)) })),
+      true,
+    );
   }
 
   /** What the log shows is decided, what it does not hold goes again, and the rest is unknown. */
-  async #decide(group: readonly Waiting[], lost: Lost): Promise<void> {
-    const fates = await this.#investigate(group, lost);
-    const again: Waiting[] = [];
-    group.forEach((w, i) => {
-      const fate = fates[i] ?? "unknown";
-      if (typeof fate === "object") w.done(fate.outcome, fate.created);
-      else if (fate === "absent" && w.tries < REPLAYS) again.push({ ...w, tries: w.tries + 1 });
-      else w.failed(fate === "absent" ? notApplied() : unknown());
+  async #recover(batch: readonly Waiting[], transaction: InDoubtTransaction): Promise<void> {
+    const outcomes = await this.#outcomesOf(batch, transaction);
+    const absent: Waiting[] = [];
+    batch.forEach((w, i) => {
+      const outcome = outcomes[i] ?? "unknown";
+      if (typeof outcome === "object") w.stored(outcome.outcome, outcome.created);
+      else if (outcome === "absent") absent.push(w);
+      else w.failed(outcomeUnknown());
     });
-    if (again.length > 0) await this.#send(again);
+    const { deadline } = this.#connections;
+    const timely = absent.filter((w) => {
+      const expired = deadline > 0 && performance.now() - w.since > deadline;
+      if (expired) w.failed(deadlineError(deadline, w.tries + 1));
+      return !expired;
+    });
+    if (timely.length > 0) this.#sendAgain(timely, notApplied());
   }
 
   /** Nothing when it can't be found out in time, and nothing is guessed then. */
-  async #investigate(group: readonly Append[], { backend, xid }: Lost): Promise<readonly Fate[]> {
-    // A transaction that was heard of holds the append lock or has ended; another may still wait for it.
-    const suspect = xid === undefined ? backend : undefined;
-    if (xid === undefined && !suspect) return [];
-    const trace = { xid, after: this.#last };
-    const questions = [{ text: lockQuery(this.#names) }, ...investigation(this.#names, group, trace)];
-    // The server may be restarting, or lost again. One that is there and does not grant the lock is not asked again.
-    const { statement_timeout } = this.#connections.config;
-    const patience = statement_timeout > 0 ? Math.max(statement_timeout, PATIENCE) : Number.POSITIVE_INFINITY;
-    const end = performance.now() + patience;
-    for (let attempt = 1; ; attempt++) {
+  async #outcomesOf(
+    batch: readonly Waiting[],
+    transaction: InDoubtTransaction,
+  ): Promise<readonly RecoveredOutcome[]> {
+    const { deadline } = this.#connections;
+    const now = performance.now();
+    const [oldest] = batch;
+    const own = deadline === 0 || !oldest ? Number.POSITIVE_INFINITY : oldest.since + deadline;
+    const end = Math.max(own, now + RECOVERY_WINDOW_MS);
+    // A store that is disposed of waits no longer than it has to.
+    const isOver = () => performance.now() >= (this.#closed ? Math.min(end, now + RECOVERY_WINDOW_MS) : end);
+    let pause = FIRST_PAUSE_MS;
+    for (;;) {
       try {
-        // Before these: the answers to BEGIN and to the lock.
-        return readFates(group, (await this.#connections.settle(suspect, questions)).slice(2));
-      } catch (error) {
-        const late = !(error instanceof ConnectionError) && performance.now() >= end;
-        if (attempt === RECOVERIES || late) return [];
-        await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
+        const outcomes = await this.#appender.recover(batch, transaction);
+        if (!outcomes.includes("pending")) return outcomes;
+        if (isOver()) return outcomes.map((outcome) => (outcome === "pending" ? "unknown" : outcome));
+      } catch {
+        // The server may be restarting, or the connection be lost again.
+        if (isOver()) return batch.map(() => "unknown");
       }
-    }
-  }
-
-  #resolve(group: readonly Waiting[], { outcomes, created }: Appended): void {
-    group.forEach((w, i) => {
-      const outcome = outcomes[i];
-      this.#last = outcome?.ids.at(-1) ?? this.#last;
-      if (outcome) w.done(outcome, created);
-      else w.failed(unknown());
-    });
-  }
-
-  /** A server error undoes the whole group. Its commits run again one by one, and only the culprit fails. */
-  async #separate(group: readonly Waiting[], error: unknown): Promise<void> {
-    const code = codeOf(error) ?? "";
-    // Lost connections, cancelled lock waits and a full disk are nobody's fault in the group. A lacking privilege may
-    // be one event's: row-level security says it so too.
-    const shared = error instanceof ConnectionError || /^(08|25|28|3D|53|55|57|26)|^42(?!501)/.test(code);
-    if (group.length === 1 || shared) {
-      for (const w of group) w.failed(sanitize(error));
-      return;
-    }
-    for (const w of group) await this.#send([w]);
-  }
-
-  /** Sends one group until it is known to be committed or not. */
-  async #append(group: readonly Append[]): Promise<Appended> {
-    const { open, commit, insert } = this.#statements;
-    const { deadline, writer } = this.#connections;
-    const query = insert(group);
-    for (let attempt = 0; ; attempt++) {
-      let xid: string | undefined;
-      let row: Row | undefined;
-      let slot: Slot | undefined;
-      try {
-        return await writer.use(deadline, async (ready) => {
-          slot = ready;
-          await ready.pipeline([open, query, commit], deadline, (i, rows) => {
-            if (i === 0) xid = xidOf(rows);
-            if (i === 1) row = rows[0];
-          });
-          return readLanded(group, row);
-        });
-      } catch (error) {
-        if (!slot) {
-          // Never sent: the new connection was lost while it was made ready.
-          if (attempt < REPLAYS && DIED.has(codeOf(error))) continue;
-          throw error;
-        }
-        if (!slot.failure) {
-          if (attempt < REPLAYS && UNDONE.has(codeOf(error))) continue;
-          throw error; // the server said no, and rolled back
-        }
-        throw new Lost(slot.backend, xid);
-      }
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
     }
   }
 }

@@ -1,188 +1,107 @@
 /**
- * A group whose connection was lost after it was sent: was it committed? Under the append lock the old
- * transaction has ended, and the log itself is asked for the rows that it wrote.
+ * A batch whose connection was lost after it was sent: was it committed? Once its server process has ended, and under
+ * the append lock, the log itself is asked for the commits' tokens.
  *
- * The transaction's id finds them, and their contents prove that they are its own: after a crash or a
- * fail-over another transaction may have been given the same id, if what the first one wrote never reached
- * the disk or the standby.
+ * A row that is visible on the primary may not have reached the synchronous standby yet: a COMMIT whose backend is
+ * ended while it waits is on the primary only. So the question itself is a transaction that writes, and its COMMIT
+ * waits for the standby as the lost one did. A standby that was asked by mistake refuses it.
  *
- * Found is not yet kept. With a synchronous standby, a COMMIT whose backend is ended while it waits has landed
- * on the primary only. So the question itself is a transaction that writes, and its COMMIT waits for the
- * standby as the lost one did. A standby that was asked by mistake refuses it.
- *
- * Not found proves little: rows may have been truncated, restored over or, with personal data, forgotten since.
+ * A token that is not found was not committed, unless its stream has been truncated since, or the log restored.
  */
-import { joinJson, numberArray, parseNumbers, splitJson, textArray } from "../codec/arrays.ts";
-import type { Query, Row } from "../connections/index.ts";
+import { numberArray, parseNumbers, textArray } from "../codec/arrays.ts";
+import type { Backend, Query, Row } from "../connections/index.ts";
 import type { Names } from "../names.ts";
 import type { Append, Outcome } from "./append.ts";
 
-/** What was heard of the lost transaction. */
-export type Trace = {
-  /** Its id; undefined: not even that. */
-  readonly xid: string | undefined;
+/** A transaction of which nobody knows whether it was committed. */
+export type InDoubtTransaction = {
+  /** The server process that was to run it; undefined behind a pooler. */
+  readonly backend: Backend | undefined;
   /** Its events have higher ids than this. */
   readonly after: number;
+  /** What {@link firstEventOf} said before: another answer now means that the log may have been restored. */
+  readonly firstEvent: string | undefined;
+  /** Not carried out if it reaches the server later than this, in ms of its clock; undefined: its process has ended. */
+  readonly until: number | undefined;
 };
 
-/** Of an event's name, data and meta. Not its pii, which may have been forgotten meanwhile. */
-const print = (name: string, data: string, meta: string): string =>
-  `encode(sha256(convert_to(jsonb_build_array(${name}, ${data}, ${meta})::text, 'UTF8')), 'hex')`;
+/** A commit that was stored. */
+export type Stored = { readonly outcome: Outcome; readonly created: Date };
+/** `absent`: certainly not in the log, and it may be sent again. `pending`: it may still arrive. */
+export type RecoveredOutcome = "absent" | "pending" | "unknown" | Stored;
 
-const writtenBy = (xid: string): string => `e.xmin::text::bigint = ${xid}::bigint & 4294967295`;
+/** The row version of the log's first event. A restore writes it anew. */
+export const firstEventQuery = ({ events }: Names): Query => ({
+  text: `select id || ' ' || xmin as first_event, token is not null as by_commit from ${events} order by id limit 1`,
+});
 
-/** Rows of the lost transaction among the group's streams. */
-export function recoverQuery(names: Names, appends: readonly Append[], xid: string, after: number): Query {
-  const text = `select s.stream, own.* from unnest($1::text[]) as s(stream)
-  cross join lateral (
-    select array_agg(e.id order by e.id)::text as ids, array_agg(e.version order by e.id)::text as versions,
-      array_agg(${print("e.name", "e.data", "e.meta")} order by e.id)::text as prints,
-      max(extract(epoch from e.created) * 1000)::float8 as created
-    from ${names.events} e where e.stream = s.stream and e.id > $3::bigint and ${writtenBy("$2")}
-  ) own`;
-  return { text, params: [textArray([...new Set(appends.map((a) => a.stream))]), xid, after] };
-}
+/** Undefined for an empty log. */
+export const firstEventOf = (row: Row | undefined): string | undefined =>
+  typeof row?.first_event === "string" ? row.first_event : undefined;
 
-/** The prints of what was sent, and what the server says of the transaction: NULL if it does not know the id. */
-export function sentQuery(appends: readonly Append[], xid: string): Query {
-  const events = appends.flatMap((a, i) => a.events.map((event) => ({ ...event, owner: i + 1 })));
-  const text = `select array_agg(${print("m.name", "m.data::jsonb", "a.meta::jsonb")} order by m.ord)::text as prints,
-    case when $1::text::xid8 < pg_snapshot_xmax(pg_current_snapshot()) then pg_xact_status($1::text::xid8) end as status
-  from unnest($2::int[], $3::text[], ${splitJson("$4")}) with ordinality as m(owner, name, data, ord)
-  join unnest(${splitJson("$5")}) with ordinality as a(meta, ord) on a.ord = m.owner`;
+/** Something to write, so that this transaction's COMMIT waits for whom the lost one's waited. */
+export const WAIT_FOR_STANDBY: Query = {
+  text: "select pg_logical_emit_message(true, 'act-drizzle', 'recover')::text",
+};
+
+/** For each commit: its first event, the ids of all of them, and whether its stream begins with a newer seed. */
+function tokensQuery({ events }: Names, appends: readonly Append[], after: number): Query {
   return {
-    text,
-    params: [
-      xid,
-      numberArray(events.map((e) => e.owner)),
-      textArray(events.map((e) => e.name)),
-      joinJson(events.map((e) => e.data)),
-      joinJson(appends.map((a) => a.meta)),
-    ],
-  };
-}
-
-/**
- * For each guarded commit: the head of its stream, and what stands in the place of its first event: the same, the
- * seed of a truncated stream, something else that the lost transaction wrote, or anybody's, or nothing. By itself an
- * equal event could be anybody's. `seeded`: the stream has been truncated, perhaps after the commit had landed: always
- * perhaps where nothing but the seed is there, else if the seed is newer than what is known to have been there before.
- */
-export function placesQuery(names: Names, appends: readonly Append[], { xid, after }: Trace): Query {
-  const seed = "e.version = 0 and e.name in ('__snapshot__', '__tombstone__')";
-  const text = `select c.ord::int as ord, h.head,
-    exists (select from ${names.events} e
-      where e.stream = c.stream and ${seed} and (h.head = 0 or e.id > $7::bigint)) as seeded,
-    (select case
-        when e.name = c.name and e.data = c.data::jsonb and e.meta = c.meta::jsonb then 'same'
-        when ${seed} then 'seed'
-        when ${writtenBy("$6::text")} then 'own'
-        else 'other' end
-      from ${names.events} e where e.stream = c.stream and e.version = c.expected::bigint + 1) as place
-  from unnest($1::text[], $2::int[], $3::text[], ${splitJson("$4")}, ${splitJson("$5")})
-    with ordinality as c(stream, expected, name, data, meta, ord)
-  cross join lateral (select coalesce(
-    (select e.version from ${names.events} e where e.stream = c.stream order by e.version desc limit 1), -1) as head) h
-  order by c.ord`;
-  return {
-    text,
+    text: `select first.version - 1 as head, first.created, rest.ids,
+    exists (select from (
+        select e.id, e.name from ${events} e where e.stream = c.stream order by e.version limit 1) oldest
+      where oldest.id > $4::bigint and oldest.name in ('__snapshot__', '__tombstone__')) as truncated,
+    extract(epoch from clock_timestamp()) * 1000 as clock
+  from unnest($1::text[], $2::uuid[], $3::int[]) with ordinality as c(stream, token, size, ord)
+  left join lateral (
+    select e.version, (extract(epoch from e.created) * 1000)::float8 as created from ${events} e
+    where e.stream = c.stream and e.id > $4::bigint and e.token = c.token) first on true
+  left join lateral (
+    select array_agg(e.id order by e.version)::text as ids from ${events} e
+    where e.stream = c.stream and e.version between first.version and first.version + c.size - 1) rest on true
+  order by c.ord`,
     params: [
       textArray(appends.map((a) => a.stream)),
-      numberArray(appends.map((a) => a.expected)),
-      textArray(appends.map((a) => a.events[0]?.name ?? "")),
-      joinJson(appends.map((a) => a.events[0]?.data ?? "null")),
-      joinJson(appends.map((a) => a.meta)),
-      xid ?? null,
+      textArray(appends.map((a) => a.token)),
+      numberArray(appends.map((a) => a.events.length)),
       after,
     ],
   };
 }
 
-/** Something to write, so that this transaction's COMMIT waits for whom the lost one's waited. */
-const WITNESS: Query = { text: "select pg_logical_emit_message(true, 'act-drizzle', 'recover')::text" };
-
-/** What to ask about a lost group, under the append lock, in one transaction. */
-export const investigation = (
+/** What to ask about a batch, in one transaction, `lock` first. */
+export const recoveryQueries = (
   names: Names,
+  lock: Query,
   appends: readonly Append[],
-  { xid, after }: Trace,
-): readonly Query[] => [
-  WITNESS,
-  placesQuery(names, appends, { xid, after }),
-  ...(xid === undefined ? [] : [recoverQuery(names, appends, xid, after), sentQuery(appends, xid)]),
-];
+  { after }: InDoubtTransaction,
+): readonly Query[] => [lock, WAIT_FOR_STANDBY, tokensQuery(names, appends, after), firstEventQuery(names)];
 
-/** A commit that landed, or one that certainly did not and why. */
-export type Decided = { readonly outcome: Outcome; readonly created: Date };
-/** `absent`: certainly not in the log, and it may be tried again. */
-export type Fate = "absent" | "unknown" | Decided;
-
-/** The fate of each commit, from the answers to the {@link investigation}. */
-export function readFates(
+/** The outcome of each commit, from the answers to the {@link recoveryQueries}. */
+export function inferOutcomes(
   appends: readonly Append[],
-  [, places = [], rows = [], answer = []]: readonly (readonly Row[])[],
-): readonly Fate[] {
-  const [sent] = answer;
-  // Rolled back, or never heard of here.
-  if (sent && sent.status !== "committed") return appends.map(() => "absent");
-  const own = sent ? findOwn(appends, rows, textsOf(sent.prints)) : undefined;
-  // What the transaction wrote is another commit's of this group, if what was found of it has been matched.
-  const others = own?.some((found) => found) ? ["other", "own"] : ["other"];
-  return appends.map((append, i) => own?.[i] ?? judge(append, places[i], others, sent !== undefined));
-}
-
-const textsOf = (array: unknown): string[] =>
-  typeof array === "string" ? array.slice(1, -1).split(",") : [];
-
-/** By what stands in its place. `committed`: its transaction is, so it did not fail for want of a connection. */
-function judge(
-  { expected }: Append,
-  row: Row | undefined,
-  others: readonly unknown[],
-  committed: boolean,
-): Fate {
-  if (expected === null || !row) return "unknown";
-  const head = Number(row.head);
-  if (head > expected)
-    return others.includes(row.place)
-      ? { outcome: { landed: false, head, ids: [] }, created: new Date(0) }
-      : "unknown";
-  return committed || row.seeded === true ? "unknown" : "absent";
-}
-
-/**
- * Matches the group's commits with the rows of its transaction, both in order; undefined where there are none. A row
- * that is left over was written by another transaction, and then all of them were: undefined altogether.
- */
-function findOwn(
-  appends: readonly Append[],
-  rows: readonly Row[],
-  prints: readonly string[],
-): readonly (Decided | undefined)[] | undefined {
-  const streams = new Map(
-    rows.map((row) => [
-      row.stream,
-      {
-        ids: parseNumbers(row.ids),
-        versions: parseNumbers(row.versions),
-        prints: textsOf(row.prints),
-        created: new Date(Number(row.created ?? 0)),
-      },
-    ]),
-  );
-  let from = 0;
-  const found = appends.map(({ stream, expected, events: { length } }): Decided | undefined => {
-    const own = prints.slice(from, from + length);
-    from += length;
-    const left = streams.get(stream);
-    if (!left || left.ids.length < length) return undefined;
-    const head = Number(left.versions[0]) - 1;
-    if (expected !== null && expected !== head) return undefined;
-    if (own.some((print, i) => print !== left.prints[i])) return undefined;
-    left.versions.splice(0, length);
-    left.prints.splice(0, length);
-    return { outcome: { landed: true, head, ids: left.ids.splice(0, length) }, created: left.created };
+  { firstEvent, until }: InDoubtTransaction,
+  [, , rows = [], first = []]: readonly (readonly Row[])[],
+): readonly RecoveredOutcome[] {
+  const restored = mayBeRestored(firstEvent, first[0]);
+  return appends.map((append, i) => {
+    const row = rows[i];
+    const stored = row && readStored(append, row);
+    if (stored) return stored;
+    // A first event without the others: some have been truncated.
+    if (!row || restored || row.truncated === true || typeof row.head === "number") return "unknown";
+    return until !== undefined && Number(row.clock) <= until ? "pending" : "absent";
   });
-  const foreign = [...streams.values()].some(({ ids }) => ids.length > 0);
-  return foreign ? undefined : found;
+}
+
+/** An empty log has no first event to compare: what is there now was committed, if it has a token. */
+function mayBeRestored(before: string | undefined, now: Row | undefined): boolean {
+  if (before === undefined) return now !== undefined && now.by_commit !== true;
+  return firstEventOf(now) !== before;
+}
+
+function readStored({ events }: Append, row: Row): Stored | undefined {
+  const ids = parseNumbers(row.ids);
+  if (typeof row.head !== "number" || ids.length !== events.length) return undefined;
+  return { outcome: { accepted: true, head: row.head, ids }, created: new Date(Number(row.created)) };
 }

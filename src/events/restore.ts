@@ -7,12 +7,13 @@ import { type Committed, type Schemas, StoreError } from "@rotorsoft/act";
 import { joinJson, numberArray, splitJson, textArray } from "../codec/arrays.ts";
 import { checkFunction, checkNumber, invalid, toInt } from "../codec/input.ts";
 import { toTime } from "../codec/time.ts";
-import type { Query, Row } from "../connections/index.ts";
+import type { Backend, Query, Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
-import { DatabaseError, guard } from "../errors.ts";
+import { DatabaseError, guard, outcomeUnknown } from "../errors.ts";
 import { literal, lockQuery, type Names } from "../names.ts";
 import { idSequence } from "../sequence.ts";
 import { type EncodedEvent, encodeEvents } from "./encode.ts";
+import { firstEventOf, firstEventQuery, WAIT_FOR_STANDBY } from "./recover.ts";
 
 type Event = Committed<Schemas, keyof Schemas>;
 type Run = (query: Query) => Promise<readonly Row[]>;
@@ -119,10 +120,17 @@ async function restartSequence(run: Run, { name, owned }: Sequence, next: number
 export async function restore({ names, connections, cipher }: Context, driver: RestoreDriver): Promise<void> {
   checkFunction("restore", "driver", driver);
   const key = cipher && (await guard("restore", () => cipher.key()));
-  await connections.session("restore", async (run) => {
-    await run({ text: "begin isolation level read committed" });
-    // A driver may take its time, whatever the server allows others.
-    await run({ text: "set local idle_in_transaction_session_timeout = 0" });
+  let firstEvent: string | undefined;
+  const wasCommitted = async (backend: Backend | undefined) => {
+    // Nothing was written by which an empty log could be told from the one before.
+    if (firstEvent === undefined) throw outcomeUnknown();
+    const lock = { text: lockQuery(names) };
+    const [, , first] = await connections
+      .recover(backend, [lock, WAIT_FOR_STANDBY, firstEventQuery(names)])
+      .catch(() => Promise.reject(outcomeUnknown()));
+    return firstEventOf(first?.[0]) === firstEvent;
+  };
+  const work = async (run: Run) => {
     await run({ text: lockQuery(names) });
     for (const text of wipe(names)) await run({ text });
     const sequence = await findSequence(run, names);
@@ -164,8 +172,9 @@ export async function restore({ names, connections, cipher }: Context, driver: R
     if (failure !== undefined) throw failure;
     await flush();
     await restartSequence(run, sequence, id + 1);
-    await run({ text: "commit" });
-  });
+    firstEvent = firstEventOf((await run(firstEventQuery(names)))[0]);
+  };
+  await connections.session("restore", work, { wasCommitted });
 }
 
 function encode(event: Event, id: number, key: Uint8Array | undefined): Pending {

@@ -18,6 +18,7 @@ import type { Query, Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
 import { toStoreError } from "../errors.ts";
 import { lockQuery, type Names } from "../names.ts";
+import { idSequence } from "../sequence.ts";
 import { nowQuery } from "./append.ts";
 import { encodeEvents } from "./encode.ts";
 import { eventColumns } from "./row.ts";
@@ -74,6 +75,7 @@ from boundary b`,
         targets.map((t) => (t.max_id === undefined || t.max_id === null ? null : toId(Math.floor(t.max_id)))),
       ),
     ],
+    bindFirst: true,
   };
 }
 
@@ -86,6 +88,7 @@ function deleteQuery(names: Names, targets: readonly TruncateTarget[]): Query {
 select t.stream, count(d.stream)::int as deleted
 from unnest($1::text[]) as t(stream) left join deleted d on d.stream = t.stream group by t.stream`,
     params: [textArray(targets.map((t) => t.stream))],
+    bindFirst: true,
   };
 }
 
@@ -101,7 +104,7 @@ function seedQuery(names: Names, targets: readonly TruncateTarget[]): Query {
     return { stream, name, meta: metaText, data: events[0]?.data ?? "{}", dates: events[0]?.dates ?? "{}" };
   });
   return {
-    text: `with clock as materialized (${nowQuery(names)}), seeded as (
+    text: `with clock as materialized (${nowQuery(names, idSequence(names))}), seeded as (
   insert into ${names.events} (name, data, stream, version, created, meta, dates)
   select s.name, s.data::jsonb, s.stream, 0, clock.created, s.meta::jsonb, s.dates::jsonb
   from unnest($1::text[], $2::text[], ${splitJson("$3")}, ${splitJson("$4")}, ${splitJson("$5")})
@@ -118,6 +121,7 @@ select (select array_agg(id order by id)::text from seeded) as ids,
       joinJson(seeds.map((s) => s.meta)),
       joinJson(seeds.map((s) => s.dates)),
     ],
+    bindFirst: true,
   };
 }
 
@@ -143,7 +147,7 @@ export async function truncate(
   const queries: Query[] = [{ text: lockQuery(names) }];
   if (windowed.length > 0) queries.push(windowQuery(names, windowed));
   if (full.length > 0) queries.push(deleteQuery(names, full), seedQuery(names, full));
-  const [, , ...answers] = await connections.transaction("truncate", queries);
+  const [, ...answers] = await connections.transaction("truncate", queries);
   try {
     if (windowed.length > 0) {
       const rows = answers.shift() ?? [];

@@ -17,11 +17,8 @@ export async function underLock<T>(
   for (let attempt = 1; ; attempt++) {
     try {
       return await connections.session(operation, async (run) => {
-        await run({ text: "begin isolation level read committed" });
         await run({ text: LOCK });
-        const result = await work(run);
-        await run({ text: "commit" });
-        return result;
+        return work(run);
       });
     } catch (error) {
       if (attempt === ATTEMPTS || !(error instanceof Error) || codeOf(error.cause) !== "40P01") throw error;

@@ -112,7 +112,7 @@ export async function claim(
   const inLane = lane !== undefined && lane !== null;
   const params = [by, Math.max(-LONGEST_LEASE, Math.min(LONGEST_LEASE, millis)), Date.now() + EARLY];
   const query = { text: statement(names, limits, inLane), params: inLane ? [...params, lane] : params };
-  const rows = await connections.write("claim", query, { givesWay: true });
+  const rows = await connections.write("claim", query, { retryOnLockTimeout: true });
   return rows.map((row) =>
     toLease({ stream: row.stream as string, by, lagging: row.lagging as boolean }, row),
   );

@@ -1,0 +1,62 @@
+/**
+ * A transaction with turns of the client in between: migrations, and restore. The server gives it up when nothing is
+ * heard of it for a minute, so that a client that vanished holds no lock for longer; a client that is only slow says
+ * so every few seconds.
+ */
+import { ConnectionError, guard, outcomeUnknown } from "../errors.ts";
+import type { Backend, Connection } from "./connection.ts";
+import type { Query, Row } from "./transaction.ts";
+
+export type SessionOptions<T> = {
+  readonly operation: string;
+  readonly work: (run: (query: Query) => Promise<readonly Row[]>) => Promise<T>;
+  /** ms to wait for the answer to a statement; 0 is no limit. */
+  readonly deadline: number;
+  /** Looks whether the transaction was committed, after the answer to COMMIT was lost. */
+  readonly wasCommitted?: (backend: Backend | undefined) => Promise<boolean>;
+};
+
+const IDLE_LIMIT_MS = 60_000;
+const HEARTBEAT_MS = 10_000;
+
+/** Runs `work` in a transaction. When it fails, the connection is thrown away, so that nothing of it can linger. */
+export async function runSession<T>(connection: Connection, options: SessionOptions<T>): Promise<T> {
+  const { operation, work, deadline, wasCommitted } = options;
+  let last: Promise<unknown> = Promise.resolve();
+  let waiting = 0;
+  // One statement after the other, also for a caller that does not wait.
+  const run = (query: Query): Promise<readonly Row[]> => {
+    waiting++;
+    const answer = last.then(() => connection.step(query, deadline));
+    last = answer.then(
+      () => waiting--,
+      () => waiting--,
+    );
+    return guard(operation, () => answer);
+  };
+  const heartbeat = setInterval(() => {
+    // Whatever it meets, the next statement of `work` meets too.
+    if (waiting === 0) run({ text: "select 1" }).catch(() => {});
+  }, HEARTBEAT_MS);
+  try {
+    await run({ text: "begin isolation level read committed" });
+    await run({ text: `set local idle_in_transaction_session_timeout = ${IDLE_LIMIT_MS}` });
+    const result = await work(run);
+    clearInterval(heartbeat);
+    await run({ text: "commit" }).catch(async (error: unknown) => {
+      // An error of the server rolled it back; without an answer nobody knows.
+      if (!connection.closedWith) throw error;
+      const committed = await guard(
+        operation,
+        async () => wasCommitted?.(connection.backend) ?? Promise.reject(outcomeUnknown()),
+      );
+      if (!committed) throw error;
+    });
+    return result;
+  } catch (error) {
+    connection.destroy(new ConnectionError("SESSION_FAILED", "the session was given up", true));
+    throw error;
+  } finally {
+    clearInterval(heartbeat);
+  }
+}

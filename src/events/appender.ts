@@ -1,0 +1,180 @@
+/** Sends one batch of commits, and keeps what has to be known to look for it should its connection be lost. */
+import { log } from "@rotorsoft/act";
+import {
+  type Connection,
+  type Connections,
+  type Query,
+  type Row,
+  TransactionFailure,
+} from "../connections/index.ts";
+import { ConnectionError, codeOf, outcomeUnknown } from "../errors.ts";
+import type { Names } from "../names.ts";
+import {
+  type Append,
+  type Appended,
+  type AppendMode,
+  insertQuery,
+  insertText,
+  lockAppends,
+  lockAppendsUntil,
+  readAppended,
+} from "./append.ts";
+import {
+  firstEventOf,
+  firstEventQuery,
+  type InDoubtTransaction,
+  inferOutcomes,
+  type RecoveredOutcome,
+  recoveryQueries,
+} from "./recover.ts";
+
+/** Behind a pooler: a message that takes longer to the server is not carried out. */
+const ARRIVAL_MS = 3_000;
+/** A queue of notifications that was full is left alone for so long. */
+const SILENCE_MS = 60_000;
+
+export type AppenderOptions = {
+  readonly connections: Connections;
+  readonly names: Names;
+  /** Identifies this store in notifications. */
+  readonly by: string;
+  readonly announce: boolean;
+};
+
+type Transferred = (bytes: number, ms: number) => void;
+
+/** The connection was lost after the batch had been sent: nobody knows whether it was committed. */
+export class InDoubtError extends Error {
+  readonly transaction: InDoubtTransaction;
+  constructor(transaction: InDoubtTransaction) {
+    super("the connection was lost after a batch of commits had been sent");
+    this.transaction = transaction;
+  }
+}
+
+/** True if it was the batch's own that failed: its values, or what the database made of them under the lock. */
+export const isOwnFault = ({ step, failedAt = 0 }: TransactionFailure): boolean =>
+  step === "bind" || step === "commit" || (step === "execute" && failedAt > 0);
+
+const sequenceChanged = () =>
+  new ConnectionError("SEQUENCE_CHANGED", "ids are drawn from another sequence", false);
+
+export class Appender {
+  readonly #options: AppenderOptions;
+  readonly #texts = new Map<string, string>();
+  /** The highest id that was seen: what is appended from now on has higher ones. */
+  #lastId = 0;
+  #firstEvent: string | undefined;
+  /** Connections on which the log's first event has been looked up. */
+  readonly #looked = new WeakSet<Connection>();
+  #silentUntil = 0;
+
+  constructor(options: AppenderOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Rejects with a {@link TransactionFailure} if nothing was stored, with an {@link InDoubtError}, or with why there is
+   * no connection. `deadline` in ms, 0: none.
+   */
+  append(batch: readonly Append[], deadline: number, transferred: Transferred): Promise<Appended> {
+    return this.#options.connections.writer.use(async (connection) => {
+      const facts = await connection.establish(deadline);
+      this.#lastId = Math.max(this.#lastId, Number(facts.last_id ?? 0));
+      const mode: AppendMode = {
+        announce: this.#options.announce && performance.now() >= this.#silentUntil,
+        headBy: facts.ids_indexed === true ? "id" : "version",
+        sequence: typeof facts.id_sequence === "number" ? facts.id_sequence : null,
+      };
+      try {
+        return await this.#send(connection, batch, mode, deadline, transferred);
+      } catch (error) {
+        const other = this.#otherMode(error, mode);
+        if (!other) throw error;
+        const appended = await this.#send(connection, batch, other, deadline, transferred);
+        // The next connection looks again where ids are drawn from.
+        if (other.sequence !== mode.sequence) connection.destroy(sequenceChanged());
+        return appended;
+      }
+    });
+  }
+
+  /** Asks the log about a batch in doubt. */
+  async recover(
+    batch: readonly Append[],
+    transaction: InDoubtTransaction,
+  ): Promise<readonly RecoveredOutcome[]> {
+    const { connections, names } = this.#options;
+    const queries = recoveryQueries(names, lockAppends(names), batch, transaction);
+    return inferOutcomes(batch, transaction, await connections.recover(transaction.backend, queries));
+  }
+
+  async #send(
+    connection: Connection,
+    batch: readonly Append[],
+    mode: AppendMode,
+    deadline: number,
+    transferred: Transferred,
+  ): Promise<Appended> {
+    const { names, connections } = this.#options;
+    const { after, firstEvent } = { after: this.#lastId, firstEvent: this.#firstEvent };
+    let until: number | undefined;
+    const lock = connections.config.prepare
+      ? lockAppends(names)
+      : lockAppendsUntil(names, () => {
+          until = connection.serverTime() + ARRIVAL_MS;
+          return until;
+        });
+    const look = firstEvent === undefined || !this.#looked.has(connection);
+    const insert = insertQuery(this.#textFor(mode), batch, mode.sequence);
+    const queries: Query[] = look ? [lock, firstEventQuery(names), insert] : [lock, insert];
+    try {
+      const answers = await connection.transact(queries, deadline, transferred);
+      if (look) {
+        this.#looked.add(connection);
+        this.#firstEvent = firstEventOf(answers[1]?.rows[0]);
+      }
+      return this.#read(batch, answers.at(-1)?.rows[0]);
+    } catch (error) {
+      if (!(error instanceof TransactionFailure && error.inDoubt)) throw error;
+      throw new InDoubtError({ backend: connection.backend, after, firstEvent, until });
+    }
+  }
+
+  #textFor(mode: AppendMode): string {
+    const key = `${mode.announce} ${mode.headBy}`;
+    const text = this.#texts.get(key) ?? insertText(this.#options.names, mode, this.#options.by);
+    this.#texts.set(key, text);
+    return text;
+  }
+
+  /** It is committed by now, so whatever the answer looks like, nothing may be sent again. */
+  #read(batch: readonly Append[], row: Row | undefined): Appended {
+    try {
+      const appended = readAppended(batch, row);
+      for (const { ids } of appended.outcomes) this.#lastId = ids.at(-1) ?? this.#lastId;
+      return appended;
+    } catch {
+      throw outcomeUnknown();
+    }
+  }
+
+  /** What the server has refused may be taken in another form. */
+  #otherMode(error: unknown, mode: AppendMode): AppendMode | undefined {
+    if (!(error instanceof TransactionFailure)) return undefined;
+    const code = codeOf(error.cause);
+    // Versions that were given out of order: only the highest one tells which is free.
+    if (code === "23505" && mode.headBy === "id") return { ...mode, headBy: "version" };
+    if (code === "54000" && error.step === "commit" && mode.announce) {
+      this.#silentUntil = performance.now() + SILENCE_MS;
+      log().warn(
+        "[act-drizzle] the server's queue of notifications is full: commits are not announced for a minute; a session that listens is stuck in a transaction",
+      );
+      return { ...mode, announce: false };
+    }
+    // The sequence was dropped.
+    return code === "XX000" && mode.sequence !== null
+      ? { ...mode, sequence: null, headBy: "version" }
+      : undefined;
+  }
+}
