@@ -12,17 +12,11 @@
 import postgres from "postgres";
 import type { Config, Endpoint } from "../config.ts";
 import { ConnectionError } from "../errors.ts";
+import { type Answer, paramsOf, type Query, type Row } from "./exchange.ts";
 import { type SessionSettings, sessionSettings } from "./session-settings.ts";
 import { type OpenSocket, openSocket } from "./socket.ts";
 import { afterPoll } from "./timers.ts";
-import {
-  type Answer,
-  paramsOf,
-  type Query,
-  type Row,
-  TransactionChannel,
-  TransactionFailure,
-} from "./transaction.ts";
+import { TransactionChannel, TransactionFailure } from "./transaction.ts";
 
 export type Backend = { readonly pid: number; readonly started: string };
 

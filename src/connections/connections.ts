@@ -2,12 +2,13 @@
 import type { Config } from "../config.ts";
 import { ConnectionError, codeOf, guard, outcomeUnknown, toStoreError } from "../errors.ts";
 import type { Backend, Connection } from "./connection.ts";
+import type { Answer, Query, Row } from "./exchange.ts";
 import type { Hosts } from "./host-selection.ts";
 import { Listener, type ListenerOptions } from "./listener.ts";
 import { closedError, Pool } from "./pool.ts";
 import { runSession, type SessionOptions } from "./session.ts";
 import { LONGEST_MS } from "./timers.ts";
-import { type Answer, type Query, type Row, TransactionFailure } from "./transaction.ts";
+import { TransactionFailure } from "./transaction.ts";
 import { Writer } from "./writer.ts";
 
 /** The server's own limit comes first; a connection that stays silent past it by this much is given up. */

@@ -48,6 +48,21 @@ export async function openConnection(
   return connection;
 }
 
+/**
+ * A connection for LISTEN, not yet used: the driver's `listen` takes the connection's one socket for a client of its
+ * own, so the host is found by another connection.
+ */
+export async function openForListen(
+  options: OpenOptions,
+  hosts: Hosts,
+  onClose: (connection: Connection) => void,
+): Promise<Connection> {
+  const found = await selectHost(options, hosts, () => {});
+  const { endpoint, established } = found;
+  if (established) found.destroy(new ConnectionError("HOST_FOUND", "no longer needed", false));
+  return new Connection({ ...options, endpoint, onEstablished: hosts.onEstablished }, onClose);
+}
+
 async function selectHost(
   options: OpenOptions,
   hosts: Hosts,

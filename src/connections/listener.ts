@@ -1,13 +1,13 @@
 /**
  * LISTEN on one channel. The driver's own `listen` reconnects by itself, but gives up silently when the
- * server stays away, and its timers keep a process alive. So each connection is a connection like any other,
+ * server stays away, and its timers keep a process alive. So it takes a connection like any other,
  * and the coming back is ours: back-off from 250 ms to 30 s, on timers and sockets that are unreferenced. It
  * does not wait on when another new connection of the store is answered.
  */
 import type { Config } from "../config.ts";
 import { ConnectionError } from "../errors.ts";
 import type { Connection } from "./connection.ts";
-import { type Hosts, openConnection } from "./host-selection.ts";
+import { type Hosts, openForListen } from "./host-selection.ts";
 import { afterPoll } from "./timers.ts";
 
 const FIRST_DELAY = 250;
@@ -50,7 +50,7 @@ export class Listener {
   /** Resolves once the server has confirmed LISTEN. Rejects, and leaves nothing behind, when it can't. */
   async start(): Promise<void> {
     const { config, channel, heard } = this.#options;
-    const connection = await openConnection(
+    const connection = await openForListen(
       { config, settings: { statement_timeout: 0 } },
       this.#hosts,
       (dead) => this.#closed(dead),

@@ -5,7 +5,7 @@
  */
 import { ConnectionError, guard, outcomeUnknown } from "../errors.ts";
 import type { Backend, Connection } from "./connection.ts";
-import type { Query, Row } from "./transaction.ts";
+import type { Query, Row } from "./exchange.ts";
 
 export type SessionOptions<T> = {
   readonly operation: string;

@@ -115,7 +115,8 @@ export class AppendQueue {
 
   /** `first`: they have waited longer than all others. */
   #enqueue(commits: readonly Waiting[], first = false): void {
-    this.#waiting = first ? [...commits, ...this.#waiting] : (this.#waiting.push(...commits), this.#waiting);
+    if (first) this.#waiting = [...commits, ...this.#waiting];
+    else this.#waiting.push(...commits);
     for (const { text } of commits) this.#waitingText += text;
     this.#watchDeadlines();
     // A microtask later, so that commits called in the same turn share the first batch.

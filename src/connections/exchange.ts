@@ -1,0 +1,232 @@
+/**
+ * One exchange with the server: a message with several statements and one Sync, written in the driver's stead, and the
+ * answers up to ReadyForQuery. While it runs, what arrives on the socket is not the driver's.
+ */
+import type { Socket } from "node:net";
+import {
+  type Message,
+  MessageReader,
+  MessageWriter,
+  type Param,
+  type ResultColumn,
+  readColumns,
+  readRow,
+  ServerError,
+} from "./protocol.ts";
+
+export type Row = Readonly<Record<string, unknown>>;
+
+export type Query = {
+  readonly text: string;
+  /** Arrays as array literals, JSON as text. A function is asked when its statement is sent. */
+  readonly params?: readonly Param[] | (() => readonly Param[]);
+  /**
+   * Its parameters are on the server before the transaction's first statement runs, so that no lock is held while
+   * they travel. Only for statements that modify rows: the server takes their snapshot when they run, a SELECT's
+   * when it is bound.
+   */
+  readonly bindFirst?: boolean;
+};
+
+export const paramsOf = ({ params = [] }: Query): readonly Param[] =>
+  typeof params === "function" ? params() : params;
+
+/** What a statement returned. `tag` is its command tag, such as `INSERT 0 1`. */
+export type Answer = { readonly rows: readonly Row[]; readonly tag: string };
+
+export type Prepared = { readonly name: string; columns: readonly ResultColumn[] };
+export type Step = {
+  readonly kind: "parse" | "describe" | "bind" | "execute";
+  readonly index: number;
+  readonly text: string;
+  readonly prepared: Prepared;
+};
+
+/** Parameters of more bytes are sent, and confirmed, before the rest: a slow network shows only there. */
+const LARGE_BYTES = 65_536;
+export type TransactionOptions = {
+  /** Keep statements prepared. False behind a pooler in transaction mode, where BEGIN also says the isolation. */
+  readonly prepare: boolean;
+  /** Told of each transfer of large parameters: bytes, and the milliseconds until the server had them. */
+  readonly transferred?: ((bytes: number, ms: number) => void) | undefined;
+};
+
+export type ExchangeOptions = TransactionOptions & {
+  readonly parsed: (step: Step) => void;
+  readonly fatal: (error: ServerError) => void;
+  readonly committing: () => void;
+};
+
+export type ExchangeResult = {
+  readonly answers: readonly Answer[];
+  readonly error: ServerError | undefined;
+  /** The step that the server refused; undefined if there is none, or if it was the commit. */
+  readonly failed: Step | undefined;
+  /** I: idle, T: in a transaction block, E: in a failed one. */
+  readonly status: string;
+};
+
+/** One round trip: messages up to Sync, and their answers up to ReadyForQuery. */
+export class Exchange {
+  readonly #socket: Socket;
+  readonly #queries: readonly Query[];
+  readonly #head: readonly Step[];
+  readonly #tail: readonly Step[];
+  readonly #options: ExchangeOptions;
+  readonly #answers: { rows: Row[]; tag: string }[];
+  #done = 0;
+  #error: ServerError | undefined;
+  /** Set while large parameters travel: called once they have arrived. */
+  #headDone: (() => void) | undefined;
+
+  constructor(
+    socket: Socket,
+    queries: readonly Query[],
+    head: readonly Step[],
+    tail: readonly Step[],
+    options: ExchangeOptions,
+  ) {
+    this.#socket = socket;
+    this.#queries = queries;
+    this.#head = head;
+    this.#tail = tail;
+    this.#options = options;
+    this.#answers = queries.map(() => ({ rows: [], tag: "" }));
+  }
+
+  async run(): Promise<ExchangeResult> {
+    const writer = new MessageWriter();
+    for (const step of this.#head) this.#write(writer, step);
+    const large = writer.length > LARGE_BYTES;
+    const tail = () => {
+      for (const step of this.#tail) this.#write(writer, step);
+      writer.sync();
+      this.#options.committing();
+      return writer.take();
+    };
+    if (large) {
+      const start = performance.now();
+      const bytes = writer.length;
+      writer.flush();
+      this.#headDone = () => {
+        this.#headDone = undefined;
+        if (!this.#error) this.#options.transferred?.(bytes, performance.now() - start);
+        // After an error everything up to Sync is skipped, so it can be sent all the same.
+        this.#socket.write(tail());
+      };
+    }
+    const status = await listenUntilReady(this.#socket, large ? writer.take() : tail(), (message) =>
+      this.#receive(message),
+    );
+    return {
+      answers: this.#answers,
+      error: this.#error,
+      failed: this.#step(),
+      status,
+    };
+  }
+
+  #write(writer: MessageWriter, { kind, index, text, prepared }: Step): void {
+    // A named portal lives as long as its transaction block: a block that goes on takes the unnamed one again.
+    const portal = this.#queries.length === 1 ? "" : String(index);
+    switch (kind) {
+      case "parse":
+        writer.parse(prepared.name, text);
+        break;
+      case "describe":
+        writer.describe(prepared.name);
+        break;
+      case "bind":
+        writer.bind(portal, prepared.name, paramsOf(this.#queries[index] ?? { text }));
+        break;
+      case "execute":
+        writer.execute(portal);
+        break;
+    }
+  }
+
+  /** The step whose answer comes next. */
+  #step(): Step | undefined {
+    return this.#head[this.#done] ?? this.#tail[this.#done - this.#head.length];
+  }
+
+  #receive({ type, body }: Message): void {
+    const step = this.#step();
+    const answer = this.#answers[step?.index ?? -1];
+    switch (type) {
+      case "1": // ParseComplete
+        if (step) this.#options.parsed(step);
+        this.#next();
+        break;
+      case "T": // RowDescription
+        if (step) step.prepared.columns = readColumns(body);
+        this.#next();
+        break;
+      case "n": // NoData
+      case "2": // BindComplete
+      case "I": // EmptyQueryResponse
+        this.#next();
+        break;
+      case "D": // DataRow
+        if (step) answer?.rows.push(readRow(body, step.prepared.columns));
+        break;
+      case "C": // CommandComplete
+        if (answer) answer.tag = body.toString("utf8", 0, body.length - 1);
+        this.#next();
+        break;
+      case "E":
+        this.#refuse(new ServerError(body));
+        break;
+    }
+  }
+
+  #next(): void {
+    this.#done++;
+    if (this.#done === this.#head.length) this.#headDone?.();
+  }
+
+  #refuse(error: ServerError): void {
+    if (error.severity === "FATAL" || error.severity === "PANIC") this.#options.fatal(error);
+    else {
+      this.#error ??= error;
+      this.#headDone?.();
+    }
+  }
+}
+
+/** Writes `bytes` in the driver's stead and hands on each answer, until ReadyForQuery; resolves to its status. */
+export function listenUntilReady(
+  socket: Socket,
+  bytes: Buffer,
+  receive: (message: Message) => void,
+): Promise<string> {
+  // Node types them as Function; they are what was given to on().
+  const driver = socket.listeners("data") as ((chunk: Buffer) => void)[];
+  const reader = new MessageReader();
+  socket.removeAllListeners("data");
+  return new Promise<string>((resolve, reject) => {
+    const giveBack = () => {
+      socket.removeListener("data", listen);
+      for (const listener of driver) socket.on("data", listener);
+    };
+    const listen = (chunk: Buffer) => {
+      try {
+        for (const message of reader.read(chunk)) {
+          if (message.type !== "Z") {
+            receive(message);
+            continue;
+          }
+          giveBack();
+          const rest = reader.rest();
+          if (rest.length > 0) socket.emit("data", rest);
+          return resolve(message.body.toString("latin1"));
+        }
+      } catch (error) {
+        giveBack();
+        reject(error);
+      }
+    };
+    socket.on("data", listen);
+    socket.write(bytes);
+  });
+}
