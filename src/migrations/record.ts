@@ -60,7 +60,7 @@ export function recordOf(comment: unknown): SchemaRecord | undefined {
  * - `nothing`: they have all that it needs, and maybe more.
  * - `migrate`: something may be missing.
  */
-export function dueOn(
+export function actionFor(
   record: SchemaRecord | undefined,
   version: number = VERSION,
 ): "refuse" | "nothing" | "migrate" {

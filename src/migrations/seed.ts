@@ -14,7 +14,7 @@ import { idSequence } from "../sequence.ts";
 import { adopt } from "./adopt.ts";
 import { findIndex, findRelation, findTables, hasNarrowIds, regclass } from "./found.ts";
 import { planOf, type Step } from "./plan.ts";
-import { dueOn, recordOf, VERSION, withRecord } from "./record.ts";
+import { actionFor, recordOf, VERSION, withRecord } from "./record.ts";
 import { type Run, underLock } from "./transaction.ts";
 
 /**
@@ -42,12 +42,12 @@ const stateText = (names: Names): string => `select
 
 function isCurrent(row: Row | undefined, { schema, table }: Names): boolean {
   const record = recordOf(row?.comment);
-  const due = dueOn(record);
-  if (due === "refuse")
+  const action = actionFor(record);
+  if (action === "refuse")
     throw new Error(
       `"${schema}"."${table}" was made by a newer act-drizzle (schema ${record?.oldest}, this release knows ${VERSION}): upgrade the package`,
     );
-  return due === "nothing" && row?.complete === true;
+  return action === "nothing" && row?.complete === true;
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The two marks in the events table's comment: which releases can work on the tables. Needs no server. */
 import { expect, test } from "vitest";
 import {
-  dueOn,
+  actionFor,
   OLDEST,
   OLDEST_COMPATIBLE,
   recordOf,
@@ -43,8 +43,8 @@ test.each([
   ["the oldest that can work", { oldest: 3, migrated: 9 }, 3, "nothing"],
   ["tables of a newer release, on which it can't work", { oldest: 4, migrated: 9 }, 3, "refuse"],
   ["tables of a newer release that records no second mark", { oldest: 4, migrated: 4 }, 3, "refuse"],
-] as const)("a release that finds %s", (_, record, version, due) => {
-  expect(dueOn(record, version)).toBe(due);
+] as const)("a release that finds %s", (_, record, version, action) => {
+  expect(actionFor(record, version)).toBe(action);
 });
 
 test.each([

@@ -87,7 +87,7 @@ test.skipIf(!known)(titled("upgraded under load, side by side, back, and forward
 
   expect(await comment()).toBe(record);
   expect(await catalogOf(name)).toEqual(upgraded);
-  await expectHonest(ledger, reports, name);
+  await expectNothingLost(ledger, reports, name);
 });
 
 test.skipIf(!known)(
@@ -107,7 +107,7 @@ test.skipIf(!known)(
 );
 
 /** Nothing lost, doubled, out of order or handled twice, and no call failed but by a lost race. */
-async function expectHonest(ledger: Ledger, reports: readonly Report[], name: TableName): Promise<void> {
+async function expectNothingLost(ledger: Ledger, reports: readonly Report[], name: TableName): Promise<void> {
   expect(reports.flatMap(({ failures }) => failures)).toEqual([]);
   expect([...ledger.codes]).toEqual([]);
   for (const { acknowledged, refused, tail } of reports) {

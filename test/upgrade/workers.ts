@@ -55,7 +55,7 @@ export class Worker {
       env: { ...process.env, LOG_LEVEL: "fatal" },
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
-    this.#child.on("message", (message: FromWorker) => this.#hear(message));
+    this.#child.on("message", (message: FromWorker) => this.#receive(message));
     // Its last message may come after its exit, but not after the end of the channel.
     const end = Promise.all([once(this.#child, "exit"), once(this.#child, "disconnect")]);
     this.#ended = end.then(([[code, signal]]) => {
@@ -83,7 +83,7 @@ export class Worker {
     return this.#report;
   }
 
-  #hear(message: FromWorker): void {
+  #receive(message: FromWorker): void {
     switch (message.kind) {
       case "seeded":
         this.#seeded = true;
