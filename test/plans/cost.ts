@@ -18,7 +18,10 @@ function nodesOf(node: PlanNode): PlanNode[] {
 }
 
 export function costOf({ Plan }: Explained, table: string): Cost {
-  const nodes = nodesOf(Plan);
+  // Where ids are drawn from is looked up in the catalog, which is no log.
+  const nodes = nodesOf(Plan).filter(
+    (node) => !(node["Relation Name"] ?? node["Index Name"])?.startsWith("pg_"),
+  );
   const scans = nodes.filter(
     (node) => node["Node Type"].includes("Scan") && (node["Relation Name"] ?? node["Index Name"]),
   );
