@@ -60,7 +60,7 @@ const NETWORKS: readonly Network[] = [
     of: (s) => tornApart(0.02, s),
   },
   {
-    fault: "answer to COMMIT swallowed, then closed",
+    fault: "end of the answer to an append swallowed, then closed",
     seconds: scale(1, 30),
     least: 3,
     of: (s) => swallowedCommit(0.1, "cut", s),
@@ -71,9 +71,10 @@ const NETWORKS: readonly Network[] = [
     seconds: scale(1, 30),
     least: 3,
     of: (s) => swallowedAppend(0.1, "cut", s),
+    certain: true,
   },
   {
-    fault: "answer to COMMIT swallowed, then silence",
+    fault: "end of the answer to an append swallowed, then silence",
     seconds: scale(1, 60),
     least: 1,
     of: (s) => swallowedCommit(0.05, "silence", s),
@@ -85,6 +86,7 @@ const NETWORKS: readonly Network[] = [
     seconds: scale(1, 60),
     least: 1,
     of: (s) => swallowedAppend(0.05, "silence", s),
+    certain: true,
   },
 ];
 

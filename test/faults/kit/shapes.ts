@@ -31,38 +31,46 @@ export const tornApart =
     return { pieces: [bytes.subarray(0, 1 + Math.floor(Math.random() * (bytes.length - 1)))], end: "reset" };
   };
 
-/** CommandComplete of COMMIT: its letter and length stand before the tag. */
-const TAG = Buffer.from("COMMIT\0");
-const BEFORE_TAG = 5;
+/** ReadyForQuery outside of a transaction: the server has committed, if it did not say otherwise before. */
+const READY = Buffer.from([90, 0, 0, 0, 5, 73]);
 
-/** In each append, and nowhere else: it asks for its transaction's id. */
-const APPEND = "pg_current_xact_id";
+/** In the statement that appends, and nowhere else. It is sent once for each connection, and prepared. */
+const APPEND = "events_left_out";
 
-/**
- * Every so often the server's answer to an append's COMMIT does not arrive: the transaction is committed, and the
- * client can't know.
- */
-export function swallowedCommit(chance: number, end: NonNullable<Fate["end"]>, struck: Struck): Shape {
-  const appending = new WeakSet<object>();
-  return (bytes, way, connection) => {
-    if (way === "up" && bytes.includes(APPEND)) appending.add(connection);
-    const at = way === "down" && appending.has(connection) ? bytes.indexOf(TAG) : -1;
-    if (at < BEFORE_TAG || Math.random() > chance) return { pieces: [bytes] };
-    struck.count++;
-    return { pieces: [bytes.subarray(0, at - BEFORE_TAG)], end };
+/** Connections that append. */
+function appenders() {
+  const known = new WeakSet<object>();
+  return (bytes: Buffer, way: "up" | "down", connection: object): boolean => {
+    if (way === "up" && bytes.includes(APPEND)) known.add(connection);
+    return known.has(connection);
   };
 }
 
-/** The same with all that the append was answered: not even the transaction's id arrives. */
+/**
+ * Every so often the end of the server's answer to an append does not arrive: the transaction is committed, and the
+ * client can't know.
+ */
+export function swallowedCommit(chance: number, end: NonNullable<Fate["end"]>, struck: Struck): Shape {
+  const isAppender = appenders();
+  return (bytes, way, connection) => {
+    const at = isAppender(bytes, way, connection) && way === "down" ? bytes.lastIndexOf(READY) : -1;
+    if (at < 0 || Math.random() > chance) return { pieces: [bytes] };
+    struck.count++;
+    return { pieces: at > 0 ? [bytes.subarray(0, at)] : [], end };
+  };
+}
+
+/** The same with all that the append was answered. */
 export function swallowedAppend(chance: number, end: NonNullable<Fate["end"]>, struck: Struck): Shape {
+  const isAppender = appenders();
   const deaf = new WeakSet<object>();
   return (bytes, way, connection) => {
     if (way === "up") {
-      if (bytes.includes(APPEND) && Math.random() < chance) deaf.add(connection);
+      if (isAppender(bytes, way, connection) && Math.random() < chance) deaf.add(connection);
       return { pieces: [bytes] };
     }
     if (!deaf.has(connection)) return { pieces: [bytes] };
-    if (!bytes.includes(TAG)) return { pieces: [] };
+    if (!bytes.includes(READY)) return { pieces: [] };
     struck.count++;
     return { pieces: [], end };
   };
