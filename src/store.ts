@@ -68,6 +68,7 @@ export class PostgresStore implements Store {
 
   #tables: ActTables | undefined;
   readonly #context: Context;
+  readonly #appender: Appender;
   readonly #queue: AppendQueue;
   readonly #notifier: Notifier | undefined;
   #disposed: Promise<void> | undefined;
@@ -87,8 +88,8 @@ export class PostgresStore implements Store {
       by,
       notify: config.notify,
     };
-    const appender = new Appender({ connections, names, by, announce: config.notify });
-    this.#queue = new AppendQueue(connections, appender);
+    this.#appender = new Appender({ connections, names, by, announce: config.notify });
+    this.#queue = new AppendQueue(connections, this.#appender);
     if (config.notify) {
       const notifier = new Notifier(this.#context);
       this.#notifier = notifier;
@@ -107,7 +108,10 @@ export class PostgresStore implements Store {
     return ddl(namesOf(options.schema ?? "public", options.table ?? "events"));
   }
 
-  seed = (): Promise<void> => seed(this.#context);
+  seed = async (): Promise<void> => {
+    await seed(this.#context);
+    this.#appender.warmUp();
+  };
 
   drop = (): Promise<void> => drop(this.#context);
 

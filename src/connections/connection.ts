@@ -299,6 +299,12 @@ export class Connection {
     }
   }
 
+  /** Parses and plans statements for later transactions. Nothing behind a pooler in transaction mode. */
+  async prepare(queries: readonly Query[], deadline: number): Promise<void> {
+    const channel = await this.#openChannel(deadline);
+    if (this.#options.config.prepare) await this.#race(channel.prepare(queries), deadline);
+  }
+
   /** One statement of a transaction block that goes on, parsed for itself: nothing runs again by itself. */
   async step(query: Query, deadline: number): Promise<readonly Row[]> {
     const channel = await this.#openChannel(deadline);

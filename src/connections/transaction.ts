@@ -89,6 +89,12 @@ export class TransactionChannel {
     }
   }
 
+  /** Parses and plans statements, and runs none of them. */
+  async prepare(queries: readonly Query[]): Promise<void> {
+    const { error } = await this.#plan(queries, { prepare: true }, false).run();
+    if (error) throw error;
+  }
+
   /** One statement of a transaction block that goes on. Rejects if the server does not say that it does. */
   async step(query: Query): Promise<Answer> {
     const { answers, error, status } = await this.#plan([query], { prepare: false }).run();
@@ -100,7 +106,7 @@ export class TransactionChannel {
     return answer;
   }
 
-  #plan(queries: readonly Query[], options: TransactionOptions): Exchange {
+  #plan(queries: readonly Query[], options: TransactionOptions, execute = true): Exchange {
     const head: Step[] = [];
     const tail: Step[] = [];
     queries.forEach((query, index) => {
@@ -117,7 +123,7 @@ export class TransactionChannel {
         steps.push(step("parse"), step("describe"));
       }
       steps.push(step("bind"));
-      (query === BEGIN ? head : tail).push(step("execute"));
+      if (execute) (query === BEGIN ? head : tail).push(step("execute"));
     });
     return new Exchange(this.#socket, queries, head, tail, {
       ...options,

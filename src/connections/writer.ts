@@ -13,6 +13,8 @@ export class Writer {
   readonly #facts: string;
   readonly #shared: Pool | undefined;
   #connection: Connection | undefined;
+  /** The end of the use before. */
+  #last: Promise<unknown> = Promise.resolve();
   #idle: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -24,13 +26,34 @@ export class Writer {
     this.#shared = shared;
   }
 
-  /** Runs `work` on the connection; only one use at a time. */
-  async use<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
+  /** Runs `work` on the connection, one use after the other. */
+  use<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
     if (this.#shared) return this.#shared.use(work);
-    clearTimeout(this.#idle);
-    const connection = await this.#open();
-    connection.ref(true);
-    return work(connection);
+    const use = this.#last.then(async () => {
+      clearTimeout(this.#idle);
+      const connection = await this.#open();
+      connection.ref(true);
+      return work(connection);
+    });
+    this.#last = use.catch(() => {});
+    return use;
+  }
+
+  /**
+   * Opens the connection before it is needed, and lets `work` prepare it: a first commit then takes as long as any.
+   * Keeps no process alive, and whatever fails is met by that commit. Nothing with a single connection for all.
+   */
+  warmUp(work: (connection: Connection) => Promise<unknown>): void {
+    if (this.#shared || this.#connection) return;
+    this.#last = this.#last
+      .then(async () => {
+        if (this.#closed) return;
+        const connection = await this.#open();
+        connection.ref(false);
+        await work(connection);
+        this.releaseIdle();
+      })
+      .catch(() => {});
   }
 
   async #open(): Promise<Connection> {
@@ -67,6 +90,7 @@ export class Writer {
 
   async close(): Promise<void> {
     this.#closed = true;
+    await this.#last;
     clearTimeout(this.#idle);
     const connection = this.#connection;
     this.#connection = undefined;

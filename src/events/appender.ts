@@ -81,11 +81,7 @@ export class Appender {
     return this.#options.connections.writer.use(async (connection) => {
       const facts = await connection.establish(deadline);
       this.#lastId = Math.max(this.#lastId, Number(facts.last_id ?? 0));
-      const mode: AppendMode = {
-        announce: this.#options.announce && performance.now() >= this.#silentUntil,
-        headBy: facts.ids_indexed === true ? "id" : "version",
-        sequence: typeof facts.id_sequence === "number" ? facts.id_sequence : null,
-      };
+      const mode = this.#modeFor(facts);
       try {
         return await this.#send(connection, batch, mode, deadline, transferred);
       } catch (error) {
@@ -97,6 +93,24 @@ export class Appender {
         return appended;
       }
     });
+  }
+
+  /** Opens the connection for appends and has their statements prepared; nothing is written. */
+  warmUp(): void {
+    const { connections, names } = this.#options;
+    connections.writer.warmUp(async (connection) => {
+      const mode = this.#modeFor(await connection.establish(connections.deadline));
+      const insert = insertQuery(this.#textFor(mode), [], mode.sequence);
+      await connection.prepare([lockAppends(names), firstEventQuery(names), insert], connections.deadline);
+    });
+  }
+
+  #modeFor(facts: Row): AppendMode {
+    return {
+      announce: this.#options.announce && performance.now() >= this.#silentUntil,
+      headBy: facts.ids_indexed === true ? "id" : "version",
+      sequence: typeof facts.id_sequence === "number" ? facts.id_sequence : null,
+    };
   }
 
   /** Asks the log about a batch in doubt. */
