@@ -1,5 +1,6 @@
 /** From whatever a driver throws to what a caller of the Store port may see. */
 import { ConcurrencyError, StoreError, ValidationError } from "@rotorsoft/act";
+import { isRecord } from "./codec/json.ts";
 
 /** The connection was lost, or never came to be. `sent` is false when the statement certainly did not run. */
 export class ConnectionError extends Error {
@@ -65,8 +66,6 @@ const ADVICE: Readonly<Record<string, string>> = {
 };
 
 const str = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null;
 
 /**
  * A driver's error without its statement, parameters, detail, context and position, all of which can
@@ -74,7 +73,7 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
  */
 export function sanitize(error: unknown): Error {
   if (error instanceof ConnectionError || error instanceof DatabaseError) return error;
-  if (!isObject(error)) return new Error("unknown failure");
+  if (!isRecord(error)) return new Error("unknown failure");
   const code = str(error.code) ?? "";
   const raw = str(error.message) ?? "unknown failure";
   if (/^[0-9A-Z]{5}$/.test(code)) {
@@ -93,7 +92,7 @@ export function sanitize(error: unknown): Error {
 
 /** SQLSTATE of an error that came through {@link sanitize}, or the driver's code. */
 export function codeOf(error: unknown): string | undefined {
-  return isObject(error) ? str(error.code) : undefined;
+  return isRecord(error) ? str(error.code) : undefined;
 }
 
 /** True for Act's own errors, which pass through every verb untouched. */

@@ -6,6 +6,7 @@
  */
 import { log, type NotifyDisposer, type StoreNotification } from "@rotorsoft/act";
 import { checkFunction } from "../codec/input.ts";
+import { isRecord } from "../codec/json.ts";
 import type { Listener, Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
 import { guard } from "../errors.ts";
@@ -26,9 +27,6 @@ const CATCH_UP = 1_000;
 /** What was heard before, and which later ids need not be told: heard meanwhile, or committed here. */
 type Absence = { readonly from: number; readonly known: Range[] };
 type Range = { readonly from: number; readonly to: number };
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null;
 
 /** A payload in our form or act-pg's; undefined for anything else. */
 export function parsePayload(payload: string): Heard | undefined {
