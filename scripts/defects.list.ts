@@ -102,10 +102,20 @@ export const defects: readonly Defect[] = [
     "return readLanded(group, row);",
     "return readOutcomes(group, row);",
   ),
-  on("src/events/notify.ts", "noticed later", ["test/events/notifier.test.ts"])(
+  on("src/events/notify.ts", "own commits are left out", ["test/events/catch-up.test.ts"])(
     "an own commit whose notification went with the connection is told as another's",
-    "known: this.#unheard",
-    "known: []",
+    "this.#own.ids.has(id) || ",
+    "",
+  ),
+  on("src/events/notify.ts", "a forged payload", ["test/events/catch-up.test.ts"])(
+    "catch-up hides whatever ids a payload has named",
+    "this.#received.get(id) === stream",
+    "this.#received.has(id)",
+  ),
+  on("src/events/notify-payload.ts", "N2")(
+    "an id in a payload may be any number",
+    "Number.isSafeInteger(value) && value > 0",
+    "true",
   ),
   on("src/streams/claim.ts", "tries again", ["test/streams/waiting.test.ts"])(
     "a claim waits where SKIP LOCKED does",
@@ -275,8 +285,8 @@ export const defects: readonly Defect[] = [
   ),
   on("src/events/notify.ts", "N\\d")(
     "a store hears itself",
-    "if (heard.by === this.#context.by) return;",
-    "",
+    "if (!payload || payload.by === this.#context.by) return;",
+    "if (!payload) return;",
   ),
   on("src/connections/listener.ts", "N\\d")("a lost listener stays away", "this.#again(FIRST_DELAY);", ""),
   on("src/migrations/drop.ts", "C7")("drop forgets the checkpoints", ", ${names.correlated}", ""),

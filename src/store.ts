@@ -20,12 +20,12 @@ import { PiiCipher } from "./codec/encryption.ts";
 import { type Config, type PostgresStoreOptions, resolveConfig } from "./config.ts";
 import { Connections } from "./connections/index.ts";
 import type { Context } from "./context.ts";
-import { appendStatements } from "./events/append.ts";
+import { type Append, appendStatements } from "./events/append.ts";
 import { commit } from "./events/commit.ts";
 import { forgetPii } from "./events/forget.ts";
 import { type Handler, Notifier } from "./events/notify.ts";
 import { query } from "./events/query.ts";
-import { AppendQueue } from "./events/queue.ts";
+import { AppendQueue, type Landed } from "./events/queue.ts";
 import { type RestoreDriver, restore } from "./events/restore.ts";
 import { eventReader } from "./events/row.ts";
 import { queryStats } from "./events/stats.ts";
@@ -120,15 +120,18 @@ export class PostgresStore implements Store {
     return this.#disposed;
   };
 
-  commit = async <E extends Schemas>(
+  commit = <E extends Schemas>(
     stream: string,
     msgs: Message<E, keyof E>[],
     meta: EventMeta,
     expectedVersion?: number,
-  ): Promise<Committed<E, keyof E>[]> => {
-    const work = commit(this.#context, this.#queue, stream, msgs, meta, expectedVersion);
-    this.#notifier?.committing(work);
-    return work;
+  ): Promise<Committed<E, keyof E>[]> =>
+    commit(this.#context, this.#append, stream, msgs, meta, expectedVersion);
+
+  readonly #append = (append: Append): Promise<Landed> => {
+    const appended = this.#queue.push(append);
+    this.#notifier?.track(appended);
+    return appended;
   };
 
   query = <E extends Schemas>(

@@ -4,9 +4,9 @@ import { checkArray, checkNumber } from "../codec/input.ts";
 import type { Context } from "../context.ts";
 import { guard, toStoreError } from "../errors.ts";
 import { watchHeadroom } from "../headroom.ts";
-import { NEVER } from "./append.ts";
+import { type Append, NEVER } from "./append.ts";
 import { encodeEvents } from "./encode.ts";
-import type { AppendQueue } from "./queue.ts";
+import type { Landed } from "./queue.ts";
 import { safeId } from "./row.ts";
 
 const isHead = (version: number) => Number.isInteger(version) && version >= -1 && version <= 2_147_483_647;
@@ -20,7 +20,7 @@ const isHead = (version: number) => Number.isInteger(version) && version >= -1 &
  */
 export async function commit<E extends Schemas>(
   context: Context,
-  queue: AppendQueue,
+  append: (append: Append) => Promise<Landed>,
   stream: string,
   msgs: Message<E, keyof E>[],
   meta: EventMeta,
@@ -35,7 +35,7 @@ export async function commit<E extends Schemas>(
   const expected =
     typeof expectedVersion === "number" ? (isHead(expectedVersion) ? expectedVersion : NEVER) : null;
   const { outcome, created } = await guard("commit", () =>
-    queue.push({ stream, expected, meta: encoded.meta, events: encoded.events }),
+    append({ stream, expected, meta: encoded.meta, events: encoded.events }),
   );
   if (!outcome.landed)
     throw new ConcurrencyError(
