@@ -14,6 +14,9 @@ export class ConnectionError extends Error {
   }
 }
 
+export const storeClosed = () =>
+  new ConnectionError("STORE_CLOSED", "the store is disposed: create a new PostgresStore", false);
+
 /** What is left of a server's error once everything that can carry event data is gone. */
 export class DatabaseError extends Error {
   override readonly name = "DatabaseError";
