@@ -20,13 +20,13 @@ import { PiiCipher } from "./codec/encryption.ts";
 import { type Config, type PostgresStoreOptions, resolveConfig } from "./config.ts";
 import { Connections } from "./connections/index.ts";
 import type { Context } from "./context.ts";
-import { appendFacts } from "./events/append.ts";
+import { type Append, appendFacts } from "./events/append.ts";
 import { Appender } from "./events/appender.ts";
 import { commit } from "./events/commit.ts";
 import { forgetPii } from "./events/forget.ts";
 import { type Handler, Notifier } from "./events/notify.ts";
 import { query } from "./events/query.ts";
-import { AppendQueue } from "./events/queue.ts";
+import { AppendQueue, type Stored } from "./events/queue.ts";
 import { type RestoreDriver, restore } from "./events/restore.ts";
 import { eventReader } from "./events/row.ts";
 import { queryStats } from "./events/stats.ts";
@@ -35,6 +35,7 @@ import { ddl } from "./migrations/ddl.ts";
 import { drop } from "./migrations/drop.ts";
 import { seed } from "./migrations/seed.ts";
 import { namesOf } from "./names.ts";
+import { Operations } from "./operations.ts";
 import type { ActTables } from "./schema.ts";
 import { ack } from "./streams/ack.ts";
 import { block } from "./streams/block.ts";
@@ -46,6 +47,9 @@ import { reset } from "./streams/reset.ts";
 import { type Correlator, subscribe } from "./streams/subscribe.ts";
 import { unblock } from "./streams/unblock.ts";
 import { drizzleTables } from "./tables.ts";
+
+/** ms for which dispose() waits for running calls where statements have no limit. */
+const DISPOSE_LIMIT = 65_000;
 
 /**
  * Event store on PostgreSQL 14 or newer.
@@ -71,6 +75,7 @@ export class PostgresStore implements Store {
   readonly #appender: Appender;
   readonly #queue: AppendQueue;
   readonly #notifier: Notifier | undefined;
+  readonly #operations = new Operations();
   #disposed: Promise<void> | undefined;
 
   constructor(options?: PostgresStoreOptions) {
@@ -93,7 +98,10 @@ export class PostgresStore implements Store {
     if (config.notify) {
       const notifier = new Notifier(this.#context);
       this.#notifier = notifier;
-      this.notify = (handler: Handler) => notifier.start(handler);
+      this.notify = async (handler: Handler) => {
+        this.#operations.assertOpen("notify");
+        return notifier.start(handler);
+      };
     }
   }
 
@@ -108,69 +116,97 @@ export class PostgresStore implements Store {
     return ddl(namesOf(options.schema ?? "public", options.table ?? "events"));
   }
 
-  seed = async (): Promise<void> => {
-    await seed(this.#context);
-    this.#appender.warmUp();
-  };
+  seed = (): Promise<void> =>
+    this.#run("seed", async () => {
+      await seed(this.#context);
+      this.#appender.warmUp();
+    });
 
-  drop = (): Promise<void> => drop(this.#context);
+  drop = (): Promise<void> => this.#run("drop", () => drop(this.#context));
 
-  /** Stops listening, lets running work and queued commits finish, closes every connection. Idempotent. */
+  /**
+   * Stops listening, refuses new calls, carries out those that were made before, and closes every connection.
+   * Idempotent. It waits for them as long as for an answer of the server: `statement_timeout` and 5 s. What takes
+   * longer, as a query whose callback is slow, rejects with its next statement.
+   */
   dispose = (): Promise<void> => {
-    this.#disposed ??= (async () => {
-      await Promise.all([this.#context.connections.stopAccepting(), this.#queue.close()]);
-      await this.#context.connections.close();
-    })();
+    this.#operations.leave();
+    this.#disposed ??= this.#dispose();
     return this.#disposed;
   };
 
-  commit = async <E extends Schemas>(
+  async #dispose(): Promise<void> {
+    const { connections } = this.#context;
+    this.#queue.limitRecovery();
+    await Promise.all([
+      this.#notifier?.stop(),
+      this.#operations.close(connections.deadline || DISPOSE_LIMIT),
+    ]);
+    await this.#queue.close();
+    await connections.close();
+  }
+
+  commit = <E extends Schemas>(
     stream: string,
     msgs: Message<E, keyof E>[],
     meta: EventMeta,
     expectedVersion?: number,
-  ): Promise<Committed<E, keyof E>[]> => {
-    const work = commit(this.#context, this.#queue, stream, msgs, meta, expectedVersion);
-    this.#notifier?.committing(work);
-    return work;
-  };
+  ): Promise<Committed<E, keyof E>[]> =>
+    this.#run("commit", () => commit(this.#context, this.#append, stream, msgs, meta, expectedVersion));
 
   query = <E extends Schemas>(
     callback: (event: Committed<E, keyof E>) => void,
     filter?: Query,
-  ): Promise<number> => query(this.#context, callback, filter);
+  ): Promise<number> => this.#run("query", () => query(this.#context, callback, filter));
 
   query_stats: Store["query_stats"] = <E extends Schemas>(
     input: string[] | Pick<StreamFilter, "stream" | "stream_exact">,
     options?: QueryStatsOptions<E>,
-  ) => queryStats<E>(this.#context, input, options);
+  ) => this.#run("query_stats", () => queryStats<E>(this.#context, input, options));
 
-  truncate = (targets: TruncateTarget[]) => truncate(this.#context, targets);
+  truncate = (targets: TruncateTarget[]) => this.#run("truncate", () => truncate(this.#context, targets));
 
-  restore = (driver: RestoreDriver): Promise<void> => restore(this.#context, driver);
+  restore = (driver: RestoreDriver): Promise<void> =>
+    this.#run("restore", () => restore(this.#context, driver));
 
-  forget_pii = (stream: string): Promise<number> => forgetPii(this.#context, stream);
+  forget_pii = (stream: string): Promise<number> =>
+    this.#run("forget_pii", () => forgetPii(this.#context, stream));
 
   subscribe = (streams: SubscribeInput[], correlated_at?: number, correlator?: Correlator) =>
-    subscribe(this.#context, streams, correlated_at, correlator);
+    this.#run("subscribe", () => subscribe(this.#context, streams, correlated_at, correlator));
 
   claim = (lagging: number, leading: number, by: string, millis: number, lane?: string): Promise<Lease[]> =>
-    claim(this.#context, lagging, leading, by, millis, lane);
+    this.#run("claim", () => claim(this.#context, lagging, leading, by, millis, lane));
 
-  ack = (leases: Lease[]): Promise<Lease[]> => ack(this.#context, leases);
+  ack = (leases: Lease[]): Promise<Lease[]> => this.#run("ack", () => ack(this.#context, leases));
 
-  block = (leases: BlockedLease[]): Promise<BlockedLease[]> => block(this.#context, leases);
+  block = (leases: BlockedLease[]): Promise<BlockedLease[]> =>
+    this.#run("block", () => block(this.#context, leases));
 
-  defer = (input: string[] | StreamFilter, deferred_at: number) => defer(this.#context, input, deferred_at);
+  defer = (input: string[] | StreamFilter, deferred_at: number) =>
+    this.#run("defer", () => defer(this.#context, input, deferred_at));
 
-  reset = (input: string[] | StreamFilter): Promise<number> => reset(this.#context, input);
+  reset = (input: string[] | StreamFilter): Promise<number> =>
+    this.#run("reset", () => reset(this.#context, input));
 
-  unblock = (input: string[] | StreamFilter): Promise<number> => unblock(this.#context, input);
+  unblock = (input: string[] | StreamFilter): Promise<number> =>
+    this.#run("unblock", () => unblock(this.#context, input));
 
-  prioritize = (filter: StreamFilter, priority: number) => prioritize(this.#context, filter, priority);
+  prioritize = (filter: StreamFilter, priority: number) =>
+    this.#run("prioritize", () => prioritize(this.#context, filter, priority));
 
   query_streams = (callback: (position: StreamPosition) => void, filter?: QueryStreams) =>
-    queryStreams(this.#context, callback, filter);
+    this.#run("query_streams", () => queryStreams(this.#context, callback, filter));
+
+  #run<T>(verb: string, work: () => Promise<T>): Promise<T> {
+    return this.#operations.run(verb, work);
+  }
+
+  readonly #append = (append: Append): Promise<Stored> => {
+    const appended = this.#queue.push(append);
+    this.#notifier?.track(appended);
+    return appended;
+  };
 
   toJSON(): { config: Config } {
     return { config: this.config };

@@ -18,8 +18,6 @@ const LATER = "refused just after, for the same reason:";
 const TIME = "a matter of one microsecond";
 const MEANWHILE = `${COST} asked before already, so only what another call has changed meanwhile is written again`;
 const UNREAD = "the value is not read";
-const NO_RANGE = "a range without one end holds nothing";
-const HEARD = `${COST} what was heard already is kept until the next notification`;
 const UNTOLD = "what fails there is caught, and told to nobody";
 const ANY_INDEX = `${COST} the planner chooses how the prefix is read (test/plans looks at that)`;
 
@@ -104,51 +102,12 @@ const reasons: readonly Reason[] = [
   same(
     `${COST} settled promises are kept and waited for`,
     "notify.ts",
-    "| () => this.#committing.delete(noted) |",
+    "| () => this.#pending.delete(noted) |",
   ),
   same(`${COST} one row more`, "notify.ts", "limit 1 +"),
-  same("each start has a number of its own either way", "notify.ts", "| --this.#turn"),
-  same(NO_RANGE, "notify.ts", "| heard.from === undefined", "| false"),
-  same(NO_RANGE, "notify.ts", "| heard.from === undefined && heard.to === undefined"),
-  same(NO_RANGE, "notify.ts", "| heard.to === undefined | false"),
-  same(NO_RANGE, "notify.ts", "| from !== undefined && to !== undefined | true"),
-  same(NO_RANGE, "notify.ts", "| from !== undefined || to !== undefined"),
-  same(NO_RANGE, "notify.ts", "| from !== undefined | true"),
-  same(NO_RANGE, "notify.ts", "| to !== undefined | true"),
-  same(NO_RANGE, "notify.ts", "known: []", "Stryker was here"),
-  same("what follows finds no record either", "notify.ts", "{ return undefined; } | {}"),
-  same(UNTOLD, "notify.ts", "if (!away) return;", "| false"),
+  same("what follows finds no record either", "notify-payload.ts", "{ return undefined; } | {}"),
   same(UNTOLD, "notify.ts", 'const rows = await connections.read("notify"', '"notify" | ""'),
-  same(NO_RANGE, "notify.ts", "#unheard: Range[] = []", "Stryker was here"),
-  same(NO_RANGE, "notify.ts", "| from === undefined || to === undefined | false"),
-  same(HEARD, "notify.ts", "| this.#listener && range.to > (this.#head ?? -1) | true |"),
-  same(HEARD, "notify.ts", "| this.#listener || range.to"),
-  same(`no head equals what is above every id`, "notify.ts", "| head < away.from | head <= away.from |"),
-  same(HEARD, "notify.ts", "| range.to > (this.#head ?? -1) | true |"),
-  same(HEARD, "notify.ts", "| range.to > (this.#head ?? -1) | range.to >= "),
-  same(HEARD, "notify.ts", "this.#unheard.push(range)", "| this.#head && -1 |"),
-  same(HEARD, "notify.ts", "| this.#unheard[0] && this.#unheard[0].to <= (this.#head ?? -1) | false |"),
-  same(HEARD, "notify.ts", "| this.#unheard[0].to <= (this.#head ?? -1) | false |"),
-  same(HEARD, "notify.ts", "| this.#unheard[0].to <= (this.#head ?? -1) | this.#unheard[0].to < "),
-  same(HEARD, "notify.ts", "this.#unheard.shift()", "| this.#head && -1 |"),
-  same(HEARD, "notify.ts", "| this.#unheard = []; | [] |"),
-  {
-    file: "notify.ts",
-    has: ["#unheard", "| -1 | +1 |"],
-    reason: "for the id 1, committed here while the first look at the log is under way",
-    same: false,
-  },
-  {
-    file: "notify.ts",
-    has: ["| this.#listener?.listening | this.#listener.listening |"],
-    reason: "whether a look-up that is under way when the listening ends is told: nothing is promised",
-    same: false,
-  },
-  same("what is no object has no stream either", "notify.ts", '| typeof value === "object" | true |'),
-  same(NO_RANGE, "notify.ts", "| from === undefined | false |"),
-  same(NO_RANGE, "notify.ts", "| to === undefined | false |"),
-  same(NO_RANGE, "notify.ts", "| from === undefined && to === undefined |"),
-  same("no id is below 1", "notify.ts", "Math.max(this.#head ?? -1, last)", "| -1 | +1"),
+  same("what is no object has no stream either", "notify-payload.ts", '| typeof value === "object" | true |'),
   same(`${COST} the few are found without their index`, "query.ts", "| using ~<~ | using ~>~"),
   same(
     "a newest event that is the snapshot is the only one of its load",

@@ -14,6 +14,10 @@ export type DatePaths = {
   readonly pii?: readonly Path[] | string;
 };
 
+/** Any object, arrays included. */
+export const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null;
+
 const hasToJSON = (value: object): value is { toJSON(key: string): unknown } =>
   "toJSON" in value && typeof value.toJSON === "function";
 
@@ -57,9 +61,6 @@ export function datePaths(value: unknown): readonly Path[] | undefined {
 
 const toDate = (value: unknown): Date => new Date(typeof value === "string" ? value : Number.NaN);
 
-const isRecord = (value: unknown): value is Record<string | number, unknown> =>
-  typeof value === "object" && value !== null;
-
 /** `value` with Dates at `paths`. Changes `value`, which nobody else has seen yet. */
 export function setDates(value: unknown, paths: readonly Path[] | undefined): unknown {
   if (!paths) return value;
@@ -84,7 +85,7 @@ export function setDates(value: unknown, paths: readonly Path[] | undefined): un
 }
 
 /** An own property only: a key such as "__proto__" must not lead out of the document. */
-function own(holder: Record<string | number, unknown>, key: string | number): unknown {
+function own(holder: Record<string, unknown>, key: string | number): unknown {
   return Object.getOwnPropertyDescriptor(holder, key)?.value;
 }
 

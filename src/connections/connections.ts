@@ -1,11 +1,11 @@
 /** What the verbs may ask of the database. Nothing outside this folder knows the driver. */
 import type { Config } from "../config.ts";
-import { ConnectionError, codeOf, guard, outcomeUnknown, toStoreError } from "../errors.ts";
+import { ConnectionError, codeOf, guard, outcomeUnknown, storeClosed, toStoreError } from "../errors.ts";
 import type { Backend, Connection } from "./connection.ts";
 import type { Answer, Query, Row } from "./exchange.ts";
 import type { Hosts } from "./host-selection.ts";
 import { Listener, type ListenerOptions } from "./listener.ts";
-import { closedError, Pool } from "./pool.ts";
+import { Pool } from "./pool.ts";
 import { runSession, type SessionOptions } from "./session.ts";
 import { LONGEST_MS } from "./timers.ts";
 import { TransactionFailure } from "./transaction.ts";
@@ -198,7 +198,7 @@ export class Connections {
   }
 
   #assertOpen(): void {
-    if (this.#stopped) throw closedError();
+    if (this.#stopped) throw storeClosed();
   }
 
   /** New work is refused from now on; listeners stop at once. */

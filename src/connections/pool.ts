@@ -1,5 +1,5 @@
 /** Connections for reads and single statements: a bounded set, handed out first come, first served. */
-import { ConnectionError } from "../errors.ts";
+import { ConnectionError, storeClosed } from "../errors.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { type Hosts, openConnection } from "./host-selection.ts";
 
@@ -47,7 +47,7 @@ export class Pool {
   }
 
   #acquire(fresh: boolean): Promise<Connection> {
-    if (this.#closed) return Promise.reject(closedError());
+    if (this.#closed) return Promise.reject(storeClosed());
     if (fresh) {
       const suspects = this.#idle;
       this.#idle = [];
@@ -155,8 +155,4 @@ export class Pool {
     this.#next();
     await drained;
   }
-}
-
-export function closedError(): ConnectionError {
-  return new ConnectionError("STORE_CLOSED", "the store is disposed: create a new PostgresStore", false);
 }

@@ -3,9 +3,10 @@
  * waits behind it: so reads have connections of their own. Opened when needed, closed when idle.
  */
 import type { Config } from "../config.ts";
+import { storeClosed } from "../errors.ts";
 import type { Connection } from "./connection.ts";
 import { type Hosts, openConnection } from "./host-selection.ts";
-import { closedError, type Pool } from "./pool.ts";
+import type { Pool } from "./pool.ts";
 
 export class Writer {
   readonly #config: Config;
@@ -58,7 +59,7 @@ export class Writer {
 
   async #open(): Promise<Connection> {
     if (this.#connection && !this.#connection.closedWith) return this.#connection;
-    if (this.#closed) throw closedError();
+    if (this.#closed) throw storeClosed();
     this.#connection = await openConnection(
       {
         config: this.#config,

@@ -6,9 +6,9 @@ import { checkArray, checkNumber } from "../codec/input.ts";
 import type { Context } from "../context.ts";
 import { guard, toStoreError } from "../errors.ts";
 import { watchHeadroom } from "../headroom.ts";
-import { UNSATISFIABLE_VERSION } from "./append.ts";
+import { type Append, UNSATISFIABLE_VERSION } from "./append.ts";
 import { encodeEvents } from "./encode.ts";
-import type { AppendQueue } from "./queue.ts";
+import type { Stored } from "./queue.ts";
 import { safeId } from "./row.ts";
 
 const isHead = (version: number) => Number.isInteger(version) && version >= -1 && version <= 2_147_483_647;
@@ -22,7 +22,7 @@ const isHead = (version: number) => Number.isInteger(version) && version >= -1 &
  */
 export async function commit<E extends Schemas>(
   context: Context,
-  queue: AppendQueue,
+  append: (append: Append) => Promise<Stored>,
   stream: string,
   msgs: Message<E, keyof E>[],
   meta: EventMeta,
@@ -41,7 +41,7 @@ export async function commit<E extends Schemas>(
         : UNSATISFIABLE_VERSION
       : null;
   const { outcome, created } = await guard("commit", () =>
-    queue.push({ stream, expected, meta: encoded.meta, events: encoded.events, token: randomUUID() }),
+    append({ stream, expected, meta: encoded.meta, events: encoded.events, token: randomUUID() }),
   );
   if (!outcome.accepted)
     throw new ConcurrencyError(

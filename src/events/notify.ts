@@ -1,71 +1,68 @@
 /**
- * notify(): tells the app what other processes commit. The channel and the payload `{ stream, events, by }` are
- * act-pg's, so that both hear each other. A payload too long for NOTIFY comes shortened to a range of ids and
- * is completed from the log; what was sent while the connection was away is looked up there too. A hint, not a
- * contract: the app polls as well, so nothing here may fail loudly.
+ * notify(): tells the app what other processes commit, so that it need not wait for its next look. A notification is
+ * a hint, not a contract: the app polls as well, so nothing here may fail loudly.
+ *
+ * A subscription listens until it is ended. The listener reconnects by itself; what was sent meanwhile is lost, so
+ * each time it is back the log is read from the last known position on (catch-up). That position comes from the log
+ * alone. A payload can be sent by anyone, so it moves no position and hides no event but the one that it names.
  */
 import { log, type NotifyDisposer, type StoreNotification } from "@rotorsoft/act";
 import { checkFunction } from "../codec/input.ts";
 import type { Listener, Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
 import { guard } from "../errors.ts";
+import { IdRanges } from "./id-ranges.ts";
+import { type EventRef, type NotifyPayload, parsePayload } from "./notify-payload.ts";
 
 export type Handler = (notification: StoreNotification) => void;
 
-type Heard = {
-  readonly stream: string;
-  readonly by?: string;
-  readonly events: { readonly id: number; readonly name: string }[];
-  readonly from?: number;
-  readonly to?: number;
-};
-
-/** Events looked up after an absence: a wake-up for each stream is enough, the app reads the rest itself. */
+/**
+ * Events that catch-up reads, the newest. It tells no more: a notification for each stream is enough, the app reads
+ * the rest itself.
+ */
 const CATCH_UP = 1_000;
+/** Events that are looked up for one shortened payload. Of a larger commit the first ones are told. */
+const LOOK_UP = 10_000;
+/** Shortened payloads that wait to be looked up, one after the other on one connection. More are left to polling. */
+const LOOK_UPS = 1_000;
 
-/** What was heard before, and which later ids need not be told: heard meanwhile, or committed here. */
-type Absence = { readonly from: number; readonly known: Range[] };
-type Range = { readonly from: number; readonly to: number };
+/** What of an append its tracker looks at. */
+type Append = Promise<{ readonly outcome: { readonly ids: readonly number[] } }>;
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null;
+/**
+ * The events that this store has committed, which catch-up leaves out. Of CATCH_UP ranges each holds an event that
+ * is newer than what was forgotten, so that catch-up does not read as far back; only if newer events were truncated
+ * since can an own commit be told.
+ */
+class OwnCommits {
+  readonly ids = new IdRanges(CATCH_UP);
+  readonly #pending = new Set<Promise<void>>();
 
-/** A payload in our form or act-pg's; undefined for anything else. */
-export function parsePayload(payload: string): Heard | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(payload);
-  } catch {
-    return undefined;
+  track(append: Append): void {
+    const noted = append.then(
+      ({ outcome: { ids } }) => {
+        const [from] = ids;
+        const to = ids.at(-1);
+        // One commit's ids hold no other's: it draws them under the append lock.
+        if (from !== undefined && to !== undefined) this.ids.add(from, to);
+      },
+      () => {},
+    );
+    this.#pending.add(noted);
+    void noted.then(() => this.#pending.delete(noted));
   }
-  if (!isRecord(value) || typeof value.stream !== "string" || !Array.isArray(value.events)) return undefined;
-  const events: { id: number; name: string }[] = [];
-  for (const event of value.events) {
-    if (!isRecord(event) || typeof event.id !== "number" || typeof event.name !== "string") return undefined;
-    events.push({ id: event.id, name: event.name });
+
+  /** Resolves once the appends that are under way now have ended: their events may be in the log before. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#pending);
   }
-  const { stream, by, from, to } = value;
-  return {
-    stream,
-    events,
-    by: typeof by === "string" ? by : undefined,
-    from: typeof from === "number" ? from : undefined,
-    to: typeof to === "number" ? to : undefined,
-  };
 }
 
-/** One listener of one store. A second notify() replaces the first. */
+/** The notifications of one store. A second start() replaces the first. */
 export class Notifier {
   readonly #context: Context;
-  #listener: Listener | undefined;
-  /** The highest id heard of; undefined until the first LISTEN has looked it up. */
-  #head: number | undefined;
-  /** While the connection is away, and until that is made up for. */
-  #away: Absence | undefined;
-  /** Own commits that are behind no notification yet: it never comes if the connection is gone by now. */
-  #unheard: Range[] = [];
-  readonly #committing = new Set<Promise<unknown>>();
-  #turn = 0;
+  readonly #own = new OwnCommits();
+  #subscription: Subscription | undefined;
 
   constructor(context: Context) {
     this.#context = context;
@@ -73,129 +70,170 @@ export class Notifier {
 
   async start(handler: Handler): Promise<NotifyDisposer> {
     checkFunction("notify", "handler", handler);
-    const turn = ++this.#turn;
-    await this.#listener?.stop();
-    this.#listener = undefined;
-    const current = () => this.#turn === turn;
-    const listener = await guard("notify", () =>
-      this.#context.connections.listen({
-        channel: this.#context.names.channel,
-        heard: (payload) => void (current() && this.#heard(payload, handler)),
-        lost: () => {
-          this.#away ??= { from: this.#head ?? -1, known: this.#unheard };
-          this.#unheard = [];
-        },
-        back: () => void (current() && this.#catchUp(handler)),
-      }),
-    );
-    if (!current()) {
-      await listener.stop();
-      return () => {};
-    }
-    this.#listener = listener;
-    this.#away = undefined;
+    const previous = this.#subscription;
+    const subscription = new Subscription(this.#context, this.#own, handler);
+    this.#subscription = subscription;
+    await previous?.end();
     try {
-      this.#head = await this.#readHead();
+      await subscription.start();
     } catch (error) {
-      await listener.stop();
+      await subscription.end();
       throw error;
     }
-    return async () => {
-      if (!current()) return;
-      this.#listener = undefined;
-      await listener.stop();
-    };
+    return () => subscription.end();
   }
 
-  /** The append path tells of its own commits, so that catching up can leave them out. */
-  committing(commit: Promise<readonly { readonly id: number }[]>): void {
-    const noted = commit.then(
-      (events) => this.#committed(events.map((event) => event.id)),
-      () => {},
-    );
-    this.#committing.add(noted);
-    void noted.then(() => this.#committing.delete(noted));
+  /** The append path tells of its own commits, so that catch-up can leave them out. */
+  track(append: Append): void {
+    this.#own.track(append);
   }
 
-  #committed(ids: readonly number[]): void {
-    const range = rangeOf(ids);
-    if (!range) return;
-    if (this.#away) this.#away.known.push(range);
-    else if (this.#listener && range.to > (this.#head ?? -1)) this.#unheard.push(range);
+  async stop(): Promise<void> {
+    await this.#subscription?.end();
+  }
+}
+
+class Subscription {
+  readonly #context: Context;
+  readonly #own: OwnCommits;
+  readonly #handler: Handler;
+  #listener: Listener | undefined;
+  #ended = false;
+  /** The newest event when the log was last looked at. */
+  #position = -1;
+  /** The newest events that payloads have named, as id → stream: at most CATCH_UP. */
+  readonly #received = new Map<number, string>();
+  #lookUps = Promise.resolve();
+  #waiting = 0;
+  #catchUps = Promise.resolve();
+
+  constructor(context: Context, own: OwnCommits, handler: Handler) {
+    this.#context = context;
+    this.#own = own;
+    this.#handler = handler;
   }
 
-  async #readHead(): Promise<number> {
+  /** Resolves once the server has confirmed LISTEN. */
+  async start(): Promise<void> {
     const { names, connections } = this.#context;
+    const listener = await guard("notify", () =>
+      connections.listen({
+        channel: names.channel,
+        heard: (payload) => this.#receive(payload),
+        back: () => {
+          this.#catchUps = this.#catchUps.then(() => this.#catchUp());
+        },
+      }),
+    );
+    if (this.#ended) return listener.stop();
+    this.#listener = listener;
     const [row] = await connections.read("notify", {
       text: `select id from ${names.events} order by id desc limit 1`,
     });
-    return Math.max(this.#head ?? -1, Number(row?.id ?? -1));
+    // A catch-up may have been faster.
+    this.#position = Math.max(this.#position, Number(row?.id ?? -1));
   }
 
-  async #heard(payload: string, handler: Handler): Promise<void> {
-    const heard = parsePayload(payload);
-    if (!heard) return;
-    const last = heard.events.at(-1)?.id ?? heard.to;
-    if (last !== undefined) this.#head = Math.max(this.#head ?? -1, last);
-    while (this.#unheard[0] && this.#unheard[0].to <= (this.#head ?? -1)) this.#unheard.shift();
-    const range = rangeOf(heard.events.length > 0 ? heard.events.map((e) => e.id) : [heard.from, heard.to]);
-    if (range) this.#away?.known.push(range);
-    if (heard.by === this.#context.by) return;
-    if (heard.events.length > 0) return this.#call(handler, heard.stream, heard.events);
-    if (heard.from === undefined || heard.to === undefined) return;
-    try {
-      await this.#complete(handler, heard.stream, heard.from, heard.to);
-    } catch {
-      // The log can't be read now: polling finds the events.
+  /** Idempotent. The handler is not called any more. */
+  async end(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    await this.#listener?.stop();
+  }
+
+  #receive(text: string): void {
+    const payload = parsePayload(text);
+    if (!payload || payload.by === this.#context.by) return;
+    if (!payload.range) {
+      this.#tell(payload.stream, payload.events);
+      return;
     }
-  }
-
-  async #complete(handler: Handler, stream: string, from: number, to: number): Promise<void> {
-    const { names, connections } = this.#context;
-    const rows = await connections.read("notify", {
-      text: `select id, name from ${names.events} where stream = $1::text and id between $2::bigint and $3::bigint order by id`,
-      params: [stream, from, to],
+    if (this.#waiting >= LOOK_UPS) return;
+    this.#waiting++;
+    this.#lookUps = this.#lookUps.then(async () => {
+      await this.#lookUp(payload);
+      this.#waiting--;
     });
-    this.#call(handler, stream, rows.map(toEvent));
   }
 
-  async #catchUp(handler: Handler): Promise<void> {
-    const away = this.#away;
-    if (!away) return;
+  async #lookUp({ stream, range }: NotifyPayload): Promise<void> {
+    if (this.#ended || !range) return;
     const { names, connections } = this.#context;
     try {
       const rows = await connections.read("notify", {
-        text: `select id, name, stream from ${names.events}
-  where id > coalesce((select $1::bigint where $1::bigint <= (select max(id) from ${names.events})), -1)
-  order by id desc limit ${CATCH_UP}`,
-        params: [away.from],
+        text: `select id, name from ${names.events}
+  where stream = $1::text and id between $2::bigint and $3::bigint order by id limit ${LOOK_UP}`,
+        params: [stream, range.from, range.to],
       });
-      const head = Number(rows[0]?.id ?? -1);
-      // Below what was heard before: a restore has renumbered the log, and all that is there is news.
-      this.#head = rows.length > 0 && head < away.from ? head : Math.max(this.#head ?? -1, head);
-      // A commit of our own may be among them whose answer is still under way.
-      await Promise.all(this.#committing);
-      const missed = rows
-        .filter(({ id }) => !away.known.some(({ from, to }) => Number(id) >= from && Number(id) <= to))
-        .reverse();
-      for (const { id } of missed) away.known.push({ from: Number(id), to: Number(id) });
-      if (this.#away === away && this.#listener?.listening) this.#away = undefined;
-      for (const [stream, events] of Map.groupBy(missed, (row) => String(row.stream)))
-        this.#call(handler, stream, events.map(toEvent));
+      this.#tell(stream, rows.map(toEvent));
     } catch {
       // The log can't be read now: polling finds the events.
     }
   }
 
-  #call(handler: Handler, stream: string, events: { id: number; name: string }[]): void {
-    if (events.length === 0) return;
+  async #catchUp(): Promise<void> {
+    if (this.#ended) return;
+    const { names, connections } = this.#context;
+    const known = this.#known();
+    try {
+      // A log that ends below what is known was restored and numbered anew: then all that it holds is news.
+      const rows = await connections.read("notify", {
+        text: `select id, name, stream from ${names.events}
+  where id > coalesce((select $1::bigint where $2::bigint <= (select max(id) from ${names.events})), -1)
+  order by id desc limit ${CATCH_UP}`,
+        params: [this.#position, known],
+      });
+      const [newest] = rows;
+      if (!newest) return;
+      this.#position = Number(newest.id);
+      if (this.#position < known) {
+        this.#received.clear();
+        this.#own.ids.clear();
+      }
+      // A commit of our own may be among the rows while its answer is still on its way.
+      await this.#own.settled();
+      const missed = rows.filter((row) => !this.#knows(Number(row.id), String(row.stream))).reverse();
+      for (const [stream, events] of Map.groupBy(missed, (row) => String(row.stream)))
+        this.#call(stream, events.map(toEvent));
+    } catch {
+      // The log can't be read now: polling finds the events.
+    }
+  }
+
+  /** The highest id that the log, an own commit or a payload has shown. */
+  #known(): number {
+    let highest = Math.max(this.#position, this.#own.ids.highest ?? -1);
+    for (const id of this.#received.keys()) highest = Math.max(highest, id);
+    return highest;
+  }
+
+  #knows(id: number, stream: string): boolean {
+    return this.#own.ids.has(id) || this.#received.get(id) === stream;
+  }
+
+  /** Calls the handler, and notes the events for the next catch-up. */
+  #tell(stream: string, events: EventRef[]): void {
+    for (const { id } of events) {
+      // Set anew, a key moves to the end: the first one is always the oldest.
+      this.#received.delete(id);
+      this.#received.set(id, stream);
+    }
+    for (const id of this.#received.keys()) {
+      if (this.#received.size <= CATCH_UP) break;
+      this.#received.delete(id);
+    }
+    this.#call(stream, events);
+  }
+
+  #call(stream: string, events: EventRef[]): void {
+    if (this.#ended || events.length === 0) return;
     const failed = (error: unknown) =>
       log().error(
         `[act-drizzle] a notify handler failed: ${error instanceof Error ? error.name : "not an Error"}`,
       );
     try {
       // Typed to return nothing, but an async function fits that type.
-      const result: unknown = handler({ stream, events });
+      const result: unknown = this.#handler({ stream, events });
       Promise.resolve(result).catch(failed);
     } catch (error) {
       failed(error);
@@ -203,10 +241,4 @@ export class Notifier {
   }
 }
 
-function rangeOf(ids: readonly (number | undefined)[]): Range | undefined {
-  const [from] = ids;
-  const to = ids.at(-1);
-  return from === undefined || to === undefined ? undefined : { from, to };
-}
-
-const toEvent = (row: Row) => ({ id: Number(row.id), name: String(row.name) });
+const toEvent = (row: Row): EventRef => ({ id: Number(row.id), name: String(row.name) });

@@ -8,7 +8,7 @@
  * alone. A commit that is not stored by its deadline fails.
  */
 import { type Connections, TransactionFailure } from "../connections/index.ts";
-import { ConnectionError, codeOf, outcomeUnknown, sanitize } from "../errors.ts";
+import { ConnectionError, codeOf, outcomeUnknown, sanitize, storeClosed } from "../errors.ts";
 import type { Append, Appended, Outcome } from "./append.ts";
 import { type Appender, InDoubtError, isOwnFault } from "./appender.ts";
 import { BatchLimits } from "./batch-limits.ts";
@@ -66,6 +66,7 @@ export class AppendQueue {
   #running: Promise<void> | undefined;
   readonly #recovering = new Set<Promise<void>>();
   #expiry: NodeJS.Timeout | undefined;
+  #closing = false;
   #closed = false;
 
   constructor(connections: Connections, appender: Appender) {
@@ -75,10 +76,7 @@ export class AppendQueue {
 
   push(append: Append): Promise<Stored> {
     return new Promise((resolve, reject) => {
-      if (this.#closed)
-        return reject(
-          new ConnectionError("STORE_CLOSED", "the store is disposed: create a new PostgresStore", false),
-        );
+      if (this.#closed) return reject(storeClosed());
       const text = append.events.reduce(
         (sum, e) => sum + e.data.length + (e.pii?.length ?? 0),
         append.meta.length,
@@ -104,6 +102,11 @@ export class AppendQueue {
         },
       ]);
     });
+  }
+
+  /** From now on the outcome of a lost commit is looked for no longer than {@link RECOVERY_WINDOW_MS}. */
+  limitRecovery(): void {
+    this.#closing = true;
   }
 
   /** Refuses new commits and lets the waiting ones finish. */
@@ -257,7 +260,7 @@ export class AppendQueue {
     const own = deadline === 0 || !oldest ? Number.POSITIVE_INFINITY : oldest.since + deadline;
     const end = Math.max(own, now + RECOVERY_WINDOW_MS);
     // A store that is disposed of waits no longer than it has to.
-    const isOver = () => performance.now() >= (this.#closed ? Math.min(end, now + RECOVERY_WINDOW_MS) : end);
+    const isOver = () => performance.now() >= (this.#closing ? Math.min(end, now + RECOVERY_WINDOW_MS) : end);
     let pause = FIRST_PAUSE_MS;
     for (;;) {
       try {

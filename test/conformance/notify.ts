@@ -174,6 +174,11 @@ export const notify = section("notify", (line) => {
       { stream: "s", events: [{ id: "1" }], by: "x" },
       { stream: "s", events: [null], by: "x" },
       { events: [{ id: 1, name: "A" }], by: "x" },
+      ...[1e300, 2 ** 53, 1.5, 0, -1].flatMap((id) => [
+        { stream: "s", events: [{ id, name: "A" }], by: "x" },
+        { stream: "s", events: [], by: "x", from: id, to: id },
+      ]),
+      { stream: "s", events: [], by: "x", from: 9, to: 1 },
     ];
     for (const payload of [...bad, ...shapes.map((shape) => JSON.stringify(shape))]) await send(raw, payload);
     await settled(other, listener);

@@ -3,7 +3,6 @@ import { describe, expect, test } from "vitest";
 import { PiiCipher } from "../../src/codec/encryption.ts";
 import { type Append, appendStatements, NEVER, readOutcomes } from "../../src/events/append.ts";
 import { encodeEvents } from "../../src/events/encode.ts";
-import { parsePayload } from "../../src/events/notify.ts";
 import { placesQuery, readFates, recoverQuery } from "../../src/events/recover.ts";
 import { eventColumns, eventReader, safeId } from "../../src/events/row.ts";
 import { namesOf } from "../../src/names.ts";
@@ -224,44 +223,6 @@ describe("a group whose connection was lost", () => {
       conflict(3),
       ...["unknown", "unknown", "unknown", "unknown"],
     ]);
-  });
-});
-
-describe("a payload", () => {
-  const whole = { stream: "s", by: "b", events: [{ id: 1, name: "A" }] };
-
-  test("of either form is read", () => {
-    expect(parsePayload(JSON.stringify(whole))).toEqual({ ...whole, from: undefined, to: undefined });
-    const brief = { stream: "s", events: [], from: 1, to: 3 };
-    expect(parsePayload(JSON.stringify(brief))).toEqual({ ...brief, by: undefined });
-    const loose = { stream: "s", by: 5, events: [{ id: 1, name: "A", more: 1 }], from: "1", to: null };
-    expect(parsePayload(JSON.stringify(loose))).toEqual({
-      ...whole,
-      by: undefined,
-      from: undefined,
-      to: undefined,
-    });
-  });
-
-  test.each([
-    "",
-    "no JSON",
-    "null",
-    "5",
-    '"text"',
-    "[]",
-    "{}",
-    '{"events":[]}',
-    '{"stream":5,"events":[]}',
-    '{"stream":"s"}',
-    '{"stream":"s","events":{}}',
-    '{"stream":"s","events":[null]}',
-    '{"stream":"s","events":[5]}',
-    '{"stream":"s","events":[{"id":"1","name":"A"}]}',
-    '{"stream":"s","events":[{"id":1,"name":2}]}',
-    '{"stream":"s","events":[{"id":1,"name":"A"},{}]}',
-  ])("such as %s is none", (text) => {
-    expect(parsePayload(text)).toBeUndefined();
   });
 });
 

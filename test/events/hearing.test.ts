@@ -78,6 +78,28 @@ test("what an absence hid is told after a restore too, which has numbered the lo
   expect(ids().filter(([, id]) => id === 2)).toHaveLength(1);
 });
 
+test.each(["1e300", "4503599627370496", "3", "-1", "1.5"])(
+  "a forged payload with the id %s ends no catch-up",
+  async (id) => {
+    const { ear, mouth, heard, application_name } = await pair(`forged${id.replace(/\W/g, "_")}`, ["a"]);
+    const forge = (payload: string) =>
+      scene.sql`select pg_notify(${`act_commit_${ear.config.schema}_${ear.config.table}`}, ${payload})`;
+    await forge(`{"stream":"forged","by":"x","events":[{"id":${id},"name":"A"}]}`);
+    await forge(`{"stream":"forged","by":"x","events":[],"from":${id},"to":${id}}`);
+    await append(mouth, "last", "A");
+    await eventually(() => heard.some(({ stream }) => stream === "last"));
+    await cut(application_name);
+    for (const stream of ["b", "c"]) await append(mouth, stream, "A");
+    await eventually(() => heard.some(({ stream }) => stream === "c"));
+    expect(heard).toContainEqual({ stream: "b", events: [{ id: 3, name: "A" }] });
+    // From here on it goes on as before.
+    await cut(application_name);
+    await append(mouth, "d", "A");
+    await eventually(() => heard.some(({ stream }) => stream === "d"));
+    expect(heard.filter(({ stream }) => stream === "c")).toHaveLength(1);
+  },
+);
+
 test("what an absence hid is told in order, from behind what was heard last", async () => {
   const { mouth, heard, ids, application_name } = await pair("absent");
   await append(mouth, "a", "A");

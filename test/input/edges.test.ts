@@ -145,7 +145,10 @@ test("what of a user's own is in the way is told with what to do", async () => {
     create table ${events.replace(/"$/, '_own"')} (event bigint references ${events} (id));
     insert into ${events.replace(/"$/, '_own"')} select id from ${events}`);
   await expect(store.truncate([{ stream: "s" }])).rejects.toMatchObject({
-    cause: { code: "23503", message: expect.stringContaining("a foreign key of a table of yours") },
+    cause: {
+      code: "23503",
+      message: expect.stringMatching(/foreign key of yours.*delete its own rows first/),
+    },
   });
   await expect(store.drop()).rejects.toMatchObject({
     cause: { code: "2BP01", message: expect.stringContaining("a view or another object of yours") },
