@@ -43,7 +43,8 @@ process.on("message", async (message: ToClient) => {
     await Promise.all(all);
     tell({ done: tally });
   }
-  if ("tally" in message) tell({ tally });
+  // What is refused at once has been entered by then.
+  if ("tally" in message) setImmediate(() => tell({ tally }));
   if ("loop" in message) {
     const { bytes } = message.loop;
     tally = { called: 0, settled: {}, slowest: 0 };

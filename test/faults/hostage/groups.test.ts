@@ -19,7 +19,7 @@ async function beside() {
   return { store, client };
 }
 
-const CALLS = scale(45, 300);
+const CALLS = scale(36, 300);
 const EVENTS = 5_000;
 
 test(`${CALLS} commits of ${EVENTS} tiny events at once: nobody waits for more than about a second`, {

@@ -36,7 +36,9 @@ test.each(SIZES)("a warm commit of $what with prepare: false takes one round tri
     await store.commit("distant", events, meta);
     took.push(performance.now() - start);
   }
-  console.log(JSON.stringify({ trips: proxy.take() / took.length, median: Math.round(median(took)) }));
+  const trips = proxy.take() / took.length;
+  console.log(JSON.stringify({ trips, median: Math.round(median(took)) }));
+  expect.soft(trips).toBe(1);
   // One is 40 ms, and what the server needs.
   expect(median(took)).toBeLessThan(2 * RTT);
 });

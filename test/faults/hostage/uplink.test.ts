@@ -40,18 +40,18 @@ async function apart({ bytesPerSecond, sudden }: Line) {
 }
 
 const LINES: readonly Line[] = [
-  { what: "commits of 10 KB", calls: scale(90, 400), bytes: 10_000, bytesPerSecond: 300_000 },
+  { what: "commits of 10 KB", calls: scale(60, 400), bytes: 10_000, bytesPerSecond: 300_000 },
   {
     what: "commits of 200 KB",
-    calls: scale(5, 60),
+    calls: scale(4, 60),
     bytes: 200_000,
     bytesPerSecond: 300_000,
     sudden: true,
   },
   {
-    what: `event of ${scale(3, 15)} MB`,
+    what: `event of ${scale(2, 15)} MB`,
     calls: 1,
-    bytes: scale(3, 15) * 1_000_000,
+    bytes: scale(2, 15) * 1_000_000,
     bytesPerSecond: 1_000_000,
   },
 ];

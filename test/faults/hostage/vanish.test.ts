@@ -102,9 +102,10 @@ async function waitOf(bystander: PostgresStore, limit: number): Promise<number> 
 
 type Cut = { readonly cut: string; readonly waited: number };
 
+type Pair = Awaited<ReturnType<typeof pair>>;
+
 /** The client vanishes after so many bytes of its call; how long that keeps another waiting. */
-async function vanish(options: PostgresStoreOptions, work: Work, choose: (recording: Recording) => number) {
-  const { bystander, victim, proxy } = await pair(options);
+async function vanish({ bystander, victim, proxy }: Pair, work: Work, choose: (sent: Recording) => number) {
   await bystander.commit("gone", [event(), event()], meta);
   // Names of one length: so the same call sends as many bytes each time.
   for (const stream of ["warm", "warm", "also"]) await work(victim, stream);
@@ -123,13 +124,14 @@ for (const { what, work } of WORKS)
   test(`a client that vanishes in ${what} keeps nobody waiting for more than ${LIMIT / 1_000} s`, {
     timeout: TIMEOUT,
   }, async () => {
-    const cuts = await Promise.all(
-      OPTIONS.flatMap(({ how, options }) =>
-        Array.from({ length: CUTS }, async (_, k) => {
-          const { cut, waited } = await vanish(options, work, (sent) => cutsOf(sent)[k] ?? sent.bytes);
-          return { cut: `${how}, ${cut}`, waited };
-        }),
-      ),
+    const cases: { readonly how: string; readonly k: number; readonly stores: Pair }[] = [];
+    for (const { how, options } of OPTIONS)
+      for (let k = 0; k < CUTS; k++) cases.push({ how, k, stores: await pair(options) });
+    const cuts: Cut[] = await Promise.all(
+      cases.map(async ({ how, k, stores }) => {
+        const { cut, waited } = await vanish(stores, work, (sent) => cutsOf(sent)[k] ?? sent.bytes);
+        return { cut: `${how}, ${cut}`, waited };
+      }),
     );
     console.log(`${what}: ${cuts.map(({ cut, waited }) => `${cut}: ${waited} ms`).join("; ")}`);
     expect(cuts.filter(({ waited }) => waited > LIMIT)).toEqual([]);

@@ -5,7 +5,7 @@ import { TcpProxy } from "../../connections/proxy.ts";
 import { event, failureOf, meta, useScene } from "../../connections/scene.ts";
 
 const scene = useScene();
-const LIMIT = 2_000;
+const LIMIT = 1_000;
 const COMMITS = 8;
 
 /** A store on a server that is mute. */
