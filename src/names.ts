@@ -58,7 +58,3 @@ export function namesOf(schema: string, table: string): Names {
 export function literal(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
-
-/** Takes the append lock for the rest of the transaction. */
-export const lockQuery = (names: Names): string =>
-  `select pg_advisory_xact_lock(hashtext(${literal(names.lockKey)}))`;

@@ -171,7 +171,7 @@ export class Connections {
    */
   async #endBackend({ pid, started }: Backend): Promise<void> {
     const query = {
-      text: `select pg_terminate_backend(pid) as ended from pg_stat_activity where pid = $1::int and backend_start = $2::timestamptz`,
+      text: `select pg_terminate_backend(pid) as ended from pg_stat_activity where pid = $1::int and backend_start = $2::text::timestamptz`,
       params: [pid, started],
     };
     for (let attempt = 0; attempt < 20; attempt++) {

@@ -44,6 +44,8 @@ export type Step = {
 
 /** Parameters of more bytes are sent, and confirmed, before the rest: a slow network shows only there. */
 const LARGE_BYTES = 65_536;
+/** More may not fit into one packet of the network. */
+const PACKET_BYTES = 1_000;
 export type TransactionOptions = {
   /** Keep statements prepared. False behind a pooler in transaction mode, where BEGIN also says the isolation. */
   readonly prepare: boolean;
@@ -115,9 +117,13 @@ export class Exchange {
         this.#socket.write(tail());
       };
     }
-    const status = await listenUntilReady(this.#socket, large ? writer.take() : tail(), (message) =>
-      this.#receive(message),
-    );
+    // What follows the parameters goes in one packet: a client that vanishes sends all of it, or nothing.
+    const messages = large
+      ? [writer.take()]
+      : writer.length > PACKET_BYTES
+        ? [writer.take(), tail()]
+        : [tail()];
+    const status = await listenUntilReady(this.#socket, messages, (message) => this.#receive(message));
     return {
       answers: this.#answers,
       error: this.#error,
@@ -194,10 +200,10 @@ export class Exchange {
   }
 }
 
-/** Writes `bytes` in the driver's stead and hands on each answer, until ReadyForQuery; resolves to its status. */
+/** Writes messages in the driver's stead and hands on each answer, until ReadyForQuery; resolves to its status. */
 export function listenUntilReady(
   socket: Socket,
-  bytes: Buffer,
+  messages: readonly Buffer[],
   receive: (message: Message) => void,
 ): Promise<string> {
   // Node types them as Function; they are what was given to on().
@@ -227,6 +233,6 @@ export function listenUntilReady(
       }
     };
     socket.on("data", listen);
-    socket.write(bytes);
+    for (const bytes of messages) socket.write(bytes);
   });
 }

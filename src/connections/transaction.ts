@@ -138,6 +138,6 @@ export class TransactionChannel {
   async #rollback(): Promise<void> {
     const writer = new MessageWriter();
     writer.query("rollback");
-    await listenUntilReady(this.#socket, writer.take(), () => {});
+    await listenUntilReady(this.#socket, [writer.take()], () => {});
   }
 }

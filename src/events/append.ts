@@ -10,7 +10,7 @@
 import { joinJson, numberArray, parseBooleans, parseNumbers, splitJson, textArray } from "../codec/arrays.ts";
 import type { Param, Query, Row } from "../connections/index.ts";
 import { raise } from "../errors.ts";
-import { literal, lockQuery, type Names } from "../names.ts";
+import { literal, type Names } from "../names.ts";
 import { idSequence } from "../sequence.ts";
 import type { EncodedEvent } from "./encode.ts";
 
@@ -37,6 +37,8 @@ export type AppendMode = {
   readonly headBy: "id" | "version";
   /** Oid of the sequence that ids are drawn from; null: not known. */
   readonly sequence: number | null;
+  /** The log has deferred triggers. */
+  readonly deferred: boolean;
 };
 
 /** An expectation that no head can meet. */
@@ -71,7 +73,10 @@ export const appendFacts = (names: Names): string => `(select case
   exists (select from pg_index i join pg_opclass c on c.oid = i.indclass[0]
     where i.indexrelid = to_regclass(${literal(`"${names.schema}"."${names.table}_stream_id_ix"`)})
       and i.indpred is null and i.indisvalid and c.opcname = 'text_pattern_ops') as ids_indexed,
-  extract(epoch from clock_timestamp()) * 1000 as clock`;
+  exists (select from pg_trigger t where t.tgrelid = to_regclass(${literal(names.events)}) and t.tgdeferrable) as deferred`;
+
+/** Deferred triggers run while a statement's time is limited, not within the commit, which nothing limits. */
+export const RUN_DEFERRED: Query = { text: "set constraints all immediate" };
 
 /**
  * The newest version of stream `c.stream`. By id: a truncated stream's deleted versions lie above its seed and its
@@ -144,19 +149,6 @@ select (select array_agg(head order by ord)::text from decided) as heads,
     announce ? ", (select count(*) from announced) as announced" : ""
   }`;
 }
-
-/** Takes the append lock for the rest of the transaction. */
-export const lockAppends = (names: Names): Query => ({ text: lockQuery(names) });
-
-/**
- * The same behind a pooler, where nobody can tell which server process works on a message that went with its
- * connection. So a message is not carried out when it arrives later than `until`, in ms of the server's clock.
- */
-export const lockAppendsUntil = (names: Names, until: () => number): Query => ({
-  text: `select pg_advisory_xact_lock(case when extract(epoch from clock_timestamp()) * 1000 < $1::float8
-    then hashtext(${literal(names.lockKey)}) else ${raise("too_late")} end)`,
-  params: () => [until()],
-});
 
 /** For each append, its place among those of the same stream: 1, 2, … */
 function positionsInStream(appends: readonly Append[]): number[] {

@@ -1,5 +1,6 @@
 /** Sends one batch of commits, and keeps what has to be known to look for it should its connection be lost. */
 import { log } from "@rotorsoft/act";
+import { lockAppends, lockAppendsUntil } from "../append-lock.ts";
 import {
   type Connection,
   type Connections,
@@ -15,8 +16,7 @@ import {
   type AppendMode,
   insertQuery,
   insertText,
-  lockAppends,
-  lockAppendsUntil,
+  RUN_DEFERRED,
   readAppended,
 } from "./append.ts";
 import {
@@ -30,8 +30,9 @@ import {
 
 /** Behind a pooler: a message that takes longer to the server is not carried out. */
 const ARRIVAL_MS = 3_000;
-/** A queue of notifications that was full is left alone for so long. */
-const SILENCE_MS = 60_000;
+/** A queue of notifications that was full is left alone for a while, each time for twice as long. */
+const FIRST_SILENCE_MS = 1_000;
+const LONGEST_SILENCE_MS = 5_000;
 
 export type AppenderOptions = {
   readonly connections: Connections;
@@ -67,7 +68,8 @@ export class Appender {
   #firstEvent: string | undefined;
   /** Connections on which the log's first event has been looked up. */
   readonly #looked = new WeakSet<Connection>();
-  #silentUntil = 0;
+  /** Nothing is announced until then; `for` is 0 while announcing works. */
+  #silence = { until: 0, for: 0 };
 
   constructor(options: AppenderOptions) {
     this.#options = options;
@@ -101,15 +103,19 @@ export class Appender {
     connections.writer.warmUp(async (connection) => {
       const mode = this.#modeFor(await connection.establish(connections.deadline));
       const insert = insertQuery(this.#textFor(mode), [], mode.sequence);
-      await connection.prepare([lockAppends(names), firstEventQuery(names), insert], connections.deadline);
+      await connection.prepare(
+        [lockAppends(names, connections.deadline), firstEventQuery(names), insert],
+        connections.deadline,
+      );
     });
   }
 
   #modeFor(facts: Row): AppendMode {
     return {
-      announce: this.#options.announce && performance.now() >= this.#silentUntil,
+      announce: this.#options.announce && performance.now() >= this.#silence.until,
       headBy: facts.ids_indexed === true ? "id" : "version",
       sequence: typeof facts.id_sequence === "number" ? facts.id_sequence : null,
+      deferred: facts.deferred === true,
     };
   }
 
@@ -119,7 +125,7 @@ export class Appender {
     transaction: InDoubtTransaction,
   ): Promise<readonly RecoveredOutcome[]> {
     const { connections, names } = this.#options;
-    const queries = recoveryQueries(names, lockAppends(names), batch, transaction);
+    const queries = recoveryQueries(names, lockAppends(names, connections.deadline), batch, transaction);
     return inferOutcomes(batch, transaction, await connections.recover(transaction.backend, queries));
   }
 
@@ -134,21 +140,27 @@ export class Appender {
     const { after, firstEvent } = { after: this.#lastId, firstEvent: this.#firstEvent };
     let until: number | undefined;
     const lock = connections.config.prepare
-      ? lockAppends(names)
-      : lockAppendsUntil(names, () => {
+      ? lockAppends(names, connections.deadline)
+      : lockAppendsUntil(names, connections.deadline, () => {
           until = connection.serverTime() + ARRIVAL_MS;
           return until;
         });
     const look = firstEvent === undefined || !this.#looked.has(connection);
     const insert = insertQuery(this.#textFor(mode), batch, mode.sequence);
-    const queries: Query[] = look ? [lock, firstEventQuery(names), insert] : [lock, insert];
+    const queries: Query[] = [
+      lock,
+      insert,
+      ...(mode.deferred ? [RUN_DEFERRED] : []),
+      ...(look ? [firstEventQuery(names)] : []),
+    ];
     try {
       const answers = await connection.transact(queries, deadline, transferred);
+      if (mode.announce) this.#silence.for = 0;
       if (look) {
         this.#looked.add(connection);
-        this.#firstEvent = firstEventOf(answers[1]?.rows[0]);
+        this.#firstEvent = firstEventOf(answers.at(-1)?.rows[0]);
       }
-      return this.#read(batch, answers.at(-1)?.rows[0]);
+      return this.#read(batch, answers[1]?.rows[0]);
     } catch (error) {
       if (!(error instanceof TransactionFailure && error.inDoubt)) throw error;
       throw new InDoubtError({ backend: connection.backend, after, firstEvent, until });
@@ -173,6 +185,15 @@ export class Appender {
     }
   }
 
+  #beSilent(): void {
+    const ms = Math.min(LONGEST_SILENCE_MS, this.#silence.for * 2 || FIRST_SILENCE_MS);
+    if (this.#silence.for === 0)
+      log().warn(
+        "[act-drizzle] the server's queue of notifications is full: commits are stored and not announced until there is room; look for a session that listens and has long been in a transaction (pg_notification_queue_usage())",
+      );
+    this.#silence = { until: performance.now() + ms, for: ms };
+  }
+
   /** What the server has refused may be taken in another form. */
   #otherMode(error: unknown, mode: AppendMode): AppendMode | undefined {
     if (!(error instanceof TransactionFailure)) return undefined;
@@ -180,10 +201,7 @@ export class Appender {
     // Versions that were given out of order: only the highest one tells which is free.
     if (code === "23505" && mode.headBy === "id") return { ...mode, headBy: "version" };
     if (code === "54000" && error.step === "commit" && mode.announce) {
-      this.#silentUntil = performance.now() + SILENCE_MS;
-      log().warn(
-        "[act-drizzle] the server's queue of notifications is full: commits are not announced for a minute; a session that listens is stuck in a transaction",
-      );
+      this.#beSilent();
       return { ...mode, announce: false };
     }
     // The sequence was dropped.

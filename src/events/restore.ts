@@ -4,13 +4,14 @@
  * old log until the new one is complete, and a driver may read from this very store.
  */
 import { type Committed, type Schemas, StoreError } from "@rotorsoft/act";
+import { lockQuery } from "../append-lock.ts";
 import { joinJson, numberArray, splitJson, textArray } from "../codec/arrays.ts";
 import { checkFunction, checkNumber, invalid, toInt } from "../codec/input.ts";
 import { toTime } from "../codec/time.ts";
 import type { Backend, Query, Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
 import { DatabaseError, guard, outcomeUnknown } from "../errors.ts";
-import { literal, lockQuery, type Names } from "../names.ts";
+import { literal, type Names } from "../names.ts";
 import { idSequence } from "../sequence.ts";
 import { type EncodedEvent, encodeEvents } from "./encode.ts";
 import { firstEventOf, firstEventQuery, WAIT_FOR_STANDBY } from "./recover.ts";

@@ -3,6 +3,7 @@
  * once: a commit that races it lands wholly before or wholly after.
  */
 import type { Committed, EventMeta, Schema, Schemas, TruncateResult } from "@rotorsoft/act";
+import { lockAppends } from "../append-lock.ts";
 import { joinJson, numberArray, parseNumbers, splitJson, textArray } from "../codec/arrays.ts";
 import {
   checkArray,
@@ -17,7 +18,7 @@ import { toTime } from "../codec/time.ts";
 import type { Query, Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
 import { toStoreError } from "../errors.ts";
-import { lockQuery, type Names } from "../names.ts";
+import type { Names } from "../names.ts";
 import { idSequence } from "../sequence.ts";
 import { nowQuery } from "./append.ts";
 import { encodeEvents } from "./encode.ts";
@@ -144,7 +145,7 @@ export async function truncate(
   const full = lastPerStream(targets.filter((t) => t.before === undefined));
   const result: TruncateResult = new Map();
   if (targets.length === 0) return result;
-  const queries: Query[] = [{ text: lockQuery(names) }];
+  const queries: Query[] = [lockAppends(names, connections.deadline)];
   if (windowed.length > 0) queries.push(windowQuery(names, windowed));
   if (full.length > 0) queries.push(deleteQuery(names, full), seedQuery(names, full));
   const [, ...answers] = await connections.transaction("truncate", queries);

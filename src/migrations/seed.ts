@@ -5,11 +5,12 @@
  * are applied here, under a lock, object by object, and recorded in the events table's comment.
  */
 import { log } from "@rotorsoft/act";
+import { lockQuery } from "../append-lock.ts";
 import type { Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
 import { sanitize, toStoreError } from "../errors.ts";
 import { headroomColumns, LAST_ID, warnOfHeadroom } from "../headroom.ts";
-import { literal, lockQuery, type Names } from "../names.ts";
+import { literal, type Names } from "../names.ts";
 import { idSequence } from "../sequence.ts";
 import { adopt } from "./adopt.ts";
 import { findIndex, findRelation, findTables, hasNarrowIds, regclass } from "./found.ts";

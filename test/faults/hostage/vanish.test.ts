@@ -14,8 +14,9 @@ import { type Recording, record, vanishAfter } from "./links.ts";
 
 const scene = useScene();
 
-/** ms until the others go on, when a commit or a truncate is cut off. */
-const LIMIT = 5_000;
+/** ms until the others go on, when a commit or a truncate is cut off: statement_timeout and 5 s, and some for noise. */
+const LIMIT = 8_000;
+const STATEMENT_TIMEOUT = 1_000;
 /** And a restore: its driver may take its time, but not for ever. */
 const RESTORE_LIMIT = 60_000;
 /** How many places in the bytes of one call are tried. */
@@ -59,6 +60,7 @@ async function pair(options: PostgresStoreOptions) {
   const { table } = bystander.config;
   const way = { host: "127.0.0.1", port: proxy.port };
   const victim = scene.store({
+    statement_timeout: STATEMENT_TIMEOUT,
     ...options,
     ...way,
     table,
