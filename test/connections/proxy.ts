@@ -26,6 +26,8 @@ export class TcpProxy {
   mode: Mode = "forward";
   /** How bytes go through, from now on; undefined: as they come. */
   shape: Shape | undefined;
+  /** A client that closes its side is not told of to the server, as when its network is gone. */
+  hidesCloses = false;
   /** Bytes that came since {@link freeze}. */
   swallowed = 0;
   #hold: string | undefined;
@@ -49,7 +51,9 @@ export class TcpProxy {
         if (this.#held?.client === client) this.#held.answers.push(answered);
         else answer(answered);
       });
-      client.once("close", () => upstream.destroy());
+      client.once("close", () => {
+        if (!this.hidesCloses) upstream.destroy();
+      });
       upstream.once("close", () => client.destroy());
     });
   }

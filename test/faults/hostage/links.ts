@@ -57,16 +57,19 @@ export async function record(proxy: TcpProxy, work: () => Promise<unknown>): Pro
  */
 export function vanishAfter(proxy: TcpProxy, bytes: number): Promise<void> {
   let left = bytes;
+  proxy.hidesCloses = true;
   return new Promise((resolve) => {
+    const vanish = () => {
+      proxy.mode = "silent";
+      resolve();
+    };
+    if (left <= 0) vanish();
     proxy.shape = (sent, way) => {
       if (left <= 0) return { pieces: [] };
       if (way === "down") return { pieces: [sent] };
       const passed = sent.subarray(0, left);
       left -= passed.length;
-      if (left <= 0) {
-        proxy.mode = "silent";
-        resolve();
-      }
+      if (left <= 0) vanish();
       return { pieces: [passed] };
     };
   });

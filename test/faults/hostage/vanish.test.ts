@@ -165,8 +165,7 @@ for (const { how, options } of OPTIONS)
         victim
           .restore(async (insert) => {
             for (const each of events(0)) await insert(each);
-            if (cut === "between two batches") proxy.freeze();
-            else gone = vanishAfter(proxy, 50_000);
+            gone = vanishAfter(proxy, cut === "between two batches" ? 0 : 50_000);
             resolve();
             for (const each of events(1_200)) await insert(each);
             await new Promise(() => {});
@@ -180,6 +179,7 @@ for (const { how, options } of OPTIONS)
       // The way is open again, for the next round.
       proxy.shape = undefined;
       proxy.mode = "forward";
+      proxy.hidesCloses = false;
       proxy.cut();
     }
     console.log(`a restore, ${how}: ${waits.map(({ cut, waited }) => `${cut} ${waited} ms`).join(", ")}`);
