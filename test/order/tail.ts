@@ -13,7 +13,7 @@ export const throughStore =
   (store: PostgresStore): ReadPage =>
   async (after, limit) => {
     const ids: number[] = [];
-    await store.query<Schemas>(({ id }) => ids.push(id), { after, limit });
+    await store.query<Schemas>(({ id }) => ids.push(id), { after, limit, with_snaps: true });
     return ids;
   };
 

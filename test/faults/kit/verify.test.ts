@@ -41,6 +41,16 @@ test("a commit that is there twice is a duplicate", async () => {
   expect(await ledger.verify(scene.url)).toMatchObject({ lost: [], duplicated: [tokens.three] });
 });
 
+test("a stream may begin with the snapshot that it was truncated to, and with nothing else", async () => {
+  const { change, damage } = await kept();
+  await change(
+    `insert into EVENTS (stream, version, name, data, meta) values ('kept', 7, '__snapshot__', '{}', '{}'), ('kept', 8, 'Noted', '{}', '{}')`,
+  );
+  expect(await damage()).toEqual([]);
+  await change(`delete from EVENTS where name = '__snapshot__'`);
+  expect(await damage()).toEqual([expect.stringMatching(/^versions: kept: version 8 at id .* follows -1/)]);
+});
+
 test("half of a commit is noticed, whatever its caller was told", async () => {
   const { ledger, change, damage, tokens } = await kept();
   await change(`delete from EVENTS where data = '{"token": "${tokens.three}", "part": 2}'`);

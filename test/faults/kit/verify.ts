@@ -20,10 +20,14 @@ type Row = {
   readonly id: string;
   readonly stream: string;
   readonly version: number;
+  readonly name: string;
   readonly token: string | null;
   readonly part: number | null;
 };
 type Names = Pick<TableName, "schema" | "table">;
+
+/** A windowed truncate leaves a stream that begins with a snapshot, whatever its version; any other begins at 0. */
+const beforeFirst = ({ name, version }: Row) => (name === "__snapshot__" ? version - 1 : -1);
 
 /** What the log holds: the rows of each token, and each stream's last version. */
 class Log {
@@ -33,7 +37,7 @@ class Log {
   readonly #heads = new Map<string, number>();
 
   add(row: Row): void {
-    const head = this.#heads.get(row.stream) ?? -1;
+    const head = this.#heads.get(row.stream) ?? beforeFirst(row);
     if (row.version !== head + 1)
       this.broken.push(`${row.stream}: version ${row.version} at id ${row.id} follows ${head}`);
     this.#heads.set(row.stream, row.version);
@@ -48,7 +52,7 @@ class Log {
 async function readLog(sql: postgres.Sql, names: Names): Promise<Log> {
   const log = new Log();
   const rows = sql.unsafe<Row[]>(
-    `select e.id::text as id, stream, version, data ->> 'token' as token,
+    `select e.id::text as id, stream, version, name, data ->> 'token' as token,
        case when data ->> 'part' ~ '^[0-9]{1,6}$' then (data ->> 'part')::int end as part
      from ${lockText(names)} e order by e.id`,
   );
