@@ -1,6 +1,6 @@
 /** A batch whose connection is lost after it was sent: what its commits are told, without a server. */
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { TransactionFailure } from "../../src/connections/index.ts";
+import { type Row, TransactionFailure } from "../../src/connections/index.ts";
 import { ConnectionError, DatabaseError } from "../../src/errors.ts";
 import { gate } from "../conformance/kit/eventually.ts";
 import {
@@ -66,7 +66,7 @@ describe("each commit of a batch in doubt", () => {
   });
 
   test("is unknown where it is absent, if the log may have been restored meanwhile", async () => {
-    const outcomes = async (first: object) => {
+    const outcomes = async (first: Row) => {
       let sent = 0;
       // Not the first transaction of this connection: that has to find out what the first event is.
       const { queue, batches } = fixture({
