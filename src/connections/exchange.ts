@@ -54,7 +54,7 @@ export type TransactionOptions = {
 };
 
 export type ExchangeOptions = TransactionOptions & {
-  readonly parsed: (step: Step) => void;
+  readonly described: (step: Step) => void;
   readonly fatal: (error: ServerError) => void;
   readonly committing: () => void;
 };
@@ -160,15 +160,14 @@ export class Exchange {
     const step = this.#step();
     const answer = this.#answers[step?.index ?? -1];
     switch (type) {
-      case "1": // ParseComplete
-        if (step) this.#options.parsed(step);
-        this.#next();
-        break;
       case "T": // RowDescription
         if (step) step.prepared.columns = readColumns(body);
-        this.#next();
+        this.#described(step);
         break;
       case "n": // NoData
+        this.#described(step);
+        break;
+      case "1": // ParseComplete
       case "2": // BindComplete
       case "I": // EmptyQueryResponse
         this.#next();
@@ -184,6 +183,12 @@ export class Exchange {
         this.#refuse(new ServerError(body));
         break;
     }
+  }
+
+  /** Only now can the statement be used again: without its columns its rows could not be read. */
+  #described(step: Step | undefined): void {
+    if (step) this.#options.described(step);
+    this.#next();
   }
 
   #next(): void {

@@ -127,7 +127,7 @@ export class TransactionChannel {
     });
     return new Exchange(this.#socket, queries, head, tail, {
       ...options,
-      parsed: ({ text, prepared }) => void (prepared.name !== "" && this.#prepared.set(text, prepared)),
+      described: ({ text, prepared }) => void (prepared.name !== "" && this.#prepared.set(text, prepared)),
       fatal: this.#fatal,
       committing: () => {
         this.committing = true;

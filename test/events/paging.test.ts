@@ -1,19 +1,21 @@
-/** Pages of a query, from connections made of script: how many are asked for, how large, and who is waited for. */
+/** Pages of a query, without a server: how many are asked for, how large, and who is waited for. */
 import { expect, test } from "vitest";
 import type { Query, Row } from "../../src/connections/index.ts";
 import type { Context } from "../../src/context.ts";
 import { query } from "../../src/events/query.ts";
 import { eventReader } from "../../src/events/row.ts";
 import { namesOf } from "../../src/names.ts";
+import { paramsOf } from "./fixture.ts";
 
 /** A log of `count` events, of which the pages named in `cuts` hold only so many. */
 function scene(count: number, cuts: Readonly<Record<number, number>> = {}) {
   const asked: [after: unknown, limit: unknown][] = [];
   const budgets = new Set<number>();
-  const readPage = async (_: string, { params }: Query, budget: number) => {
+  const readPage = async (_: string, asking: Query, budget: number) => {
     budgets.add(budget);
-    const after = params?.length === 2 ? Number(params[0]) : 0;
-    const limit = Number(params?.at(-1));
+    const params = paramsOf(asking);
+    const after = params.length === 2 ? Number(params[0]) : 0;
+    const limit = Number(params.at(-1));
     const cut = cuts[asked.length];
     asked.push([after, limit]);
     // Script answers at once: what asked for ever would never let go of the event loop.

@@ -1,59 +1,57 @@
-/** Group commit by itself: what goes out together, and who is told what, on connections made of script. */
+/** Group commit by itself: what goes out together, and what each commit is told, without a server. */
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { ConnectionError, DatabaseError } from "../../src/errors.ts";
-import { MAX_WAITING } from "../../src/events/queue.ts";
+import { ConnectionError } from "../../src/errors.ts";
+import { MAX_WAITING, MAX_WAITING_TEXT } from "../../src/events/queue.ts";
 import { gate } from "../conformance/kit/eventually.ts";
-import { errorOf, fine, one, type Script, scene } from "./script.ts";
+import { commit, end, errorOf, fixture, refuse, stored } from "./fixture.ts";
 
-/** A queue whose first group, of a commit to `a`, is under way until `busy` is opened. */
+/** A queue whose first batch, a commit to `a`, is under way until `busy` is opened. */
 async function behindOne(deadline: number) {
   const busy = gate();
   const started = gate();
   let calls = 0;
-  const { queue, groups } = scene({
+  const { queue, batches } = fixture({
     deadline,
     send: async (sent) => {
       started.open();
       if (calls++ === 0) await busy.passed;
-      fine(sent);
+      return stored(sent);
     },
   });
-  const first = queue.push(one("a"));
+  const first = queue.push(commit("a"));
   await started.passed;
-  return { queue, groups, first, busy };
+  return { queue, batches, first, busy };
 }
 
-describe("what goes out together", () => {
+/** What is settled by now, without waiting for it. */
+const now = <T>(promise: Promise<T>) =>
+  Promise.race([promise, new Promise<string>((resolve) => setImmediate(resolve, "still waiting"))]);
+
+describe("a batch", () => {
   test("is what was called in one turn, then what waited meanwhile, in the order of the calls", async () => {
     const busy = gate();
     const first = gate();
-    const { queue, groups, rests } = scene({
+    const { queue, batches, state } = fixture({
       send: async (sent) => {
         first.open();
         await busy.passed;
-        fine(sent);
+        return stored(sent);
       },
     });
-    const early = ["a", "b"].map((stream) => queue.push(one(stream)));
+    const early = ["a", "b"].map((stream) => queue.push(commit(stream)));
     await first.passed;
-    const late = ["c", "d", "e"].map((stream) => queue.push(one(stream)));
-    expect(rests()).toBe(0);
+    const late = ["c", "d", "e"].map((stream) => queue.push(commit(stream)));
+    expect(state.released).toBe(0);
     busy.open();
     const all = await Promise.all([...early, ...late]);
-    expect(groups).toEqual([
+    expect(batches).toEqual([
       ["a", "b"],
       ["c", "d", "e"],
     ]);
     expect(all.map(({ outcome }) => outcome.ids)).toEqual([[1], [2], [1], [2], [3]]);
-    expect(all[0]).toEqual({ outcome: { landed: true, head: -1, ids: [1] }, created: new Date(5) });
+    expect(all[0]).toEqual({ outcome: { accepted: true, head: -1, ids: [1] }, created: new Date(5) });
     await queue.close();
-    expect(rests()).toBe(1);
-  });
-
-  test("is 512 commits at most", async () => {
-    const { queue, groups } = scene();
-    await Promise.all(Array.from({ length: 1_025 }, (_, i) => queue.push(one(`s${i}`))));
-    expect(groups.map((group) => group.length)).toEqual([512, 512, 1]);
+    expect(state.released).toBe(1);
   });
 
   test.each([
@@ -61,80 +59,82 @@ describe("what goes out together", () => {
     ["pii", (size: number) => ({ size: 0, pii: "p".repeat(size) })],
     ["meta", (size: number) => ({ size: 0, meta: "m".repeat(size) })],
   ])("is 4,000,000 characters of %s at most, or one commit", async (_, of) => {
-    const { queue, groups } = scene();
+    const { queue, batches } = fixture();
     const sizes = [2_000_000, 2_000_000, 1, 5_000_000, 5_000_000, 3_999_999, 1, 1];
-    await Promise.all(sizes.map((size, i) => queue.push(one(`s${i}`, of(size)))));
-    expect(groups).toEqual([["s0", "s1"], ["s2"], ["s3"], ["s4"], ["s5", "s6"], ["s7"]]);
+    await Promise.all(sizes.map((size, i) => queue.push(commit(`s${i}`, of(size)))));
+    expect(batches).toEqual([["s0", "s1"], ["s2"], ["s3"], ["s4"], ["s5", "s6"], ["s7"]]);
+  });
+
+  test("is smaller once a transfer has shown that the network is slow", async () => {
+    const { queue, batches } = fixture({
+      send: (sent) => {
+        // 300 KB/s.
+        sent.transferred?.(600_000, 2_000);
+        return stored(sent);
+      },
+    });
+    await queue.push(commit("first"));
+    await Promise.all(["a", "b", "c"].map((stream) => queue.push(commit(stream, { size: 100_000 }))));
+    expect(batches).toEqual([["first"], ["a"], ["b"], ["c"]]);
+  });
+
+  test("that cannot be read is unknown to all, and none goes again", async () => {
+    const { queue, batches } = fixture({
+      send: ({ queries }) => queries.map(() => ({ rows: [], tag: "" })),
+    });
+    const all = ["a", "b"].map((stream) => errorOf(queue.push(commit(stream))));
+    for (const error of await Promise.all(all)) expect(error).toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    expect(batches).toEqual([["a", "b"]]);
   });
 });
 
 describe("the queue refuses", () => {
   test("what comes after the store was disposed, and lets the rest finish", async () => {
-    const { queue, groups } = scene();
-    const before = queue.push(one("a"));
+    const { queue, batches } = fixture();
+    const before = queue.push(commit("a"));
     const closing = queue.close();
-    expect(await errorOf(queue.push(one("b")))).toMatchObject({
+    expect(await errorOf(queue.push(commit("b")))).toMatchObject({
       code: "STORE_CLOSED",
       sent: false,
       message: "the store is disposed: create a new PostgresStore",
     });
     await closing;
-    expect(groups).toEqual([["a"]]);
-    expect((await before).outcome.landed).toBe(true);
+    expect(batches).toEqual([["a"]]);
+    expect((await before).outcome.accepted).toBe(true);
   });
 
-  test("more than 100,000 that wait", async () => {
+  test("more than 100,000 commits that wait, at once, and takes more when there is room again", async () => {
     const busy = gate();
-    const { queue } = scene({ send: async (sent) => busy.passed.then(() => fine(sent)) });
-    const waiting = Array.from({ length: MAX_WAITING }, () => queue.push(one("a", { expected: null })));
-    const last = errorOf(queue.push(one("b")));
-    // At once, not when there is room again.
-    expect(
-      await Promise.race([last, new Promise((resolve) => setImmediate(resolve, "waits"))]),
-    ).toMatchObject({
+    const { queue } = fixture({ send: async (sent) => busy.passed.then(() => stored(sent)) });
+    const waiting = Array.from({ length: MAX_WAITING }, () => queue.push(commit("a", { expected: null })));
+    expect(await now(errorOf(queue.push(commit("b"))))).toMatchObject({
       code: "QUEUE_FULL",
       sent: false,
-      message: "100000 commits are waiting already: slow down",
+      message: expect.stringMatching(/^100000 commits of \d+ characters are waiting already: slow down$/),
     });
     busy.open();
-    expect((await Promise.all(waiting)).every(({ outcome }) => outcome.landed)).toBe(true);
+    expect((await Promise.all(waiting)).every(({ outcome }) => outcome.accepted)).toBe(true);
+    expect((await queue.push(commit("c"))).outcome.accepted).toBe(true);
   });
 
-  test("what has waited longer than the deadline, and sends the rest", async () => {
-    const { queue, groups, first, busy } = await behindOne(50);
-    const late = queue.push(one("late"));
-    const refused = errorOf(late);
-    const end = performance.now() + 60;
-    while (performance.now() < end) await new Promise((resolve) => setImmediate(resolve));
-    const timely = queue.push(one("timely"));
-    busy.open();
-    expect((await first).outcome.landed).toBe(true);
-    expect(await refused).toMatchObject({
-      code: "DEADLINE",
+  test("more than 256,000,000 characters that wait, and takes more when there is room again", async () => {
+    const busy = gate();
+    const { queue } = fixture({ send: async (sent) => busy.passed.then(() => stored(sent)) });
+    // One text, many times: only its length counts.
+    const size = 4_000_000;
+    const waiting = Array.from({ length: MAX_WAITING_TEXT / size }, () => queue.push(commit("a", { size })));
+    expect(await now(errorOf(queue.push(commit("b"))))).toMatchObject({
+      code: "QUEUE_FULL",
       sent: false,
-      message: "the commit waited 50 ms for the append lock and was not sent",
+      message: "64 commits of 256000000 characters are waiting already: slow down",
     });
-    expect((await timely).outcome.landed).toBe(true);
-    expect(groups).toEqual([["a"], ["timely"]]);
+    busy.open();
+    await Promise.all(waiting);
+    expect((await queue.push(commit("c"))).outcome.accepted).toBe(true);
   });
 });
 
-test("who waits behind a group that takes long is told at the deadline, not when that group ends", async () => {
-  const { queue, groups, first, busy } = await behindOne(100);
-  const early = errorOf(queue.push(one("early")));
-  const end = performance.now() + 60;
-  while (performance.now() < end) await new Promise((resolve) => setImmediate(resolve));
-  const late = errorOf(queue.push(one("late")));
-  expect(await early).toMatchObject({ code: "DEADLINE", sent: false });
-  expect(await Promise.race([late, "still waiting"])).toBe("still waiting");
-  expect(await late).toMatchObject({ code: "DEADLINE", sent: false });
-  busy.open();
-  expect((await first).outcome.landed).toBe(true);
-  await queue.close();
-  expect(groups).toEqual([["a"]]);
-});
-
-describe("by the clock, a commit", () => {
+describe("by its deadline a commit", () => {
   /** Time stands still, but for the timers that are waited for. */
   const stopClock = () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"], now: 1_000 });
@@ -142,22 +142,39 @@ describe("by the clock, a commit", () => {
     return vi.spyOn(globalThis, "setTimeout");
   };
 
-  test("that waits without a deadline needs no timer", async () => {
+  test("that waits behind a slow batch fails, though that batch has not ended; the rest goes out", async () => {
+    stopClock();
+    const { queue, batches, first, busy } = await behindOne(50);
+    const late = errorOf(queue.push(commit("late")));
+    await vi.advanceTimersByTimeAsync(40);
+    const timely = queue.push(commit("timely"));
+    await vi.advanceTimersByTimeAsync(11);
+    expect(await now(late)).toMatchObject({
+      code: "DEADLINE",
+      sent: false,
+      message: "the commit waited 50 ms for its turn and was not sent",
+    });
+    busy.open();
+    expect((await first).outcome.accepted && (await timely).outcome.accepted).toBe(true);
+    expect(batches).toEqual([["a"], ["timely"]]);
+  });
+
+  test("that has none needs no timer", async () => {
     const timers = stopClock();
     const { queue, first, busy } = await behindOne(0);
-    const behind = queue.push(one("b"));
+    const behind = queue.push(commit("b"));
     busy.open();
-    expect((await first).outcome.landed && (await behind).outcome.landed).toBe(true);
+    expect((await first).outcome.accepted && (await behind).outcome.accepted).toBe(true);
     expect(timers).not.toHaveBeenCalled();
   });
 
-  test("that waits with one is watched by the timer of the oldest, and by none once all is done", async () => {
+  test("is watched by the timer of the oldest, and by none once all is done", async () => {
     const timers = stopClock();
     const { queue, first, busy } = await behindOne(50);
     // That of the first, which has been sent meanwhile.
     await vi.advanceTimersByTimeAsync(51);
     const told: string[] = [];
-    const push = (stream: string) => errorOf(queue.push(one(stream))).then(() => told.push(stream));
+    const push = (stream: string) => errorOf(queue.push(commit(stream))).then(() => told.push(stream));
     const refused = [push("b"), push("c")];
     await vi.advanceTimersByTimeAsync(20);
     refused.push(push("d"));
@@ -169,113 +186,186 @@ describe("by the clock, a commit", () => {
     expect(told).toEqual(["b", "c", "d"]);
     await Promise.all(refused);
     expect(timers.mock.calls.map(([, ms]) => ms)).toEqual([51, 51, 20]);
-    // A group under way keeps the process alive, not who waits behind it.
+    // A batch under way keeps the process alive, not what waits behind it.
     expect(timers.mock.results.map(({ value }) => value.hasRef())).toEqual([false, false, false]);
-    const last = queue.push(one("e"));
+    const last = queue.push(commit("e"));
     expect(vi.getTimerCount()).toBe(1);
     busy.open();
-    expect((await first).outcome.landed && (await last).outcome.landed).toBe(true);
+    expect((await first).outcome.accepted && (await last).outcome.accepted).toBe(true);
     await queue.close();
     expect(vi.getTimerCount()).toBe(0);
   });
 
   test("that is late when its turn comes is not sent, though its timer has not gone off", async () => {
-    const { queue, groups, first, busy } = await behindOne(50);
-    const refused = ["b", "c"].map((stream) => errorOf(queue.push(one(stream))));
+    const { queue, batches, first, busy } = await behindOne(50);
+    const refused = ["b", "c"].map((stream) => errorOf(queue.push(commit(stream))));
     // As if the process had been busy for so long.
     vi.spyOn(performance, "now").mockReturnValue(performance.now() + 51);
     onTestFinished(() => void vi.restoreAllMocks());
     busy.open();
-    expect((await first).outcome.landed).toBe(true);
+    expect((await first).outcome.accepted).toBe(true);
     for (const error of await Promise.all(refused)) expect(error).toMatchObject({ code: "DEADLINE" });
     await queue.close();
-    expect(groups).toEqual([["a"]]);
+    expect(batches).toEqual([["a"]]);
   });
 
-  test("is in time to the millisecond of its deadline", async () => {
+  test("is in time to the millisecond", async () => {
     stopClock();
-    const { queue, groups, first, busy } = await behindOne(50);
+    const { queue, batches, first, busy } = await behindOne(50);
     await vi.advanceTimersByTimeAsync(10);
-    const behind = queue.push(one("b"));
+    const behind = queue.push(commit("b"));
     await vi.advanceTimersByTimeAsync(50);
     busy.open();
-    expect((await first).outcome.landed && (await behind).outcome.landed).toBe(true);
-    expect(groups).toEqual([["a"], ["b"]]);
+    expect((await first).outcome.accepted && (await behind).outcome.accepted).toBe(true);
+    expect(batches).toEqual([["a"], ["b"]]);
+  });
+
+  test("has what its oldest neighbour has left, on the connection too", async () => {
+    stopClock();
+    const busy = gate();
+    const { queue, sent } = fixture({
+      deadline: 1_000,
+      send: async (one) => (one.streams.includes("a") ? busy.passed.then(() => stored(one)) : stored(one)),
+    });
+    const first = queue.push(commit("a"));
+    await vi.advanceTimersByTimeAsync(1);
+    const second = queue.push(commit("b"));
+    await vi.advanceTimersByTimeAsync(300);
+    const third = queue.push(commit("c"));
+    busy.open();
+    await Promise.all([first, second, third]);
+    expect(sent.map(({ deadline }) => deadline)).toEqual([1_000, 700]);
+  });
+
+  test("that was sent before, and could not be completed, is told that it was not applied", async () => {
+    stopClock();
+    const { queue } = fixture({
+      deadline: 50,
+      send: () => {
+        vi.advanceTimersByTime(51);
+        return refuse("40001");
+      },
+    });
+    expect(await errorOf(queue.push(commit("a")))).toMatchObject({
+      code: "DEADLINE",
+      sent: false,
+      message: "the commit could not be completed within 50 ms and was not applied",
+    });
   });
 });
 
-describe("a server error", () => {
+describe("what the server refuses", () => {
   // 22008 has the digits of a class that would be nobody's fault, but not in front.
-  test.each(["22P02", "22008"])("%s of the rows fails its commit only: the others go again", async (code) => {
-    const { queue, groups } = scene({
-      send: (sent) => {
-        if (sent.group.includes("bad")) throw new DatabaseError(code, "bad");
-        fine(sent);
-      },
+  test.each([
+    ["of the rows", "22P02", "execute", 1],
+    ["of the rows", "22008", "execute", 1],
+    ["of a value that is no JSON", "22P02", "bind", 1],
+    ["of a slow trigger", "57014", "execute", 1],
+    ["of a trigger that takes locks", "55P03", "execute", 1],
+    ["of a trigger that calls what is not there", "42883", "execute", 1],
+    ["of a deferred constraint", "23503", "commit", 2],
+  ] as const)("%s (%s, %s) fails its commit only: each goes again by itself", async (_, code, step, at) => {
+    const { queue, batches } = fixture({
+      send: (sent) => (sent.streams.includes("bad") ? refuse(code, step, at) : stored(sent)),
     });
-    const [a, bad, b] = ["a", "bad", "b"].map((stream) => queue.push(one(stream)));
+    const [a, bad, b] = ["a", "bad", "b"].map((stream) => queue.push(commit(stream)));
     expect(await errorOf(bad ?? Promise.resolve())).toMatchObject({ code });
-    expect((await a)?.outcome.landed && (await b)?.outcome.landed).toBe(true);
-    expect(groups).toEqual([["a", "bad", "b"], ["a"], ["bad"], ["b"]]);
+    expect((await a)?.outcome.accepted && (await b)?.outcome.accepted).toBe(true);
+    expect(batches).toEqual([["a", "bad", "b"], ["a"], ["bad"], ["b"]]);
   });
 
-  test.each(["08006", "25006", "28000", "3D000", "53100", "55P03", "57014", "42P01", "26000"])(
-    "%s is nobody's fault: all are told, none goes again",
-    async (code) => {
-      const { queue, groups } = scene({
-        send: () => {
-          throw new DatabaseError(code, "why");
-        },
-      });
-      const all = ["a", "b"].map((stream) => errorOf(queue.push(one(stream))));
-      for (const error of await Promise.all(all)) expect(error).toMatchObject({ code, message: "why" });
-      expect(groups).toEqual([["a", "b"]]);
-    },
-  );
+  test.each([
+    ["while it waits for the append lock", "57014", "execute", 0],
+    ["as it asks for the append lock", "55P03", "execute", 0],
+    ["because a table is missing", "42P01", "parse", 1],
+    ["because it is read-only", "25006", "parse", 1],
+  ] as const)("%s (%s) is nobody's fault: all are told, none goes again", async (_, code, step, at) => {
+    const { queue, batches } = fixture({ send: () => refuse(code, step, at) });
+    const all = ["a", "b"].map((stream) => errorOf(queue.push(commit(stream))));
+    for (const error of await Promise.all(all)) expect(error).toMatchObject({ code });
+    expect(batches).toEqual([["a", "b"]]);
+  });
 
-  test("that says no more than that the connection is refused is nobody's fault", async () => {
-    const { queue, groups } = scene({
+  test("commits that go again by themselves make room for no other", async () => {
+    const later = gate();
+    const { queue, batches } = fixture({
+      send: (sent) => {
+        later.open();
+        return sent.streams.length > 1 ? refuse("22P02") : stored(sent);
+      },
+    });
+    const all = ["a", "b"].map((stream) => queue.push(commit(stream)));
+    await later.passed;
+    all.push(queue.push(commit("c")));
+    await Promise.all(all);
+    expect(batches).toEqual([["a", "b"], ["a"], ["b"], ["c"]]);
+  });
+
+  test.each(["40001", "40P01"])("for the sake of others (%s) is sent twice more, together", async (code) => {
+    let fails = 2;
+    const { queue, batches } = fixture({ send: (sent) => (fails-- > 0 ? refuse(code) : stored(sent)) });
+    const all = ["a", "b"].map((stream) => queue.push(commit(stream)));
+    for (const { outcome } of await Promise.all(all)) expect(outcome.accepted).toBe(true);
+    expect(batches).toEqual([
+      ["a", "b"],
+      ["a", "b"],
+      ["a", "b"],
+    ]);
+    fails = 3;
+    expect(await errorOf(queue.push(commit("a")))).toMatchObject({ code });
+    expect(batches.length).toBe(6);
+  });
+});
+
+describe("a connection", () => {
+  test("that the server ends with a reason is nobody's fault: all are told, none goes again", async () => {
+    const { queue, batches } = fixture({ send: () => end("57P02") });
+    const all = ["a", "b"].map((stream) => errorOf(queue.push(commit(stream))));
+    for (const error of await Promise.all(all)) expect(error).toMatchObject({ code: "57P02" });
+    expect(batches).toEqual([["a", "b"]]);
+  });
+
+  test("that is refused is nobody's fault: all are told, none goes again", async () => {
+    const { queue, batches } = fixture({
       open: () => {
         throw new ConnectionError("ECONNREFUSED", "refused", false);
       },
     });
-    const all = ["a", "b"].map((stream) => errorOf(queue.push(one(stream))));
+    const all = ["a", "b"].map((stream) => errorOf(queue.push(commit(stream))));
     for (const error of await Promise.all(all)) expect(error).toMatchObject({ code: "ECONNREFUSED" });
-    expect(groups).toEqual([]);
-  });
-
-  test.each(["40001", "40P01"])("%s is tried twice more", async (code) => {
-    let fails = 2;
-    const script: Script = {
-      send: (sent) => {
-        if (fails-- > 0) throw new DatabaseError(code, "again");
-        fine(sent);
-      },
-    };
-    const { queue, groups } = scene(script);
-    expect((await queue.push(one("a"))).outcome.landed).toBe(true);
-    expect(groups.length).toBe(3);
-    fails = 3;
-    expect(await errorOf(queue.push(one("a")))).toMatchObject({ code });
-    expect(groups.length).toBe(6);
+    expect(batches).toEqual([]);
   });
 
   test.each(["CONNECTION_CLOSED", "57P01"])(
-    "%s before anything was sent is tried twice more",
+    "that ends (%s) before anything was sent is replaced twice",
     async (code) => {
       let fails = 2;
       let opened = 0;
-      const { queue } = scene({
+      const { queue } = fixture({
         open: () => {
           opened++;
           if (fails-- > 0) throw new ConnectionError(code, "gone", false);
         },
       });
-      expect((await queue.push(one("a"))).outcome.landed).toBe(true);
+      expect((await queue.push(commit("a"))).outcome.accepted).toBe(true);
       expect(opened).toBe(3);
       fails = 3;
-      expect(await errorOf(queue.push(one("a")))).toMatchObject({ code });
+      expect(await errorOf(queue.push(commit("a")))).toMatchObject({
+        code: "CONNECTION_CLOSED",
+        sent: false,
+        message: "the connection was lost again and again: the commit was not applied",
+      });
       expect(opened).toBe(6);
     },
   );
+
+  test("that ends while parameters are on their way (57P01) sends each commit by itself", async () => {
+    let losses = 1;
+    const { queue, batches } = fixture({
+      send: (sent) => (losses-- > 0 ? end("57P01") : stored(sent)),
+    });
+    const all = ["a", "b"].map((stream) => queue.push(commit(stream)));
+    for (const { outcome } of await Promise.all(all)) expect(outcome.accepted).toBe(true);
+    expect(batches).toEqual([["a", "b"], ["a"], ["b"]]);
+  });
 });

@@ -15,29 +15,52 @@ async function triggered(body: string): Promise<PostgresStore> {
   return store;
 }
 
-test("a commit of which a trigger has left something out may have landed: it is told so, and none goes again", async () => {
+test("a commit of which a trigger leaves something out fails as a whole, and alone", async () => {
   const store = await triggered(`if new.name = 'Left out' then return null; end if;`);
-  const commits = [
+  const [a, b, c] = await Promise.allSettled([
     store.commit("a", [event()], meta),
     store.commit("b", [event(), event("Left out")], meta),
     store.commit("c", [event()], meta, -1),
-  ].map(failureOf);
-  for (const { error } of await Promise.all(commits))
-    expect(error).toMatchObject({
+  ]);
+  expect([a?.status, c?.status]).toEqual(["fulfilled", "fulfilled"]);
+  expect(b).toMatchObject({
+    reason: {
       name: "ERR_STORE",
       operation: "commit",
       cause: {
-        code: "OUTCOME_UNKNOWN",
-        sent: true,
+        code: "EVENTS_LEFT_OUT",
         message:
-          "the database's answer does not match what was sent, as when a trigger leaves events out: the commit may have landed; load the stream before trying again",
+          "a trigger on the events table left out events of this commit: nothing of it was written; mend or drop the trigger",
       },
-    });
+    },
+  });
   expect((await scene.rows(store)).map(({ stream, version }) => [stream, version])).toEqual([
     ["a", 0],
-    ["b", 0],
     ["c", 0],
   ]);
+});
+
+test("a trigger that is wrong, and one that refuses at the end of the transaction, fail their commits alone", async () => {
+  const store = await triggered(`if new.name = 'Wrong' then perform no_such_function(); end if;`);
+  const { schema, table } = store.config;
+  await scene.sql.unsafe(`create function "${schema}"."${table}_late"() returns trigger language plpgsql as $$
+    begin if new.name = 'Late' then raise exception 'not that' using errcode = 'P0843'; end if; return new; end $$;
+    create constraint trigger late after insert on "${schema}"."${table}" deferrable initially deferred
+    for each row execute function "${schema}"."${table}_late"()`);
+  const commits = ["Happened", "Wrong", "Happened", "Late", "Happened"].map((name, n) =>
+    store.commit(`s${n}`, [event(name)], meta).then(
+      () => "stored",
+      (error: unknown) => error,
+    ),
+  );
+  expect(await Promise.all(commits)).toEqual([
+    "stored",
+    expect.objectContaining({ cause: expect.objectContaining({ code: "42883" }) }),
+    "stored",
+    expect.objectContaining({ cause: expect.objectContaining({ code: "P0843" }) }),
+    "stored",
+  ]);
+  expect((await scene.rows(store)).map(({ stream }) => stream)).toEqual(["s0", "s2", "s4"]);
 });
 
 test("an error that names its own code is its commit's alone, whatever digits are in the code", async () => {

@@ -1,0 +1,85 @@
+/** Appends and recoveries on a server, sent by hand: in the store a batch that fails goes again in another form. */
+import type postgres from "postgres";
+import { onTestFinished } from "vitest";
+import { resolveConfig } from "../../src/config.ts";
+import { Connections, type Query, type Row } from "../../src/connections/index.ts";
+import {
+  type Append,
+  type AppendMode,
+  appendFacts,
+  insertQuery,
+  insertText,
+  lockAppends,
+  type Outcome,
+  readAppended,
+} from "../../src/events/append.ts";
+import type { PostgresStore } from "../../src/index.ts";
+import { type Names, namesOf } from "../../src/names.ts";
+import { useScene } from "../connections/scene.ts";
+import { connect } from "../support/database.ts";
+import { commit } from "./fixture.ts";
+
+/** A commit to `stream`; the names of its events tell which one it is. */
+export const append = (stream: string, expected: number | null, ...events: string[]): Append =>
+  commit(stream, {
+    expected,
+    meta: `{"m":"${stream}"}`,
+    events: events.map((name) => ({ name, data: `{"of":"${name}"}`, pii: null, dates: "{}" })),
+  });
+
+export type Log = {
+  readonly store: PostgresStore;
+  readonly names: Names;
+  readonly connections: Connections;
+  /** Sends one batch, as the queue does. */
+  send(batch: readonly Append[], mode?: Partial<AppendMode>): Promise<readonly Outcome[]>;
+  /** The INSERT's one row. */
+  insert(batch: readonly Append[], mode?: Partial<AppendMode>): Promise<Row | undefined>;
+  transaction(queries: readonly Query[]): Promise<(readonly Row[])[]>;
+  /** A statement behind the store's back. */
+  sql(text: string): Promise<postgres.Row[]>;
+  /** What is announced from now on. */
+  announced<T>(read: (payload: string) => T): Promise<T[]>;
+};
+
+/** An empty log on the server, for the tests of one file. */
+export function useLog(): () => Promise<Log> {
+  const scene = useScene();
+  return async () => {
+    const store = await scene.seeded();
+    const { config } = store;
+    const names = namesOf(config.schema, config.table);
+    const connections = new Connections(
+      resolveConfig({ ...scene.parts, table: config.table, application_name: scene.application("log") }),
+    );
+    onTestFinished(() => connections.close());
+    const transaction = (queries: readonly Query[]) => connections.transaction("test", queries);
+    const [facts] = await connections.read("test", { text: `select ${appendFacts(names)}` });
+    const usual: AppendMode = {
+      announce: false,
+      headBy: "id",
+      sequence: Number(facts?.id_sequence),
+    };
+    const insert = async (batch: readonly Append[], over: Partial<AppendMode> = {}) => {
+      const mode = { ...usual, ...over };
+      const query = insertQuery(insertText(names, mode, "me"), batch, mode.sequence);
+      return (await transaction([lockAppends(names), query]))[1]?.[0];
+    };
+    return {
+      store,
+      names,
+      connections,
+      insert,
+      transaction,
+      send: async (batch, mode) => readAppended(batch, await insert(batch, mode)).outcomes,
+      sql: async (text) => scene.sql.unsafe(text),
+      announced: async (read) => {
+        const payloads: ReturnType<typeof read>[] = [];
+        const listener = connect(scene.url);
+        onTestFinished(() => listener.end());
+        await listener.listen(names.channel, (payload) => void payloads.push(read(payload)));
+        return payloads;
+      },
+    };
+  };
+}

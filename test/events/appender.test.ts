@@ -1,0 +1,206 @@
+/** How a batch is sent, and in which other form if the server refuses it, without a server. */
+import { log } from "@rotorsoft/act";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import type { Row } from "../../src/connections/index.ts";
+import { InDoubtError } from "../../src/events/appender.ts";
+import {
+  backend,
+  commit,
+  FIRST_EVENT,
+  fixture,
+  lose,
+  paramsOf,
+  refuse,
+  type Sent,
+  stored,
+} from "./fixture.ts";
+
+const noTransfer = () => {};
+const indexed: Row = { ids_indexed: true, id_sequence: 7, last_id: 0 };
+
+/** How the INSERT of a transaction finds heads, from which sequence's last id, and whether it announces. */
+const modeOf = ({ queries }: Sent) => {
+  const insert = queries.at(-1) ?? { text: "" };
+  return {
+    by: insert.text.includes("order by e.version desc") ? "version" : "id",
+    sequence: paramsOf(insert)[6],
+    announced: insert.text.includes("pg_notify"),
+  };
+};
+
+/** An appender whose transactions are refused as the function says, by their number. */
+function refusing(refusal: (n: number) => void, more: Parameters<typeof fixture>[0] = {}) {
+  let sends = 0;
+  const scene = fixture({
+    ...more,
+    send: (sent) => {
+      refusal(++sends);
+      return stored(sent);
+    },
+  });
+  const append = () => scene.appender.append([commit("a")], 0, noTransfer);
+  return { ...scene, append, modes: () => scene.sent.map(modeOf) };
+}
+
+const fine = () => {};
+
+describe("a head is found", () => {
+  test.each([
+    ["by id where there is an index for it", indexed, { by: "id", sequence: 7 }],
+    ["by version where there is none", { ...indexed, ids_indexed: false }, { by: "version", sequence: 7 }],
+    [
+      "without a bound where the sequence may not be looked at",
+      { ...indexed, id_sequence: null },
+      { by: "id", sequence: null },
+    ],
+  ])("%s", async (_, facts, mode) => {
+    const { append, modes } = refusing(fine, { facts });
+    await append();
+    expect(modes()).toEqual([{ ...mode, announced: false }]);
+  });
+
+  test("by version if one was given out of order (23505), in the same call; the next looks by id again", async () => {
+    const { append, modes, state } = refusing((n) => n === 1 && refuse("23505"));
+    expect((await append()).outcomes).toEqual([{ accepted: true, head: -1, ids: [1] }]);
+    await append();
+    expect(modes().map(({ by }) => by)).toEqual(["id", "version", "id"]);
+    expect(state).toMatchObject({ opened: 1, destroyed: 0 });
+  });
+
+  test("by version once: what is refused then (23505) is told", async () => {
+    const { append, sent } = refusing(() => refuse("23505"));
+    await expect(append()).rejects.toMatchObject({ cause: { code: "23505" }, step: "execute" });
+    expect(sent.length).toBe(2);
+  });
+
+  test("without the bound if its sequence was dropped (XX000); the next connection looks where ids come from", async () => {
+    const { append, modes, state } = refusing((n) => n === 1 && refuse("XX000"));
+    await append();
+    await append();
+    expect(modes().map(({ by, sequence }) => [by, sequence])).toEqual([
+      ["id", 7],
+      ["version", null],
+      ["id", 7],
+    ]);
+    expect(state).toMatchObject({ opened: 2, destroyed: 1 });
+  });
+
+  test("in no other way after an internal error where no sequence is known", async () => {
+    const { append, sent } = refusing(() => refuse("XX000"), { facts: { ...indexed, id_sequence: null } });
+    await expect(append()).rejects.toMatchObject({ cause: { code: "XX000" } });
+    expect(sent.length).toBe(1);
+  });
+});
+
+describe("a full queue of notifications (54000 at COMMIT)", () => {
+  const scene = (refusal: (n: number) => void, announce = true) => {
+    vi.useFakeTimers({ toFake: ["performance"] });
+    const warned = vi.spyOn(log(), "warn").mockImplementation(() => {});
+    onTestFinished(() => {
+      vi.useRealTimers();
+      warned.mockRestore();
+    });
+    const made = refusing(refusal, { announce });
+    return { ...made, warned, announced: () => made.modes().map(({ announced }) => announced) };
+  };
+
+  test("makes commits go unannounced for a minute, and is told once", async () => {
+    const { append, announced, warned } = scene((n) => n === 1 && refuse("54000", "commit", 2));
+    expect((await append()).outcomes).toMatchObject([{ accepted: true }]);
+    vi.advanceTimersByTime(59_999);
+    await append();
+    vi.advanceTimersByTime(1);
+    await append();
+    expect(announced()).toEqual([true, false, false, true]);
+    expect(warned.mock.calls).toEqual([
+      [expect.stringMatching(/queue of notifications is full: commits are not announced for a minute/)],
+    ]);
+  });
+
+  test("is not what is meant by 54000 elsewhere: a name that no index takes", async () => {
+    const { append, announced, warned } = scene(() => refuse("54000", "execute", 1));
+    await expect(append()).rejects.toMatchObject({ cause: { code: "54000" } });
+    expect(announced()).toEqual([true]);
+    expect(warned).not.toHaveBeenCalled();
+  });
+
+  test("is not to blame where nothing is announced", async () => {
+    const { append, sent } = scene(() => refuse("54000", "commit", 2), false);
+    await expect(append()).rejects.toMatchObject({ cause: { code: "54000" } });
+    expect(sent.length).toBe(1);
+  });
+});
+
+describe("what is sent", () => {
+  test("is the lock and the INSERT; on a new connection the log's first event is asked for between them", async () => {
+    let lost = false;
+    const { appender, sent } = fixture({
+      send: (one) => {
+        if (lost) {
+          lost = false;
+          lose();
+        }
+        return stored(one);
+      },
+    });
+    const append = () => appender.append([commit("a")], 0, noTransfer);
+    await append();
+    await append();
+    lost = true;
+    await expect(append()).rejects.toThrow(InDoubtError);
+    await append();
+    expect(sent.map(({ queries }) => queries.length)).toEqual([3, 2, 2, 3]);
+    for (const { queries } of sent) {
+      expect(queries[0]?.text).toContain("pg_advisory_xact_lock");
+      expect(queries.map(({ bindFirst }) => bindFirst === true)).toEqual(
+        queries.map((_, i) => i === queries.length - 1),
+      );
+    }
+    expect(sent[0]?.queries[1]?.text).toContain("as first_event");
+  });
+
+  test("is asked for its first event again if it was refused", async () => {
+    const { append, sent } = refusing((n) => n === 1 && refuse("22P02"));
+    await expect(append()).rejects.toThrow();
+    await append();
+    await append();
+    expect(sent.map(({ queries }) => queries.length)).toEqual([3, 3, 2]);
+  });
+
+  test("goes with its deadline, and tells of its transfer", async () => {
+    const { appender, sent } = fixture();
+    const transferred = vi.fn();
+    await appender.append([commit("a")], 77, transferred);
+    expect(sent[0]).toMatchObject({ deadline: 77, transferred });
+  });
+});
+
+describe("a batch in doubt", () => {
+  const inDoubt = async (append: () => Promise<unknown>) => {
+    const error = await append().catch((reason: unknown) => reason);
+    return error instanceof InDoubtError ? error.transaction : error;
+  };
+
+  test("is kept with its server process, the last id before it, and the log's first event", async () => {
+    const { append } = refusing((n) => n === 3 && lose(), { facts: { ...indexed, last_id: 40 } });
+    await append();
+    await append();
+    expect(await inDoubt(append)).toEqual({ backend, after: 40, firstEvent: FIRST_EVENT, until: undefined });
+  });
+
+  test("on its first connection has no first event to be compared", async () => {
+    const { append } = refusing(lose);
+    expect(await inDoubt(append)).toMatchObject({ firstEvent: undefined });
+  });
+
+  test("is so too in its second form", async () => {
+    const { append } = refusing((n) => (n === 1 ? refuse("23505") : lose()));
+    expect(await inDoubt(append)).toMatchObject({ backend });
+  });
+
+  test("behind a pooler is kept with the time until which it may be carried out", async () => {
+    const { append, state } = refusing(lose, { prepare: false });
+    state.clock = 20_000;
+    expect(await inDoubt(append)).toMatchObject({ backend: undefined, until: 23_000 });
+  });
+});
