@@ -242,10 +242,18 @@ export class Connection {
       : this.#client.unsafe(text, params as never[], { prepare: true });
   }
 
-  /** One statement, one round trip once it is prepared. `deadline` in ms, 0 for none. */
-  run(query: Query, deadline: number): Promise<readonly Row[]> {
-    if (this.closedWith) return Promise.reject(this.closedWith);
-    return this.#race<readonly Row[]>(this.#send(query), deadline);
+  /**
+   * One statement, one round trip once it is prepared. `deadline` in ms, 0 for none. Rows are taken one by one: the
+   * driver's own count of them goes on after an error, and the next answer began with as many holes.
+   */
+  async run(query: Query, deadline: number): Promise<readonly Row[]> {
+    if (this.closedWith) throw this.closedWith;
+    const rows: Row[] = [];
+    await this.#race<unknown>(
+      this.#send(query).forEach((row) => void rows.push(row)),
+      deadline,
+    );
+    return rows;
   }
 
   /**
@@ -253,7 +261,11 @@ export class Connection {
    * not the one that this client was told of at connect), and the columns of the option `facts`.
    */
   establish(deadline: number): Promise<Row> {
-    this.#identity ??= this.#identify(deadline);
+    this.#identity ??= this.#identify(deadline).catch((error: unknown) => {
+      // A cancel may have struck it: the next user asks again.
+      this.#identity = undefined;
+      throw error;
+    });
     return this.#identity;
   }
 

@@ -5,14 +5,14 @@
 import type { Config } from "../config.ts";
 import { ConnectionError } from "../errors.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
-import { admitPooler, type Pooling } from "./pooler.ts";
+import { detectPooling, type Pooling, setUpSession } from "./pooler.ts";
 
 /** What the connections of a store share. */
 export type Hosts = {
   /** Where to begin looking, so that a silent host is waited for once. */
   first: number;
-  /** Known once a first connection has found out. */
-  pooling?: Pooling;
+  /** Known once a first connection has found out; the others wait for it. */
+  pooling?: Promise<Pooling>;
   /** Called when a new connection has got its first answer. */
   readonly onEstablished?: () => void;
 };
@@ -43,9 +43,21 @@ export async function openConnection(
   onClose: (connection: Connection) => void,
 ): Promise<Connection> {
   const connection = await selectHost(options, hosts, onClose);
-  if (options.config.prepare && hosts.pooling !== "none")
-    hosts.pooling = await admitPooler(connection, options, hosts.pooling);
+  if (options.config.prepare) await admit(connection, options, hosts);
   return connection;
+}
+
+async function admit(connection: Connection, options: OpenOptions, hosts: Hosts): Promise<void> {
+  const pooling = hosts.pooling ?? detectPooling(connection, options);
+  hosts.pooling ??= pooling;
+  try {
+    if ((await pooling) === "session") await setUpSession(connection, options);
+  } catch (error) {
+    // Of this connection alone, or for the time being: the next one finds out for itself.
+    if (hosts.pooling === pooling) hosts.pooling = undefined;
+    connection.destroy(error instanceof Error ? error : new Error("not admitted"));
+    throw error;
+  }
 }
 
 /**

@@ -9,38 +9,43 @@ import { sessionSettings } from "./session-settings.ts";
 
 export type Pooling = "none" | "session";
 
-/** Looks that find transaction mode. One will do, unless other clients take the server process in between. */
-const LOOKS = 5;
+/** Looks that find transaction mode. One will do, unless other clients take the server processes in between. */
+const LOOKS = 10;
 const LOOK_MS = 2_000;
+const STEP_MS = 10;
 
-/** Refuses a pooler in transaction mode, and sets up a session that one in session mode has handed over. */
-export async function admitPooler(
+/** How this client reaches the server. Rejects when a pooler in transaction mode is between. */
+export async function detectPooling(
   connection: Connection,
   options: Omit<ConnectionOptions, "endpoint">,
-  known: Pooling | undefined,
 ): Promise<Pooling> {
-  const { config } = options;
-  const { pooled } = await connection.establish(config.connectionTimeoutMillis);
+  const { pooled } = await connection.establish(options.config.connectionTimeoutMillis);
   if (pooled !== true) return "none";
-  if (known === undefined && (await sharesProcesses(connection, options))) {
-    const error = new ConnectionError(
-      "POOLER",
-      "a pooler in transaction mode stands between the store and the server: set prepare: false (docs/pgbouncer.md)",
-      false,
-    );
-    connection.destroy(error);
-    throw error;
-  }
-  // Poolers drop what a client asks for at connect.
-  const settings = Object.entries(sessionSettings(config, options.settings));
-  const values = settings.map(
+  if (!(await sharesProcesses(connection, options))) return "session";
+  throw new ConnectionError(
+    "POOLER",
+    "a pooler in transaction mode stands between the store and the server: set prepare: false (docs/pgbouncer.md)",
+    false,
+  );
+}
+
+/** A session that a pooler has handed over for good: poolers drop what a client asks for at connect. */
+export async function setUpSession(
+  connection: Connection,
+  { config, settings }: Omit<ConnectionOptions, "endpoint">,
+): Promise<void> {
+  const { pid, started } = await connection.establish(config.connectionTimeoutMillis);
+  connection.backend = { pid: Number(pid), started: String(started) };
+  const values = Object.entries(sessionSettings(config, settings)).map(
     ([name, value]) => `set_config('${name}', '${String(value).replaceAll("'", "''")}', false)`,
   );
   await connection.run({ text: `select ${values.join(", ")}` }, config.connectionTimeoutMillis);
-  return "session";
 }
 
-/** Whether a second client is given the server process that the first one, still connected, has just used. */
+/**
+ * Whether server processes are shared: a second client is given the one that the first, still connected, has used, or a
+ * client is given another one than before.
+ */
 async function sharesProcesses(
   connection: Connection,
   options: Omit<ConnectionOptions, "endpoint">,
@@ -51,9 +56,12 @@ async function sharesProcesses(
   };
   const second = new Connection({ ...options, endpoint: connection.endpoint });
   try {
+    const [own, other] = [await pidOf(connection), await pidOf(second)];
     for (let look = 0; look < LOOKS; look++) {
-      const pid = await pidOf(connection);
-      if ((await pidOf(second)) === pid) return true;
+      // Clients that ask in step are given the same ones again and again.
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * STEP_MS));
+      // In session mode each has its own, and keeps it.
+      if (own === other || (await pidOf(connection)) !== own || (await pidOf(second)) !== other) return true;
     }
     return false;
   } catch {

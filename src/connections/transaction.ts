@@ -8,6 +8,7 @@
  * States of a {@link TransactionChannel}: idle (the driver reads the socket) → sending (a large message: parameters
  * are on their way, nothing has run) → running (Sync is sent) → idle; or closed with the connection, from any state.
  */
+import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
 import {
   type Answer,
@@ -53,6 +54,8 @@ export class TransactionChannel {
   readonly #socket: Socket;
   readonly #fatal: (error: ServerError) => void;
   readonly #prepared = new Map<string, Prepared>();
+  /** Names of statements: a pooler in session mode may hand over a session with another client's. */
+  readonly #prefix = `act_${randomUUID().slice(0, 8)}_`;
   #names = 0;
   /** Sync is on its way: from here on a lost connection leaves the outcome in doubt. */
   committing = false;
@@ -115,7 +118,7 @@ export class TransactionChannel {
       const early = query.bindFirst === true || query === BEGIN;
       const steps = early ? head : tail;
       const known = options.prepare ? this.#prepared.get(text) : undefined;
-      const name = options.prepare ? `act_${this.#names + 1}` : "";
+      const name = options.prepare ? `${this.#prefix}${this.#names + 1}` : "";
       const prepared = known ?? { name, columns: [] };
       const step = (kind: Step["kind"]) => ({ kind, index, text, prepared });
       if (!known) {

@@ -42,6 +42,8 @@ export type AppenderOptions = {
   readonly announce: boolean;
 };
 
+const TRIM_NOTIFICATIONS: Query = { text: "select pg_notification_queue_usage()" };
+
 type Transferred = (bytes: number, ms: number) => void;
 
 /** The connection was lost after the batch had been sent: nobody knows whether it was committed. */
@@ -151,6 +153,8 @@ export class Appender {
       lock,
       insert,
       ...(mode.deferred ? [RUN_DEFERRED] : []),
+      // A queue that was full stays so, though all has been read, until somebody asks.
+      ...(mode.announce && this.#silence.for > 0 ? [TRIM_NOTIFICATIONS] : []),
       ...(look ? [firstEventQuery(names)] : []),
     ];
     try {
