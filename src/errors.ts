@@ -51,10 +51,10 @@ export type Raised = keyof typeof REASONS;
 /** An SQL expression of type int that fails when it is evaluated. Not a constant: that would fail when it is planned. */
 export const raise = (reason: Raised): string => `('act-drizzle: ${reason} ' || clock_timestamp())::int`;
 
-/** The reason that {@link raise} gave, in what the server said. */
+/** The reason that {@link raise} gave, in what the server said; each language has quotes of its own. */
 export function raisedBy(error: unknown): Raised | undefined {
   if (!(error instanceof Error) || codeOf(error) !== "22P02") return undefined;
-  const said = /"act-drizzle: (\w+) /.exec(error.message)?.[1];
+  const said = /act-drizzle: (\w+) /.exec(error.message)?.[1];
   return said === "events_left_out" || said === "too_late" ? said : undefined;
 }
 

@@ -171,6 +171,7 @@ export class Connections {
    */
   async #endBackend({ pid, started }: Backend): Promise<void> {
     const query = {
+      // As text: the driver would cut a timestamp to milliseconds, and the process would not be found.
       text: `select pg_terminate_backend(pid) as ended from pg_stat_activity where pid = $1::int and backend_start = $2::text::timestamptz`,
       params: [pid, started],
     };

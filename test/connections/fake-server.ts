@@ -148,7 +148,7 @@ export class FakeSession {
     const kind = KINDS[type];
     if (!kind) return;
     const text = this.#textOf(kind, body);
-    await this.#server.pass(kind, text);
+    await this.#server.pass(kind, isIdentity(text) ? "identity" : text);
     this.received.push(text ? `${kind} ${text}` : kind);
     if (kind === "flush") return this.send();
     const refusal = this.#skipping && kind !== "sync" ? undefined : this.#server.refusalOf(kind, text);
@@ -234,6 +234,9 @@ function readParams(body: Buffer, start: number): (string | null)[] {
   return params;
 }
 
+/** What a new connection asks the server about itself; as the text of a hold or a refusal it is `identity`. */
+const isIdentity = (text: string) => text.startsWith("select pg_backend_pid()");
+
 const INT4 = 23;
 const TEXT = 25;
 const FLOAT8 = 701;
@@ -287,7 +290,7 @@ export class FakeServer {
   }
 
   answer(statement: Statement, session: FakeSession): Result {
-    if (!statement.text.startsWith("select pg_backend_pid()")) return this.respond(statement, session);
+    if (!isIdentity(statement.text)) return this.respond(statement, session);
     const columns = [
       ["pid", INT4],
       ["started", TEXT],

@@ -3,8 +3,8 @@ import { describe, expect, test, vi } from "vitest";
 import type { Query } from "../../src/connections/exchange.ts";
 import { failureOf, insert, lock, open, prepared, texts, unprepared } from "./channel.ts";
 
-describe("a small transaction", () => {
-  test("leaves in one write, with one Sync; parameters are bound before the lock is asked for", async () => {
+describe("a transaction", () => {
+  test("that is small leaves in one write, with one Sync; parameters are bound before the lock is asked for", async () => {
     const { channel, writes, received } = await open();
     await channel.run([lock, insert()], prepared);
     expect(writes.mock.calls.length).toBe(1);
@@ -19,6 +19,16 @@ describe("a small transaction", () => {
       "execute insert",
       "sync",
     ]);
+  });
+
+  test("whose parameters may not fit into one packet sends the rest in one: all of it arrives, or nothing", async () => {
+    const { channel, server, writes } = await open();
+    await channel.run([lock, insert(2_000)], prepared);
+    expect(writes.mock.calls.length).toBe(2);
+    const rest = writes.mock.calls[1]?.[0];
+    expect(Buffer.isBuffer(rest) && rest.includes("lock")).toBe(true);
+    expect(String(writes.mock.calls[0]?.[0])).not.toContain("lock");
+    expect(texts(server.ran)).toEqual(["lock", "insert"]);
   });
 
   test("parses nothing again", async () => {
@@ -244,6 +254,16 @@ describe("an error", () => {
     await failureOf(channel.run([lock], prepared));
     expect(await channel.run([lock], prepared)).toEqual([{ rows: [{ id: 7 }], tag: "LOCK" }]);
   });
+});
+
+test("statements can be prepared before they are needed: nothing runs", async () => {
+  const { channel, server, received } = await open();
+  await channel.prepare([lock, insert()]);
+  expect(server.ran).toEqual([]);
+  await channel.run([lock, insert()], prepared);
+  expect(received().filter((step) => step.startsWith("parse")).length).toBe(2);
+  server.refuse("parse", "other", { code: "42P01" });
+  await expect(channel.prepare([{ text: "other" }])).rejects.toMatchObject({ code: "42P01" });
 });
 
 test("a COMMIT that is answered by ROLLBACK is a failure", async () => {

@@ -1,6 +1,7 @@
 /** Appends and recoveries on a server, sent by hand: in the store a batch that fails goes again in another form. */
 import type postgres from "postgres";
 import { onTestFinished } from "vitest";
+import { lockAppends } from "../../src/append-lock.ts";
 import { resolveConfig } from "../../src/config.ts";
 import { Connections, type Query, type Row } from "../../src/connections/index.ts";
 import {
@@ -9,7 +10,6 @@ import {
   appendFacts,
   insertQuery,
   insertText,
-  lockAppends,
   type Outcome,
   readAppended,
 } from "../../src/events/append.ts";
@@ -59,11 +59,12 @@ export function useLog(): () => Promise<Log> {
       announce: false,
       headBy: "id",
       sequence: Number(facts?.id_sequence),
+      deferred: false,
     };
     const insert = async (batch: readonly Append[], over: Partial<AppendMode> = {}) => {
       const mode = { ...usual, ...over };
       const query = insertQuery(insertText(names, mode, "me"), batch, mode.sequence);
-      return (await transaction([lockAppends(names), query]))[1]?.[0];
+      return (await transaction([lockAppends(names, 0), query]))[1]?.[0];
     };
     return {
       store,

@@ -1,13 +1,7 @@
 /** An append without a server: what is sent, and what is read from the answer. */
 import { describe, expect, test } from "vitest";
-import {
-  type Append,
-  insertQuery,
-  insertText,
-  lockAppends,
-  lockAppendsUntil,
-  readAppended,
-} from "../../src/events/append.ts";
+import { lockAppends, lockAppendsUntil } from "../../src/append-lock.ts";
+import { type Append, insertQuery, insertText, readAppended } from "../../src/events/append.ts";
 import { namesOf } from "../../src/names.ts";
 import { commit, paramsOf } from "./fixture.ts";
 
@@ -66,7 +60,7 @@ describe("the answer to an append", () => {
 
 describe("the append statement", () => {
   const text = (over: object = {}) =>
-    insertText(names, { announce: false, headBy: "id", sequence: 7, ...over }, "me");
+    insertText(names, { announce: false, headBy: "id", sequence: 7, deferred: false, ...over }, "me");
 
   test("is the same for whatever is appended, so that it is prepared once", () => {
     const batches = [
@@ -96,14 +90,22 @@ describe("the append statement", () => {
 
   test("has its parameters on the server before the lock is asked for; the lock has none to wait for", () => {
     expect(insertQuery("", [append("a", null)], null).bindFirst).toBe(true);
-    expect(lockAppends(names)).toEqual({
+    expect(lockAppends(names, 0)).toEqual({
       text: `select pg_advisory_xact_lock(hashtext('"public"."events"'))`,
     });
   });
 
+  test("waits for a lock that ends its transaction after a while, where the server can do that", () => {
+    expect(lockAppends(names, 65_000).text).toMatch(
+      /^select pg_advisory_xact_lock\(.*>= 170000\s+then set_config\('transaction_timeout', '65000', true\)/s,
+    );
+    expect(lockAppendsUntil(names, 65_000, () => 0).text).toContain("'transaction_timeout', '65000', true");
+    expect(lockAppendsUntil(names, 0, () => 0).text).not.toContain("transaction_timeout");
+  });
+
   test("behind a pooler waits for the same lock, which says at the last moment until when", () => {
     let clock = 0;
-    const lock = lockAppendsUntil(names, () => clock);
+    const lock = lockAppendsUntil(names, 0, () => clock);
     expect(lock.text).toContain(`hashtext('"public"."events"')`);
     clock = 5;
     expect(paramsOf(lock)).toEqual([5]);

@@ -20,7 +20,7 @@ const indexed: Row = { ids_indexed: true, id_sequence: 7, last_id: 0 };
 
 /** How the INSERT of a transaction finds heads, from which sequence's last id, and whether it announces. */
 const modeOf = ({ queries }: Sent) => {
-  const insert = queries.at(-1) ?? { text: "" };
+  const insert = queries[1] ?? { text: "" };
   return {
     by: insert.text.includes("order by e.version desc") ? "version" : "id",
     sequence: paramsOf(insert)[6],
@@ -93,6 +93,7 @@ describe("a head is found", () => {
 });
 
 describe("a full queue of notifications (54000 at COMMIT)", () => {
+  const full = () => refuse("54000", "commit", 2);
   const scene = (refusal: (n: number) => void, announce = true) => {
     vi.useFakeTimers({ toFake: ["performance"] });
     const warned = vi.spyOn(log(), "warn").mockImplementation(() => {});
@@ -104,17 +105,43 @@ describe("a full queue of notifications (54000 at COMMIT)", () => {
     return { ...made, warned, announced: () => made.modes().map(({ announced }) => announced) };
   };
 
-  test("makes commits go unannounced for a minute, and is told once", async () => {
-    const { append, announced, warned } = scene((n) => n === 1 && refuse("54000", "commit", 2));
+  test("makes commits go unannounced for a second, and is told once", async () => {
+    const { append, announced, warned } = scene((n) => n === 1 && full());
     expect((await append()).outcomes).toMatchObject([{ accepted: true }]);
-    vi.advanceTimersByTime(59_999);
+    vi.advanceTimersByTime(999);
     await append();
     vi.advanceTimersByTime(1);
     await append();
     expect(announced()).toEqual([true, false, false, true]);
     expect(warned.mock.calls).toEqual([
-      [expect.stringMatching(/queue of notifications is full: commits are not announced for a minute/)],
+      [expect.stringMatching(/queue of notifications is full: commits are stored and not announced/)],
     ]);
+  });
+
+  test("that stays full is tried again after two seconds, and then every five", async () => {
+    const { append, sent, warned, announced } = scene(
+      () => modeOf(sent.at(-1) ?? failing()).announced && full(),
+    );
+    const failing = (): never => {
+      throw new Error("nothing was sent");
+    };
+    for (const silence of [1_000, 2_000, 4_000, 5_000, 5_000]) {
+      await append();
+      vi.advanceTimersByTime(silence - 1);
+      await append();
+      expect(announced().splice(-3)).toEqual([true, false, false]);
+      vi.advanceTimersByTime(1);
+    }
+    expect(warned).toHaveBeenCalledTimes(1);
+  });
+
+  test("that was full, and has had room since, is told again", async () => {
+    const { append, warned } = scene((n) => (n === 1 || n === 4) && full());
+    await append();
+    vi.advanceTimersByTime(1_000);
+    await append();
+    await append();
+    expect(warned).toHaveBeenCalledTimes(2);
   });
 
   test("is not what is meant by 54000 elsewhere: a name that no index takes", async () => {
@@ -125,14 +152,14 @@ describe("a full queue of notifications (54000 at COMMIT)", () => {
   });
 
   test("is not to blame where nothing is announced", async () => {
-    const { append, sent } = scene(() => refuse("54000", "commit", 2), false);
+    const { append, sent } = scene(full, false);
     await expect(append()).rejects.toMatchObject({ cause: { code: "54000" } });
     expect(sent.length).toBe(1);
   });
 });
 
 describe("what is sent", () => {
-  test("is the lock and the INSERT; on a new connection the log's first event is asked for between them", async () => {
+  test("is the lock and the INSERT; on a new connection the log's first event is asked for behind them", async () => {
     let lost = false;
     const { appender, sent } = fixture({
       send: (one) => {
@@ -152,11 +179,21 @@ describe("what is sent", () => {
     expect(sent.map(({ queries }) => queries.length)).toEqual([3, 2, 2, 3]);
     for (const { queries } of sent) {
       expect(queries[0]?.text).toContain("pg_advisory_xact_lock");
-      expect(queries.map(({ bindFirst }) => bindFirst === true)).toEqual(
-        queries.map((_, i) => i === queries.length - 1),
-      );
+      // Only the INSERT has parameters that must be there before the lock is asked for.
+      expect(queries.map(({ bindFirst }) => bindFirst === true)).toEqual(queries.map((_, i) => i === 1));
     }
-    expect(sent[0]?.queries[1]?.text).toContain("as first_event");
+    expect(sent[0]?.queries[2]?.text).toContain("as first_event");
+  });
+
+  test("runs deferred triggers too, within the time that the batch has, where there are some", async () => {
+    const { append, sent } = refusing(fine, { facts: { ...indexed, deferred: true } });
+    await append();
+    await append();
+    const texts = sent.map(({ queries }) => queries.slice(2).map(({ text }) => text));
+    expect(texts).toEqual([
+      ["set constraints all immediate", expect.stringContaining("as first_event")],
+      ["set constraints all immediate"],
+    ]);
   });
 
   test("is asked for its first event again if it was refused", async () => {

@@ -61,10 +61,10 @@ export function stored({ streams, queries }: Pick<Sent, "streams" | "queries">, 
     ids: list(streams.length, (i) => from + i),
     created: 5,
   };
-  return queries.map((_, i) => {
-    if (i === queries.length - 1) return { rows: [row], tag: "SELECT 1" };
-    // Between the lock and the INSERT the log's first event is asked for.
-    return { rows: i === 0 ? [] : [{ first_event: FIRST_EVENT, by_commit: true }], tag: "SELECT 1" };
+  return queries.map(({ text }, i) => {
+    if (i === 1) return { rows: [row], tag: "SELECT 1" };
+    const first = { first_event: FIRST_EVENT, by_commit: true };
+    return { rows: text.includes("as first_event") ? [first] : [], tag: "SELECT 1" };
   });
 }
 
@@ -113,7 +113,7 @@ export function fixture(options: Options = {}) {
       },
       transact: async (queries: readonly Query[], deadline: number, transferred: Sent["transferred"]) => {
         const params = queries.map(paramsOf);
-        const streams = textsOf(params.at(-1)?.[0]);
+        const streams = textsOf(params[1]?.[0]);
         const one: Sent = { streams, queries, deadline, transferred };
         batches.push(streams);
         sent.push(one);

@@ -246,6 +246,7 @@ describe("the look for a batch in doubt", () => {
     const { queue } = losing(1, { deadline: 60_000 });
     const told = errorOf(queue.push(commit("a")));
     await vi.advanceTimersByTimeAsync(1);
+    queue.limitRecovery();
     const closed = queue.close();
     await vi.advanceTimersByTimeAsync(6_500);
     expect(await told).toMatchObject({ code: "OUTCOME_UNKNOWN" });

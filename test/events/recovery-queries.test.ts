@@ -1,7 +1,8 @@
 /** What a batch in doubt is asked about, on a server: which commits are found, and which are not. */
 import { describe, expect, test } from "vitest";
+import { lockAppends } from "../../src/append-lock.ts";
 import type { Row } from "../../src/connections/index.ts";
-import { type Append, lockAppends } from "../../src/events/append.ts";
+import type { Append } from "../../src/events/append.ts";
 import {
   firstEventOf,
   firstEventQuery,
@@ -36,7 +37,7 @@ async function inDoubt(log: Log, batch: readonly Append[]) {
 async function ask(log: Log, batch: readonly Append[], transaction: InDoubtTransaction) {
   return log.connections.recover(
     undefined,
-    recoveryQueries(log.names, lockAppends(log.names), batch, transaction),
+    recoveryQueries(log.names, lockAppends(log.names, 0), batch, transaction),
   );
 }
 
@@ -220,7 +221,7 @@ describe("the questions", () => {
         exists (select from pg_locks where locktype = 'advisory' and granted and pid = pg_backend_pid()) as locked`,
     };
     const answers = await log.transaction([
-      ...recoveryQueries(log.names, lockAppends(log.names), batch, before),
+      ...recoveryQueries(log.names, lockAppends(log.names, 0), batch, before),
       own,
     ]);
     const row: Row | undefined = answers.at(-1)?.[0];
