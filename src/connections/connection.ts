@@ -96,7 +96,7 @@ export class Connection {
       fetch_types: false,
       idle_timeout: 0,
       max_lifetime: 0,
-      connect_timeout: Math.ceil(config.connectionTimeoutMillis / 1000) || undefined,
+      connect_timeout: Math.min(Math.ceil(config.connectionTimeoutMillis / 1000), 2_147_000) || undefined,
       // As text: the driver leaves out what is 0.
       connection: Object.fromEntries(
         Object.entries(sessionSettings(config, settings)).map(([name, value]) => [name, String(value)]),

@@ -22,7 +22,7 @@ const indexed: Row = { ids_indexed: true, id_sequence: 7, last_id: 0 };
 const modeOf = ({ queries }: Sent) => {
   const insert = queries[1] ?? { text: "" };
   return {
-    by: insert.text.includes("order by e.version desc") ? "version" : "id",
+    by: insert.text.includes("using ~>~") ? "id" : "version",
     sequence: paramsOf(insert)[6],
     announced: insert.text.includes("pg_notify"),
   };

@@ -74,14 +74,18 @@ describe("a stream's head", () => {
 });
 
 describe("the sequence of ids", () => {
-  test("bounds where heads are looked for: what lies above is what a restore has left behind", async () => {
+  test("bounds where heads are looked for, but no commit is refused by what lies below: rows may be imported above", async () => {
     const log = await openLog();
     await log.send([append("s", null, "s0")]);
     await log.sql(`insert into ${log.names.events} (id, stream, version, name, data, meta)
-      values (1000, 's', 1, 'Above', '{}', '{}')`);
-    const batch = [append("s", -2, "never")];
-    expect((await log.insert(batch))?.heads).toBe("{0}");
-    expect((await log.insert(batch, { sequence: null }))?.heads).toBe("{1}");
+      values (1000, 's', 1, 'Above', '{}', '{}'), (1001, 'above', 5, 'Above', '{}', '{}')`);
+    expect((await log.insert([append("s", -2, "never")]))?.heads).toBe("{1}");
+    expect((await log.insert([append("above", -2, "never")]))?.heads).toBe("{5}");
+    // An acceptance by mistake meets the unique index: nothing is written, and the appender asks by version.
+    await expect(log.insert([append("s", null, "s1")])).rejects.toMatchObject({
+      cause: { code: "23505" },
+    });
+    expect((await log.insert([append("s", null, "s1")], { headBy: "version" }))?.heads).toBe("{1}");
   });
 
   test("that has given out nothing yet is no bound", async () => {

@@ -140,7 +140,7 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
         }));
 
       test("a commit reads the head of its stream, guarded or not", async () => {
-        const bounds = { indexes: ["pkey", "stream_id_ix"], rows: 4, pages: 120 };
+        const bounds = { indexes: ["pkey", "stream_id_ix", "stream_ix"], rows: 4, pages: 120 };
         const version = statistics === "old" ? 4 : 5;
         const message = [{ name: "Placed", data: {} }];
         await within((n) => store.commit(`${statistics}-${n}`, message, meta), bounds);
