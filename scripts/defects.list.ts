@@ -1,36 +1,7 @@
 /** Deliberate defects: what is changed where, and which part of the suite must notice. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { across, type Defect, on } from "./defects.define.ts";
+import { writePathDefects } from "./defects.write-path.ts";
 
-export type Defect = {
-  readonly defect: string;
-  readonly file: string;
-  readonly from: string;
-  readonly to: string;
-  readonly tests: readonly string[];
-  readonly filter: string;
-};
-
-const conformance = ["test/conformance/postgres.test.ts"];
-
-const on = (file: string, filter: string, tests: readonly string[] = conformance) => {
-  return (defect: string, from: string, to: string): Defect => ({ defect, file, from, to, tests, filter });
-};
-
-/** A defect that takes a change in several places: the whole file, before and after. */
-const across = (file: string, filter: string) => {
-  const from = readFileSync(join(import.meta.dirname, "..", file), "utf8");
-  return (defect: string, ...edits: readonly (readonly [string, string])[]): Defect => {
-    const to = edits.reduce((text, [old, changed]) => {
-      if (!text.includes(old)) throw new Error(`${defect}: "${old}" is not in ${file}`);
-      return text.replaceAll(old, () => changed);
-    }, from);
-    return on(file, filter)(defect, from, to);
-  };
-};
-
-const names = on("src/names.ts", "M\\d");
-const append = on("src/events/append.ts", "M\\d");
 const query = on("src/events/query.ts", "Q\\d");
 const stats = on("src/events/stats.ts", "R\\d");
 const truncate = on("src/events/truncate.ts", "R\\d|M9");
@@ -42,65 +13,7 @@ const subscribe = on("src/streams/subscribe.ts", "S\\d");
 const positions = on("src/streams/positions.ts", "R\\d");
 
 export const defects: readonly Defect[] = [
-  names(
-    "the append lock is another one than act-pg's",
-    "hashtext(${literal(names.lockKey)})",
-    "hashtext('mine')",
-  ),
-  names(
-    "the lock is not taken at all",
-    "select pg_advisory_xact_lock(hashtext(${literal(names.lockKey)}))",
-    "select 1 as lock",
-  ),
-  // In each statement, and where the answer is read by the same rule: else it would not match what was sent.
-  across("src/events/append.ts", "M3")(
-    "a stale expectedVersion is let through",
-    ["met.head = $2::int", "met.head = $2::int or true"],
-    ["expected = head\n", "expected = head or true\n"],
-    ["expected = head as lands", "expected = head or true as lands"],
-    ["m.expected = next.head", "m.expected = next.head or true"],
-    ["const landed = expected === null || expected === head;", "const landed = true;"],
-  ),
-  append("versions start at 1", "w.head + m.nth::int, clock", "w.head + m.nth::int + 1, clock"),
-  append(
-    "commits to one stream in a group do not see each other",
-    "case when c.lands then c.size else 0 end",
-    "0",
-  ),
-  append(
-    "a payload of 8,000 bytes or more is sent whole",
-    "case when octet_length(whole) < ${String(NOTIFY_LIMIT)} then whole else brief end",
-    "whole",
-  ),
-  across("src/events/append.ts", "M7")("a notification is measured in characters, not in bytes", [
-    "octet_length(",
-    "length(",
-  ]),
-  on("src/events/append.ts", "D2")(
-    "created runs back when the clock does",
-    "select greatest(\n    date_trunc('milliseconds', clock_timestamp()),",
-    "select coalesce(\n    date_trunc('milliseconds', clock_timestamp()),",
-  ),
-  on("src/events/queue.ts", "fails alone", ["test/races/neighbours.test.ts"])(
-    "one failing commit fails its whole group",
-    "if (group.length === 1 || shared) {",
-    "if (group.length >= 1 || shared) {",
-  ),
-  on("src/events/recover.ts", "another transaction", ["test/events/statements.test.ts"])(
-    "a lost commit is told by its transaction's id alone",
-    "if (own.some((print, i) => print !== left.prints[i])) return undefined;",
-    "",
-  ),
-  on("src/events/recover.ts", "on the primary alone", ["test/faults/failover/failover.test.ts"])(
-    "a lost commit is acknowledged though the standby may not have it",
-    "  WITNESS,\n",
-    "  { text: 'select 1' },\n",
-  ),
-  on("src/events/queue.ts", "none goes again", ["test/events/triggers.test.ts"])(
-    "a group that has landed goes again when its answer does not match",
-    "return readLanded(group, row);",
-    "return readOutcomes(group, row);",
-  ),
+  ...writePathDefects,
   on("src/events/notify.ts", "own commits are left out", ["test/events/catch-up.test.ts"])(
     "an own commit whose notification went with the connection is told as another's",
     "this.#own.ids.has(id) || ",
@@ -175,7 +88,7 @@ export const defects: readonly Defect[] = [
   truncate("max_id: 0 is none", "t.max_id === undefined || t.max_id === null", "!t.max_id"),
   truncate(
     "a truncate does not take the append lock",
-    "[{ text: lockQuery(names) }]",
+    "[lockAppends(names, connections.deadline)]",
     '[{ text: "select 1" }]',
   ),
   restore(

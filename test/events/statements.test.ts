@@ -1,5 +1,7 @@
 /** The append statement on a server: what it accepts, what it writes, and what it announces. */
 import { describe, expect, test } from "vitest";
+import { lockAppends, lockAppendsUntil } from "../../src/append-lock.ts";
+import type { Query } from "../../src/connections/index.ts";
 import { type Append, UNSATISFIABLE_VERSION } from "../../src/events/append.ts";
 import { eventually } from "../conformance/kit/eventually.ts";
 import { append, type Log, useLog } from "./append-fixture.ts";
@@ -195,6 +197,33 @@ describe("what is written", () => {
     });
     expect(await rows(log)).toEqual([]);
     expect(await log.send([append("a", null, "a0")])).toMatchObject([{ accepted: true, head: -1 }]);
+  });
+});
+
+describe("the lock of a message that went with its connection", () => {
+  const late = { code: "TOO_LATE", message: expect.stringMatching(/nothing was written; try again/) };
+
+  test("is not taken once the message has come too late: nothing behind it runs", async () => {
+    const { names, transaction, sql } = await openLog();
+    const write = {
+      text: `insert into ${names.events} (stream, version, name, data, meta) values ('s', 0, 'A', '{}', '{}')`,
+    };
+    const lock = (until: number) => lockAppendsUntil(names, 0, () => until);
+    await expect(transaction([lock(Date.now() - 60_000), write])).rejects.toMatchObject({ cause: late });
+    expect(await sql(`select from ${names.events}`)).toHaveLength(0);
+    await transaction([lock(Date.now() + 60_000), write]);
+    expect(await sql(`select from ${names.events}`)).toHaveLength(1);
+  });
+
+  test("is the one that all take", async () => {
+    const { names, transaction } = await openLog();
+    const held = {
+      text: "select objid::text as key from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()",
+    };
+    const keysOf = async (lock: Query) => (await transaction([lock, held]))[1];
+    expect(await keysOf(lockAppendsUntil(names, 0, () => Date.now() + 60_000))).toEqual(
+      await keysOf(lockAppends(names, 0)),
+    );
   });
 });
 
