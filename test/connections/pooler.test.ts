@@ -35,7 +35,7 @@ describe("without a pooler", () => {
   test("a connection costs nothing but its own first statement, and later ones not that", async () => {
     const { server, hosts, open } = await behind();
     await open();
-    expect(hosts.pooling).toBe("none");
+    expect(await hosts.pooling).toBe("none");
     expect(server.ran.length).toBe(1);
     await open();
     expect(server.ran.length).toBe(1);
@@ -49,7 +49,7 @@ describe("a pooler in session mode", () => {
     const { hosts, open, settings } = await behind(ownProcess, { application_name: "it's" });
     await open();
     await open();
-    expect(hosts.pooling).toBe("session");
+    expect(await hosts.pooling).toBe("session");
     expect(settings().length).toBe(2);
     for (const { text } of settings()) {
       expect(text).toContain("set_config('default_transaction_isolation', 'read committed', false)");
@@ -80,7 +80,28 @@ describe("a pooler in session mode", () => {
       return original(session);
     };
     await open();
-    expect(hosts.pooling).toBe("session");
+    expect(await hosts.pooling).toBe("session");
+  });
+});
+
+describe("connections that are opened at once", () => {
+  test("find out together: one second client is enough", async () => {
+    const { server, open, settings } = await behind(({ pid }) => pid + 1_000);
+    const connections = await Promise.all([open(), open(), open()]);
+    expect(server.sessions.length).toBe(4);
+    expect(settings().length).toBe(3);
+    // Each knows its own server process, which it keeps.
+    const pids = connections.map(({ backend }) => backend?.pid);
+    expect(new Set(pids).size).toBe(3);
+    for (const pid of pids) expect(pid).toBeGreaterThan(1_000);
+  });
+
+  test("are all refused by a pooler in transaction mode; a later one finds out for itself", async () => {
+    const { server, open } = await behind(() => 999);
+    for (const opened of await Promise.allSettled([open(), open()]))
+      expect(opened).toMatchObject({ reason: { code: "POOLER" } });
+    server.processOf = ({ pid }) => pid;
+    expect((await open()).closedWith).toBeUndefined();
   });
 });
 
@@ -96,9 +117,9 @@ describe("a pooler in transaction mode", () => {
     for (const { socket } of server.sessions) await vi.waitFor(() => expect(socket.destroyed).toBe(true));
   });
 
-  test("is found though another client takes the server process in between now and then", async () => {
+  test("is found though other clients take server processes in between: a client gets another than before", async () => {
     let asked = 0;
-    const { open } = await behind(() => (++asked < 6 ? 1_000 + asked : 999));
+    const { open } = await behind(({ pid }) => (++asked < 8 ? pid + 1_000 : pid + 2_000));
     await expect(open()).rejects.toMatchObject({ code: "POOLER" });
   });
 

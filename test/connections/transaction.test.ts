@@ -256,6 +256,17 @@ describe("an error", () => {
   });
 });
 
+test("statements have names that no other client has: a session may be handed on with what was prepared on it", async () => {
+  const [one, other] = [await open(), await open()];
+  const names = [];
+  for (const { channel, writes } of [one, other]) {
+    await channel.run([{ text: "lock" }], prepared);
+    names.push(/act_\w+/.exec(String(writes.mock.calls[0]?.[0]))?.[0]);
+  }
+  expect(names).not.toContain(undefined);
+  expect(names[0]).not.toBe(names[1]);
+});
+
 test("statements can be prepared before they are needed: nothing runs", async () => {
   const { channel, server, received } = await open();
   await channel.prepare([lock, insert()]);

@@ -35,6 +35,8 @@ export type Log = {
   send(batch: readonly Append[], mode?: Partial<AppendMode>): Promise<readonly Outcome[]>;
   /** The INSERT's one row. */
   insert(batch: readonly Append[], mode?: Partial<AppendMode>): Promise<Row | undefined>;
+  /** The same, rolled back. */
+  dryRun(batch: readonly Append[], mode?: Partial<AppendMode>): Promise<Row | undefined>;
   transaction(queries: readonly Query[]): Promise<(readonly Row[])[]>;
   /** A statement behind the store's back. */
   sql(text: string): Promise<postgres.Row[]>;
@@ -61,16 +63,33 @@ export function useLog(): () => Promise<Log> {
       sequence: Number(facts?.id_sequence),
       deferred: false,
     };
-    const insert = async (batch: readonly Append[], over: Partial<AppendMode> = {}) => {
+    const queriesOf = (batch: readonly Append[], over: Partial<AppendMode>): [Query, Query] => {
       const mode = { ...usual, ...over };
-      const query = insertQuery(insertText(names, mode, "me"), batch, mode.sequence);
-      return (await transaction([lockAppends(names, 0), query]))[1]?.[0];
+      return [lockAppends(names, 0), insertQuery(insertText(names, mode, "me"), batch, mode.sequence)];
+    };
+    const insert = async (batch: readonly Append[], mode: Partial<AppendMode> = {}) =>
+      (await transaction(queriesOf(batch, mode)))[1]?.[0];
+    const dryRun = async (batch: readonly Append[], mode: Partial<AppendMode> = {}) => {
+      const [lock, query] = queriesOf(batch, mode);
+      const rolledBack = new Error("rolled back");
+      let row: Row | undefined;
+      await connections
+        .session("test", async (run) => {
+          await run(lock);
+          [row] = await run(query);
+          throw rolledBack;
+        })
+        .catch((error: unknown) => {
+          if (error !== rolledBack) throw error;
+        });
+      return row;
     };
     return {
       store,
       names,
       connections,
       insert,
+      dryRun,
       transaction,
       send: async (batch, mode) => readAppended(batch, await insert(batch, mode)).outcomes,
       sql: async (text) => scene.sql.unsafe(text),

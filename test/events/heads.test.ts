@@ -4,10 +4,10 @@ import { append, type Log, useLog } from "./append-fixture.ts";
 
 const openLog = useLog();
 
-/** The heads that an INSERT of nothing finds, in either way. */
-async function headsOf({ insert }: Log, streams: readonly string[]) {
-  const batch = streams.map((stream) => append(stream, -2, "never"));
-  const [byId, byVersion] = [await insert(batch), await insert(batch, { headBy: "version" })];
+/** The heads that unguarded commits meet, found in either way. */
+async function headsOf({ dryRun }: Log, streams: readonly string[]) {
+  const batch = streams.map((stream) => append(stream, null, "A"));
+  const [byId, byVersion] = [await dryRun(batch), await dryRun(batch, { headBy: "version" })];
   return { byId: byId?.heads, byVersion: byVersion?.heads };
 }
 
