@@ -104,7 +104,7 @@ const queueDefects: readonly Defect[] = [
     'step === "execute"',
   ),
   queue("after a loss commits go again together", "alone: !UNDONE.has(codeOf(cause))", "alone: false"),
-  queue(
+  on("src/events/queue.ts", "", ["test/events/deadlines.test.ts"])(
     "a queued commit waits beyond its deadline",
     "    this.#watchDeadlines();\n    // A microtask later",
     "    // A microtask later",

@@ -139,7 +139,9 @@ export class Appender {
     transferred: Transferred,
   ): Promise<Appended> {
     const { names, connections } = this.#options;
-    const { after, firstEvent } = { after: this.#lastId, firstEvent: this.#firstEvent };
+    const firstEvent = this.#firstEvent;
+    // Without it nothing would tell of a restore that has numbered the log anew: then all of it is looked through.
+    const after = firstEvent === undefined ? 0 : this.#lastId;
     let until: number | undefined;
     const lock = connections.config.prepare
       ? lockAppends(names, connections.deadline)

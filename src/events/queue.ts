@@ -214,7 +214,18 @@ export class AppendQueue {
       return this.#sendAgain(batch, sanitize(cause));
     if (batch.length > 1 && error instanceof TransactionFailure && isOwnFault(error))
       for (const w of batch) await this.#send([{ ...w, alone: true }]);
-    else for (const w of batch) w.failed(sanitize(cause));
+    else this.#fail(batch, sanitize(cause));
+  }
+
+  /** All of them, unless it was the oldest's deadline that ended the batch: then those that have time left go again. */
+  #fail(batch: readonly Waiting[], cause: Error): void {
+    const { deadline } = this.#connections;
+    // A timer may be early by less than a millisecond.
+    const expires = performance.now() - deadline + 1;
+    const byDeadline = deadline > 0 && batch.some(({ since }) => since <= expires);
+    const isTimely = ({ since }: Waiting) => byDeadline && since > expires;
+    for (const w of batch) if (!isTimely(w)) w.failed(cause);
+    this.#sendAgain(batch.filter(isTimely), cause);
   }
 
   /** After a loss each goes alone: it may be one of them that ends connections. */

@@ -101,15 +101,6 @@ describe("each commit of a batch in doubt", () => {
     expect(tokens && paramsOf(tokens)).toEqual(['{"d"}', `{"${last.token}"}`, "{1}", 33]);
   });
 
-  test("is looked for behind the sequence's last id if this process has not appended anything yet", async () => {
-    const { queue, recoveries } = losing(1, {
-      facts: { ids_indexed: true, id_sequence: 7, last_id: 30 },
-      recover: () => recovered([found(-1, 31)]),
-    });
-    await queue.push(commit("a"));
-    expect(paramsOf(recoveries[0]?.queries[2] ?? { text: "" })[3]).toBe(30);
-  });
-
   test("goes again twice at most, and is told then that it was not applied", async () => {
     const twice = losing(2, { recover: () => recovered([notFound]) });
     expect((await twice.queue.push(commit("a"))).outcome).toEqual({ accepted: true, head: -1, ids: [1] });

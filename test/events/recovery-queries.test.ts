@@ -199,6 +199,17 @@ describe("a commit to a log that was restored since", () => {
     expect(await ask()).toEqual(["unknown"]);
   });
 
+  test("is found in an emptied log, though its id is below the last one before, if the whole log is looked through", async () => {
+    const log = await openLog();
+    // What a connection is told of a log whose first commits were rolled back: ids were given out, and nothing is there.
+    const before = { ...(await known(log)), after: 40 };
+    await log.store.restore(async () => {});
+    const batch = [append("a", null, "a0")];
+    await log.send(batch);
+    expect(await askAbout(log, batch, before)()).toEqual(["absent"]);
+    expect(await askAbout(log, batch, { ...before, after: 0 })()).toEqual([stored(-1, 1)]);
+  });
+
   test("is unknown also where nothing was restored, or where the log was empty before", async () => {
     const log = await openLog();
     const empty = askAbout(log, [append("a", null, "a0")], await known(log));
