@@ -97,7 +97,7 @@ export class Exchange {
   }
 
   async run(): Promise<ExchangeResult> {
-    const writer = new MessageWriter();
+    const writer = new MessageWriter(this.#size());
     for (const step of this.#head) this.#write(writer, step);
     const large = writer.length > LARGE_BYTES;
     const tail = () => {
@@ -130,6 +130,17 @@ export class Exchange {
       failed: this.#step(),
       status,
     };
+  }
+
+  /** About as many bytes are sent: all characters, as most take one byte. */
+  #size(): number {
+    const sizeOf = (params: readonly Param[]) =>
+      params.reduce((sum: number, param) => sum + 8 + (typeof param === "string" ? param.length : 8), 0);
+    const parsed = [...this.#head, ...this.#tail].filter(({ kind }) => kind === "parse");
+    return (
+      this.#queries.reduce((sum, { params }) => sum + (Array.isArray(params) ? sizeOf(params) : 64), 0) +
+      parsed.reduce((sum, { text }) => sum + text.length, 0)
+    );
   }
 
   #write(writer: MessageWriter, { kind, index, text, prepared }: Step): void {

@@ -4,12 +4,17 @@
  */
 export type Param = string | number | boolean | null;
 
-const INITIAL_BYTES = 8_192;
+const INITIAL_BYTES = 1_024;
 
 /** Messages for the server, collected in one buffer. */
 export class MessageWriter {
-  #buffer = Buffer.allocUnsafe(INITIAL_BYTES);
+  #buffer: Buffer;
   #length = 0;
+
+  /** `bytes`: about as many will be written. */
+  constructor(bytes = 0) {
+    this.#buffer = Buffer.allocUnsafe(INITIAL_BYTES + bytes);
+  }
 
   /** Bytes written so far. */
   get length(): number {

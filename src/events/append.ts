@@ -136,7 +136,7 @@ export function insertText(names: Names, { headBy, announce }: AppendMode, by: s
     join requested r on r.stream = d.stream and r.position = d.position + 1
     cross join lateral (select d.head + case when d.accepted then d.size else 0 end as head) next
 ), accepted as (
-  select * from decided where accepted
+  select ord, stream, size, meta, token, head from decided where accepted
 ), clock as materialized (${nowQuery(names, "$7")}), inserted as (
   insert into ${names.events} (name, data, stream, version, created, meta, pii, dates, token)
   select m.name, m.data::jsonb, a.stream, a.head + m.nth, clock.created, a.meta::jsonb, m.pii::jsonb, m.dates::jsonb,
@@ -147,16 +147,15 @@ export function insertText(names: Names, { headBy, announce }: AppendMode, by: s
   cross join clock
   order by m.ord
   returning id, stream, version, name
-), counts as materialized (
-  select (select count(*) from inserted) as stored, (select coalesce(sum(size), 0) from accepted) as wanted
 )${announce ? announceText(names, by) : ""}
-select (select array_agg(head order by ord)::text from decided) as heads,
-  (select array_agg(accepted order by ord)::text from decided) as accepted,
-  (select array_agg(id order by id)::text from inserted) as ids,
-  (select extract(epoch from created) * 1000 from clock)::float8 as created,
-  (select case when stored <> wanted then ${raise("events_left_out")} end from counts) as complete${
+select decisions.heads, decisions.accepted, events.ids, (extract(epoch from clock.created) * 1000)::float8 as created,
+  case when events.stored <> decisions.wanted then ${raise("events_left_out")} end as complete${
     announce ? ", (select count(*) from announced) as announced" : ""
-  }`;
+  }
+from clock,
+  (select array_agg(head order by ord)::text as heads, array_agg(accepted order by ord)::text as accepted,
+    coalesce(sum(size) filter (where accepted), 0) as wanted from decided) decisions,
+  (select array_agg(id order by id)::text as ids, count(*) as stored from inserted) events`;
 }
 
 /** For each append, its place among those of the same stream: 1, 2, … */
@@ -186,7 +185,7 @@ export function insertQuery(text: string, appends: readonly Append[], sequence: 
     numberArray(appends.map((a) => a.events.length)),
     numberArray(positionsInStream(appends)),
     joinJson(appends.map((a) => a.meta)),
-    textArray(appends.map((a) => a.token)),
+    `{${appends.map((a) => a.token).join(",")}}`,
     sequence,
     numberArray(owners),
     numberArray(nths),
