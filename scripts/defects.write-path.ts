@@ -72,8 +72,13 @@ const appendDefects: readonly Defect[] = [
   ),
   appender(
     "versions that were given out of order stop a stream for good",
-    'if (code === "23505" && mode.headBy === "id")',
+    'if (code === "23505" && mode.headBy === "id" && this.#isVersionTaken(error.cause))',
     "if (false)",
+  ),
+  appender(
+    "an id that is taken is taken for a version, and another one tried",
+    " && this.#isVersionTaken(error.cause)",
+    "",
   ),
   appender(
     "a full queue of notifications fails commits",
@@ -111,6 +116,16 @@ const queueDefects: readonly Defect[] = [
   ),
   queue("texts queue up without a limit", "|| this.#waitingText >= MAX_WAITING_TEXT", ""),
   queue("batches are large on a slow network too", "this.#limits.transferred(bytes, ms)", "void bytes"),
+  on("src/events/queue.ts", "", ["test/events/deadlines.test.ts"])(
+    "an old commit's deadline fails its younger neighbours",
+    "byDeadline && since > expires",
+    "false && since > expires && byDeadline",
+  ),
+  appender(
+    "a first batch in doubt is looked for behind the last id that the connect has told",
+    "const after = firstEvent === undefined ? 0 : this.#lastId;",
+    "const after = this.#lastId;",
+  ),
   limits("a batch has events without a limit", "events + commit.events.length <= MAX_EVENTS", "true"),
   inDoubt(
     "later batches wait for the look for a lost one",
@@ -169,6 +184,11 @@ const transactionDefects: readonly Defect[] = [
     "parameters are not bound before the lock is asked for",
     "const early = query.bindFirst === true || query === BEGIN;",
     "const early = query === BEGIN;",
+  ),
+  exchange(
+    "a statement counts as prepared before it is described",
+    '      case "1": // ParseComplete\n',
+    '      case "1": // ParseComplete\n        if (step) this.#options.described(step);\n',
   ),
   exchange(
     "each statement has a Sync of its own",

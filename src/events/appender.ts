@@ -200,12 +200,18 @@ export class Appender {
     this.#silence = { until: performance.now() + ms, for: ms };
   }
 
+  /** An id that is taken is another matter: the next one could lie between others. */
+  #isVersionTaken(error: Error): boolean {
+    return "constraint_name" in error && error.constraint_name === `${this.#options.names.table}_stream_ix`;
+  }
+
   /** What the server has refused may be taken in another form. */
   #otherMode(error: unknown, mode: AppendMode): AppendMode | undefined {
     if (!(error instanceof TransactionFailure)) return undefined;
     const code = codeOf(error.cause);
     // Versions that were given out of order: only the highest one tells which is free.
-    if (code === "23505" && mode.headBy === "id") return { ...mode, headBy: "version" };
+    if (code === "23505" && mode.headBy === "id" && this.#isVersionTaken(error.cause))
+      return { ...mode, headBy: "version" };
     if (code === "54000" && error.step === "commit" && mode.announce) {
       this.#beSilent();
       return { ...mode, announce: false };

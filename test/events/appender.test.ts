@@ -11,6 +11,7 @@ import {
   lose,
   paramsOf,
   refuse,
+  refuseDuplicate,
   type Sent,
   stored,
 } from "./fixture.ts";
@@ -60,7 +61,7 @@ describe("a head is found", () => {
   });
 
   test("by version if one was given out of order (23505), in the same call; the next looks by id again", async () => {
-    const { append, modes, state } = refusing((n) => n === 1 && refuse("23505"));
+    const { append, modes, state } = refusing((n) => n === 1 && refuseDuplicate());
     expect((await append()).outcomes).toEqual([{ accepted: true, head: -1, ids: [1] }]);
     await append();
     expect(modes().map(({ by }) => by)).toEqual(["id", "version", "id"]);
@@ -68,10 +69,19 @@ describe("a head is found", () => {
   });
 
   test("by version once: what is refused then (23505) is told", async () => {
-    const { append, sent } = refusing(() => refuse("23505"));
+    const { append, sent } = refusing(() => refuseDuplicate());
     await expect(append()).rejects.toMatchObject({ cause: { code: "23505" }, step: "execute" });
     expect(sent.length).toBe(2);
   });
+
+  test.each(["events_pkey", "own_email_ix"])(
+    "in no other way where it is %s that has the value (23505)",
+    async (index) => {
+      const { append, sent } = refusing(() => refuseDuplicate(index));
+      await expect(append()).rejects.toMatchObject({ cause: { code: "23505", constraint_name: index } });
+      expect(sent.length).toBe(1);
+    },
+  );
 
   test("without the bound if its sequence was dropped (XX000); the next connection looks where ids come from", async () => {
     const { append, modes, state } = refusing((n) => n === 1 && refuse("XX000"));
@@ -231,7 +241,7 @@ describe("a batch in doubt", () => {
   });
 
   test("is so too in its second form", async () => {
-    const { append } = refusing((n) => (n === 1 ? refuse("23505") : lose()));
+    const { append } = refusing((n) => (n === 1 ? refuseDuplicate() : lose()));
     expect(await inDoubt(append)).toMatchObject({ backend });
   });
 

@@ -8,6 +8,7 @@ import {
   type Row,
   TransactionFailure,
 } from "../../src/connections/index.ts";
+import { ServerError } from "../../src/connections/protocol.ts";
 import { ConnectionError, DatabaseError } from "../../src/errors.ts";
 import type { Append } from "../../src/events/append.ts";
 import { Appender } from "../../src/events/appender.ts";
@@ -85,14 +86,22 @@ export function lose(): never {
   throw new TransactionFailure(new ConnectionError("CONNECTION_CLOSED", "gone", true), { inDoubt: true });
 }
 
+const serverError = (code: string, { severity = "ERROR", constraint = "" } = {}) =>
+  new ServerError(Buffer.from(`V${severity}\0C${code}\0M${code}\0n${constraint}\0\0`));
+
 /** The server refuses statement `failedAt` at this step; by default what the batch itself brought. */
 export function refuse(code: string, step: TransactionFailure["step"] = "execute", failedAt = 1): never {
-  throw new TransactionFailure(new DatabaseError(code, code), { step, failedAt });
+  throw new TransactionFailure(serverError(code), { step, failedAt });
+}
+
+/** The server finds a value in a unique index: by default the version of a stream. */
+export function refuseDuplicate(constraint = "events_stream_ix"): never {
+  throw new TransactionFailure(serverError("23505", { constraint }), { step: "execute", failedAt: 1 });
 }
 
 /** The server ends the connection before everything has been sent. */
 export function end(code: string): never {
-  throw new TransactionFailure(new DatabaseError(code, code));
+  throw new TransactionFailure(serverError(code, { severity: "FATAL" }));
 }
 
 export function fixture(options: Options = {}) {

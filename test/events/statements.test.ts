@@ -234,7 +234,7 @@ describe("what is announced", () => {
 
   test("is each commit that was accepted, by itself, whole or as a range of ids", async () => {
     const log = await openLog();
-    const heard = await log.announced((payload): Announced => JSON.parse(payload));
+    const announced = await log.announced((payload): Announced => JSON.parse(payload));
     await log.send([append("one", null, "A", "B")], announce);
     const long = "n".repeat(3_000);
     const batch = [
@@ -247,13 +247,13 @@ describe("what is announced", () => {
     await log.send(batch, announce);
     await log.send([append("silent", null, "A")]);
     await log.send([append("x", null, "A"), append("y", null, "B")], announce);
-    await eventually(() => heard.some(({ stream }) => stream === "y"));
+    await eventually(() => announced.some(({ stream }) => stream === "y"));
     const of = (stream: string, ...events: [number, string][]) => ({
       stream,
       by: "me",
       events: events.map(([id, name]) => ({ id, name })),
     });
-    expect(heard).toEqual([
+    expect(announced).toEqual([
       of("one", [1, "A"], [2, "B"]),
       of("two", [3, "A"], [4, "B"]),
       of("two", [5, "C"]),
@@ -266,7 +266,7 @@ describe("what is announced", () => {
 
   test("is 7,999 bytes at most: what is longer by one is stored and not announced", async () => {
     const log = await openLog();
-    const heard = await log.announced((payload) => Buffer.byteLength(payload));
+    const announced = await log.announced((payload) => Buffer.byteLength(payload));
     // A stream's name may be so long only if it compresses; then the range of ids alone is near the limit.
     for (let length = 7_900; length < 7_960; length++)
       expect(
@@ -276,7 +276,7 @@ describe("what is announced", () => {
         ),
       ).toMatchObject([{ accepted: true }]);
     await log.send([append("end", null, "A")], announce);
-    await eventually(() => heard.some((size) => size < 100));
-    expect(Math.max(...heard)).toBe(7_999);
+    await eventually(() => announced.some((size) => size < 100));
+    expect(Math.max(...announced)).toBe(7_999);
   });
 });
