@@ -61,6 +61,8 @@ export class Connection {
   idleSince = 0;
   /** The server process behind it; undefined until {@link establish}, and behind a pooler. A pid is used again, a pid with its start is not. */
   backend: Backend | undefined;
+  /** What {@link establish} has learned; undefined until then. */
+  facts: Row | undefined;
   /** True once the server has answered on it. */
   established = false;
   readonly endpoint: Endpoint;
@@ -285,7 +287,8 @@ export class Connection {
     this.#clockOffset = Number(row?.clock ?? 0) - performance.now();
     if (row && !pooled && this.#options.config.prepare)
       this.backend = { pid: Number(row.pid), started: String(row.started) };
-    return { ...row, pooled };
+    this.facts = { ...row, pooled };
+    return this.facts;
   }
 
   /**
@@ -300,7 +303,9 @@ export class Connection {
     const { prepare } = this.#options.config;
     let channel: TransactionChannel | undefined;
     try {
-      channel = await this.#openChannel(deadline);
+      if (this.closedWith) throw this.closedWith;
+      // Without a turn in between: the next batch is on its way before the callers of this one go on.
+      channel = this.#channel ?? (await this.#openChannel(deadline));
       return await this.#race(channel.run(queries, { prepare, transferred }), deadline);
     } catch (error) {
       if (error instanceof TransactionFailure) throw error;

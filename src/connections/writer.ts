@@ -14,8 +14,9 @@ export class Writer {
   readonly #facts: string;
   readonly #shared: Pool | undefined;
   #connection: Connection | undefined;
-  /** The end of the use before. */
+  /** The end of the use before, and how many have not ended. */
   #last: Promise<unknown> = Promise.resolve();
+  #uses = 0;
   #idle: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -27,17 +28,25 @@ export class Writer {
     this.#shared = shared;
   }
 
-  /** Runs `work` on the connection, one use after the other. */
+  /** Runs `work` on the connection, one use after the other; at once when the connection is there and free. */
   use<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
     if (this.#shared) return this.#shared.use(work);
-    const use = this.#last.then(async () => {
+    const start = (connection: Connection) => {
       clearTimeout(this.#idle);
-      const connection = await this.#open();
       connection.ref(true);
       return work(connection);
-    });
-    this.#last = use.catch(() => {});
+    };
+    const ready = this.#uses === 0 && !this.#connection?.closedWith ? this.#connection : undefined;
+    const use = ready ? start(ready) : this.#last.then(async () => start(await this.#open()));
+    this.#follow(use);
     return use;
+  }
+
+  /** The next use begins behind this one. */
+  #follow(use: Promise<unknown>): void {
+    this.#uses++;
+    const ended = () => void this.#uses--;
+    this.#last = use.then(ended, ended);
   }
 
   /**
@@ -46,15 +55,15 @@ export class Writer {
    */
   warmUp(work: (connection: Connection) => Promise<unknown>): void {
     if (this.#shared || this.#connection) return;
-    this.#last = this.#last
-      .then(async () => {
+    this.#follow(
+      this.#last.then(async () => {
         if (this.#closed) return;
         const connection = await this.#open();
         connection.ref(false);
         await work(connection);
         this.releaseIdle();
-      })
-      .catch(() => {});
+      }),
+    );
   }
 
   async #open(): Promise<Connection> {

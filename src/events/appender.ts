@@ -83,7 +83,7 @@ export class Appender {
    */
   append(batch: readonly Append[], deadline: number, transferred: Transferred): Promise<Appended> {
     return this.#options.connections.writer.use(async (connection) => {
-      const facts = await connection.establish(deadline);
+      const facts = connection.facts ?? (await connection.establish(deadline));
       this.#lastId = Math.max(this.#lastId, Number(facts.last_id ?? 0));
       const mode = this.#modeFor(facts);
       try {

@@ -128,7 +128,14 @@ export class AppendQueue {
 
   async #drain(): Promise<void> {
     try {
-      while (this.#waiting.length > 0) await this.#send(this.#nextBatch());
+      let tell = () => {};
+      while (this.#waiting.length > 0) {
+        const sending = this.#send(this.#nextBatch());
+        // The callers of the batch before go on while the server works on this one.
+        tell();
+        tell = await sending;
+      }
+      tell();
     } finally {
       this.#running = undefined;
       clearTimeout(this.#expiry);
@@ -177,17 +184,20 @@ export class AppendQueue {
     });
   }
 
-  async #send(all: readonly Waiting[]): Promise<void> {
+  /** Sends a batch, without a turn before it is written. The answer tells those whose commits were stored or refused. */
+  async #send(all: readonly Waiting[]): Promise<() => void> {
     const batch = this.#dropExpired(all);
     const [oldest] = batch;
-    if (!oldest) return;
+    if (!oldest) return () => {};
     const { deadline } = this.#connections;
     const left = deadline === 0 ? 0 : Math.max(1, oldest.since + deadline - performance.now());
     try {
       const transferred = (bytes: number, ms: number) => this.#limits.transferred(bytes, ms);
-      this.#resolve(batch, await this.#appender.append(batch, left, transferred));
+      const appended = await this.#appender.append(batch, left, transferred);
+      return () => this.#resolve(batch, appended);
     } catch (error) {
       await this.#handle(batch, error);
+      return () => {};
     }
   }
 
@@ -213,7 +223,7 @@ export class AppendQueue {
     if (UNDONE.has(code) || (DIED.has(code) && !(error instanceof TransactionFailure && error.step)))
       return this.#sendAgain(batch, sanitize(cause));
     if (batch.length > 1 && error instanceof TransactionFailure && isOwnFault(error))
-      for (const w of batch) await this.#send([{ ...w, alone: true }]);
+      for (const w of batch) (await this.#send([{ ...w, alone: true }]))();
     else this.#fail(batch, sanitize(cause));
   }
 
