@@ -36,6 +36,18 @@ export class Operations {
     }
   }
 
+  /** The same for a verb in which no code of the caller's runs, so that none of its calls can come from there. */
+  async runAlone<T>(verb: string, work: () => Promise<T>): Promise<T> {
+    this.assertOpen(verb);
+    const operation: Operation = { caller: undefined };
+    this.#running.add(operation);
+    try {
+      return await work();
+    } finally {
+      this.#leave(operation);
+    }
+  }
+
   /** @throws StoreError after close(). */
   assertOpen(verb: string): void {
     if (this.#closed && !callers().some((caller) => this.#running.has(caller)))

@@ -151,8 +151,11 @@ export class PostgresStore implements Store {
     msgs: Message<E, keyof E>[],
     meta: EventMeta,
     expectedVersion?: number,
-  ): Promise<Committed<E, keyof E>[]> =>
-    this.#run("commit", () => commit(this.#context, this.#append, stream, msgs, meta, expectedVersion));
+  ): Promise<Committed<E, keyof E>[]> => {
+    const work = () => commit(this.#context, this.#append, stream, msgs, meta, expectedVersion);
+    // Only a key provider is the caller's code; without one a commit saves 2 µs.
+    return this.#context.cipher ? this.#run("commit", work) : this.#operations.runAlone("commit", work);
+  };
 
   query = <E extends Schemas>(
     callback: (event: Committed<E, keyof E>) => void,
