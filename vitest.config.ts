@@ -9,7 +9,7 @@ process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL("node_modules/.cache/no
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    globalSetup: ["test/server/global-setup.ts"],
+    globalSetup: ["dev/postgres/global-setup.ts"],
     setupFiles: ["test/support/leaks.setup.ts"],
     env: { NODE_ENV: "test", LOG_LEVEL: "fatal" },
     pool: "forks",

@@ -16,7 +16,7 @@ rmSync(dist, { recursive: true, force: true });
 
 for (const format of ["esm", "cjs"] as const) {
   await build({
-    entry: ["src/index.ts", "src/schema.ts"],
+    entry: { index: "src/index.ts", schema: "src/schema/tables.ts" },
     format,
     outDir: `dist/${format}`,
     outExtension: () => ({ js: ".js" }),
@@ -33,7 +33,10 @@ for (const format of ["esm", "cjs"] as const) {
         // Instead: index imports the other entry, so that there is one copy of the tables.
         name: "one-schema",
         setup: ({ onResolve }) =>
-          onResolve({ filter: /^\.{1,2}\/schema\.ts$/ }, () => ({ path: "./schema.js", external: true })),
+          onResolve({ filter: /^\.{1,2}\/(schema\/)?tables\.ts$/ }, () => ({
+            path: "./schema.js",
+            external: true,
+          })),
       },
     ],
     dts: false,

@@ -1,5 +1,5 @@
 /**
- * Fails when a generated file is stale: drizzle/ behind src/schema.ts, or sql.generated.ts behind drizzle/.
+ * Fails when a generated file is stale: drizzle/ behind src/schema/tables.ts, or sql.generated.ts behind drizzle/.
  * drizzle-kit has no check of its own, and exits 0 after failing: it generates into a copy of the folder
  * here, and both its words and the copy must say that nothing changed.
  */
@@ -39,7 +39,7 @@ function staleMigrations(): string | undefined {
     const changed = [...after.keys()].filter((file) => after.get(file) !== before.get(file));
     if (changed.length > 0) {
       const sql = changed.filter((file) => file.endsWith(".sql")).map((file) => after.get(file));
-      return `drizzle/ is behind src/schema.ts: ${changed.join(", ")} would change.\n${sql.join("\n")}`;
+      return `drizzle/ is behind src/schema/tables.ts: ${changed.join(", ")} would change.\n${sql.join("\n")}`;
     }
     if (run.status !== 0 || !run.stdout.includes("No schema changes")) {
       return `drizzle-kit generate failed:\n${run.stdout}${run.stderr}${run.error ?? ""}`;

@@ -3,33 +3,33 @@ import { across, type Defect, on } from "./defects.define.ts";
 import { writePathDefects } from "./defects.write-path.ts";
 
 const query = on("src/events/query.ts", "Q\\d");
-const stats = on("src/events/stats.ts", "R\\d");
+const stats = on("src/events/query-stats.ts", "R\\d");
 const truncate = on("src/events/truncate.ts", "R\\d|M9");
 const restore = on("src/events/restore.ts", "R7");
-const claim = on("src/streams/claim.ts", "L\\d");
-const ack = on("src/streams/ack.ts", "L\\d");
-const block = on("src/streams/block.ts", "L\\d");
-const subscribe = on("src/streams/subscribe.ts", "S\\d");
-const positions = on("src/streams/positions.ts", "R\\d");
+const claim = on("src/subscriptions/claim.ts", "L\\d");
+const ack = on("src/subscriptions/ack.ts", "L\\d");
+const block = on("src/subscriptions/block.ts", "L\\d");
+const subscribe = on("src/subscriptions/subscribe.ts", "S\\d");
+const positions = on("src/subscriptions/query-streams.ts", "R\\d");
 
 export const defects: readonly Defect[] = [
   ...writePathDefects,
-  on("src/events/notify.ts", "own commits are left out", ["test/events/catch-up.test.ts"])(
+  on("src/notifications/notify.ts", "own commits are left out", ["test/events/catch-up.test.ts"])(
     "an own commit whose notification went with the connection is told as another's",
     "this.#own.ids.has(id) || ",
     "",
   ),
-  on("src/events/notify.ts", "a forged payload", ["test/events/catch-up.test.ts"])(
+  on("src/notifications/notify.ts", "a forged payload", ["test/events/catch-up.test.ts"])(
     "catch-up hides whatever ids a payload has named",
     "this.#received.get(id) === stream",
     "this.#received.has(id)",
   ),
-  on("src/events/notify-payload.ts", "N2")(
+  on("src/notifications/payload.ts", "N2")(
     "an id in a payload may be any number",
     "Number.isSafeInteger(value) && value > 0",
     "true",
   ),
-  on("src/streams/claim.ts", "tries again", ["test/streams/waiting.test.ts"])(
+  on("src/subscriptions/claim.ts", "tries again", ["test/subscriptions/waiting.test.ts"])(
     "a claim waits where SKIP LOCKED does",
     "(select given from patience) and not s.blocked",
     "not s.blocked",
@@ -39,12 +39,12 @@ export const defects: readonly Defect[] = [
     "if (this.#running.size === 0) return;",
     "return;",
   ),
-  on("src/codec/json.ts", "M6")(
+  on("src/values/json-dates.ts", "M6")(
     "U+0000 is not looked for in payloads",
     'text.includes("\\\\u") && REFUSED.test(text)',
     "false",
   ),
-  on("src/codec/json.ts", "D1")(
+  on("src/values/json-dates.ts", "D1")(
     "dates in arrays are not noted",
     "path.push(i);\n      collect(item, path, found);",
     "path.push(i);",
@@ -67,12 +67,12 @@ export const defects: readonly Defect[] = [
   query("names: [] is no filter", "    return 0;", "    q = { ...q, names: undefined };"),
   query("an empty query includes snapshots", "if (!q.with_snaps) where.add(`e.name <> '__snapshot__'`);", ""),
   query("the next page repeats its first event", "after: last };", "after: last - 1 };"),
-  on("src/codec/pattern.ts", "Q8")(
+  on("src/values/pattern.ts", "Q8")(
     "a dot matches a literal dot only",
     'if (c === ".") return { text: DOT };',
     'if (c === ".") return { text: "\\\\." };',
   ),
-  on("src/codec/pattern.ts", "Q8")(
+  on("src/values/pattern.ts", "Q8")(
     "\\b is passed to PostgreSQL, which reads a backspace",
     "if (/[A-Za-z0-9]/.test(c) || isAstral(c)) throw new Refused(`\\\\${c}`);",
     "if (isAstral(c)) throw new Refused(c);",
@@ -127,7 +127,7 @@ export const defects: readonly Defect[] = [
   ),
   claim("priorities are turned round", '"s.priority desc, s.at"', '"s.priority, s.at"'),
   // Checked twice, before and under the lock: one of the checks alone could go unnoticed.
-  across("src/streams/ack.ts", "L\\d")(
+  across("src/subscriptions/ack.ts", "L\\d")(
     "anybody's ack lands",
     ["s.leased_by = g.by", "true"],
     [" and s.leased_by = h.by", ""],
@@ -138,7 +138,7 @@ export const defects: readonly Defect[] = [
     "if (!row) return [];",
   ),
   ack("retry stays after an ack", "case when h.due is null then -1 else h.retry end", "h.retry"),
-  on("src/streams/ack.ts", "ack locks subscriptions", ["test/streams/order.test.ts"])(
+  on("src/subscriptions/ack.ts", "ack locks subscriptions", ["test/subscriptions/order.test.ts"])(
     "an ack locks its rows in no order",
     "order by s.stream for update of s",
     "for update of s",
@@ -176,37 +176,37 @@ export const defects: readonly Defect[] = [
     "s.stream ~>=~ ${where.param(after)}",
   ),
   positions("an alternative is no pattern", "(){}|", "(){}"),
-  on("src/connections/connections.ts", "L13")(
+  on("src/postgres/database.ts", "L13")(
     "what the server has undone is not run again",
     'new Set(["40001", "40P01"])',
     'new Set(["40P01"])',
   ),
   positions("order ignores case", "order by s.stream using ~<~ limit", "order by lower(s.stream) limit"),
-  on("src/streams/reset.ts", "L11")(
+  on("src/subscriptions/reset.ts", "L11")(
     "reset leaves the lease",
     "leased_by = null, leased_until = null, deferred_at = null",
     "deferred_at = null",
   ),
-  on("src/streams/unblock.ts", "L11")("unblock counts all", 'where.add("s.blocked");', ""),
-  on("src/streams/prioritize.ts", "L11")(
+  on("src/subscriptions/unblock.ts", "L11")("unblock counts all", 'where.add("s.blocked");', ""),
+  on("src/subscriptions/prioritize.ts", "L11")(
     "prioritize counts the unchanged",
     "s.priority <> ${value}::int",
     "true",
   ),
-  on("src/streams/defer.ts", "L10")("defer keeps the attempts", ", retry = -1`", "`"),
-  on("src/events/forget.ts", "P1")(
+  on("src/subscriptions/defer.ts", "L10")("defer keeps the attempts", ", retry = -1`", "`"),
+  on("src/events/forget-pii.ts", "P1")(
     "forgetting reaches every stream",
     "where stream = $1::text and pii is not null",
     "where $1::text is not null and pii is not null",
   ),
-  on("src/events/notify.ts", "N\\d")(
+  on("src/notifications/notify.ts", "N\\d")(
     "a store hears itself",
     "if (!payload || payload.by === this.#context.by) return;",
     "if (!payload) return;",
   ),
-  on("src/connections/listener.ts", "N\\d")("a lost listener stays away", "this.#again(FIRST_DELAY);", ""),
+  on("src/postgres/listener.ts", "N\\d")("a lost listener stays away", "this.#again(FIRST_DELAY);", ""),
   on("src/migrations/drop.ts", "C7")("drop forgets the checkpoints", ", ${names.correlated}", ""),
-  on("src/codec/encryption.ts", "pii", ["test/codec"])(
+  on("src/values/pii-encryption.ts", "pii", ["test/codec"])(
     "pii is stored as it is",
     'return Buffer.concat([Buffer.of(VERSION), iv, cipher.getAuthTag(), body]).toString("base64");',
     "return json;",

@@ -1,7 +1,7 @@
 /** Deliberate defects of the write path: the append, its transaction, its recovery. */
 import { across, type Defect, on } from "./defects.define.ts";
 
-const lock = on("src/append-lock.ts", "M\\d");
+const lock = on("src/schema/append-lock.ts", "M\\d");
 const append = on("src/events/append.ts", "M\\d");
 const statements = on("src/events/append.ts", "token|leaves an event out", [
   "test/events/statements.test.ts",
@@ -14,18 +14,18 @@ const recover = on("src/events/recover.ts", "", [
   "test/events/recovery-results.test.ts",
   "test/events/recovery-queries.test.ts",
 ]);
-const transaction = on("src/connections/transaction.ts", "", ["test/connections/transaction.test.ts"]);
-const exchange = on("src/connections/exchange.ts", "", [
-  "test/connections/transaction.test.ts",
-  "test/connections/exchange.test.ts",
+const transaction = on("src/postgres/transaction.ts", "", ["test/postgres/transaction.test.ts"]);
+const exchange = on("src/postgres/exchange.ts", "", [
+  "test/postgres/transaction.test.ts",
+  "test/postgres/exchange.test.ts",
 ]);
-const connection = on("src/connections/connection.ts", "", ["test/connections/connection.test.ts"]);
-const connections = on("src/connections/connections.ts", "", ["test/connections/recovery.test.ts"]);
+const connection = on("src/postgres/connection.ts", "", ["test/postgres/connection.test.ts"]);
+const connections = on("src/postgres/database.ts", "", ["test/postgres/recovery.test.ts"]);
 
 const appendDefects: readonly Defect[] = [
   lock("the append lock is another one than act-pg's", "hashtext(${literal(lockKey)})", "hashtext('mine')"),
   lock("the lock is not taken at all", "`select pg_advisory_xact_lock(${key(names)})`", "`select 1 as lock`"),
-  on("src/append-lock.ts", "the lock of a message", ["test/events/statements.test.ts"])(
+  on("src/schema/append-lock.ts", "the lock of a message", ["test/events/statements.test.ts"])(
     "behind a pooler a message is carried out however late it comes",
     "extract(epoch from clock_timestamp()) * 1000 < $1::float8",
     "$1::float8 is not null",
@@ -212,17 +212,17 @@ const transactionDefects: readonly Defect[] = [
     'if (rest.length > 0) socket.emit("data", rest);',
     "",
   ),
-  on("src/connections/timers.ts", "", ["test/connections/connection.test.ts"])(
+  on("src/postgres/timers.ts", "", ["test/postgres/connection.test.ts"])(
     "a deadline strikes before the sockets have been read",
     "setTimeout(() => look(arriving(), performance.now() + 1_000), ",
     "setTimeout(work, ",
   ),
-  on("src/connections/pooler.ts", "", ["test/connections/pooler.test.ts"])(
+  on("src/postgres/pooler.ts", "", ["test/postgres/pooler.test.ts"])(
     "a pooler in transaction mode is not noticed",
     'if (!(await sharesProcesses(connection, options))) return "session";',
     'return "session";',
   ),
-  on("src/connections/session.ts", "", ["test/connections/session.test.ts"])(
+  on("src/postgres/session.ts", "", ["test/postgres/session.test.ts"])(
     "a client that is slow says nothing meanwhile",
     'if (waiting === 0) run({ text: "select 1" }).catch(() => {});',
     "",

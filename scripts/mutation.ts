@@ -13,7 +13,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { setPriority } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { startPostgres } from "../test/server/index.ts";
+import { startPostgres } from "../dev/postgres/index.ts";
 import { makeCopy } from "./mutation/copy.ts";
 import type { Verdict } from "./mutation/messages.ts";
 import type { Mutant } from "./mutation/mutants.ts";

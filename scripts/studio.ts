@@ -8,9 +8,9 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { sql } from "drizzle-orm";
+import { startPostgres } from "../dev/postgres/index.ts";
 import { runSession, type Session, UserError } from "../examples/git/session.ts";
 import { events, openDatabase, SCHEMA } from "../examples/git/tables.ts";
-import { startPostgres } from "../test/server/index.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const COMMITS = "200";

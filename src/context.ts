@@ -1,8 +1,9 @@
 /** What every verb works with: the names of the tables, the connections, and how rows are read. */
-import type { PiiCipher } from "./codec/encryption.ts";
-import type { Connections } from "./connections/index.ts";
-import type { EventReader } from "./events/row.ts";
-import type { Names } from "./names.ts";
+
+import type { EventReader } from "./events/event-rows.ts";
+import type { Connections } from "./postgres/index.ts";
+import type { Names } from "./schema/names.ts";
+import type { PiiCipher } from "./values/pii-encryption.ts";
 
 export type Context = {
   readonly names: Names;

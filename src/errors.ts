@@ -1,6 +1,6 @@
 /** From whatever a driver throws to what a caller of the Store port may see. */
 import { ConcurrencyError, StoreError, ValidationError } from "@rotorsoft/act";
-import { isRecord } from "./codec/json.ts";
+import { isRecord } from "./values/json-dates.ts";
 
 /** The connection was lost, or never came to be. `sent` is false when the statement certainly did not run. */
 export class ConnectionError extends Error {

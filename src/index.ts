@@ -1,4 +1,4 @@
-export type { Config, PostgresStoreOptions, SslMode } from "./config.ts";
 export { ConnectionError, DatabaseError } from "./errors.ts";
-export type { ActTables, ActTablesOptions } from "./schema.ts";
+export type { Config, PostgresStoreOptions, SslMode } from "./options/options.ts";
+export type { ActTables, ActTablesOptions } from "./schema/tables.ts";
 export { PostgresStore } from "./store.ts";

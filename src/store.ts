@@ -16,37 +16,37 @@ import type {
   StreamPosition,
   SubscribeInput,
 } from "@rotorsoft/act";
-import { PiiCipher } from "./codec/encryption.ts";
-import { type Config, type PostgresStoreOptions, resolveConfig } from "./config.ts";
-import { Connections } from "./connections/index.ts";
 import type { Context } from "./context.ts";
 import { type Append, appendFacts } from "./events/append.ts";
 import { Appender } from "./events/appender.ts";
 import { commit } from "./events/commit.ts";
-import { forgetPii } from "./events/forget.ts";
-import { type Handler, Notifier } from "./events/notify.ts";
+import { eventReader } from "./events/event-rows.ts";
+import { forgetPii } from "./events/forget-pii.ts";
 import { query } from "./events/query.ts";
+import { queryStats } from "./events/query-stats.ts";
 import { AppendQueue, type Stored } from "./events/queue.ts";
 import { type RestoreDriver, restore } from "./events/restore.ts";
-import { eventReader } from "./events/row.ts";
-import { queryStats } from "./events/stats.ts";
 import { type TruncateTarget, truncate } from "./events/truncate.ts";
 import { ddl } from "./migrations/ddl.ts";
 import { drop } from "./migrations/drop.ts";
 import { seed } from "./migrations/seed.ts";
-import { namesOf } from "./names.ts";
+import { type Handler, Notifier } from "./notifications/notify.ts";
 import { Operations } from "./operations.ts";
-import type { ActTables } from "./schema.ts";
-import { ack } from "./streams/ack.ts";
-import { block } from "./streams/block.ts";
-import { claim } from "./streams/claim.ts";
-import { defer } from "./streams/defer.ts";
-import { queryStreams } from "./streams/positions.ts";
-import { prioritize } from "./streams/prioritize.ts";
-import { reset } from "./streams/reset.ts";
-import { type Correlator, subscribe } from "./streams/subscribe.ts";
-import { unblock } from "./streams/unblock.ts";
-import { drizzleTables } from "./tables.ts";
+import { type Config, type PostgresStoreOptions, resolveConfig } from "./options/options.ts";
+import { Connections } from "./postgres/index.ts";
+import { loadTables } from "./schema/load-tables.ts";
+import { namesOf } from "./schema/names.ts";
+import type { ActTables } from "./schema/tables.ts";
+import { ack } from "./subscriptions/ack.ts";
+import { block } from "./subscriptions/block.ts";
+import { claim } from "./subscriptions/claim.ts";
+import { defer } from "./subscriptions/defer.ts";
+import { prioritize } from "./subscriptions/prioritize.ts";
+import { queryStreams } from "./subscriptions/query-streams.ts";
+import { reset } from "./subscriptions/reset.ts";
+import { type Correlator, subscribe } from "./subscriptions/subscribe.ts";
+import { unblock } from "./subscriptions/unblock.ts";
+import { PiiCipher } from "./values/pii-encryption.ts";
 
 /** ms for which dispose() waits for running calls where statements have no limit. */
 const DISPOSE_LIMIT = 65_000;
@@ -107,7 +107,7 @@ export class PostgresStore implements Store {
 
   /** The store's Drizzle tables, to query and join with your own. Drizzle is loaded when they are first asked for. */
   get tables(): ActTables {
-    this.#tables ??= drizzleTables(this.config.schema, this.config.table);
+    this.#tables ??= loadTables(this.config.schema, this.config.table);
     return this.#tables;
   }
 

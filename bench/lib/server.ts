@@ -31,7 +31,7 @@ const SHOWN = [...DURABLE, "shared_buffers", "wal_sync_method", "max_wal_size", 
  */
 export async function startServer(log: (line: string) => void): Promise<Server> {
   const given = process.env.BENCH_DATABASE_URL ?? process.env.TEST_DATABASE_URL;
-  const { startPostgres } = await import("../../test/server/index.ts");
+  const { startPostgres } = await import("../../dev/postgres/index.ts");
   const server = await startPostgres({ url: given, durable: true, log });
   const root = postgres(server.url, { max: 1, fetch_types: false, onnotice: () => {} });
   try {

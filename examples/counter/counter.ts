@@ -1,8 +1,8 @@
 /** `npm run example:counter`: the smallest app. One state, one action, one event, a store on PostgreSQL. */
 import { act, ConsoleLogger, log, state, store } from "@rotorsoft/act";
 import { z } from "zod";
+import { startPostgres } from "../../dev/postgres/index.ts";
 import { PostgresStore } from "../../src/index.ts";
-import { startPostgres } from "../../test/server/index.ts";
 
 const Counter = state({ Counter: z.object({ count: z.number() }) })
   .init(() => ({ count: 0 }))

@@ -7,8 +7,8 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { ConsoleLogger, log, store } from "@rotorsoft/act";
+import { startPostgres } from "../../dev/postgres/index.ts";
 import { PostgresStore } from "../../src/index.ts";
-import { startPostgres } from "../../test/server/index.ts";
 import { GitError, openRepository } from "./git.ts";
 import { counted, printable } from "./report.ts";
 import { runSession, type Session, UserError } from "./session.ts";

@@ -3,8 +3,8 @@ import { chmodSync, chownSync, copyFileSync, mkdirSync, readFileSync } from "nod
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { createHome, removeFolders } from "../../dev/postgres/home.ts";
 import { findPostgresTools, findProgram, launch, type Program } from "../../test/faults/failover/programs.ts";
-import { createHome, removeFolders } from "../../test/server/home.ts";
 
 const LOGIN = "postgres:example";
 /** By way of HAProxy. */

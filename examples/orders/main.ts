@@ -6,7 +6,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { ConsoleLogger, log } from "@rotorsoft/act";
-import { startPostgres } from "../../test/server/index.ts";
+import { startPostgres } from "../../dev/postgres/index.ts";
 import { runSession } from "../git/session.ts";
 import { prepareDatabase } from "./database.ts";
 

@@ -3,7 +3,7 @@
  * drizzle.config.ts names read-models.ts only, because seed() makes the store's tables here.
  */
 import { relations } from "drizzle-orm";
-import { actTables } from "../../src/schema.ts";
+import { actTables } from "../../src/schema/tables.ts";
 import { orderLines, orders, SCHEMA } from "./read-models.ts";
 
 export { orderLines, orders, SCHEMA };

@@ -1,7 +1,7 @@
 /** `npm run example:tenants`: three tenants in one process, the same commands in each, no event in common. */
 import { ConsoleLogger, log } from "@rotorsoft/act";
 import { count, eq, sum } from "drizzle-orm";
-import { startPostgres } from "../../test/server/index.ts";
+import { startPostgres } from "../../dev/postgres/index.ts";
 import { runSession } from "../git/session.ts";
 import { type Tenant, Tenants } from "./tenants.ts";
 

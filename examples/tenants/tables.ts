@@ -1,6 +1,6 @@
 /** The tables of one tenant, as Drizzle tables: the app's and the store's, in the tenant's schema. */
 import { pgSchema } from "drizzle-orm/pg-core";
-import { actTables } from "../../src/schema.ts";
+import { actTables } from "../../src/schema/tables.ts";
 import { balanceColumns } from "./balances.ts";
 
 /** Small letters only, so that nothing has to be quoted by whoever looks at the database by hand. */

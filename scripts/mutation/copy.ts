@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Mutant, mutate } from "./mutants.ts";
 
-const FOLDERS = ["src/codec", "src/events", "src/streams"];
+const FOLDERS = ["src/values", "src/events", "src/subscriptions"];
 const ENTRIES = ["src", "test", "examples", "scripts", "drizzle", "package.json", "tsconfig.json"];
 
 export type Copy = { readonly folder: string; readonly mutants: readonly Mutant[]; remove(): void };

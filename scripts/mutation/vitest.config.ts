@@ -13,7 +13,7 @@ export default defineConfig({
   test: {
     root: `${import.meta.dirname}/../..`,
     include: ["scripts/mutation/worker.ts"],
-    globalSetup: ["test/server/global-setup.ts"],
+    globalSetup: ["dev/postgres/global-setup.ts"],
     env: { NODE_ENV: "test", LOG_LEVEL: "fatal" },
     pool: "forks",
     maxWorkers: 1,

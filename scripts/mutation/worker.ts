@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { test } from "vitest";
-import { toPattern } from "../../src/codec/pattern.ts";
+import { toPattern } from "../../src/values/pattern.ts";
 import { type Collected, collected, setups, startFile } from "./collect.ts";
 import type { Answer, Covered, Job, Verdict } from "./messages.ts";
 

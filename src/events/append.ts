@@ -7,12 +7,20 @@
  * snapshot is newer than the grant: in one statement with the lock they would be stale, and a commit that raced a
  * truncate would land behind the new seed. The INSERT's parameters are on the server before the lock is asked for.
  */
-import { joinJson, numberArray, parseBooleans, parseNumbers, splitJson, textArray } from "../codec/arrays.ts";
-import type { Param, Query, Row } from "../connections/index.ts";
+
 import { raise } from "../errors.ts";
-import { literal, type Names } from "../names.ts";
-import { idSequence } from "../sequence.ts";
-import type { EncodedEvent } from "./encode.ts";
+import type { Param, Query, Row } from "../postgres/index.ts";
+import {
+  joinJson,
+  numberArray,
+  parseBooleans,
+  parseNumbers,
+  splitJson,
+  textArray,
+} from "../postgres/parameters.ts";
+import { idSequence } from "../schema/id-sequence.ts";
+import { literal, type Names } from "../schema/names.ts";
+import type { EncodedEvent } from "./encode-messages.ts";
 
 /** One `commit()` call, ready to be sent. */
 export type Append = {

@@ -1,15 +1,15 @@
 /** Sends one batch of commits, and keeps what has to be known to look for it should its connection be lost. */
 import { log } from "@rotorsoft/act";
-import { lockAppends, lockAppendsUntil } from "../append-lock.ts";
+import { ConnectionError, codeOf, outcomeUnknown } from "../errors.ts";
 import {
   type Connection,
   type Connections,
   type Query,
   type Row,
   TransactionFailure,
-} from "../connections/index.ts";
-import { ConnectionError, codeOf, outcomeUnknown } from "../errors.ts";
-import type { Names } from "../names.ts";
+} from "../postgres/index.ts";
+import { lockAppends, lockAppendsUntil } from "../schema/append-lock.ts";
+import type { Names } from "../schema/names.ts";
 import {
   type Append,
   type Appended,

@@ -2,14 +2,14 @@
 
 import { randomUUID } from "node:crypto";
 import { type Committed, ConcurrencyError, type EventMeta, type Message, type Schemas } from "@rotorsoft/act";
-import { checkArray, checkNumber } from "../codec/input.ts";
 import type { Context } from "../context.ts";
 import { guard, toStoreError } from "../errors.ts";
-import { watchHeadroom } from "../headroom.ts";
+import { watchHeadroom } from "../schema/id-capacity.ts";
+import { checkArray, checkNumber } from "../values/validate.ts";
 import { type Append, UNSATISFIABLE_VERSION } from "./append.ts";
-import { encodeEvents } from "./encode.ts";
+import { encodeEvents } from "./encode-messages.ts";
+import { safeId } from "./event-rows.ts";
 import type { Stored } from "./queue.ts";
-import { safeId } from "./row.ts";
 
 const isHead = (version: number) => Number.isInteger(version) && version >= -1 && version <= 2_147_483_647;
 

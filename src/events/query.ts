@@ -3,8 +3,13 @@
  * runs, and a page ends at a budget of characters, so a log of any size goes through in bounded memory.
  */
 import type { Query as ActQuery, Committed, Schemas } from "@rotorsoft/act";
-import { textArray } from "../codec/arrays.ts";
-import { Conditions } from "../codec/conditions.ts";
+import type { Context } from "../context.ts";
+import { guard, toStoreError } from "../errors.ts";
+import { Conditions } from "../postgres/conditions.ts";
+import type { Query, Row } from "../postgres/index.ts";
+import { textArray } from "../postgres/parameters.ts";
+import type { Names } from "../schema/names.ts";
+import { afterPrefix, toPattern } from "../values/pattern.ts";
 import {
   checkFlag,
   checkFunction,
@@ -14,13 +19,8 @@ import {
   checkTexts,
   invalid,
   toId,
-} from "../codec/input.ts";
-import { afterPrefix, toPattern } from "../codec/pattern.ts";
-import type { Query, Row } from "../connections/index.ts";
-import type { Context } from "../context.ts";
-import { guard, toStoreError } from "../errors.ts";
-import type { Names } from "../names.ts";
-import { eventColumns } from "./row.ts";
+} from "../values/validate.ts";
+import { eventColumns } from "./event-rows.ts";
 
 /** Events of the first page: a stream of usual length loads in one round trip. */
 const FIRST_PAGE = 2_000;

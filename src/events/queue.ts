@@ -7,8 +7,9 @@
  * is in doubt is looked for in the log, beside the next batches: then it is stored, unknown, or waiting again, and goes
  * alone. A commit that is not stored by its deadline fails.
  */
-import { type Connections, TransactionFailure } from "../connections/index.ts";
+
 import { ConnectionError, codeOf, outcomeUnknown, sanitize, storeClosed } from "../errors.ts";
+import { type Connections, TransactionFailure } from "../postgres/index.ts";
 import type { Append, Appended, Outcome } from "./append.ts";
 import { type Appender, InDoubtError, isOwnFault } from "./appender.ts";
 import { BatchLimits } from "./batch-limits.ts";

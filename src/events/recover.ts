@@ -8,9 +8,10 @@
  *
  * A token that is not found was not committed, unless its stream has been truncated since, or the log restored.
  */
-import { numberArray, parseNumbers, textArray } from "../codec/arrays.ts";
-import type { Backend, Query, Row } from "../connections/index.ts";
-import type { Names } from "../names.ts";
+
+import type { Backend, Query, Row } from "../postgres/index.ts";
+import { numberArray, parseNumbers, textArray } from "../postgres/parameters.ts";
+import type { Names } from "../schema/names.ts";
 import type { Append, Outcome } from "./append.ts";
 
 /** A transaction of which nobody knows whether it was committed. */

@@ -4,16 +4,16 @@
  * old log until the new one is complete, and a driver may read from this very store.
  */
 import { type Committed, type Schemas, StoreError } from "@rotorsoft/act";
-import { lockQuery } from "../append-lock.ts";
-import { joinJson, numberArray, splitJson, textArray } from "../codec/arrays.ts";
-import { checkFunction, checkNumber, invalid, toInt } from "../codec/input.ts";
-import { toTime } from "../codec/time.ts";
-import type { Backend, Query, Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
 import { DatabaseError, guard, outcomeUnknown } from "../errors.ts";
-import { literal, type Names } from "../names.ts";
-import { idSequence } from "../sequence.ts";
-import { type EncodedEvent, encodeEvents } from "./encode.ts";
+import type { Backend, Query, Row } from "../postgres/index.ts";
+import { joinJson, numberArray, splitJson, textArray } from "../postgres/parameters.ts";
+import { lockQuery } from "../schema/append-lock.ts";
+import { idSequence } from "../schema/id-sequence.ts";
+import { literal, type Names } from "../schema/names.ts";
+import { toTime } from "../values/time.ts";
+import { checkFunction, checkNumber, invalid, toInt } from "../values/validate.ts";
+import { type EncodedEvent, encodeEvents } from "./encode-messages.ts";
 import { firstEventOf, firstEventQuery, WAIT_FOR_STANDBY } from "./recover.ts";
 
 type Event = Committed<Schemas, keyof Schemas>;

@@ -3,8 +3,14 @@
  * once: a commit that races it lands wholly before or wholly after.
  */
 import type { Committed, EventMeta, Schema, Schemas, TruncateResult } from "@rotorsoft/act";
-import { lockAppends } from "../append-lock.ts";
-import { joinJson, numberArray, parseNumbers, splitJson, textArray } from "../codec/arrays.ts";
+import type { Context } from "../context.ts";
+import { toStoreError } from "../errors.ts";
+import type { Query, Row } from "../postgres/index.ts";
+import { joinJson, numberArray, parseNumbers, splitJson, textArray } from "../postgres/parameters.ts";
+import { lockAppends } from "../schema/append-lock.ts";
+import { idSequence } from "../schema/id-sequence.ts";
+import type { Names } from "../schema/names.ts";
+import { toTime } from "../values/time.ts";
 import {
   checkArray,
   checkNumber,
@@ -13,16 +19,10 @@ import {
   checkText,
   invalid,
   toId,
-} from "../codec/input.ts";
-import { toTime } from "../codec/time.ts";
-import type { Query, Row } from "../connections/index.ts";
-import type { Context } from "../context.ts";
-import { toStoreError } from "../errors.ts";
-import type { Names } from "../names.ts";
-import { idSequence } from "../sequence.ts";
+} from "../values/validate.ts";
 import { nowQuery } from "./append.ts";
-import { encodeEvents } from "./encode.ts";
-import { eventColumns } from "./row.ts";
+import { encodeEvents } from "./encode-messages.ts";
+import { eventColumns } from "./event-rows.ts";
 
 export type TruncateTarget = {
   stream: string;

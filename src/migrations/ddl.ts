@@ -1,6 +1,6 @@
 /** The SQL of a store, for a DBA who runs it by hand. */
-import { literal, type Names } from "../names.ts";
-import { planOf } from "./plan.ts";
+import { literal, type Names } from "../schema/names.ts";
+import { planOf } from "./migration-steps.ts";
 import { withRecord } from "./record.ts";
 
 /** Creates everything that seed() would on an empty database, as one transaction. */

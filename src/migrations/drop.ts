@@ -1,8 +1,8 @@
 /** drop(): removes the store's own tables, and nothing else in the schema. */
 import type { Context } from "../context.ts";
 import { guard } from "../errors.ts";
-import { findTables } from "./found.ts";
-import { underLock } from "./transaction.ts";
+import { findTables } from "./introspect.ts";
+import { underLock } from "./migration-lock.ts";
 
 /**
  * Deletes every event, subscription and checkpoint. Absent tables are fine; seed() makes them anew.

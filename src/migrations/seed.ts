@@ -5,18 +5,18 @@
  * are applied here, under a lock, object by object, and recorded in the events table's comment.
  */
 import { log } from "@rotorsoft/act";
-import { lockQuery } from "../append-lock.ts";
-import type { Row } from "../connections/index.ts";
 import type { Context } from "../context.ts";
 import { sanitize, toStoreError } from "../errors.ts";
-import { headroomColumns, LAST_ID, warnOfHeadroom } from "../headroom.ts";
-import { literal, type Names } from "../names.ts";
-import { idSequence } from "../sequence.ts";
-import { adopt } from "./adopt.ts";
-import { findIndex, findRelation, findTables, hasNarrowIds, regclass } from "./found.ts";
-import { planOf, type Step } from "./plan.ts";
+import type { Row } from "../postgres/index.ts";
+import { lockQuery } from "../schema/append-lock.ts";
+import { headroomColumns, LAST_ID, warnOfHeadroom } from "../schema/id-capacity.ts";
+import { idSequence } from "../schema/id-sequence.ts";
+import { literal, type Names } from "../schema/names.ts";
+import { adopt } from "./adopt-act-pg.ts";
+import { findIndex, findRelation, findTables, hasNarrowIds, regclass } from "./introspect.ts";
+import { type Run, underLock } from "./migration-lock.ts";
+import { planOf, type Step } from "./migration-steps.ts";
 import { actionFor, recordOf, VERSION, withRecord } from "./record.ts";
-import { type Run, underLock } from "./transaction.ts";
 
 /**
  * All columns of this release are there. The record alone does not say so: `drizzle-kit push` from an older release's

@@ -1,9 +1,6 @@
 /** Appends and recoveries on a server, sent by hand: in the store a batch that fails goes again in another form. */
 import type postgres from "postgres";
 import { onTestFinished } from "vitest";
-import { lockAppends } from "../../src/append-lock.ts";
-import { resolveConfig } from "../../src/config.ts";
-import { Connections, type Query, type Row } from "../../src/connections/index.ts";
 import {
   type Append,
   type AppendMode,
@@ -14,8 +11,11 @@ import {
   readAppended,
 } from "../../src/events/append.ts";
 import type { PostgresStore } from "../../src/index.ts";
-import { type Names, namesOf } from "../../src/names.ts";
-import { useScene } from "../connections/scene.ts";
+import { resolveConfig } from "../../src/options/options.ts";
+import { Connections, type Query, type Row } from "../../src/postgres/index.ts";
+import { lockAppends } from "../../src/schema/append-lock.ts";
+import { type Names, namesOf } from "../../src/schema/names.ts";
+import { useScene } from "../postgres/fixture.ts";
 import { connect } from "../support/database.ts";
 import { commit } from "./fixture.ts";
 

@@ -1,8 +1,8 @@
 /** An append without a server: what is sent, and what is read from the answer. */
 import { describe, expect, test } from "vitest";
-import { lockAppends, lockAppendsUntil } from "../../src/append-lock.ts";
 import { type Append, insertQuery, insertText, readAppended } from "../../src/events/append.ts";
-import { namesOf } from "../../src/names.ts";
+import { lockAppends, lockAppendsUntil } from "../../src/schema/append-lock.ts";
+import { namesOf } from "../../src/schema/names.ts";
 import { commit, paramsOf } from "./fixture.ts";
 
 const names = namesOf("public", "events");

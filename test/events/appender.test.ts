@@ -1,8 +1,8 @@
 /** How a batch is sent, and in which other form if the server refuses it, without a server. */
 import { log } from "@rotorsoft/act";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import type { Row } from "../../src/connections/index.ts";
 import { InDoubtError } from "../../src/events/appender.ts";
+import type { Row } from "../../src/postgres/index.ts";
 import {
   backend,
   commit,

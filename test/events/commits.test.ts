@@ -1,7 +1,7 @@
 /** commit(): which heads it takes, and what its answer holds. */
 import type { Schemas } from "@rotorsoft/act";
 import { expect, test } from "vitest";
-import { event, meta, useScene } from "../connections/scene.ts";
+import { event, meta, useScene } from "../postgres/fixture.ts";
 
 const scene = useScene();
 

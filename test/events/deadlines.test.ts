@@ -1,7 +1,7 @@
 /** Each commit settles by its own deadline, whatever its neighbours and the server do; without a server. */
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { TransactionFailure } from "../../src/connections/index.ts";
 import { ConnectionError } from "../../src/errors.ts";
+import { TransactionFailure } from "../../src/postgres/index.ts";
 import { gate } from "../conformance/kit/eventually.ts";
 import { commit, errorOf, fixture, refuse, stored } from "./fixture.ts";
 

@@ -1,8 +1,8 @@
 /** Messages on their way in: what is written for them, and each refusal with its reason. */
 import { ValidationError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
-import { decrypt } from "../../src/codec/encryption.ts";
-import { encodeEvents } from "../../src/events/encode.ts";
+import { encodeEvents } from "../../src/events/encode-messages.ts";
+import { decrypt } from "../../src/values/pii-encryption.ts";
 
 const meta = { correlation: "c", causation: {} };
 const date = new Date(86_400_000);

@@ -1,4 +1,9 @@
 /** Appends without a server: the test answers each transaction and each recovery itself. */
+
+import { ConnectionError, DatabaseError } from "../../src/errors.ts";
+import type { Append } from "../../src/events/append.ts";
+import { Appender } from "../../src/events/appender.ts";
+import { AppendQueue } from "../../src/events/queue.ts";
 import {
   type Answer,
   type Backend,
@@ -7,13 +12,9 @@ import {
   type Query,
   type Row,
   TransactionFailure,
-} from "../../src/connections/index.ts";
-import { ServerError } from "../../src/connections/protocol.ts";
-import { ConnectionError, DatabaseError } from "../../src/errors.ts";
-import type { Append } from "../../src/events/append.ts";
-import { Appender } from "../../src/events/appender.ts";
-import { AppendQueue } from "../../src/events/queue.ts";
-import { namesOf } from "../../src/names.ts";
+} from "../../src/postgres/index.ts";
+import { ServerError } from "../../src/postgres/protocol.ts";
+import { namesOf } from "../../src/schema/names.ts";
 
 export const backend: Backend = { pid: 1, started: "now" };
 

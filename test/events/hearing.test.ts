@@ -3,7 +3,7 @@ import type { StoreNotification } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { eventually } from "../conformance/kit/eventually.ts";
 import { append, notified, restorable, restore } from "../conformance/kit/scenario.ts";
-import { useScene } from "../connections/scene.ts";
+import { useScene } from "../postgres/fixture.ts";
 
 const scene = useScene();
 

@@ -1,6 +1,6 @@
 /** A set of ids as ranges: what it holds, and how little it keeps. */
 import { expect, test } from "vitest";
-import { IdRanges } from "../../src/events/id-ranges.ts";
+import { IdRanges } from "../../src/notifications/id-ranges.ts";
 
 const of = (...ranges: [number, number][]) => {
   const ids = new IdRanges(1_000);

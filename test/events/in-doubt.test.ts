@@ -1,7 +1,7 @@
 /** A batch whose connection is lost after it was sent: what its commits are told, without a server. */
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { type Row, TransactionFailure } from "../../src/connections/index.ts";
 import { ConnectionError, DatabaseError } from "../../src/errors.ts";
+import { type Row, TransactionFailure } from "../../src/postgres/index.ts";
 import { gate } from "../conformance/kit/eventually.ts";
 import {
   backend,

@@ -1,6 +1,6 @@
 /** Payloads of notifications: which are read, and which are taken for none. */
 import { expect, test } from "vitest";
-import { parsePayload } from "../../src/events/notify-payload.ts";
+import { parsePayload } from "../../src/notifications/payload.ts";
 
 const MAX = Number.MAX_SAFE_INTEGER;
 const event = (id: unknown, name: unknown = "A") => ({ id, name });

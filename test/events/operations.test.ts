@@ -3,7 +3,7 @@ import { type Schemas, StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { everyVerb, notified, restore } from "../conformance/kit/scenario.ts";
-import { event, meta, useScene } from "../connections/scene.ts";
+import { event, meta, useScene } from "../postgres/fixture.ts";
 
 const scene = useScene();
 

@@ -1,10 +1,10 @@
 /** Pages of a query, without a server: how many are asked for, how large, and who is waited for. */
 import { expect, test } from "vitest";
-import type { Query, Row } from "../../src/connections/index.ts";
 import type { Context } from "../../src/context.ts";
+import { eventReader } from "../../src/events/event-rows.ts";
 import { query } from "../../src/events/query.ts";
-import { eventReader } from "../../src/events/row.ts";
-import { namesOf } from "../../src/names.ts";
+import type { Query, Row } from "../../src/postgres/index.ts";
+import { namesOf } from "../../src/schema/names.ts";
 import { paramsOf } from "./fixture.ts";
 
 /** A log of `count` events, of which the pages named in `cuts` hold only so many. */

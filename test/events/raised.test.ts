@@ -1,7 +1,7 @@
 /** What the store's own statements raise, told by the text of a failing cast. */
 import { describe, expect, test } from "vitest";
-import { ServerError } from "../../src/connections/protocol.ts";
 import { raise, raisedBy, sanitize } from "../../src/errors.ts";
+import { ServerError } from "../../src/postgres/protocol.ts";
 
 const refused = (message: string, code = "22P02") =>
   new ServerError(Buffer.from(`VERROR\0C${code}\0M${message}\0\0`));

@@ -1,8 +1,8 @@
 /** Reading in the small: pages, limits beyond one page, and what is answered without asking. */
 import { type Schemas, ValidationError } from "@rotorsoft/act";
 import { beforeAll, expect, onTestFinished, test, vi } from "vitest";
-import { Connections } from "../../src/connections/index.ts";
 import { PostgresStore } from "../../src/index.ts";
+import { Connections } from "../../src/postgres/index.ts";
 import {
   append,
   appendMany,
@@ -14,8 +14,8 @@ import {
   restore,
   SNAPSHOT,
 } from "../conformance/kit/scenario.ts";
-import { deadPort } from "../connections/proxy.ts";
-import { useScene } from "../connections/scene.ts";
+import { useScene } from "../postgres/fixture.ts";
+import { deadPort } from "../postgres/proxy.ts";
 
 const scene = useScene();
 

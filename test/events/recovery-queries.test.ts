@@ -1,7 +1,5 @@
 /** What a batch in doubt is asked about, on a server: which commits are found, and which are not. */
 import { describe, expect, test } from "vitest";
-import { lockAppends } from "../../src/append-lock.ts";
-import type { Row } from "../../src/connections/index.ts";
 import type { Append } from "../../src/events/append.ts";
 import {
   firstEventOf,
@@ -10,6 +8,8 @@ import {
   inferOutcomes,
   recoveryQueries,
 } from "../../src/events/recover.ts";
+import type { Row } from "../../src/postgres/index.ts";
+import { lockAppends } from "../../src/schema/append-lock.ts";
 import { append, type Log, useLog } from "./append-fixture.ts";
 
 const openLog = useLog();

@@ -1,7 +1,7 @@
 /** What is inferred from the answers about a batch in doubt. What is asked for is tested elsewhere, on a server. */
 import { describe, expect, test } from "vitest";
-import type { Row } from "../../src/connections/index.ts";
 import { firstEventOf, type InDoubtTransaction, inferOutcomes } from "../../src/events/recover.ts";
+import type { Row } from "../../src/postgres/index.ts";
 import { backend, commit } from "./fixture.ts";
 
 const entry = { name: "A", data: "{}", pii: null, dates: "{}" };

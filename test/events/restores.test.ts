@@ -3,7 +3,7 @@ import { type Committed, type Schemas, StoreError, ValidationError } from "@roto
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { append, appendOne, idsOf, read, restorable, restore } from "../conformance/kit/scenario.ts";
-import { useScene } from "../connections/scene.ts";
+import { useScene } from "../postgres/fixture.ts";
 
 const scene = useScene();
 type Sink = (event: Committed<Schemas, string>) => Promise<number>;

@@ -1,8 +1,8 @@
 /** Rows of the events table on their way out: Dates, personal data, ids. */
 import { describe, expect, test } from "vitest";
-import { PiiCipher } from "../../src/codec/encryption.ts";
-import { encodeEvents } from "../../src/events/encode.ts";
-import { eventColumns, eventReader, safeId } from "../../src/events/row.ts";
+import { encodeEvents } from "../../src/events/encode-messages.ts";
+import { eventColumns, eventReader, safeId } from "../../src/events/event-rows.ts";
+import { PiiCipher } from "../../src/values/pii-encryption.ts";
 
 describe("a row", () => {
   const row = {

@@ -1,8 +1,8 @@
 /** The append statement on a server: what it accepts, what it writes, and what it announces. */
 import { describe, expect, test } from "vitest";
-import { lockAppends, lockAppendsUntil } from "../../src/append-lock.ts";
-import type { Query } from "../../src/connections/index.ts";
 import { type Append, UNSATISFIABLE_VERSION } from "../../src/events/append.ts";
+import type { Query } from "../../src/postgres/index.ts";
+import { lockAppends, lockAppendsUntil } from "../../src/schema/append-lock.ts";
 import { eventually } from "../conformance/kit/eventually.ts";
 import { append, type Log, useLog } from "./append-fixture.ts";
 import { commit } from "./fixture.ts";

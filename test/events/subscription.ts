@@ -1,9 +1,9 @@
 /** A notifier on a log and a listener that the test drives. */
 import type { StoreNotification } from "@rotorsoft/act";
-import type { Row } from "../../src/connections/index.ts";
 import type { Context } from "../../src/context.ts";
-import { Notifier } from "../../src/events/notify.ts";
-import { namesOf } from "../../src/names.ts";
+import { Notifier } from "../../src/notifications/notify.ts";
+import type { Row } from "../../src/postgres/index.ts";
+import { namesOf } from "../../src/schema/names.ts";
 
 type Options = { channel: string; heard(payload: string): void; back(): void };
 type Query = { readonly text: string; readonly params?: readonly unknown[] };

@@ -1,7 +1,7 @@
 /** Triggers that somebody else has put on the log: what is told of events that they leave out or refuse. */
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { event, failureOf, meta, useScene } from "../connections/scene.ts";
+import { event, failureOf, meta, useScene } from "../postgres/fixture.ts";
 
 const scene = useScene();
 

@@ -4,16 +4,16 @@
  * which takes the operating system's memory too, is not tried here.
  */
 import { expect, onTestFinished, test } from "vitest";
+import type { RestartMode } from "../../dev/postgres/index.ts";
 import { PostgresStore } from "../../src/index.ts";
-import { deadPort, TcpProxy } from "../connections/proxy.ts";
-import { event, failureOf, meta, useServer } from "../connections/scene.ts";
 import { until } from "../order/fence.ts";
-import type { RestartMode } from "../server/index.ts";
+import { event, failureOf, meta, useServer } from "../postgres/fixture.ts";
+import { deadPort, TcpProxy } from "../postgres/proxy.ts";
 import { connect } from "../support/database.ts";
 import { react, Seen } from "./kit/app.ts";
 import { load, loadOf } from "./kit/clients.ts";
+import { backToNormal, Trial } from "./kit/fault-run.ts";
 import { scale, TIMEOUT } from "./kit/scale.ts";
-import { backToNormal, Trial } from "./kit/trial.ts";
 
 const own = useServer();
 const { scene } = own;

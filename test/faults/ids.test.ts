@@ -6,10 +6,10 @@
 import { log, type Schemas, StoreError } from "@rotorsoft/act";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { DatabaseError, type PostgresStore } from "../../src/index.ts";
-import { event, failureOf, meta } from "../connections/scene.ts";
 import { createLayout } from "../migrations/act-pg-layouts.ts";
-import { Scene, tablesOf } from "../migrations/scene.ts";
+import { Scene, tablesOf } from "../migrations/fixture.ts";
 import type { TableName } from "../order/lock.ts";
+import { event, failureOf, meta } from "../postgres/fixture.ts";
 
 const scene = new Scene();
 const INT4 = 2_147_483_647;

@@ -5,11 +5,11 @@
 import type { Store } from "@rotorsoft/act";
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../connections/scene.ts";
 import { until } from "../order/fence.ts";
+import { useScene } from "../postgres/fixture.ts";
 import { type Reactor, react, Seen } from "./kit/app.ts";
+import { backToNormal, Trial } from "./kit/fault-run.ts";
 import { scale, TIMEOUT } from "./kit/scale.ts";
-import { backToNormal, Trial } from "./kit/trial.ts";
 
 const scene = useScene();
 const POLL = 1_000;

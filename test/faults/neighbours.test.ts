@@ -3,13 +3,13 @@
  * was taken from snapshots or transaction ids would wait for them. Appends, reads, reactions and boots go on.
  */
 import { expect, onTestFinished, test } from "vitest";
-import { useScene } from "../connections/scene.ts";
 import { type OpenTransaction, openTransaction, until } from "../order/fence.ts";
+import { useScene } from "../postgres/fixture.ts";
 import { createDatabase } from "../support/database.ts";
 import { react, Seen } from "./kit/app.ts";
 import { type Client, contended, load, loadOf, reader, unguarded } from "./kit/clients.ts";
+import { backToNormal, Trial } from "./kit/fault-run.ts";
 import { scale, TIMEOUT } from "./kit/scale.ts";
-import { backToNormal, Trial } from "./kit/trial.ts";
 
 const scene = useScene();
 const POLL = 1_000;

@@ -4,13 +4,13 @@
  */
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { type Shape, TcpProxy } from "../connections/proxy.ts";
-import { useScene } from "../connections/scene.ts";
 import { until } from "../order/fence.ts";
+import { useScene } from "../postgres/fixture.ts";
+import { type Shape, TcpProxy } from "../postgres/proxy.ts";
 import { load, loadOf } from "./kit/clients.ts";
+import { backToNormal, Trial } from "./kit/fault-run.ts";
 import { LONG, scale, TIMEOUT } from "./kit/scale.ts";
 import { bytewise, latency, type Struck, swallowedAppend, swallowedCommit, tornApart } from "./kit/shapes.ts";
-import { backToNormal, Trial } from "./kit/trial.ts";
 
 const scene = useScene();
 const LIMITS = { max: 5, statement_timeout: 1_000, connectionTimeoutMillis: 1_000 };
@@ -114,7 +114,7 @@ for (const network of NETWORKS) {
   );
 }
 
-// In short, for one call of each kind, in test/connections/hosts.test.ts.
+// In short, for one call of each kind, in test/postgres/hosts.test.ts.
 const halfOpen = "a network that is half-open for a while costs the calls of that time, and no other";
 test.skipIf(!LONG)(
   `${halfOpen}${LONG ? "" : " (takes long: npm run faults)"}`,

@@ -6,11 +6,11 @@
  */
 import type { Committed, Schemas } from "@rotorsoft/act";
 import { expect, test } from "vitest";
-import { useScene } from "../connections/scene.ts";
+import { useScene } from "../postgres/fixture.ts";
 import { connect } from "../support/database.ts";
 import { load, loadOf } from "./kit/clients.ts";
+import { backToNormal, Trial } from "./kit/fault-run.ts";
 import { scale, TIMEOUT } from "./kit/scale.ts";
-import { backToNormal, Trial } from "./kit/trial.ts";
 
 const scene = useScene();
 const STORM = scale(3_000, 60_000);

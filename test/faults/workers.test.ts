@@ -4,12 +4,12 @@
  */
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../connections/scene.ts";
 import { Program } from "../examples/program.ts";
 import { until } from "../order/fence.ts";
+import { useScene } from "../postgres/fixture.ts";
+import { Trial } from "./kit/fault-run.ts";
 import type { Ledger } from "./kit/ledger.ts";
 import { scale, TIMEOUT } from "./kit/scale.ts";
-import { Trial } from "./kit/trial.ts";
 
 const scene = useScene();
 const DEADLINE = 30_000;

@@ -3,7 +3,7 @@ import { act, DeferSignal, state } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import type { PostgresStore } from "../../src/index.ts";
-import { actor, on, settled, stopping, useWorld } from "./world.ts";
+import { actor, on, settled, stopping, useWorld } from "./fixture.ts";
 
 const world = useWorld();
 

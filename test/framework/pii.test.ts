@@ -4,7 +4,7 @@ import { type Actor, act, REDACTED, SHREDDED, sensitive, state } from "@rotorsof
 import { expect, test } from "vitest";
 import { z } from "zod";
 import type { PostgresStore } from "../../src/index.ts";
-import { on, settled, stopping, useWorld } from "./world.ts";
+import { on, settled, stopping, useWorld } from "./fixture.ts";
 
 const world = useWorld();
 

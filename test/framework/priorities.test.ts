@@ -2,7 +2,7 @@
 import { act } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { Account, on, settled, stopping, useWorld, writer } from "./world.ts";
+import { Account, on, settled, stopping, useWorld, writer } from "./fixture.ts";
 
 const world = useWorld();
 

@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { throughout } from "../conformance/kit/eventually.ts";
+import { useWorld, type World, writer } from "./fixture.ts";
 import { Worker } from "./workers.ts";
-import { useWorld, type World, writer } from "./world.ts";
 
 const world = useWorld();
 

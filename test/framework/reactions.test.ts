@@ -2,7 +2,7 @@
 import { act, state } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { Account, actor, on, settled, stopping, useWorld, writer } from "./world.ts";
+import { Account, actor, on, settled, stopping, useWorld, writer } from "./fixture.ts";
 
 const world = useWorld();
 

@@ -6,7 +6,7 @@ import { act, CsvFile, state } from "@rotorsoft/act";
 import { expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
 import type { PostgresStore } from "../../src/index.ts";
-import { actor, on, settled, stopping, useWorld } from "./world.ts";
+import { actor, on, settled, stopping, useWorld } from "./fixture.ts";
 
 const world = useWorld();
 

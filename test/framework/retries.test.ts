@@ -11,7 +11,7 @@ import {
   stopping,
   useWorld,
   writer,
-} from "./world.ts";
+} from "./fixture.ts";
 
 const world = useWorld();
 

@@ -3,8 +3,8 @@ import { act } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { gate } from "../conformance/kit/eventually.ts";
+import { Account, on, settled, stopping, useWorld, writer } from "./fixture.ts";
 import { Worker } from "./workers.ts";
-import { Account, on, settled, stopping, useWorld, writer } from "./world.ts";
 
 const world = useWorld();
 

@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
+import type { World } from "./fixture.ts";
 import type { FromWorker, ToWorker, WorkerOptions } from "./worker.ts";
-import type { World } from "./world.ts";
 
 export class Worker {
   readonly name: string;

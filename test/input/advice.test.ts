@@ -3,8 +3,8 @@ import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import { sanitize } from "../../src/errors.ts";
 import type { PostgresStore } from "../../src/index.ts";
-import { event, failureOf, meta, useScene } from "../connections/scene.ts";
 import { until } from "../order/fence.ts";
+import { event, failureOf, meta, useScene } from "../postgres/fixture.ts";
 
 const scene = useScene();
 

@@ -1,6 +1,6 @@
 /** Values at the edge of what a verb takes: each has one meaning, the reference's, or is refused. */
 import { expect, test } from "vitest";
-import { event, meta, useScene } from "../connections/scene.ts";
+import { event, meta, useScene } from "../postgres/fixture.ts";
 import { contents, fill } from "./log.ts";
 
 const scene = useScene();

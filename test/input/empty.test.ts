@@ -1,7 +1,7 @@
 /** Nothing to do, and nobody there: answers, not errors, and no trace. */
 import { expect, test } from "vitest";
-import { deadPort } from "../connections/proxy.ts";
-import { useScene } from "../connections/scene.ts";
+import { useScene } from "../postgres/fixture.ts";
+import { deadPort } from "../postgres/proxy.ts";
 import { contents, fill } from "./log.ts";
 
 const scene = useScene();

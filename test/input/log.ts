@@ -1,7 +1,7 @@
 /** A store with something of everything in it, and all that it holds, to tell whether a call has changed it. */
 import { inspect } from "node:util";
 import type { PostgresStore } from "../../src/index.ts";
-import type { Scene } from "../connections/scene.ts";
+import type { Scene } from "../postgres/fixture.ts";
 
 const meta = { correlation: "filled", causation: {} };
 

@@ -2,7 +2,7 @@
 import { ConcurrencyError, ValidationError } from "@rotorsoft/act";
 import { beforeAll, describe, expect, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../connections/scene.ts";
+import { useScene } from "../postgres/fixture.ts";
 import { contents, fill, outcomeOf, shown } from "./log.ts";
 import { slots } from "./slots.ts";
 

@@ -2,7 +2,7 @@
 import { inspect } from "node:util";
 import { StoreError, ValidationError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
-import { useScene } from "../connections/scene.ts";
+import { useScene } from "../postgres/fixture.ts";
 import { outcomeOf } from "./log.ts";
 
 const scene = useScene();

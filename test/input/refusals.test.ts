@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { ValidationError } from "@rotorsoft/act";
 import { beforeAll, expect, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../connections/scene.ts";
+import { useScene } from "../postgres/fixture.ts";
 import { outcomeOf, shown } from "./log.ts";
 import { type Slot, slots, wrong } from "./slots.ts";
 

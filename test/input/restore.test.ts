@@ -2,7 +2,7 @@
 import { StoreError, ValidationError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../connections/scene.ts";
+import { useScene } from "../postgres/fixture.ts";
 import { contents, fill, outcomeOf } from "./log.ts";
 
 const scene = useScene();

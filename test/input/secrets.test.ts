@@ -3,9 +3,9 @@ import { inspect } from "node:util";
 import { ConcurrencyError, log, StoreError } from "@rotorsoft/act";
 import { expect, onTestFinished, test, vi } from "vitest";
 import type { PostgresStore, PostgresStoreOptions } from "../../src/index.ts";
-import { TcpProxy } from "../connections/proxy.ts";
-import { failureOf, useScene } from "../connections/scene.ts";
 import { until } from "../order/fence.ts";
+import { failureOf, useScene } from "../postgres/fixture.ts";
+import { TcpProxy } from "../postgres/proxy.ts";
 import { fill, outcomeOf } from "./log.ts";
 import { everyVerb } from "./verbs.ts";
 

@@ -2,8 +2,8 @@
 import { StoreError } from "@rotorsoft/act";
 import { describe, expect, test } from "vitest";
 import { ConnectionError, DatabaseError, type PostgresStore } from "../../src/index.ts";
-import { deadPort, TcpProxy } from "../connections/proxy.ts";
-import { failureOf, useScene } from "../connections/scene.ts";
+import { failureOf, useScene } from "../postgres/fixture.ts";
+import { deadPort, TcpProxy } from "../postgres/proxy.ts";
 import { contents, fill } from "./log.ts";
 import { everyVerb } from "./verbs.ts";
 

@@ -2,7 +2,7 @@
 import { ValidationError } from "@rotorsoft/act";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../connections/scene.ts";
+import { useScene } from "../postgres/fixture.ts";
 import { contents, fill, outcomeOf, shown } from "./log.ts";
 import { slots, wrong } from "./slots.ts";
 

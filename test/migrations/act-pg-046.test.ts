@@ -5,8 +5,8 @@ import { expect, type TestContext, test, vi } from "vitest";
 import type { TableName } from "../order/lock.ts";
 import { type OldLease, type OldStore, openOld } from "./act-pg-046.ts";
 import { filesOf } from "./files.ts";
+import { meta, recordLog, Scene, tablesOf } from "./fixture.ts";
 import { runbookSql } from "./runbook.ts";
-import { meta, recordLog, Scene, tablesOf } from "./scene.ts";
 
 // The first test may have to install it.
 vi.setConfig({ testTimeout: 150_000 });

@@ -6,7 +6,7 @@ import type { TableName } from "../order/lock.ts";
 import { CHECKPOINT, createLayout, EVENTS, type Layout, layouts, titleOf } from "./act-pg-layouts.ts";
 import { catalogOf } from "./catalog.ts";
 import { filesOf } from "./files.ts";
-import { causeOf, meta, recordLog, Scene, tablesOf } from "./scene.ts";
+import { causeOf, meta, recordLog, Scene, tablesOf } from "./fixture.ts";
 
 const scene = new Scene();
 type Row = Record<string, unknown>;

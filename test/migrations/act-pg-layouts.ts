@@ -4,7 +4,7 @@
  */
 import type postgres from "postgres";
 import type { TableName } from "../order/lock.ts";
-import { tablesOf } from "./scene.ts";
+import { tablesOf } from "./fixture.ts";
 
 /** Columns that came one after the other; an older release's table lacks some. */
 export const laterColumns = ["pii", "priority", "lane", "deferred_at", "correlated_at"] as const;

@@ -110,7 +110,7 @@ function schemaText(stores: readonly Place[]): string {
   const schemas = [...new Set(stores.map(({ schema }) => schema))].filter((schema) => schema !== "public");
   return [
     `import { pgSchema } from "drizzle-orm/pg-core";`,
-    `import { actTables } from ${JSON.stringify(join(root, "src/schema.ts"))};`,
+    `import { actTables } from ${JSON.stringify(join(root, "src/schema/tables.ts"))};`,
     ...schemas.map((schema, n) => `export const schema${n} = pgSchema(${JSON.stringify(schema)});`),
     ...stores.flatMap((store, n) => [
       `const store${n} = actTables(${JSON.stringify(store)});`,

@@ -6,7 +6,7 @@ import { PostgresStore } from "../../src/index.ts";
 import { until } from "../order/fence.ts";
 import type { TableName } from "../order/lock.ts";
 import { catalogOf } from "./catalog.ts";
-import { causeOf, meta, Scene, tablesOf } from "./scene.ts";
+import { causeOf, meta, Scene, tablesOf } from "./fixture.ts";
 
 const scene = new Scene();
 const role = `act_worker_${randomBytes(4).toString("hex")}`;

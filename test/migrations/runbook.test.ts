@@ -10,9 +10,9 @@ import type { TableName } from "../order/lock.ts";
 import { connect, createDatabase } from "../support/database.ts";
 import { createLayout, EVENTS, type Layout } from "./act-pg-layouts.ts";
 import { catalogOf } from "./catalog.ts";
+import { meta, recordLog } from "./fixture.ts";
 import { Project } from "./project.ts";
 import { runbookSql } from "./runbook.ts";
-import { meta, recordLog } from "./scene.ts";
 
 // drizzle-kit takes a second or two each time, on a machine that does nothing else.
 vi.setConfig({ testTimeout: 120_000 });

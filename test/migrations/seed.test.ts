@@ -1,13 +1,13 @@
 /** seed() as the runner of the migrations: what it locks, what it refuses, what it leaves alone. */
 import { expect, test } from "vitest";
-import { toStep } from "../../src/migrations/plan.ts";
+import { toStep } from "../../src/migrations/migration-steps.ts";
 import { migrations } from "../../src/migrations/sql.generated.ts";
 import { insertRaw, until } from "../order/fence.ts";
 import type { TableName } from "../order/lock.ts";
 import { createActPg } from "../races/act-pg-layout.ts";
 import { catalogOf } from "./catalog.ts";
 import { filesOf } from "./files.ts";
-import { causeOf, meta, recordLog, Scene, tablesOf } from "./scene.ts";
+import { causeOf, meta, recordLog, Scene, tablesOf } from "./fixture.ts";
 
 const scene = new Scene();
 const event = { name: "Seeded", data: {} };

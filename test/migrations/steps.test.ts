@@ -1,8 +1,8 @@
 /** How seed() reads the statements that drizzle-kit generates. Needs no server. */
 import { expect, test } from "vitest";
-import { planOf, toStep } from "../../src/migrations/plan.ts";
+import { planOf, toStep } from "../../src/migrations/migration-steps.ts";
 import { migrations } from "../../src/migrations/sql.generated.ts";
-import { namesOf } from "../../src/names.ts";
+import { namesOf } from "../../src/schema/names.ts";
 
 test("a created table is known by its columns", () => {
   const sql = `CREATE TABLE IF NOT EXISTS "events_correlated" (

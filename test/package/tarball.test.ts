@@ -7,8 +7,8 @@ import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { useScene } from "../connections/scene.ts";
 import { until } from "../order/fence.ts";
+import { useScene } from "../postgres/fixture.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const programs = fileURLToPath(new URL("programs", import.meta.url));

@@ -6,7 +6,7 @@ import type { Query } from "@rotorsoft/act";
 import { beforeAll, describe, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { type Bounds, expectWithin } from "./cost.ts";
-import { mayExplain, usePlans } from "./world.ts";
+import { mayExplain, usePlans } from "./fixture.ts";
 
 const TABLE = "log";
 const STREAMS = 100_000;

@@ -5,7 +5,7 @@
 import { beforeAll, describe, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { type Bounds, expectWithin } from "./cost.ts";
-import { mayExplain, usePlans } from "./world.ts";
+import { mayExplain, usePlans } from "./fixture.ts";
 
 const COUNT = 100_000;
 const PENDING = { none: 0, ten: 10, all: COUNT } as const;

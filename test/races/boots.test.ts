@@ -7,7 +7,7 @@ import { holdFence, insertRaw } from "../order/fence.ts";
 import type { TableName } from "../order/lock.ts";
 import { createActPg } from "./act-pg-layout.ts";
 import { bootProcesses } from "./booters.ts";
-import { dense, idsOf, meta, underEveryIsolation, versions, type World } from "./world.ts";
+import { dense, idsOf, meta, underEveryIsolation, versions, type World } from "./fixture.ts";
 
 const BOOTS = 16;
 

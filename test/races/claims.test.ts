@@ -3,7 +3,7 @@ import type { Lease, StreamPosition } from "@rotorsoft/act";
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { openTransaction, until } from "../order/fence.ts";
-import { dense, underEveryIsolation } from "./world.ts";
+import { dense, underEveryIsolation } from "./fixture.ts";
 
 const LONG = 600_000;
 const names = (count: number) => dense(count).map((k) => `t-${String(k).padStart(3, "0")}`);

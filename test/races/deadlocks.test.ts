@@ -3,7 +3,7 @@ import type { Committed, Lease, Schemas } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { openTransaction } from "../order/fence.ts";
-import { dense, meta, underEveryIsolation, type World } from "./world.ts";
+import { dense, meta, underEveryIsolation, type World } from "./fixture.ts";
 
 const streams = dense(30).map((k) => `t-${k}`);
 const event = { name: "Happened", data: {}, pii: { who: "somebody" } };

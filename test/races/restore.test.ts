@@ -2,8 +2,8 @@
 import type { Committed, Schemas } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { until, waitForWaiters } from "../order/fence.ts";
+import { dense, idsOf, meta, underEveryIsolation, versions } from "./fixture.ts";
 import { mayLose, mustLand, race } from "./racers.ts";
-import { dense, idsOf, meta, underEveryIsolation, versions } from "./world.ts";
 
 const event = { name: "Raced", data: {} };
 const created = new Date("2020-01-01T00:00:00.000Z");

@@ -2,8 +2,8 @@
 import type { TruncateResult } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { holdFence, waitForWaiters } from "../order/fence.ts";
+import { dense, meta, type Row, underEveryIsolation, versions, type World } from "./fixture.ts";
 import { mayLose, mustLand, race } from "./racers.ts";
-import { dense, meta, type Row, underEveryIsolation, versions, type World } from "./world.ts";
 
 const event = { name: "Raced", data: {} };
 

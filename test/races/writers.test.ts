@@ -2,7 +2,7 @@
 import { ConcurrencyError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { dense, meta, underEveryIsolation, versions } from "./world.ts";
+import { dense, meta, underEveryIsolation, versions } from "./fixture.ts";
 
 const WRITERS = 64;
 

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { gate, within } from "../conformance/kit/eventually.ts";
 import { restorable } from "../conformance/kit/scenario.ts";
-import { event, failureOf, meta, useScene } from "../connections/scene.ts";
+import { event, failureOf, meta, useScene } from "../postgres/fixture.ts";
 
 const scene = useScene();
 const key = randomBytes(32);

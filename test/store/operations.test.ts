@@ -3,7 +3,7 @@ import { StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { Operations } from "../../src/operations.ts";
 import { gate } from "../conformance/kit/eventually.ts";
-import { failureOf } from "../connections/scene.ts";
+import { failureOf } from "../postgres/fixture.ts";
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const CLOSED = {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { startPostgres } from "../server/index.ts";
+import { startPostgres } from "../../dev/postgres/index.ts";
 import { connect, createDatabase } from "./database.ts";
 
 // On a server of its own: the one of the run may not let us create roles.

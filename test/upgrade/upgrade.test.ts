@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { recordOf, VERSION } from "../../src/migrations/record.ts";
 import { Ledger } from "../faults/kit/ledger.ts";
 import { catalogOf } from "../migrations/catalog.ts";
-import { causeOf, Scene, tablesOf } from "../migrations/scene.ts";
+import { causeOf, Scene, tablesOf } from "../migrations/fixture.ts";
 import type { TableName } from "../order/lock.ts";
 import { hasCommit, PREVIOUS_RELEASE, type Release, thisRelease, unpack } from "./release.ts";
 import { type Report, Worker } from "./workers.ts";

@@ -8,8 +8,8 @@ import { PostgresStore } from "../../../src/index.ts";
 import { eventually } from "../../conformance/kit/eventually.ts";
 import { connect } from "../../support/database.ts";
 import { load, loadOf } from "../kit/clients.ts";
+import { backToNormal, Trial } from "../kit/fault-run.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
-import { backToNormal, Trial } from "../kit/trial.ts";
 import { Pair } from "./pair.ts";
 import { absent, findPostgresTools, titled } from "./programs.ts";
 

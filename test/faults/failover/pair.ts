@@ -2,9 +2,9 @@
 import { chownSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type postgres from "postgres";
+import { createHome, type Home, removeFolders } from "../../../dev/postgres/home.ts";
 import { eventually } from "../../conformance/kit/eventually.ts";
-import { deadPort } from "../../connections/proxy.ts";
-import { createHome, type Home, removeFolders } from "../../server/home.ts";
+import { deadPort } from "../../postgres/proxy.ts";
 import { connect } from "../../support/database.ts";
 import { accepts, launch, type Program, runProgram } from "./programs.ts";
 

@@ -5,7 +5,7 @@ import { existsSync, readdirSync } from "node:fs";
 import net from "node:net";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
-import type { Home } from "../../server/home.ts";
+import type { Home } from "../../../dev/postgres/home.ts";
 
 const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin"];
 

@@ -4,11 +4,11 @@
  * outside of any transaction: none of that may be written.
  */
 import { expect, test } from "vitest";
-import { TcpProxy } from "../../connections/proxy.ts";
-import { useScene } from "../../connections/scene.ts";
+import { useScene } from "../../postgres/fixture.ts";
+import { TcpProxy } from "../../postgres/proxy.ts";
 import { alone, load, loadOf, unguarded } from "../kit/clients.ts";
+import { backToNormal, Trial } from "../kit/fault-run.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
-import { backToNormal, Trial } from "../kit/trial.ts";
 import { restoring, truncating } from "./closing.ts";
 import { noteRowsWithoutLock } from "./notes.ts";
 import { concludeFence } from "./outcome.ts";

@@ -2,7 +2,7 @@
 import type { Committed, Schemas } from "@rotorsoft/act";
 import type postgres from "postgres";
 import type { PostgresStore } from "../../../src/index.ts";
-import { event, meta } from "../../connections/scene.ts";
+import { event, meta } from "../../postgres/fixture.ts";
 import type { Ledger } from "../kit/ledger.ts";
 import { Book, type Row, readRows } from "./book.ts";
 

@@ -5,11 +5,11 @@
  */
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../../src/index.ts";
-import { useScene } from "../../connections/scene.ts";
 import { until } from "../../order/fence.ts";
+import { useScene } from "../../postgres/fixture.ts";
 import { alone, load, loadOf, unguarded } from "../kit/clients.ts";
+import { backToNormal, Trial } from "../kit/fault-run.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
-import { backToNormal, Trial } from "../kit/trial.ts";
 import { truncating } from "./closing.ts";
 import { noteRowsWithoutLock } from "./notes.ts";
 import { concludeFence } from "./outcome.ts";

@@ -2,9 +2,9 @@
 import type { Committed, Schemas } from "@rotorsoft/act";
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../../src/index.ts";
-import { event, meta, useScene } from "../../connections/scene.ts";
 import { holdFence, insertRaw, openTransaction, takeFence } from "../../order/fence.ts";
 import type { TableName } from "../../order/lock.ts";
+import { event, meta, useScene } from "../../postgres/fixture.ts";
 import { connect } from "../../support/database.ts";
 import { noteRowsWithoutLock } from "./notes.ts";
 

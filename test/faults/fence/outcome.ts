@@ -1,6 +1,6 @@
 /** What every test of this folder asks in the end: who wrote without the lock, and what was done though it had failed. */
 import { expect } from "vitest";
-import type { Trial } from "../kit/trial.ts";
+import type { Trial } from "../kit/fault-run.ts";
 import type { Verdict } from "../kit/verify.ts";
 import type { Book } from "./book.ts";
 import type { LockNotes } from "./notes.ts";

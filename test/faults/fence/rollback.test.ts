@@ -5,9 +5,9 @@
 import { StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../../src/index.ts";
-import { TcpProxy } from "../../connections/proxy.ts";
-import { event, meta, useScene } from "../../connections/scene.ts";
 import { everyVerb } from "../../input/verbs.ts";
+import { event, meta, useScene } from "../../postgres/fixture.ts";
+import { TcpProxy } from "../../postgres/proxy.ts";
 import { commitsRolledBack } from "./rollback.ts";
 
 const scene = useScene();

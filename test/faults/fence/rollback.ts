@@ -2,7 +2,7 @@
  * For a proxy: each COMMIT becomes a ROLLBACK on its way to the server. The transaction ends as one that failed
  * does, with the tag ROLLBACK instead of COMMIT and without an error, and nothing of it is in the tables.
  */
-import type { Shape } from "../../connections/proxy.ts";
+import type { Shape } from "../../postgres/proxy.ts";
 import type { Struck } from "../kit/shapes.ts";
 
 /** The last statement of a message, whether it stands alone or not. */

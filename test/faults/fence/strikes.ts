@@ -1,6 +1,6 @@
 /** Cancels, or ends, of the sessions of stores in every state, as an administrator's come. */
 import type postgres from "postgres";
-import type { Shape } from "../../connections/proxy.ts";
+import type { Shape } from "../../postgres/proxy.ts";
 import { connect } from "../../support/database.ts";
 
 /** Which sessions are looked for, one aim after the other. */

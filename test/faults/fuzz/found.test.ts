@@ -1,8 +1,8 @@
 /** What the fuzzing has found, one by one. */
 import { ValidationError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
-import { failureOf, meta, useScene } from "../../connections/scene.ts";
 import { contents, fill } from "../../input/log.ts";
+import { failureOf, meta, useScene } from "../../postgres/fixture.ts";
 
 const scene = useScene();
 

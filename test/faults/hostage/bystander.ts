@@ -1,7 +1,7 @@
 /** A process beside the faulty one, directly connected: it commits to the same log and notes how long each commit takes. */
 import type postgres from "postgres";
 import type { PostgresStore } from "../../../src/index.ts";
-import { event, meta } from "../../connections/scene.ts";
+import { event, meta } from "../../postgres/fixture.ts";
 
 /** Between two of its commits, in ms: without it a few that waited long would be lost among thousands. */
 const PACE = 5;

@@ -1,7 +1,7 @@
 /** Much at once from one process: its groups are small enough for others, and its queue for its own memory. */
 import { expect, test } from "vitest";
 import { eventually } from "../../conformance/kit/eventually.ts";
-import { useScene } from "../../connections/scene.ts";
+import { useScene } from "../../postgres/fixture.ts";
 import { titled } from "../failover/programs.ts";
 import { LONG, scale, TIMEOUT } from "../kit/scale.ts";
 import { commitsDuring, percentile, slowest, timedCommits } from "./bystander.ts";

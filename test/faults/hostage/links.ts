@@ -1,6 +1,6 @@
 /** Ways to the server that are slow, or end in the middle of a message, for the proxy. */
 import net from "node:net";
-import type { Shape, TcpProxy } from "../../connections/proxy.ts";
+import type { Shape, TcpProxy } from "../../postgres/proxy.ts";
 
 /** Bytes that wait in the proxy; a client that has sent more is not read from. */
 const BUFFER = 65_536;

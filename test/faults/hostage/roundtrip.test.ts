@@ -2,7 +2,7 @@
 import { expect, onTestFinished, test } from "vitest";
 import { latencyProxy } from "../../../bench/lib/latency-proxy.ts";
 import type { PostgresStore } from "../../../src/index.ts";
-import { event, meta, useScene } from "../../connections/scene.ts";
+import { event, meta, useScene } from "../../postgres/fixture.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
 import { lookAt, median, percentile, timedCommits } from "./bystander.ts";
 

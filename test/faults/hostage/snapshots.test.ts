@@ -4,8 +4,8 @@
  */
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../../src/index.ts";
-import { event, meta, useScene } from "../../connections/scene.ts";
 import { openTransaction } from "../../order/fence.ts";
+import { event, meta, useScene } from "../../postgres/fixture.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
 import { median } from "./bystander.ts";
 

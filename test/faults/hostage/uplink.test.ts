@@ -1,7 +1,7 @@
 /** A client whose way to the server is slow: its commits succeed, and nobody else waits for its bytes. */
 import { expect, test } from "vitest";
-import { TcpProxy } from "../../connections/proxy.ts";
-import { useScene } from "../../connections/scene.ts";
+import { useScene } from "../../postgres/fixture.ts";
+import { TcpProxy } from "../../postgres/proxy.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
 import { commitsDuring, percentile, slowest, timedCommits } from "./bystander.ts";
 import { Client } from "./clients.ts";

@@ -5,9 +5,9 @@
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore, PostgresStoreOptions } from "../../../src/index.ts";
 import { within } from "../../conformance/kit/eventually.ts";
-import { TcpProxy } from "../../connections/proxy.ts";
-import { event, meta, useScene } from "../../connections/scene.ts";
 import { until } from "../../order/fence.ts";
+import { event, meta, useScene } from "../../postgres/fixture.ts";
+import { TcpProxy } from "../../postgres/proxy.ts";
 import { titled } from "../failover/programs.ts";
 import { LONG, scale, TIMEOUT } from "../kit/scale.ts";
 import { type Recording, record, vanishAfter } from "./links.ts";

@@ -1,5 +1,5 @@
 /** What a bad network does to bytes, for the proxy. */
-import type { Fate, Shape } from "../../connections/proxy.ts";
+import type { Fate, Shape } from "../../postgres/proxy.ts";
 
 /** How often a shape has struck. */
 export type Struck = { count: number };

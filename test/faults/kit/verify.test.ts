@@ -1,7 +1,7 @@
 /** The ledger itself: each kind of damage, done on purpose behind the store's back, is noticed. */
 import type { Lease } from "@rotorsoft/act";
 import { expect, onTestFinished, test } from "vitest";
-import { useScene } from "../../connections/scene.ts";
+import { useScene } from "../../postgres/fixture.ts";
 import { Ledger } from "./ledger.ts";
 
 const scene = useScene();

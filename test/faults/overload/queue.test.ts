@@ -2,11 +2,11 @@
 import { StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { ConnectionError } from "../../../src/index.ts";
-import { event, failureOf, meta, useScene } from "../../connections/scene.ts";
+import { event, failureOf, meta, useScene } from "../../postgres/fixture.ts";
 import { titled } from "../failover/programs.ts";
 import { load, loadOf } from "../kit/clients.ts";
+import { backToNormal, Trial } from "../kit/fault-run.ts";
 import { LONG, scale, TIMEOUT } from "../kit/scale.ts";
-import { backToNormal, Trial } from "../kit/trial.ts";
 
 const scene = useScene();
 const MAX = 5;

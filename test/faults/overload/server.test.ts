@@ -6,13 +6,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type postgres from "postgres";
 import { expect, onTestFinished, test } from "vitest";
+import { type RunningPostgres, startPostgres } from "../../../dev/postgres/index.ts";
 import { PostgresStore } from "../../../src/index.ts";
-import { event, failureOf, meta } from "../../connections/scene.ts";
-import { type RunningPostgres, startPostgres } from "../../server/index.ts";
+import { event, failureOf, meta } from "../../postgres/fixture.ts";
 import { connect } from "../../support/database.ts";
 import { titled } from "../failover/programs.ts";
+import { backToNormal, Trial } from "../kit/fault-run.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
-import { backToNormal, Trial } from "../kit/trial.ts";
 
 async function serverWith(settings: Record<string, string>): Promise<RunningPostgres> {
   const server = await startPostgres({ prefer: "embedded", settings });

@@ -1,8 +1,8 @@
 /** A PgBouncer in transaction mode before the server of the tests. */
 import { chownSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { deadPort } from "../../connections/proxy.ts";
-import { createHome, removeFolders } from "../../server/home.ts";
+import { createHome, removeFolders } from "../../../dev/postgres/home.ts";
+import { deadPort } from "../../postgres/proxy.ts";
 import { accepts, findProgram, launch } from "../failover/programs.ts";
 
 export type Bouncer = {

@@ -2,8 +2,8 @@
 import { StoreError } from "@rotorsoft/act";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { PostgresStore, type PostgresStoreOptions } from "../../../src/index.ts";
-import { event, failureOf, meta } from "../../connections/scene.ts";
 import { everyVerb } from "../../input/verbs.ts";
+import { event, failureOf, meta } from "../../postgres/fixture.ts";
 import { createDatabase, serverUrl, type TestDatabase } from "../../support/database.ts";
 import { absent, findProgram, titled } from "../failover/programs.ts";
 import { LONG } from "../kit/scale.ts";

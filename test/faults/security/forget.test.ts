@@ -3,9 +3,9 @@ import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { type RunningPostgres, startPostgres } from "../../../dev/postgres/index.ts";
 import { PostgresStore, type PostgresStoreOptions } from "../../../src/index.ts";
-import { meta } from "../../connections/scene.ts";
-import { type RunningPostgres, startPostgres } from "../../server/index.ts";
+import { meta } from "../../postgres/fixture.ts";
 import { connect } from "../../support/database.ts";
 
 let server: RunningPostgres;

@@ -1,8 +1,8 @@
 /** What each grant of docs/security.md is for: without it these verbs fail, and only these. */
 import { StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
-import { useScene } from "../../connections/scene.ts";
 import { everyVerb } from "../../input/verbs.ts";
+import { useScene } from "../../postgres/fixture.ts";
 import { grantsFor } from "./grants.ts";
 
 const scene = useScene();

@@ -2,9 +2,9 @@
 import type { Schemas } from "@rotorsoft/act";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { PostgresStore } from "../../../src/index.ts";
-import { useScene } from "../../connections/scene.ts";
 import { contents, fill, outcomeOf } from "../../input/log.ts";
 import { slots } from "../../input/slots.ts";
+import { useScene } from "../../postgres/fixture.ts";
 
 const scene = useScene();
 

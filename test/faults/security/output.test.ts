@@ -3,7 +3,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { useScene } from "../../connections/scene.ts";
+import { useScene } from "../../postgres/fixture.ts";
 import { titled } from "../failover/programs.ts";
 import { LONG, scale } from "../kit/scale.ts";
 

@@ -1,8 +1,8 @@
 /** Patterns that PostgreSQL would work on for minutes end at statement_timeout, in every verb that takes one. */
 import { StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
-import { event, failureOf, meta, useScene } from "../../connections/scene.ts";
 import { contents } from "../../input/log.ts";
+import { event, failureOf, meta, useScene } from "../../postgres/fixture.ts";
 import { scale } from "../kit/scale.ts";
 
 const scene = useScene();

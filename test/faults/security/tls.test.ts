@@ -1,9 +1,9 @@
 /** TLS with verification on: who is let through, and who is not. The server's certificate is the only thing changed. */
 import { statSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { type RunningPostgres, startPostgres } from "../../../dev/postgres/index.ts";
 import { PostgresStore, type PostgresStoreOptions } from "../../../src/index.ts";
-import { event, failureOf, meta } from "../../connections/scene.ts";
-import { type RunningPostgres, startPostgres } from "../../server/index.ts";
+import { event, failureOf, meta } from "../../postgres/fixture.ts";
 import { connect } from "../../support/database.ts";
 import { absent, titled } from "../failover/programs.ts";
 import { Authority, openssl, type Signed } from "./certificates.ts";

@@ -1,8 +1,8 @@
 /** The first commit after a pause, when the connection had been idle for so long that it was closed. */
 import { expect, onTestFinished, test } from "vitest";
 import { latencyProxy } from "../../../bench/lib/latency-proxy.ts";
-import { event, meta, useScene } from "../../connections/scene.ts";
 import { until } from "../../order/fence.ts";
+import { event, meta, useScene } from "../../postgres/fixture.ts";
 
 const scene = useScene();
 const RTT = 40;

@@ -4,9 +4,9 @@
  */
 import { expect, test } from "vitest";
 import { gate } from "../../conformance/kit/eventually.ts";
-import { TcpProxy } from "../../connections/proxy.ts";
-import { useScene } from "../../connections/scene.ts";
 import { until } from "../../order/fence.ts";
+import { useScene } from "../../postgres/fixture.ts";
+import { TcpProxy } from "../../postgres/proxy.ts";
 import { Client } from "../hostage/clients.ts";
 
 const scene = useScene();

@@ -2,8 +2,8 @@
 import { StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { ConnectionError } from "../../../src/index.ts";
-import { TcpProxy } from "../../connections/proxy.ts";
-import { event, failureOf, meta, useScene } from "../../connections/scene.ts";
+import { event, failureOf, meta, useScene } from "../../postgres/fixture.ts";
+import { TcpProxy } from "../../postgres/proxy.ts";
 
 const scene = useScene();
 const LIMIT = 1_000;

@@ -4,10 +4,10 @@
  */
 import { log } from "@rotorsoft/act";
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
+import { type RunningPostgres, startPostgres } from "../../../dev/postgres/index.ts";
 import { eventually } from "../../conformance/kit/eventually.ts";
-import { event, meta, Scene } from "../../connections/scene.ts";
 import { openTransaction } from "../../order/fence.ts";
-import { type RunningPostgres, startPostgres } from "../../server/index.ts";
+import { event, meta, Scene } from "../../postgres/fixture.ts";
 import { connect } from "../../support/database.ts";
 import { titled } from "../failover/programs.ts";
 

@@ -2,8 +2,8 @@
 import { StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../../src/index.ts";
-import { type Shape, TcpProxy } from "../../connections/proxy.ts";
-import { event, meta, useScene } from "../../connections/scene.ts";
+import { event, meta, useScene } from "../../postgres/fixture.ts";
+import { type Shape, TcpProxy } from "../../postgres/proxy.ts";
 
 const scene = useScene();
 const EVENTS = 1_500;

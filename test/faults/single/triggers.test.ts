@@ -4,8 +4,8 @@
  */
 import { expect, test } from "vitest";
 import type { PostgresStoreOptions } from "../../../src/index.ts";
-import { event, meta, useScene } from "../../connections/scene.ts";
-import { amongNeighbours, count, falsehoods, putTrigger, tell } from "./scene.ts";
+import { event, meta, useScene } from "../../postgres/fixture.ts";
+import { amongNeighbours, count, falsehoods, putTrigger, tell } from "./fixture.ts";
 
 const scene = useScene();
 const NEIGHBOURS = 40;

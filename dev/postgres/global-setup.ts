@@ -1,0 +1,36 @@
+import type { TestProject } from "vitest/node";
+import { expectNoLeaks, keepSecret } from "../../test/support/leaks.ts";
+import { startPostgres } from "./index.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** The server of this run; every test file makes a database of its own on it. */
+    serverUrl: string;
+  }
+}
+
+/** Long runs (`test:long`, `faults`) hold gigabytes: they stay on disk. */
+const { RUNS, ORDER_EVENTS, FAULTS } = process.env;
+const inMemory = !RUNS && !ORDER_EVENTS && FAULTS !== "long";
+
+/** One server per run: `TEST_DATABASE_URL`, else a container, else the embedded PostgreSQL. */
+export default async function setup(project: TestProject) {
+  const version = process.env.TEST_POSTGRES_VERSION;
+  const server = await startPostgres({
+    url: process.env.TEST_DATABASE_URL,
+    prefer: process.env.TEST_PREFER === "embedded" ? "embedded" : "any",
+    version,
+    inMemory,
+  });
+  console.log(`PostgreSQL ${server.version} (${server.kind})`);
+  if (version && server.version.split(".")[0] !== version) {
+    await server.stop();
+    throw new Error(`PostgreSQL ${version} was to be tested, and this is ${server.version}`);
+  }
+  project.provide("serverUrl", server.url);
+  keepSecret(decodeURIComponent(new URL(server.url).password));
+  return async () => {
+    await server.stop();
+    expectNoLeaks();
+  };
+}

@@ -1,6 +1,0 @@
-export type { Backend, Connection } from "./connection.ts";
-export { Connections } from "./connections.ts";
-export type { Answer, Query, Row } from "./exchange.ts";
-export type { Listener } from "./listener.ts";
-export type { Param } from "./protocol.ts";
-export { TransactionFailure } from "./transaction.ts";

@@ -1,0 +1,377 @@
+/**
+ * One connection, from its first use to its first close.
+ *
+ * States: new → connecting (its first statement is on the way) → established → closed. A closed connection is never
+ * used again.
+ *
+ * postgres.js 3.4.9 loses queries when a backend dies (they never settle), runs the rest of a transaction on a
+ * replacement connection (#1133, #1155, #1216) and can crash the process inside `begin` and `reserve` (#1154, #1208).
+ * So a connection is a client with `max: 1` that is thrown away on its first close; every operation races that
+ * close; and transactions are sent by a {@link TransactionChannel}.
+ */
+import postgres from "postgres";
+import { ConnectionError } from "../errors.ts";
+import type { Config, Endpoint } from "../options/options.ts";
+import { type Answer, paramsOf, type Query, type Row } from "./exchange.ts";
+import { type SessionSettings, sessionSettings } from "./session-settings.ts";
+import { type OpenSocket, openSocket } from "./socket.ts";
+import { afterPoll } from "./timers.ts";
+import { TransactionChannel, TransactionFailure } from "./transaction.ts";
+
+export type Backend = { readonly pid: number; readonly started: string };
+
+export type ConnectionOptions = {
+  readonly config: Config;
+  readonly endpoint: Endpoint;
+  /** Server settings of this session beside the usual ones. Not sent through a pooler (prepare: false). */
+  readonly settings?: SessionSettings;
+  /** What its user wants to know of the database: a select list, read with the first statement. */
+  readonly facts?: string;
+  /** Called at the server's first answer. Must not throw. */
+  readonly onEstablished?: (() => void) | undefined;
+};
+
+const noop = () => {};
+
+/** How the driver and the socket say that a connection is gone. */
+const GONE = new Set([
+  "CONNECTION_CLOSED",
+  "CONNECTION_DESTROYED",
+  "CONNECTION_ENDED",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+]);
+const codeOf = (error: unknown): string =>
+  typeof error === "object" && error !== null && "code" in error ? String(error.code) : "";
+
+/** The server's last words on a connection, a refused password for one: the close follows a moment later. */
+const isFatal = (error: unknown): error is Error =>
+  error instanceof Error && "severity" in error && (error.severity === "FATAL" || error.severity === "PANIC");
+
+const IDENTITY = `pg_backend_pid() as pid,
+  (select a.backend_start::text from pg_stat_get_activity(pg_backend_pid()) a) as started,
+  extract(epoch from clock_timestamp())::float8 * 1000 as clock,
+  pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as read_only`;
+
+export class Connection {
+  /** Why it can't be used any more; undefined while it can. */
+  closedWith: Error | undefined;
+  /** When it was last handed back, in ms of `performance.now()`. */
+  idleSince = 0;
+  /** The server process behind it; undefined until {@link establish}, and behind a pooler. A pid is used again, a pid with its start is not. */
+  backend: Backend | undefined;
+  /** What {@link establish} has learned; undefined until then. */
+  facts: Row | undefined;
+  /** True once the server has answered on it. */
+  established = false;
+  readonly endpoint: Endpoint;
+  readonly #options: ConnectionOptions;
+  readonly #client: postgres.Sql;
+  readonly #onClose: (connection: Connection) => void;
+  #socket: OpenSocket | undefined;
+  #channel: TransactionChannel | undefined;
+  #identity: Promise<Row> | undefined;
+  /** What to add to `performance.now()` for the server's clock, in ms. */
+  #clockOffset = 0;
+  #opened = false;
+  #referenced = true;
+  #pending = new Set<(error: Error) => void>();
+  #jsonBytes = 0;
+  #pinged: postgres.ListenMeta | undefined;
+
+  constructor(options: ConnectionOptions, onClose: (connection: Connection) => void = noop) {
+    const { config, endpoint, settings } = options;
+    this.#options = options;
+    this.#onClose = onClose;
+    this.endpoint = endpoint;
+    this.#client = postgres({
+      host: endpoint.host,
+      port: endpoint.port,
+      database: config.database,
+      user: config.user,
+      password: config.password,
+      // The socket that it is given has TLS already.
+      ssl: false,
+      max: 1,
+      prepare: config.prepare,
+      fetch_types: false,
+      idle_timeout: 0,
+      max_lifetime: 0,
+      connect_timeout: Math.min(Math.ceil(config.connectionTimeoutMillis / 1000), 2_147_000) || undefined,
+      // As text: the driver leaves out what is 0.
+      connection: Object.fromEntries(
+        Object.entries(sessionSettings(config, settings)).map(([name, value]) => [name, String(value)]),
+      ),
+      types: {
+        int8: { to: 20, from: [20], serialize: String, parse: Number },
+        json: { to: 3802, from: [114, 3802], serialize: String, parse: (text: string) => this.#json(text) },
+      },
+      onnotice: noop,
+      onclose: () => this.#close(this.#lost()),
+      socket: () => this.#open(),
+      no_subscribe: true,
+    } as postgres.Options<Record<string, postgres.PostgresType>>);
+  }
+
+  /** Parses jsonb once, and counts it, so that a read can stop at its budget. */
+  #json(text: string): unknown {
+    this.#jsonBytes += text.length;
+    return JSON.parse(text);
+  }
+
+  /** Its one socket. The driver asks for another when that closed: then it is the end. */
+  async #open(): Promise<OpenSocket> {
+    if (this.#opened) this.#close(this.#lost());
+    if (this.closedWith) throw this.closedWith;
+    this.#opened = true;
+    const { config } = this.#options;
+    try {
+      const socket = await openSocket(this.endpoint, config.connectionTimeoutMillis, config.ssl);
+      if (this.closedWith) {
+        socket.destroy();
+        throw this.closedWith;
+      }
+      if (!this.#referenced) socket.unref();
+      this.#socket = socket;
+      return socket;
+    } catch (error) {
+      this.#close(error instanceof Error ? error : new Error("cannot connect"));
+      throw error;
+    }
+  }
+
+  /** A connection that ends before the server has said anything is another matter than one that is lost. */
+  #lost(): ConnectionError {
+    const { host, port } = this.endpoint;
+    const text = this.established
+      ? "the connection was lost"
+      : `${host}:${port} closed the connection before it answered`;
+    return new ConnectionError("CONNECTION_CLOSED", text, true);
+  }
+
+  #close(error: Error): void {
+    if (this.closedWith) return;
+    this.closedWith = error;
+    this.#socket?.destroy();
+    for (const reject of this.#pending) reject(error);
+    this.#pending.clear();
+    this.#onClose(this);
+  }
+
+  /** Cuts the connection now; what runs on it rejects with `error`. */
+  destroy(error: Error): void {
+    this.#close(error);
+  }
+
+  /** Says goodbye to the server and closes. Only for a connection nobody uses. */
+  async end(): Promise<void> {
+    if (this.closedWith) return;
+    this.ref(true);
+    await this.#client.end({ timeout: 1 }).catch(noop);
+    this.#close(new ConnectionError("CONNECTION_ENDED", "the connection was closed", false));
+  }
+
+  /** An unreferenced connection keeps no process alive. */
+  ref(wanted: boolean): void {
+    if (this.#referenced === wanted) return;
+    this.#referenced = wanted;
+    if (wanted) this.#socket?.ref();
+    else this.#socket?.unref();
+  }
+
+  #answered(): void {
+    if (this.established) return;
+    this.established = true;
+    this.#options.onEstablished?.();
+  }
+
+  /** Settles with `work`, with the close of the connection, or with the deadline: never not at all. */
+  #race<T>(work: Promise<T>, deadline: number): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const cancel = afterPoll(
+        deadline,
+        () => {
+          const { host, port } = this.endpoint;
+          const text = `no answer from ${host}:${port} within ${deadline} ms: the connection was given up`;
+          this.#close(
+            new ConnectionError(this.established ? "DEADLINE" : "CONNECT_TIMEOUT", text, this.established),
+          );
+        },
+        () => this.#socket?.bytesRead ?? 0,
+      );
+      const lost = (error: Error) => {
+        cancel();
+        reject(error);
+      };
+      const finish = () => {
+        cancel();
+        this.#pending.delete(lost);
+      };
+      this.#pending.add(lost);
+      work.then(
+        (value) => {
+          finish();
+          this.#answered();
+          resolve(value);
+        },
+        (error) => {
+          finish();
+          this.#closeAfter(error);
+          reject(this.closedWith ?? error);
+        },
+      );
+    });
+  }
+
+  /** The driver's own errors end a connection. So does what the server says before it closes one. */
+  #closeAfter(error: unknown): void {
+    const code = codeOf(error);
+    if (GONE.has(code)) this.#close(this.#lost());
+    else if (code === "CONNECT_TIMEOUT") {
+      const { host, port } = this.endpoint;
+      const { connectionTimeoutMillis } = this.#options.config;
+      const text = `${host}:${port} took the connection but did not answer in ${connectionTimeoutMillis} ms`;
+      this.#close(error instanceof ConnectionError ? error : new ConnectionError(code, text, false));
+    } else if (isFatal(error)) this.#close(error);
+  }
+
+  #send(query: Query) {
+    const { text } = query;
+    const params = paramsOf(query);
+    return params.length === 0
+      ? this.#client.unsafe(text)
+      : this.#client.unsafe(text, params as never[], { prepare: true });
+  }
+
+  /**
+   * One statement, one round trip once it is prepared. `deadline` in ms, 0 for none. Rows are taken one by one: the
+   * driver's own count of them goes on after an error, and the next answer began with as many holes.
+   */
+  async run(query: Query, deadline: number): Promise<readonly Row[]> {
+    if (this.closedWith) throw this.closedWith;
+    const rows: Row[] = [];
+    await this.#race<unknown>(
+      this.#send(query).forEach((row) => void rows.push(row)),
+      deadline,
+    );
+    return rows;
+  }
+
+  /**
+   * Connects, and learns about the server: `pid`, `started`, `standby`, `read_only`, `pooled` (the server process is
+   * not the one that this client was told of at connect), and the columns of the option `facts`.
+   */
+  establish(deadline: number): Promise<Row> {
+    this.#identity ??= this.#identify(deadline).catch((error: unknown) => {
+      // A cancel may have struck it: the next user asks again.
+      this.#identity = undefined;
+      throw error;
+    });
+    return this.#identity;
+  }
+
+  /** The server's clock, in ms since the epoch; a little early, by the time that its last word on it was under way. */
+  serverTime(): number {
+    return performance.now() + this.#clockOffset;
+  }
+
+  async #identify(deadline: number): Promise<Row> {
+    if (this.closedWith) throw this.closedWith;
+    const { facts } = this.#options;
+    const limits = [deadline, this.#options.config.connectionTimeoutMillis].filter((ms) => ms > 0);
+    const sent = this.#client.unsafe(`select ${IDENTITY}${facts ? `, ${facts}` : ""}`);
+    const result = await this.#race(sent, limits.length > 0 ? Math.min(...limits) : 0);
+    const [row] = result;
+    const pooled = result.state?.pid !== row?.pid;
+    this.#clockOffset = Number(row?.clock ?? 0) - performance.now();
+    if (row && !pooled && this.#options.config.prepare)
+      this.backend = { pid: Number(row.pid), started: String(row.started) };
+    this.facts = { ...row, pooled };
+    return this.facts;
+  }
+
+  /**
+   * Statements of one transaction, in one message: one round trip, or two with large parameters. Rejects with a
+   * {@link TransactionFailure}. `transferred`: see TransactionOptions.
+   */
+  async transact(
+    queries: readonly Query[],
+    deadline: number,
+    transferred?: (bytes: number, ms: number) => void,
+  ): Promise<readonly Answer[]> {
+    const { prepare } = this.#options.config;
+    let channel: TransactionChannel | undefined;
+    try {
+      if (this.closedWith) throw this.closedWith;
+      // Without a turn in between: the next batch is on its way before the callers of this one go on.
+      channel = this.#channel ?? (await this.#openChannel(deadline));
+      return await this.#race(channel.run(queries, { prepare, transferred }), deadline);
+    } catch (error) {
+      if (error instanceof TransactionFailure) throw error;
+      const cause = error instanceof Error ? error : new Error("unknown failure");
+      // What was not understood leaves the connection in a state that nobody knows.
+      this.#close(cause);
+      throw new TransactionFailure(cause, { inDoubt: channel?.committing === true });
+    }
+  }
+
+  /** Parses and plans statements for later transactions. Nothing behind a pooler in transaction mode. */
+  async prepare(queries: readonly Query[], deadline: number): Promise<void> {
+    const channel = await this.#openChannel(deadline);
+    if (this.#options.config.prepare) await this.#race(channel.prepare(queries), deadline);
+  }
+
+  /** One statement of a transaction block that goes on, parsed for itself: nothing runs again by itself. */
+  async step(query: Query, deadline: number): Promise<readonly Row[]> {
+    const channel = await this.#openChannel(deadline);
+    return (await this.#race(channel.step(query), deadline)).rows;
+  }
+
+  async #openChannel(deadline: number): Promise<TransactionChannel> {
+    await this.establish(deadline);
+    if (this.closedWith) throw this.closedWith;
+    if (!this.#socket) throw this.#lost();
+    this.#channel ??= new TransactionChannel(this.#socket, (error) => this.#close(error));
+    return this.#channel;
+  }
+
+  /**
+   * Like {@link run}, but stops after `budget` characters of JSON: what came until then is returned with
+   * `cut: true`, and the connection is thrown away, for the server would go on sending.
+   */
+  async read(query: Query, deadline: number, budget: number): Promise<{ rows: Row[]; cut: boolean }> {
+    if (this.closedWith) throw this.closedWith;
+    this.#jsonBytes = 0;
+    const rows: Row[] = [];
+    let cut = false;
+    const work = this.#send(query).forEach((row) => {
+      if (cut) return;
+      rows.push(row);
+      cut = this.#jsonBytes > budget;
+      if (cut) this.#close(new ConnectionError("BUDGET", "read budget reached", true));
+    });
+    try {
+      await this.#race<unknown>(work, deadline);
+    } catch (error) {
+      if (!cut) throw error;
+    }
+    return { rows, cut };
+  }
+
+  /**
+   * A sign of life from a connection that listens: the driver lets nothing else through on it. LISTEN comes
+   * last, so that the session still shows what it is for. Never settles when nobody answers.
+   */
+  async ping(): Promise<void> {
+    if (this.closedWith) throw this.closedWith;
+    await this.#pinged?.unlisten();
+    this.#pinged = await this.#client.listen("act_drizzle_alive", noop);
+  }
+
+  /** The driver's own `listen`, on this connection's client. */
+  listen(channel: string, received: (payload: string) => void, deadline: number): Promise<unknown> {
+    if (this.closedWith) return Promise.reject(this.closedWith);
+    return this.#race<unknown>(this.#client.listen(channel, received), deadline);
+  }
+}

@@ -1,0 +1,220 @@
+/** What the verbs may ask of the database. Nothing outside this folder knows the driver. */
+
+import { ConnectionError, codeOf, guard, outcomeUnknown, storeClosed, toStoreError } from "../errors.ts";
+import type { Config } from "../options/options.ts";
+import type { Backend, Connection } from "./connection.ts";
+import type { Answer, Query, Row } from "./exchange.ts";
+import type { Hosts } from "./host-selection.ts";
+import { Listener, type ListenerOptions } from "./listener.ts";
+import { Pool } from "./pool.ts";
+import { runSession, type SessionOptions } from "./session.ts";
+import { LONGEST_MS } from "./timers.ts";
+import { TransactionFailure } from "./transaction.ts";
+import { Writer } from "./writer.ts";
+
+/** The server's own limit comes first; a connection that stays silent past it by this much is given up. */
+const GRACE = 5_000;
+const RETRIES = 5;
+/** Deadlock, serialization failure: the statement did nothing and may run again. */
+const RETRIABLE = new Set(["40001", "40P01"]);
+/** And of what sets a lock_timeout for itself: it passed. */
+const RETRIABLE_OR_LOCKED = new Set([...RETRIABLE, "55P03"]);
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+/** Runs `work` again when the server undid it only because of others. */
+async function retrying<T>(work: () => Promise<T>, codes = RETRIABLE): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt > RETRIES || !codes.has(codeOf(causeOf(error)) ?? "")) throw error;
+      await pause(Math.random() * 10 * attempt);
+    }
+  }
+}
+
+/** Why a transaction failed; that it may have been committed is said where it is not looked for. */
+const causeOf = (error: unknown): unknown => (error instanceof TransactionFailure ? error.cause : error);
+
+export class Connections {
+  readonly config: Config;
+  /** The connection for appends. */
+  readonly writer: Writer;
+  readonly #pool: Pool;
+  readonly #listenConfig: Config;
+  #listeners = new Set<Listener>();
+  #stopped = false;
+  #closed = false;
+
+  /** `facts`: what appends want to know of the database, as a select list. */
+  constructor(config: Config, listenConfig: Config = config, facts = "") {
+    this.config = config;
+    this.#listenConfig = listenConfig;
+    const onEstablished = () => {
+      for (const listener of this.#listeners) listener.hurry();
+    };
+    const hosts: Hosts = { first: 0, onEstablished };
+    // A single connection serves both.
+    const shared = config.max === 1;
+    this.#pool = new Pool({ config, ...(shared && { facts }) }, hosts, Math.max(1, config.max - 1));
+    this.writer = new Writer(config, hosts, facts, shared ? this.#pool : undefined);
+  }
+
+  get counts() {
+    return this.#pool.counts;
+  }
+
+  /** Longest wait for an answer, in ms; 0 is none. */
+  get deadline(): number {
+    const limit = this.config.statement_timeout;
+    return limit > 0 ? Math.min(limit + GRACE, LONGEST_MS) : 0;
+  }
+
+  /** A statement that only reads: runs once more when its connection turns out to be dead. */
+  async read<R extends Row = Row>(operation: string, query: Query): Promise<readonly R[]> {
+    return (await this.#reading(operation, (connection) =>
+      connection.run(query, this.deadline),
+    )) as readonly R[];
+  }
+
+  /** A read that stops after `budget` characters of JSON. */
+  readPage(operation: string, query: Query, budget: number): Promise<{ rows: Row[]; cut: boolean }> {
+    return this.#reading(operation, (connection) => connection.read(query, this.deadline, budget));
+  }
+
+  #reading<T>(operation: string, work: (connection: Connection) => Promise<T>): Promise<T> {
+    return guard(operation, async () => {
+      this.#assertOpen();
+      try {
+        return await retrying(() => this.#pool.use(work));
+      } catch (error) {
+        // The server, or what stands between, may close idle connections at any time.
+        if (!(error instanceof ConnectionError) || error.code !== "CONNECTION_CLOSED" || this.#closed)
+          throw error;
+        return await retrying(() => this.#pool.use(work, true));
+      }
+    });
+  }
+
+  /** One statement that writes, and commits by itself. `retryOnLockTimeout`: it sets a lock_timeout for itself, and runs again then. */
+  async write<R extends Row = Row>(
+    operation: string,
+    query: Query,
+    { retryOnLockTimeout = false }: { retryOnLockTimeout?: boolean } = {},
+  ): Promise<readonly R[]> {
+    return (await guard(operation, async () => {
+      this.#assertOpen();
+      // Through a pooler no session says read committed: each transaction has to.
+      const run = this.config.prepare
+        ? () => this.#pool.use((connection) => connection.run(query, this.deadline))
+        : async () => (await this.#transactOn([query]))[0]?.rows ?? [];
+      return retrying(run, retryOnLockTimeout ? RETRIABLE_OR_LOCKED : RETRIABLE).catch((error) => {
+        throw causeOf(error);
+      });
+    })) as readonly R[];
+  }
+
+  /** Statements of one transaction, in one message: their rows. */
+  transaction(operation: string, queries: readonly Query[]): Promise<(readonly Row[])[]> {
+    return guard(operation, async () => {
+      this.#assertOpen();
+      try {
+        return (await retrying(() => this.#transactOn(queries))).map(({ rows }) => rows);
+      } catch (error) {
+        throw error instanceof TransactionFailure && error.inDoubt ? outcomeUnknown() : causeOf(error);
+      }
+    });
+  }
+
+  #transactOn(queries: readonly Query[], fresh = false): Promise<readonly Answer[]> {
+    return this.#pool.use((connection) => connection.transact(queries, this.deadline), fresh);
+  }
+
+  /** A transaction with turns of the client in between, on a connection of its own. See {@link runSession}. */
+  async session<T>(
+    operation: string,
+    work: SessionOptions<T>["work"],
+    options: Pick<SessionOptions<T>, "wasCommitted"> = {},
+  ): Promise<T> {
+    let begun = false;
+    try {
+      this.#assertOpen();
+      return await this.#pool.use((connection) => {
+        begun = true;
+        return runSession(connection, { operation, work, deadline: this.deadline, ...options });
+      });
+    } catch (error) {
+      // What `work` throws is the caller's own; not getting a connection is ours.
+      throw begun ? error : toStoreError(operation, error);
+    }
+  }
+
+  /**
+   * Asks what became of a transaction whose connection was lost, also while the store is being disposed of. The server
+   * process that ran it is ended first: it might still wait for a lock.
+   */
+  async recover(
+    backend: Backend | undefined,
+    queries: readonly Query[],
+  ): Promise<readonly (readonly Row[])[]> {
+    if (backend) await this.#endBackend(backend);
+    // What took one connection may have taken all: the idle ones are not trusted.
+    const answers = await retrying(() => this.#transactOn(queries, true)).catch((error) => {
+      throw causeOf(error);
+    });
+    return answers.map(({ rows }) => rows);
+  }
+
+  /**
+   * Makes sure that a server process is gone, with all that it was still to do: a half-open connection may
+   * have left it waiting for the append lock. Rejects when it is still there after some seconds.
+   */
+  async #endBackend({ pid, started }: Backend): Promise<void> {
+    const query = {
+      // As text: the driver would cut a timestamp to milliseconds, and the process would not be found.
+      text: `select pg_terminate_backend(pid) as ended from pg_stat_activity where pid = $1::int and backend_start = $2::text::timestamptz`,
+      params: [pid, started],
+    };
+    for (let attempt = 0; attempt < 20; attempt++) {
+      const alive = await this.#pool.use((connection) => connection.run(query, this.deadline), attempt === 0);
+      if (alive.length === 0) return;
+      await pause(25 * (attempt + 1));
+    }
+    throw new ConnectionError("BACKEND_ALIVE", "the server still works on a lost connection", true);
+  }
+
+  /** LISTEN on a connection of its own, which comes back by itself until it is stopped. */
+  async listen(options: Omit<ListenerOptions, "config">): Promise<Listener> {
+    this.#assertOpen();
+    const listener = new Listener({ ...options, config: this.#listenConfig });
+    this.#listeners.add(listener);
+    try {
+      await listener.start();
+      return listener;
+    } catch (error) {
+      this.#listeners.delete(listener);
+      await listener.stop();
+      throw error;
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.#stopped) throw storeClosed();
+  }
+
+  /** New work is refused from now on; listeners stop at once. */
+  async stopAccepting(): Promise<void> {
+    this.#stopped = true;
+    const all = [...this.#listeners];
+    this.#listeners.clear();
+    await Promise.all(all.map((listener) => listener.stop()));
+  }
+
+  /** Lets running work end, then closes every connection. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.stopAccepting();
+    await Promise.all([this.#pool.close(), this.writer.close()]);
+  }
+}

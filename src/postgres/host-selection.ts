@@ -1,0 +1,130 @@
+/**
+ * Finds the server to use among several hosts, as libpq does: the first that answers and is of the wanted
+ * kind. With one host and no wish there is nothing to find, and connecting costs no extra round trip.
+ */
+
+import { ConnectionError } from "../errors.ts";
+import type { Config } from "../options/options.ts";
+import { Connection, type ConnectionOptions } from "./connection.ts";
+import { detectPooling, type Pooling, setUpSession } from "./pooler.ts";
+
+/** What the connections of a store share. */
+export type Hosts = {
+  /** Where to begin looking, so that a silent host is waited for once. */
+  first: number;
+  /** Known once a first connection has found out; the others wait for it. */
+  pooling?: Promise<Pooling>;
+  /** Called when a new connection has got its first answer. */
+  readonly onEstablished?: () => void;
+};
+
+type OpenOptions = Omit<ConnectionOptions, "endpoint">;
+type Attrs = Config["target_session_attrs"];
+
+export function matchesTargetSessionAttrs(attrs: Attrs, standby: boolean, readOnly: boolean): boolean {
+  switch (attrs) {
+    case "any":
+      return true;
+    case "read-write":
+      return !readOnly;
+    case "read-only":
+      return readOnly;
+    case "primary":
+      return !standby;
+    case "standby":
+    case "prefer-standby":
+      return standby;
+  }
+}
+
+/** Opens a connection. Rejects with the last host's failure, or with NO_SERVER when all answer and none matches. */
+export async function openConnection(
+  options: OpenOptions,
+  hosts: Hosts,
+  onClose: (connection: Connection) => void,
+): Promise<Connection> {
+  const connection = await selectHost(options, hosts, onClose);
+  if (options.config.prepare) await admit(connection, options, hosts);
+  return connection;
+}
+
+async function admit(connection: Connection, options: OpenOptions, hosts: Hosts): Promise<void> {
+  const pooling = hosts.pooling ?? detectPooling(connection, options);
+  hosts.pooling ??= pooling;
+  try {
+    if ((await pooling) === "session") await setUpSession(connection, options);
+  } catch (error) {
+    // Of this connection alone, or for the time being: the next one finds out for itself.
+    if (hosts.pooling === pooling) hosts.pooling = undefined;
+    connection.destroy(error instanceof Error ? error : new Error("not admitted"));
+    throw error;
+  }
+}
+
+/**
+ * A connection for LISTEN, not yet used: the driver's `listen` takes the connection's one socket for a client of its
+ * own, so the host is found by another connection.
+ */
+export async function openForListen(
+  options: OpenOptions,
+  hosts: Hosts,
+  onClose: (connection: Connection) => void,
+): Promise<Connection> {
+  const found = await selectHost(options, hosts, () => {});
+  const { endpoint, established } = found;
+  if (established) found.destroy(new ConnectionError("HOST_FOUND", "no longer needed", false));
+  return new Connection({ ...options, endpoint, onEstablished: hosts.onEstablished }, onClose);
+}
+
+async function selectHost(
+  options: OpenOptions,
+  hosts: Hosts,
+  onClose: (connection: Connection) => void,
+): Promise<Connection> {
+  const { config } = options;
+  const [only] = config.hosts;
+  const attrs = config.target_session_attrs;
+  if (only && config.hosts.length === 1 && attrs === "any")
+    return new Connection({ ...options, endpoint: only, onEstablished: hosts.onEstablished }, onClose);
+  const found = await search(options, hosts, onClose, attrs);
+  if (typeof found !== "string") return found;
+  // No standby is there: then the primary will do.
+  const second = attrs === "prefer-standby" ? await search(options, hosts, onClose, "any") : found;
+  if (typeof second !== "string") return second;
+  throw new ConnectionError("NO_SERVER", `no host is ${attrs} (target_session_attrs): ${second}`, false);
+}
+
+/** A connection, or what was found instead of one. */
+async function search(
+  options: OpenOptions,
+  hosts: Hosts,
+  onClose: (connection: Connection) => void,
+  attrs: Attrs,
+): Promise<Connection | string> {
+  const { config } = options;
+  const others: string[] = [];
+  let failure: unknown;
+  const start = hosts.first;
+  for (let i = 0; i < config.hosts.length; i++) {
+    const turn = (start + i) % config.hosts.length;
+    const endpoint = config.hosts[turn];
+    if (!endpoint) continue;
+    const connection = new Connection(
+      { ...options, endpoint, onEstablished: hosts.onEstablished },
+      (closed) => closed.established && onClose(closed),
+    );
+    try {
+      const { standby, read_only } = await connection.establish(config.connectionTimeoutMillis);
+      if (matchesTargetSessionAttrs(attrs, standby === true, read_only === true)) {
+        hosts.first = turn;
+        return connection;
+      }
+      others.push(`${endpoint.host}:${endpoint.port} is ${standby === true ? "a standby" : "a primary"}`);
+      connection.destroy(new ConnectionError("OTHER_SERVER", "not the wanted kind of server", false));
+    } catch (error) {
+      failure = error;
+    }
+  }
+  if (others.length > 0) return others.join(", ");
+  throw failure;
+}

@@ -1,0 +1,36 @@
+/** Server settings of the store's sessions. */
+import type { Config } from "../options/options.ts";
+
+export type SessionSettings = Readonly<Record<string, string | number>>;
+
+/** What statements and answers are written for, whatever the role's or the database's defaults are. */
+const common = (config: Config): SessionSettings => ({
+  application_name: config.application_name,
+  DateStyle: "ISO, MDY",
+  TimeZone: "UTC",
+  standard_conforming_strings: "on",
+});
+
+/** Settings that a session keeps. Behind a pooler in transaction mode there is none to keep them. */
+export function sessionSettings(config: Config, own: SessionSettings = {}): SessionSettings {
+  if (!config.prepare) return common(config);
+  return {
+    ...common(config),
+    statement_timeout: config.statement_timeout,
+    // Heads must be read after the lock is granted and predicates be checked again under row locks:
+    // both need read committed, whatever the database's default is.
+    default_transaction_isolation: "read committed",
+    array_nulls: "on",
+    extra_float_digits: 1,
+    // Idle connections are closed from here: the server would end one just as a commit is sent on it.
+    idle_session_timeout: 0,
+    // A client that vanished holds its locks until the server notices: in some 11 s, instead of TCP's two hours.
+    idle_in_transaction_session_timeout: 60_000,
+    tcp_keepalives_idle: 5,
+    tcp_keepalives_interval: 2,
+    tcp_keepalives_count: 3,
+    tcp_user_timeout: 45_000,
+    jit: "off",
+    ...own,
+  };
+}

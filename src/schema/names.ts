@@ -1,0 +1,60 @@
+/**
+ * Every name that is derived from `schema` and `table`, in one place. The tables' names are those of the
+ * Drizzle schema; the verbs write their statements as whole texts around them, because building one with
+ * Drizzle for each call costs 70–350 µs and sends it unprepared, in two round trips (docs/adr/0002).
+ */
+import { tableNames } from "./table-names.ts";
+
+const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
+/** NAMEDATALEN − 1: PostgreSQL cuts longer identifiers silently, which would merge two stores. */
+const MAX_BYTES = 63;
+/** The longest name that schema.ts derives from `table`. */
+const LONGEST_SUFFIX = "_streams_lane_prio_ix";
+
+export type Names = {
+  readonly schema: string;
+  readonly table: string;
+  /** Qualified and quoted: `"schema"."table"`. */
+  readonly events: string;
+  readonly streams: string;
+  readonly correlated: string;
+  /** The append lock, the same key that act-pg takes: `hashtext('"schema"."table"')`. */
+  readonly lockKey: string;
+  /** LISTEN/NOTIFY channel. Quoted wherever it is used, so that upper case works. */
+  readonly channel: string;
+};
+
+function check(option: string, value: string, derived: string): void {
+  if (!IDENTIFIER.test(value))
+    throw new Error(
+      `act-drizzle: invalid ${option} ${JSON.stringify(value)}: an identifier of letters, digits and _, not starting with a digit, is needed.`,
+    );
+  if (Buffer.byteLength(derived) > MAX_BYTES)
+    throw new Error(
+      `act-drizzle: ${option} ${JSON.stringify(value)} is too long: the derived name "${derived}" exceeds PostgreSQL's ${MAX_BYTES} bytes.`,
+    );
+}
+
+/** Checks both identifiers and derives the rest. Throws an Error that names the bad one. */
+export function namesOf(schema: string, table: string): Names {
+  check("schema", schema, schema);
+  check("table", table, table + LONGEST_SUFFIX);
+  const channel = `act_commit_${schema}_${table}`;
+  check("schema and table", schema, channel);
+  const tables = tableNames(table);
+  const qualified = (name: string) => `"${schema}"."${name}"`;
+  return {
+    schema,
+    table,
+    events: qualified(tables.events),
+    streams: qualified(tables.streams),
+    correlated: qualified(tables.correlated),
+    lockKey: `"${schema}"."${table}"`,
+    channel,
+  };
+}
+
+/** A string as an SQL literal. For validated names in statements, never for user data. */
+export function literal(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}

@@ -1,0 +1,155 @@
+/**
+ * The store's tables as Drizzle tables: the one source of truth. `drizzle/` is generated from this
+ * file, `seed()` completes a database to match it, and users re-export `actTables()` from their own
+ * schema so that drizzle-kit and Drizzle's queries know the tables.
+ */
+import { sql } from "drizzle-orm";
+import {
+  bigint,
+  bigserial,
+  boolean,
+  customType,
+  index,
+  integer,
+  type PgTableFn,
+  pgSchema,
+  pgTable,
+  text,
+  timestamp,
+  uniqueIndex,
+  uuid,
+} from "drizzle-orm/pg-core";
+import { CLAIM_ARMS, type ClaimArm, tableNames } from "./table-names.ts";
+
+/**
+ * A jsonb column that is parsed exactly once. Drizzle's own jsonb column parses what the driver has
+ * already parsed, so the JSON string "10.5" comes back as a number and "true" as a boolean.
+ */
+const jsonbOnce = customType<{ data: unknown; driverData: unknown }>({
+  dataType: () => "jsonb",
+  toDriver: (value) => JSON.stringify(value),
+  fromDriver: (value) => value,
+});
+
+const timestamptz = (name: string) => timestamp(name, { withTimezone: true, mode: "date" });
+
+export type ActTablesOptions<Schema extends string = string, Name extends string = string> = {
+  /** PostgreSQL schema. Default `public`. */
+  readonly schema?: Schema;
+  /** Name of the events table; the others are `<table>_streams` and `<table>_correlated`. Default `events`. */
+  readonly table?: Name;
+};
+
+/**
+ * The Drizzle tables of one store.
+ *
+ * - `events`: the log. One row per event; `id` orders the whole log, `(stream, version)` one stream.
+ *   `dates` notes where `Date` values stood in `data`, `meta` and `pii` (null: written by another adapter).
+ * - `streams`: one row per subscription: watermark (`at`), work mark (`correlated_at`), lease, priority, lane.
+ * - `correlated`: checkpoints and leases of correlators; the row with key `''` holds the maximum of all.
+ *
+ * @example
+ * ```ts
+ * // your drizzle schema file
+ * import { actTables } from "act-drizzle/schema";
+ * export const { events, streams, correlated } = actTables({ table: "act_events" });
+ * ```
+ */
+export function actTables<const Schema extends string = "public", const Name extends string = "events">(
+  options: ActTablesOptions<Schema, Name> = {},
+) {
+  // The names are types too: db.query finds the tables of a relation by them.
+  const { schema = "public", table = "events" } = options;
+  const named = tableNames(table as Name);
+  // Drizzle has no pgSchema("public"): its tables are the ones without a schema.
+  const create: PgTableFn<Schema extends "public" ? undefined : Schema> =
+    schema === "public" ? (pgTable as never) : (pgSchema(schema).table as never);
+
+  const events = create(
+    named.events,
+    {
+      id: bigserial("id", { mode: "number" }).primaryKey(),
+      name: text("name").notNull(),
+      data: jsonbOnce("data").notNull(),
+      stream: text("stream").notNull(),
+      version: integer("version").notNull(),
+      created: timestamptz("created").notNull().defaultNow(),
+      meta: jsonbOnce("meta").notNull(),
+      pii: jsonbOnce("pii"),
+      dates: jsonbOnce("dates"),
+      /**
+       * The commit token: set on the first event of each commit by this store, null on others and on rows of other
+       * adapters.
+       */
+      token: uuid("token"),
+    },
+    (t) => [
+      // Heads and optimistic concurrency. The name is act-pg's, so an adopted table keeps its index.
+      uniqueIndex(`${table}_stream_ix`).on(t.stream, t.version),
+      // Loads, drain fetches (stream = $ and id > $), ^prefix ranges and the loose scan of query_stats:
+      // text_pattern_ops compares code units whatever the database's collation.
+      index(`${table}_stream_id_ix`).on(t.stream.op("text_pattern_ops"), t.id),
+      // The latest snapshot of a stream, without walking the events behind it.
+      index(`${table}_snapshot_ix`).on(t.stream, t.id).where(sql`name = '__snapshot__'`),
+      // `names` filters over the whole log, in id order.
+      index(`${table}_name_id_ix`).on(t.name, t.id),
+      // created_after / created_before: the log is appended in this order, so a BRIN does, at no write cost.
+      index(`${table}_created_ix`).using("brin", t.created),
+      index(`${table}_correlation_ix`).on(sql`(meta ->> 'correlation')`),
+    ],
+  );
+
+  // Exactly the rows that a claim may return, but for leases, which are few. What is deferred waits in an
+  // index of its own, by its time: however many schedules there are, they cost a claim nothing until they are due.
+  const pending = (arm: ClaimArm) =>
+    sql.raw(`not blocked and at < correlated_at and deferred_at is null and ${CLAIM_ARMS[arm]}`);
+  const scheduled = () => sql`not blocked and at < correlated_at and deferred_at is not null`;
+
+  const streams = create(
+    named.streams,
+    {
+      stream: text("stream").primaryKey(),
+      source: text("source"),
+      at: bigint("at", { mode: "number" }).notNull().default(sql`'-1'`),
+      retry: integer("retry").notNull().default(sql`'-1'`),
+      blocked: boolean("blocked").notNull().default(false),
+      error: text("error"),
+      leased_by: text("leased_by"),
+      leased_until: timestamptz("leased_until"),
+      priority: integer("priority").notNull().default(0),
+      lane: text("lane").notNull().default("default"),
+      deferred_at: timestamptz("deferred_at"),
+      correlated_at: bigint("correlated_at", { mode: "number" }),
+    },
+    (t) => [
+      // Pages of query_streams and ^prefix filters, in code-unit order whatever the collation.
+      index(`${table}_streams_order_ix`).on(t.stream.op("text_pattern_ops")),
+      // subscribe answers max(at): one look at the end of this index instead of a scan.
+      index(`${table}_streams_at_ix`).on(t.at),
+      // One index per arm of claim: by priority, by age; each with and without a lane.
+      index(`${table}_streams_prio_ix`).on(t.priority.desc().nullsFirst(), t.at).where(pending("prio")),
+      index(`${table}_streams_fair_ix`).on(t.at).where(pending("fair")),
+      index(`${table}_streams_lane_prio_ix`)
+        .on(t.lane, t.priority.desc().nullsFirst(), t.at)
+        .where(pending("lane_prio")),
+      index(`${table}_streams_lane_fair_ix`).on(t.lane, t.at).where(pending("lane_fair")),
+      index(`${table}_streams_due_ix`).on(t.deferred_at).where(scheduled()),
+    ],
+  );
+
+  const correlated = create(named.correlated, {
+    key: text("key").primaryKey(),
+    at: bigint("at", { mode: "number" }).notNull().default(sql`'-1'`),
+    leased_by: text("leased_by"),
+    leased_until: timestamptz("leased_until"),
+  });
+
+  return { events, streams, correlated };
+}
+
+export type ActTables<Schema extends string = string, Name extends string = string> = ReturnType<
+  typeof actTables<Schema, Name>
+>;
+
+/** The tables of a store with the default names, `public.events` and its companions. */
+export const { events, streams, correlated } = actTables();

@@ -1,0 +1,51 @@
+/** block(): takes a failing subscription out of circulation until an operator lets it back in. */
+import type { BlockedLease } from "@rotorsoft/act";
+import type { Context } from "../context.ts";
+import { textArray } from "../postgres/parameters.ts";
+import type { Names } from "../schema/names.ts";
+import { checkLeases, firstPerHolder, toLease } from "./lease.ts";
+
+const statement = (names: Names) => `with given as materialized (
+  select * from unnest($1::text[], $2::text[], $3::text[]) with ordinality as g(stream, by, error, ord)
+), held as materialized (
+  select s.stream, g.by, g.error, g.ord from ${names.streams} s join given g on g.stream = s.stream
+  where s.leased_by = g.by and not s.blocked order by s.stream for update of s
+)
+update ${names.streams} s set blocked = true, error = h.error, deferred_at = null
+from held h where s.stream = h.stream and s.leased_by = h.by and not s.blocked
+returning h.ord::int as ord, s.source, s.at, s.retry, s.lane`;
+
+/** A poison message may have quoted anything: what PostgreSQL cannot store must not keep it from blocking. */
+function storable(error: unknown): string {
+  let text = "an error that has no text";
+  try {
+    text = String(error ?? "");
+  } catch {
+    // An object without a prototype, or with a toString that throws.
+  }
+  return text.toWellFormed().replaceAll("\0", "\uFFFD");
+}
+
+/** Only the holder blocks, and only once; watermark, retry and lease stay. Returns what was blocked. */
+export async function block(
+  { names, connections }: Context,
+  leases: readonly BlockedLease[],
+): Promise<BlockedLease[]> {
+  checkLeases("block", leases);
+  if (leases.length === 0) return [];
+  const given = firstPerHolder(leases);
+  const rows = await connections.write("block", {
+    text: statement(names),
+    params: [
+      textArray(given.map((l) => l.stream)),
+      textArray(given.map((l) => l.by)),
+      textArray(given.map((l) => storable(l.error))),
+    ],
+  });
+  const stored = new Map(rows.map((row) => [row.ord, row]));
+  return given.flatMap((lease, i) => {
+    const row = stored.get(i + 1);
+    if (!row) return [];
+    return [{ ...toLease(lease, row), error: storable(lease.error) }];
+  });
+}

@@ -1,0 +1,38 @@
+/** Which subscriptions an operator verb means: names, or a filter. */
+import type { StreamFilter } from "@rotorsoft/act";
+import { Conditions } from "../postgres/conditions.ts";
+import { textArray } from "../postgres/parameters.ts";
+import { checkFlag, checkObject, checkOptionalText, checkTexts, invalid } from "../values/validate.ts";
+
+export type StreamInput = string[] | StreamFilter;
+
+/** Conditions on `s`, an alias of the subscriptions table. A source filter never matches a null source. */
+export function filterConditions(verb: string, filter: StreamFilter, where = new Conditions()): Conditions {
+  checkObject(verb, "filter", filter);
+  checkOptionalText(verb, "stream", filter.stream);
+  checkOptionalText(verb, "source", filter.source);
+  checkOptionalText(verb, "lane", filter.lane);
+  for (const flag of ["blocked", "stream_exact", "source_exact"] as const)
+    checkFlag(verb, flag, filter[flag]);
+  // A null would choose other subscriptions than no filter does.
+  for (const option of ["stream", "source", "blocked", "lane"] as const)
+    if (filter[option] === null) throw invalid(verb, `${option} must not be null: leave it out`);
+  if (filter.stream !== undefined) where.match("stream", "s.stream", filter.stream, filter.stream_exact);
+  if (filter.source !== undefined) {
+    where.add("s.source is not null");
+    where.match("source", "s.source", filter.source, filter.source_exact);
+  }
+  if (filter.blocked !== undefined) where.add(filter.blocked ? "s.blocked" : "not s.blocked");
+  if (filter.lane !== undefined) where.add(`s.lane = ${where.param(filter.lane)}::text`);
+  return where;
+}
+
+/** As {@link filterConditions}, or by names. Undefined: nothing can match. */
+export function inputConditions(verb: string, input: StreamInput): Conditions | undefined {
+  if (!Array.isArray(input)) return filterConditions(verb, input);
+  checkTexts(verb, "streams", input);
+  if (input.length === 0) return undefined;
+  const where = new Conditions();
+  where.add(`s.stream = any(${where.param(textArray([...new Set(input)]))}::text[])`);
+  return where;
+}

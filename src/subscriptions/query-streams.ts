@@ -1,0 +1,107 @@
+/** query_streams(): subscriptions and how far they are, page by page in code-unit order of their names. */
+import type { QueryStreams, QueryStreamsResult, StreamPosition } from "@rotorsoft/act";
+import type { Context } from "../context.ts";
+import { Conditions } from "../postgres/conditions.ts";
+import type { Query, Row } from "../postgres/index.ts";
+import { textArray } from "../postgres/parameters.ts";
+import type { Names } from "../schema/names.ts";
+import {
+  checkFunction,
+  checkNumber,
+  checkObject,
+  checkOptionalText,
+  checkTexts,
+} from "../values/validate.ts";
+import { filterConditions } from "./filter.ts";
+
+const DEFAULT_LIMIT = 100;
+const PAGE = 1_000;
+/** A source with one of these is a pattern; PostgreSQL reads some patterns differently, so they are tried here. */
+const METACHARACTERS = /[\^$.*+?()[\]{}|\\]/;
+
+function positionsQuery(names: Names, query: QueryStreams, after: string | undefined, limit: number): Query {
+  const where = filterConditions("query_streams", query, new Conditions());
+  if (after !== undefined) where.add(`s.stream ~>~ ${where.param(after)}::text`);
+  if (query.source_matches?.length) {
+    const given = where.param(textArray(query.source_matches));
+    // A literal source is a pattern too: it matches every name that contains it.
+    where.add(`(s.source is null or s.source = '' or s.source ~ '[][^$.*+?(){}|\\\\]'
+      or exists (select from unnest(${given}::text[]) n(name) where strpos(n.name, s.source) > 0))`);
+  }
+  const text = `select (select id from ${names.events} order by id desc limit 1) as head, p.* from (select 1) one left join lateral (
+  select s.stream, s.source, s.at, s.retry, s.blocked, s.error, s.priority, s.leased_by, s.lane, s.correlated_at,
+    extract(epoch from s.leased_until)::float8 * 1000 as leased_until, extract(epoch from s.deferred_at)::float8 * 1000 as deferred_at
+  from ${names.streams} s${where.where}
+  order by s.stream using ~<~ limit ${where.param(limit)}::bigint) p on true`;
+  return { text, params: where.params };
+}
+
+const orUndefined = <T>(value: unknown): T | undefined => (value === null ? undefined : (value as T));
+
+function toPosition(row: Row): StreamPosition {
+  const until = orUndefined<number>(row.leased_until);
+  const deferred = orUndefined<number>(row.deferred_at);
+  return {
+    stream: row.stream as string,
+    source: orUndefined(row.source),
+    at: row.at as number,
+    retry: row.retry as number,
+    blocked: row.blocked as boolean,
+    error: (row.error as string | null) ?? "",
+    priority: row.priority as number,
+    leased_by: orUndefined(row.leased_by),
+    leased_until: until === undefined ? undefined : new Date(until),
+    lane: row.lane as string,
+    ...(deferred !== undefined && { deferred_at: Math.round(deferred) }),
+    correlated_at: orUndefined(row.correlated_at),
+  };
+}
+
+/** Repeated groups may take JavaScript minutes on a name of thirty letters. */
+const REPEATED_GROUP = /\)[*+{]/;
+
+/** Whether a stored source, as a pattern, matches one of `given`; yes where that would be dear to find out. */
+function consumes(source: unknown, given: readonly string[]): boolean {
+  if (typeof source !== "string" || source === "" || !METACHARACTERS.test(source)) return true;
+  if (REPEATED_GROUP.test(source)) return true;
+  try {
+    const pattern = new RegExp(source);
+    return given.some((name) => pattern.test(name));
+  } catch {
+    // Not a pattern at all: a hint too many is allowed, one too few is not.
+    return true;
+  }
+}
+
+/**
+ * Calls `callback` with each position; `after` is exclusive, `limit` defaults to 100, 0 is none. Returns the
+ * head of the log (-1: empty) and how many positions there were.
+ */
+export async function queryStreams(
+  { names, connections }: Context,
+  callback: (position: StreamPosition) => void,
+  query: QueryStreams = {},
+): Promise<QueryStreamsResult> {
+  checkFunction("query_streams", "callback", callback);
+  checkObject("query_streams", "query", query);
+  checkOptionalText("query_streams", "after", query.after);
+  if (query.source_matches !== undefined) checkTexts("query_streams", "source_matches", query.source_matches);
+  if (query.limit !== undefined) checkNumber("query_streams", "limit", query.limit);
+  const wanted = Math.max(0, query.limit ?? DEFAULT_LIMIT);
+  const given = query.source_matches ?? [];
+  let after = query.after ?? undefined;
+  let count = 0;
+  for (;;) {
+    const limit = Math.ceil(Math.min(PAGE, wanted - count));
+    const rows = await connections.read("query_streams", positionsQuery(names, query, after, limit));
+    const maxEventId = Number(rows[0]?.head ?? -1);
+    const found = rows.filter((row) => row.stream !== null);
+    for (const row of found) {
+      if (given.length > 0 && !consumes(row.source, given)) continue;
+      callback(toPosition(row));
+      count++;
+    }
+    if (found.length < limit || count >= wanted) return { maxEventId, count };
+    after = String(found.at(-1)?.stream);
+  }
+}

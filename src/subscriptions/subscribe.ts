@@ -1,0 +1,178 @@
+/**
+ * subscribe(): registers subscriptions, raises their work marks, advances the correlators' checkpoint and
+ * takes the correlator lease: one statement, one round trip, whatever is asked for.
+ *
+ * Rows are upserted in order of stream, as every verb that waits for row locks does. Entries that would
+ * change nothing are left out beforehand: they lock and rewrite no row.
+ */
+import type { SubscribeInput, SubscribeResult } from "@rotorsoft/act";
+import type { Context } from "../context.ts";
+import type { Param } from "../postgres/index.ts";
+import { nullableTextArray, numberArray, textArray } from "../postgres/parameters.ts";
+import type { Names } from "../schema/names.ts";
+import {
+  checkArray,
+  checkNumber,
+  checkObject,
+  checkOptionalText,
+  checkText,
+  toId,
+  toInt,
+} from "../values/validate.ts";
+
+export type Correlator = { key: string; by: string; millis: number };
+
+/** The lane rides the priority: written when the incoming one is at or above the stored one. */
+const streamsPart = ({ streams }: Names) => `given as materialized (
+  select * from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[]) as g(stream, source, priority, lane, mark)
+), wanted as materialized (
+  select g.* from given g left join ${streams} s on s.stream = g.stream
+  where s.stream is null or g.priority > s.priority or (g.priority = s.priority and g.lane <> s.lane)
+     or g.mark > s.correlated_at or (g.mark is not null and s.correlated_at is null)
+), upserted as (
+  insert into ${streams} as s (stream, source, priority, lane, correlated_at, retry, at)
+  select stream, source, priority, lane, mark, -1, -1 from wanted order by stream
+  on conflict (stream) do update set
+    lane = case when excluded.priority >= s.priority then excluded.lane else s.lane end,
+    priority = greatest(s.priority, excluded.priority),
+    correlated_at = greatest(s.correlated_at, excluded.correlated_at)
+  where excluded.priority > s.priority or (excluded.priority = s.priority and excluded.lane <> s.lane)
+     or excluded.correlated_at > s.correlated_at or (excluded.correlated_at is not null and s.correlated_at is null)
+  returning (xmax = 0) as created
+)`;
+
+/** Row '' is the maximum of all correlators' checkpoints. */
+const sharedPart = ({ correlated }: Names, at: string) => `shared as (
+  insert into ${correlated} as c (key, at) select '', ${at}::bigint
+  where ${at}::bigint > coalesce((select at from ${correlated} where key = ''), -1)
+  on conflict (key) do update set at = excluded.at where c.at < excluded.at
+  returning at
+)`;
+
+/**
+ * One row per correlator. The loser of the lease advances its key all the same; who holds it is told by
+ * `leased_by`, which only a grant or its own renewal leaves at the caller. No expiry: it is free.
+ */
+const correlatorPart = (
+  { correlated }: Names,
+  at: string | undefined,
+  [key, by, millis]: readonly string[],
+) => {
+  const free = `(c.leased_until is null or c.leased_until < clock_timestamp() or c.leased_by = excluded.leased_by)`;
+  return `lease as (
+  insert into ${correlated} as c (key, at, leased_by, leased_until)
+  select ${key}::text, greatest(-1, coalesce((select at from ${correlated} where key = ''), -1)${at ? `, ${at}::bigint` : ""}), ${by}::text,
+    case when ${millis}::float8 > 0 then clock_timestamp() + ${millis}::float8 * interval '1 millisecond' end
+  on conflict (key) do update set
+    at = greatest(c.at, ${at ? `${at}::bigint` : "-1"}),
+    leased_by = case when ${free} then excluded.leased_by else c.leased_by end,
+    leased_until = case when ${free} then excluded.leased_until else c.leased_until end
+  returning at, leased_by = ${by}::text as correlating
+)`;
+};
+
+/** PostgreSQL's intervals end; a lease of a hundred years is long enough. */
+const LONGEST_LEASE = 100 * 365.25 * 86_400_000;
+
+/** One entry per stream: later ones add their priority, lane and mark by the rules of a second call. */
+function fold(
+  streams: readonly SubscribeInput[],
+): (SubscribeInput & { readonly priority: number; readonly lane: string })[] {
+  const byStream = new Map<string, SubscribeInput & { priority: number; lane: string }>();
+  for (const entry of streams) {
+    const next = { ...entry, priority: entry.priority ?? 0, lane: entry.lane ?? "default" };
+    const first = byStream.get(entry.stream);
+    if (!first) {
+      byStream.set(entry.stream, next);
+      continue;
+    }
+    const marks = [first.correlated_at, next.correlated_at].filter((m) => m !== undefined && m !== null);
+    byStream.set(entry.stream, {
+      ...first,
+      lane: next.priority >= first.priority ? next.lane : first.lane,
+      priority: Math.max(first.priority, next.priority),
+      correlated_at: marks.length > 0 ? Math.max(...marks) : undefined,
+    });
+  }
+  return [...byStream.values()];
+}
+
+function check(
+  streams: readonly SubscribeInput[],
+  correlatedAt: number | undefined,
+  correlator: Correlator | undefined,
+) {
+  checkArray("subscribe", "streams", streams);
+  for (const entry of streams) {
+    checkObject("subscribe", "each entry", entry);
+    checkText("subscribe", "stream", entry.stream);
+    checkOptionalText("subscribe", "source", entry.source);
+    checkOptionalText("subscribe", "lane", entry.lane);
+    if (entry.priority !== undefined) checkNumber("subscribe", "priority", entry.priority);
+    if (entry.correlated_at !== undefined && entry.correlated_at !== null)
+      checkNumber("subscribe", "correlated_at", entry.correlated_at);
+  }
+  if (correlatedAt !== undefined && correlatedAt !== null)
+    checkNumber("subscribe", "correlated_at", correlatedAt);
+  if (correlator === undefined || correlator === null) return;
+  checkObject("subscribe", "correlator", correlator);
+  checkText("subscribe", "correlator.key", correlator.key);
+  checkText("subscribe", "correlator.by", correlator.by);
+  checkNumber("subscribe", "correlator.millis", correlator.millis);
+}
+
+/**
+ * Returns how many subscriptions are new, the highest watermark of all (-1: none), and the checkpoint;
+ * with a `correlator` also whether it holds the lease of its key.
+ */
+export async function subscribe(
+  { names, connections }: Context,
+  streams: readonly SubscribeInput[],
+  correlatedAt?: number,
+  correlator?: Correlator,
+): Promise<SubscribeResult> {
+  check(streams, correlatedAt, correlator);
+  const params: Param[] = [];
+  const parts: string[] = [];
+  const param = (value: Param) => `$${params.push(value)}`;
+  if (streams.length > 0) {
+    const given = fold(streams);
+    param(textArray(given.map((s) => s.stream)));
+    param(nullableTextArray(given.map((s) => s.source ?? null)));
+    param(numberArray(given.map((s) => toInt(s.priority))));
+    param(textArray(given.map((s) => s.lane)));
+    param(
+      numberArray(
+        given.map((s) =>
+          s.correlated_at === undefined || s.correlated_at === null ? null : toId(s.correlated_at),
+        ),
+      ),
+    );
+    parts.push(streamsPart(names));
+  }
+  const at = correlatedAt === undefined || correlatedAt === null ? undefined : param(toId(correlatedAt));
+  // A correlator by the empty key shares the row of all, and advances it itself.
+  if (at && correlator?.key !== "") parts.push(sharedPart(names, at));
+  if (correlator)
+    parts.push(
+      correlatorPart(names, at, [
+        param(correlator.key),
+        param(correlator.by),
+        param(Math.max(-LONGEST_LEASE, Math.min(LONGEST_LEASE, correlator.millis))),
+      ]),
+    );
+  const checkpoint = correlator
+    ? "(select at from lease)"
+    : `greatest(-1, coalesce((select at from ${names.correlated} where key = ''), -1)${at ? `, ${at}::bigint` : ""})`;
+  const text = `${parts.length > 0 ? `with ${parts.join(", ")} ` : ""}select
+  ${streams.length > 0 ? "(select count(*) from upserted where created)" : "0"}::int as subscribed,
+  coalesce((select at from ${names.streams} order by at desc limit 1), -1) as watermark,
+  ${checkpoint} as checkpoint${correlator ? ", (select correlating from lease) as correlating" : ""}`;
+  const [row] = await connections.write("subscribe", { text, params });
+  return {
+    subscribed: Number(row?.subscribed),
+    watermark: Math.max(-1, Number(row?.watermark)),
+    correlated_at: Number(row?.checkpoint),
+    ...(correlator && { correlating: row?.correlating === true }),
+  };
+}

@@ -1,0 +1,57 @@
+/**
+ * pii at rest: AES-256-GCM over the JSON text, as base64(0x01 ‖ iv(12) ‖ tag(16) ‖ ciphertext), stored as a
+ * jsonb string. The envelope is the one act-crypto writes. Rows in plain text stay readable.
+ */
+import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import type { Key } from "../options/options.ts";
+
+const VERSION = 1;
+const IV = 12;
+const TAG = 16;
+const HEADER = 1 + IV + TAG;
+
+/** The pii of an event cannot be read. Names the stream and the event, never the value. */
+export class PiiError extends Error {
+  override readonly name = "PiiError";
+}
+
+export class PiiCipher {
+  readonly #key: Key;
+  constructor(key: Key) {
+    this.#key = key;
+  }
+
+  async key(): Promise<Uint8Array> {
+    const key = typeof this.#key === "function" ? await this.#key() : this.#key;
+    if (!(key instanceof Uint8Array) || key.byteLength !== 32)
+      throw new PiiError("the key of pii_encryption must be 32 bytes");
+    return key;
+  }
+}
+
+export function encrypt(key: Uint8Array, json: string): string {
+  const iv = randomBytes(IV);
+  const cipher = createCipheriv("aes-256-gcm", key, iv);
+  const body = Buffer.concat([cipher.update(json, "utf8"), cipher.final()]);
+  return Buffer.concat([Buffer.of(VERSION), iv, cipher.getAuthTag(), body]).toString("base64");
+}
+
+/** True for what {@link encrypt} makes: pii in plain text is an object, never such a string. */
+export function isEncrypted(value: unknown): value is string {
+  if (typeof value !== "string" || value.length < Math.ceil(HEADER / 3) * 4 - 2) return false;
+  return Buffer.from(value.slice(0, 4), "base64")[0] === VERSION && /^[A-Za-z0-9+/]+={0,2}$/.test(value);
+}
+
+/** The JSON value behind an envelope. Throws a PiiError that names `what`. */
+export function decrypt(key: Uint8Array, envelope: string, what: string): unknown {
+  const bytes = Buffer.from(envelope, "base64");
+  try {
+    if (bytes[0] !== VERSION || bytes.length < HEADER) throw new Error("not an envelope");
+    const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(1, 1 + IV), { authTagLength: TAG });
+    decipher.setAuthTag(bytes.subarray(1 + IV, HEADER));
+    const text = Buffer.concat([decipher.update(bytes.subarray(HEADER)), decipher.final()]);
+    return JSON.parse(text.toString("utf8"));
+  } catch {
+    throw new PiiError(`the pii of ${what} cannot be decrypted: the key is wrong or the value was changed`);
+  }
+}

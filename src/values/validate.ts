@@ -1,0 +1,70 @@
+/** Checks on what callers pass to the verbs: a ValidationError that names the argument, before anything is sent. */
+import { ValidationError } from "@rotorsoft/act";
+import { refusedText } from "./json-dates.ts";
+
+export function invalid(verb: string, details: string): ValidationError {
+  return new ValidationError(verb, undefined, details);
+}
+
+export function checkText(verb: string, name: string, value: unknown): asserts value is string {
+  if (typeof value !== "string") throw invalid(verb, `${name} must be a string, not ${kind(value)}`);
+  const refused = refusedText(value);
+  if (refused) throw invalid(verb, `${name} ${refused}`);
+}
+
+export function checkOptionalText(
+  verb: string,
+  name: string,
+  value: unknown,
+): asserts value is string | undefined {
+  if (value !== undefined && value !== null) checkText(verb, name, value);
+}
+
+export function checkArray(verb: string, name: string, value: unknown): asserts value is readonly unknown[] {
+  if (!Array.isArray(value)) throw invalid(verb, `${name} must be an array, not ${kind(value)}`);
+  // map and forEach pass over holes: what was meant there would be lost.
+  for (let i = 0; i < value.length; i++)
+    if (!(i in value)) throw invalid(verb, `${name} has nothing at ${i}`);
+}
+
+export function checkTexts(verb: string, name: string, value: unknown): asserts value is readonly string[] {
+  checkArray(verb, name, value);
+  for (const item of value) checkText(verb, `each of ${name}`, item);
+}
+
+export function checkObject(verb: string, name: string, value: unknown): asserts value is object {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw invalid(verb, `${name} must be an object, not ${kind(value)}`);
+}
+
+/** A finite number; a fraction is allowed and cut by whoever stores it. */
+export function checkNumber(verb: string, name: string, value: unknown): asserts value is number {
+  if (typeof value !== "number" || Number.isNaN(value))
+    throw invalid(verb, `${name} must be a number, not ${kind(value)}`);
+}
+
+export function checkFlag(verb: string, name: string, value: unknown): asserts value is boolean | undefined {
+  if (value !== undefined && value !== null && typeof value !== "boolean")
+    throw invalid(verb, `${name} must be true or false, not ${kind(value)}`);
+}
+
+/** An object that JSON writes as one: an event's meta, a snapshot's state. */
+export function checkOptionalObject(verb: string, name: string, value: unknown): void {
+  if (value !== undefined && value !== null) checkObject(verb, name, value);
+}
+
+export function checkFunction(verb: string, name: string, value: unknown): void {
+  if (typeof value !== "function") throw invalid(verb, `${name} must be a function, not ${kind(value)}`);
+}
+
+const kind = (value: unknown) =>
+  value === null ? "null" : Array.isArray(value) ? "an array" : Number.isNaN(value) ? "NaN" : typeof value;
+
+const INT_MAX = 2_147_483_647;
+
+/** The nearest whole number that a PostgreSQL integer holds. */
+export const toInt = (value: number): number => Math.max(-INT_MAX - 1, Math.min(INT_MAX, Math.trunc(value)));
+
+/** The nearest whole number that both a bigint and a JavaScript number hold exactly. */
+export const toId = (value: number): number =>
+  Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, Math.trunc(value)));

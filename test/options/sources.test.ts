@@ -1,0 +1,318 @@
+/** Where an option comes from: what is given, then the URL, then the environment, then the defaults. */
+import { describe, expect, test } from "vitest";
+import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
+import { resolveConfig } from "../../src/options/options.ts";
+
+const config = (options: PostgresStoreOptions = {}, env: Record<string, string> = {}) =>
+  resolveConfig(options, env);
+
+const defaults = {
+  host: "localhost",
+  port: 5432,
+  hosts: [{ host: "localhost", port: 5432 }],
+  database: "postgres",
+  user: "postgres",
+  password: "postgres",
+  schema: "public",
+  table: "events",
+  notify: false,
+  max: 20,
+  connectionTimeoutMillis: 10_000,
+  idleTimeoutMillis: 30_000,
+  statement_timeout: 60_000,
+  ssl: false,
+  prepare: true,
+  application_name: "act-drizzle",
+  target_session_attrs: "any",
+  dates: "exact",
+  encrypted: false,
+};
+
+describe("defaults", () => {
+  test.each(Object.entries(defaults))("%s is %j", (option, value) => {
+    expect(Reflect.get(config(), option)).toEqual(value);
+  });
+
+  test("hold for no options, for an empty object, and for options that are undefined", () => {
+    const undefineds = Object.fromEntries(Object.keys(defaults).map((name) => [name, undefined]));
+    const { hosts: _, encrypted: __, ...options } = undefineds;
+    for (const given of [undefined, {}, options]) expect(resolveConfig(given, {})).toEqual(config());
+  });
+
+  test("are what a store has that was made without a word", () => {
+    expect(new PostgresStore({ host: "localhost", port: 5432 }).config).toMatchObject({
+      schema: "public",
+      max: 20,
+    });
+  });
+});
+
+/** A value of each option that is not its default. */
+const given: Required<
+  Omit<PostgresStoreOptions, "url" | "connectionString" | "listen_url" | "pii_encryption">
+> = {
+  host: "given",
+  port: 1,
+  database: "given_db",
+  user: "given_user",
+  password: "given_password",
+  schema: "given_schema",
+  table: "given_table",
+  notify: true,
+  max: 3,
+  connectionTimeoutMillis: 4,
+  idleTimeoutMillis: 5,
+  statement_timeout: 6,
+  ssl: "verify-full",
+  prepare: false,
+  application_name: "given_name",
+  target_session_attrs: "primary",
+  dates: "revive",
+};
+
+const url =
+  "postgres://url_user:url_password@url.example:2/url_db?sslmode=require&application_name=url_name" +
+  "&target_session_attrs=standby&connect_timeout=7&statement_timeout=8";
+const fromUrl = {
+  host: "url.example",
+  port: 2,
+  database: "url_db",
+  user: "url_user",
+  password: "url_password",
+  ssl: "require",
+  application_name: "url_name",
+  target_session_attrs: "standby",
+  connectionTimeoutMillis: 7_000,
+  statement_timeout: 8,
+};
+
+const env = {
+  PGHOST: "env.example",
+  PGPORT: "3",
+  PGDATABASE: "env_db",
+  PGUSER: "env_user",
+  PGPASSWORD: "env_password",
+  PGAPPNAME: "env_name",
+  PGSSLMODE: "prefer",
+  PGTARGETSESSIONATTRS: "read-write",
+  PGCONNECT_TIMEOUT: "9",
+};
+const fromEnv = {
+  host: "env.example",
+  port: 3,
+  database: "env_db",
+  user: "env_user",
+  password: "env_password",
+  application_name: "env_name",
+  ssl: "prefer",
+  target_session_attrs: "read-write",
+  connectionTimeoutMillis: 9_000,
+};
+
+describe("precedence", () => {
+  test.each(Object.entries(given))("%s as given wins over URL and environment", (option, value) => {
+    expect(Reflect.get(config({ ...given, url }, env), option)).toEqual(value);
+    expect(Reflect.get(config({ [option]: value, url }, env), option)).toEqual(value);
+  });
+
+  test.each(Object.entries(fromUrl))("%s of the URL wins over the environment", (option, value) => {
+    expect(Reflect.get(config({ url }, env), option)).toEqual(value);
+  });
+
+  test.each(Object.entries(fromEnv))("%s of the environment wins over the default", (option, value) => {
+    expect(Reflect.get(config({}, env), option)).toEqual(value);
+  });
+
+  test("what the URL leaves out comes from the environment, part by part", () => {
+    expect(config({ url: "postgres://url.example/url_db" }, env)).toMatchObject({
+      ...fromEnv,
+      host: "url.example",
+      database: "url_db",
+    });
+    expect(config({ url: "postgres://" }, env)).toMatchObject(fromEnv);
+    expect(config({ url: "postgres://" })).toEqual(config());
+  });
+
+  test("an option that is undefined does not hide the URL or the environment", () => {
+    const none = Object.fromEntries(Object.keys(given).map((name) => [name, undefined]));
+    expect(config({ ...none, url }, env)).toMatchObject(fromUrl);
+    expect(config(none, env)).toMatchObject(fromEnv);
+  });
+
+  test("an empty variable of the environment is as good as none", () => {
+    const empty = Object.fromEntries(Object.keys(env).map((name) => [name, ""]));
+    expect(config({}, empty)).toEqual(config());
+  });
+
+  test("a variable of the environment that an option overrides is not looked at", () => {
+    expect(config({ port: 5433, ssl: false }, { PGPORT: "nonsense", PGSSLMODE: "nonsense" })).toMatchObject({
+      port: 5433,
+      ssl: false,
+    });
+  });
+
+  test("connectionString is url by another name", () => {
+    expect(config({ connectionString: url })).toEqual(config({ url }));
+  });
+
+  test("the environment of the process is what counts when none is given", () => {
+    const before = process.env.PGAPPNAME;
+    process.env.PGAPPNAME = "of_the_process";
+    try {
+      expect(new PostgresStore().config.application_name).toBe("of_the_process");
+    } finally {
+      if (before === undefined) delete process.env.PGAPPNAME;
+      else process.env.PGAPPNAME = before;
+    }
+  });
+});
+
+describe("URLs", () => {
+  const hosts = (given: string) => config({ url: given }).hosts;
+
+  test.each([
+    ["postgres://a/db", [{ host: "a", port: 5432 }]],
+    ["postgresql://a:1/db", [{ host: "a", port: 1 }]],
+    [
+      "postgres://a:1,b:2/db",
+      [
+        { host: "a", port: 1 },
+        { host: "b", port: 2 },
+      ],
+    ],
+    [
+      "postgres://a,b:2,c/db",
+      [
+        { host: "a", port: 5432 },
+        { host: "b", port: 2 },
+        { host: "c", port: 5432 },
+      ],
+    ],
+    [
+      "postgres://u:p@a,b/db",
+      [
+        { host: "a", port: 5432 },
+        { host: "b", port: 5432 },
+      ],
+    ],
+    ["postgres://[::1]/db", [{ host: "::1", port: 5432 }]],
+    ["postgres://u@[2001:db8::1]:6432/db", [{ host: "2001:db8::1", port: 6432 }]],
+    [
+      "postgres://[::1]:1,127.0.0.1:2,[fe80::1]/db",
+      [
+        { host: "::1", port: 1 },
+        { host: "127.0.0.1", port: 2 },
+        { host: "fe80::1", port: 5432 },
+      ],
+    ],
+    ["postgres:///db?host=/var/run/postgresql", [{ host: "/var/run/postgresql", port: 5432 }]],
+    ["postgres://%2Fvar%2Frun%2Fpostgresql:6000/db", [{ host: "/var/run/postgresql", port: 6000 }]],
+    [
+      "postgres:///db?host=a,b&port=1,2",
+      [
+        { host: "a", port: 1 },
+        { host: "b", port: 2 },
+      ],
+    ],
+  ])("%s names its hosts", (given, expected) => {
+    expect(hosts(given)).toEqual(expected);
+    expect(config({ url: given }).database).toBe("db");
+  });
+
+  test.each(["p@ss/w:rd#%?", "100%", "a b+c&d=e", "ümläut漢😀", "@@::,,//", "\\'\"`$", " "])(
+    "the password %j is what its percent-encoding says, and so are user and database",
+    (text) => {
+      const encoded = encodeURIComponent(text);
+      const parsed = config({ url: `postgres://${encoded}:${encoded}@a:1,b:2/${encoded}?sslmode=require` });
+      expect(parsed).toMatchObject({ user: text, password: text, database: text, ssl: "require" });
+      expect(parsed.hosts).toEqual([
+        { host: "a", port: 1 },
+        { host: "b", port: 2 },
+      ]);
+    },
+  );
+
+  test("a password with an @ that was not encoded ends at the last one", () => {
+    expect(config({ url: "postgres://u:p@ss@word@a:1/db" })).toMatchObject({
+      password: "p@ss@word",
+      host: "a",
+    });
+  });
+
+  test("user, password and database may stand behind the question mark, as libpq takes them", () => {
+    const behind = "postgres://a?user=u&password=p%40&dbname=d&port=1";
+    expect(config({ url: behind })).toMatchObject({
+      host: "a",
+      port: 1,
+      user: "u",
+      password: "p@",
+      database: "d",
+    });
+  });
+
+  test("ssl=true is TLS, as node-postgres takes it", () => {
+    expect(config({ url: "postgres://a/db?ssl=true" }).ssl).toBe(true);
+    expect(config({ url: "postgres://a/db?sslmode=disable" }).ssl).toBe("disable");
+  });
+});
+
+describe("hosts and ports as options", () => {
+  test.each([
+    [
+      { host: "a,b", port: "1,2" },
+      [
+        { host: "a", port: 1 },
+        { host: "b", port: 2 },
+      ],
+    ],
+    [
+      { host: "a,b", port: 7 },
+      [
+        { host: "a", port: 7 },
+        { host: "b", port: 7 },
+      ],
+    ],
+    [
+      { host: "a, b" },
+      [
+        { host: "a", port: 5432 },
+        { host: "b", port: 5432 },
+      ],
+    ],
+    [{ host: "::1", port: 7 }, [{ host: "::1", port: 7 }]],
+    [{ host: "/tmp" }, [{ host: "/tmp", port: 5432 }]],
+    [{ port: "7" }, [{ host: "localhost", port: 7 }]],
+  ])("%j", (options, expected) => {
+    const { host, port, hosts } = config(options);
+    expect(hosts).toEqual(expected);
+    expect({ host, port }).toEqual(expected[0]);
+  });
+});
+
+describe("listen_url", () => {
+  test("is where the listener goes, with everything else as given", () => {
+    const { listen } = config({ ...given, listen_url: "postgres://direct.example:9/other" });
+    expect(listen).toMatchObject({
+      host: "direct.example",
+      port: 9,
+      schema: "given_schema",
+      application_name: "given_name",
+    });
+  });
+
+  test("brings its own user, password and database, though others are given", () => {
+    const { listen } = config({ ...given, listen_url: "postgres://du:dp@direct.example:9/dd" });
+    expect(listen).toMatchObject({ user: "du", password: "dp", database: "dd" });
+  });
+
+  test("left out is where the store goes", () => {
+    expect(config(given).listen).toBeUndefined();
+  });
+});
+
+test("the config cannot be made another by changing the options afterwards", () => {
+  const options = { host: "a", pii_encryption: { key: new Uint8Array(32) } };
+  const before = config(options);
+  options.host = "b";
+  expect(before.host).toBe("a");
+});

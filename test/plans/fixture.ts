@@ -1,0 +1,109 @@
+/** Stores behind a tap, over tables that plain SQL has filled; statistics old or new. */
+import { afterAll, beforeAll } from "vitest";
+import { PostgresStore } from "../../src/index.ts";
+import { Scene } from "../postgres/fixture.ts";
+import { connect, serverUrl } from "../support/database.ts";
+import { type Cost, costOf } from "./cost.ts";
+import { PlanTap, reportPlans } from "./tap.ts";
+
+/** The server weighs a generic plan from the sixth execution on. */
+const RUNS = 8;
+
+export type Statistics = "new" | "old";
+
+export class Plans extends Scene {
+  #tap: PlanTap | undefined;
+  readonly #tapped: PostgresStore[] = [];
+
+  override async open(): Promise<void> {
+    await super.open();
+    await reportPlans(this.sql, this.database.name);
+    const { host, port } = this.parts;
+    this.#tap = await PlanTap.before({ host, port });
+  }
+
+  override async close(): Promise<void> {
+    await Promise.all(this.#tapped.map((store) => store.dispose()));
+    await this.#tap?.close();
+    await super.close();
+  }
+
+  get tap(): PlanTap {
+    if (!this.#tap) throw new Error("The tap is opened before the first test");
+    return this.#tap;
+  }
+
+  /**
+   * A seeded store whose statements go through the tap, one connection for appends and one for the rest. The
+   * statistics of its tables are as `before` leaves them; nobody refreshes them until {@link analyze}.
+   */
+  async filled(table: string, before: readonly string[], fill: readonly string[]): Promise<PostgresStore> {
+    const store = new PostgresStore({
+      ...this.parts,
+      host: "127.0.0.1",
+      port: this.tap.port,
+      table,
+      max: 2,
+    });
+    this.#tapped.push(store);
+    await store.seed();
+    for (const name of [table, `${table}_streams`])
+      await this.sql.unsafe(`alter table ${this.named(name)} set (autovacuum_enabled = false)`);
+    for (const statement of before) await this.sql.unsafe(statement);
+    await this.sql.unsafe(`analyze ${this.named(table)}, ${this.named(`${table}_streams`)}`);
+    await this.#withoutIndexes(table, fill);
+    return store;
+  }
+
+  /** Rows first, indexes after: a third of the time. */
+  async #withoutIndexes(table: string, fill: readonly string[]): Promise<void> {
+    const { schema } = this.database;
+    const indexes = await this.sql<{ name: string; definition: string }[]>`
+      select indexname as name, indexdef as definition from pg_indexes
+      where schemaname = ${schema} and tablename in ${this.sql([table, `${table}_streams`])}
+        and indexname not like '%pkey'`;
+    for (const { name } of indexes) await this.sql.unsafe(`drop index ${this.named(name)}`);
+    await this.sql.unsafe("set maintenance_work_mem = '256MB'");
+    for (const statement of fill) await this.sql.unsafe(statement);
+    for (const { definition } of indexes) await this.sql.unsafe(definition);
+  }
+
+  named(table: string): string {
+    return `"${this.database.schema}"."${table}"`;
+  }
+
+  /** As autovacuum does when it gets to it. */
+  async analyze({ config: { table } }: PostgresStore): Promise<void> {
+    for (const name of [table, `${table}_streams`])
+      await this.sql.unsafe(`vacuum (analyze) ${this.named(name)}`);
+  }
+
+  /** What the statements of `run` cost that touch the store's tables, as often as {@link RUNS} says. */
+  async costs({ config: { table } }: PostgresStore, run: (n: number) => Promise<unknown>): Promise<Cost[]> {
+    const costs: Cost[] = [];
+    for (let n = 0; n < RUNS; n++) {
+      const plans = await this.tap.plansOf(() => run(n));
+      const own = plans.filter((plan) => plan["Query Text"].includes(`"${table}`));
+      costs.push(...own.map((plan) => costOf(plan, table)).filter(({ pages }) => pages > 0));
+    }
+    return costs;
+  }
+}
+
+/** auto_explain is loaded by superusers only. */
+export async function mayExplain(): Promise<boolean> {
+  const sql = connect(serverUrl());
+  try {
+    const [row] = await sql`select rolsuper as may from pg_roles where rolname = current_user`;
+    return row?.may === true;
+  } finally {
+    await sql.end();
+  }
+}
+
+export function usePlans(): Plans {
+  const plans = new Plans();
+  beforeAll(() => plans.open());
+  afterAll(() => plans.close());
+  return plans;
+}

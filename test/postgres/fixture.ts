@@ -1,0 +1,173 @@
+/** A database of the test file's own, seeded stores on it, and a look at their connections from outside. */
+import type postgres from "postgres";
+import { afterAll, beforeAll, onTestFinished } from "vitest";
+import { type RunningPostgres, startPostgres } from "../../dev/postgres/index.ts";
+import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
+import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
+
+export const meta = { correlation: "test", causation: {} };
+export const event = (name = "Happened", data: Record<string, unknown> = {}) => ({ name, data });
+
+export class Scene {
+  #database: TestDatabase | undefined;
+  #sql: postgres.Sql | undefined;
+  #stores = 0;
+
+  async open(server?: string): Promise<void> {
+    this.#database = await createDatabase(server);
+    this.#sql = connect(this.#database.url);
+  }
+
+  async close(): Promise<void> {
+    await this.#sql?.end();
+    await this.#database?.drop();
+  }
+
+  get database(): TestDatabase {
+    if (!this.#database) throw new Error("The database is created before the first test");
+    return this.#database;
+  }
+
+  get url(): string {
+    return this.database.url;
+  }
+
+  /** A connection to look behind the stores' backs. */
+  get sql(): postgres.Sql {
+    if (!this.#sql) throw new Error("The database is created before the first test");
+    return this.#sql;
+  }
+
+  /** The URL's parts as options, which a proxy's host and port may replace. */
+  get parts() {
+    const { hostname, port, username, password, pathname } = new URL(this.url);
+    return {
+      host: hostname.replace(/^\[|\]$/g, ""),
+      port: Number(port || 5432),
+      user: decodeURIComponent(username),
+      password: decodeURIComponent(password),
+      database: pathname.slice(1),
+      schema: this.database.schema,
+    };
+  }
+
+  /** A name for connections that no other test file uses, on whatever database. */
+  application(name: string): string {
+    return `${this.database.name}_${name}`;
+  }
+
+  /** A store that connects under a name of its own; unless told otherwise, to a table of its own. */
+  store(options: PostgresStoreOptions = {}): PostgresStore {
+    const table = `t${this.#stores++}`;
+    const own = { table, application_name: this.application(table) };
+    const store = new PostgresStore({ ...this.parts, ...own, ...options });
+    onTestFinished(() => store.dispose());
+    return store;
+  }
+
+  async seeded(options: PostgresStoreOptions = {}): Promise<PostgresStore> {
+    const store = this.store(options);
+    await store.seed();
+    return store;
+  }
+
+  /** The server's processes behind a store, in order of their start. */
+  async pids({ config }: PostgresStore): Promise<number[]> {
+    const rows = await this.sql<{ pid: number }[]>`
+      select pid from pg_stat_activity where application_name = ${config.application_name}
+      order by backend_start`;
+    return rows.map(({ pid }) => pid);
+  }
+
+  /** Ends every connection of a store, as an administrator or a crashing backend does. */
+  async kill({ config }: PostgresStore): Promise<number> {
+    const killed = await this.sql`
+      select pg_terminate_backend(pid) from pg_stat_activity
+      where application_name = ${config.application_name}`;
+    return killed.length;
+  }
+
+  /** What `created`, `data` and the rest of the log look like from outside. */
+  async rows({ config }: PostgresStore): Promise<{ stream: string; version: number; name: string }[]> {
+    return this.sql`
+      select stream, version, name from ${this.sql(config.schema)}.${this.sql(config.table)} order by id`;
+  }
+
+  /** An open transaction that holds the store's append lock, or the lock of the given text. */
+  async hold({ config }: PostgresStore): Promise<{ release(): Promise<void> }> {
+    const sql = connect(this.url);
+    await sql.unsafe("begin");
+    await sql`select pg_advisory_xact_lock(hashtext(${`"${config.schema}"."${config.table}"`}))`;
+    let held = true;
+    const release = async () => {
+      if (!held) return;
+      held = false;
+      await sql.unsafe("rollback");
+      await sql.end();
+    };
+    onTestFinished(release);
+    return { release };
+  }
+
+  /** The server's processes of this file's stores that wait for an advisory lock. */
+  async lockWaiters(): Promise<number[]> {
+    const waiting = await this.sql<{ pid: number }[]>`
+      select pid from pg_locks join pg_stat_activity using (pid)
+      where locktype = 'advisory' and not granted and application_name like ${this.application("%")}`;
+    return waiting.map(({ pid }) => pid);
+  }
+
+  /** A role that may log in, until the test ends; undefined where the server's user may not make any. */
+  async role(options = ""): Promise<{ readonly user: string; readonly password: string } | undefined> {
+    const [row] = await this.sql`select rolsuper as may from pg_roles where rolname = current_user`;
+    if (row?.may !== true) return undefined;
+    const user = `${this.database.name}_${this.#stores++}`;
+    await this.sql.unsafe(`create role ${user} login password 'role' ${options}`);
+    onTestFinished(async () => {
+      await this.sql.unsafe(`drop owned by ${user}`);
+      await this.sql.unsafe(`drop role ${user}`);
+    });
+    return { user, password: "role" };
+  }
+}
+
+/** A scene for all tests of this file. */
+export function useScene(): Scene {
+  const scene = new Scene();
+  beforeAll(() => scene.open());
+  afterAll(() => scene.close());
+  return scene;
+}
+
+/** The same on a server of this file's own, which may be stopped and killed. */
+export function useServer(): { readonly scene: Scene; readonly server: RunningPostgres } {
+  const scene = new Scene();
+  let running: RunningPostgres | undefined;
+  beforeAll(async () => {
+    running = await startPostgres({ prefer: "embedded", durable: true });
+    await scene.open(running.url);
+  });
+  afterAll(async () => {
+    // The connection that looks on may have been lost with the server.
+    await scene.sql.end({ timeout: 1 }).catch(() => {});
+    await running?.stop();
+  });
+  return {
+    scene,
+    get server() {
+      if (!running) throw new Error("The server has not been started");
+      return running;
+    },
+  };
+}
+
+/** The error of a promise that must not fulfil, and how long it took. */
+export async function failureOf(promise: Promise<unknown>): Promise<{ error: unknown; millis: number }> {
+  const start = performance.now();
+  const outcome = await promise.then(
+    (value: unknown) => ({ value }),
+    (error: unknown) => ({ error }),
+  );
+  if (!("error" in outcome)) throw new Error("Succeeded where a failure was expected");
+  return { error: outcome.error, millis: performance.now() - start };
+}

@@ -1,0 +1,73 @@
+/** A listener whose connection went silent without a close: no statement is ever sent on it that would notice. */
+import { expect, onTestFinished, test } from "vitest";
+import { Listener } from "../../src/postgres/listener.ts";
+import { until } from "../order/fence.ts";
+import { useScene } from "./fixture.ts";
+import { TcpProxy } from "./proxy.ts";
+
+const scene = useScene();
+const HEARTBEAT = 100;
+
+/** A listener behind a proxy, and what it was told. */
+async function listening() {
+  const proxy = await TcpProxy.before(scene.parts);
+  const limits = { connectionTimeoutMillis: 1_000, application_name: scene.application("heartbeat") };
+  const { config } = scene.store({ host: "127.0.0.1", port: proxy.port, ...limits });
+  const told: string[] = [];
+  const listener = new Listener({
+    config,
+    channel: "heartbeat",
+    heartbeat: HEARTBEAT,
+    heard: (payload) => told.push(payload),
+    lost: () => told.push("(lost)"),
+    back: () => told.push("(back)"),
+  });
+  onTestFinished(() => listener.stop());
+  await listener.start();
+  const say = (payload: string) => scene.sql`select pg_notify('heartbeat', ${payload})`;
+  const hears = (payload: string) => until(`${payload} is heard`, async () => told.includes(payload));
+  return { proxy, config, told, listener, say, hears };
+}
+
+test("it is given up, and another listens in its place", async () => {
+  const { proxy, told, say, hears } = await listening();
+  await say("before");
+  await hears("before");
+  proxy.freeze();
+  await hears("(lost)");
+  proxy.mode = "forward";
+  await hears("(back)");
+  await say("after");
+  await hears("after");
+  expect(told).toEqual(["before", "(lost)", "(back)", "after"]);
+});
+
+test("one that answers is kept, however often it is asked, and its session shows LISTEN", async () => {
+  const { proxy, config, told, say, hears } = await listening();
+  const beats = async () => {
+    const [row] = await scene.sql`
+      select query, query_start::text as at from pg_stat_activity
+      where application_name = ${config.application_name} and state = 'idle'`;
+    return row;
+  };
+  const first = await beats();
+  await until("it was asked some times", async () => {
+    const now = await beats();
+    return now?.query === 'listen "act_drizzle_alive"' && now.at !== first?.at;
+  });
+  const second = await beats();
+  await until("and again", async () => (await beats())?.at !== second?.at);
+  await say("still");
+  await hears("still");
+  expect(told).toEqual(["still"]);
+  expect(proxy.arrivals).toHaveLength(1);
+});
+
+test("after its end nothing is asked any more", async () => {
+  const { proxy, told, listener } = await listening();
+  await listener.stop();
+  // What does not happen gives no signal.
+  await new Promise((resolve) => setTimeout(resolve, 5 * HEARTBEAT));
+  expect(told).toEqual([]);
+  expect(proxy.arrivals).toHaveLength(1);
+});

@@ -1,0 +1,302 @@
+/** LISTEN comes back by itself, catches up with what it has missed, and is gone with its store. */
+import { expect, onTestFinished, test, vi } from "vitest";
+import type { PostgresStore, PostgresStoreOptions } from "../../src/index.ts";
+import type { Config } from "../../src/options/options.ts";
+import { Listener } from "../../src/postgres/listener.ts";
+import { until } from "../order/fence.ts";
+import { event, failureOf, meta, useServer } from "./fixture.ts";
+import { TcpProxy } from "./proxy.ts";
+
+const own = useServer();
+const { scene } = own;
+let tables = 0;
+
+/** A store that listens, through a proxy that can be cut, and another that commits. */
+async function pair(options: PostgresStoreOptions = {}) {
+  const table = `n${tables++}`;
+  const { host, port } = scene.parts;
+  const proxy = await TcpProxy.before({ host, port });
+  const listening = { ...scene.parts, host: "127.0.0.1", port: proxy.port, notify: true };
+  const store = await scene.seeded({
+    ...listening,
+    table,
+    application_name: scene.application(`${table}_ear`),
+    ...options,
+  });
+  const other = await scene.seeded({
+    table,
+    application_name: scene.application(`${table}_mouth`),
+    notify: true,
+  });
+  const heard: string[] = [];
+  const dispose = await store.notify?.(({ events }) => heard.push(...events.map(({ name }) => name)));
+  if (!dispose) throw new Error("notify is on");
+  return { store, other, heard, proxy, dispose };
+}
+
+const say = (store: PostgresStore, ...names: string[]) =>
+  store.commit(
+    "s",
+    names.map((name) => event(name)),
+    meta,
+  );
+
+const hears = (heard: string[], name: string) =>
+  until(`${name} is heard`, async () => heard.includes(name), 20_000);
+
+test("a listener whose backend is killed hears what was committed while it was away, once, in order", async () => {
+  const { store, other, heard } = await pair();
+  await say(other, "Before");
+  await hears(heard, "Before");
+  for (const round of [1, 2, 3]) {
+    expect(await scene.kill(store)).toBeGreaterThan(0);
+    await say(other, `Away${round}`, `Again${round}`);
+    await hears(heard, `Again${round}`);
+  }
+  expect(heard).toEqual(["Before", "Away1", "Again1", "Away2", "Again2", "Away3", "Again3"]);
+});
+
+test("what a store commits itself while its listener is away is not told to it, however late it learns of it", async () => {
+  const { store, other, heard, proxy } = await pair();
+  await say(store, "Ready");
+  await say(other, "Before");
+  await hears(heard, "Before");
+  const listening = () => scene.sql`select from pg_stat_activity
+    where application_name = ${store.config.application_name} and query ilike 'listen%' and state = 'idle'`;
+  proxy.mode = "refuse";
+  await scene.sql`select pg_terminate_backend(pid) from pg_stat_activity
+    where application_name = ${store.config.application_name} and query ilike 'listen%'`;
+  await until("LISTEN has ended", async () => (await listening()).length === 0);
+  // The commit lands, and its answer is under way while the listener comes back.
+  proxy.holdAnswersTo("Own");
+  const own = say(store, "Own");
+  await until("it has landed", async () => (await scene.rows(other)).some(({ name }) => name === "Own"));
+  proxy.mode = "forward";
+  await until("the server has taken LISTEN", async () => (await listening()).length === 1);
+  await say(other, "Foreign");
+  await hears(heard, "Foreign");
+  proxy.deliver();
+  await own;
+  await say(other, "Last");
+  await hears(heard, "Last");
+  expect(heard).toEqual(["Before", "Foreign", "Last"]);
+});
+
+test("a listener that is turned away tries again at growing intervals", async () => {
+  const { other, heard, proxy } = await pair();
+  await say(other, "Before");
+  await hears(heard, "Before");
+  proxy.mode = "refuse";
+  const first = proxy.arrivals.length;
+  const cut = performance.now();
+  proxy.cut();
+  // A try may take more than one connection: those of one try come together.
+  const tries = () => {
+    const times = [cut, ...proxy.arrivals.slice(first)];
+    return times.filter((time, k) => k === 0 || time - (times[k - 1] ?? 0) > 100);
+  };
+  await until("three tries", async () => tries().length === 4, 20_000);
+  const gaps = tries().map((time, k, all) => time - (all[k - 1] ?? time));
+  // 250 ms, doubled each time, less a quarter of chance; the machine may only make it longer.
+  [250, 500, 1_000].forEach((delay, k) => {
+    expect(gaps[k + 1], `gap ${k + 1} of ${gaps}`).toBeGreaterThan(delay * 0.7);
+  });
+  proxy.mode = "forward";
+  await say(other, "Missed");
+  await hears(heard, "Missed");
+});
+
+test("the intervals at which a listener tries again stop growing at 30 s", async () => {
+  const store = scene.store({ application_name: scene.application("patient") });
+  const tries: number[] = [];
+  let gone = false;
+  // Without a host an attempt fails before it has a socket, which would not keep to the time of the test.
+  const hosts = () => {
+    if (gone && tries.at(-1) !== Date.now()) tries.push(Date.now());
+    return gone ? [] : store.config.hosts;
+  };
+  const config: Config = Object.create(store.config, { hosts: { get: hosts } });
+  let cut = 0;
+  const away = Promise.withResolvers<void>();
+  // From here on time stands still. Not before: the driver hears of the loss with the help of a timer.
+  const lost = () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] });
+    cut = Date.now();
+    gone = true;
+    away.resolve();
+  };
+  const listener = new Listener({ config, channel: "patient", heard: () => {}, back: () => {}, lost });
+  onTestFinished(() => listener.stop());
+  onTestFinished(() => void vi.useRealTimers());
+  await listener.start();
+  await scene.kill(store);
+  await away.promise;
+  await vi.advanceTimersByTimeAsync(180_000);
+  const gaps = tries.map((time, k) => time - (tries[k - 1] ?? cut));
+  const delays = gaps.map((_, k) => Math.min(250 * 2 ** k, 30_000));
+  // Each less a quarter of chance, in whole milliseconds.
+  for (const [k, delay] of delays.entries()) {
+    expect(gaps[k], `gap ${k} of ${gaps}`).toBeGreaterThanOrEqual(Math.floor(delay * 0.75));
+    expect(gaps[k], `gap ${k} of ${gaps}`).toBeLessThanOrEqual(delay);
+  }
+  expect(delays.filter((delay) => delay === 30_000).length).toBeGreaterThan(3);
+});
+
+test("what was missed is heard even when the first news comes together with the answer to LISTEN", async () => {
+  const { store, other, heard, proxy } = await pair();
+  await say(other, "Before");
+  await hears(heard, "Before");
+  const listening = () => scene.sql`select from pg_stat_activity
+    where application_name = ${store.config.application_name} and query ilike 'listen%' and state = 'idle'`;
+  proxy.mode = "refuse";
+  proxy.cut();
+  await until("LISTEN has ended", async () => (await listening()).length === 0);
+  await say(other, "Missed");
+  proxy.holdAnswersTo("listen");
+  proxy.mode = "forward";
+  await until("the server has taken LISTEN", async () => (await listening()).length === 1);
+  await say(other, "Live");
+  await until("the news is held back with the answer", async () => proxy.holds("Live"));
+  proxy.deliver();
+  await hears(heard, "Live");
+  await hears(heard, "Missed");
+});
+
+test("what was missed is heard even when every connection that the store had is dead", async () => {
+  const { store, other, heard, proxy } = await pair({ max: 6 });
+  await say(other, "Before");
+  await hears(heard, "Before");
+  await Promise.all([1, 2, 3, 4, 5].map(() => store.query(() => {})));
+  const listening = () => scene.sql`select from pg_stat_activity
+    where application_name = ${store.config.application_name} and query ilike 'listen%'`;
+  proxy.trap();
+  await scene.sql`select pg_terminate_backend(pid) from pg_stat_activity
+    where application_name = ${store.config.application_name} and query ilike 'listen%'`;
+  await until("LISTEN has ended", async () => (await listening()).length === 0);
+  await say(other, "Missed");
+  await hears(heard, "Missed");
+});
+
+test("a listener that waits long does so no longer once the store has another new connection", async () => {
+  const { store, other, heard, proxy } = await pair();
+  await say(other, "Before");
+  await hears(heard, "Before");
+  proxy.mode = "refuse";
+  proxy.cut();
+  const refused = proxy.arrivals.length;
+  // After 0.25, 0.5, 1 and 2 s, or a quarter less; the next attempt would be 3 s away or more.
+  await until("it was refused four times", async () => proxy.arrivals.length >= refused + 4);
+  proxy.mode = "forward";
+  const start = performance.now();
+  await store.query(() => {}, { limit: 1 });
+  await until("the listener is back", async () => {
+    await say(other, "After");
+    return heard.includes("After");
+  });
+  expect(performance.now() - start).toBeLessThan(2_800);
+});
+
+test.each(["fast", "kill"] as const)("a listener survives a restart of the server (%s)", async (mode) => {
+  const { store, other, heard } = await pair();
+  await say(other, "Before");
+  await hears(heard, "Before");
+  await own.server.restart?.(mode);
+  const said: string[] = [];
+  await until("the listener is back", async () => {
+    const name = `After${said.length}`;
+    await say(other, name).then(
+      () => said.push(name),
+      () => {},
+    );
+    return said.some((one) => heard.includes(one));
+  });
+  for (const name of said) await hears(heard, name);
+  expect(await say(store, "Own")).toHaveLength(1);
+});
+
+test("a listener that cannot start rejects with a StoreError, and leaves no connection and no retry", async () => {
+  const { host, port } = scene.parts;
+  const proxy = await TcpProxy.before({ host, port });
+  const options = { host: "127.0.0.1", port: proxy.port, notify: true, connectionTimeoutMillis: 400 };
+  for (const mode of ["refuse", "silent"] as const) {
+    const store = scene.store(options);
+    proxy.mode = mode;
+    const { error, millis } = await failureOf(Promise.resolve(store.notify?.(() => {})));
+    expect(error, mode).toMatchObject({
+      name: "ERR_STORE",
+      operation: "notify",
+      cause: { name: "ConnectionError" },
+    });
+    expect(millis, mode).toBeLessThan(5_000);
+    const arrivals = proxy.arrivals.length;
+    // Three times the first delay of a listener that would come back: what does not happen gives no signal.
+    await new Promise((resolve) => setTimeout(resolve, 750));
+    expect(proxy.arrivals.length, mode).toBe(arrivals);
+  }
+});
+
+test("a listener whose tables are missing rejects, and leaves no connection", async () => {
+  const store = scene.store({ notify: true });
+  const { error } = await failureOf(Promise.resolve(store.notify?.(() => {})));
+  expect(error).toMatchObject({ name: "ERR_STORE", operation: "notify", cause: { code: "42P01" } });
+  await until("LISTEN has ended", async () => {
+    const rows = await scene.sql`select from pg_stat_activity
+      where application_name = ${store.config.application_name} and query ilike 'listen%'`;
+    return rows.length === 0;
+  });
+});
+
+test("a listener ends with its disposer, the store works on", async () => {
+  const { store, other, heard, dispose } = await pair();
+  await say(other, "Before");
+  await hears(heard, "Before");
+  await dispose();
+  await until("LISTEN has ended", async () => {
+    const rows = await scene.sql`select from pg_stat_activity
+      where application_name = ${store.config.application_name} and query ilike 'listen%'`;
+    return rows.length === 0;
+  });
+  await say(other, "Unheard");
+  expect(await store.query(() => {})).toBe(2);
+  expect(heard).toEqual(["Before"]);
+});
+
+test("listen_url is where the channel is listened to", async () => {
+  const direct = await TcpProxy.before(scene.parts);
+  const { user, password, database } = scene.parts;
+  const listen_url = `postgres://${user}:${encodeURIComponent(password)}@127.0.0.1:${direct.port}/${database}`;
+  const { other, heard, proxy } = await pair({ listen_url });
+  expect(direct.arrivals.length).toBe(1);
+  proxy.mode = "refuse";
+  proxy.cut();
+  await say(other, "Through");
+  await hears(heard, "Through");
+});
+
+test("a handler that throws costs neither the process nor the next notification", async () => {
+  const { store, other } = await pair();
+  const heard: string[] = [];
+  await store.notify?.(({ events }) => {
+    heard.push(...events.map(({ name }) => name));
+    throw new Error("own");
+  });
+  for (const name of ["A", "B", "C"]) await say(other, name);
+  await hears(heard, "C");
+  expect(heard).toEqual(["A", "B", "C"]);
+});
+
+test("nothing comes back after dispose, not even a listener that was about to", async () => {
+  const { store, other, heard, proxy } = await pair();
+  await say(other, "Before");
+  await hears(heard, "Before");
+  proxy.mode = "refuse";
+  proxy.cut();
+  const before = proxy.arrivals.length;
+  await until("the listener has tried to come back", async () => proxy.arrivals.length > before);
+  await store.dispose();
+  const disposed = performance.now();
+  proxy.mode = "forward";
+  await until("more than two delays have passed", async () => performance.now() > disposed + 1_200);
+  // What was on its way when dispose was called may still arrive; the shortest delay is 187 ms.
+  expect(proxy.arrivals.filter((time) => time > disposed + 100)).toEqual([]);
+});

@@ -1,0 +1,133 @@
+/** Poolers, told apart by the server processes that they hand out: none, in session mode, in transaction mode. */
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import type { PostgresStoreOptions } from "../../src/index.ts";
+import { resolveConfig } from "../../src/options/options.ts";
+import { type Hosts, openConnection } from "../../src/postgres/host-selection.ts";
+import { FakeServer } from "./fake-server.ts";
+
+/** A pooler whose clients are given the server processes that the function says. */
+async function behind(processOf?: FakeServer["processOf"], options: PostgresStoreOptions = {}) {
+  const server = await FakeServer.start();
+  if (processOf) server.processOf = processOf;
+  server.respond = ({ text }, session) =>
+    text === "select pg_backend_pid() as pid"
+      ? { columns: [["pid", 23]], rows: [[String(server.processOf(session))]], tag: "SELECT 1" }
+      : {};
+  const config = resolveConfig(
+    { host: "127.0.0.1", port: server.port, connectionTimeoutMillis: 5_000, ...options },
+    {},
+  );
+  const hosts: Hosts = { first: 0 };
+  const open = async () => {
+    const connection = await openConnection(
+      { config, settings: { plan_cache_mode: "force_generic_plan" } },
+      hosts,
+      () => {},
+    );
+    onTestFinished(() => connection.destroy(new Error("the test has ended")));
+    return connection;
+  };
+  const settings = () => server.ran.filter(({ text }) => text.startsWith("select set_config("));
+  return { server, hosts, open, settings };
+}
+
+describe("without a pooler", () => {
+  test("a connection costs nothing but its own first statement, and later ones not that", async () => {
+    const { server, hosts, open } = await behind();
+    await open();
+    expect(await hosts.pooling).toBe("none");
+    expect(server.ran.length).toBe(1);
+    await open();
+    expect(server.ran.length).toBe(1);
+  });
+});
+
+describe("a pooler in session mode", () => {
+  const ownProcess: FakeServer["processOf"] = ({ pid }) => pid + 1_000;
+
+  test("is used, and each session gets the settings that the pooler has dropped", async () => {
+    const { hosts, open, settings } = await behind(ownProcess, { application_name: "it's" });
+    await open();
+    await open();
+    expect(await hosts.pooling).toBe("session");
+    expect(settings().length).toBe(2);
+    for (const { text } of settings()) {
+      expect(text).toContain("set_config('default_transaction_isolation', 'read committed', false)");
+      expect(text).toContain("set_config('plan_cache_mode', 'force_generic_plan', false)");
+      expect(text).toContain("set_config('application_name', 'it''s', false)");
+    }
+  });
+
+  test("is told by a second client, once, and that client is gone afterwards", async () => {
+    const { server, open } = await behind(ownProcess);
+    await open();
+    const [first, second] = server.sessions;
+    expect(server.sessions.length).toBe(2);
+    await vi.waitFor(() => expect(second?.socket.destroyed).toBe(true));
+    expect(first?.socket.destroyed).toBe(false);
+    await open();
+    expect(server.sessions.length).toBe(3);
+  });
+
+  test("that serves no second client while the first is there is none in transaction mode", async () => {
+    const { server, hosts, open } = await behind(ownProcess);
+    const original = server.processOf;
+    server.processOf = (session) => {
+      if (session !== server.sessions[0]) {
+        session.socket.destroy();
+        return 0;
+      }
+      return original(session);
+    };
+    await open();
+    expect(await hosts.pooling).toBe("session");
+  });
+});
+
+describe("connections that are opened at once", () => {
+  test("find out together: one second client is enough", async () => {
+    const { server, open, settings } = await behind(({ pid }) => pid + 1_000);
+    const connections = await Promise.all([open(), open(), open()]);
+    expect(server.sessions.length).toBe(4);
+    expect(settings().length).toBe(3);
+    // Each knows its own server process, which it keeps.
+    const pids = connections.map(({ backend }) => backend?.pid);
+    expect(new Set(pids).size).toBe(3);
+    for (const pid of pids) expect(pid).toBeGreaterThan(1_000);
+  });
+
+  test("are all refused by a pooler in transaction mode; a later one finds out for itself", async () => {
+    const { server, open } = await behind(() => 999);
+    for (const opened of await Promise.allSettled([open(), open()]))
+      expect(opened).toMatchObject({ reason: { code: "POOLER" } });
+    server.processOf = ({ pid }) => pid;
+    expect((await open()).closedWith).toBeUndefined();
+  });
+});
+
+describe("a pooler in transaction mode", () => {
+  test("is refused on the first connection, with what to do", async () => {
+    const { server, hosts, open } = await behind(() => 999);
+    await expect(open()).rejects.toMatchObject({
+      code: "POOLER",
+      sent: false,
+      message: expect.stringMatching(/transaction mode .* set prepare: false \(docs\/pgbouncer\.md\)/),
+    });
+    expect(hosts.pooling).toBeUndefined();
+    for (const { socket } of server.sessions) await vi.waitFor(() => expect(socket.destroyed).toBe(true));
+  });
+
+  test("is found though other clients take server processes in between: a client gets another than before", async () => {
+    let asked = 0;
+    const { open } = await behind(({ pid }) => (++asked < 8 ? pid + 1_000 : pid + 2_000));
+    await expect(open()).rejects.toMatchObject({ code: "POOLER" });
+  });
+
+  test("is used with prepare: false, and nobody looks", async () => {
+    const { server, open, settings } = await behind(() => 999, { prepare: false });
+    const connection = await open();
+    await connection.transact([{ text: "insert" }], 0);
+    expect(server.sessions.length).toBe(1);
+    expect(settings()).toEqual([]);
+  });
+});

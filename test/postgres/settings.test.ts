@@ -1,0 +1,67 @@
+/** What a role or a database may be set to, and the store's statements are not written for. */
+import { expect, onTestFinished, test } from "vitest";
+import { event, meta, useScene } from "./fixture.ts";
+
+const scene = useScene();
+
+/** Settings of every connection that is opened from now on, until the test ends. */
+async function set(...settings: string[]): Promise<void> {
+  const [row] = await scene.sql`select current_database() as name`;
+  const own = `alter role current_user in database "${row?.name}"`;
+  onTestFinished(async () => void (await scene.sql.unsafe(`${own} reset all`)));
+  for (const setting of settings) await scene.sql.unsafe(`${own} set ${setting}`);
+}
+
+test("text, nulls and numbers are read as ever, whatever the role's settings are", async () => {
+  await set(
+    "standard_conforming_strings = off",
+    "array_nulls = off",
+    "extra_float_digits = -3",
+    "DateStyle = 'SQL, DMY'",
+    "IntervalStyle = 'sql_standard'",
+    "TimeZone = 'Pacific/Chatham'",
+  );
+  const store = await scene.seeded();
+  await store.subscribe([
+    { stream: "without", correlated_at: 5 },
+    { stream: "of", source: "a\\.b" },
+  ]);
+  const sources: (string | undefined)[] = [];
+  await store.query_streams(({ source }) => void sources.push(source));
+  expect(sources).toEqual(["a\\.b", undefined]);
+  expect((await store.query_streams(() => {}, { source_matches: ["x"] })).count).toBe(1);
+
+  const [committed] = await store.commit("s", [event()], meta);
+  const read: Date[] = [];
+  await store.query(({ created }) => void read.push(created));
+  expect(read).toEqual([committed?.created]);
+  expect(Math.abs(Date.now() - Number(committed?.created))).toBeLessThan(60_000);
+  await store.restore(async (insert) => {
+    await insert({ ...event(), id: 0, stream: "s", version: 0, created: new Date(1_234), meta });
+  });
+  expect((await store.query_stats(["s"])).get("s")?.head.created).toEqual(new Date(1_234));
+});
+
+test("a statement_timeout of 0 is no limit, whatever the role's is", async () => {
+  await set("statement_timeout = 300");
+  const store = await scene.seeded({ statement_timeout: 0 });
+  const { release } = await scene.hold(store);
+  const committing = store.commit("s", [event()], meta);
+  await scene.sql`set statement_timeout = 0`;
+  // Twice the role's limit: what does not happen gives no signal.
+  await scene.sql`select pg_sleep(0.6)`;
+  await release();
+  expect(await committing).toHaveLength(1);
+});
+
+test("the server's patience with idle sessions does not end the store's connections", async () => {
+  await set("idle_session_timeout = 100");
+  const store = await scene.seeded();
+  await store.commit("s", [event()], meta);
+  await store.query(() => {});
+  const before = await scene.pids(store);
+  expect(before.length).toBeGreaterThan(0);
+  // Three times the server's patience: what does not happen gives no signal.
+  await scene.sql`select pg_sleep(0.3)`;
+  expect(await scene.pids(store)).toEqual(before);
+});

@@ -1,0 +1,193 @@
+/** What is left of a store when its process or its owner is done with it: nothing. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import type { PostgresStoreOptions } from "../../src/index.ts";
+import { until } from "../order/fence.ts";
+import { event, failureOf, meta, useScene } from "./fixture.ts";
+import { TcpProxy } from "./proxy.ts";
+
+const scene = useScene();
+const fixture = fileURLToPath(new URL("./fixtures/idle.ts", import.meta.url));
+
+/** A process with a store of its own, to end by itself. */
+class Child {
+  #output = "";
+  readonly #process: ChildProcess;
+  readonly #closed: Promise<unknown[]>;
+
+  constructor(options: PostgresStoreOptions, left = "") {
+    const given = JSON.stringify({ ...scene.parts, ...options });
+    const child = spawn(process.execPath, [fixture, given, left], { stdio: ["pipe", "pipe", "inherit"] });
+    child.stdout.on("data", (text) => {
+      this.#output += text;
+    });
+    this.#closed = once(child, "close");
+    this.#process = child;
+  }
+
+  said(line: string): Promise<void> {
+    return until(`the process says ${line}`, async () => this.#output.includes(line), 20_000);
+  }
+
+  tell(line: string): void {
+    this.#process.stdin?.write(`${line}\n`);
+  }
+
+  /** The exit code, and for how long the process was there after its last line. */
+  async exit(): Promise<{ code: unknown; millis: number }> {
+    await this.said("idle");
+    const idle = performance.now();
+    const [code] = await this.#closed;
+    return { code, millis: performance.now() - idle };
+  }
+
+  kill(): void {
+    this.#process.kill("SIGKILL");
+  }
+}
+
+/** Far below idleTimeoutMillis (30 s), far above what an exit takes on a busy machine. */
+const SOON = 8_000;
+
+/** They all start at once, for starting takes longest. */
+const children = new Map<string, Child>();
+beforeAll(() => {
+  children.set("idle", new Child({ table: "idle" }));
+  children.set("listening", new Child({ table: "listening", notify: true }));
+  children.set("disposed", new Child({ table: "disposed", notify: true }, "disposed"));
+  children.set("unfinished", new Child({ table: "unfinished" }, "unfinished"));
+});
+afterAll(() => {
+  for (const child of children.values()) child.kill();
+});
+
+test.each(["idle", "listening", "disposed"])("a process whose store is %s ends by itself", async (name) => {
+  const exit = await children.get(name)?.exit();
+  expect(exit?.code).toBe(0);
+  expect(exit?.millis).toBeLessThan(SOON);
+});
+
+test("a process does not end before what it has asked for is done", async () => {
+  expect((await children.get("unfinished")?.exit())?.code).toBe(0);
+  const rows = await scene.sql`select name from unfinished order by id`;
+  expect(rows.map(({ name }) => name)).toEqual(["First", "A", "B", "C"]);
+});
+
+test("a process ends by itself while its listener tries to come back", async () => {
+  const { host, port } = scene.parts;
+  const proxy = await TcpProxy.before({ host, port });
+  const child = new Child({ host: "127.0.0.1", port: proxy.port, notify: true, table: "cut" }, "cut");
+  onTestFinished(() => child.kill());
+  await child.said("cut");
+  proxy.mode = "refuse";
+  proxy.cut();
+  child.tell("go");
+  const { code, millis } = await child.exit();
+  expect(code).toBe(0);
+  expect(millis).toBeLessThan(SOON);
+});
+
+test("dispose leaves no connection of the store, whatever it was doing", async () => {
+  const store = await scene.seeded({ notify: true, max: 5 });
+  await store.notify?.(() => {});
+  await store.commit("s", [event()], meta);
+  const work = [
+    ...[1, 2, 3].map(() => store.commit("s", [event()], meta)),
+    ...[1, 2, 3, 4, 5, 6].map(() => store.query(() => {})),
+    store.subscribe([{ stream: "t" }]),
+  ];
+  const disposed = store.dispose();
+  for (const result of await Promise.allSettled(work))
+    if (result.status === "rejected")
+      expect(result.reason).toMatchObject({ name: "ERR_STORE", cause: { code: "STORE_CLOSED" } });
+  await disposed;
+  await until("its backends have ended", async () => (await scene.pids(store)).length === 0);
+});
+
+test("dispose waits for commits that wait for the append lock, and for what else runs", async () => {
+  const store = await scene.seeded();
+  const held = await scene.hold(store);
+  const order: string[] = [];
+  const commits = [1, 2].map(() => store.commit("s", [event()], meta).then(() => order.push("committed")));
+  await until("the commits wait", async () => (await scene.lockWaiters()).length === 1);
+  const disposed = store.dispose().then(() => order.push("disposed"));
+  await held.release();
+  await Promise.all([...commits, disposed]);
+  expect(order).toEqual(["committed", "committed", "disposed"]);
+  expect((await scene.rows(store)).map(({ name }) => name)).toEqual(["Happened", "Happened"]);
+  await until("its backends have ended", async () => (await scene.pids(store)).length === 0);
+});
+
+test("a commit that is called after dispose is refused, though dispose has not ended yet", async () => {
+  const store = await scene.seeded();
+  const held = await scene.hold(store);
+  const before = store.commit("s", [event("Before")], meta);
+  const disposed = store.dispose();
+  const after = store.commit("s", [event("After")], meta).then(
+    () => "committed",
+    (error: unknown) => error,
+  );
+  await held.release();
+  await Promise.all([before, disposed]);
+  expect(await after).toMatchObject({
+    name: "ERR_STORE",
+    operation: "commit",
+    cause: { code: "STORE_CLOSED" },
+  });
+  expect((await scene.rows(store)).map(({ name }) => name)).toEqual(["Before"]);
+});
+
+test("dispose ends while a server does not answer, within the limits of what waits for it", async () => {
+  const { host, port } = scene.parts;
+  const proxy = await TcpProxy.before({ host, port });
+  proxy.mode = "silent";
+  const store = scene.store({
+    host: "127.0.0.1",
+    port: proxy.port,
+    connectionTimeoutMillis: 600,
+    notify: true,
+  });
+  const work = [
+    failureOf(store.query(() => {})),
+    failureOf(store.commit("s", [event()], meta)),
+    failureOf(Promise.resolve(store.notify?.(() => {}))),
+  ];
+  const start = performance.now();
+  await store.dispose();
+  expect(performance.now() - start).toBeLessThan(5_000);
+  for (const { error } of await Promise.all(work)) expect(error).toMatchObject({ name: "ERR_STORE" });
+});
+
+test("dispose of a store whose connections have all been cut ends, and another one may be made", async () => {
+  const store = await scene.seeded({ notify: true });
+  await store.notify?.(() => {});
+  await Promise.all([store.commit("s", [event()], meta), store.query(() => {})]);
+  await scene.kill(store);
+  await store.dispose();
+  await until("its backends have ended", async () => (await scene.pids(store)).length === 0);
+  const { table, application_name } = store.config;
+  expect(await scene.store({ table, application_name }).query(() => {})).toBe(1);
+});
+
+test("a driver of restore that reads from the same store is answered, and dispose waits for it", async () => {
+  const store = await scene.seeded({ max: 3 });
+  await store.commit("s", [event("Kept")], meta);
+  const names: string[] = [];
+  const restored = store.restore(async (insert) => {
+    await store.query(async (read) => {
+      names.push(String(read.name));
+      await insert(read);
+    });
+  });
+  const disposed = store.dispose();
+  const outcome = await restored.then(
+    () => "restored",
+    (error: unknown) => error,
+  );
+  await disposed;
+  // The read may have come too late; then nothing was restored, and nothing is lost.
+  if (outcome !== "restored") expect(outcome).toMatchObject({ name: "ERR_STORE" });
+  expect((await scene.rows(store)).map(({ name }) => name)).toEqual(["Kept"]);
+});

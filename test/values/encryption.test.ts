@@ -1,0 +1,226 @@
+/** pii at rest: the envelope, what the tables hold, and what happens when it cannot be opened. */
+import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { inspect } from "node:util";
+import { type Schemas, StoreError } from "@rotorsoft/act";
+import { expect, test } from "vitest";
+import type { PostgresStore } from "../../src/index.ts";
+import { contents } from "../input/log.ts";
+import { failureOf, useScene } from "../postgres/fixture.ts";
+
+const scene = useScene();
+const meta = { correlation: "", causation: {} };
+const key = randomBytes(32);
+const SECRET = "s3cret@example.com";
+const pii = { email: SECRET, born: new Date(0), "s3cret@key": { at: new Date(1) } };
+
+const encrypted = (over: object = {}) => scene.seeded({ pii_encryption: { key }, ...over });
+const sameTable = ({ config }: PostgresStore, over: object = {}) =>
+  scene.store({ table: config.table, ...over });
+const tableOf = ({ config }: PostgresStore) =>
+  scene.sql`${scene.sql(config.schema)}.${scene.sql(config.table)}`;
+
+/** The pii column as it lies there. */
+async function raw(store: PostgresStore): Promise<unknown[]> {
+  const rows = await scene.sql`select pii from ${tableOf(store)} order by id`;
+  return rows.map((row) => row.pii);
+}
+
+async function read(store: PostgresStore): Promise<unknown[]> {
+  const seen: unknown[] = [];
+  await store.query<Schemas>((event) => seen.push(event.pii));
+  return seen;
+}
+
+/** As act-crypto writes it. */
+function envelope(json: string, of: Uint8Array): string {
+  const iv = randomBytes(12);
+  const cipher = createCipheriv("aes-256-gcm", of, iv);
+  const body = Buffer.concat([cipher.update(json, "utf8"), cipher.final()]);
+  return Buffer.concat([Buffer.of(1), iv, cipher.getAuthTag(), body]).toString("base64");
+}
+
+test("the column holds base64(0x01, iv of 12, tag of 16, ciphertext) of the JSON under the key", async () => {
+  const store = await encrypted();
+  await store.commit("s", [{ name: "A", data: {}, pii }], meta);
+  const [stored] = await raw(store);
+  if (typeof stored !== "string") throw new Error("not a jsonb string");
+  const bytes = Buffer.from(stored, "base64");
+  expect(bytes.toString("base64")).toBe(stored);
+  expect(bytes[0]).toBe(1);
+  const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(1, 13));
+  decipher.setAuthTag(bytes.subarray(13, 29));
+  const json = Buffer.concat([decipher.update(bytes.subarray(29)), decipher.final()]).toString("utf8");
+  expect(JSON.parse(json)).toEqual(JSON.parse(JSON.stringify(pii)));
+});
+
+test("an envelope that another implementation wrote is opened", async () => {
+  const store = await encrypted();
+  await store.commit("s", [{ name: "A", data: {}, pii: {} }], meta);
+  const foreign = { email: SECRET, text: "漢😀" };
+  await scene.sql`update ${tableOf(store)} set pii = to_jsonb(${envelope(JSON.stringify(foreign), key)}::text)`;
+  expect(await read(store)).toEqual([foreign]);
+});
+
+test("each value has an envelope of its own, even where the values are the same", async () => {
+  const store = await encrypted();
+  await store.commit(
+    "s",
+    [1, 2, 3].map(() => ({ name: "A", data: {}, pii })),
+    meta,
+  );
+  expect(new Set(await raw(store)).size).toBe(3);
+  const ivs = (await raw(store)).map((text) => String(text).slice(0, 17));
+  expect(new Set(ivs).size).toBe(3);
+});
+
+test("no table holds a word of it, after commit, restore and truncate, keys and paths of Dates included", async () => {
+  const store = await encrypted();
+  await store.commit("s", [{ name: "A", data: { at: new Date(2) }, pii }], meta);
+  expect(await contents(scene, store)).not.toMatch(/s3cret|email|born/);
+  await store.restore(async (insert) => {
+    await insert({ id: 1, stream: "r", version: 0, created: new Date(), name: "A", data: {}, pii, meta });
+  });
+  expect(await raw(store)).toEqual([expect.any(String)]);
+  expect(await contents(scene, store)).not.toMatch(/s3cret|email|born/);
+  expect(await read(store)).toEqual([pii]);
+  expect(await store.forget_pii("r")).toBe(1);
+  expect(await contents(scene, store)).not.toMatch(/"pii"|\bAQ[A-Za-z0-9+/]{20}/);
+});
+
+test("commit answers in cleartext, and null stays null", async () => {
+  const store = await encrypted();
+  const messages = [pii, null, undefined, {}].map((one) => ({ name: "A", data: {}, pii: one }));
+  const answered = await store.commit<Schemas>("s", messages, meta);
+  expect(answered.map((event) => event.pii)).toEqual([pii, undefined, undefined, {}]);
+  expect((await raw(store)).map((one) => typeof one)).toEqual(["string", "object", "object", "string"]);
+  expect(await read(store)).toEqual([pii, undefined, undefined, {}]);
+});
+
+test("rows in plain text stay readable beside encrypted ones, whatever text they hold", async () => {
+  const plain = await scene.seeded();
+  const looks = { text: envelope("{}", key), AQ: "AQAB" };
+  await plain.commit("s", [{ name: "A", data: {}, pii: looks }], meta);
+  const store = sameTable(plain, { pii_encryption: { key } });
+  await store.commit("s", [{ name: "B", data: {}, pii }], meta);
+  expect(await read(store)).toEqual([looks, pii]);
+});
+
+/** What is told about a value that cannot be opened: where it is, and nothing of it. */
+async function cannotBeRead(store: PostgresStore, id: number): Promise<void> {
+  const seen: number[] = [];
+  const { error } = await failureOf(store.query((event) => seen.push(event.id)));
+  expect(error).toBeInstanceOf(StoreError);
+  expect(error).toMatchObject({ operation: "query" });
+  const told = inspect(error, { depth: 10, showHidden: true });
+  expect(told).toMatch(/stream "secretive"/);
+  expect(told).toMatch(new RegExp(`event ${id}\\b`));
+  for (const stored of await raw(store))
+    if (typeof stored === "string" && stored.length > 20) expect(told).not.toContain(stored.slice(20));
+  expect(told).not.toContain(SECRET);
+  // Events before it have been delivered, it and those after it have not.
+  expect(seen).toEqual(Array.from({ length: id - 1 }, (_, n) => n + 1));
+}
+
+async function secretive(): Promise<PostgresStore> {
+  const store = await encrypted();
+  await store.commit("open", [{ name: "A", data: {} }], meta);
+  await store.commit("secretive", [{ name: "B", data: {}, pii }], meta);
+  return store;
+}
+
+test("a wrong key is an error that names the stream and the event", async () => {
+  const store = await secretive();
+  await cannotBeRead(sameTable(store, { pii_encryption: { key: randomBytes(32) } }), 2);
+});
+
+test("no key at all is an error that names the stream, the event and the option", async () => {
+  const store = sameTable(await secretive());
+  await cannotBeRead(store, 2);
+  const { error } = await failureOf(store.query(() => {}));
+  expect(inspect(error)).toContain("pii_encryption");
+});
+
+const tampered: [string, (bytes: Buffer) => Buffer][] = [
+  ["the version", (bytes) => bytes.fill(2, 0, 1)],
+  ["the iv", (bytes) => bytes.fill((bytes[5] ?? 0) ^ 1, 5, 6)],
+  ["the tag", (bytes) => bytes.fill((bytes[20] ?? 0) ^ 128, 20, 21)],
+  ["the first byte", (bytes) => bytes.fill((bytes[29] ?? 0) ^ 1, 29, 30)],
+  ["the last byte", (bytes) => bytes.fill((bytes.at(-1) ?? 0) ^ 1, bytes.length - 1)],
+  ["its length", (bytes) => bytes.subarray(0, -1)],
+  ["all behind the tag", (bytes) => bytes.subarray(0, 29)],
+  ["all behind the iv", (bytes) => bytes.subarray(0, 13)],
+  ["something added", (bytes) => Buffer.concat([bytes, Buffer.of(0)])],
+];
+
+test.each(tampered)(
+  "a value that was changed (%s) is an error that names the stream and the event",
+  async (_, change) => {
+    const store = await secretive();
+    const [, stored] = await raw(store);
+    const changed = change(Buffer.from(String(stored), "base64")).toString("base64");
+    await scene.sql`update ${tableOf(store)} set pii = to_jsonb(${changed}::text) where id = 2`;
+    await cannotBeRead(store, 2);
+  },
+);
+
+test("paths of Dates that were changed do not fail the reading of the rest", async () => {
+  const store = await encrypted();
+  await store.commit("s", [{ name: "A", data: { n: 1 }, pii: { email: SECRET } }], meta);
+  await scene.sql`update ${tableOf(store)} set dates = '{"data": [["n", "x"], ["absent"], [0]], "pii": [["y"]]}'`;
+  expect(await read(store)).toEqual([{ email: SECRET }]);
+});
+
+test("heads, tails and names are told without a key, for they never carry pii", async () => {
+  const store = await secretive();
+  const keyless = sameTable(store);
+  const stats = await keyless.query_stats(["secretive"], { tail: true, count: true, names: true });
+  expect(stats.get("secretive")).toMatchObject({ count: 1, names: { B: 1 } });
+  expect(inspect(stats, { depth: 10 })).not.toContain("pii");
+});
+
+test("a truncate that cannot open what it keeps deletes nothing", async () => {
+  const store = await encrypted();
+  await store.commit(
+    "s",
+    [
+      { name: "A", data: {} },
+      { name: "__snapshot__", data: {}, pii },
+    ],
+    meta,
+  );
+  const before = await contents(scene, store);
+  const wrong = sameTable(store, { pii_encryption: { key: randomBytes(32) } });
+  const outcome = await wrong.truncate([{ stream: "s", before: new Date(Date.now() + 60_000) }]).then(
+    (result) => result.size,
+    (error: unknown) => error,
+  );
+  // To answer without the pii would be as good: what is not right is to delete and fail.
+  if (outcome instanceof Error) expect(await contents(scene, store)).toBe(before);
+  else expect(outcome).toBe(1);
+});
+
+test("a key may be any 32 bytes of a larger buffer, and may change with its provider", async () => {
+  const pool = randomBytes(100);
+  const store = await scene.seeded({ pii_encryption: { key: pool.subarray(10, 42) } });
+  await store.commit("s", [{ name: "A", data: {}, pii }], meta);
+  expect(await read(store)).toEqual([pii]);
+  const keys = [pool.subarray(10, 42), randomBytes(32)];
+  let current = 0;
+  const rotating = sameTable(store, {
+    pii_encryption: { key: async () => keys[current] ?? randomBytes(32) },
+  });
+  expect(await read(rotating)).toEqual([pii]);
+  current = 1;
+  await rotating.commit("s", [{ name: "B", data: {}, pii }], meta);
+  expect((await failureOf(read(rotating))).error).toBeInstanceOf(StoreError);
+});
+
+test("a provider that gives something else than 32 bytes fails the verb, and nothing is written", async () => {
+  for (const given of [randomBytes(31), "k".repeat(32), undefined, null]) {
+    const store = await scene.seeded({ pii_encryption: { key: () => given as never } });
+    const { error } = await failureOf(store.commit("s", [{ name: "A", data: {}, pii }], meta));
+    expect(error).toBeInstanceOf(StoreError);
+    expect(inspect(error)).toContain("32 bytes");
+    expect(await scene.rows(store)).toEqual([]);
+  }
+});
