@@ -1,13 +1,13 @@
 /** What every verb works with: the names of the tables, the connections, and how rows are read. */
 
 import type { EventReader } from "./events/event-rows.ts";
-import type { Connections } from "./postgres/index.ts";
+import type { Database } from "./postgres/index.ts";
 import type { Names } from "./schema/names.ts";
 import type { PiiCipher } from "./values/pii-encryption.ts";
 
 export type Context = {
   readonly names: Names;
-  readonly connections: Connections;
+  readonly connections: Database;
   readonly reader: EventReader;
   readonly cipher: PiiCipher | undefined;
   /** Identifies this store in notifications, so that it does not hear itself. */

@@ -33,7 +33,7 @@ import { seed } from "./migrations/seed.ts";
 import { type Handler, Notifier } from "./notifications/notify.ts";
 import { Operations } from "./operations.ts";
 import { type Config, type PostgresStoreOptions, resolveConfig } from "./options/options.ts";
-import { Connections } from "./postgres/index.ts";
+import { Database } from "./postgres/index.ts";
 import { loadTables } from "./schema/load-tables.ts";
 import { namesOf } from "./schema/names.ts";
 import type { ActTables } from "./schema/tables.ts";
@@ -82,7 +82,7 @@ export class PostgresStore implements Store {
     const { listen, key, config } = split(resolveConfig(options));
     this.config = config;
     const names = namesOf(config.schema, config.table);
-    const connections = new Connections(config, listen, appendFacts(names));
+    const connections = new Database(config, listen, appendFacts(names));
     const cipher = key ? new PiiCipher(key) : undefined;
     const by = randomUUID();
     this.#context = {

@@ -60,7 +60,7 @@ export class Tenants {
   async #start(name: string, tables: TenantTables, settings: Settings): Promise<Tenant> {
     const schema = schemaOf(name);
     await prepare(this.#url, schema);
-    // Connections are what tenants cost: 1,000 of them need a smaller `max`, or processes for some of them each.
+    // Database are what tenants cost: 1,000 of them need a smaller `max`, or processes for some of them each.
     const store = new PostgresStore({ url: this.#url, schema, max: 4, idleTimeoutMillis: 5_000 });
     const app = buildApp(store, this.db, tables, settings);
     // What was committed before this process opened the tenant, and not reacted to.

@@ -3,7 +3,7 @@ import { log } from "@rotorsoft/act";
 import { ConnectionError, codeOf, outcomeUnknown } from "../errors.ts";
 import {
   type Connection,
-  type Connections,
+  type Database,
   type Query,
   type Row,
   TransactionFailure,
@@ -35,7 +35,7 @@ const FIRST_SILENCE_MS = 1_000;
 const LONGEST_SILENCE_MS = 5_000;
 
 export type AppenderOptions = {
-  readonly connections: Connections;
+  readonly connections: Database;
   readonly names: Names;
   /** Identifies this store in notifications. */
   readonly by: string;
@@ -68,7 +68,7 @@ export class Appender {
   /** The highest id that was seen: what is appended from now on has higher ones. */
   #lastId = 0;
   #firstEvent: string | undefined;
-  /** Connections on which the log's first event has been looked up. */
+  /** Database on which the log's first event has been looked up. */
   readonly #looked = new WeakSet<Connection>();
   /** Nothing is announced until then; `for` is 0 while announcing works. */
   #silence = { until: 0, for: 0 };

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { type Committed, ConcurrencyError, type EventMeta, type Message, type Schemas } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { guard, toStoreError } from "../errors.ts";
-import { watchHeadroom } from "../schema/id-capacity.ts";
+import { watchIdCapacity } from "../schema/id-capacity.ts";
 import { checkArray, checkNumber } from "../values/validate.ts";
 import { type Append, UNSATISFIABLE_VERSION } from "./append.ts";
 import { encodeEvents } from "./encode-messages.ts";
@@ -51,7 +51,7 @@ export async function commit<E extends Schemas>(
       expectedVersion ?? UNSATISFIABLE_VERSION,
     );
   const ids = readIds(outcome.ids);
-  watchHeadroom(context, ids.at(-1) ?? 0);
+  watchIdCapacity(context, ids.at(-1) ?? 0);
   return msgs.map((msg, i) => {
     const event = {
       id: ids[i] ?? 0,

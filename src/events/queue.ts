@@ -9,7 +9,7 @@
  */
 
 import { ConnectionError, codeOf, outcomeUnknown, sanitize, storeClosed } from "../errors.ts";
-import { type Connections, TransactionFailure } from "../postgres/index.ts";
+import { type Database, TransactionFailure } from "../postgres/index.ts";
 import type { Append, Appended, Outcome } from "./append.ts";
 import { type Appender, InDoubtError, isOwnFault } from "./appender.ts";
 import { BatchLimits } from "./batch-limits.ts";
@@ -59,7 +59,7 @@ const notApplied = () =>
   );
 
 export class AppendQueue {
-  readonly #connections: Connections;
+  readonly #connections: Database;
   readonly #appender: Appender;
   readonly #limits = new BatchLimits();
   #waiting: Waiting[] = [];
@@ -70,7 +70,7 @@ export class AppendQueue {
   #closing = false;
   #closed = false;
 
-  constructor(connections: Connections, appender: Appender) {
+  constructor(connections: Database, appender: Appender) {
     this.#connections = connections;
     this.#appender = appender;
   }

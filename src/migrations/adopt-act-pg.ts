@@ -6,19 +6,20 @@
  */
 import { literal, type Names } from "../schema/names.ts";
 import {
-  type Found,
-  type FoundTables,
-  findTables,
   hasNarrowIds,
+  introspectTables,
   isSingleCheckpoint,
   regclass,
+  type TableInfo,
+  type Tables,
 } from "./introspect.ts";
 import type { Run } from "./migration-lock.ts";
 
 /** Something has to be altered before this store can work on the tables. */
-function isOfActPg({ events, streams, correlated }: FoundTables): boolean {
-  const typeOf = (found: Found | undefined, column: string) => found?.columns.get(column)?.type ?? "";
-  const varchar = (found: Found | undefined, column: string) => typeOf(found, column).startsWith("character");
+function isOfActPg({ events, streams, correlated }: Tables): boolean {
+  const typeOf = (found: TableInfo | undefined, column: string) => found?.columns.get(column)?.type ?? "";
+  const varchar = (found: TableInfo | undefined, column: string) =>
+    typeOf(found, column).startsWith("character");
   return (
     ["name", "stream"].some((column) => varchar(events, column)) ||
     ["stream", "source", "error", "lane", "leased_by"].some((column) => varchar(streams, column)) ||
@@ -33,13 +34,14 @@ function isOfActPg({ events, streams, correlated }: FoundTables): boolean {
 }
 
 /** New rows of act-pg, which leaves `retry` to its default, are to start as ours do. */
-const restsBelowZero = (streams: Found) => /^[('-]*-1\b/.test(streams.columns.get("retry")?.default ?? "");
+const restsBelowZero = (streams: TableInfo) =>
+  /^[('-]*-1\b/.test(streams.columns.get("retry")?.default ?? "");
 
 type Alter = {
   readonly done: string[];
   (table: string, what: string): Promise<void>;
   /** Changes a column's type, if it is not that. */
-  type(table: string, found: Found, column: string, type: string, using?: string): Promise<void>;
+  type(table: string, found: TableInfo, column: string, type: string, using?: string): Promise<void>;
 };
 
 function alterBy(run: Run, schema: string): Alter {
@@ -48,7 +50,7 @@ function alterBy(run: Run, schema: string): Alter {
     await run({ text: `alter table "${schema}"."${table}" ${what}` });
     done.push(`"${table}" ${what}`);
   };
-  const type = async (table: string, { columns }: Found, column: string, to: string, using?: string) => {
+  const type = async (table: string, { columns }: TableInfo, column: string, to: string, using?: string) => {
     const from = columns.get(column)?.type;
     if (from === undefined || from === to) return;
     await refuseViews(run, schema, table, column);
@@ -78,14 +80,14 @@ where d.refclassid = 'pg_class'::regclass and d.refobjid = ${regclass(schema, ta
 }
 
 /** What was done, in words. Nothing for tables of this store. */
-export async function adopt(run: Run, names: Names, found: FoundTables): Promise<string[]> {
+export async function adopt(run: Run, names: Names, found: Tables): Promise<string[]> {
   const alter = alterBy(run, names.schema);
   if (isOfActPg(found)) await adoptTables(run, names, found, alter);
   if (hasNarrowIds(found.events) && found.streams) await adoptMarks(run, names, alter);
   return alter.done;
 }
 
-async function adoptTables(run: Run, names: Names, found: FoundTables, alter: Alter): Promise<void> {
+async function adoptTables(run: Run, names: Names, found: Tables, alter: Alter): Promise<void> {
   const { table, schema } = names;
   // All locks first, in the order in which restore takes them.
   const present = [
@@ -95,7 +97,7 @@ async function adoptTables(run: Run, names: Names, found: FoundTables, alter: Al
   ];
   for (const name of present)
     if (name) await run({ text: `lock table "${schema}"."${name}" in access exclusive mode` });
-  const { events, streams, correlated } = await findTables(run, names);
+  const { events, streams, correlated } = await introspectTables(run, names);
   if (events) for (const column of ["name", "stream"]) await alter.type(table, events, column, "text");
   if (streams) await adoptStreams(names, streams, events, alter);
   if (correlated) await adoptCheckpoints(run, names, correlated, alter);
@@ -114,8 +116,8 @@ async function adoptMarks(run: Run, { events, streams }: Names, alter: Alter): P
 
 async function adoptStreams(
   names: Names,
-  streams: Found,
-  events: Found | undefined,
+  streams: TableInfo,
+  events: TableInfo | undefined,
   alter: Alter,
 ): Promise<void> {
   const table = `${names.table}_streams`;
@@ -138,7 +140,7 @@ async function adoptStreams(
  * A checkpoint in a row with an id becomes the shared one, under the key ''. The id stays unique and keeps
  * finding that row, by which act-pg goes on to upsert it; the rows of correlators have none.
  */
-async function adoptCheckpoints(run: Run, names: Names, correlated: Found, alter: Alter): Promise<void> {
+async function adoptCheckpoints(run: Run, names: Names, correlated: TableInfo, alter: Alter): Promise<void> {
   const table = `${names.table}_correlated`;
   if (!isSingleCheckpoint(correlated)) {
     for (const column of ["key", "leased_by"]) await alter.type(table, correlated, column, "text");

@@ -1,8 +1,8 @@
 /** drop(): removes the store's own tables, and nothing else in the schema. */
 import type { Context } from "../context.ts";
 import { guard } from "../errors.ts";
-import { findTables } from "./introspect.ts";
-import { underLock } from "./migration-lock.ts";
+import { introspectTables } from "./introspect.ts";
+import { withMigrationLock } from "./migration-lock.ts";
 
 /**
  * Deletes every event, subscription and checkpoint. Absent tables are fine; seed() makes them anew.
@@ -11,8 +11,8 @@ import { underLock } from "./migration-lock.ts";
  */
 export function drop({ names, connections }: Context): Promise<void> {
   return guard("drop", () =>
-    underLock(connections, "drop", async (run) => {
-      await findTables(run, names);
+    withMigrationLock(connections, "drop", async (run) => {
+      await introspectTables(run, names);
       await run({ text: `drop table if exists ${names.events}, ${names.streams}, ${names.correlated}` });
     }),
   );

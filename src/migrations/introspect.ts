@@ -2,8 +2,8 @@
 import { literal, type Names } from "../schema/names.ts";
 import type { Run } from "./migration-lock.ts";
 
-export type FoundColumn = { readonly type: string; readonly default: string | null };
-export type Found = {
+export type ColumnInfo = { readonly type: string; readonly default: string | null };
+export type TableInfo = {
   /** pg_class.relkind: `r` is a table. */
   readonly kind: string;
   /** The role may alter it. */
@@ -11,13 +11,13 @@ export type Found = {
   readonly comment: string | null;
   /** Storage options that are set, by name. */
   readonly options: ReadonlySet<string>;
-  readonly columns: ReadonlyMap<string, FoundColumn>;
+  readonly columns: ReadonlyMap<string, ColumnInfo>;
 };
 
-export type FoundTables = {
-  readonly events: Found | undefined;
-  readonly streams: Found | undefined;
-  readonly correlated: Found | undefined;
+export type Tables = {
+  readonly events: TableInfo | undefined;
+  readonly streams: TableInfo | undefined;
+  readonly correlated: TableInfo | undefined;
 };
 
 const text = (value: unknown): string | null => (typeof value === "string" ? value : null);
@@ -26,7 +26,11 @@ export const regclass = (schema: string, name: string): string =>
   `to_regclass(${literal(`"${schema}"."${name}"`)})`;
 
 /** A relation with its columns; undefined if there is none of this name. */
-export async function findRelation(run: Run, schema: string, name: string): Promise<Found | undefined> {
+export async function introspectTable(
+  run: Run,
+  schema: string,
+  name: string,
+): Promise<TableInfo | undefined> {
   const rows = await run({
     text: `select c.relkind::text as kind, pg_has_role(c.relowner, 'usage') as owned, c.reloptions::text as options,
   obj_description(c.oid, 'pg_class') as comment, a.attname::text as column,
@@ -38,7 +42,7 @@ where c.oid = ${regclass(schema, name)} order by a.attnum`,
   });
   const [first] = rows;
   if (!first) return undefined;
-  const columns = rows.flatMap((row): [string, FoundColumn][] =>
+  const columns = rows.flatMap((row): [string, ColumnInfo][] =>
     row.column === null ? [] : [[String(row.column), { type: String(row.type), default: text(row.default) }]],
   );
   const options = (text(first.options) ?? "").matchAll(/([a-z_]+)=/g);
@@ -75,7 +79,7 @@ const CORRELATED: Known = { key: TEXT, at: NUMBER };
 const SINGLE_CHECKPOINT: readonly Known[] = [{ at: NUMBER }, { correlated_at: NUMBER }];
 
 /** An index by its name, or what else has that name. Index names belong to the schema, not to the table. */
-export type FoundIndex = {
+export type IndexInfo = {
   /** The table that it is an index of; null if it is none. */
   readonly table: string | null;
   readonly unique: boolean;
@@ -83,7 +87,11 @@ export type FoundIndex = {
   readonly valid: boolean;
 };
 
-export async function findIndex(run: Run, schema: string, name: string): Promise<FoundIndex | undefined> {
+export async function introspectIndex(
+  run: Run,
+  schema: string,
+  name: string,
+): Promise<IndexInfo | undefined> {
   const [row] = await run({
     text: `select t.relname::text as table, i.indisunique as unique, i.indisvalid as valid from pg_class c
 left join pg_index i on i.indexrelid = c.oid left join pg_class t on t.oid = i.indrelid
@@ -93,7 +101,7 @@ where c.oid = ${regclass(schema, name)}`,
 }
 
 /** What keeps a relation from being the store's table, in words. */
-function strange({ kind, columns }: Found, known: Known): string | undefined {
+function mismatch({ kind, columns }: TableInfo, known: Known): string | undefined {
   if (kind !== "r" && kind !== "p") return "it is not a table";
   for (const [name, type] of Object.entries(known)) {
     const found = columns.get(name)?.type;
@@ -104,17 +112,18 @@ function strange({ kind, columns }: Found, known: Known): string | undefined {
 }
 
 /** act-pg once kept one checkpoint, in a row with an id. */
-export const isSingleCheckpoint = ({ columns }: Found): boolean => columns.has("id") && !columns.has("key");
+export const isSingleCheckpoint = ({ columns }: TableInfo): boolean =>
+  columns.has("id") && !columns.has("key");
 
 /**
  * The three tables as they are. Throws when one of them belongs to something else: its columns are not to be
  * added to, and its rows not to be dropped.
  */
-export async function findTables(run: Run, { schema, table }: Names): Promise<FoundTables> {
-  const find = async (name: string, known: (found: Found) => readonly Known[]) => {
-    const found = await findRelation(run, schema, name);
+export async function introspectTables(run: Run, { schema, table }: Names): Promise<Tables> {
+  const find = async (name: string, known: (found: TableInfo) => readonly Known[]) => {
+    const found = await introspectTable(run, schema, name);
     if (!found) return undefined;
-    const reasons = known(found).map((shape) => strange(found, shape));
+    const reasons = known(found).map((shape) => mismatch(found, shape));
     const reason = reasons.at(-1);
     if (reason && !reasons.includes(undefined))
       throw new Error(
@@ -132,5 +141,5 @@ export async function findTables(run: Run, { schema, table }: Names): Promise<Fo
 }
 
 /** act-pg's `serial`. What holds ids beside it is kept as narrow: node-postgres reads int8 as a string. */
-export const hasNarrowIds = (events: Found | undefined): boolean =>
+export const hasNarrowIds = (events: TableInfo | undefined): boolean =>
   events?.columns.get("id")?.type === "integer";

@@ -1,7 +1,7 @@
 /** The transaction in which tables are made, changed and dropped. */
 
 import { codeOf } from "../errors.ts";
-import type { Connections, Query, Row } from "../postgres/index.ts";
+import type { Database, Query, Row } from "../postgres/index.ts";
 
 export type Run = (query: Query) => Promise<readonly Row[]>;
 
@@ -10,8 +10,8 @@ const LOCK = "select pg_advisory_xact_lock(hashtext('act-drizzle:seed'))";
 const ATTEMPTS = 5;
 
 /** All or nothing; again from the start when a worker held the tables in another order (deadlock_detected). */
-export async function underLock<T>(
-  connections: Connections,
+export async function withMigrationLock<T>(
+  connections: Database,
   operation: string,
   work: (run: Run) => Promise<T>,
 ): Promise<T> {

@@ -72,7 +72,7 @@ function parse(statement: string): Step {
  * Every step of every migration, in order, with the store's names. Run with the schema as search_path. `narrow`:
  * new tables and columns hold ids as int4, as the events table that they join does.
  */
-export function planOf({ table }: Names, options: { narrow?: boolean } = {}): Step[] {
+export function migrationSteps({ table }: Names, options: { narrow?: boolean } = {}): Step[] {
   return migrations.flatMap(({ statements }) =>
     statements.map((statement) => toStep(statement, table, options)),
   );

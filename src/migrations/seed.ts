@@ -9,13 +9,13 @@ import type { Context } from "../context.ts";
 import { sanitize, toStoreError } from "../errors.ts";
 import type { Row } from "../postgres/index.ts";
 import { lockQuery } from "../schema/append-lock.ts";
-import { headroomColumns, LAST_ID, warnOfHeadroom } from "../schema/id-capacity.ts";
+import { idCapacityColumns, LAST_ID, warnOfIdCapacity } from "../schema/id-capacity.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { adopt } from "./adopt-act-pg.ts";
-import { findIndex, findRelation, findTables, hasNarrowIds, regclass } from "./introspect.ts";
-import { type Run, underLock } from "./migration-lock.ts";
-import { planOf, type Step } from "./migration-steps.ts";
+import { hasNarrowIds, introspectIndex, introspectTable, introspectTables, regclass } from "./introspect.ts";
+import { type Run, withMigrationLock } from "./migration-lock.ts";
+import { migrationSteps, type Step } from "./migration-steps.ts";
 import { actionFor, recordOf, VERSION, withRecord } from "./record.ts";
 
 /**
@@ -24,7 +24,7 @@ import { actionFor, recordOf, VERSION, withRecord } from "./record.ts";
  */
 function completeText(names: Names): string {
   const columns = new Map<string, string[]>();
-  for (const step of planOf(names))
+  for (const step of migrationSteps(names))
     if (step.kind === "table" || step.kind === "columns") {
       const known = columns.get(step.name) ?? [];
       columns.set(step.name, [...known, ...step.columns.map(({ name }) => literal(name))]);
@@ -39,7 +39,7 @@ function completeText(names: Names): string {
 const stateText = (names: Names): string => `select
   obj_description(${regclass(names.schema, names.table)}, 'pg_class') as comment,
   ${completeText(names)} as complete,
-  ${headroomColumns(names)}`;
+  ${idCapacityColumns(names)}`;
 
 function isCurrent(row: Row | undefined, { schema, table }: Names): boolean {
   const record = recordOf(row?.comment);
@@ -60,11 +60,11 @@ function isCurrent(row: Row | undefined, { schema, table }: Names): boolean {
 export async function seed({ names, connections }: Context): Promise<void> {
   try {
     const [state] = await connections.read("seed", { text: stateText(names) });
-    warnOfHeadroom(names, state);
+    warnOfIdCapacity(names, state);
     const current = isCurrent(state, names);
     if (current && (await connections.read("seed", { text: behindText(names) })).length === 0) return;
     const work = current ? advanceSequence : migrate;
-    const done = await underLock(connections, "seed", (run) => work(run, names));
+    const done = await withMigrationLock(connections, "seed", (run) => work(run, names));
     if (done.length > 0)
       log().info(`[act-drizzle] seed "${names.schema}"."${names.table}": ${done.join(", ")}`);
   } catch (error) {
@@ -89,16 +89,16 @@ async function migrate(run: Run, names: Names): Promise<string[]> {
     done.push(`schema "${schema}" created`);
   }
   await run({ text: `set local search_path = "${schema}"` });
-  const tables = await findTables(run, names);
+  const tables = await introspectTables(run, names);
   done.push(...(await adopt(run, names, tables)));
-  for (const step of planOf(names, { narrow: hasNarrowIds(tables.events) }))
+  for (const step of migrationSteps(names, { narrow: hasNarrowIds(tables.events) }))
     done.push(...(await apply(run, names, step)));
   // An index on an expression has statistics of its own, and a table that no longer grows is not looked at again.
   if (tables.events && done.some((what) => what.startsWith("index ")))
     await run({ text: `analyze ${names.events}, ${names.streams}` });
   done.push(...(await settleSequence(run, names)));
   if (tables.events) done.push(...(await advanceSequence(run, names)));
-  const events = await findRelation(run, schema, table);
+  const events = await introspectTable(run, schema, table);
   // A role that does not own a complete schema works on it all the same; it looks again at the next boot.
   if (events?.owned)
     await run({ text: `comment on table ${names.events} is ${literal(withRecord(events.comment))}` });
@@ -122,7 +122,7 @@ async function applyColumns(
   schema: string,
   step: Step & { kind: "table" | "columns" },
 ): Promise<string[]> {
-  const found = await findRelation(run, schema, step.name);
+  const found = await introspectTable(run, schema, step.name);
   if (step.kind === "table" && !found) {
     await run({ text: step.sql });
     return [`table "${step.name}" created`];
@@ -137,7 +137,7 @@ async function applyColumns(
 }
 
 async function applyIndex(run: Run, schema: string, step: Step & { kind: "index" }): Promise<string[]> {
-  const found = await findIndex(run, schema, step.name);
+  const found = await introspectIndex(run, schema, step.name);
   if (!found) {
     await run({ text: step.sql });
     return [`index "${step.name}" created`];
@@ -158,7 +158,7 @@ async function applyIndex(run: Run, schema: string, step: Step & { kind: "index"
 
 /** Storage settings are only set by an owner, and only where nobody chose others: setting them takes a lock. */
 async function applyStorage(run: Run, schema: string, step: Step & { kind: "storage" }): Promise<string[]> {
-  const found = await findRelation(run, schema, step.name);
+  const found = await introspectTable(run, schema, step.name);
   const missing = step.options.filter(({ name }) => found?.owned && !found.options.has(name));
   if (missing.length === 0) return [];
   const list = missing.map(({ name, value }) => `${name} = ${value}`).join(", ");

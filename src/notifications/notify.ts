@@ -119,8 +119,8 @@ class Subscription {
     const listener = await guard("notify", () =>
       connections.listen({
         channel: names.channel,
-        heard: (payload) => this.#receive(payload),
-        back: () => {
+        onPayload: (payload) => this.#receive(payload),
+        onReconnected: () => {
           this.#catchUps = this.#catchUps.then(() => this.#catchUp());
         },
       }),

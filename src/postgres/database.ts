@@ -37,7 +37,7 @@ async function retrying<T>(work: () => Promise<T>, codes = RETRIABLE): Promise<T
 /** Why a transaction failed; that it may have been committed is said where it is not looked for. */
 const causeOf = (error: unknown): unknown => (error instanceof TransactionFailure ? error.cause : error);
 
-export class Connections {
+export class Database {
   readonly config: Config;
   /** The connection for appends. */
   readonly writer: Writer;
@@ -52,7 +52,7 @@ export class Connections {
     this.config = config;
     this.#listenConfig = listenConfig;
     const onEstablished = () => {
-      for (const listener of this.#listeners) listener.hurry();
+      for (const listener of this.#listeners) listener.reconnectSoon();
     };
     const hosts: Hosts = { first: 0, onEstablished };
     // A single connection serves both.

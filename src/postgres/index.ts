@@ -1,5 +1,5 @@
 export type { Backend, Connection } from "./connection.ts";
-export { Connections } from "./database.ts";
+export { Database } from "./database.ts";
 export type { Answer, Query, Row } from "./exchange.ts";
 export type { Listener } from "./listener.ts";
 export type { Param } from "./protocol.ts";

@@ -1,10 +1,12 @@
 /**
- * LISTEN on one channel. The driver's own `listen` reconnects by itself, but gives up silently when the
- * server stays away, and its timers keep a process alive. So it takes a connection like any other,
- * and the coming back is ours: back-off from 250 ms to 30 s, on timers and sockets that are unreferenced. It
- * does not wait on when another new connection of the store is answered.
+ * LISTEN on one channel.
+ *
+ * States: new → connecting → listening → (connection lost) waiting → connecting → …; stopped, from any state. While it
+ * waits, the pause grows from 250 ms to 30 s. Another connection of the store that is answered ends a long pause.
+ *
+ * The driver's own `listen` reconnects too, but gives up silently when the server stays away, and its timers keep a
+ * process alive. So a listener takes a connection like any other, and reconnects by itself.
  */
-
 import { ConnectionError } from "../errors.ts";
 import type { Config } from "../options/options.ts";
 import type { Connection } from "./connection.ts";
@@ -20,12 +22,12 @@ export type ListenerOptions = {
   readonly config: Config;
   readonly channel: string;
   /** Called with each payload. Must not throw. */
-  readonly heard: (payload: string) => void;
+  readonly onPayload: (payload: string) => void;
   /** Called each time the channel is listened to again: what was sent meanwhile is lost. Must not throw. */
-  readonly back: () => void;
+  readonly onReconnected: () => void;
   /** Called when the connection is lost. */
-  readonly lost?: () => void;
-  /** ms between two looks whether the server still answers. Default 30,000. */
+  readonly onLost?: () => void;
+  /** ms between two pings. Default 30,000. */
   readonly heartbeat?: number;
 };
 
@@ -36,7 +38,7 @@ export class Listener {
   #timer: NodeJS.Timeout | undefined;
   /** How long it waits for the next attempt; undefined while it does not wait. */
   #delay: number | undefined;
-  #pulse: NodeJS.Timeout | undefined;
+  #heartbeat: NodeJS.Timeout | undefined;
   #stopped = false;
 
   constructor(options: ListenerOptions) {
@@ -50,7 +52,7 @@ export class Listener {
 
   /** Resolves once the server has confirmed LISTEN. Rejects, and leaves nothing behind, when it can't. */
   async start(): Promise<void> {
-    const { config, channel, heard } = this.#options;
+    const { config, channel, onPayload } = this.#options;
     const connection = await openForListen(
       { config, settings: { statement_timeout: 0 } },
       this.#hosts,
@@ -59,7 +61,7 @@ export class Listener {
     this.#connection = connection;
     const limit = config.connectionTimeoutMillis;
     try {
-      await connection.listen(channel, (payload) => this.#stopped || heard(payload), limit);
+      await connection.listen(channel, (payload) => this.#stopped || onPayload(payload), limit);
     } catch (error) {
       // Taken out first: a failed start is answered by whoever started it, not by a reconnect.
       if (this.#connection === connection) this.#connection = undefined;
@@ -68,13 +70,13 @@ export class Listener {
     }
     if (this.#stopped) return connection.destroy(new ConnectionError("LISTEN_STOPPED", "stopped", false));
     connection.ref(false);
-    this.#feel(connection);
+    this.#scheduleHeartbeat(connection);
   }
 
   /** Gives up the connection when the server does not answer in time; the timers keep no process alive. */
-  #feel(connection: Connection): void {
+  #scheduleHeartbeat(connection: Connection): void {
     const { config, heartbeat = HEARTBEAT } = this.#options;
-    this.#pulse = setTimeout(async () => {
+    this.#heartbeat = setTimeout(async () => {
       const cancel = afterPoll(
         config.connectionTimeoutMillis || HEARTBEAT,
         () => connection.destroy(new ConnectionError("LISTEN_SILENT", "the server went silent", true)),
@@ -83,25 +85,25 @@ export class Listener {
       );
       try {
         await connection.ping();
-        if (this.#connection === connection) this.#feel(connection);
+        if (this.#connection === connection) this.#scheduleHeartbeat(connection);
       } catch {
         // The connection is gone: its close is on the way.
       } finally {
         cancel();
       }
     }, heartbeat);
-    this.#pulse.unref();
+    this.#heartbeat.unref();
   }
 
   #closed(connection: Connection): void {
     if (this.#connection !== connection) return;
     this.#connection = undefined;
     if (this.#stopped || !connection.established) return;
-    this.#options.lost?.();
-    this.#again(FIRST_DELAY);
+    this.#options.onLost?.();
+    this.#scheduleReconnect(FIRST_DELAY);
   }
 
-  #again(delay: number): void {
+  #scheduleReconnect(delay: number): void {
     if (this.#stopped) return;
     this.#delay = delay;
     this.#timer = setTimeout(
@@ -109,9 +111,9 @@ export class Listener {
         this.#delay = undefined;
         try {
           await this.start();
-          if (!this.#stopped) this.#options.back();
+          if (!this.#stopped) this.#options.onReconnected();
         } catch {
-          this.#again(Math.min(delay * 2, LONGEST_DELAY));
+          this.#scheduleReconnect(Math.min(delay * 2, LONGEST_DELAY));
         }
       },
       delay * (0.75 + Math.random() / 4),
@@ -120,17 +122,17 @@ export class Listener {
   }
 
   /** The server is there: a listener that waits before it tries again does so soon. */
-  hurry(): void {
+  reconnectSoon(): void {
     if (this.#delay === undefined || this.#delay <= FIRST_DELAY) return;
     clearTimeout(this.#timer);
-    this.#again(FIRST_DELAY);
+    this.#scheduleReconnect(FIRST_DELAY);
   }
 
   /** Idempotent. Nothing reconnects afterwards. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    clearTimeout(this.#pulse);
+    clearTimeout(this.#heartbeat);
     const connection = this.#connection;
     this.#connection = undefined;
     connection?.destroy(new ConnectionError("LISTEN_STOPPED", "the listener was stopped", false));

@@ -1,4 +1,4 @@
-/** Connections for reads and single statements: a bounded set, handed out first come, first served. */
+/** Database for reads and single statements: a bounded set, handed out first come, first served. */
 import { ConnectionError, storeClosed } from "../errors.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { type Hosts, openConnection } from "./host-selection.ts";
@@ -23,7 +23,7 @@ export class Pool {
     this.#max = max;
   }
 
-  /** Connections in use, idle and waited for. */
+  /** Database in use, idle and waited for. */
   get counts(): { busy: number; idle: number; waiting: number } {
     return {
       busy: this.#size - this.#idle.length,

@@ -1,7 +1,7 @@
 /**
- * A transaction with turns of the client in between: migrations, and restore. The server gives it up when nothing is
- * heard of it for a minute, so that a client that vanished holds no lock for longer; a client that is only slow says
- * so every few seconds.
+ * A transaction with turns of the client in between: migrations, and restore. The server ends it when no statement has
+ * come for a minute, so a client that vanished holds no lock for longer. A client that is only slow sends a statement
+ * every few seconds.
  */
 import { ConnectionError, guard, outcomeUnknown } from "../errors.ts";
 import type { Backend, Connection } from "./connection.ts";

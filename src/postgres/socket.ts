@@ -1,8 +1,7 @@
 /**
- * The store opens its sockets itself and hands them to the driver. So it can cut a connection at once
- * (half-open ones too), refuse the driver a second socket for the same slot (a replacement connection
- * would run the rest of a transaction outside of it: porsager/postgres #1133, #1155, #1216), and let
- * idle connections keep no process alive.
+ * The store opens its sockets itself and hands them to the driver. So it can cut a connection at once, also a half-open
+ * one. It refuses the driver a second socket for the same connection: a replacement would run the rest of a transaction
+ * outside of it (porsager/postgres #1133, #1155, #1216). And an idle connection keeps no process alive.
  */
 import net from "node:net";
 import { ConnectionError } from "../errors.ts";

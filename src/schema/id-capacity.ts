@@ -12,7 +12,7 @@ const LAST_NARROW = 2_147_483_647;
 const SHARE = 0.75;
 
 /** Columns `ids` (handed out so far) and `last` (the last there can be); null where the role may not see it. */
-export const headroomColumns = (names: Names): string => {
+export const idCapacityColumns = (names: Names): string => {
   const of = (value: string) => `(select ${value} from pg_sequence s
     join pg_attribute a on a.attrelid = to_regclass(${literal(names.events)}) and a.attname = 'id'
     where s.seqrelid = ${idSequence(names)})`;
@@ -23,7 +23,7 @@ export const headroomColumns = (names: Names): string => {
 };
 
 /** Warns when the ids run short. The answer: from which id on to look again. */
-export function warnOfHeadroom({ schema, table }: Names, row: Row | undefined): number {
+export function warnOfIdCapacity({ schema, table }: Names, row: Row | undefined): number {
   const { ids, last } = row ?? {};
   if (typeof last !== "number") return Number.POSITIVE_INFINITY;
   if (typeof ids !== "number" || ids < last * SHARE) return last * SHARE;
@@ -40,15 +40,15 @@ export function warnOfHeadroom({ schema, table }: Names, row: Row | undefined): 
 
 /** Below it no table comes near its end: a commit costs one comparison. */
 const WATCHED = Math.floor(LAST_NARROW * SHARE);
-const nextLook = new WeakMap<Names, number>();
+const nextCheck = new WeakMap<Names, number>();
 
 /** Told of the id of each commit. Looks at the catalog when that has become large, beside the commit. */
-export function watchHeadroom({ names, connections }: Context, id: number): void {
-  if (id < WATCHED || id < (nextLook.get(names) ?? WATCHED)) return;
-  nextLook.set(names, Number.POSITIVE_INFINITY);
-  connections.read("commit", { text: `select ${headroomColumns(names)}` }).then(
-    ([row]) => nextLook.set(names, warnOfHeadroom(names, row)),
-    // The commit has landed; a later one asks again.
-    () => nextLook.set(names, id + 1),
+export function watchIdCapacity({ names, connections }: Context, id: number): void {
+  if (id < WATCHED || id < (nextCheck.get(names) ?? WATCHED)) return;
+  nextCheck.set(names, Number.POSITIVE_INFINITY);
+  connections.read("commit", { text: `select ${idCapacityColumns(names)}` }).then(
+    ([row]) => nextCheck.set(names, warnOfIdCapacity(names, row)),
+    // The commit is stored; a later one checks again.
+    () => nextCheck.set(names, id + 1),
   );
 }

@@ -11,9 +11,9 @@ export const tableNames = <const Name extends string>(table: Name) =>
  * 64 ms instead of 1 at 100,000 pending subscriptions.
  */
 export const CLAIM_ARMS = {
-  prio: "priority >= '-2147483648'::integer",
+  byPriority: "priority >= '-2147483648'::integer",
   fair: "at >= '-9223372036854775808'::bigint",
-  lane_prio: "priority <= 2147483647",
-  lane_fair: "at <= '9223372036854775807'::bigint",
+  laneByPriority: "priority <= 2147483647",
+  laneFair: "at <= '9223372036854775807'::bigint",
 } as const;
 export type ClaimArm = keyof typeof CLAIM_ARMS;

@@ -127,12 +127,12 @@ export function actTables<const Schema extends string = "public", const Name ext
       // subscribe answers max(at): one look at the end of this index instead of a scan.
       index(`${table}_streams_at_ix`).on(t.at),
       // One index per arm of claim: by priority, by age; each with and without a lane.
-      index(`${table}_streams_prio_ix`).on(t.priority.desc().nullsFirst(), t.at).where(pending("prio")),
+      index(`${table}_streams_prio_ix`).on(t.priority.desc().nullsFirst(), t.at).where(pending("byPriority")),
       index(`${table}_streams_fair_ix`).on(t.at).where(pending("fair")),
       index(`${table}_streams_lane_prio_ix`)
         .on(t.lane, t.priority.desc().nullsFirst(), t.at)
-        .where(pending("lane_prio")),
-      index(`${table}_streams_lane_fair_ix`).on(t.lane, t.at).where(pending("lane_fair")),
+        .where(pending("laneByPriority")),
+      index(`${table}_streams_lane_fair_ix`).on(t.lane, t.at).where(pending("laneFair")),
       index(`${table}_streams_due_ix`).on(t.deferred_at).where(scheduled()),
     ],
   );

@@ -12,7 +12,7 @@ import {
 } from "../../src/events/append.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { resolveConfig } from "../../src/options/options.ts";
-import { Connections, type Query, type Row } from "../../src/postgres/index.ts";
+import { Database, type Query, type Row } from "../../src/postgres/index.ts";
 import { lockAppends } from "../../src/schema/append-lock.ts";
 import { type Names, namesOf } from "../../src/schema/names.ts";
 import { useScene } from "../postgres/fixture.ts";
@@ -30,7 +30,7 @@ export const append = (stream: string, expected: number | null, ...events: strin
 export type Log = {
   readonly store: PostgresStore;
   readonly names: Names;
-  readonly connections: Connections;
+  readonly connections: Database;
   /** Sends one batch, as the queue does. */
   send(batch: readonly Append[], mode?: Partial<AppendMode>): Promise<readonly Outcome[]>;
   /** The INSERT's one row. */
@@ -51,7 +51,7 @@ export function useLog(): () => Promise<Log> {
     const store = await scene.seeded();
     const { config } = store;
     const names = namesOf(config.schema, config.table);
-    const connections = new Connections(
+    const connections = new Database(
       resolveConfig({ ...scene.parts, table: config.table, application_name: scene.application("log") }),
     );
     onTestFinished(() => connections.close());

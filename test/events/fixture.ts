@@ -8,7 +8,7 @@ import {
   type Answer,
   type Backend,
   type Connection,
-  type Connections,
+  type Database,
   type Query,
   type Row,
   TransactionFailure,
@@ -159,7 +159,7 @@ export function fixture(options: Options = {}) {
       if (!options.recover) throw new Error("nobody answers");
       return options.recover(given, queries);
     },
-  } as unknown as Connections;
+  } as unknown as Database;
   const appender = new Appender({
     connections,
     names: namesOf("public", "events"),

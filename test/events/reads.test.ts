@@ -2,7 +2,7 @@
 import { type Schemas, ValidationError } from "@rotorsoft/act";
 import { beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { Connections } from "../../src/postgres/index.ts";
+import { Database } from "../../src/postgres/index.ts";
 import {
   append,
   appendMany,
@@ -158,7 +158,7 @@ test("stats by exact name begin behind `after` too, and all options go together"
 test("a page of stats is one statement, however many events a stream has", async () => {
   const store = await scene.seeded();
   for (const stream of ["a", "b", "c"]) await appendMany(store, stream, 2);
-  const reads = vi.spyOn(Connections.prototype, "read");
+  const reads = vi.spyOn(Database.prototype, "read");
   onTestFinished(() => reads.mockRestore());
   expect([...(await store.query_stats({}, { limit: 2 })).keys()]).toEqual(["a", "b"]);
   expect(reads).toHaveBeenCalledTimes(1);

@@ -1,6 +1,6 @@
 /** How seed() reads the statements that drizzle-kit generates. Needs no server. */
 import { expect, test } from "vitest";
-import { planOf, toStep } from "../../src/migrations/migration-steps.ts";
+import { migrationSteps, toStep } from "../../src/migrations/migration-steps.ts";
 import { migrations } from "../../src/migrations/sql.generated.ts";
 import { namesOf } from "../../src/schema/names.ts";
 
@@ -128,7 +128,7 @@ test.each([
 
 test("every shipped statement is understood, for any store", () => {
   for (const table of ["events", "Mixed_Case"]) {
-    const plan = planOf(namesOf("public", table));
+    const plan = migrationSteps(namesOf("public", table));
     expect(plan).toHaveLength(migrations.flatMap(({ statements }) => statements).length);
     expect(plan.filter(({ name }) => !name.startsWith(table))).toEqual([]);
   }

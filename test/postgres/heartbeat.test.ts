@@ -18,9 +18,9 @@ async function listening() {
     config,
     channel: "heartbeat",
     heartbeat: HEARTBEAT,
-    heard: (payload) => told.push(payload),
-    lost: () => told.push("(lost)"),
-    back: () => told.push("(back)"),
+    onPayload: (payload) => told.push(payload),
+    onLost: () => told.push("(lost)"),
+    onReconnected: () => told.push("(back)"),
   });
   onTestFinished(() => listener.stop());
   await listener.start();

@@ -125,7 +125,13 @@ test("the intervals at which a listener tries again stop growing at 30 s", async
     gone = true;
     away.resolve();
   };
-  const listener = new Listener({ config, channel: "patient", heard: () => {}, back: () => {}, lost });
+  const listener = new Listener({
+    config,
+    channel: "patient",
+    onPayload: () => {},
+    onReconnected: () => {},
+    lost,
+  });
   onTestFinished(() => listener.stop());
   onTestFinished(() => void vi.useRealTimers());
   await listener.start();

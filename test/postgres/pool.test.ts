@@ -3,7 +3,7 @@ import { StoreError } from "@rotorsoft/act";
 import { expect, onTestFinished, test } from "vitest";
 import { ConnectionError, type PostgresStoreOptions } from "../../src/index.ts";
 import { resolveConfig } from "../../src/options/options.ts";
-import { Connections } from "../../src/postgres/index.ts";
+import { Database } from "../../src/postgres/index.ts";
 import { until } from "../order/fence.ts";
 import { connect } from "../support/database.ts";
 import { event, failureOf, meta, useScene } from "./fixture.ts";
@@ -12,8 +12,8 @@ import { TcpProxy } from "./proxy.ts";
 const scene = useScene();
 
 /** The layer itself. `max` counts the writer's place too, so that `max: 2` is one connection for reads. */
-function connections(options: PostgresStoreOptions): Connections {
-  const layer = new Connections(
+function connections(options: PostgresStoreOptions): Database {
+  const layer = new Database(
     resolveConfig({ ...scene.parts, application_name: scene.application("layer"), ...options }),
   );
   onTestFinished(() => layer.close());
@@ -34,7 +34,7 @@ async function gate(key: number): Promise<{ readonly text: string; open(): Promi
   return { text: `select pg_advisory_xact_lock_shared(${key})`, open };
 }
 
-const read = (layer: Connections, text = "select 1") => layer.read("query", { text });
+const read = (layer: Database, text = "select 1") => layer.read("query", { text });
 
 test.each([1, 2, 5])("a store with max: %i never has more connections, whatever it does", async (max) => {
   const store = await scene.seeded({ max });

@@ -1,7 +1,7 @@
 /** A lost connection's server process is ended before anybody asks what became of its transaction. */
 import { describe, expect, onTestFinished, test } from "vitest";
 import { resolveConfig } from "../../src/options/options.ts";
-import { type Backend, Connections } from "../../src/postgres/index.ts";
+import { type Backend, Database } from "../../src/postgres/index.ts";
 import { gate } from "../conformance/kit/eventually.ts";
 import { until } from "../order/fence.ts";
 import { connect } from "../support/database.ts";
@@ -10,8 +10,8 @@ import { TcpProxy } from "./proxy.ts";
 
 const scene = useScene();
 
-function layerOf(options: object = {}): Connections {
-  const layer = new Connections(
+function layerOf(options: object = {}): Database {
+  const layer = new Database(
     resolveConfig({ ...scene.parts, application_name: scene.application("recovery"), ...options }),
   );
   onTestFinished(() => layer.close());
@@ -19,7 +19,7 @@ function layerOf(options: object = {}): Connections {
 }
 
 /** A table, and a transaction on a connection of its own that waits for a lock before it writes to it. */
-async function waiting(layer: Connections, table: string) {
+async function waiting(layer: Database, table: string) {
   await scene.sql.unsafe(`create table ${table} (n int)`);
   const holder = connect(scene.url);
   onTestFinished(() => holder.end());
