@@ -68,7 +68,7 @@ export class Appender {
   /** The highest id that was seen: what is appended from now on has higher ones. */
   #lastId = 0;
   #firstEvent: string | undefined;
-  /** Database on which the log's first event has been looked up. */
+  /** Connections on which the log's first event has been looked up. */
   readonly #looked = new WeakSet<Connection>();
   /** Nothing is announced until then; `for` is 0 while announcing works. */
   #silence = { until: 0, for: 0 };

@@ -9,7 +9,7 @@
  */
 
 import { ConnectionError, codeOf, outcomeUnknown, sanitize, storeClosed } from "../errors.ts";
-import { type Database, TransactionFailure } from "../postgres/index.ts";
+import { type Database, RETRIABLE, TransactionFailure } from "../postgres/index.ts";
 import type { Append, Appended, Outcome } from "./append.ts";
 import { type Appender, InDoubtError, isOwnFault } from "./appender.ts";
 import { BatchLimits } from "./batch-limits.ts";
@@ -39,8 +39,6 @@ export type Stored = { readonly outcome: Outcome; readonly created: Date };
 
 /** A connection that was there and went; not a server that refuses or does not answer. */
 const DIED = new Set<string | undefined>(["CONNECTION_CLOSED", "57P01"]);
-/** Serialization failure, deadlock: the server has undone it, and it may run again. */
-const UNDONE = new Set<string | undefined>(["40001", "40P01"]);
 
 const deadlineError = (deadline: number, tries: number) =>
   new ConnectionError(
@@ -59,7 +57,7 @@ const notApplied = () =>
   );
 
 export class AppendQueue {
-  readonly #connections: Database;
+  readonly #database: Database;
   readonly #appender: Appender;
   readonly #limits = new BatchLimits();
   #waiting: Waiting[] = [];
@@ -70,8 +68,8 @@ export class AppendQueue {
   #closing = false;
   #closed = false;
 
-  constructor(connections: Database, appender: Appender) {
-    this.#connections = connections;
+  constructor(database: Database, appender: Appender) {
+    this.#database = database;
     this.#appender = appender;
   }
 
@@ -141,7 +139,6 @@ export class AppendQueue {
       this.#running = undefined;
       clearTimeout(this.#expiry);
       this.#expiry = undefined;
-      this.#connections.writer.releaseIdle();
     }
   }
 
@@ -158,7 +155,7 @@ export class AppendQueue {
   /** A queued commit fails at its own deadline, even while an earlier batch is still running. */
   #watchDeadlines(): void {
     if (this.#expiry) return;
-    const { deadline } = this.#connections;
+    const { deadline } = this.#database;
     const [oldest] = this.#waiting;
     if (deadline === 0 || !oldest) return;
     const left = oldest.since + deadline - performance.now();
@@ -175,7 +172,7 @@ export class AppendQueue {
 
   /** Fails those whose deadline has passed, and gives the others. None of them is in the log. */
   #dropExpired(commits: readonly Waiting[]): Waiting[] {
-    const { deadline } = this.#connections;
+    const { deadline } = this.#database;
     if (deadline === 0) return [...commits];
     const now = performance.now();
     return commits.filter((w) => {
@@ -190,7 +187,7 @@ export class AppendQueue {
     const batch = this.#dropExpired(all);
     const [oldest] = batch;
     if (!oldest) return () => {};
-    const { deadline } = this.#connections;
+    const { deadline } = this.#database;
     const left = deadline === 0 ? 0 : Math.max(1, oldest.since + deadline - performance.now());
     try {
       const transferred = (bytes: number, ms: number) => this.#limits.transferred(bytes, ms);
@@ -220,8 +217,8 @@ export class AppendQueue {
     }
     // Nothing of the batch was stored.
     const cause = error instanceof TransactionFailure ? error.cause : error;
-    const code = codeOf(cause);
-    if (UNDONE.has(code) || (DIED.has(code) && !(error instanceof TransactionFailure && error.step)))
+    const code = codeOf(cause) ?? "";
+    if (RETRIABLE.has(code) || (DIED.has(code) && !(error instanceof TransactionFailure && error.step)))
       return this.#sendAgain(batch, sanitize(cause));
     if (batch.length > 1 && error instanceof TransactionFailure && isOwnFault(error))
       for (const w of batch) (await this.#send([{ ...w, alone: true }]))();
@@ -230,7 +227,7 @@ export class AppendQueue {
 
   /** All of them, unless it was the oldest's deadline that ended the batch: then those that have time left go again. */
   #fail(batch: readonly Waiting[], cause: Error): void {
-    const { deadline } = this.#connections;
+    const { deadline } = this.#database;
     // A timer may be early by less than a millisecond.
     const expires = performance.now() - deadline + 1;
     const byDeadline = deadline > 0 && batch.some(({ since }) => since <= expires);
@@ -247,7 +244,7 @@ export class AppendQueue {
       return false;
     });
     this.#enqueue(
-      again.map((w) => ({ ...w, tries: w.tries + 1, alone: !UNDONE.has(codeOf(cause)) })),
+      again.map((w) => ({ ...w, tries: w.tries + 1, alone: !RETRIABLE.has(codeOf(cause) ?? "") })),
       true,
     );
   }
@@ -262,7 +259,7 @@ export class AppendQueue {
       else if (outcome === "absent") absent.push(w);
       else w.failed(outcomeUnknown());
     });
-    const { deadline } = this.#connections;
+    const { deadline } = this.#database;
     const timely = absent.filter((w) => {
       const expired = deadline > 0 && performance.now() - w.since > deadline;
       if (expired) w.failed(deadlineError(deadline, w.tries + 1));
@@ -276,7 +273,7 @@ export class AppendQueue {
     batch: readonly Waiting[],
     transaction: InDoubtTransaction,
   ): Promise<readonly RecoveredOutcome[]> {
-    const { deadline } = this.#connections;
+    const { deadline } = this.#database;
     const now = performance.now();
     const [oldest] = batch;
     const own = deadline === 0 || !oldest ? Number.POSITIVE_INFINITY : oldest.since + deadline;

@@ -1,46 +1,33 @@
 /** What the verbs may ask of the database. Nothing outside this folder knows the driver. */
 
-import { ConnectionError, codeOf, guard, outcomeUnknown, storeClosed, toStoreError } from "../errors.ts";
+import { ConnectionError, guard, outcomeUnknown, storeClosed, toStoreError } from "../errors.ts";
 import type { Config } from "../options/options.ts";
 import type { Backend, Connection } from "./connection.ts";
 import type { Answer, Query, Row } from "./exchange.ts";
 import type { Hosts } from "./host-selection.ts";
 import { Listener, type ListenerOptions } from "./listener.ts";
 import { Pool } from "./pool.ts";
+import { pause, RETRIABLE, RETRIABLE_OR_LOCKED, retrying } from "./retry.ts";
 import { runSession, type SessionOptions } from "./session.ts";
 import { LONGEST_MS } from "./timers.ts";
 import { TransactionFailure } from "./transaction.ts";
-import { Writer } from "./writer.ts";
 
 /** The server's own limit comes first; a connection that stays silent past it by this much is given up. */
 const GRACE = 5_000;
-const RETRIES = 5;
-/** Deadlock, serialization failure: the statement did nothing and may run again. */
-const RETRIABLE = new Set(["40001", "40P01"]);
-/** And of what sets a lock_timeout for itself: it passed. */
-const RETRIABLE_OR_LOCKED = new Set([...RETRIABLE, "55P03"]);
 
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-
-/** Runs `work` again when the server undid it only because of others. */
-async function retrying<T>(work: () => Promise<T>, codes = RETRIABLE): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await work();
-    } catch (error) {
-      if (attempt > RETRIES || !codes.has(codeOf(causeOf(error)) ?? "")) throw error;
-      await pause(Math.random() * 10 * attempt);
-    }
-  }
-}
+/** A client that vanished must not hold the append lock, and the statement that appends has one plan for all batches. */
+const WRITER_SETTINGS = {
+  idle_in_transaction_session_timeout: 10_000,
+  plan_cache_mode: "force_generic_plan",
+};
 
 /** Why a transaction failed; that it may have been committed is said where it is not looked for. */
 const causeOf = (error: unknown): unknown => (error instanceof TransactionFailure ? error.cause : error);
 
 export class Database {
   readonly config: Config;
-  /** The connection for appends. */
-  readonly writer: Writer;
+  /** For appends: one connection, or the pool's own where there is but one for all. */
+  readonly writer: Pool;
   readonly #pool: Pool;
   readonly #listenConfig: Config;
   #listeners = new Set<Listener>();
@@ -58,7 +45,7 @@ export class Database {
     // A single connection serves both.
     const shared = config.max === 1;
     this.#pool = new Pool({ config, ...(shared && { facts }) }, hosts, Math.max(1, config.max - 1));
-    this.writer = new Writer(config, hosts, facts, shared ? this.#pool : undefined);
+    this.writer = shared ? this.#pool : new Pool({ config, facts, settings: WRITER_SETTINGS }, hosts, 1);
   }
 
   get counts() {

@@ -1,4 +1,11 @@
-/** Database for reads and single statements: a bounded set, handed out first come, first served. */
+/**
+ * A bounded set of connections, handed out first come, first served. The store has two: one of several connections for
+ * reads and single statements, and one of a single connection for appends. Appends wait for the append lock, and a
+ * query that is bound to a busy connection waits behind it.
+ *
+ * States of a connection here: opening → in use → idle → in use → …; closed when it was idle for too long, when it was
+ * lost, or with the pool. A place that becomes free goes to whoever has waited longest.
+ */
 import { ConnectionError, storeClosed } from "../errors.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { type Hosts, openConnection } from "./host-selection.ts";
@@ -23,7 +30,7 @@ export class Pool {
     this.#max = max;
   }
 
-  /** Database in use, idle and waited for. */
+  /** Connections in use, idle and waited for. */
   get counts(): { busy: number; idle: number; waiting: number } {
     return {
       busy: this.#size - this.#idle.length,
@@ -36,9 +43,33 @@ export class Pool {
     return this.#connections.size + this.#opening;
   }
 
-  /** Runs `work` on a connection of its own. `fresh`: on a new one, the idle ones are not trusted. */
-  async use<T>(work: (connection: Connection) => Promise<T>, fresh = false): Promise<T> {
-    const connection = await this.#acquire(fresh);
+  /**
+   * Runs `work` on a connection of its own, at once where one is idle. `fresh`: on a new connection, for the idle ones are
+   * not trusted.
+   */
+  use<T>(work: (connection: Connection) => Promise<T>, fresh = false): Promise<T> {
+    if (this.#closed) return Promise.reject(storeClosed());
+    if (fresh) this.#destroyIdle();
+    const idle = this.#idle.pop();
+    if (!idle) return this.#acquire().then((connection) => this.#run(connection, work));
+    idle.ref(true);
+    return this.#run(idle, work);
+  }
+
+  /**
+   * Opens a first connection before it is needed, and lets `work` prepare it. Keeps no process alive; whatever fails is
+   * met again by the next use.
+   */
+  warmUp(work: (connection: Connection) => Promise<unknown>): void {
+    if (this.#size > 0 || this.#closed) return;
+    const prepare = (connection: Connection) => {
+      connection.ref(false);
+      return work(connection);
+    };
+    this.use(prepare).catch(() => {});
+  }
+
+  async #run<T>(connection: Connection, work: (connection: Connection) => Promise<T>): Promise<T> {
     try {
       return await work(connection);
     } finally {
@@ -46,19 +77,14 @@ export class Pool {
     }
   }
 
-  #acquire(fresh: boolean): Promise<Connection> {
-    if (this.#closed) return Promise.reject(storeClosed());
-    if (fresh) {
-      const suspects = this.#idle;
-      this.#idle = [];
-      for (const connection of suspects)
-        connection.destroy(new ConnectionError("SUSPECT", "the connection was given up", false));
-    }
-    const idle = this.#idle.pop();
-    if (idle) {
-      idle.ref(true);
-      return Promise.resolve(idle);
-    }
+  #destroyIdle(): void {
+    const suspects = this.#idle;
+    this.#idle = [];
+    for (const connection of suspects)
+      connection.destroy(new ConnectionError("SUSPECT", "the connection was given up", false));
+  }
+
+  #acquire(): Promise<Connection> {
     if (this.#size < this.#max) return this.#open();
     return new Promise((resolve, reject) => {
       const limit = this.#options.config.connectionTimeoutMillis;
@@ -85,7 +111,7 @@ export class Pool {
   async #open(): Promise<Connection> {
     this.#opening++;
     try {
-      const connection = await openConnection(this.#options, this.#hosts, (dead) => this.#forget(dead));
+      const connection = await openConnection(this.#options, this.#hosts, (closed) => this.#forget(closed));
       if (!connection.closedWith) this.#connections.add(connection);
       return connection;
     } finally {
@@ -96,7 +122,7 @@ export class Pool {
 
   #forget(connection: Connection): void {
     if (!this.#connections.delete(connection)) return;
-    this.#idle = this.#idle.filter((s) => s !== connection);
+    this.#idle = this.#idle.filter((idle) => idle !== connection);
     this.#next();
   }
 

@@ -83,7 +83,7 @@ describe("the append statement", () => {
     const batch = [append("a", null), append("b", 1, 2), append("a", 2)];
     const params = paramsOf(insertQuery("", batch, 7));
     expect(params.slice(0, 4)).toEqual(['{"a","b","a"}', "{NULL,1,2}", "{1,2,1}", "{1,1,2}"]);
-    expect(params[5]).toBe(`{${batch.map(({ token }) => `"${token}"`).join(",")}}`);
+    expect(params[5]).toBe(`{${batch.map(({ token }) => token).join(",")}}`);
     expect(params[6]).toBe(7);
     expect(params.slice(7, 10)).toEqual(["{1,2,2,3}", "{1,1,2,1}", '{"A","A","A","A"}']);
   });

@@ -109,7 +109,7 @@ export function fixture(options: Options = {}) {
   const batches: (readonly string[])[] = [];
   const sent: Sent[] = [];
   const recoveries: { given: Backend | undefined; queries: readonly Query[] }[] = [];
-  const state = { released: 0, opened: 0, destroyed: 0, clock: 1_000 };
+  const state = { opened: 0, destroyed: 0, clock: 1_000 };
 
   const newConnection = () => {
     const connection = {
@@ -152,7 +152,6 @@ export function fixture(options: Options = {}) {
         }
         return work(current as unknown as Connection);
       },
-      releaseIdle: () => void state.released++,
     },
     recover: async (given: Backend | undefined, queries: readonly Query[]) => {
       recoveries.push({ given, queries });

@@ -46,7 +46,7 @@ const NOTICE = "N".charCodeAt(0);
 export class PlanTap {
   readonly #server: net.Server;
   readonly #sockets = new Set<net.Socket>();
-  /** Database that wait for the server's ReadyForQuery. */
+  /** Connections that wait for the server's ReadyForQuery. */
   #busy = new Set<net.Socket>();
   #idle: (() => void)[] = [];
   #plans: Explained[] = [];

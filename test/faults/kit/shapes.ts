@@ -37,7 +37,7 @@ const READY = Buffer.from([90, 0, 0, 0, 5, 73]);
 /** In the statement that appends, and nowhere else. It is sent once for each connection, and prepared. */
 const APPEND = "events_left_out";
 
-/** Database that append. */
+/** Connections that append. */
 function appenders() {
   const known = new WeakSet<object>();
   return (bytes: Buffer, way: "up" | "down", connection: object): boolean => {

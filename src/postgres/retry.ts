@@ -1,0 +1,26 @@
+/** What may run again: the server has undone it, and only because of others. */
+import { codeOf } from "../errors.ts";
+
+/** serialization_failure, deadlock_detected. */
+export const RETRIABLE: ReadonlySet<string> = new Set(["40001", "40P01"]);
+/** Besides, for a statement that sets a lock_timeout for itself: lock_not_available. */
+export const RETRIABLE_OR_LOCKED: ReadonlySet<string> = new Set([...RETRIABLE, "55P03"]);
+
+const RETRIES = 5;
+const PAUSE_MS = 10;
+
+export const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+/** Runs `work` again, up to five times, if it fails with one of `codes`. */
+export async function retrying<T>(work: () => Promise<T>, codes = RETRIABLE): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+      const code = codeOf(error) ?? codeOf(cause) ?? "";
+      if (attempt > RETRIES || !codes.has(code)) throw error;
+      await pause(Math.random() * PAUSE_MS * attempt);
+    }
+  }
+}
