@@ -3,6 +3,7 @@
 import { commitJob } from "./jobs/commit.ts";
 import { drainJob } from "./jobs/drain.ts";
 import { listenJob } from "./jobs/listen.ts";
+import { remoteJob } from "./jobs/remote.ts";
 import { scanJob } from "./jobs/scan.ts";
 import { paceJob, reactJob } from "./jobs/soak.ts";
 import type { JobContext, PreparedJob } from "./jobs/types.ts";
@@ -15,6 +16,7 @@ const JOBS: Readonly<Record<string, (context: JobContext, params: never) => Prom
   listen: listenJob,
   pace: paceJob,
   react: reactJob,
+  remote: remoteJob,
   scan: scanJob,
 };
 

@@ -7,12 +7,14 @@ import { readScenarios } from "./read.ts";
 import { roundTrips } from "./round-trips.ts";
 import { statsScenarios } from "./stats.ts";
 import { subscriptionScenarios } from "./subscriptions.ts";
+import { tailScenarios } from "./tails.ts";
 
 export const scenarios: readonly Scenario[] = [
   ...commitScenarios,
   ...readScenarios,
   ...subscriptionScenarios,
   ...reactionScenarios,
+  ...tailScenarios,
   ...statsScenarios,
   ...maintenanceScenarios,
   roundTrips,
