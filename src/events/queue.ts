@@ -40,6 +40,12 @@ export type Stored = { readonly outcome: Outcome; readonly created: Date };
 /** A connection that was there and went; not a server that refuses or does not answer. */
 const DIED = new Set<string | undefined>(["CONNECTION_CLOSED", "57P01"]);
 
+/** The server undid it for the sake of others, or, behind a pooler, it came too late: it may run again. */
+const wasUndone = (cause: Error): boolean => {
+  const code = codeOf(cause) ?? "";
+  return RETRIABLE.has(code) || code === "TOO_LATE";
+};
+
 const deadlineError = (deadline: number, tries: number) =>
   new ConnectionError(
     "DEADLINE",
@@ -216,13 +222,12 @@ export class AppendQueue {
       return;
     }
     // Nothing of the batch was stored.
-    const cause = error instanceof TransactionFailure ? error.cause : error;
-    const code = codeOf(cause) ?? "";
-    if (RETRIABLE.has(code) || (DIED.has(code) && !(error instanceof TransactionFailure && error.step)))
-      return this.#sendAgain(batch, sanitize(cause));
+    const cause = sanitize(error instanceof TransactionFailure ? error.cause : error);
+    const refused = error instanceof TransactionFailure && error.step !== undefined;
+    if (wasUndone(cause) || (DIED.has(codeOf(cause)) && !refused)) return this.#sendAgain(batch, cause);
     if (batch.length > 1 && error instanceof TransactionFailure && isOwnFault(error))
       for (const w of batch) (await this.#send([{ ...w, alone: true }]))();
-    else this.#fail(batch, sanitize(cause));
+    else this.#fail(batch, cause);
   }
 
   /** All of them, unless it was the oldest's deadline that ended the batch: then those that have time left go again. */
@@ -240,11 +245,11 @@ export class AppendQueue {
   #sendAgain(batch: readonly Waiting[], cause: Error): void {
     const again = batch.filter((w) => {
       if (w.tries < REPLAYS) return true;
-      w.failed(DIED.has(codeOf(cause)) ? notApplied() : sanitize(cause));
+      w.failed(DIED.has(codeOf(cause)) ? notApplied() : cause);
       return false;
     });
     this.#enqueue(
-      again.map((w) => ({ ...w, tries: w.tries + 1, alone: !RETRIABLE.has(codeOf(cause) ?? "") })),
+      again.map((w) => ({ ...w, tries: w.tries + 1, alone: !wasUndone(cause) })),
       true,
     );
   }
