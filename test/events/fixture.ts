@@ -95,6 +95,13 @@ export function refuse(code: string, step: TransactionFailure["step"] = "execute
   throw new TransactionFailure(serverError(code), { step, failedAt });
 }
 
+/** Behind a pooler the message came later than it may. */
+export function refuseAsLate(): never {
+  const text = 'invalid input syntax for type integer: "act-drizzle: too_late 2026-11-28"';
+  const cause = new ServerError(Buffer.from(`VERROR\0C22P02\0M${text}\0\0`));
+  throw new TransactionFailure(cause, { step: "execute", failedAt: 0 });
+}
+
 /** The server finds a value in a unique index: by default the version of a stream. */
 export function refuseDuplicate(constraint = "events_stream_ix"): never {
   throw new TransactionFailure(serverError("23505", { constraint }), { step: "execute", failedAt: 1 });

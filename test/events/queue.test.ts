@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { ConnectionError } from "../../src/errors.ts";
 import { MAX_WAITING, MAX_WAITING_TEXT } from "../../src/events/queue.ts";
 import { gate } from "../conformance/kit/eventually.ts";
-import { commit, end, errorOf, fixture, refuse, stored } from "./fixture.ts";
+import { commit, end, errorOf, fixture, refuse, refuseAsLate, stored } from "./fixture.ts";
 
 /** What is settled by now, without waiting for it. */
 const now = <T>(promise: Promise<T>) =>
@@ -174,6 +174,19 @@ describe("what the server refuses", () => {
     fails = 3;
     expect(await errorOf(queue.push(commit("a")))).toMatchObject({ code });
     expect(batches.length).toBe(6);
+  });
+
+  test("because it came too late behind a pooler is sent again, together", async () => {
+    let fails = 1;
+    const { queue, batches } = fixture({ send: (sent) => (fails-- > 0 ? refuseAsLate() : stored(sent)) });
+    const all = ["a", "b"].map((stream) => queue.push(commit(stream)));
+    for (const { outcome } of await Promise.all(all)) expect(outcome.accepted).toBe(true);
+    expect(batches).toEqual([
+      ["a", "b"],
+      ["a", "b"],
+    ]);
+    fails = 3;
+    expect(await errorOf(queue.push(commit("a")))).toMatchObject({ code: "TOO_LATE" });
   });
 });
 
