@@ -81,7 +81,15 @@ export const appendFacts = (names: Names): string => `(select case
   exists (select from pg_index i join pg_opclass c on c.oid = i.indclass[0]
     where i.indexrelid = to_regclass(${literal(`"${names.schema}"."${names.table}_stream_id_ix"`)})
       and i.indpred is null and i.indisvalid and c.opcname = 'text_pattern_ops') as ids_indexed,
+  (select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid
+    where i.indrelid = to_regclass(${literal(names.events)}) and i.indisprimary) as primary_key,
   exists (select from pg_trigger t where t.tgrelid = to_regclass(${literal(names.events)}) and t.tgdeferrable) as deferred`;
+
+/** Rows came with ids of their own, as an import brings them: ids go on behind them. $1: oid of the sequence. */
+export const moveSequence = ({ events }: Names, sequence: number): Query => ({
+  text: `select setval($1::oid::regclass, greatest((select max(id) from ${events}), pg_sequence_last_value($1::oid))) as id`,
+  params: [sequence],
+});
 
 /** Deferred triggers run while a statement's time is limited, not within the commit, which nothing limits. */
 export const RUN_DEFERRED: Query = { text: "set constraints all immediate" };

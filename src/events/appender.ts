@@ -16,6 +16,7 @@ import {
   type AppendMode,
   insertQuery,
   insertText,
+  moveSequence,
   RUN_DEFERRED,
   readAppended,
 } from "./append.ts";
@@ -59,6 +60,13 @@ export class InDoubtError extends Error {
 export const isOwnFault = ({ step, failedAt = 0 }: TransactionFailure): boolean =>
   step === "bind" || step === "commit" || (step === "execute" && failedAt > 0);
 
+/** The batch met a row that is there already, by this unique index. */
+const isRefusedBy = (error: unknown, index: unknown): boolean =>
+  error instanceof TransactionFailure &&
+  codeOf(error.cause) === "23505" &&
+  "constraint_name" in error.cause &&
+  error.cause.constraint_name === index;
+
 const sequenceChanged = () =>
   new ConnectionError("SEQUENCE_CHANGED", "ids are drawn from another sequence", false);
 
@@ -89,6 +97,10 @@ export class Appender {
       try {
         return await this.#send(connection, batch, mode, deadline, transferred);
       } catch (error) {
+        if (mode.sequence !== null && isRefusedBy(error, facts.primary_key)) {
+          await this.#moveSequence(connection, mode.sequence, deadline).catch(() => Promise.reject(error));
+          return await this.#send(connection, batch, mode, deadline, transferred);
+        }
         const other = this.#otherMode(error, mode);
         if (!other) throw error;
         const appended = await this.#send(connection, batch, other, deadline, transferred);
@@ -173,6 +185,15 @@ export class Appender {
     }
   }
 
+  async #moveSequence(connection: Connection, sequence: number, deadline: number): Promise<void> {
+    const { connections, names } = this.#options;
+    const lock = lockAppends(names, connections.deadline);
+    const [, moved] = await connection.transact([lock, moveSequence(names, sequence)], deadline);
+    log().warn(
+      `[act-drizzle] "${names.schema}"."${names.table}": rows came with ids of their own; ids go on behind ${moved?.rows[0]?.id}`,
+    );
+  }
+
   #textFor(mode: AppendMode): string {
     const key = `${mode.announce} ${mode.headBy}`;
     const text = this.#texts.get(key) ?? insertText(this.#options.names, mode, this.#options.by);
@@ -200,17 +221,12 @@ export class Appender {
     this.#silence = { until: performance.now() + ms, for: ms };
   }
 
-  /** An id that is taken is another matter: the next one could lie between others. */
-  #isVersionTaken(error: Error): boolean {
-    return "constraint_name" in error && error.constraint_name === `${this.#options.names.table}_stream_ix`;
-  }
-
   /** What the server has refused may be taken in another form. */
   #otherMode(error: unknown, mode: AppendMode): AppendMode | undefined {
     if (!(error instanceof TransactionFailure)) return undefined;
     const code = codeOf(error.cause);
     // Versions that were given out of order: only the highest one tells which is free.
-    if (code === "23505" && mode.headBy === "id" && this.#isVersionTaken(error.cause))
+    if (mode.headBy === "id" && isRefusedBy(error, `${this.#options.names.table}_stream_ix`))
       return { ...mode, headBy: "version" };
     if (code === "54000" && error.step === "commit" && mode.announce) {
       this.#beSilent();

@@ -1,0 +1,31 @@
+/** Rows that came with ids of their own while the store runs, as an import or a switch-over brings them. */
+import { expect, test } from "vitest";
+import { event, meta, useScene } from "../postgres/fixture.ts";
+
+const scene = useScene();
+
+/** A store whose ids are about to meet rows that others have written at them. */
+async function beforeForeignRows(count: number) {
+  const store = await scene.seeded();
+  const { schema, table } = store.config;
+  await store.commit("own", [event()], meta);
+  await scene.sql.unsafe(`insert into "${schema}"."${table}" (id, stream, version, name, data, meta)
+    select 1 + n, 'foreign', n - 1, 'Imported', '{}', '{}' from generate_series(1, ${count}) n`);
+  return store;
+}
+
+test("commits go on behind them: none fails, and no id is given twice", async () => {
+  const store = await beforeForeignRows(50);
+  const first = await store.commit("own", [event()], meta, 0);
+  expect(first).toMatchObject([{ id: 52, version: 1 }]);
+  const all = await Promise.all(Array.from({ length: 20 }, (_, n) => store.commit(`s${n}`, [event()], meta)));
+  const ids = all.flat().map(({ id }) => id);
+  expect(new Set(ids).size).toBe(20);
+  expect(Math.min(...ids)).toBe(53);
+});
+
+test("a guarded commit to their stream is held against their head", async () => {
+  const store = await beforeForeignRows(3);
+  await expect(store.commit("foreign", [event()], meta, 1)).rejects.toMatchObject({ lastVersion: 2 });
+  expect(await store.commit("foreign", [event()], meta, 2)).toMatchObject([{ id: 5, version: 3 }]);
+});
