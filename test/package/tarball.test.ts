@@ -62,7 +62,7 @@ beforeAll(async () => {
   // A copy of what the package is made of, so that runs beside this one do not build into the same folder.
   const source = join(home, "source");
   await mkdir(source);
-  const parts = ["src", "scripts", "drizzle", "docs", "README.md", "LICENSE", "package.json"];
+  const parts = ["src", "scripts", "drizzle", "docs", "README.md", "LICENSE", "CHANGELOG.md", "package.json"];
   for (const part of [...parts, "tsconfig.json", "tsconfig.build.json"])
     await cp(join(root, part), join(source, part), { recursive: true });
   await symlink(join(root, "node_modules"), join(source, "node_modules"), "junction");
@@ -99,11 +99,19 @@ async function files(): Promise<string[]> {
     .map((entry) => relative(installed, join(entry.parentPath, entry.name)).replaceAll("\\", "/"));
 }
 
-test("the tarball holds dist, drizzle, docs, README, LICENSE and package.json, and no path of a machine", async () => {
+test("the tarball holds code, migrations, guides, reference and README, and no path of a machine", async () => {
   const all = await files();
-  const expected = /^(dist\/(esm|cjs)\/|drizzle\/|docs\/|README\.md$|LICENSE$|package\.json$)/;
+  const expected =
+    /^(dist\/(esm|cjs)\/|drizzle\/|docs\/(guides|reference)\/|(README|CHANGELOG)\.md$|LICENSE$|package\.json$)/;
   expect(all.filter((name) => !expected.test(name))).toEqual([]);
-  for (const needed of ["README.md", "LICENSE", "package.json", "dist/esm/index.js", "dist/cjs/index.js"])
+  for (const needed of [
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+    "package.json",
+    "dist/esm/index.js",
+    "dist/cjs/index.js",
+  ])
     expect(all).toContain(needed);
   expect(all.some((name) => /^drizzle\/.*\.sql$/.test(name))).toBe(true);
   for (const name of all) {
