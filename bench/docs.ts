@@ -1,6 +1,6 @@
 /**
- * `node bench/docs.ts [results.json]`: writes docs/performance.md and bench/plots/*.svg from the results of
- * a run (`run.ts --json`) and, where they exist, of a soak (`soak.ts --json`).
+ * `node bench/docs.ts [results.json]`: writes docs/reports/performance.md and its plots from the results of a
+ * run (`run.ts --json`) and, where they exist, of a soak (`soak.ts --json`).
  */
 import "./lib/quiet.ts";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -12,8 +12,8 @@ import { type Judged, judge, type Run } from "./lib/results.ts";
 import { type Soak, soakFigures, soakMarkdown } from "./lib/soak-report.ts";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const PLOTS = here("./plots/");
-const PAGE = here("../docs/performance.md");
+const PLOTS = here("../docs/reports/plots/");
+const PAGE = here("../docs/reports/performance.md");
 const SOAKS = ["soak.json", "soak-held.json"] as const;
 
 async function readJson<T>(file: string): Promise<T | undefined> {
@@ -108,7 +108,7 @@ be on. Every scenario is a file or a few lines in \`bench/scenarios/\`.
 export async function writeDocs(run: Run): Promise<void> {
   const judged = judge(run);
   await mkdir(PLOTS, { recursive: true });
-  const image = (file: string, caption: string) => `![${caption}](../bench/plots/${file})`;
+  const image = (file: string, caption: string) => `![${caption}](plots/${file})`;
   const plots: string[] = [];
   for (const { file, caption, svg } of figures(run, judged)) {
     await writeFile(`${PLOTS}${file}`, svg);

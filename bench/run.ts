@@ -26,7 +26,7 @@ const HELP = `node bench/run.ts [options]
   --aa              the baseline against itself: how much is noise
   --no-floor        without the floors
   --peers           with the peers from npm (installed into the temp folder)
-  --docs            write docs/performance.md and its plots
+  --docs            write docs/reports/performance.md and its plots
 
 The server is BENCH_DATABASE_URL, else TEST_DATABASE_URL, else one that is started for the run.`;
 

@@ -1,5 +1,5 @@
 /**
- * Writes docs/conformance.md: every line of the Store contract with the tests that hold an adapter to it.
+ * Writes docs/reports/conformance.md: every line of the Store contract with the tests that hold an adapter to it.
  * `--check` writes nothing and fails when the file is stale or a line has no test.
  */
 import { readFileSync, writeFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import type { ConformanceTest } from "../test/conformance/kit/section.ts";
 import { type LineId, lines } from "../test/conformance/lines.ts";
 import { sections } from "../test/conformance/sections.ts";
 
-const target = fileURLToPath(new URL("../docs/conformance.md", import.meta.url));
+const target = fileURLToPath(new URL("../docs/reports/conformance.md", import.meta.url));
 
 const groups: ReadonlyArray<readonly [prefix: string, title: string]> = [
   ["C", "Construction, seed, drop, dispose"],
@@ -69,12 +69,12 @@ if (process.argv.includes("--check")) {
   const problems: string[] = [];
   if (untested.length) problems.push(`No test for ${untested.join(", ")}.`);
   if (read(target) !== page)
-    problems.push(`docs/conformance.md is stale: run node scripts/conformance-table.ts`);
+    problems.push(`docs/reports/conformance.md is stale: run node scripts/conformance-table.ts`);
   for (const problem of problems) console.error(problem);
   process.exitCode = problems.length ? 1 : 0;
 } else {
   writeFileSync(target, page);
-  console.log(`docs/conformance.md: ${tests.length} tests for ${ids.length} lines`);
+  console.log(`docs/reports/conformance.md: ${tests.length} tests for ${ids.length} lines`);
   if (untested.length) console.log(`without a test: ${untested.join(", ")}`);
 }
 

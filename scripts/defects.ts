@@ -1,6 +1,6 @@
 /**
  * `npm run test:defects`: breaks the store on purpose, one defect at a time, in a copy of the sources, and
- * checks that the suite notices. Writes the table in docs/testing.md. Takes about ten minutes. Before that the
+ * checks that the suite notices. Writes the table in docs/reports/defects.md. Takes about ten minutes. Before that the
  * same tests must pass on the unbroken copy: what fails there anyway has caught nothing.
  *
  * With parts of names, only the defects that contain one; the table then stays as it is.
@@ -115,7 +115,7 @@ try {
 }
 
 if (only.length === 0) {
-  const page = join(root, "docs/testing.md");
+  const page = join(root, "docs/reports/defects.md");
   const text = readFileSync(page, "utf8");
   const [head = ""] = text.split("<!-- defects -->");
   const tail = text.split("<!-- /defects -->")[1] ?? "\n";

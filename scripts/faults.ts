@@ -2,7 +2,7 @@
  * `npm run faults`: the faults in their long versions, file after file, and what each did, as a table.
  *   --rounds N   so many times (default 1)
  *   --only TEXT  only the files with this text in their path; may be given again for more
- *   --docs       keep the figures in test/faults/results.json, and write them into docs/reliability.md
+ *   --docs       keep the figures in test/faults/results.json, and write them into docs/reports/faults.md
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";

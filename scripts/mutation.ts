@@ -1,6 +1,6 @@
 /**
  * `npm run test:mutation`: changes src/events, src/streams and src/codec in every small way, one at a time, and
- * counts what the tests notice. Writes docs/mutation.md. Takes hours.
+ * counts what the tests notice. Writes docs/reports/mutation.md. Takes hours.
  *
  *   --only PATH   mutants of files whose path contains it
  *   --sample N    N of them, spread evenly
@@ -51,7 +51,7 @@ function recall(): Map<string, Verdict> {
 
 const known = recall();
 const copy = await makeCopy(root);
-const page = join(root, "docs/mutation.md");
+const page = join(root, "docs/reports/mutation.md");
 
 function choose(): Mutant[] {
   const open = (mutant: Mutant) => {

@@ -1,4 +1,4 @@
-/** `node scripts/reliability.ts`: writes the figures of test/faults/results.json into docs/reliability.md. */
+/** `node scripts/reliability.ts`: writes the figures of test/faults/results.json into docs/reports/faults.md. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { FaultRecord } from "../test/faults/kit/report.ts";
@@ -20,7 +20,7 @@ export type Results = {
 };
 
 const root = join(import.meta.dirname, "..");
-const page = join(root, "docs/reliability.md");
+const page = join(root, "docs/reports/faults.md");
 const MARKS = ["<!-- faults -->", "<!-- /faults -->"] as const;
 
 const head = [
@@ -85,7 +85,7 @@ function rendered(results: Results): { before: string; after: string } {
   const [open, close] = MARKS;
   const [start = "", rest = ""] = before.split(open);
   const end = rest.split(close)[1];
-  if (end === undefined) throw new Error(`docs/reliability.md lacks ${MARKS.join(" … ")}`);
+  if (end === undefined) throw new Error(`docs/reports/faults.md lacks ${MARKS.join(" … ")}`);
   return { before, after: `${start}${open}\n${markdown(results)}\n${close}${end}` };
 }
 

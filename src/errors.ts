@@ -68,8 +68,8 @@ const TELLS_NO_VALUES = /^(08|0A|25|26|28|34|3D|3F|40|42|53|54|55|57|58|XX)/;
 const ADVICE: Readonly<Record<string, string>> = {
   "08P01":
     "a pooler says this of an unknown user or database: check both; in transaction mode set prepare: false",
-  "2200H": `a sequence is used up: if it is that of the store's int4 ids, widen them to bigint (docs/migrating-from-act-pg.md, "Widen the ids")`,
-  "22003": `a number is out of range, in a column or in a trigger of yours; an int4 id ends at 2147483647 (docs/migrating-from-act-pg.md, "Widen the ids")`,
+  "2200H": `a sequence is used up: if it is that of the store's int4 ids, widen them to bigint (docs/guides/migrating-from-act-pg.md, "Widen the ids")`,
+  "22003": `a number is out of range, in a column or in a trigger of yours; an int4 id ends at 2147483647 (docs/guides/migrating-from-act-pg.md, "Widen the ids")`,
   "22021": "a string is not valid UTF-8 for this database",
   "22P05": "a character has no equivalent in the database's encoding: use a UTF8 database",
   "23503":
@@ -89,7 +89,7 @@ const ADVICE: Readonly<Record<string, string>> = {
     "it came into conflict with another transaction and was undone: try again; on a standby, replication ended a read that took too long (max_standby_streaming_delay, hot_standby_feedback)",
   "40P01": "it and another transaction waited for each other, and it was undone: try again",
   "42501":
-    "the role lacks a privilege on the store's objects (docs/security.md), or a policy of row-level security refuses the row",
+    "the role lacks a privilege on the store's objects (docs/guides/security.md), or a policy of row-level security refuses the row",
   "42703":
     "a column is missing: call seed() to bring the tables up to date; if it is none of the store's, a trigger of yours asks for it",
   "42P01":

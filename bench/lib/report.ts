@@ -1,4 +1,4 @@
-/** The tables that a person reads: in the terminal and in docs/performance.md. */
+/** The tables that a person reads: in the terminal and in docs/reports/performance.md. */
 import Table from "cli-table3";
 import { type Judged, medianUsage, type Run } from "./results.ts";
 

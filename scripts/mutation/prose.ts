@@ -1,4 +1,4 @@
-/** What stands above the tables of docs/mutation.md. */
+/** What stands above the tables of docs/reports/mutation.md. */
 export const PROSE = `# Mutation testing
 
 \`npm run test:mutation\` changes \`src/codec\`, \`src/events\` and \`src/streams\` in every small way, one at a time, and looks

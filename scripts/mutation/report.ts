@@ -1,4 +1,4 @@
-/** docs/mutation.md: the scores, and each mutant that lives with the reason why. */
+/** docs/reports/mutation.md: the scores, and each mutant that lives with the reason why. */
 import { writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Status, Verdict } from "./messages.ts";

@@ -2,7 +2,7 @@
  * A transaction in one message: Parse, Bind and Execute for each statement, then a single Sync. The server skips
  * everything behind a statement that failed, up to Sync, so no statement can run outside the transaction, and only
  * Sync commits. postgres.js ends every query with a Sync of its own and sends some of them a second time by itself;
- * a statement behind a BEGIN that had failed then committed alone (docs/adr/0009). So the driver opens the
+ * a statement behind a BEGIN that had failed then committed alone (docs/internals/adr/0009). So the driver opens the
  * connection, and while a transaction runs its bytes are ours.
  *
  * States of a {@link TransactionChannel}: idle (the driver reads the socket) → sending (a large message: parameters

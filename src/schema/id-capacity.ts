@@ -30,7 +30,7 @@ export function warnOfIdCapacity({ schema, table }: Names, row: Row | undefined)
   const percent = Math.floor((ids / last) * 100);
   const remedy =
     last <= LAST_NARROW
-      ? `widen them to bigint: docs/migrating-from-act-pg.md, "Widen the ids"`
+      ? `widen them to bigint: docs/guides/migrating-from-act-pg.md, "Widen the ids"`
       : "restore()";
   log().warn(
     `[act-drizzle] "${schema}"."${table}": ids are at ${ids} of ${last} (${percent} %), then commits fail: ${remedy}`,

@@ -1,4 +1,4 @@
-/** Loads the Drizzle schema when it is first asked for: the store itself runs without Drizzle (docs/adr/0007). */
+/** Loads the Drizzle schema when it is first asked for: the store itself runs without Drizzle (docs/internals/adr/0007). */
 import { createRequire } from "node:module";
 import type { ActTables } from "./tables.ts";
 

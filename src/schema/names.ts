@@ -1,7 +1,7 @@
 /**
  * Every name that is derived from `schema` and `table`, in one place. The tables' names are those of the
  * Drizzle schema; the verbs write their statements as whole texts around them, because building one with
- * Drizzle for each call costs 70–350 µs and sends it unprepared, in two round trips (docs/adr/0002).
+ * Drizzle for each call costs 70–350 µs and sends it unprepared, in two round trips (docs/internals/adr/0002).
  */
 import { tableNames } from "./table-names.ts";
 

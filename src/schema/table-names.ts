@@ -1,6 +1,6 @@
 /**
  * What the Drizzle schema and the statements have to agree on. Without an import of Drizzle: its modules cost a
- * process 180 MB and a second (Node 24), and the store itself runs without them (docs/adr/0007).
+ * process 180 MB and a second (Node 24), and the store itself runs without them (docs/internals/adr/0007).
  */
 export const tableNames = <const Name extends string>(table: Name) =>
   ({ events: table, streams: `${table}_streams`, correlated: `${table}_correlated` }) as const;

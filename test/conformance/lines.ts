@@ -1,6 +1,6 @@
 /**
  * The lines of the Store contract that the tests are named after, each in a sentence of our own.
- * `docs/conformance.md` is generated from this table and from the tests.
+ * `docs/reports/conformance.md` is generated from this table and from the tests.
  */
 export const lines = {
   C1: "Defaults are those of a local PostgreSQL; given options win; `config` is readable and keeps the password to itself",

@@ -20,7 +20,7 @@ let tables = 0;
 
 /**
  * At a pace that the app can follow, or its lateness would tell of the load and not of the fault: what is updated
- * under an old snapshot can't be cleaned away, and claims slow down with the minutes (docs/reliability.md).
+ * under an old snapshot can't be cleaned away, and claims slow down with the minutes (docs/guides/reliability.md).
  */
 const paced =
   (client: Client): Client =>

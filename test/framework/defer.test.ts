@@ -18,7 +18,7 @@ const Reminder = state({ Reminder: z.object({ count: z.number() }) })
 /**
  * An app that notes each reminder when it is due. `waking`: its lane looks by itself, too, once it is told that
  * something is due. Beside settle() a look that finds nothing may forget what came meanwhile (act 1.31.26,
- * docs/reliability.md), so only the tests that are about waking have it, and they are settled before it begins.
+ * docs/guides/reliability.md), so only the tests that are about waking have it, and they are settled before it begins.
  */
 const reminders = (store: PostgresStore, name: string, { waking = false } = {}) =>
   stopping(

@@ -30,7 +30,7 @@ function asRole(name: TableName): TableName {
   return { ...name, url: url.href };
 }
 
-/** All that a worker needs: docs/migrating-from-act-pg.md repeats it. */
+/** All that a worker needs: docs/guides/migrating-from-act-pg.md repeats it. */
 async function grant(name: TableName): Promise<void> {
   const { events, streams, correlated } = tablesOf(name);
   await scene.sql.unsafe(`

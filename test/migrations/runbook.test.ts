@@ -1,4 +1,4 @@
-/** docs/migrating-from-act-pg.md, followed to the letter. */
+/** docs/guides/migrating-from-act-pg.md, followed to the letter. */
 import { randomBytes } from "node:crypto";
 import type { Schemas } from "@rotorsoft/act";
 import pg from "pg";

@@ -1,8 +1,8 @@
-/** The SQL of docs/migrating-from-act-pg.md, so that the tests run what users are told to run. */
+/** The SQL of docs/guides/migrating-from-act-pg.md, so that the tests run what users are told to run. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-const page = readFileSync(join(import.meta.dirname, "../../docs/migrating-from-act-pg.md"), "utf8");
+const page = readFileSync(join(import.meta.dirname, "../../docs/guides/migrating-from-act-pg.md"), "utf8");
 
 /** The SQL blocks under a heading, each as its statements: CONCURRENTLY does not run among others. */
 export function runbookSql(heading: string): string[][] {

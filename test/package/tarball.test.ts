@@ -62,7 +62,7 @@ beforeAll(async () => {
   // A copy of what the package is made of, so that runs beside this one do not build into the same folder.
   const source = join(home, "source");
   await mkdir(source);
-  const parts = ["src", "scripts", "drizzle", "docs", "README.md", "LICENSE", "package.json"];
+  const parts = ["src", "scripts", "drizzle", "docs", "README.md", "LICENSE", "CHANGELOG.md", "package.json"];
   for (const part of [...parts, "tsconfig.json", "tsconfig.build.json"])
     await cp(join(root, part), join(source, part), { recursive: true });
   await symlink(join(root, "node_modules"), join(source, "node_modules"), "junction");
@@ -99,11 +99,19 @@ async function files(): Promise<string[]> {
     .map((entry) => relative(installed, join(entry.parentPath, entry.name)).replaceAll("\\", "/"));
 }
 
-test("the tarball holds dist, drizzle, docs, README, LICENSE and package.json, and no path of a machine", async () => {
+test("the tarball holds code, migrations, guides, reference and README, and no path of a machine", async () => {
   const all = await files();
-  const expected = /^(dist\/(esm|cjs)\/|drizzle\/|docs\/|README\.md$|LICENSE$|package\.json$)/;
+  const expected =
+    /^(dist\/(esm|cjs)\/|drizzle\/|docs\/(guides|reference)\/|(README|CHANGELOG)\.md$|LICENSE$|package\.json$)/;
   expect(all.filter((name) => !expected.test(name))).toEqual([]);
-  for (const needed of ["README.md", "LICENSE", "package.json", "dist/esm/index.js", "dist/cjs/index.js"])
+  for (const needed of [
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+    "package.json",
+    "dist/esm/index.js",
+    "dist/cjs/index.js",
+  ])
     expect(all).toContain(needed);
   expect(all.some((name) => /^drizzle\/.*\.sql$/.test(name))).toBe(true);
   for (const name of all) {
@@ -169,19 +177,19 @@ test.each(["mjs", "cjs"])(
   },
 );
 
-test("the example of its README works as it stands there, but for the server's address", async () => {
+test("the example of its README compiles, and its reaction and projection run", async () => {
   const readme = await readFile(join(installed, "README.md"), "utf8");
   const example = [...readme.matchAll(/```ts\n(.*?)```/gs)]
     .map(([, code]) => code ?? "")
     .find((code) => code.includes("app.do"));
   if (!example) throw new Error("The README has no example with app.do");
-  const { schema: _, ...parts } = scene.parts;
-  const address = JSON.stringify({ ...parts, table: "readme" });
-  const program = example.replace(/new PostgresStore\(\{.*?\}\)/s, `new PostgresStore(${address})`);
-  expect(program).not.toBe(example);
-  const end = `console.log(JSON.stringify((await app.load(Counter, "counter1")).state));`;
-  await writeFile(join(project, "readme.ts"), `${program}\n${end}\n`);
-  expect(JSON.parse(await node(["readme.ts"]))).toEqual({ count: 1 });
+  await writeFile(join(project, "orders.ts"), example);
+  const types = ["--typeRoots", join(root, "node_modules/@types"), "--types", "node"];
+  const options = ["--module", "nodenext", "--target", "es2023", "--strict", "--skipLibCheck", "--noEmit"];
+  expect(await tsc([...options, ...types, "--ignoreConfig", "orders.ts"])).toBe("");
+  // What the comments of the example say that it prints.
+  const output = await node(["orders.ts"], { env: { DATABASE_URL: scene.url } });
+  expect(output).toBe("{ status: 'confirmed', total: 42 }\n[ { stream: 'order-1', total: '42' } ]\n");
 });
 
 test("a reaction in another process is woken by a commit, and writes", async () => {

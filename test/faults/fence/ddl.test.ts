@@ -1,6 +1,6 @@
 /**
  * The events table changes its shape while the store lives and works: ids are widened as
- * docs/migrating-from-act-pg.md says ("Widen the ids"), a column of the user's comes and goes. The driver
+ * docs/guides/migrating-from-act-pg.md says ("Widen the ids"), a column of the user's comes and goes. The driver
  * (postgres.js 3.4.9) answers "cached plan must not change result type" by sending the statement again, unasked,
  * behind the COMMIT that is already written: a truncate's DELETE among them.
  */

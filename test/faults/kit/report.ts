@@ -1,4 +1,4 @@
-/** One line of docs/reliability.md for each fault that was gone through: `npm run faults -- --docs` collects them. */
+/** One line of docs/reports/faults.md for each fault that was gone through: `npm run faults -- --docs` collects them. */
 import { appendFileSync } from "node:fs";
 
 export type FaultRecord = {

@@ -18,7 +18,7 @@ export type BouncerOptions = {
   readonly settings?: Readonly<Record<string, string>>;
 };
 
-/** The configuration of docs/pgbouncer.md. */
+/** The configuration of docs/guides/pgbouncer.md. */
 const settingsOf = ({ poolSize = 20, settings = {} }: BouncerOptions) => ({
   pool_mode: "transaction",
   default_pool_size: String(poolSize),

@@ -1,4 +1,4 @@
-/** The whole contract through PgBouncer in transaction mode, as docs/pgbouncer.md says to set it up. */
+/** The whole contract through PgBouncer in transaction mode, as docs/guides/pgbouncer.md says to set it up. */
 import { beforeAll, test } from "vitest";
 import { PostgresStore, type PostgresStoreOptions } from "../../../src/index.ts";
 import { defineConformance } from "../../conformance/kit/conformance.ts";

@@ -1,4 +1,4 @@
-/** What forget_pii leaves in the files of the database. Not looked at: WAL, standbys, backups (docs/security.md). */
+/** What forget_pii leaves in the files of the database. Not looked at: WAL, standbys, backups (docs/guides/security.md). */
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

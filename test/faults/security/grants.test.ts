@@ -1,4 +1,4 @@
-/** What each grant of docs/security.md is for: without it these verbs fail, and only these. */
+/** What each grant of docs/guides/security.md is for: without it these verbs fail, and only these. */
 import { StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { everyVerb } from "../../input/verbs.ts";

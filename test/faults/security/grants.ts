@@ -1,7 +1,7 @@
-/** The grants of docs/security.md, as they stand there. */
+/** The grants of docs/guides/security.md, as they stand there. */
 import { readFileSync } from "node:fs";
 
-const DOCS = new URL("../../../docs/security.md", import.meta.url);
+const DOCS = new URL("../../../docs/guides/security.md", import.meta.url);
 
 /** The block of SQL with `grant` in the docs, for other names than its `app`, `events` and `act_app`. */
 export function grantsFor({
@@ -16,7 +16,7 @@ export function grantsFor({
   const block = [...readFileSync(DOCS, "utf8").matchAll(/```sql\n(.*?)```/gs)]
     .map(([, sql = ""]) => sql)
     .find((sql) => /^grant select/m.test(sql));
-  if (!block) throw new Error("docs/security.md has no block of grants");
+  if (!block) throw new Error("docs/guides/security.md has no block of grants");
   return block
     .replaceAll("act_app", role)
     .replaceAll(/\bapp\b/g, `"${schema}"`)

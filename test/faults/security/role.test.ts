@@ -1,4 +1,4 @@
-/** The whole contract as a role that has the grants of docs/security.md and nothing else: no table of its own. */
+/** The whole contract as a role that has the grants of docs/guides/security.md and nothing else: no table of its own. */
 import { randomBytes } from "node:crypto";
 import { beforeAll, expect, test } from "vitest";
 import { PostgresStore, type PostgresStoreOptions } from "../../../src/index.ts";
@@ -105,7 +105,7 @@ else {
     database = await createDatabase();
     sql = connect(database.url, { max: 4 });
     await sql.unsafe(`create role ${role} login password 'least'`);
-    // As docs/security.md says of PostgreSQL 14.
+    // As docs/guides/security.md says of PostgreSQL 14.
     await sql.unsafe("revoke create on schema public from public");
     return async () => {
       await sql.end();

@@ -1,0 +1,81 @@
+/** Links between pages, in the repository and in what npm ships, and the paths of pages that sources name. */
+import { existsSync, globSync, readFileSync, statSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { expect, test } from "vitest";
+
+const root = join(import.meta.dirname, "../..");
+const posix = (path: string) => path.replaceAll("\\", "/");
+const read = (path: string) => readFileSync(join(root, path), "utf8");
+const find = (...patterns: string[]) => globSync(patterns, { cwd: root }).map(posix).sort();
+
+const pages = find("*.md", "docs/**/*.md", "examples/**/*.md");
+
+/** A page without its blocks and spans of code, in which nothing is a link. */
+const prose = (text: string) => text.replaceAll(/^```.*?^```/gms, "").replaceAll(/`[^`\n]*`/g, "code");
+
+/** Where the relative links and images of a page lead. */
+function linksOf(page: string): { readonly target: string; readonly anchor: string }[] {
+  return [...prose(read(page)).matchAll(/\]\(([^)\s]+)\)/g)]
+    .map(([, link = ""]) => link)
+    .filter((link) => !/^[a-z]+:/.test(link))
+    .map((link) => {
+      const [path = "", anchor = ""] = link.split("#");
+      return { target: path === "" ? page : posix(join(dirname(page), path)), anchor };
+    });
+}
+
+/** The anchors of a page's headings, as GitHub makes them. */
+function anchorsOf(page: string): string[] {
+  const text = read(page).replaceAll(/^```.*?^```/gms, "");
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
+    heading
+      .trim()
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+}
+
+/** Whether npm packs a file: what `files` names, and what npm adds by itself. */
+const manifest: { readonly files: readonly string[] } = JSON.parse(read("package.json"));
+const packed = [...manifest.files, "README.md", "LICENSE", "package.json"];
+const isPacked = (path: string) => packed.some((entry) => path === entry || path.startsWith(`${entry}/`));
+
+test.each(pages)("the relative links of %s lead to files, and their anchors to headings", (page) => {
+  const broken = linksOf(page).filter(({ target, anchor }) => {
+    if (!existsSync(join(root, target))) return true;
+    if (anchor === "" || statSync(join(root, target)).isDirectory()) return anchor !== "";
+    return !anchorsOf(target).includes(anchor);
+  });
+  expect(broken).toEqual([]);
+});
+
+test.each(pages.filter(isPacked))("the relative links of %s lead to files that npm ships too", (page) => {
+  const outside = linksOf(page)
+    .map(({ target }) => target)
+    .filter((target) => !isPacked(target));
+  expect(outside).toEqual([]);
+});
+
+test("every page under docs that a source, a test or a script names is there", () => {
+  const sources = find("{src,dev,test,bench,scripts,examples}/**/*.{ts,md}", ".github/**/*.yml", "*.md");
+  const missing = sources.flatMap((file) =>
+    [...read(file).matchAll(/\bdocs\/[\w/-]+\.md\b|\bdocs\/internals\/adr\/\d{4}/g)]
+      .map(([path]) => path)
+      .filter((path) => find(path, `${path}-*.md`).length === 0)
+      .map((path) => `${file}: ${path}`),
+  );
+  expect(missing).toEqual([]);
+});
+
+test("every page in the guides and the reference is reached from README by links", () => {
+  const reached = new Set<string>();
+  const visit = (page: string) => {
+    if (reached.has(page) || !page.endsWith(".md") || !existsSync(join(root, page))) return;
+    reached.add(page);
+    for (const { target } of linksOf(page)) visit(target);
+  };
+  visit("README.md");
+  const shipped = find("docs/guides/**/*.md", "docs/reference/**/*.md");
+  expect(shipped.filter((page) => !reached.has(relative(root, join(root, page))))).toEqual([]);
+});
