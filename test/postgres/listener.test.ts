@@ -130,7 +130,7 @@ test("the intervals at which a listener tries again stop growing at 30 s", async
     channel: "patient",
     onPayload: () => {},
     onReconnected: () => {},
-    lost,
+    onLost: lost,
   });
   onTestFinished(() => listener.stop());
   onTestFinished(() => void vi.useRealTimers());
