@@ -1,7 +1,7 @@
 /** What every verb works with: the names of the tables, the connections, and how rows are read. */
 
-import type { EventReader } from "./events/event-rows.ts";
 import type { Database } from "./postgres/index.ts";
+import type { EventReader } from "./schema/event-rows.ts";
 import type { Names } from "./schema/names.ts";
 import type { PiiCipher } from "./values/pii-encryption.ts";
 

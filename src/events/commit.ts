@@ -4,11 +4,11 @@ import { randomUUID } from "node:crypto";
 import { type Committed, ConcurrencyError, type EventMeta, type Message, type Schemas } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { guard, toStoreError } from "../errors.ts";
+import { safeId } from "../schema/event-rows.ts";
 import { watchIdCapacity } from "../schema/id-capacity.ts";
 import { checkArray, checkNumber } from "../values/validate.ts";
 import { type Append, UNSATISFIABLE_VERSION } from "./append.ts";
 import { encodeEvents } from "./encode-messages.ts";
-import { safeId } from "./event-rows.ts";
 import type { Stored } from "./queue.ts";
 
 const isHead = (version: number) => Number.isInteger(version) && version >= -1 && version <= 2_147_483_647;

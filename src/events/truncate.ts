@@ -8,6 +8,7 @@ import { toStoreError } from "../errors.ts";
 import type { Query, Row } from "../postgres/index.ts";
 import { joinJson, numberArray, parseNumbers, splitJson, textArray } from "../postgres/parameters.ts";
 import { lockAppends } from "../schema/append-lock.ts";
+import { eventColumns } from "../schema/event-rows.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import type { Names } from "../schema/names.ts";
 import { toTime } from "../values/time.ts";
@@ -22,7 +23,6 @@ import {
 } from "../values/validate.ts";
 import { nowQuery } from "./append.ts";
 import { encodeEvents } from "./encode-messages.ts";
-import { eventColumns } from "./event-rows.ts";
 
 export type TruncateTarget = {
   stream: string;

@@ -1,7 +1,6 @@
 /** How far ids may still count: to 2³¹ − 1 in tables that act-pg made, else to what a JavaScript number holds. */
 import { log } from "@rotorsoft/act";
-import type { Context } from "../context.ts";
-import type { Row } from "../postgres/index.ts";
+import type { Database, Row } from "../postgres/index.ts";
 import { idSequence } from "./id-sequence.ts";
 import { literal, type Names } from "./names.ts";
 
@@ -43,7 +42,10 @@ const WATCHED = Math.floor(LAST_NARROW * SHARE);
 const nextCheck = new WeakMap<Names, number>();
 
 /** Told of the id of each commit. Looks at the catalog when that has become large, beside the commit. */
-export function watchIdCapacity({ names, connections }: Context, id: number): void {
+export function watchIdCapacity(
+  { names, connections }: { readonly names: Names; readonly connections: Pick<Database, "read"> },
+  id: number,
+): void {
   if (id < WATCHED || id < (nextCheck.get(names) ?? WATCHED)) return;
   nextCheck.set(names, Number.POSITIVE_INFINITY);
   connections.read("commit", { text: `select ${idCapacityColumns(names)}` }).then(

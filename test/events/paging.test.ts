@@ -1,9 +1,9 @@
 /** Pages of a query, without a server: how many are asked for, how large, and who is waited for. */
 import { expect, test } from "vitest";
 import type { Context } from "../../src/context.ts";
-import { eventReader } from "../../src/events/event-rows.ts";
 import { query } from "../../src/events/query.ts";
 import type { Query, Row } from "../../src/postgres/index.ts";
+import { eventReader } from "../../src/schema/event-rows.ts";
 import { namesOf } from "../../src/schema/names.ts";
 import { paramsOf } from "./fixture.ts";
 

@@ -1,7 +1,7 @@
 /** Rows of the events table on their way out: Dates, personal data, ids. */
 import { describe, expect, test } from "vitest";
 import { encodeEvents } from "../../src/events/encode-messages.ts";
-import { eventColumns, eventReader, safeId } from "../../src/events/event-rows.ts";
+import { eventColumns, eventReader, safeId } from "../../src/schema/event-rows.ts";
 import { PiiCipher } from "../../src/values/pii-encryption.ts";
 
 describe("a row", () => {

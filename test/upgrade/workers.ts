@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
-import type { Entry } from "../faults/kit/ledger.ts";
+import type { Entry } from "../faults/kit/entry.ts";
 import type { TableName } from "../order/lock.ts";
 
 export type WorkerOptions = TableName & {

@@ -8,19 +8,10 @@ import { ConcurrencyError, type Lease, StoreError } from "@rotorsoft/act";
 import { ConnectionError, DatabaseError, type PostgresStore } from "../../../src/index.ts";
 import { lockText, type TableName } from "../../order/lock.ts";
 import { throughStore } from "../../order/tail.ts";
+import type { Entry, Placed } from "./entry.ts";
 import { Grants } from "./grants.ts";
 import { type Verdict, verify } from "./verify.ts";
 
-export type Entry = {
-  readonly stream: string;
-  /** Events of the commit. */
-  readonly size: number;
-  /** Their ids and versions, as the caller was told; empty unless acknowledged. */
-  readonly placed: readonly Placed[];
-  /** When the caller was told, in ms of `performance.now()`. */
-  readonly at: number;
-};
-export type Placed = { readonly id: number; readonly version: number };
 type Names = Pick<TableName, "schema" | "table">;
 
 export class Ledger {

@@ -2,7 +2,18 @@
 import type postgres from "postgres";
 import { lockText, type TableName } from "../../order/lock.ts";
 import { connect } from "../../support/database.ts";
-import type { Entry, Ledger } from "./ledger.ts";
+import type { Entry } from "./entry.ts";
+import type { Grants } from "./grants.ts";
+
+/** What the clients were told: a ledger. */
+export type Told = {
+  readonly acknowledged: ReadonlyMap<string, Entry>;
+  readonly failed: ReadonlyMap<string, Entry>;
+  readonly unknown: ReadonlyMap<string, Entry>;
+  readonly untyped: readonly unknown[];
+  readonly grants: Grants;
+  readonly tails: readonly number[][];
+};
 
 export type Verdict = {
   /** Tokens that were acknowledged and are not in the log, or not whole. */
@@ -89,7 +100,7 @@ function isPlaced(rows: readonly Row[], { placed, stream }: Entry): boolean {
   );
 }
 
-export async function verify(url: string, ledger: Ledger, tables: readonly Names[]): Promise<Verdict> {
+export async function verify(url: string, ledger: Told, tables: readonly Names[]): Promise<Verdict> {
   const sql = connect(url);
   const logs: Log[] = [];
   const damage: string[] = [];

@@ -1,0 +1,79 @@
+/**
+ * `npm run check:structure`: imports in src/ point one way, down this list. A file imports its own room and the
+ * layers below it. Rooms of one layer do not know each other. Import cycles are found by Biome
+ * (`noImportCycles`), inside a room too; this script finds the arrows that run up, which need no cycle.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { join, posix } from "node:path";
+
+/** From top to bottom. A room is a folder of src/ or a single file in it. */
+const LAYERS: readonly (readonly string[])[] = [
+  ["index.ts"],
+  ["store.ts"],
+  ["events", "subscriptions", "notifications", "migrations"],
+  ["context.ts", "operations.ts"],
+  ["schema"],
+  ["postgres"],
+  ["errors.ts"],
+  ["values"],
+  ["options"],
+];
+
+/** Packages that only these files or folders import. load-tables.ts names act-drizzle/schema, by which it loads Drizzle. */
+const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  postgres: ["postgres"],
+  "drizzle-orm": ["schema/tables.ts"],
+  "act-drizzle": ["schema/load-tables.ts"],
+};
+
+/** The Drizzle schema: a value import of it would load Drizzle with the store. */
+const ON_DEMAND = "schema/tables.ts";
+
+type Import = { readonly from: string; readonly types: boolean };
+
+/** What a file imports. Comments are left out: examples in them import, too. */
+export function importsOf(text: string): Import[] {
+  const code = text.replaceAll(/\/\*.*?\*\/|^\s*\/\/.*$/gms, "");
+  const statements = code.matchAll(/^(?:import|export)\s(type\s)?(?:[^"';]*?\sfrom\s)?\s*"([^"]+)"/gm);
+  const calls = code.matchAll(/\b(typeof )?(?:import|require)\(\s*"([^"]+)"/g);
+  return [...statements, ...calls].map(([, types, from = ""]) => ({ from, types: types !== undefined }));
+}
+
+const roomOf = (file: string): string => file.split("/")[0] ?? file;
+const layerOf = (file: string): number => LAYERS.findIndex((rooms) => rooms.includes(roomOf(file)));
+const packageOf = (name: string): string =>
+  name
+    .split("/")
+    .slice(0, name.startsWith("@") ? 2 : 1)
+    .join("/");
+
+/** One line for each import of `file`, a path in src/, that breaks a rule. */
+export function violations(file: string, text: string): string[] {
+  const layer = layerOf(file);
+  if (layer < 0) return [`${file} is in no layer: add its room to LAYERS in scripts/check-structure.ts`];
+  return importsOf(text).flatMap(({ from, types }) => {
+    if (!from.startsWith(".")) {
+      const allowed = PACKAGES[packageOf(from)];
+      return !allowed || allowed.some((room) => file === room || file.startsWith(`${room}/`))
+        ? []
+        : [`${file} imports "${from}", which only ${allowed.join(", ")} may import`];
+    }
+    const to = posix.join(posix.dirname(file), from);
+    if (to === ON_DEMAND && !types && file !== "schema/load-tables.ts")
+      return [`${file} imports ${to} with its values, which loads Drizzle: import its types only`];
+    if (roomOf(to) === roomOf(file) || layerOf(to) > layer) return [];
+    return [`${file} imports ${to}: ${roomOf(file)} is not above ${roomOf(to)}`];
+  });
+}
+
+if (import.meta.main) {
+  const source = join(import.meta.dirname, "../src");
+  const files = readdirSync(source, { recursive: true, encoding: "utf8" })
+    .map((file) => file.replaceAll("\\", "/"))
+    .filter((file) => file.endsWith(".ts"));
+  const found = files.flatMap((file) => violations(file, readFileSync(join(source, file), "utf8")));
+  if (found.length > 0) {
+    console.error(`${found.join("\n")}\nThe layers are in scripts/check-structure.ts.`);
+    process.exitCode = 1;
+  } else console.log(`${files.length} files in src/: every import points down`);
+}
