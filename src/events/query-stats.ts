@@ -22,6 +22,7 @@ import {
   invalid,
   toId,
 } from "../values/validate.ts";
+import { type DecodeEvent, eventColumns, millisOf } from "./event-rows.ts";
 
 type Input = string[] | Pick<StreamFilter, "stream" | "stream_exact">;
 
@@ -174,22 +175,24 @@ export async function queryStats<E extends Schemas>(
       "query_stats",
       statsQuery(names, input, options as QueryStatsOptions, after, limit),
     );
-    for (const row of rows) stats.set(String(row.stream), toStats<E>(reader.toEvent, row, options));
+    // The rows carry no pii: no key is asked for.
+    const decode = await reader.forRows(rows);
+    for (const row of rows) stats.set(String(row.stream), toStats<E>(decode, row, options));
     if (rows.length < limit || stats.size >= wanted) return stats;
     after = String(rows.at(-1)?.stream);
   }
 }
 
 function toStats<E extends Schemas>(
-  toEvent: (row: Row) => unknown,
+  decode: DecodeEvent,
   row: Row,
   options: QueryStatsOptions<E>,
 ): StreamStats<E> {
   try {
     const names = options.count || options.names ? countsOf(row.counts) : {};
     return {
-      head: toEvent(row) as StreamStats<E>["head"],
-      ...(options.tail && { tail: toEvent(tailOf(row)) as StreamStats<E>["head"] }),
+      head: decode(row) as StreamStats<E>["head"],
+      ...(options.tail && { tail: decode(tailOf(row)) as StreamStats<E>["head"] }),
       ...(options.count && { count: Object.values(names).reduce((sum, n) => sum + n, 0) }),
       ...(options.names && { names: names as StreamStats<E>["names"] }),
     };

@@ -21,6 +21,7 @@ import {
   invalid,
   toId,
 } from "../values/validate.ts";
+import { type DecodeEvent, type Event, eventColumns } from "./event-rows.ts";
 
 /** Events of the first page: a stream of usual length loads in one round trip. */
 const FIRST_PAGE = 2_000;
@@ -112,6 +113,15 @@ select * from (
   return { text, params: where.params };
 }
 
+/** A row that can't be read is the store's failure, not the callback's. */
+function readEvent(decode: DecodeEvent, row: Row): Event {
+  try {
+    return decode(row);
+  } catch (error) {
+    throw toStoreError("query", error);
+  }
+}
+
 /**
  * Calls `callback` with each matching event, in order of id (descending if `backward`), waiting for it,
  * and returns how many there were. See {@link ActQuery} for the filters; a falsy `limit` is none.
@@ -132,22 +142,14 @@ export async function query<E extends Schemas>(
     pageQuery(names, q, range, 0); // an invalid pattern is refused all the same
     return 0;
   }
-  // A row that can't be read is the store's failure, not the callback's.
-  const readEvent = (row: Row) => {
-    try {
-      return reader.toEvent(row);
-    } catch (error) {
-      throw toStoreError("query", error);
-    }
-  };
   let size = FIRST_PAGE;
   let count = 0;
   for (;;) {
     const limit = Math.ceil(Math.min(size, wanted - count));
     const { rows, cut } = await connections.readPage("query", pageQuery(names, q, range, limit), BUDGET);
-    await guard("query", () => reader.prepare(rows));
+    const decode = await guard("query", () => reader.forRows(rows));
     for (const row of rows) {
-      const seen: unknown = callback(readEvent(row) as Committed<E, keyof E>);
+      const seen: unknown = callback(readEvent(decode, row) as Committed<E, keyof E>);
       // A callback that returns nothing is not waited for: a turn of the event loop for each event adds up.
       if (seen !== undefined && seen !== null) await seen;
       count++;

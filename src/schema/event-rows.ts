@@ -24,11 +24,15 @@ export const millisOf = (column: string): string =>
     then trunc(round(date_part('epoch', ${column}) * 1000000) / 1000)
     else trunc(extract(epoch from ${column}) * 1000)::float8 end`;
 
+/** Turns a row into an event. Throws a PiiError where pii cannot be decrypted. */
+export type DecodeEvent = (row: Row) => Event;
+
 export type EventReader = {
-  /** Turns a row into an event. Async only where pii has to be decrypted. */
-  readonly toEvent: (row: Row) => Event;
-  /** The key for {@link toEvent}, when rows need one. */
-  readonly prepare: (rows: readonly Row[]) => Promise<void>;
+  /**
+   * The decoder for one page of rows. It has a key of its own, which the key provider is asked for only where the page
+   * holds encrypted pii: while a callback works on a page, another query may meet the next key.
+   */
+  readonly forRows: (rows: readonly Row[]) => Promise<DecodeEvent>;
 };
 
 const isPaths = (value: unknown): value is readonly Path[] => Array.isArray(value);
@@ -42,35 +46,34 @@ export function safeId(value: unknown): number {
   return id;
 }
 
+const describe = (row: Row) => `stream "${row.stream}", event ${row.id}`;
+
+function openPii(row: Row, key: Uint8Array | undefined, sealed: boolean): unknown {
+  // In plain text pii is an object: with a key at hand, a string is an envelope, or what is left of one.
+  if (typeof row.pii !== "string" || !(sealed || isEncrypted(row.pii))) return row.pii;
+  if (!key) throw new PiiError(`the pii of ${describe(row)} is encrypted: set pii_encryption`);
+  return decrypt(key, row.pii, describe(row));
+}
+
+function openPaths(row: Row, key: Uint8Array | undefined, paths: DatePaths["pii"]) {
+  if (typeof paths !== "string") return paths;
+  const opened = key && decrypt(key, paths, describe(row));
+  return isPaths(opened) ? opened : undefined;
+}
+
 export function eventReader(dates: "exact" | "revive", cipher: PiiCipher | undefined): EventReader {
   const revive = dates === "revive";
-  let key: Uint8Array | undefined;
 
-  const openPii = (row: Row): unknown => {
-    const what = `stream "${row.stream}", event ${row.id}`;
-    // In plain text pii is an object: with a key at hand, a string is an envelope, or what is left of one.
-    if (typeof row.pii !== "string" || !(cipher || isEncrypted(row.pii))) return row.pii;
-    if (!cipher || !key) throw new PiiError(`the pii of ${what} is encrypted: set pii_encryption`);
-    return decrypt(key, row.pii, what);
-  };
-
-  const openPaths = (row: Row, paths: DatePaths["pii"]): readonly Path[] | undefined => {
-    if (typeof paths !== "string") return paths;
-    const opened = key && decrypt(key, paths, `stream "${row.stream}", event ${row.id}`);
-    return isPaths(opened) ? opened : undefined;
-  };
-
-  return {
-    prepare: async (rows) => {
-      if (cipher && rows.some((row) => typeof row.pii === "string")) key = await cipher.key();
-    },
-    toEvent: (row) => {
+  const decoder =
+    (key: Uint8Array | undefined): DecodeEvent =>
+    (row) => {
       let { data, meta } = row;
-      let pii = row.pii === null || row.pii === undefined ? undefined : openPii(row);
+      let pii =
+        row.pii === null || row.pii === undefined ? undefined : openPii(row, key, cipher !== undefined);
       if (isDatePaths(row.dates)) {
         data = setDates(data, row.dates.data);
         meta = setDates(meta, row.dates.meta);
-        if (pii !== undefined) pii = setDates(pii, openPaths(row, row.dates.pii));
+        if (pii !== undefined) pii = setDates(pii, openPaths(row, key, row.dates.pii));
       } else if (revive) {
         data = reviveDates(data);
         meta = reviveDates(meta);
@@ -86,6 +89,11 @@ export function eventReader(dates: "exact" | "revive", cipher: PiiCipher | undef
         meta: meta as EventMeta,
       };
       return pii === undefined ? event : { ...event, pii: pii as Record<string, unknown> };
-    },
+    };
+
+  const withoutKey = decoder(undefined);
+  return {
+    forRows: async (rows) =>
+      cipher && rows.some((row) => typeof row.pii === "string") ? decoder(await cipher.key()) : withoutKey,
   };
 }

@@ -19,8 +19,8 @@ describe("a row", () => {
   const date = new Date(iso);
   const key = new Uint8Array(32).fill(1);
 
-  test("is an event, with a key for pii only where there is some", () => {
-    const { toEvent } = eventReader("exact", undefined);
+  test("is an event, with a key for pii only where there is some", async () => {
+    const toEvent = await eventReader("exact", undefined).forRows([row]);
     const { dates: _, ...event } = { ...row, id: 7, created: new Date(5) };
     expect(toEvent(row)).toEqual(event);
     expect(Object.keys(toEvent({ ...row, pii: null }))).not.toContain("pii");
@@ -28,18 +28,18 @@ describe("a row", () => {
     expect(toEvent({ ...row, pii: "plain" })).toEqual({ ...event, pii: "plain" });
   });
 
-  test("gets its Dates from the note beside it, else from their look if so configured", () => {
+  test("gets its Dates from the note beside it, else from their look if so configured", async () => {
     const given = () => ({ ...row, data: { at: iso }, meta: { at: iso }, pii: { at: iso } });
     const noted = { data: [["at"]], meta: [["at"]], pii: [["at"]] };
     for (const mode of ["exact", "revive"] as const) {
-      const { toEvent } = eventReader(mode, undefined);
+      const toEvent = await eventReader(mode, undefined).forRows([row]);
       const all = { data: { at: date }, meta: { at: date }, pii: { at: date } };
       expect(toEvent({ ...given(), dates: noted })).toMatchObject(all);
       expect(toEvent({ ...given(), dates: {} })).toMatchObject({ data: { at: iso }, meta: { at: iso } });
       const revived = mode === "revive" ? all : { data: { at: iso }, meta: { at: iso }, pii: { at: iso } };
       expect(toEvent({ ...given(), dates: null })).toMatchObject(revived);
     }
-    const { toEvent } = eventReader("exact", undefined);
+    const toEvent = await eventReader("exact", undefined).forRows([row]);
     expect(toEvent({ ...row, dates: noted })).not.toHaveProperty("pii");
     // What was a Date altogether, and has been forgotten.
     expect(toEvent({ ...row, pii: null, dates: { pii: [[]] } })).not.toHaveProperty("pii");
@@ -51,9 +51,8 @@ describe("a row", () => {
     const [event] = events;
     const sealed = { ...row, pii: JSON.parse(event?.pii ?? ""), dates: JSON.parse(event?.dates ?? "") };
     expect(typeof sealed.pii).toBe("string");
-    expect(() => eventReader("exact", undefined).toEvent(sealed)).toThrow(
-      'the pii of stream "s", event 7 is encrypted: set pii_encryption',
-    );
+    const keyless = await eventReader("exact", undefined).forRows([sealed]);
+    expect(() => keyless(sealed)).toThrow('the pii of stream "s", event 7 is encrypted: set pii_encryption');
     let asked = 0;
     const reader = eventReader(
       "exact",
@@ -62,22 +61,21 @@ describe("a row", () => {
         return key;
       }),
     );
-    await reader.prepare([]);
-    await reader.prepare([row, { ...row, pii: { plain: true } }]);
+    await reader.forRows([]);
+    await reader.forRows([row, { ...row, pii: { plain: true } }]);
     expect(asked).toBe(0);
-    expect(() => reader.toEvent(sealed)).toThrow("set pii_encryption");
-    await reader.prepare([row, sealed]);
+    const toEvent = await reader.forRows([row, sealed]);
     expect(asked).toBe(1);
-    expect(reader.toEvent(sealed)).toMatchObject({ pii: { at: date } });
-    expect(() => reader.toEvent({ ...sealed, pii: "plain" })).toThrow(
+    expect(toEvent(sealed)).toMatchObject({ pii: { at: date } });
+    expect(() => toEvent({ ...sealed, pii: "plain" })).toThrow(
       'the pii of stream "s", event 7 cannot be decrypted',
     );
     // What was forgotten, or was never there, is not opened.
-    expect(reader.toEvent({ ...sealed, pii: null, dates: { pii: "tampered" } })).not.toHaveProperty("pii");
-    expect(() => reader.toEvent({ ...sealed, dates: { pii: "tampered" } })).toThrow(
+    expect(toEvent({ ...sealed, pii: null, dates: { pii: "tampered" } })).not.toHaveProperty("pii");
+    expect(() => toEvent({ ...sealed, dates: { pii: "tampered" } })).toThrow(
       'the pii of stream "s", event 7 cannot be decrypted',
     );
-    expect(reader.toEvent({ ...sealed, pii: { open: 1 }, dates: {} })).toMatchObject({ pii: { open: 1 } });
+    expect(toEvent({ ...sealed, pii: { open: 1 }, dates: {} })).toMatchObject({ pii: { open: 1 } });
   });
 
   test("has an id that JavaScript can tell from its neighbours, or is an error", () => {

@@ -215,6 +215,27 @@ test("a key may be any 32 bytes of a larger buffer, and may change with its prov
   expect((await failureOf(read(rotating))).error).toBeInstanceOf(StoreError);
 });
 
+test("a query reads on with the key of its page when the key changes while its callback runs", async () => {
+  const plain = await scene.seeded();
+  let current = randomBytes(32);
+  const rotating = sameTable(plain, { pii_encryption: { key: () => current } });
+  await rotating.commit(
+    "s",
+    [1, 2].map((n) => ({ name: "A", data: {}, pii: { n } })),
+    meta,
+  );
+  const seen: unknown[] = [];
+  const callback = async (event: { readonly pii?: unknown }) => {
+    seen.push(event.pii);
+    if (seen.length > 1) return;
+    current = randomBytes(32);
+    await rotating.commit("other", [{ name: "A", data: {}, pii: { n: 3 } }], meta);
+    await rotating.query<Schemas>(({ pii }) => seen.push(pii), { stream: "other", stream_exact: true });
+  };
+  await rotating.query<Schemas>(callback, { stream: "s", stream_exact: true });
+  expect(seen).toEqual([{ n: 1 }, { n: 3 }, { n: 2 }]);
+});
+
 test("a provider that gives something else than 32 bytes fails the verb, and nothing is written", async () => {
   for (const given of [randomBytes(31), "k".repeat(32), undefined, null]) {
     const store = await scene.seeded({ pii_encryption: { key: () => given as never } });
