@@ -10,7 +10,7 @@ import { toStoreError } from "../errors.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Query, Row } from "../postgres/index.ts";
 import { textArray } from "../postgres/parameters.ts";
-import { eventColumns, millisOf } from "../schema/event-rows.ts";
+import { type DecodeEvent, eventColumns, millisOf } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
 import { afterPrefix, toPattern } from "../values/pattern.ts";
 import {
@@ -22,7 +22,6 @@ import {
   invalid,
   toId,
 } from "../values/validate.ts";
-import { type DecodeEvent, eventColumns, millisOf } from "./event-rows.ts";
 
 type Input = string[] | Pick<StreamFilter, "stream" | "stream_exact">;
 

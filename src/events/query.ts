@@ -8,7 +8,7 @@ import { guard, toStoreError } from "../errors.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Query, Row } from "../postgres/index.ts";
 import { textArray } from "../postgres/parameters.ts";
-import { eventColumns } from "../schema/event-rows.ts";
+import { type DecodeEvent, type Event, eventColumns } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
 import { afterPrefix, toPattern } from "../values/pattern.ts";
 import {
@@ -21,7 +21,6 @@ import {
   invalid,
   toId,
 } from "../values/validate.ts";
-import { type DecodeEvent, type Event, eventColumns } from "./event-rows.ts";
 
 /** Events of the first page: a stream of usual length loads in one round trip. */
 const FIRST_PAGE = 2_000;
