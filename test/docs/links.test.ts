@@ -37,7 +37,8 @@ function anchorsOf(page: string): string[] {
 }
 
 /** Whether npm packs a file: what `files` names, and what npm adds by itself. */
-const manifest: { readonly files: readonly string[] } = JSON.parse(read("package.json"));
+const manifest: { readonly files: readonly string[]; readonly scripts: Readonly<Record<string, string>> } =
+  JSON.parse(read("package.json"));
 const packed = [...manifest.files, "README.md", "LICENSE", "package.json"];
 const isPacked = (path: string) => packed.some((entry) => path === entry || path.startsWith(`${entry}/`));
 
@@ -55,6 +56,22 @@ test.each(pages.filter(isPacked))("the relative links of %s lead to files that n
     .map(({ target }) => target)
     .filter((target) => !isPacked(target));
   expect(outside).toEqual([]);
+});
+
+/** Pages that people wrote. The reports name files as they were when they ran. */
+const written = pages.filter((page) => !/^(docs\/reports\/|CHANGELOG)/.test(page));
+
+test.each(written)("the files of the repository and the npm scripts that %s names are there", (page) => {
+  const text = read(page);
+  const code = [...text.matchAll(/`([^`\n]+)`/g)].map(([, span = ""]) => span).join("\n");
+  const folders = "src|test|scripts|bench|dev|examples|docs|drizzle";
+  const paths = [...code.matchAll(new RegExp(`(?<![\\w./-])(?:${folders})/[\\w./-]*`, "g"))];
+  const scripts = [...text.matchAll(/\bnpm run ([\w:-]+)/g)].map(([, name = ""]) => name);
+  const problems = [
+    ...paths.map(([path]) => path).filter((path) => !existsSync(join(root, path.replace(/\.$/, "")))),
+    ...scripts.filter((name) => !(name in manifest.scripts)).map((name) => `npm run ${name}`),
+  ];
+  expect(problems).toEqual([]);
 });
 
 test("every page under docs that a source, a test or a script names is there", () => {
