@@ -22,7 +22,8 @@ for (const format of ["esm", "cjs"] as const) {
     outExtension: () => ({ js: ".js" }),
     target: "node22",
     platform: "node",
-    sourcemap: true,
+    // A map would carry the source a second time; the code is not minified, so stack traces are readable.
+    sourcemap: false,
     // tsup would split CJS by way of Sucrase, which rewrites class fields.
     splitting: false,
     define: format === "cjs" ? { "import.meta.url": "__filename" } : {},

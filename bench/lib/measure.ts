@@ -58,11 +58,3 @@ export async function timed(op: () => Promise<unknown>): Promise<number> {
   await op();
   return performance.now() - start;
 }
-
-/** Median duration of `times` calls in a row, after a few that warm connections and plans. */
-export async function typical(times: number, op: (turn: number) => Promise<unknown>): Promise<number> {
-  for (let turn = 0; turn < Math.min(8, times); turn++) await op(turn);
-  const durations: number[] = [];
-  for (let turn = 0; turn < times; turn++) durations.push(await timed(() => op(turn)));
-  return median(durations);
-}

@@ -8,7 +8,7 @@ import { startEmbedded } from "./embedded.ts";
 import type { RunningPostgres, StartOptions } from "./types.ts";
 import { describeServer } from "./url.ts";
 
-export type { RestartMode, RunningPostgres, ServerKind, StartOptions } from "./types.ts";
+export type { RestartMode, RunningPostgres, StartOptions } from "./types.ts";
 
 export async function startPostgres(options: StartOptions = {}): Promise<RunningPostgres> {
   if (options.url) return describeServer(options.url);

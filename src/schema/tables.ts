@@ -40,6 +40,13 @@ export type ActTablesOptions<Schema extends string = string, Name extends string
   readonly table?: Name;
 };
 
+/** What Drizzle calls a table's schema: none for `public`, either where the schema is not known before it runs. */
+type SchemaOf<Schema extends string> = string extends Schema
+  ? string | undefined
+  : Schema extends "public"
+    ? undefined
+    : Schema;
+
 /**
  * The Drizzle tables of one store.
  *
@@ -62,7 +69,7 @@ export function actTables<const Schema extends string = "public", const Name ext
   const { schema = "public", table = "events" } = options;
   const named = tableNames(table as Name);
   // Drizzle has no pgSchema("public"): its tables are the ones without a schema.
-  const create: PgTableFn<Schema extends "public" ? undefined : Schema> =
+  const create: PgTableFn<SchemaOf<Schema>> =
     schema === "public" ? (pgTable as never) : (pgSchema(schema).table as never);
 
   const events = create(

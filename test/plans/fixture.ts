@@ -9,8 +9,6 @@ import { PlanTap, reportPlans } from "./tap.ts";
 /** The server weighs a generic plan from the sixth execution on. */
 const RUNS = 8;
 
-export type Statistics = "new" | "old";
-
 export class Plans extends Scene {
   #tap: PlanTap | undefined;
   readonly #tapped: PostgresStore[] = [];
