@@ -7,7 +7,6 @@ import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import esquery from "esquery";
 import type { Node } from "estree";
-import MagicString from "magic-string";
 import { parseSync, visitorKeys } from "oxc-parser";
 
 const root = join(import.meta.dirname, "..");
@@ -29,7 +28,7 @@ const isPlace = (value: unknown): value is Place =>
 
 const isProgram = (value: unknown): value is Node => isPlace(value) && value.type === "Program";
 
-function parse(file: string, source: string): Module {
+export function parse(file: string, source: string): Module {
   const { program, errors } = parseSync(file, source);
   const [error] = errors;
   if (error) throw new Error(`${file}: ${error.message}`);
@@ -180,11 +179,15 @@ export function sqlChanges(module: Module, pattern: string | RegExp, to: string)
   );
 }
 
-/** The source with these changes; throws if it can't be parsed any more. */
+/** The source with these changes; throws if they overlap, or if it can't be parsed any more. */
 export function applyChanges({ file, source }: Module, changes: readonly Change[]): string {
-  const edited = new MagicString(source);
-  for (const { start, end, text } of changes) edited.update(start, end, text === "" ? " " : text);
-  const result = edited.toString();
+  let result = source;
+  let before = source.length;
+  for (const { start, end, text } of changes.toSorted((a, b) => b.start - a.start)) {
+    if (end > before) throw new Error(`${file}: two changes overlap`);
+    result = result.slice(0, start) + text + result.slice(end);
+    before = start;
+  }
   parse(file, result);
   return result;
 }

@@ -96,8 +96,9 @@ export function sqlMutants(exported: string, defects: readonly Defect[]): Defect
     .flatMap(({ text, offsets }) =>
       mutationsOf(text).map(({ from, until, change, to }): Defect => {
         const [start = 0, end = 0] = [offsets[from], offsets[until]];
-        const line = module.source.slice(0, start).split("\n").length;
-        const defect = `line ${line}, ${change}: "${text.slice(from, until)}" → "${to}"`;
+        const lines = module.source.slice(0, start).split("\n");
+        const place = `${module.file}:${lines.length}:${(lines.at(-1)?.length ?? 0) + 1}`;
+        const defect = `${place} ${change}: "${text.slice(from, until)}" → "${to}"`;
         return { defect, exported, edits: [() => [{ start, end, text: to }]], tests, filter };
       }),
     );
