@@ -5,7 +5,8 @@
 import "./lib/quiet.ts";
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { writeDocs } from "./docs.ts";
+import { writeDocs } from "../scripts/generate-docs.ts";
+import { BENCHMARK_PARTS, RESULTS } from "./docs.ts";
 import { terminalTable } from "./lib/report.ts";
 import { judge, type Run, type ScenarioResult } from "./lib/results.ts";
 import { createBench, type RunOptions, runScenario } from "./lib/runner.ts";
@@ -26,7 +27,7 @@ const HELP = `node bench/run.ts [options]
   --aa              the baseline against itself: how much is noise
   --no-floor        without the floors
   --peers           with the peers from npm (installed into the temp folder)
-  --docs            write docs/reports/performance.md and its plots
+  --docs            keep the results in bench/results.json, and write docs/reports/performance.md
 
 The server is BENCH_DATABASE_URL, else TEST_DATABASE_URL, else one that is started for the run.`;
 
@@ -101,7 +102,10 @@ async function main(): Promise<number> {
 
   const run = runOf();
   const judged = judge(run, pair[0].id, pair[1].id);
-  if (args.docs) await writeDocs(run);
+  if (args.docs) {
+    await writeFile(RESULTS, `${JSON.stringify(run, null, 1)}\n`);
+    await writeDocs({ only: BENCHMARK_PARTS });
+  }
   console.log(terminalTable(judged));
   const missed = judged.filter(({ verdict }) => verdict === "miss").length;
   const passed = judged.filter(({ verdict }) => verdict === "pass").length;

@@ -1,231 +1,218 @@
 /** Deliberate defects of the write path: the append, its transaction, its recovery. */
-import { across, type Defect, on } from "./defects.define.ts";
+import { code, type Defect, on, sql, sqlEverywhere } from "./defects.define.ts";
 
-const lock = on("src/schema/append-lock.ts", "M\\d");
-const append = on("src/events/append.ts", "M\\d");
-const statements = on("src/events/append.ts", "token|leaves an event out", [
-  "test/events/statements.test.ts",
-]);
-const appender = on("src/events/appender.ts", "", ["test/events/appender.test.ts"]);
-const queue = on("src/events/queue.ts", "", ["test/events/queue.test.ts"]);
-const inDoubt = on("src/events/queue.ts", "", ["test/events/in-doubt.test.ts"]);
-const limits = on("src/events/batch-limits.ts", "", ["test/events/batch-limits.test.ts"]);
-const recover = on("src/events/recover.ts", "", [
+const lock = on("lockQuery", "M\\d");
+const append = on("insertText", "M\\d");
+const statements = on("insertText", "token|leaves an event out", ["test/events/statements.test.ts"]);
+const appender = on("Appender", "", ["test/events/appender.test.ts"]);
+const explicitIds = on("Appender", "", ["test/events/explicit-ids.test.ts", "test/events/appender.test.ts"]);
+const queue = on("AppendQueue", "", ["test/events/queue.test.ts"]);
+const inDoubt = on("AppendQueue", "", ["test/events/in-doubt.test.ts"]);
+const recover = on("inferOutcomes", "", [
   "test/events/recovery-results.test.ts",
   "test/events/recovery-queries.test.ts",
 ]);
-const transaction = on("src/postgres/transaction.ts", "", ["test/postgres/transaction.test.ts"]);
-const exchange = on("src/postgres/exchange.ts", "", [
-  "test/postgres/transaction.test.ts",
-  "test/postgres/exchange.test.ts",
-]);
-const connection = on("src/postgres/connection.ts", "", ["test/postgres/connection.test.ts"]);
-const connections = on("src/postgres/database.ts", "", ["test/postgres/recovery.test.ts"]);
+const transaction = on("TransactionChannel", "", ["test/postgres/transaction.test.ts"]);
+const exchange = on("Exchange", "", ["test/postgres/transaction.test.ts", "test/postgres/exchange.test.ts"]);
+const database = on("Database", "", ["test/postgres/recovery.test.ts"]);
 
 const appendDefects: readonly Defect[] = [
-  lock("the append lock is another one than act-pg's", "hashtext(${literal(lockKey)})", "hashtext('mine')"),
-  lock("the lock is not taken at all", "`select pg_advisory_xact_lock(${key(names)})`", "`select 1 as lock`"),
-  on("src/schema/append-lock.ts", "the lock of a message", ["test/events/statements.test.ts"])(
+  lock("the append lock is another one than act-pg's", sql("hashtext(${})", "hashtext('mine')")),
+  lock("the lock is not taken at all", sql("select pg_advisory_xact_lock(${})", "select 1 as lock")),
+  on("lockQuery", "the lock of a message", ["test/events/statements.test.ts"])(
     "behind a pooler a message is carried out however late it comes",
-    "extract(epoch from clock_timestamp()) * 1000 < $1::float8",
-    "$1::float8 is not null",
+    sql("extract(epoch from clock_timestamp()) * 1000 < $1::float8", "$1::float8 is not null"),
   ),
-  across("src/events/append.ts", "M3")(
+  on("insertText", "M3")(
     "a stale expectedVersion is let through",
-    ["expected is null or expected = head as accepted", "true as accepted"],
-    ["r.expected is null or r.expected = next.head", "true"],
+    sql("expected is null or expected = head as accepted", "true as accepted"),
+    sql("r.expected is null or r.expected = next.head", "true"),
   ),
-  append(
-    "versions start at 1",
-    "a.stream, a.head + m.nth, clock.created",
-    "a.stream, a.head + m.nth + 1, clock.created",
-  ),
+  append("versions start at 1", sql("a.head + m.nth,", "a.head + m.nth + 1,")),
   append(
     "commits to one stream in a batch do not see each other",
-    "case when d.accepted then d.size else 0 end",
-    "0",
+    sql("case when d.accepted then d.size else 0 end", "0"),
   ),
   append(
     "a payload of 8,000 bytes or more is sent whole",
-    "case when octet_length(whole) < ${NOTIFY_LIMIT} then whole else brief end",
-    "whole",
+    sql("case when octet_length(whole) < ${} then whole else brief end", "whole"),
   ),
-  across("src/events/append.ts", "M7")("a notification is measured in characters, not in bytes", [
-    "octet_length(",
-    "length(",
-  ]),
-  on("src/events/append.ts", "D2")(
+  on("insertText", "M7")(
+    "a notification is measured in characters, not in bytes",
+    sqlEverywhere("octet_length(", "length("),
+  ),
+  on("insertText", "D2")(
     "created runs back when the clock does",
-    "select greatest(\n    date_trunc('milliseconds', clock_timestamp()),",
-    "select coalesce(\n    date_trunc('milliseconds', clock_timestamp()),",
+    sql(/greatest\((?=\s*date_trunc)/, "coalesce("),
   ),
-  statements("the commit token is not written", "case when m.nth = 1 then a.token end", "null::uuid"),
+  statements("the commit token is not written", sql("case when m.nth = 1 then a.token end", "null::uuid")),
   statements(
     "the count of stored events is not checked",
-    'case when stored <> wanted then ${raise("events_left_out")} end',
-    "stored = wanted",
+    sql("case when events.stored <> decisions.wanted then ${} end", "events.stored = decisions.wanted"),
   ),
-  on("src/events/append.ts", "by id and by version", ["test/events/heads.test.ts"])(
+  on("insertText", "by id and by version", ["test/events/heads.test.ts"])(
     "a head by id is the oldest event's",
-    "order by e.stream using ~>~, e.id desc limit 1",
-    "order by e.stream using ~>~, e.id limit 1",
+    sql("order by e.stream using ~>~, e.id desc limit 1", "order by e.stream using ~>~, e.id limit 1"),
   ),
   appender(
     "versions that were given out of order stop a stream for good",
-    'if (code === "23505" && mode.headBy === "id" && this.#isVersionTaken(error.cause))',
-    "if (false)",
+    code("IfStatement:has(.test TemplateElement[value.raw=/_stream_ix/]) > .test", "false"),
   ),
-  appender(
-    "an id that is taken is taken for a version, and another one tried",
-    " && this.#isVersionTaken(error.cause)",
-    "",
+  explicitIds(
+    "rows that came with ids of their own stop commits for good",
+    code("IfStatement:has(.test [property.name='primary_key']) > .test", "false"),
+  ),
+  explicitIds(
+    "any unique index counts as the one that is asked for",
+    code("@isRefusedBy LogicalExpression[right.left.property.name='constraint_name']", "${left}"),
   ),
   appender(
     "a full queue of notifications fails commits",
-    'if (code === "54000" && error.step === "commit" && mode.announce)',
-    "if (false)",
+    code("IfStatement:has(.test Literal[value='54000']) > .test", "false"),
   ),
   appender(
     "a dropped sequence of ids fails commits",
-    'return code === "XX000" && mode.sequence !== null',
-    "return false",
+    code("ConditionalExpression:has(.test Literal[value='XX000']) > .test", "false"),
   ),
-  on("src/events/appender.ts", "none goes again", ["test/events/queue.test.ts"])(
+  on("Appender", "none goes again", ["test/events/queue.test.ts"])(
     "a batch that was stored goes again when its answer cannot be read",
-    "    } catch {\n      throw outcomeUnknown();",
-    '    } catch (error) {\n      throw new TransactionFailure(error as Error, { step: "commit" });',
+    code(
+      "@read CatchClause",
+      'catch (error) { throw new TransactionFailure(error as Error, { step: "commit" }); }',
+    ),
   ),
 ];
 
 const queueDefects: readonly Defect[] = [
-  on("src/events/queue.ts", "fails alone", ["test/races/neighbours.test.ts"])(
+  on("AppendQueue", "fails alone", ["test/races/neighbours.test.ts"])(
     "one failing commit fails its whole batch",
-    "if (batch.length > 1 && error instanceof TransactionFailure && isOwnFault(error))",
-    "if (false)",
+    code("IfStatement:has(.test [callee.name='isOwnFault']) > .test", "false"),
   ),
-  on("src/events/appender.ts", "nobody's fault", ["test/events/queue.test.ts"])(
+  on("Appender", "nobody's fault", ["test/events/queue.test.ts"])(
     "a batch that does not get the lock goes again commit by commit",
-    '(step === "execute" && failedAt > 0)',
-    'step === "execute"',
+    code("LogicalExpression[operator='&&'][left.right.value='execute']", "${left}"),
   ),
-  queue("after a loss commits go again together", "alone: !UNDONE.has(codeOf(cause))", "alone: false"),
-  on("src/events/queue.ts", "", ["test/events/deadlines.test.ts"])(
+  queue(
+    "after a loss commits go again together",
+    code("Property[key.name='alone'] > UnaryExpression", "false"),
+  ),
+  on("AppendQueue", "", ["test/events/deadlines.test.ts"])(
     "a queued commit waits beyond its deadline",
-    "    this.#watchDeadlines();\n    // A microtask later",
-    "    // A microtask later",
+    code("@enqueue ExpressionStatement[expression.callee.property.name='watchDeadlines']", ";"),
   ),
-  queue("texts queue up without a limit", "|| this.#waitingText >= MAX_WAITING_TEXT", ""),
-  queue("batches are large on a slow network too", "this.#limits.transferred(bytes, ms)", "void bytes"),
-  on("src/events/queue.ts", "", ["test/events/deadlines.test.ts"])(
+  queue(
+    "texts queue up without a limit",
+    code("LogicalExpression[operator='||'][right.right.name='MAX_WAITING_TEXT']", "${left}"),
+  ),
+  queue(
+    "batches are large on a slow network too",
+    code("ArrowFunctionExpression > CallExpression[callee.property.name='transferred']", "void bytes"),
+  ),
+  on("AppendQueue", "", ["test/events/deadlines.test.ts"])(
     "an old commit's deadline fails its younger neighbours",
-    "byDeadline && since > expires",
-    "false && since > expires && byDeadline",
+    code("@isTimely LogicalExpression", "false"),
   ),
   appender(
     "a first batch in doubt is looked for behind the last id that the connect has told",
-    "const after = firstEvent === undefined ? 0 : this.#lastId;",
-    "const after = this.#lastId;",
+    code("VariableDeclarator > ConditionalExpression[consequent.value=0]", "${alternate}"),
   ),
-  limits("a batch has events without a limit", "events + commit.events.length <= MAX_EVENTS", "true"),
+  on("BatchLimits", "", ["test/events/batch-limits.test.ts"])(
+    "a batch has events without a limit",
+    code("BinaryExpression[operator='<=']:has([property.name='length'])", "true"),
+  ),
   inDoubt(
     "later batches wait for the look for a lost one",
-    "const recovery = this.#recover(batch, error.transaction).finally(() =>",
-    "await this.#recover(batch, error.transaction);\n      const recovery = Promise.resolve().finally(() =>",
+    code(
+      "@handle VariableDeclaration:has([callee.property.name='finally'])",
+      "await ${declarations.0.init.callee.object}; const recovery = Promise.resolve().finally(${declarations.0.init.arguments.0});",
+    ),
   ),
   inDoubt(
     "dispose does not wait for the look for a lost batch",
-    "while (this.#running || this.#recovering.size > 0)",
-    "while (this.#running)",
+    code("@close WhileStatement > .test", "${left}"),
   ),
 ];
 
 const recoveryDefects: readonly Defect[] = [
-  recover("a truncated stream is not looked at", " || row.truncated === true", ""),
-  recover("a restored log is not looked at", "!row || restored ||", "!row ||"),
+  recover(
+    "a truncated stream is not looked at",
+    code("BinaryExpression[left.property.name='truncated']", "false"),
+  ),
+  recover(
+    "a restored log is not looked at",
+    code("LogicalExpression[operator='||'][left.operator='!']", "${left}"),
+  ),
   recover(
     "a commit of which some events are gone counts as absent",
-    ' || typeof row.head === "number") return "unknown"',
-    ') return "unknown"',
+    code("LogicalExpression[operator='||'][right.left.operator='typeof']", "${left}"),
   ),
   recover(
     "a lost commit is told by its stream, whatever the token",
-    "and e.token = c.token",
-    "and e.token is not null and c.token is not null",
+    sql("and e.token = c.token", "and e.token is not null and c.token is not null"),
   ),
   recover(
     "behind a pooler what may still arrive counts as absent",
-    'until !== undefined && Number(row.clock) <= until ? "pending" : "absent"',
-    '"absent"',
+    code("ConditionalExpression[consequent.value='pending']", '"absent"'),
   ),
-  on("src/events/recover.ts", "on the primary alone", ["test/faults/failover/failover.test.ts"])(
+  on("inferOutcomes", "on the primary alone", ["test/faults/failover/failover.test.ts"])(
     "a lost commit is acknowledged though the standby may not have it",
-    "[lock, WAIT_FOR_STANDBY, tokensQuery(",
-    "[lock, { text: 'select 1' }, tokensQuery(",
+    code("@recoveryQueries ArrayExpression > Identifier[name='WAIT_FOR_STANDBY']", "{ text: 'select 1' }"),
   ),
-  connections(
+  database(
     "a lost commit is looked for while its server process still works",
-    "if (backend) await this.#endBackend(backend);",
-    "",
+    code("@recover IfStatement", ";"),
   ),
-  connections(
+  database(
     "a lost connection's server process is looked for to the millisecond",
-    "backend_start = $2::text::timestamptz",
-    "backend_start = $2::timestamptz",
+    sql("$2::text::timestamptz", "$2::timestamptz"),
   ),
-  connection(
+  on("Connection", "", ["test/postgres/connection.test.ts"])(
     "a connection that is lost after COMMIT was sent leaves no doubt",
-    "inDoubt: channel?.committing === true",
-    "inDoubt: false",
+    code("Property[key.name='inDoubt'] > .value", "false"),
   ),
 ];
 
 const transactionDefects: readonly Defect[] = [
   transaction(
     "parameters are not bound before the lock is asked for",
-    "const early = query.bindFirst === true || query === BEGIN;",
-    "const early = query === BEGIN;",
+    code("LogicalExpression[left.left.property.name='bindFirst']", "${right}"),
   ),
   exchange(
     "a statement counts as prepared before it is described",
-    '      case "1": // ParseComplete\n',
-    '      case "1": // ParseComplete\n        if (step) this.#options.described(step);\n',
+    code("SwitchCase[test.value='1']", "${this}\nif (step) this.#options.described(step);\n"),
   ),
   exchange(
     "each statement has a Sync of its own",
-    "        writer.execute(portal);\n",
-    "        writer.execute(portal);\n        writer.sync();\n",
+    code("SwitchCase[test.value='execute'] > ExpressionStatement", "${this}\nwriter.sync();"),
   ),
   exchange(
     "large parameters travel while the lock is held",
-    "const large = writer.length > LARGE_BYTES;",
-    "const large = false;",
+    code("VariableDeclarator > BinaryExpression[right.name='LARGE_BYTES']", "false"),
   ),
   transaction(
     "a COMMIT that is answered by ROLLBACK counts",
-    'if (!options.prepare && tag !== "COMMIT")',
-    "if (false)",
+    code("IfStatement:has(.test Literal[value='COMMIT']) > .test", "false"),
   ),
-  transaction("a statement that is gone is not parsed anew", "this.#prepared.clear();", ""),
-  transaction("a block that has failed is left open", 'if (status !== "I") await this.#rollback();', ""),
+  transaction(
+    "a statement that is gone is not parsed anew",
+    code("ExpressionStatement[expression.callee.property.name='clear']", ";"),
+  ),
+  transaction("a block that has failed is left open", code("IfStatement[test.right.value='I']", ";")),
   exchange(
     "what comes behind an answer is kept from the driver",
-    'if (rest.length > 0) socket.emit("data", rest);',
-    "",
+    code("IfStatement:has([callee.property.name='emit'])", ";"),
   ),
-  on("src/postgres/timers.ts", "", ["test/postgres/connection.test.ts"])(
+  on("afterPoll", "", ["test/postgres/connection.test.ts"])(
     "a deadline strikes before the sockets have been read",
-    "setTimeout(() => look(arriving(), performance.now() + 1_000), ",
-    "setTimeout(work, ",
+    code("CallExpression[callee.name='setTimeout'] > ArrowFunctionExpression", "work"),
   ),
-  on("src/postgres/pooler.ts", "", ["test/postgres/pooler.test.ts"])(
+  on("detectPooling", "", ["test/postgres/pooler.test.ts"])(
     "a pooler in transaction mode is not noticed",
-    'if (!(await sharesProcesses(connection, options))) return "session";',
-    'return "session";',
+    code("@detectPooling IfStatement[test.operator='!'] > .test", "true"),
   ),
-  on("src/postgres/session.ts", "", ["test/postgres/session.test.ts"])(
+  on("runSession", "", ["test/postgres/session.test.ts"])(
     "a client that is slow says nothing meanwhile",
-    'if (waiting === 0) run({ text: "select 1" }).catch(() => {});',
-    "",
+    code("CallExpression[callee.name='setInterval'] IfStatement", ";"),
   ),
 ];
 

@@ -12,10 +12,10 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import Table from "cli-table3";
 import type { FaultRecord } from "../test/faults/kit/report.ts";
-import { type Results, type Run, summarize, writeReliability } from "./reliability.ts";
+import { faultResults, type Results, type Run, summarize } from "./docs/faults.ts";
+import { writeDocs } from "./generate-docs.ts";
 
 const root = join(import.meta.dirname, "..");
-const kept = join(root, "test/faults/results.json");
 const { values: args } = parseArgs({
   options: {
     rounds: { type: "string", default: "1" },
@@ -74,12 +74,14 @@ for (const { file, round, passed, seconds } of runs)
 
 if (args.docs) {
   // A file that did not run keeps its figures.
-  const before: Results = existsSync(kept) ? JSON.parse(readFileSync(kept, "utf8")) : { runs: [] };
+  const before: Results = existsSync(faultResults)
+    ? JSON.parse(readFileSync(faultResults, "utf8"))
+    : { runs: [] };
   const others = before.runs.filter(({ file }) => !files.includes(file));
   const about = { date: new Date().toISOString().slice(0, 10), server, node: process.version };
   const machine = `${cpus().length} × ${cpus()[0]?.model ?? "unknown"}`;
   const results: Results = { ...about, machine, runs: [...others, ...runs] };
-  writeFileSync(kept, `${JSON.stringify(results, null, 2)}\n`);
-  writeReliability(results);
+  writeFileSync(faultResults, `${JSON.stringify(results, null, 2)}\n`);
+  await writeDocs({ only: ["faults"] });
 }
 process.exitCode = runs.length > 0 && runs.every(({ passed }) => passed) ? 0 : 1;

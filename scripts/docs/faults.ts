@@ -1,7 +1,8 @@
-/** `node scripts/reliability.ts`: writes the figures of test/faults/results.json into docs/reports/faults.md. */
-import { readFileSync, writeFileSync } from "node:fs";
+/** The table of faults in docs/reports/faults.md, from what `npm run faults -- --docs` has kept in test/faults/results.json. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { FaultRecord } from "../test/faults/kit/report.ts";
+import type { FaultRecord } from "../../test/faults/kit/report.ts";
+import { type Generator, markdownTable } from "./generator.ts";
 
 export type Run = {
   readonly file: string;
@@ -19,9 +20,7 @@ export type Results = {
   readonly runs: readonly Run[];
 };
 
-const root = join(import.meta.dirname, "..");
-const page = join(root, "docs/reports/faults.md");
-const MARKS = ["<!-- faults -->", "<!-- /faults -->"] as const;
+export const faultResults = join(import.meta.dirname, "../../test/faults/results.json");
 
 const head = [
   "",
@@ -69,31 +68,21 @@ export function summarize(runs: readonly Run[]) {
 
 function markdown({ runs, date, server, machine, node }: Results): string {
   const { rows } = summarize(runs);
-  const line = (cells: readonly string[]) => `| ${cells.map((c) => c.replaceAll("|", "\\|")).join(" | ")} |`;
-  const rule = `|---|---|---|${"---:|".repeat(head.length - 3)}`;
+  const align = head.map((_, i) => (i < 3 ? "---" : "---:"));
   const failed = runs.filter(({ passed }) => !passed);
   const files = new Set(runs.map(({ file }) => file)).size;
   const passed = `${runs.length - failed.length} of ${runs.length} runs passed, over ${files} files.`;
   const named = failed.map(({ file, round }) => `${file} (round ${round})`).join(", ");
   const verdict = failed.length === 0 ? passed : `${passed} **Failed:** ${named}.`;
   const about = `${server}, Node ${node}, ${machine}, ${date}, shared with other work. ${verdict}`;
-  return [about, "", line(head), rule, ...rows.map(line)].join("\n");
+  return `${about}\n\n${markdownTable(head, rows, align)}`;
 }
 
-function rendered(results: Results): { before: string; after: string } {
-  const before = readFileSync(page, "utf8");
-  const [open, close] = MARKS;
-  const [start = "", rest = ""] = before.split(open);
-  const end = rest.split(close)[1];
-  if (end === undefined) throw new Error(`docs/reports/faults.md lacks ${MARKS.join(" … ")}`);
-  return { before, after: `${start}${open}\n${markdown(results)}\n${close}${end}` };
-}
-
-export function writeReliability(results: Results): void {
-  writeFileSync(page, rendered(results).after);
-}
-
-if (import.meta.main) {
-  const results: Results = JSON.parse(readFileSync(join(root, "test/faults/results.json"), "utf8"));
-  writeReliability(results);
-}
+export const faultTable: Generator = {
+  file: "docs/reports/faults.md",
+  name: "faults",
+  render: () => {
+    const results: Results = JSON.parse(readFileSync(faultResults, "utf8"));
+    return markdown(results);
+  },
+};
