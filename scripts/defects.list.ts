@@ -176,7 +176,7 @@ export const defects: readonly Defect[] = [
     "s.stream ~>=~ ${where.param(after)}",
   ),
   positions("an alternative is no pattern", "(){}|", "(){}"),
-  on("src/postgres/database.ts", "L13")(
+  on("src/postgres/retriable.ts", "L13")(
     "what the server has undone is not run again",
     'new Set(["40001", "40P01"])',
     'new Set(["40P01"])',

@@ -10,6 +10,7 @@
 
 import { ConnectionError, codeOf, outcomeUnknown, sanitize, storeClosed } from "../errors.ts";
 import { type Database, TransactionFailure } from "../postgres/index.ts";
+import { RETRIABLE } from "../postgres/retriable.ts";
 import type { Append, Appended, Outcome } from "./append.ts";
 import { type Appender, InDoubtError, isOwnFault } from "./appender.ts";
 import { BatchLimits } from "./batch-limits.ts";
@@ -39,8 +40,6 @@ export type Stored = { readonly outcome: Outcome; readonly created: Date };
 
 /** A connection that was there and went; not a server that refuses or does not answer. */
 const DIED = new Set<string | undefined>(["CONNECTION_CLOSED", "57P01"]);
-/** Serialization failure, deadlock: the server has undone it, and it may run again. */
-const UNDONE = new Set<string | undefined>(["40001", "40P01"]);
 
 const deadlineError = (deadline: number, tries: number) =>
   new ConnectionError(
@@ -221,7 +220,7 @@ export class AppendQueue {
     // Nothing of the batch was stored.
     const cause = error instanceof TransactionFailure ? error.cause : error;
     const code = codeOf(cause);
-    if (UNDONE.has(code) || (DIED.has(code) && !(error instanceof TransactionFailure && error.step)))
+    if (RETRIABLE.has(code) || (DIED.has(code) && !(error instanceof TransactionFailure && error.step)))
       return this.#sendAgain(batch, sanitize(cause));
     if (batch.length > 1 && error instanceof TransactionFailure && isOwnFault(error))
       for (const w of batch) (await this.#send([{ ...w, alone: true }]))();
@@ -247,7 +246,7 @@ export class AppendQueue {
       return false;
     });
     this.#enqueue(
-      again.map((w) => ({ ...w, tries: w.tries + 1, alone: !UNDONE.has(codeOf(cause)) })),
+      again.map((w) => ({ ...w, tries: w.tries + 1, alone: !RETRIABLE.has(codeOf(cause)) })),
       true,
     );
   }

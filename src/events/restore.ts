@@ -6,7 +6,7 @@
 import { type Committed, type Schemas, StoreError } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { DatabaseError, guard, outcomeUnknown } from "../errors.ts";
-import type { Backend, Query, Row } from "../postgres/index.ts";
+import type { Backend, Query, Run } from "../postgres/index.ts";
 import { joinJson, numberArray, splitJson, textArray } from "../postgres/parameters.ts";
 import { lockQuery } from "../schema/append-lock.ts";
 import { idSequence } from "../schema/id-sequence.ts";
@@ -17,7 +17,6 @@ import { type EncodedEvent, encodeEvents } from "./encode-messages.ts";
 import { firstEventOf, firstEventQuery, WAIT_FOR_STANDBY } from "./recover.ts";
 
 type Event = Committed<Schemas, keyof Schemas>;
-type Run = (query: Query) => Promise<readonly Row[]>;
 export type RestoreDriver = (callback: (event: Event) => Promise<number>) => Promise<void>;
 
 const BATCH = 1_000;

@@ -7,6 +7,7 @@ import type { Answer, Query, Row } from "./exchange.ts";
 import type { Hosts } from "./host-selection.ts";
 import { Listener, type ListenerOptions } from "./listener.ts";
 import { Pool } from "./pool.ts";
+import { RETRIABLE, RETRIABLE_OR_LOCKED } from "./retriable.ts";
 import { runSession, type SessionOptions } from "./session.ts";
 import { LONGEST_MS } from "./timers.ts";
 import { TransactionFailure } from "./transaction.ts";
@@ -15,10 +16,6 @@ import { Writer } from "./writer.ts";
 /** The server's own limit comes first; a connection that stays silent past it by this much is given up. */
 const GRACE = 5_000;
 const RETRIES = 5;
-/** Deadlock, serialization failure: the statement did nothing and may run again. */
-const RETRIABLE = new Set(["40001", "40P01"]);
-/** And of what sets a lock_timeout for itself: it passed. */
-const RETRIABLE_OR_LOCKED = new Set([...RETRIABLE, "55P03"]);
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
@@ -28,7 +25,7 @@ async function retrying<T>(work: () => Promise<T>, codes = RETRIABLE): Promise<T
     try {
       return await work();
     } catch (error) {
-      if (attempt > RETRIES || !codes.has(codeOf(causeOf(error)) ?? "")) throw error;
+      if (attempt > RETRIES || !codes.has(codeOf(causeOf(error)))) throw error;
       await pause(Math.random() * 10 * attempt);
     }
   }
