@@ -31,7 +31,7 @@ export const defects: readonly Defect[] = [
   ),
   on("src/subscriptions/claim.ts", "tries again", ["test/subscriptions/waiting.test.ts"])(
     "a claim waits where SKIP LOCKED does",
-    "(select given from patience) and not s.blocked",
+    "(select given from limited) and not s.blocked",
     "not s.blocked",
   ),
   on("src/operations.ts", "carried out", ["test/store"])(
@@ -103,8 +103,8 @@ export const defects: readonly Defect[] = [
   ),
   claim(
     "the arms behind the first look only when it found more than it may take",
-    "from prio) >= ${prio}`;",
-    "from prio) > ${prio}`;",
+    "from byPriority) >= ${byPriority}`;",
+    "from byPriority) > ${byPriority}`;",
   ),
   claim(
     "a blocked stream is claimed",
@@ -122,8 +122,8 @@ export const defects: readonly Defect[] = [
   claim("the oldest get no fair share", "Math.max(1, Math.floor(behind / 4))", "0"),
   claim(
     "what is due again comes behind all that was never deferred",
-    ") s order by ${order} limit ${limit}`;\n  // What the first",
-    ") s limit ${limit}`;\n  // What the first",
+    ") s order by ${order} limit ${limit}`;\n  // If the first arm",
+    ") s limit ${limit}`;\n  // If the first arm",
   ),
   claim("priorities are turned round", '"s.priority desc, s.at"', '"s.priority, s.at"'),
   // Checked twice, before and under the lock: one of the checks alone could go unnoticed.

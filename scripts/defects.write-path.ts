@@ -108,7 +108,7 @@ const queueDefects: readonly Defect[] = [
     '(step === "execute" && failedAt > 0)',
     'step === "execute"',
   ),
-  queue("after a loss commits go again together", "alone: !UNDONE.has(codeOf(cause))", "alone: false"),
+  queue("after a loss commits go again together", "alone: !RETRIABLE.has(codeOf(cause))", "alone: false"),
   on("src/events/queue.ts", "", ["test/events/deadlines.test.ts"])(
     "a queued commit waits beyond its deadline",
     "    this.#watchDeadlines();\n    // A microtask later",
