@@ -1,5 +1,4 @@
-/** What every verb works with: the names of the tables, the connections, and how rows are read. */
-
+/** What every verb gets: the names of the tables, the connections, and the reader of rows. */
 import type { Database } from "./postgres/index.ts";
 import type { EventReader } from "./schema/event-rows.ts";
 import type { Names } from "./schema/names.ts";
@@ -10,7 +9,7 @@ export type Context = {
   readonly connections: Database;
   readonly reader: EventReader;
   readonly cipher: PiiCipher | undefined;
-  /** Identifies this store in notifications, so that it does not hear itself. */
+  /** Identifies this store in notifications, so that it ignores those of its own commits. */
   readonly by: string;
   readonly notify: boolean;
 };

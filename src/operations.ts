@@ -1,18 +1,22 @@
 /**
- * The verbs that are running. Once the store is disposed of new ones are refused, and those that were called before
- * are carried out, whatever they wait for: the key of the pii, the next page, a statement that runs again after a
- * deadlock. Otherwise a commit that was called in time would fail because its key provider was slow.
+ * Keeps track of the running verbs, so that dispose() can let them end.
+ *
+ * States: open → closing (new verbs are refused, running ones are carried out) → idle (no verb is running).
+ *
+ * A verb that was called before dispose() is carried out, whatever it waits for: the key of the pii, the next page, a
+ * statement that is retried after a deadlock. Otherwise a commit that was called in time would fail because its key
+ * provider was slow.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { storeClosed, toStoreError } from "./errors.ts";
 
-/** `caller`: the verb in whose callback, driver or key provider this one was called. */
+/** A running verb. `caller`: the verb in whose callback, driver or key provider this one was called. */
 type Operation = { readonly caller: Operation | undefined };
 
-/** Tells which verb a call comes from. One for all stores: on Node 22 each instance is kept for ever. */
+/** Tells which verb a call comes from. One instance for all stores, because Node 22 never frees one. */
 const current = new AsyncLocalStorage<Operation>();
 
-/** The verb that is running here, the one that called it, and so on. */
+/** The verb whose code is running now, the verb in which that was called, and so on. */
 function callers(): Operation[] {
   const found: Operation[] = [];
   for (let one = current.getStore(); one; one = one.caller) found.push(one);
@@ -24,7 +28,7 @@ export class Operations {
   #closed = false;
   #idle = () => {};
 
-  /** Runs a verb. After close() it rejects, but for what a verb that still runs calls itself. */
+  /** Runs a verb. After close() it rejects, unless a verb that is still running makes the call. */
   async run<T>(verb: string, work: () => Promise<T>): Promise<T> {
     this.assertOpen(verb);
     const operation: Operation = { caller: current.getStore() };
@@ -36,7 +40,7 @@ export class Operations {
     }
   }
 
-  /** The same for a verb in which no code of the caller's runs, so that none of its calls can come from there. */
+  /** The same for a verb that runs no code of its caller, so that no other call can come from within it. */
   async runAlone<T>(verb: string, work: () => Promise<T>): Promise<T> {
     this.assertOpen(verb);
     const operation: Operation = { caller: undefined };
@@ -54,12 +58,12 @@ export class Operations {
       throw toStoreError(verb, storeClosed());
   }
 
-  /** The verbs that this is called from are not waited for: they may wait for the caller themselves. */
+  /** No longer waits for the verbs that this is called from: they may be waiting for dispose() themselves. */
   leave(): void {
     for (const caller of callers()) this.#leave(caller);
   }
 
-  /** Refuses new verbs, and resolves once the running ones have ended, or after `limit` ms. */
+  /** Refuses new verbs. Resolves once the running ones have ended, or after `limit` ms. */
   async close(limit: number): Promise<void> {
     this.#closed = true;
     if (this.#running.size === 0) return;

@@ -1,12 +1,11 @@
-/** forget_pii(): erases the personal side of a stream's events. What backups and the WAL hold is not reached. */
-
+/** forget_pii(): erases the pii of a stream's events. Backups and the WAL keep it. */
 import type { Context } from "../context.ts";
 import { checkText } from "../values/validate.ts";
 
-/** Returns how many events had pii; 0 the second time. The log's other columns are not touched. */
+/** Returns how many events had pii: 0 the second time. Data and meta stay. */
 export async function forgetPii({ names, connections }: Context, stream: string): Promise<number> {
   checkText("forget_pii", "stream", stream);
-  // The way to a Date in pii can name personal keys: it goes too.
+  // The path of a Date in pii may contain personal keys, so it is erased too. $1 stream
   const [row] = await connections.write("forget_pii", {
     text: `with erased as (
   update ${names.events} set pii = null, dates = dates - 'pii'

@@ -1,6 +1,7 @@
 /**
- * query(): pages by key until the callback has seen everything. No connection is held while the callback
- * runs, and a page ends at a budget of characters, so a log of any size goes through in bounded memory.
+ * query(): reads page after page, each from behind the last id, until the callback has seen every event. No connection
+ * is held while the callback runs, and a page ends at a budget of characters, so memory is bounded for a log of any
+ * size.
  */
 import type { Query as ActQuery, Committed, Schemas } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
@@ -10,7 +11,8 @@ import type { Query, Row } from "../postgres/index.ts";
 import { textArray } from "../postgres/parameters.ts";
 import { type DecodeEvent, type Event, eventColumns } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
-import { afterPrefix, toPattern } from "../values/pattern.ts";
+import { toPattern } from "../values/pattern.ts";
+import { toTime } from "../values/time.ts";
 import {
   checkFlag,
   checkFunction,
@@ -24,12 +26,12 @@ import {
 
 /** Events of the first page: a stream of usual length loads in one round trip. */
 const FIRST_PAGE = 2_000;
-/** Events of each further page: whoever reads that far reads the log, and memory counts. */
+/** Events of each further page. A query that goes on reads a large part of the log, and smaller pages take less memory. */
 const PAGE = 1_000;
 /** Characters of JSON after which a page ends early. */
 const BUDGET = 16_000_000;
 
-/** `newest`: of the events delivered, once there are some. */
+/** Ids, exclusive. `newest`: the highest id that was delivered; undefined before the first page. */
 type Range = { readonly after?: number; readonly before?: number; readonly newest?: number };
 
 function checkQuery(query: ActQuery): void {
@@ -48,34 +50,38 @@ function checkQuery(query: ActQuery): void {
   }
 }
 
-/** Strictly greater: of whole ids, greater than the whole part. Strictly less: less than the next whole. */
+/** Bounds may be fractions, ids are whole: greater than 1.5 is greater than 1, less than 1.5 is less than 2. */
 const below = (id: number) => toId(Math.ceil(id));
 const above = (id: number) => toId(Math.floor(id));
 
-/** Julian day 0, the earliest timestamp of PostgreSQL, in ms. */
-const EARLIEST = -210_866_803_200_000;
 const timestamp = (where: Conditions, ms: number) =>
-  `to_timestamp(${where.param(Math.max(EARLIEST, ms))}::float8 / 1000)`;
+  `to_timestamp(${where.param(toTime(ms))}::float8 / 1000)`;
 
-/** Events under a prefix for them to be read by their index, and sorted; more are read in order of id. */
+/** Up to so many events under a prefix are read by the index of their streams, and sorted. More are read in order of id. */
 const FEW = 300;
 
 /**
- * The range of a ^prefix as a condition. Its index finds events in order of their streams, and the planner can't
- * tell whether to sort these or to walk the log until the page is full: it guesses 1 % of the log for any prefix.
- * So what the index finds is counted first, up to a limit. `hide` after the column keeps the index out of the plan.
+ * The range of a ^prefix as a condition; undefined for another filter.
+ *
+ * The index finds events in order of their streams. The planner cannot tell whether to sort these or to walk the log
+ * until the page is full, because it expects 1 % of the log for any prefix. So the statement first counts what the
+ * index finds, up to a limit. `hide`, put behind the column, keeps the index out of the plan.
  */
 function prefixRange(q: ActQuery, where: Conditions): ((hide: string) => string) | undefined {
   const pattern = q.stream && !q.stream_exact ? toPattern("stream", q.stream) : undefined;
   if (pattern?.kind !== "prefix") return undefined;
-  const from = where.param(pattern.text);
-  const end = afterPrefix(pattern.text);
-  const to = end === undefined ? undefined : where.param(end);
-  return (hide) =>
-    `(e.stream${hide}) ~>=~ ${from}::text${to ? ` and (e.stream${hide}) ~<~ ${to}::text` : ``}`;
+  const { from, to } = where.prefixRange(pattern.text);
+  return (hide) => [from(`(e.stream${hide})`), ...to(`(e.stream${hide})`)].join(" and ");
 }
 
-/** One page. `range` replaces the query's own bounds once a cursor has moved. */
+/**
+ * One page. `range` stands for the query's own bounds, and moves from page to page.
+ *
+ * Which parameters there are depends on the filters. In this order: the first string of the prefix and the first one
+ * behind it, or the pattern or name of the stream; the names, as text[]; the correlation; `after`; `before`;
+ * `created_after` and `created_before`, in ms; for a load from the snapshot the newest id delivered and the stream;
+ * the limit.
+ */
 export function pageQuery(names: Names, query: ActQuery | undefined, range: Range, limit: number): Query {
   const q: ActQuery = query ?? { with_snaps: true };
   const where = new Conditions();
@@ -86,10 +92,11 @@ export function pageQuery(names: Names, query: ActQuery | undefined, range: Rang
   if (!q.with_snaps) where.add(`e.name <> '__snapshot__'`);
   if (range.after !== undefined) where.add(`e.id > ${where.param(above(range.after))}::bigint`);
   if (range.before !== undefined) where.add(`e.id < ${where.param(below(range.before))}::bigint`);
-  // Times are shown in milliseconds: later than 12:00:00.001 is from 12:00:00.002 on.
+  // A reader sees milliseconds of the stored microseconds: later than .001 means from .002 on.
   if (q.created_after) where.add(`e.created >= ${timestamp(where, q.created_after.getTime() + 1)}`);
   if (q.created_before) where.add(`e.created < ${timestamp(where, q.created_before.getTime())}`);
-  // Of the snapshots that were there when the query began. A cursor that moves up has left the floor behind.
+  // The load begins at the newest snapshot that existed when the query began. Forward it is looked up for the first
+  // page only: later pages start behind it.
   if (q.with_snaps && q.stream && q.stream_exact && range.after === undefined) {
     const known = range.newest === undefined ? `` : ` and s.id <= ${where.param(range.newest)}::bigint`;
     where.add(`e.id >= coalesce(
@@ -122,8 +129,8 @@ function readEvent(decode: DecodeEvent, row: Row): Event {
 }
 
 /**
- * Calls `callback` with each matching event, in order of id (descending if `backward`), waiting for it,
- * and returns how many there were. See {@link ActQuery} for the filters; a falsy `limit` is none.
+ * Calls `callback` with each matching event, in order of id (descending if `backward`), waits for it, and returns how
+ * many events there were. See {@link ActQuery} for the filters. A falsy `limit` means no limit.
  *
  * @throws whatever `callback` throws; ValidationError for a pattern that can't be matched exactly.
  */
@@ -134,7 +141,7 @@ export async function query<E extends Schemas>(
 ): Promise<number> {
   checkFunction("query", "callback", callback);
   if (q !== undefined && q !== null) checkQuery(q);
-  // Falsy is no limit; the reference delivers one event before it notices a negative one.
+  // A falsy limit is none. Of a negative one InMemoryStore delivers one event before it notices.
   const wanted = q?.limit ? Math.max(1, q.limit) : Number.POSITIVE_INFINITY;
   let range: Range = { after: q?.after ?? undefined, before: q?.before ?? undefined };
   if (q?.names?.length === 0) {
@@ -149,17 +156,17 @@ export async function query<E extends Schemas>(
     const decode = await guard("query", () => reader.forRows(rows));
     for (const row of rows) {
       const seen: unknown = callback(readEvent(decode, row) as Committed<E, keyof E>);
-      // A callback that returns nothing is not waited for: a turn of the event loop for each event adds up.
+      // A callback that returns nothing is not awaited: a turn of the event loop for each event adds up.
       if (seen !== undefined && seen !== null) await seen;
       count++;
     }
     const found = rows.length;
     const [first, last] = [Number(rows[0]?.id), Number(rows.at(-1)?.id)];
-    // The driver's finished queries hold one another until the next full collection: not the events with them.
+    // The driver keeps finished queries, with their rows, until the next full garbage collection: the events can go now.
     rows.length = 0;
-    // A page that was cut short holds an event at least.
+    // A page that was cut short holds at least one event.
     if (count >= wanted || (!cut && found < limit)) return count;
-    // The next page is as large as what fitted this time.
+    // The next page has at most as many events as fitted into the budget this time.
     size = Math.min(size, cut ? found : PAGE);
     range = q?.backward
       ? { ...range, before: last, newest: range.newest ?? first }

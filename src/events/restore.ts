@@ -1,12 +1,12 @@
 /**
- * restore(): wipes the store and writes the given events, in one transaction under the append lock. Ids
- * are assigned here, dense from 1, so that events go out in batches. DELETE, not TRUNCATE: readers see the
- * old log until the new one is complete, and a driver may read from this very store.
+ * restore(): replaces the whole log by the given events, and deletes all subscriptions, in one transaction under the
+ * append lock. Ids are assigned here, from 1 without gaps, so that events can be inserted in batches. The old log goes
+ * by DELETE, not by TRUNCATE: readers see it until the new one is complete, and a driver may read from this very store.
  */
 import { type Committed, type Schemas, StoreError } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { DatabaseError, guard, outcomeUnknown } from "../errors.ts";
-import type { Backend, Query, Row } from "../postgres/index.ts";
+import type { Backend, Query, Run } from "../postgres/index.ts";
 import { joinJson, numberArray, splitJson, textArray } from "../postgres/parameters.ts";
 import { lockQuery } from "../schema/append-lock.ts";
 import { idSequence } from "../schema/id-sequence.ts";
@@ -17,9 +17,9 @@ import { type EncodedEvent, encodeEvents } from "./encode-messages.ts";
 import { firstEventOf, firstEventQuery, WAIT_FOR_STANDBY } from "./recover.ts";
 
 type Event = Committed<Schemas, keyof Schemas>;
-type Run = (query: Query) => Promise<readonly Row[]>;
 export type RestoreDriver = (callback: (event: Event) => Promise<number>) => Promise<void>;
 
+/** Events of one INSERT, and the characters of JSON after which it is sent early. */
 const BATCH = 1_000;
 const BATCH_TEXT = 4_000_000;
 
@@ -31,14 +31,18 @@ type Pending = EncodedEvent & {
   readonly meta: string;
 };
 
-/**
- * From milliseconds, exactly, in any century: as one number of seconds or microseconds it would be rounded, and
- * every second event of the year 10000 came back a millisecond earlier. Sessions are in UTC: each day has 24 hours.
- */
 const DAY = 86_400_000;
+/**
+ * `created` from milliseconds, exactly in any century. One number of seconds or microseconds would be rounded: every
+ * second event of the year 10000 came back a millisecond earlier. Sessions are in UTC, so each day has 24 hours.
+ */
 const CREATED = `timestamptz 'epoch' + floor(e.created / ${DAY}) * interval '1 day'
     + (e.created - floor(e.created / ${DAY}) * ${DAY}) * interval '1 millisecond'`;
 
+/**
+ * $1 ids, $2 streams, $3 versions, $4 created in ms, $5 names, and the JSON documents $6 data, $7 meta, $8 pii, $9 dates:
+ * one element per event
+ */
 function insertQuery(names: Names, batch: readonly Pending[]): Query {
   return {
     text: `insert into ${names.events} (id, stream, version, created, name, data, meta, pii, dates)
@@ -62,9 +66,9 @@ from unnest($1::bigint[], $2::text[], $3::int[], $4::float8[], $5::text[],
 }
 
 /**
- * A subscribe that is under way ends first, and a later one waits, so that none carries a checkpoint from the old
- * log into the new one. Subscriptions are locked in the order in which the other verbs lock them: a bare DELETE
- * deadlocks with ack and subscribe.
+ * The lock on the checkpoints makes running calls of subscribe end first, and later ones wait. So none of them carries
+ * a checkpoint from the old log into the new one. Subscriptions are locked in the order in which the other verbs lock
+ * them: a DELETE without an order deadlocks with ack and subscribe.
  */
 const wipe = ({ events, streams, correlated }: Names) => [
   `delete from ${events}`,
@@ -74,8 +78,8 @@ const wipe = ({ events, streams, correlated }: Names) => [
 delete from ${streams} s using all_rows a where s.stream = a.stream`,
 ];
 
-/** Here a duplicate is the input's fault, not another writer's. */
-function explain(error: unknown): never {
+/** In a restore a duplicate is in the input: no other writer can have caused it. */
+function explainDuplicate(error: unknown): never {
   const cause = error instanceof StoreError ? error.cause : undefined;
   if (cause instanceof DatabaseError && cause.code === "23505")
     throw new StoreError("restore", {
@@ -89,7 +93,7 @@ function explain(error: unknown): never {
 
 type Sequence = { readonly name: string; readonly owned: boolean };
 
-/** Without it nobody could say where ids go on. */
+/** Ids go on from the restored ones, so the sequence has to be known. */
 async function findSequence(run: Run, names: Names): Promise<Sequence> {
   const [row] = await run({
     text: `select format('%I.%I', n.nspname, s.relname) as name, pg_has_role(s.relowner, 'usage') as owned
@@ -103,10 +107,11 @@ async function findSequence(run: Run, names: Names): Promise<Sequence> {
   });
 }
 
-/** Ids go on behind the restored ones. ALTER SEQUENCE is undone by a rollback; setval is not. */
+/** Ids go on behind the restored ones. A rollback undoes ALTER SEQUENCE, but not setval. */
 async function restartSequence(run: Run, { name, owned }: Sequence, next: number): Promise<void> {
   if (owned) await run({ text: `alter sequence ${name} restart with ${next}` });
-  // Without ownership ids may jump, never repeat: the sequence is only ever moved forward.
+  // Who does not own the sequence can only use setval, and only moves it forward ($1: the last id): after a rollback
+  // ids have a gap, but none repeats.
   else
     await run({
       text: `select setval(${literal(name)}, greatest($1::bigint, last_value)) from ${name}`,
@@ -115,15 +120,15 @@ async function restartSequence(run: Run, { name, owned }: Sequence, next: number
 }
 
 /**
- * Calls `driver` once with a sink for events: `created` is kept to the millisecond, `version` as given,
- * the answer is the event's new id. Whatever `driver` throws leaves everything as it was and is rethrown.
+ * Calls `driver` once, with a function that takes an event and returns its new id. `created` is kept to the
+ * millisecond, `version` as given. If `driver` throws, the store stays as it was, and the error is thrown again.
  */
 export async function restore({ names, connections, cipher }: Context, driver: RestoreDriver): Promise<void> {
   checkFunction("restore", "driver", driver);
   const key = cipher && (await guard("restore", () => cipher.key()));
   let firstEvent: string | undefined;
   const wasCommitted = async (backend: Backend | undefined) => {
-    // Nothing was written by which an empty log could be told from the one before.
+    // The new log is empty. Nothing in it could prove that this restore has emptied it.
     if (firstEvent === undefined) throw outcomeUnknown();
     const lock = { text: lockQuery(names) };
     const [, , first] = await connections
@@ -136,17 +141,17 @@ export async function restore({ names, connections, cipher }: Context, driver: R
     for (const text of wipe(names)) await run({ text });
     const sequence = await findSequence(run, names);
     let batch: Pending[] = [];
-    let text = 0;
+    let batchText = 0;
     let id = 0;
     const flush = async () => {
       const full = batch;
       batch = [];
-      text = 0;
-      if (full.length > 0) await run(insertQuery(names, full)).catch(explain);
+      batchText = 0;
+      if (full.length > 0) await run(insertQuery(names, full)).catch(explainDuplicate);
     };
     let failure: unknown;
     let ended = false;
-    // One flush after the other, also for a driver that does not wait.
+    // Batches go one after the other, even if the driver does not await the ids.
     let flushing = Promise.resolve();
     const sink = async (event: Event) => {
       if (ended)
@@ -154,8 +159,8 @@ export async function restore({ names, connections, cipher }: Context, driver: R
       const pending = encode(event, id + 1, key);
       id++;
       batch.push(pending);
-      text += pending.data.length + (pending.pii?.length ?? 0);
-      if (batch.length >= BATCH || text >= BATCH_TEXT) {
+      batchText += pending.data.length + (pending.pii?.length ?? 0);
+      if (batch.length >= BATCH || batchText >= BATCH_TEXT) {
         flushing = flushing.then(flush).catch((error: unknown) => {
           failure ??= error;
         });

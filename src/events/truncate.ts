@@ -1,6 +1,7 @@
 /**
- * truncate(): closes the books of streams. Set-based, in one transaction under the append lock, sent at
- * once: a commit that races it lands wholly before or wholly after.
+ * truncate(): deletes the events of streams, and starts each with a snapshot or a tombstone. All streams go together,
+ * in one transaction under the append lock, which is sent as one message. So a concurrent commit is stored wholly
+ * before it or wholly after it.
  */
 import type { Committed, EventMeta, Schema, Schemas, TruncateResult } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
@@ -53,7 +54,11 @@ function check(targets: readonly TruncateTarget[]): void {
   }
 }
 
-/** Deletes behind the latest qualifying snapshot of each stream, and answers with those snapshots. */
+/**
+ * Deletes the events before the latest qualifying snapshot of each stream, and returns those snapshots.
+ *
+ * $1 streams, $2 `before` in ms, $3 `max_id`: one element per target
+ */
 function windowQuery(names: Names, targets: readonly TruncateTarget[]): Query {
   return {
     text: `with boundary as materialized (
@@ -80,7 +85,11 @@ from boundary b`,
   };
 }
 
-/** Deletes everything; a statement of its own, for the seeds take the versions that it frees. */
+/**
+ * Deletes all events of the streams. It is a statement of its own, because the seeds need the versions that it frees.
+ *
+ * $1 streams
+ */
 function deleteQuery(names: Names, targets: readonly TruncateTarget[]): Query {
   return {
     text: `with deleted as (
@@ -93,6 +102,11 @@ from unnest($1::text[]) as t(stream) left join deleted d on d.stream = t.stream 
   };
 }
 
+/**
+ * Writes the first event of each emptied stream.
+ *
+ * $1 streams, $2 names, and the JSON documents $3 data, $4 meta, $5 dates: one element per stream
+ */
 function seedQuery(names: Names, targets: readonly TruncateTarget[]): Query {
   const seeds = targets.map(({ stream, snapshot, meta }) => {
     const name = snapshot === undefined ? TOMBSTONE : SNAPSHOT;
@@ -126,15 +140,18 @@ select (select array_agg(id order by id)::text from seeded) as ids,
   };
 }
 
-/** The last target of a stream counts. */
+/** Of several targets of one stream the last one counts. */
 const lastPerStream = (targets: readonly TruncateTarget[]) => [
   ...new Map(targets.map((t) => [t.stream, t])).values(),
 ];
 
 /**
- * Full targets: every event of the stream goes, and one `__snapshot__` (or `__tombstone__`) at version 0
- * takes their place. Targets with `before`: what lies behind the latest snapshot older than `before` (and
- * not beyond `max_id`) goes; without such a snapshot nothing happens. Subscriptions are not touched.
+ * A target without `before`: one `__snapshot__` or `__tombstone__` at version 0 replaces all events of the stream.
+ *
+ * A target with `before`: the events before the latest snapshot that is older than `before`, and not beyond `max_id`,
+ * are deleted. Without such a snapshot nothing happens, and the stream is not in the result.
+ *
+ * Subscriptions are not touched.
  */
 export async function truncate(
   { names, connections, reader }: Context,

@@ -1,18 +1,19 @@
 /** drop(): removes the store's own tables, and nothing else in the schema. */
 import type { Context } from "../context.ts";
 import { guard } from "../errors.ts";
-import { introspectTables } from "./introspect.ts";
+import { introspect } from "./introspect.ts";
 import { withMigrationLock } from "./migration-lock.ts";
+import { findStoreTables } from "./store-tables.ts";
 
 /**
- * Deletes every event, subscription and checkpoint. Absent tables are fine; seed() makes them anew.
+ * Deletes every event, subscription and checkpoint. Absent tables are no error. seed() creates the tables again.
  *
- * @throws StoreError, also when a table of another application stands in their place: it stays.
+ * @throws StoreError, also if a table of another application has one of their names: that table stays.
  */
 export function drop({ names, connections }: Context): Promise<void> {
   return guard("drop", () =>
     withMigrationLock(connections, "drop", async (run) => {
-      await introspectTables(run, names);
+      findStoreTables(names, await introspect(run, names));
       await run({ text: `drop table if exists ${names.events}, ${names.streams}, ${names.correlated}` });
     }),
   );

@@ -1,145 +1,144 @@
-/** What stands where the store's tables belong, and whether it is a store's. */
+/** Reads from PostgreSQL's catalog, in one query, all that a migration depends on. */
+import { z } from "zod";
+import type { Row, Run } from "../postgres/index.ts";
+import { idCapacityColumns, LAST_ID } from "../schema/id-capacity.ts";
+import { idSequence } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
-import type { Run } from "./migration-lock.ts";
+import { tableNames } from "../schema/table-names.ts";
+import { migrationSteps } from "./migration-steps.ts";
 
-export type ColumnInfo = { readonly type: string; readonly default: string | null };
-export type TableInfo = {
-  /** pg_class.relkind: `r` is a table. */
-  readonly kind: string;
-  /** The role may alter it. */
-  readonly owned: boolean;
-  readonly comment: string | null;
-  /** Storage options that are set, by name. */
-  readonly options: ReadonlySet<string>;
-  readonly columns: ReadonlyMap<string, ColumnInfo>;
-};
+const column = z.object({
+  name: z.string(),
+  type: z.string(),
+  /** The expression of the default. Null without one, and where expressions were not read. */
+  default: z.string().nullable(),
+  /** Views that show the column, qualified. PostgreSQL refuses to change the type of such a column. */
+  views: z.array(z.string()),
+});
 
-export type Tables = {
-  readonly events: TableInfo | undefined;
-  readonly streams: TableInfo | undefined;
-  readonly correlated: TableInfo | undefined;
-};
-
-const text = (value: unknown): string | null => (typeof value === "string" ? value : null);
-
-export const regclass = (schema: string, name: string): string =>
-  `to_regclass(${literal(`"${schema}"."${name}"`)})`;
-
-/** A relation with its columns; undefined if there is none of this name. */
-export async function introspectTable(
-  run: Run,
-  schema: string,
-  name: string,
-): Promise<TableInfo | undefined> {
-  const rows = await run({
-    text: `select c.relkind::text as kind, pg_has_role(c.relowner, 'usage') as owned, c.reloptions::text as options,
-  obj_description(c.oid, 'pg_class') as comment, a.attname::text as column,
-  format_type(a.atttypid, a.atttypmod) as type, pg_get_expr(d.adbin, d.adrelid) as default
-from pg_class c
-left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
-where c.oid = ${regclass(schema, name)} order by a.attnum`,
-  });
-  const [first] = rows;
-  if (!first) return undefined;
-  const columns = rows.flatMap((row): [string, ColumnInfo][] =>
-    row.column === null ? [] : [[String(row.column), { type: String(row.type), default: text(row.default) }]],
-  );
-  const options = (text(first.options) ?? "").matchAll(/([a-z_]+)=/g);
-  return {
-    kind: String(first.kind),
-    owned: first.owned === true,
-    comment: text(first.comment),
-    options: new Set([...options].map((match) => match[1] ?? "")),
-    columns: new Map(columns),
-  };
-}
-
-type Known = Readonly<Record<string, RegExp>>;
-
-const NUMBER = /^(integer|bigint)$/;
-const TEXT = /^(text|character varying.*)$/;
-const JSONB = /^jsonb$/;
-
-/**
- * By what a table of a store is known: the columns that every release of act-pg and this store gave it. The
- * others may be missing, and are added.
- */
-const EVENTS: Known = {
-  id: NUMBER,
-  name: TEXT,
-  data: JSONB,
-  stream: TEXT,
-  version: NUMBER,
-  created: /^timestamp with time zone$/,
-  meta: JSONB,
-};
-const STREAMS: Known = { stream: TEXT, at: NUMBER, retry: /^(smallint|integer)$/, blocked: /^boolean$/ };
-const CORRELATED: Known = { key: TEXT, at: NUMBER };
-const SINGLE_CHECKPOINT: readonly Known[] = [{ at: NUMBER }, { correlated_at: NUMBER }];
-
-/** An index by its name, or what else has that name. Index names belong to the schema, not to the table. */
-export type IndexInfo = {
-  /** The table that it is an index of; null if it is none. */
-  readonly table: string | null;
-  readonly unique: boolean;
+const index = z.object({
+  /** The table that it is an index of. */
+  table: z.string(),
+  unique: z.boolean(),
   /** False after a CREATE INDEX CONCURRENTLY that failed. */
-  readonly valid: boolean;
+  valid: z.boolean(),
+});
+
+const relation = z.object({
+  name: z.string(),
+  /** pg_class.relkind: `r` is a table, `p` a partitioned one. */
+  kind: z.string(),
+  /** The role may alter it. */
+  owned: z.boolean(),
+  comment: z.string().nullable(),
+  /** Storage options that are set: `fillfactor=70`. */
+  options: z.array(z.string()),
+  columns: z.array(column),
+  /** Name of the primary key's constraint. */
+  primaryKey: z.string().nullable(),
+  /** Null for a relation that is no index. */
+  index: index.nullable(),
+});
+
+const sequence = z.object({
+  /** Qualified and quoted where needed. */
+  name: z.string(),
+  /** Sessions fetch several ids at once. */
+  cached: z.boolean(),
+  /** Its maximum is beyond 2^53, and the role may lower it. */
+  unbounded: z.boolean(),
+});
+
+const catalog = z.object({
+  schemaExists: z.boolean(),
+  relations: z.array(relation),
+  sequence: sequence.nullable(),
+});
+
+export type ColumnInfo = Readonly<z.infer<typeof column>>;
+export type Relation = Readonly<z.infer<typeof relation>>;
+export type SequenceInfo = Readonly<z.infer<typeof sequence>>;
+export type Catalog = {
+  readonly schemaExists: boolean;
+  /** Whatever has the name of a table or an index of the store. */
+  readonly relations: ReadonlyMap<string, Relation>;
+  /** The sequence that ids are drawn from. */
+  readonly sequence: SequenceInfo | undefined;
 };
 
-export async function introspectIndex(
-  run: Run,
-  schema: string,
-  name: string,
-): Promise<IndexInfo | undefined> {
-  const [row] = await run({
-    text: `select t.relname::text as table, i.indisunique as unique, i.indisvalid as valid from pg_class c
-left join pg_index i on i.indexrelid = c.oid left join pg_class t on t.oid = i.indrelid
-where c.oid = ${regclass(schema, name)}`,
-  });
-  return row && { table: text(row.table), unique: row.unique === true, valid: row.valid === true };
+/** Index names belong to the schema, not to the table: another table's index can have one of ours. */
+function relationNames(names: Names): string[] {
+  const indexes = migrationSteps(names).filter(({ kind }) => kind === "index");
+  return [...Object.values(tableNames(names.table)), ...indexes.map(({ name }) => name)];
 }
 
-/** What keeps a relation from being the store's table, in words. */
-function mismatch({ kind, columns }: TableInfo, known: Known): string | undefined {
-  if (kind !== "r" && kind !== "p") return "it is not a table";
-  for (const [name, type] of Object.entries(known)) {
-    const found = columns.get(name)?.type;
-    if (found === undefined) return `it has no column "${name}"`;
-    if (!type.test(found)) return `its column "${name}" is ${found}`;
-  }
-  return undefined;
-}
+const columnsText = (expressions: boolean) => `(
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'name', a.attname,
+      'type', format_type(a.atttypid, a.atttypmod),
+      'default', ${expressions ? "pg_get_expr(d.adbin, d.adrelid)" : "null"},
+      'views', (
+        select coalesce(jsonb_agg(distinct format('%I.%I', n.nspname, v.relname)), '[]')
+        from pg_depend u
+        join pg_rewrite r on u.classid = 'pg_rewrite'::regclass and r.oid = u.objid
+        join pg_class v on v.oid = r.ev_class
+        join pg_namespace n on n.oid = v.relnamespace
+        where u.refclassid = 'pg_class'::regclass and u.refobjid = c.oid and u.refobjsubid = a.attnum)
+    ) order by a.attnum), '[]')
+    from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)`;
 
-/** act-pg once kept one checkpoint, in a row with an id. */
-export const isSingleCheckpoint = ({ columns }: TableInfo): boolean =>
-  columns.has("id") && !columns.has("key");
+const relationText = (expressions: boolean) => `jsonb_build_object(
+  'name', c.relname,
+  'kind', c.relkind::text,
+  'owned', pg_has_role(c.relowner, 'usage'),
+  'comment', obj_description(c.oid, 'pg_class'),
+  'options', coalesce(to_jsonb(c.reloptions), '[]'),
+  'columns', ${columnsText(expressions)},
+  'primaryKey', (select p.conname from pg_constraint p where p.conrelid = c.oid and p.contype = 'p'),
+  'index', (
+    select jsonb_build_object('table', t.relname, 'unique', i.indisunique, 'valid', i.indisvalid)
+    from pg_index i join pg_class t on t.oid = i.indrelid where i.indexrelid = c.oid))`;
+
+const sequenceText = (names: Names) => `(
+  select jsonb_build_object(
+    'name', format('%I.%I', n.nspname, c.relname),
+    'cached', s.seqcache <> 1,
+    'unbounded', s.seqmax > ${LAST_ID} and pg_has_role(c.relowner, 'usage'))
+  from pg_sequence s join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace
+  where s.seqrelid = ${idSequence(names)})`;
 
 /**
- * The three tables as they are. Throws when one of them belongs to something else: its columns are not to be
- * added to, and its rows not to be dropped.
+ * One row: `catalog`, for {@link toCatalog}, and the columns of the id capacity. The query has no parameters.
+ *
+ * `expressions: false` leaves out the defaults of columns. From PostgreSQL 17 on pg_get_expr takes a lock on the
+ * table, for which it would wait behind whoever has locked the table exclusively.
  */
-export async function introspectTables(run: Run, { schema, table }: Names): Promise<Tables> {
-  const find = async (name: string, known: (found: TableInfo) => readonly Known[]) => {
-    const found = await introspectTable(run, schema, name);
-    if (!found) return undefined;
-    const reasons = known(found).map((shape) => mismatch(found, shape));
-    const reason = reasons.at(-1);
-    if (reason && !reasons.includes(undefined))
-      throw new Error(
-        `"${schema}"."${name}" does not belong to this store, ${reason}: choose another schema or table name. Nothing was changed`,
-      );
-    return found;
-  };
+export function introspectQuery(names: Names, { expressions = true } = {}): { text: string } {
+  const schema = `"${names.schema}"`;
+  const list = relationNames(names).map(literal).join(", ");
   return {
-    events: await find(table, () => [EVENTS]),
-    streams: await find(`${table}_streams`, () => [STREAMS]),
-    correlated: await find(`${table}_correlated`, (found) =>
-      isSingleCheckpoint(found) ? SINGLE_CHECKPOINT : [CORRELATED],
-    ),
+    text: `select jsonb_build_object(
+  'schemaExists', to_regnamespace(${literal(schema)}) is not null,
+  'relations', (
+    select coalesce(jsonb_agg(${relationText(expressions)}), '[]')
+    from unnest(array[${list}]) as wanted(name)
+    join pg_class c on c.oid = to_regclass(${literal(`${schema}.`)} || quote_ident(wanted.name))),
+  'sequence', ${sequenceText(names)}) as catalog,
+${idCapacityColumns(names)}`,
   };
 }
 
-/** act-pg's `serial`. What holds ids beside it is kept as narrow: node-postgres reads int8 as a string. */
-export const hasNarrowIds = (events: TableInfo | undefined): boolean =>
-  events?.columns.get("id")?.type === "integer";
+export function toCatalog(row: Row | undefined): Catalog {
+  const { schemaExists, relations, sequence } = catalog.parse(row?.catalog);
+  return {
+    schemaExists,
+    relations: new Map(relations.map((relation) => [relation.name, relation])),
+    sequence: sequence ?? undefined,
+  };
+}
+
+export async function introspect(run: Run, names: Names): Promise<Catalog> {
+  const [row] = await run(introspectQuery(names));
+  return toCatalog(row);
+}

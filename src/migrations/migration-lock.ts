@@ -1,15 +1,16 @@
-/** The transaction in which tables are made, changed and dropped. */
-
+/** The transaction in which tables are created, changed and dropped. */
 import { codeOf } from "../errors.ts";
-import type { Database, Query, Row } from "../postgres/index.ts";
+import type { Database, Run } from "../postgres/index.ts";
+import { RETRIABLE } from "../postgres/retry.ts";
 
-export type Run = (query: Query) => Promise<readonly Row[]>;
-
-/** Held by one boot at a time, for all stores of a database: they may share a schema that is not there yet. */
+/** One process at a time holds it, whichever store it boots: several stores may share a schema that does not exist yet. */
 const LOCK = "select pg_advisory_xact_lock(hashtext('act-drizzle:seed'))";
 const ATTEMPTS = 5;
 
-/** All or nothing; again from the start when a worker held the tables in another order (deadlock_detected). */
+/**
+ * Runs `work` in one transaction, under the migration lock. The transaction starts again if it lost a deadlock with a
+ * worker that had locked the tables in another order.
+ */
 export async function withMigrationLock<T>(
   connections: Database,
   operation: string,
@@ -22,7 +23,8 @@ export async function withMigrationLock<T>(
         return work(run);
       });
     } catch (error) {
-      if (attempt === ATTEMPTS || !(error instanceof Error) || codeOf(error.cause) !== "40P01") throw error;
+      if (attempt === ATTEMPTS || !(error instanceof Error) || !RETRIABLE.has(codeOf(error.cause)))
+        throw error;
     }
   }
 }

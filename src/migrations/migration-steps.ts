@@ -1,7 +1,7 @@
 /**
- * The shipped migrations for any schema and table: drizzle-kit generates them for the default names, and
- * every name in them begins with the table's. What they create is understood well enough to be completed
- * where `drizzle-kit push`, a user's own migration or act-pg has made a part of it before.
+ * Reads the shipped migrations as steps, for any schema and table. drizzle-kit generates them for the default names,
+ * and every name in them begins with the table's. A step says what its statement creates, so that seed() can tell
+ * whether `drizzle-kit push`, a user's own migration or act-pg has already created it, or a part of it.
  */
 import type { Names } from "../schema/names.ts";
 import { migrations } from "./sql.generated.ts";
@@ -23,12 +23,12 @@ const STORAGE = /^ALTER TABLE "([^"]+)" SET \((.*)\);?$/;
 const COLUMN = /^\t"([^"]+)" (.*?),?$/;
 const OPTION = /^([a-z_]+) = (\S+)$/;
 
-/** Where a column's type begins, in a CREATE TABLE and in an ADD COLUMN. */
+/** A bigint column in a CREATE TABLE or an ADD COLUMN. $1 is the text before its type. */
 const BIGINT_COLUMN = /^((?:\t|ALTER TABLE "[^"]+" ADD COLUMN (?:IF NOT EXISTS )?)"[^"]+") bigint\b/gm;
 
 const COMMENT_LINE = /^--.*\n/gm;
 
-/** The groups of a match, all of which a statement of ours has. */
+/** The groups of a match. A group that took no part is empty. */
 function groups(pattern: RegExp, text: string): string[] | undefined {
   const match = pattern.exec(text);
   return match ? match.slice(1).map((group) => group ?? "") : undefined;
@@ -43,9 +43,9 @@ function parts(pattern: RegExp, list: string, separator: string): { name: string
 }
 
 /**
- * One statement of a migration, with a store's names.
+ * Reads one statement of a migration, with a store's names.
  *
- * @throws if it is of a form that seed() could not recognise as done.
+ * @throws for a form of statement of which seed() could not tell whether it was already done.
  */
 export function toStep(statement: string, table: string, { narrow = false } = {}): Step {
   const named = statement.replaceAll('"events', `"${table}`);
@@ -69,8 +69,8 @@ function parse(statement: string): Step {
 }
 
 /**
- * Every step of every migration, in order, with the store's names. Run with the schema as search_path. `narrow`:
- * new tables and columns hold ids as int4, as the events table that they join does.
+ * The steps of all migrations, in order, with the store's names. Their statements need the schema as search_path.
+ * With `narrow`, new tables and columns hold ids as int4, as the events table does that act-pg made.
  */
 export function migrationSteps({ table }: Names, options: { narrow?: boolean } = {}): Step[] {
   return migrations.flatMap(({ statements }) =>

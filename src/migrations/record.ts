@@ -28,7 +28,7 @@ export const OLDEST_COMPATIBLE: Readonly<Record<string, number>> = {
   "0002_commit_token": 2,
 };
 
-/** What one migration broke for older releases, no later one mends. */
+/** What one migration broke for older releases stays broken after later ones. */
 export const OLDEST = Math.max(...Object.values(OLDEST_COMPATIBLE));
 
 export type SchemaRecord = {
@@ -46,7 +46,7 @@ function numberIn(text: string, mark: RegExp): number | undefined {
   return found === undefined ? undefined : Number(found);
 }
 
-/** What a table's comment records; undefined if it records nothing. */
+/** Reads the record in a table's comment; undefined if there is none. */
 export function recordOf(comment: unknown): SchemaRecord | undefined {
   const text = typeof comment === "string" ? comment : "";
   const oldest = numberIn(text, OLDEST_MARK);
@@ -54,7 +54,7 @@ export function recordOf(comment: unknown): SchemaRecord | undefined {
 }
 
 /**
- * What a release of this version has to do with tables of this record.
+ * What a release of this version does with tables that have this record.
  *
  * - `refuse`: it can't work on them.
  * - `nothing`: they have all that it needs, and maybe more.
@@ -69,8 +69,8 @@ export function actionFor(
 }
 
 /**
- * The comment of tables that this release has just migrated; what a user wrote there stays. If a newer release had
- * migrated them before, its mark is set back: what this release created anew may lack what the newer one adds.
+ * The comment for tables that this release has just migrated. What a user wrote there stays. If a newer release had
+ * migrated them before, its mark is set back, because what this release created may lack what the newer one adds.
  */
 export function withRecord(comment: unknown): string {
   const text = typeof comment === "string" ? comment : "";

@@ -1,25 +1,24 @@
-/**
- * A set of event ids, kept as ranges. Adding costs nothing when an id continues the last range, which is what a
- * single writer does; a look-up is a binary search. At most `limit` ranges are kept: beyond that the lowest ids
- * are forgotten.
- */
 type Range = { readonly from: number; readonly to: number };
 
+/**
+ * A set of event ids, kept as ranges. Ids that continue the last range, as those of a single writer do, extend it. A
+ * look-up is a binary search. Beyond `limit` ranges the one with the lowest ids is removed.
+ */
 export class IdRanges {
   readonly #limit: number;
-  /** Ascending; between two of them lies at least one id that is in neither. */
+  /** Ascending. Between two ranges is at least one id that belongs to neither. */
   #ranges: Range[] = [];
 
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  /** How many ranges are kept. */
+  /** The number of ranges. */
   get size(): number {
     return this.#ranges.length;
   }
 
-  /** The highest id; undefined when there is none. */
+  /** The highest id; undefined for an empty set. */
   get highest(): number | undefined {
     return this.#ranges.at(-1)?.to;
   }
@@ -46,7 +45,7 @@ export class IdRanges {
     this.#ranges = [];
   }
 
-  /** Index of the first range that ends at `id` or beyond. */
+  /** The index of the first range that ends at `id` or later. */
   #firstReaching(id: number): number {
     let low = 0;
     let high = this.#ranges.length;

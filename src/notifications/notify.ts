@@ -1,10 +1,20 @@
 /**
- * notify(): tells the app what other processes commit, so that it need not wait for its next look. A notification is
- * a hint, not a contract: the app polls as well, so nothing here may fail loudly.
+ * notify(): tells the app what other processes commit, so that it need not wait for its next poll. Notifications are
+ * hints: the app polls as well, so an error here is at most logged.
  *
- * A subscription listens until it is ended. The listener reconnects by itself; what was sent meanwhile is lost, so
- * each time it is back the log is read from the last known position on (catch-up). That position comes from the log
- * alone. A payload can be sent by anyone, so it moves no position and hides no event but the one that it names.
+ * States of a subscription:
+ *
+ * - starting: LISTEN is on its way. → listening (the server has confirmed it), or → ended (it failed).
+ * - listening: each payload calls the handler. A shortened payload first waits for its events to be looked up.
+ *   → disconnected (the connection was lost), or → ended.
+ * - disconnected: the listener reconnects by itself. The server does not keep what is sent meanwhile.
+ *   → catching up (LISTEN is confirmed again), or → ended.
+ * - catching up: reads the log from the last position on, and calls the handler for events that nobody has reported.
+ *   Payloads are handled meanwhile. → listening.
+ * - ended: by its disposer, by a second notify(), or by dispose(). The handler is not called any more.
+ *
+ * The position comes from the log alone. Anyone may send a payload, so a payload never moves the position. It only
+ * keeps catch-up from reporting the very events that it names.
  */
 import { log, type NotifyDisposer, type StoreNotification } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
@@ -16,49 +26,47 @@ import { type EventRef, type NotifyPayload, parsePayload } from "./payload.ts";
 
 export type Handler = (notification: StoreNotification) => void;
 
-/**
- * Events that catch-up reads, the newest. It tells no more: a notification for each stream is enough, the app reads
- * the rest itself.
- */
-const CATCH_UP = 1_000;
-/** Events that are looked up for one shortened payload. Of a larger commit the first ones are told. */
-const LOOK_UP = 10_000;
-/** Shortened payloads that wait to be looked up, one after the other on one connection. More are left to polling. */
-const LOOK_UPS = 1_000;
+/** Catch-up reads so many of the newest events. The app needs one notification per stream, and reads the rest itself. */
+const MAX_CATCH_UP = 1_000;
+/** Events that are looked up for one shortened payload. Of a larger commit the first ones are reported. */
+const MAX_EVENTS = 10_000;
+/** Shortened payloads that wait to be looked up, one after the other. Further ones are left to polling. */
+const MAX_WAITING = 1_000;
 
-/** What of an append its tracker looks at. */
+/** The part of an append that is tracked. */
 type Append = Promise<{ readonly outcome: { readonly ids: readonly number[] } }>;
 
 /**
- * The events that this store has committed, which catch-up leaves out. Of CATCH_UP ranges each holds an event that
- * is newer than what was forgotten, so that catch-up does not read as far back; only if newer events were truncated
- * since can an own commit be told.
+ * The events that this store has committed, which catch-up leaves out.
+ *
+ * MAX_CATCH_UP ranges are enough. Each of them has at least one event, so if all are newer than an own commit that was
+ * removed, catch-up does not read back to it. Only if newer events have been truncated can it report an own commit.
  */
 class OwnCommits {
-  readonly ids = new IdRanges(CATCH_UP);
+  readonly ids = new IdRanges(MAX_CATCH_UP);
   readonly #pending = new Set<Promise<void>>();
 
   track(append: Append): void {
-    const noted = append.then(
+    const recorded = append.then(
       ({ outcome: { ids } }) => {
         const [from] = ids;
         const to = ids.at(-1);
-        // One commit's ids hold no other's: it draws them under the append lock.
+        // A commit draws its ids under the append lock, so no other commit's ids are between them.
         if (from !== undefined && to !== undefined) this.ids.add(from, to);
       },
       () => {},
     );
-    this.#pending.add(noted);
-    void noted.then(() => this.#pending.delete(noted));
+    this.#pending.add(recorded);
+    void recorded.then(() => this.#pending.delete(recorded));
   }
 
-  /** Resolves once the appends that are under way now have ended: their events may be in the log before. */
-  async settled(): Promise<void> {
+  /** Resolves once the appends that are running now have ended. Their events may be in the log before. */
+  async allRecorded(): Promise<void> {
     await Promise.all(this.#pending);
   }
 }
 
-/** The notifications of one store. A second start() replaces the first. */
+/** The notifications of one store. A second start() ends the first subscription. */
 export class Notifier {
   readonly #context: Context;
   readonly #own = new OwnCommits();
@@ -83,7 +91,7 @@ export class Notifier {
     return () => subscription.end();
   }
 
-  /** The append path tells of its own commits, so that catch-up can leave them out. */
+  /** Records a commit of this store, so that catch-up can leave it out. */
   track(append: Append): void {
     this.#own.track(append);
   }
@@ -99,9 +107,9 @@ class Subscription {
   readonly #handler: Handler;
   #listener: Listener | undefined;
   #ended = false;
-  /** The newest event when the log was last looked at. */
+  /** The id of the newest event when the log was last read. */
   #position = -1;
-  /** The newest events that payloads have named, as id → stream: at most CATCH_UP. */
+  /** The last events that payloads have named, at most MAX_CATCH_UP: id → stream. */
   readonly #received = new Map<number, string>();
   #lookUps = Promise.resolve();
   #waiting = 0;
@@ -130,7 +138,7 @@ class Subscription {
     const [row] = await connections.read("notify", {
       text: `select id from ${names.events} order by id desc limit 1`,
     });
-    // A catch-up may have been faster.
+    // A catch-up may have read the log before.
     this.#position = Math.max(this.#position, Number(row?.id ?? -1));
   }
 
@@ -145,10 +153,10 @@ class Subscription {
     const payload = parsePayload(text);
     if (!payload || payload.by === this.#context.by) return;
     if (!payload.range) {
-      this.#tell(payload.stream, payload.events);
+      this.#report(payload.stream, payload.events);
       return;
     }
-    if (this.#waiting >= LOOK_UPS) return;
+    if (this.#waiting >= MAX_WAITING) return;
     this.#waiting++;
     this.#lookUps = this.#lookUps.then(async () => {
       await this.#lookUp(payload);
@@ -160,66 +168,69 @@ class Subscription {
     if (this.#ended || !range) return;
     const { names, connections } = this.#context;
     try {
+      // $1 stream, $2 first id, $3 last id
       const rows = await connections.read("notify", {
         text: `select id, name from ${names.events}
-  where stream = $1::text and id between $2::bigint and $3::bigint order by id limit ${LOOK_UP}`,
+  where stream = $1::text and id between $2::bigint and $3::bigint order by id limit ${MAX_EVENTS}`,
         params: [stream, range.from, range.to],
       });
-      this.#tell(stream, rows.map(toEvent));
+      this.#report(stream, rows.map(toEvent));
     } catch {
-      // The log can't be read now: polling finds the events.
+      // The log cannot be read now. Polling finds the events.
     }
   }
 
   async #catchUp(): Promise<void> {
     if (this.#ended) return;
     const { names, connections } = this.#context;
-    const known = this.#known();
+    const highest = this.#highestKnown();
     try {
-      // A log that ends below what is known was restored and numbered anew: then all that it holds is news.
+      // A log that ends below a known id was restored, and its ids start again at 1: then all its events are new.
+      // $1 position, $2 highest known id
       const rows = await connections.read("notify", {
         text: `select id, name, stream from ${names.events}
   where id > coalesce((select $1::bigint where $2::bigint <= (select max(id) from ${names.events})), -1)
-  order by id desc limit ${CATCH_UP}`,
-        params: [this.#position, known],
+  order by id desc limit ${MAX_CATCH_UP}`,
+        params: [this.#position, highest],
       });
       const [newest] = rows;
       if (!newest) return;
       this.#position = Number(newest.id);
-      if (this.#position < known) {
+      if (this.#position < highest) {
         this.#received.clear();
         this.#own.ids.clear();
       }
-      // A commit of our own may be among the rows while its answer is still on its way.
-      await this.#own.settled();
-      const missed = rows.filter((row) => !this.#knows(Number(row.id), String(row.stream))).reverse();
+      // The rows may contain a commit of this store whose answer has not arrived yet.
+      await this.#own.allRecorded();
+      const missed = rows.filter((row) => !this.#isReported(Number(row.id), String(row.stream))).reverse();
       for (const [stream, events] of Map.groupBy(missed, (row) => String(row.stream)))
         this.#call(stream, events.map(toEvent));
     } catch {
-      // The log can't be read now: polling finds the events.
+      // The log cannot be read now. Polling finds the events.
     }
   }
 
-  /** The highest id that the log, an own commit or a payload has shown. */
-  #known(): number {
+  /** The highest id seen so far: in the log, in an own commit or in a payload. */
+  #highestKnown(): number {
     let highest = Math.max(this.#position, this.#own.ids.highest ?? -1);
     for (const id of this.#received.keys()) highest = Math.max(highest, id);
     return highest;
   }
 
-  #knows(id: number, stream: string): boolean {
+  /** The app knows of the event: by its own commit, or by a payload. */
+  #isReported(id: number, stream: string): boolean {
     return this.#own.ids.has(id) || this.#received.get(id) === stream;
   }
 
-  /** Calls the handler, and notes the events for the next catch-up. */
-  #tell(stream: string, events: EventRef[]): void {
+  /** Calls the handler with the events of a payload, and records them for the next catch-up. */
+  #report(stream: string, events: EventRef[]): void {
     for (const { id } of events) {
-      // Set anew, a key moves to the end: the first one is always the oldest.
+      // A key that is deleted and set again moves to the end of the Map, so that the first key is the oldest.
       this.#received.delete(id);
       this.#received.set(id, stream);
     }
     for (const id of this.#received.keys()) {
-      if (this.#received.size <= CATCH_UP) break;
+      if (this.#received.size <= MAX_CATCH_UP) break;
       this.#received.delete(id);
     }
     this.#call(stream, events);
@@ -232,7 +243,7 @@ class Subscription {
         `[act-drizzle] a notify handler failed: ${error instanceof Error ? error.name : "not an Error"}`,
       );
     try {
-      // Typed to return nothing, but an async function fits that type.
+      // The type says that it returns nothing, but an async function is assignable to that type.
       const result: unknown = this.#handler({ stream, events });
       Promise.resolve(result).catch(failed);
     } catch (error) {

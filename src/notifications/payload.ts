@@ -1,7 +1,9 @@
 /**
- * The payload of a notification: `{ stream, events: [{ id, name }], by }`, which is act-pg's. Where that is too
- * long for NOTIFY, `events` is empty and `from`, `to` say which ids to look up. Whoever may connect to the
- * database may send to the channel, so each field is checked, and a payload with one bad field is none.
+ * The payload of a notification, which is act-pg's: `{ stream, events: [{ id, name }], by }`. If it would be too long
+ * for NOTIFY, `events` is empty, and `from` and `to` give the range of ids to look up.
+ *
+ * Whoever may connect to the database may send to the channel. So each field is checked, and a payload with an invalid
+ * field is ignored.
  */
 import { isRecord, refusedText } from "../values/json-dates.ts";
 
@@ -9,18 +11,18 @@ export type EventRef = { readonly id: number; readonly name: string };
 
 export type NotifyPayload = {
   readonly stream: string;
-  /** The store that committed; undefined if the sender does not say. */
+  /** The store that committed; undefined if the payload does not say. */
   readonly by: string | undefined;
-  /** Ascending by id. Empty if, and only if, there is a range. */
+  /** Ascending by id. Empty if there is a range, and never otherwise. */
   readonly events: EventRef[];
   readonly range: { readonly from: number; readonly to: number } | undefined;
 };
 
-/** An id that a log can hold, and that a number and a bigint parameter hold exactly. */
+/** An id that a log can have, and that JavaScript reads exactly. */
 const isId = (value: unknown): value is number =>
   typeof value === "number" && Number.isSafeInteger(value) && value > 0;
 
-/** What commit() would store: no U+0000 and no lone surrogate, which JSON can spell in a payload. */
+/** Text that commit() would store: without U+0000 and lone surrogates, for which JSON has escapes. */
 const isText = (value: unknown): value is string =>
   typeof value === "string" && refusedText(value) === undefined;
 
@@ -38,7 +40,7 @@ function readEvents(value: unknown): EventRef[] | undefined {
   return events;
 }
 
-/** A payload in our form or act-pg's; undefined for anything else, and for one that tells of no event. */
+/** Reads a payload of this store or of act-pg. Undefined for anything else, and for a payload without events. */
 export function parsePayload(text: string): NotifyPayload | undefined {
   let value: unknown;
   try {

@@ -1,13 +1,14 @@
-/** Conditions of a dynamic WHERE clause, with numbered parameters; the text is the same for the same shape. */
+/** The WHERE clause of a statement whose filters are optional, and its parameters. */
 
-import { afterPrefix, toPattern } from "../values/pattern.ts";
+import { afterPrefix, type Pattern, toPattern } from "../values/pattern.ts";
 import type { Param } from "./index.ts";
 
+/** Filters of the same kind make the same text, so that a prepared statement is found again. */
 export class Conditions {
   readonly params: Param[] = [];
   readonly #parts: string[] = [];
 
-  /** A new parameter: its `$n`. */
+  /** Adds a parameter, and returns its `$n`. */
   param(value: Param): string {
     this.params.push(value);
     return `$${this.params.length}`;
@@ -17,23 +18,46 @@ export class Conditions {
     this.#parts.push(condition);
   }
 
-  /** `column` matches `value`: by equality, or as a pattern. An `any` pattern adds nothing. */
+  /** Adds that `column` matches `value`, as a pattern or exactly. */
   match(option: string, column: string, value: string, exact: boolean | undefined): void {
     const pattern = exact ? ({ kind: "equals", text: value } as const) : toPattern(option, value);
-    if (pattern.kind === "any") return;
-    const text = `${this.param(pattern.text)}::text`;
-    if (pattern.kind === "equals") this.add(`${column} = ${text}`);
-    else if (pattern.kind === "contains") this.add(`strpos(${column}, ${text}) > 0`);
-    else if (pattern.kind === "regex") this.add(`${column} ~ ${text}`);
-    else {
-      // A range in code-unit order: served by a text_pattern_ops index, whatever the collation.
-      this.add(`${column} ~>=~ ${text}`);
-      const end = afterPrefix(pattern.text);
-      if (end !== undefined) this.add(`${column} ~<~ ${this.param(end)}::text`);
+    const condition = this.pattern(column, pattern);
+    if (condition !== undefined) this.add(condition);
+  }
+
+  /** A pattern as a condition, without adding it; undefined for the pattern that every string matches. */
+  pattern(column: string, pattern: Pattern): string | undefined {
+    switch (pattern.kind) {
+      case "any":
+        return undefined;
+      case "equals":
+        return `${column} = ${this.param(pattern.text)}::text`;
+      case "contains":
+        return `strpos(${column}, ${this.param(pattern.text)}::text) > 0`;
+      case "regex":
+        return `${column} ~ ${this.param(pattern.text)}::text`;
+      case "prefix": {
+        const { from, to } = this.prefixRange(pattern.text);
+        return [from(column), ...to(column)].join(" and ");
+      }
     }
   }
 
-  /** ` where …`, or nothing. */
+  /**
+   * The strings that begin with `prefix`, as a range in code-unit order: a text_pattern_ops index serves it, whatever
+   * the collation. `to` is empty if no string comes after those of the prefix.
+   */
+  prefixRange(prefix: string): { from(column: string): string; to(column: string): string[] } {
+    const first = this.param(prefix);
+    const end = afterPrefix(prefix);
+    const last = end === undefined ? undefined : this.param(end);
+    return {
+      from: (column) => `${column} ~>=~ ${first}::text`,
+      to: (column) => (last === undefined ? [] : [`${column} ~<~ ${last}::text`]),
+    };
+  }
+
+  /** ` where …`, or nothing without conditions. */
   get where(): string {
     return this.#parts.length === 0 ? `` : ` where ${this.#parts.join(" and ")}`;
   }

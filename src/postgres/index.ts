@@ -4,4 +4,5 @@ export type { Answer, Query, Row } from "./exchange.ts";
 export type { Listener } from "./listener.ts";
 export type { Param } from "./protocol.ts";
 export { RETRIABLE } from "./retry.ts";
+export type { Run } from "./session.ts";
 export { TransactionFailure } from "./transaction.ts";

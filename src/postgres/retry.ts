@@ -2,9 +2,9 @@
 import { codeOf } from "../errors.ts";
 
 /** serialization_failure, deadlock_detected. */
-export const RETRIABLE: ReadonlySet<string> = new Set(["40001", "40P01"]);
+export const RETRIABLE: ReadonlySet<string | undefined> = new Set(["40001", "40P01"]);
 /** Besides, for a statement that sets a lock_timeout for itself: lock_not_available. */
-export const RETRIABLE_OR_LOCKED: ReadonlySet<string> = new Set([...RETRIABLE, "55P03"]);
+export const RETRIABLE_OR_LOCKED: ReadonlySet<string | undefined> = new Set([...RETRIABLE, "55P03"]);
 
 const RETRIES = 5;
 const PAUSE_MS = 10;

@@ -6,10 +6,14 @@
 import { ConnectionError, guard, outcomeUnknown } from "../errors.ts";
 import type { Backend, Connection } from "./connection.ts";
 import type { Query, Row } from "./exchange.ts";
+import { BEGIN } from "./transaction.ts";
+
+/** Runs one statement of a transaction. */
+export type Run = (query: Query) => Promise<readonly Row[]>;
 
 export type SessionOptions<T> = {
   readonly operation: string;
-  readonly work: (run: (query: Query) => Promise<readonly Row[]>) => Promise<T>;
+  readonly work: (run: Run) => Promise<T>;
   /** ms to wait for the answer to a statement; 0 is no limit. */
   readonly deadline: number;
   /** Looks whether the transaction was committed, after the answer to COMMIT was lost. */
@@ -25,7 +29,7 @@ export async function runSession<T>(connection: Connection, options: SessionOpti
   let last: Promise<unknown> = Promise.resolve();
   let waiting = 0;
   // One statement after the other, also for a caller that does not wait.
-  const run = (query: Query): Promise<readonly Row[]> => {
+  const run: Run = (query) => {
     waiting++;
     const answer = last.then(() => connection.step(query, deadline));
     last = answer.then(
@@ -39,7 +43,7 @@ export async function runSession<T>(connection: Connection, options: SessionOpti
     if (waiting === 0) run({ text: "select 1" }).catch(() => {});
   }, HEARTBEAT_MS);
   try {
-    await run({ text: "begin isolation level read committed" });
+    await run(BEGIN);
     await run({ text: `set local idle_in_transaction_session_timeout = ${IDLE_LIMIT_MS}` });
     const result = await work(run);
     clearInterval(heartbeat);

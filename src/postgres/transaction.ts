@@ -40,7 +40,8 @@ export class TransactionFailure extends Error {
   }
 }
 
-const BEGIN: Query = { text: "begin isolation level read committed" };
+/** Names the isolation level, whatever the default of the session or the database is. */
+export const BEGIN: Query = { text: "begin isolation level read committed" };
 const COMMIT: Query = { text: "commit" };
 
 const stepOf = (failed: Step | undefined): TransactionFailure["step"] =>

@@ -1,16 +1,16 @@
-/** How far ids may still count: to 2³¹ − 1 in tables that act-pg made, else to what a JavaScript number holds. */
+/** Warns before event ids run out: at 2³¹ − 1 in tables that act-pg made, else at the largest safe JavaScript number. */
 import { log } from "@rotorsoft/act";
 import type { Database, Row } from "../postgres/index.ts";
 import { idSequence } from "./id-sequence.ts";
 import { literal, type Names } from "./names.ts";
 
-/** The last id that is read back as the number it is. */
+/** The largest id that JavaScript reads exactly: 2⁵³ − 1. */
 export const LAST_ID = Number.MAX_SAFE_INTEGER;
 const LAST_NARROW = 2_147_483_647;
-/** From this share of the last id on there is a warning, and again each time half of what was left is used. */
+/** The first warning comes at this share of the last id, and another one each time half of the rest is used. */
 const SHARE = 0.75;
 
-/** Columns `ids` (handed out so far) and `last` (the last there can be); null where the role may not see it. */
+/** Columns `ids` (drawn so far) and `last` (the largest possible). `ids` is null if the role may not read the sequence. */
 export const idCapacityColumns = (names: Names): string => {
   const of = (value: string) => `(select ${value} from pg_sequence s
     join pg_attribute a on a.attrelid = to_regclass(${literal(names.events)}) and a.attname = 'id'
@@ -21,7 +21,7 @@ export const idCapacityColumns = (names: Names): string => {
   return `${of(used)} as ids, ${of(`least(s.seqmax, ${ends})::float8`)} as last`;
 };
 
-/** Warns when the ids run short. The answer: from which id on to look again. */
+/** Warns if ids run short, and returns the id from which on to check again. `row` has the columns of {@link idCapacityColumns}. */
 export function warnOfIdCapacity({ schema, table }: Names, row: Row | undefined): number {
   const { ids, last } = row ?? {};
   if (typeof last !== "number") return Number.POSITIVE_INFINITY;
@@ -37,16 +37,16 @@ export function warnOfIdCapacity({ schema, table }: Names, row: Row | undefined)
   return ids + Math.max(1, Math.floor((last - ids) / 2));
 }
 
-/** Below it no table comes near its end: a commit costs one comparison. */
-const WATCHED = Math.floor(LAST_NARROW * SHARE);
+/** Below this id no table runs short, so that a commit costs one comparison. */
+const FIRST_CHECK = Math.floor(LAST_NARROW * SHARE);
 const nextCheck = new WeakMap<Names, number>();
 
-/** Told of the id of each commit. Looks at the catalog when that has become large, beside the commit. */
+/** Called with the last id of each commit. Once ids are large, it reads the catalog without holding up the commit. */
 export function watchIdCapacity(
   { names, connections }: { readonly names: Names; readonly connections: Pick<Database, "read"> },
   id: number,
 ): void {
-  if (id < WATCHED || id < (nextCheck.get(names) ?? WATCHED)) return;
+  if (id < FIRST_CHECK || id < (nextCheck.get(names) ?? FIRST_CHECK)) return;
   nextCheck.set(names, Number.POSITIVE_INFINITY);
   connections.read("commit", { text: `select ${idCapacityColumns(names)}` }).then(
     ([row]) => nextCheck.set(names, warnOfIdCapacity(names, row)),

@@ -1,11 +1,11 @@
 /**
- * The sequence that ids are drawn from: the one that the column's default names, whoever owns it, else the
- * column's own, as an identity has it. `pg_get_serial_sequence` knows owned ones only: a log that was copied
- * or renamed may draw from another.
+ * Finds the sequence that ids are drawn from: the one in the default of column `id`, or else the one that the column
+ * owns, as an identity column does. `pg_get_serial_sequence` would find owned sequences only, but the default of a log
+ * that was copied or renamed may use another one.
  */
 import { literal, type Names } from "./names.ts";
 
-/** An SQL expression: its oid, or null where there is no such table or its ids come from elsewhere. */
+/** An SQL expression: the sequence's oid. Null without the table, or if its ids come from elsewhere. */
 export const idSequence = ({ events }: Names): string => {
   const column = `a.attrelid = to_regclass(${literal(events)}) and a.attname = 'id'`;
   return `coalesce(

@@ -1,14 +1,13 @@
 /**
- * Every name that is derived from `schema` and `table`, in one place. The tables' names are those of the
- * Drizzle schema; the verbs write their statements as whole texts around them, because building one with
- * Drizzle for each call costs 70–350 µs and sends it unprepared, in two round trips (docs/internals/adr/0002).
+ * Derives every name from `schema` and `table`. The verbs write their statements as text around these names: Drizzle
+ * would take 70–350 µs to build a statement, and would send it unprepared, in two round trips (docs/internals/adr/0002).
  */
 import { tableNames } from "./table-names.ts";
 
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
-/** NAMEDATALEN − 1: PostgreSQL cuts longer identifiers silently, which would merge two stores. */
+/** NAMEDATALEN − 1. PostgreSQL cuts longer identifiers off without an error, so that two stores could share tables. */
 const MAX_BYTES = 63;
-/** The longest name that schema.ts derives from `table`. */
+/** The longest name that tables.ts derives from `table`. */
 const LONGEST_SUFFIX = "_streams_lane_prio_ix";
 
 export type Names = {
@@ -35,7 +34,7 @@ function check(option: string, value: string, derived: string): void {
     );
 }
 
-/** Checks both identifiers and derives the rest. Throws an Error that names the bad one. */
+/** Checks both identifiers, and derives the other names. Throws an Error that names the invalid one. */
 export function namesOf(schema: string, table: string): Names {
   check("schema", schema, schema);
   check("table", table, table + LONGEST_SUFFIX);
@@ -54,7 +53,7 @@ export function namesOf(schema: string, table: string): Names {
   };
 }
 
-/** A string as an SQL literal. For validated names in statements, never for user data. */
+/** A string as an SQL literal: for validated names in statements, never for user data. */
 export function literal(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }

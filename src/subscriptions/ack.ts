@@ -1,4 +1,4 @@
-/** ack(): finalizes leases, all or none, in one statement. Locks rows in order of stream, as block does. */
+/** ack(): ends leases, all or none, in one statement. It locks rows in order of stream, as all verbs that wait for row locks do. */
 import type { Lease } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { nullableTextArray, numberArray, textArray } from "../postgres/parameters.ts";
@@ -7,6 +7,9 @@ import { toTime } from "../values/time.ts";
 import { checkNumber, toId, toInt } from "../values/validate.ts";
 import { checkLeases, firstPerHolder, toLease } from "./lease.ts";
 
+/**
+ * $1 streams, $2 holders, $3 watermarks, $4 retries, $5 times up to which to defer, in ms: one element per lease
+ */
 const statement = (names: Names) => `with given as materialized (
   select * from unnest($1::text[], $2::text[], $3::bigint[], $4::int[], $5::float8[])
     with ordinality as g(stream, by, at, retry, due, ord)
@@ -22,8 +25,8 @@ from held h where s.stream = h.stream and s.leased_by = h.by
 returning h.ord::int as ord, s.source, s.at, s.retry, s.lane`;
 
 /**
- * Moves watermarks to `at` and releases the leases that `by` still holds; entries with `due` (ms since the
- * epoch) are held out of claim until then, and are not in the answer. Late and foreign leases are absent.
+ * Moves watermarks to `at`, and ends the leases that `by` still holds. A lease with `due` (ms since the epoch) defers
+ * its subscription until then, and is not returned. Leases that ran out or belong to others are not returned either.
  */
 export async function ack({ names, connections }: Context, leases: readonly Lease[]): Promise<Lease[]> {
   checkLeases("ack", leases);

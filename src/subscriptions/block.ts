@@ -1,10 +1,11 @@
-/** block(): takes a failing subscription out of circulation until an operator lets it back in. */
+/** block(): keeps failing subscriptions from being claimed until an operator calls unblock or reset. */
 import type { BlockedLease } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { textArray } from "../postgres/parameters.ts";
 import type { Names } from "../schema/names.ts";
 import { checkLeases, firstPerHolder, toLease } from "./lease.ts";
 
+/** $1 streams, $2 holders, $3 errors: one element per lease */
 const statement = (names: Names) => `with given as materialized (
   select * from unnest($1::text[], $2::text[], $3::text[]) with ordinality as g(stream, by, error, ord)
 ), held as materialized (
@@ -15,7 +16,7 @@ update ${names.streams} s set blocked = true, error = h.error, deferred_at = nul
 from held h where s.stream = h.stream and s.leased_by = h.by and not s.blocked
 returning h.ord::int as ord, s.source, s.at, s.retry, s.lane`;
 
-/** A poison message may have quoted anything: what PostgreSQL cannot store must not keep it from blocking. */
+/** The error as text that PostgreSQL can store. It may quote anything, and must not keep its stream from being blocked. */
 function storable(error: unknown): string {
   let text = "an error that has no text";
   try {
@@ -26,7 +27,10 @@ function storable(error: unknown): string {
   return text.toWellFormed().replaceAll("\0", "\uFFFD");
 }
 
-/** Only the holder blocks, and only once; watermark, retry and lease stay. Returns what was blocked. */
+/**
+ * Blocks the subscriptions that `by` holds and that are not blocked yet, and returns them. Watermark, retry and lease
+ * stay.
+ */
 export async function block(
   { names, connections }: Context,
   leases: readonly BlockedLease[],

@@ -1,54 +1,63 @@
 /**
- * claim(): finds subscriptions with work and leases them, in one statement.
+ * claim(): finds subscriptions with work and leases them, in one statement. It never reads the events table.
  *
- * Each arm walks a partial index over exactly the pending rows in the order it needs and locks what it
- * takes, skipping what others hold. So it does not wait, which is why it needs no lock order, two workers
- * that ask for 5 of 20 get 5 each, and an idle claim costs the same at 100 and at 1,000,000 subscriptions.
- * PostgreSQL waits all the same in one rare case (ADR 0004), and then the claim gives way: see LOCK_TIMEOUT_MS.
- * Under the lock PostgreSQL checks the conditions again on the newest version of the row, so a lease that
- * another worker has just taken is seen. The events table is never read.
+ * The statement has up to three arms: by priority, the fair share of the oldest, and the leading ones. Each arm reads
+ * a partial index over exactly the pending rows, in the order that it needs. So an idle claim costs the same at 100
+ * and at 1,000,000 subscriptions.
+ *
+ * An arm locks the rows that it takes, and skips rows that others have locked (SKIP LOCKED). So two workers that ask
+ * for 5 of 20 get 5 each, and because a claim does not wait, it needs no lock order. In one rare case PostgreSQL waits
+ * all the same (ADR 0004): see LOCK_TIMEOUT_MS. Under the lock PostgreSQL checks the conditions again on the newest
+ * version of the row, so that it sees a lease that another worker has just taken.
  */
 import type { Lease } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import type { Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
 import { checkNumber, checkOptionalText, checkText } from "../values/validate.ts";
-import { toLease } from "./lease.ts";
+import { toLease, toLeaseMillis } from "./lease.ts";
 
 /**
- * What is due by the server's clock, or by this process', if that is ahead by no more than a minute: an app wakes once
- * for what it deferred, by its own clock, and would sleep on if the server said "not yet".
+ * The time up to which deferred subscriptions are due: the server's clock, or this process's clock ($3) if that is up
+ * to a minute ahead. An app wakes once for what it deferred, by its own clock. If the server then said "not yet", the
+ * app would sleep on.
  */
 const NOW = "greatest(now(), least(to_timestamp($3::float8 / 1000), now() + interval '1 minute'))";
 /** Node's timers may fire a millisecond early. */
 const TIMER_SKEW_MS = 1;
 
 /**
- * ms for which a claim waits for a row. SKIP LOCKED waits if the writer that held a row has just ended and the next one
- * has its new version already. A statement that waits for this claim's rows would then be in a deadlock with it. The limit is
- * far below deadlock_timeout (1 s by default), and the claim runs again: the second time it passes over the row.
+ * How long a claim waits for a row. SKIP LOCKED waits for a row whose last writer has just ended, if another writer has
+ * already locked its new version. If that writer waits for a row of this claim, the two are in a deadlock. The limit is
+ * far below deadlock_timeout (1 s by default). After it the claim runs again, and skips the row.
  */
 const LOCK_TIMEOUT_MS = 25;
 
 const LANE_ARMS = { byPriority: "laneByPriority", fair: "laneFair" } as const;
 
-/** How many each arm may take. Written into the text: PostgreSQL plans a parameter's limit anew at every call. */
+/** How many rows each arm may take. They are part of the text: PostgreSQL would plan a limit that is a parameter at every call. */
 type Limits = { readonly byPriority: number; readonly fair: number; readonly leading: number };
 
+/**
+ * $1 holder of the leases
+ * $2 length of the leases, in ms
+ * $3 this process's clock, in ms since the epoch
+ * $4 lane, if `inLane`
+ */
 function statement(names: Names, { byPriority, fair, leading }: Limits, inLane: boolean): string {
   const available = `(select given from limited) and not s.blocked and s.at < s.correlated_at
       and (s.leased_until is null or s.leased_until <= now())${inLane ? " and s.lane = $4::text" : ""}`;
   const walk = (schedule: string, order: string, limit: number) =>
     `select s.stream, s.at, s.priority from ${names.streams} s
       where ${available} and ${schedule} order by ${order} limit ${limit} for update of s skip locked`;
-  // What is due is found by its time, and joins those that were never deferred in their order.
+  // Deferred rows that are due come from an index of their own, by time, and are merged with the others in order.
   const arm = (kind: "byPriority" | "fair", rest: string, order: string, limit: number) => `select * from (
     (select * from (${walk(`s.deferred_at is null and s.${CLAIM_ARMS[inLane ? LANE_ARMS[kind] : kind]}${rest}`, order, limit)}) never)
     union all
     (select * from (${walk(`s.deferred_at is not null and s.deferred_at <= ${NOW}${rest}`, order, limit)}) due)
   ) s order by ${order} limit ${limit}`;
-  // What the first arm left over: nothing, when it found fewer than it may take. Then the others need not look,
-  // which counts when an old snapshot keeps the dead entries of their indexes from being cleaned away.
+  // If the first arm found fewer rows than it may take, there are no others, and the other arms need not look. That
+  // matters while an old snapshot keeps VACUUM from removing the dead entries of their indexes.
   const more = ` and (select count(*) from byPriority) >= ${byPriority}`;
   const arms = [
     {
@@ -89,15 +98,13 @@ function statement(names: Names, { byPriority, fair, leading }: Limits, inLane: 
 select * from leased order by ord`;
 }
 
-/** PostgreSQL's interval arithmetic overflows beyond this: 100 years. */
-const LONGEST_LEASE = 100 * 365.25 * 86_400_000;
-/** More in one call than any process could handle within a lease. */
+/** More subscriptions than a process could handle within a lease. */
 const MAX_CLAIM = 100_000;
 const count = (value: number) => Math.max(0, Math.min(MAX_CLAIM, Math.trunc(value)));
 
 /**
- * Leases up to `lagging` subscriptions that are behind, by priority and then by age with a fair share for
- * the oldest, and up to `leading` of those furthest leading, to `by` for `millis` milliseconds.
+ * Leases subscriptions to `by` for `millis` milliseconds: up to `lagging` of those that are behind, by priority and
+ * with a fair share (a quarter) for the oldest, and up to `leading` of those that are furthest ahead.
  */
 export async function claim(
   { names, connections }: Context,
@@ -117,7 +124,7 @@ export async function claim(
   const limits = { byPriority: behind - fair, fair, leading: count(leading) };
   if (limits.byPriority + limits.fair + limits.leading === 0) return [];
   const inLane = lane !== undefined && lane !== null;
-  const params = [by, Math.max(-LONGEST_LEASE, Math.min(LONGEST_LEASE, millis)), Date.now() + TIMER_SKEW_MS];
+  const params = [by, toLeaseMillis(millis), Date.now() + TIMER_SKEW_MS];
   const query = { text: statement(names, limits, inLane), params: inLane ? [...params, lane] : params };
   const rows = await connections.write("claim", query, { retryOnLockTimeout: true });
   return rows.map((row) =>

@@ -1,12 +1,11 @@
-/** defer(): holds subscriptions out of claim until a point in time. Not a failure: retry starts over. */
-
+/** defer(): keeps subscriptions from being claimed until a point in time. It is no failure, so retry starts again. */
 import type { Context } from "../context.ts";
 import { toTime } from "../values/time.ts";
 import { checkNumber } from "../values/validate.ts";
 import { inputConditions, type StreamInput } from "./filter.ts";
 import { updateStreams } from "./update.ts";
 
-/** `deferredAt` in ms since the epoch; the past is claimable at once. Returns how many were deferred. */
+/** `deferredAt`: ms since the epoch. With a past time they can be claimed at once. Returns how many were deferred. */
 export async function defer(context: Context, input: StreamInput, deferredAt: number): Promise<number> {
   checkNumber("defer", "deferred_at", deferredAt);
   const where = inputConditions("defer", input);

@@ -1,4 +1,4 @@
-/** Which subscriptions an operator verb means: names, or a filter. */
+/** The subscriptions that an operator verb is for: by name, or by a filter. */
 import type { StreamFilter } from "@rotorsoft/act";
 import { Conditions } from "../postgres/conditions.ts";
 import { textArray } from "../postgres/parameters.ts";
@@ -14,7 +14,7 @@ export function filterConditions(verb: string, filter: StreamFilter, where = new
   checkOptionalText(verb, "lane", filter.lane);
   for (const flag of ["blocked", "stream_exact", "source_exact"] as const)
     checkFlag(verb, flag, filter[flag]);
-  // A null would choose other subscriptions than no filter does.
+  // null would be an easy mistake for undefined, and would select other subscriptions.
   for (const option of ["stream", "source", "blocked", "lane"] as const)
     if (filter[option] === null) throw invalid(verb, `${option} must not be null: leave it out`);
   if (filter.stream !== undefined) where.match("stream", "s.stream", filter.stream, filter.stream_exact);
@@ -27,7 +27,7 @@ export function filterConditions(verb: string, filter: StreamFilter, where = new
   return where;
 }
 
-/** As {@link filterConditions}, or by names. Undefined: nothing can match. */
+/** The same for names or a filter. Undefined for an empty list of names, which matches nothing. */
 export function inputConditions(verb: string, input: StreamInput): Conditions | undefined {
   if (!Array.isArray(input)) return filterConditions(verb, input);
   checkTexts(verb, "streams", input);

@@ -1,9 +1,16 @@
-/** Leases as callers hand them in, and as the verbs answer with them. */
+/** Leases as callers pass them, and as the verbs return them. */
 import type { Lease } from "@rotorsoft/act";
 import type { Row } from "../postgres/index.ts";
 import { checkArray, checkObject, checkText } from "../values/validate.ts";
 
-/** One entry per stream and holder: a second one finds the lease gone. */
+/** 100 years. PostgreSQL's interval arithmetic overflows far beyond that. */
+const LONGEST_LEASE_MS = 100 * 365.25 * 86_400_000;
+
+/** The length of a lease, within what PostgreSQL can add to a timestamp. */
+export const toLeaseMillis = (millis: number): number =>
+  Math.max(-LONGEST_LEASE_MS, Math.min(LONGEST_LEASE_MS, millis));
+
+/** The first lease per stream and holder. It ends the lease, so that a second one would have no effect. */
 export function firstPerHolder<L extends { readonly stream: string; readonly by: string }>(
   leases: readonly L[],
 ): L[] {
@@ -25,7 +32,7 @@ export function checkLeases(verb: string, leases: readonly Lease[]): void {
   }
 }
 
-/** A lease as its row says it is now. */
+/** A lease with what its row holds now. */
 export function toLease({ stream, by, lagging }: Pick<Lease, "stream" | "by" | "lagging">, row: Row): Lease {
   return {
     stream,

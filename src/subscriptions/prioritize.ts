@@ -1,11 +1,11 @@
-/** prioritize(): sets the priority as given, where subscribe only ever raises it. */
+/** prioritize(): sets the priority as given. subscribe, in contrast, only raises it. */
 import type { StreamFilter } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { checkNumber, toInt } from "../values/validate.ts";
 import { filterConditions } from "./filter.ts";
 import { updateStreams } from "./update.ts";
 
-/** Returns how many subscriptions had another priority before. `{}` means all. */
+/** Returns how many subscriptions had another priority. An empty filter selects all. */
 export async function prioritize(context: Context, filter: StreamFilter, priority: number): Promise<number> {
   checkNumber("prioritize", "priority", priority);
   const where = filterConditions("prioritize", filter);

@@ -1,4 +1,4 @@
-/** query_streams(): subscriptions and how far they are, page by page in code-unit order of their names. */
+/** query_streams(): reads subscriptions and their positions, page by page in code-unit order of their names. */
 import type { QueryStreams, QueryStreamsResult, StreamPosition } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";
@@ -16,15 +16,24 @@ import { filterConditions } from "./filter.ts";
 
 const DEFAULT_LIMIT = 100;
 const PAGE = 1_000;
-/** A source with one of these is a pattern; PostgreSQL reads some patterns differently, so they are tried here. */
+/**
+ * A source with one of these may be more than literal text. PostgreSQL reads some regular expressions differently, so
+ * JavaScript matches these.
+ */
 const METACHARACTERS = /[\^$.*+?()[\]{}|\\]/;
 
+/**
+ * One page, with the head of the log. Without a subscription its row has a null stream.
+ *
+ * Which parameters there are depends on the query. In this order: those of the filter; `after`, a stream; the names of
+ * `source_matches`, as text[]; the limit.
+ */
 function positionsQuery(names: Names, query: QueryStreams, after: string | undefined, limit: number): Query {
   const where = filterConditions("query_streams", query, new Conditions());
   if (after !== undefined) where.add(`s.stream ~>~ ${where.param(after)}::text`);
   if (query.source_matches?.length) {
     const given = where.param(textArray(query.source_matches));
-    // A literal source is a pattern too: it matches every name that contains it.
+    // A literal source is a pattern, too: it matches every name that contains it.
     where.add(`(s.source is null or s.source = '' or s.source ~ '[][^$.*+?(){}|\\\\]'
       or exists (select from unnest(${given}::text[]) n(name) where strpos(n.name, s.source) > 0))`);
   }
@@ -57,25 +66,28 @@ function toPosition(row: Row): StreamPosition {
   };
 }
 
-/** Repeated groups may take JavaScript minutes on a name of thirty letters. */
+/** JavaScript may take minutes to match repeated groups against a name of thirty letters. */
 const REPEATED_GROUP = /\)[*+{]/;
 
-/** Whether a stored source, as a pattern, matches one of `given`; yes where that would be dear to find out. */
-function consumes(source: unknown, given: readonly string[]): boolean {
+/**
+ * True if a stored source, as a pattern, matches one of `given`. Also true where the match could take long: the answer
+ * is a hint, of which one too many does no harm.
+ */
+function mayMatch(source: unknown, given: readonly string[]): boolean {
   if (typeof source !== "string" || source === "" || !METACHARACTERS.test(source)) return true;
   if (REPEATED_GROUP.test(source)) return true;
   try {
     const pattern = new RegExp(source);
     return given.some((name) => pattern.test(name));
   } catch {
-    // Not a pattern at all: a hint too many is allowed, one too few is not.
+    // The source is no regular expression.
     return true;
   }
 }
 
 /**
- * Calls `callback` with each position; `after` is exclusive, `limit` defaults to 100, 0 is none. Returns the
- * head of the log (-1: empty) and how many positions there were.
+ * Calls `callback` with each position. `after` is exclusive. `limit` is 100 by default; with 0 there are none. Returns
+ * the id of the log's last event (-1 for an empty log) and how many positions there were.
  */
 export async function queryStreams(
   { names, connections }: Context,
@@ -97,7 +109,7 @@ export async function queryStreams(
     const maxEventId = Number(rows[0]?.head ?? -1);
     const found = rows.filter((row) => row.stream !== null);
     for (const row of found) {
-      if (given.length > 0 && !consumes(row.source, given)) continue;
+      if (given.length > 0 && !mayMatch(row.source, given)) continue;
       callback(toPosition(row));
       count++;
     }

@@ -1,9 +1,9 @@
 /**
- * subscribe(): registers subscriptions, raises their work marks, advances the correlators' checkpoint and
- * takes the correlator lease: one statement, one round trip, whatever is asked for.
+ * subscribe(): registers subscriptions, raises their work marks, advances the correlators' checkpoint and takes the
+ * correlator lease, in one statement. Its text has only the parts that the call asks for.
  *
- * Rows are upserted in order of stream, as every verb that waits for row locks does. Entries that would
- * change nothing are left out beforehand: they lock and rewrite no row.
+ * Rows are upserted in order of stream. Every verb that waits for row locks takes them in this order, so that no two
+ * can deadlock. Entries that would change nothing are left out first, so that they lock and rewrite no row.
  */
 import type { SubscribeInput, SubscribeResult } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
@@ -19,10 +19,15 @@ import {
   toId,
   toInt,
 } from "../values/validate.ts";
+import { toLeaseMillis } from "./lease.ts";
 
 export type Correlator = { key: string; by: string; millis: number };
 
-/** The lane rides the priority: written when the incoming one is at or above the stored one. */
+/**
+ * Upserts the subscriptions. The lane is written if the given priority is at least the stored one.
+ *
+ * $1 streams, $2 sources, $3 priorities, $4 lanes, $5 work marks: one element per subscription
+ */
 const streamsPart = ({ streams }: Names) => `given as materialized (
   select * from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[]) as g(stream, source, priority, lane, mark)
 ), wanted as materialized (
@@ -41,7 +46,7 @@ const streamsPart = ({ streams }: Names) => `given as materialized (
   returning (xmax = 0) as created
 )`;
 
-/** Row '' is the maximum of all correlators' checkpoints. */
+/** Raises the shared checkpoint, in row '', to `at`, a parameter. It is the maximum of all correlators' checkpoints. */
 const sharedPart = ({ correlated }: Names, at: string) => `shared as (
   insert into ${correlated} as c (key, at) select '', ${at}::bigint
   where ${at}::bigint > coalesce((select at from ${correlated} where key = ''), -1)
@@ -50,8 +55,12 @@ const sharedPart = ({ correlated }: Names, at: string) => `shared as (
 )`;
 
 /**
- * One row per correlator. The loser of the lease advances its key all the same; who holds it is told by
- * `leased_by`, which only a grant or its own renewal leaves at the caller. No expiry: it is free.
+ * Advances the checkpoint of one correlator, and takes its lease if it is free, expired or the caller's own. A caller
+ * that does not get the lease advances the checkpoint all the same. The lease was granted if `leased_by` is then the
+ * caller. A lease without an expiry is free.
+ *
+ * Parameters: `at`, the checkpoint, if given; `key` of the correlator; `by`, the caller; `millis`, the length of the
+ * lease. 0 or less releases the lease.
  */
 const correlatorPart = (
   { correlated }: Names,
@@ -71,10 +80,7 @@ const correlatorPart = (
 )`;
 };
 
-/** PostgreSQL's intervals end; a lease of a hundred years is long enough. */
-const LONGEST_LEASE = 100 * 365.25 * 86_400_000;
-
-/** One entry per stream: later ones add their priority, lane and mark by the rules of a second call. */
+/** Merges several entries of one stream, with the result that one call after the other would have. */
 function fold(
   streams: readonly SubscribeInput[],
 ): (SubscribeInput & { readonly priority: number; readonly lane: string })[] {
@@ -122,8 +128,8 @@ function check(
 }
 
 /**
- * Returns how many subscriptions are new, the highest watermark of all (-1: none), and the checkpoint;
- * with a `correlator` also whether it holds the lease of its key.
+ * Returns how many subscriptions are new, the highest watermark of all (-1 without any), and the checkpoint. With a
+ * `correlator` it also returns whether the correlator holds the lease of its key.
  */
 export async function subscribe(
   { names, connections }: Context,
@@ -151,14 +157,14 @@ export async function subscribe(
     parts.push(streamsPart(names));
   }
   const at = correlatedAt === undefined || correlatedAt === null ? undefined : param(toId(correlatedAt));
-  // A correlator by the empty key shares the row of all, and advances it itself.
+  // The correlator with the empty key has the shared row as its own, and advances it itself.
   if (at && correlator?.key !== "") parts.push(sharedPart(names, at));
   if (correlator)
     parts.push(
       correlatorPart(names, at, [
         param(correlator.key),
         param(correlator.by),
-        param(Math.max(-LONGEST_LEASE, Math.min(LONGEST_LEASE, correlator.millis))),
+        param(toLeaseMillis(correlator.millis)),
       ]),
     );
   const checkpoint = correlator

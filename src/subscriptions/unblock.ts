@@ -1,16 +1,16 @@
-/** unblock(): blocked subscriptions go on from where they stopped. */
+/** unblock(): lets blocked subscriptions go on from where they stopped. */
 import type { Context } from "../context.ts";
 import { inputConditions, type StreamInput } from "./filter.ts";
 import { updateStreams } from "./update.ts";
 
-const RELEASED = `retry = -1, blocked = false, error = null,
+const UNBLOCKED = `retry = -1, blocked = false, error = null,
   leased_by = null, leased_until = null, deferred_at = null`;
 
-/** Returns how many were blocked. `{}` means all that are; `{ blocked: false }` means none. */
+/** Returns how many were unblocked. An empty filter selects all blocked ones, `{ blocked: false }` none. */
 export async function unblock(context: Context, input: StreamInput): Promise<number> {
-  // With `blocked: false` nothing is left, as the port says; the in-memory store reads it as true.
+  // `blocked: false` then selects nothing, as the Store port says. InMemoryStore reads it as true.
   const where = inputConditions("unblock", input);
   if (!where) return 0;
   where.add("s.blocked");
-  return updateStreams(context, "unblock", where, RELEASED);
+  return updateStreams(context, "unblock", where, UNBLOCKED);
 }

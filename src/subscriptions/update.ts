@@ -1,12 +1,11 @@
 /**
- * The statement behind the operator verbs: lock the matching subscriptions in order of their names, as every
- * verb that waits for row locks does, so that no two can deadlock; then change them.
+ * The statement of the operator verbs. It locks the matching subscriptions in order of their names, and then changes
+ * them. Every verb that waits for row locks takes them in this order, so that no two can deadlock.
  */
-
 import type { Context } from "../context.ts";
 import type { Conditions } from "../postgres/conditions.ts";
 
-/** Applies `set` to the rows that match; returns how many there were. */
+/** Applies `set` to the rows that match, and returns how many there were. The parameters are those of `where`. */
 export async function updateStreams(
   { names, connections }: Context,
   operation: string,

@@ -1,13 +1,13 @@
 /**
- * JSON that comes back as it went in. jsonb has no dates, so the paths of Date values are noted beside
- * the row (column `dates`) and set again when it is read. A row without the note was written by another
- * adapter; `dates: "revive"` reads its ISO strings as Dates, as act-pg does.
+ * Dates in JSON. jsonb has no type for them, so a commit stores the paths of Date values in column `dates`, and a read
+ * sets the Dates again. A row without paths was written by another adapter. With `dates: "revive"` its ISO strings are
+ * read as Dates, as act-pg does.
  */
 import { types } from "node:util";
 
-/** The way to a value: keys and indexes. */
+/** The path of a value: keys and indexes. */
 export type Path = readonly (string | number)[];
-/** Column `dates`. `{}`: there are none. A string under `pii`: encrypted like pii itself. */
+/** Column `dates`: `{}` without any Date. A string under `pii` is the encrypted paths, as pii itself is encrypted. */
 export type DatePaths = {
   readonly data?: readonly Path[];
   readonly meta?: readonly Path[];
@@ -21,17 +21,18 @@ export const isRecord = (value: unknown): value is Record<string, unknown> =>
 const hasToJSON = (value: object): value is { toJSON(key: string): unknown } =>
   "toJSON" in value && typeof value.toJSON === "function";
 
+/** Adds the paths of the Dates in `value`. */
 function collect(value: object, path: (string | number)[], found: Path[]): void {
-  // Of any realm, as JSON.stringify writes them.
+  // Unlike instanceof, it knows Dates of other realms, which JSON.stringify writes the same way.
   if (types.isDate(value)) {
     found.push([...path]);
     return;
   }
-  members(hasToJSON(value) ? value.toJSON(String(path.at(-1) ?? "")) : value, path, found);
+  collectMembers(hasToJSON(value) ? value.toJSON(String(path.at(-1) ?? "")) : value, path, found);
 }
 
-/** As JSON.stringify does: what toJSON hands out is not asked for its own, and a Date among it has no members. */
-function members(value: unknown, path: (string | number)[], found: Path[]): void {
+/** The same for what toJSON has returned. As in JSON.stringify, its own toJSON is not called. */
+function collectMembers(value: unknown, path: (string | number)[], found: Path[]): void {
   if (typeof value !== "object" || value === null) return;
   if (Array.isArray(value)) {
     for (let i = 0; i < value.length; i++) {
@@ -51,7 +52,7 @@ function members(value: unknown, path: (string | number)[], found: Path[]): void
   }
 }
 
-/** Where the Dates are in `value`; undefined when there are none. */
+/** The paths of the Dates in `value`; undefined without any. */
 export function datePaths(value: unknown): readonly Path[] | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const found: Path[] = [];
@@ -61,7 +62,7 @@ export function datePaths(value: unknown): readonly Path[] | undefined {
 
 const toDate = (value: unknown): Date => new Date(typeof value === "string" ? value : Number.NaN);
 
-/** `value` with Dates at `paths`. Changes `value`, which nobody else has seen yet. */
+/** Sets the Dates at `paths`. Changes `value` itself, which has just been parsed. */
 export function setDates(value: unknown, paths: readonly Path[] | undefined): unknown {
   if (!paths) return value;
   let root = value;
@@ -84,7 +85,7 @@ export function setDates(value: unknown, paths: readonly Path[] | undefined): un
   return root;
 }
 
-/** An own property only: a key such as "__proto__" must not lead out of the document. */
+/** Reads an own property only: a key such as "__proto__" must not lead out of the document. */
 function own(holder: Record<string, unknown>, key: string | number): unknown {
   return Object.getOwnPropertyDescriptor(holder, key)?.value;
 }
@@ -92,7 +93,7 @@ function own(holder: Record<string, unknown>, key: string | number): unknown {
 const ISO =
   /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-][0-2]\d:[0-5]\d)?$/;
 
-/** `value` with every ISO 8601 string as a Date. Changes `value`. */
+/** Makes every ISO 8601 string a Date. Changes `value` itself. */
 export function reviveDates(value: unknown): unknown {
   if (typeof value === "string") return ISO.test(value) ? new Date(value) : value;
   if (Array.isArray(value)) for (let i = 0; i < value.length; i++) value[i] = reviveDates(value[i]);
@@ -112,8 +113,8 @@ export function reviveDates(value: unknown): unknown {
 }
 
 /**
- * JSON.stringify writes U+0000 and lone surrogates as \u escapes, and only them and control characters;
- * jsonb refuses the first two. An even number of backslashes before the escape means it is one.
+ * U+0000 or a lone surrogate in JSON text. JSON.stringify writes them, and otherwise only control characters, as \u
+ * escapes. After an odd number of backslashes \u is no escape.
  */
 const REFUSED = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
 

@@ -1,9 +1,9 @@
 /**
- * JavaScript regular expressions as PostgreSQL conditions, exactly or not at all.
+ * Translates JavaScript regular expressions for PostgreSQL, exactly or not at all.
  *
- * `^literal$` becomes equality, `^literal` an index range, `literal` a substring search; what is left of
- * the grammar below becomes a POSIX expression that matches the same strings. Anything else (look-around,
- * \b, back-references, named groups, inline flags, …) reads differently in PostgreSQL and is refused.
+ * `^literal$` becomes equality, `^literal` an index range, and `literal` a substring search. Other patterns of the
+ * grammar below become a POSIX expression that matches the same strings. Everything else (look-around, \b,
+ * back-references, named groups, inline flags, …) means something else in PostgreSQL, or nothing, and is refused.
  */
 import { ValidationError } from "@rotorsoft/act";
 
@@ -14,15 +14,16 @@ export type Pattern =
   | { readonly kind: "contains"; readonly text: string }
   | { readonly kind: "regex"; readonly text: string };
 
-/** What `.` does not match in JavaScript. */
+/** `.` as JavaScript reads it: it does not match line terminators. */
 const DOT = "[^\\n\\r\\u2028\\u2029]";
 const CLASSES: Readonly<Record<string, string>> = { d: "0-9", w: "A-Za-z0-9_" };
 const CONTROLS: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", f: "\f", v: "\v" };
 /** PostgreSQL's highest repetition count. */
-const MOST = 255;
-/** Of all counts together: PostgreSQL writes each repetition out, and runs out of memory beyond this. */
-const MOST_ALL = 10_000;
+const MAX_REPETITIONS = 255;
+/** The sum of all counts. PostgreSQL expands each repetition, and runs out of memory far beyond this. */
+const MAX_REPETITIONS_IN_ALL = 10_000;
 
+/** The pattern is not translated; the message says which part of it. */
 class Refused extends Error {}
 
 const escapeLiteral = (char: string) =>
@@ -30,7 +31,7 @@ const escapeLiteral = (char: string) =>
 
 const isAstral = (char: string) => char.length > 1;
 
-/** Reads one pattern. `literal` stays a string while the pattern is plain text between anchors. */
+/** Reads one pattern, character by character. */
 class Reader {
   #at = 0;
   #repeated = 0;
@@ -51,22 +52,22 @@ class Reader {
     return this.#at >= this.#chars.length;
   }
 
-  /** The text of a quantifier here, as PostgreSQL writes it; lazy ones match the same strings. */
+  /** The quantifier at this place, without the `?` of a lazy one: which strings match does not depend on it. */
   quantifier(): string | undefined {
     const found = this.#repetition();
     if (!found) return undefined;
     const [low = 0, high] = (found.match(/\d+/g) ?? []).map(Number);
-    // A high below the low is no regular expression.
+    // A regular expression with a maximum below the minimum is not valid, and was refused before.
     const most = high ?? low;
-    if (most > MOST) throw new Refused("a repetition count");
+    if (most > MAX_REPETITIONS) throw new Refused("a repetition count");
     this.#repeated += most;
-    if (this.#repeated > MOST_ALL) throw new Refused("too many counted repetitions");
+    if (this.#repeated > MAX_REPETITIONS_IN_ALL) throw new Refused("too many counted repetitions");
     if (this.peek() === "?") this.#at++;
     if (this.#repetition()) throw new Refused("a quantifier on a quantifier");
     return found;
   }
 
-  /** Reads `*`, `+`, `?` or `{…}`, if that is what stands here. */
+  /** Reads `*`, `+`, `?` or `{…}`, if one of them is next. */
   #repetition(): string | undefined {
     const c = this.peek();
     if (c === "*" || c === "+" || c === "?") {
@@ -74,7 +75,7 @@ class Reader {
       return c;
     }
     if (c !== "{") return undefined;
-    // No count worth reading is longer than this: the text is not searched to its end for each brace.
+    // No accepted count is longer than this, and so not the whole rest of the text is searched for each brace.
     const window = this.#chars.slice(this.#at, this.#at + 40).join("");
     if (window.length === 40 && /^\{\d+(?:,\d*)?$/.test(window)) throw new Refused("a repetition count");
     const found = /^\{\d+(?:,\d*)?\}/.exec(window)?.[0];
@@ -82,7 +83,7 @@ class Reader {
     return found;
   }
 
-  /** The character an escape stands for, or a class. */
+  /** Reads what follows a backslash: a character, or a class such as \d. */
   escape(): { char: string } | { klass: string } {
     const c = this.next();
     if (c === undefined) throw new Refused("a backslash at the end");
@@ -134,9 +135,10 @@ function readClass(reader: Reader): string {
   return `[${negated ? "^" : ""}${out}]`;
 }
 
+/** `literal`: its text, while it is plain text between anchors. `start`, `end`: it has `^`, `$`. */
 type Alternative = { text: string; literal?: string; start: boolean; end: boolean };
 
-/** One alternative, up to `|`, `)` or the end. */
+/** Reads one alternative, up to `|`, `)` or the end. */
 function readAlternative(reader: Reader): Alternative {
   let text = "";
   let literal: string | undefined = "";
@@ -205,7 +207,7 @@ function refuse(option: string, pattern: string, reason: string): ValidationErro
 
 const cache = new Map<string, Pattern>();
 
-/** The condition for `pattern`. Throws a ValidationError for what can't be matched exactly. */
+/** Translates `pattern`. Throws a ValidationError if PostgreSQL cannot match it exactly. `option` is named in it. */
 export function toPattern(option: string, pattern: string): Pattern {
   const known = cache.get(pattern);
   if (known) return known;
@@ -242,9 +244,9 @@ function read(pattern: string): Pattern {
       return { kind: start ? "prefix" : "contains", text };
     }
   }
-  // `^literal.*` is `^literal`: what follows may be empty.
+  // `^literal.*` is `^literal`, because `.*` also matches nothing.
   const prefix = /^\^(.*)\.\*\??$/s.exec(pattern)?.[1];
-  // After an odd number of backslashes the dot is a dot.
+  // After an odd number of backslashes the dot is an escaped dot.
   if (prefix !== undefined && !/(?:^|[^\\])\\(?:\\\\)*$/.test(prefix)) {
     const head = readAlternatives(new Reader(prefix));
     const literal = head.length === 1 ? head[0] : undefined;
@@ -254,7 +256,7 @@ function read(pattern: string): Pattern {
   return { kind: "regex", text: alternatives.map((a) => a.text).join("|") };
 }
 
-/** The first string, in code-unit order, after all that begin with `prefix`; undefined if there is none. */
+/** The first string, in code-point order, after all that begin with `prefix`; undefined if there is none. */
 export function afterPrefix(prefix: string): string | undefined {
   const points = [...prefix].map((c) => c.codePointAt(0) ?? 0);
   for (;;) {

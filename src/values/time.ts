@@ -1,4 +1,4 @@
-/** Points in time as PostgreSQL holds them: from 4713 BC to 294276 AD, in ms since the epoch. */
+/** The first and last point in time of a timestamptz, in ms since the epoch: 4713 BC (Julian day 0) and 294276 AD. */
 const EARLIEST = -210_866_803_200_000;
 const LATEST = 9_224_318_015_999_000;
 

@@ -1,4 +1,4 @@
-/** Checks on what callers pass to the verbs: a ValidationError that names the argument, before anything is sent. */
+/** Checks the arguments of the verbs, before anything is sent. A ValidationError names the argument. */
 import { ValidationError } from "@rotorsoft/act";
 import { refusedText } from "./json-dates.ts";
 
@@ -22,7 +22,7 @@ export function checkOptionalText(
 
 export function checkArray(verb: string, name: string, value: unknown): asserts value is readonly unknown[] {
   if (!Array.isArray(value)) throw invalid(verb, `${name} must be an array, not ${kind(value)}`);
-  // map and forEach pass over holes: what was meant there would be lost.
+  // map and forEach skip holes, so that a missing element would go unnoticed.
   for (let i = 0; i < value.length; i++)
     if (!(i in value)) throw invalid(verb, `${name} has nothing at ${i}`);
 }
@@ -37,7 +37,7 @@ export function checkObject(verb: string, name: string, value: unknown): asserts
     throw invalid(verb, `${name} must be an object, not ${kind(value)}`);
 }
 
-/** A finite number; a fraction is allowed and cut by whoever stores it. */
+/** A number, but not NaN. The verb that stores it cuts fractions off. */
 export function checkNumber(verb: string, name: string, value: unknown): asserts value is number {
   if (typeof value !== "number" || Number.isNaN(value))
     throw invalid(verb, `${name} must be a number, not ${kind(value)}`);
@@ -48,7 +48,7 @@ export function checkFlag(verb: string, name: string, value: unknown): asserts v
     throw invalid(verb, `${name} must be true or false, not ${kind(value)}`);
 }
 
-/** An object that JSON writes as one: an event's meta, a snapshot's state. */
+/** An object or nothing: an event's meta, a snapshot's state. */
 export function checkOptionalObject(verb: string, name: string, value: unknown): void {
   if (value !== undefined && value !== null) checkObject(verb, name, value);
 }
