@@ -4,13 +4,13 @@
  */
 
 import { storeClosed } from "../errors.ts";
-import type { Config } from "../options/options.ts";
+import type { ConnectionTarget } from "../options/config.ts";
 import type { Connection } from "./connection.ts";
 import { type Hosts, openConnection } from "./host-selection.ts";
 import type { Pool } from "./pool.ts";
 
 export class Writer {
-  readonly #config: Config;
+  readonly #target: ConnectionTarget;
   readonly #hosts: Hosts;
   readonly #facts: string;
   readonly #shared: Pool | undefined;
@@ -22,8 +22,8 @@ export class Writer {
   #closed = false;
 
   /** `facts`: what appends want to know of the database. With `shared` it takes its connection from there. */
-  constructor(config: Config, hosts: Hosts, facts: string, shared?: Pool) {
-    this.#config = config;
+  constructor(target: ConnectionTarget, hosts: Hosts, facts: string, shared?: Pool) {
+    this.#target = target;
     this.#hosts = hosts;
     this.#facts = facts;
     this.#shared = shared;
@@ -72,7 +72,7 @@ export class Writer {
     if (this.#closed) throw storeClosed();
     this.#connection = await openConnection(
       {
-        config: this.#config,
+        ...this.#target,
         facts: this.#facts,
         // A client that vanished must not hold the append lock: its transactions never idle.
         settings: { idle_in_transaction_session_timeout: 10_000, plan_cache_mode: "force_generic_plan" },
@@ -91,11 +91,11 @@ export class Writer {
     if (!connection) return;
     connection.ref(false);
     clearTimeout(this.#idle);
-    if (this.#config.idleTimeoutMillis <= 0) return;
+    if (this.#target.config.idleTimeoutMillis <= 0) return;
     this.#idle = setTimeout(() => {
       if (this.#connection === connection) this.#connection = undefined;
       void connection.end();
-    }, this.#config.idleTimeoutMillis);
+    }, this.#target.config.idleTimeoutMillis);
     this.#idle.unref();
   }
 

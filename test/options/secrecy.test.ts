@@ -2,7 +2,7 @@
 import { format, inspect } from "node:util";
 import { describe, expect, test, vi } from "vitest";
 import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
-import { resolveConfig } from "../../src/options/options.ts";
+import { resolveOptions } from "../../src/options/resolve.ts";
 import { failureOf } from "../postgres/fixture.ts";
 import { deadPort } from "../postgres/proxy.ts";
 
@@ -65,7 +65,7 @@ describe.each(Object.entries(secretive))("%s", (_, options) => {
 });
 
 test("the password of the environment does not show", () => {
-  for (const text of renderings(resolveConfig({}, { PGPASSWORD: SECRET })))
+  for (const text of renderings(resolveOptions({}, { PGPASSWORD: SECRET }).config))
     expect(text).not.toContain(SECRET);
 });
 
