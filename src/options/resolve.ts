@@ -8,15 +8,19 @@ import { readUrl } from "./url.ts";
 /** Throws one Error that names each wrong option. */
 export function resolveOptions(options: unknown = {}, env: Environment = process.env): ResolvedOptions {
   const { listen_url } = checkOptions(options ?? {});
-  const given = setOptions(options);
-  const listen = listen_url === undefined ? undefined : listenTarget(given, listen_url, env);
-  return { ...resolve(given, env), listen };
+  const chosen = withUrl(setOptions(options));
+  const target = resolve(chosen, env);
+  return { ...target, listen: listen_url === undefined ? undefined : listenTarget(chosen, listen_url, env) };
 }
 
-function resolve(given: Values, env: Environment): ConnectionTarget {
+/** The options, and what the URL says of those that are not given. */
+function withUrl(given: Values): Values {
   const { url, connectionString } = checkOptions(given);
   const address = url ?? connectionString;
-  const chosen = { ...(address && readUrl(address)), ...given };
+  return { ...(address && readUrl(address)), ...given };
+}
+
+function resolve(chosen: Values, env: Environment): ConnectionTarget {
   // A variable that is overridden is not checked: it may be meant for another program.
   const environment = Object.fromEntries(
     Object.entries(readEnvironment(env)).filter(([option]) => !(option in chosen)),
@@ -43,8 +47,7 @@ function endpoints(host: string, port: number | string): Endpoint[] {
 }
 
 /** As the store's own, but for what the direct URL says: host and port, and the login if it has one. */
-function listenTarget(given: Values, url: string, env: Environment): ConnectionTarget {
-  const replaced = ["url", "connectionString", "listen_url", "host", "port", ...Object.keys(readUrl(url))];
-  const kept = Object.entries(given).filter(([option]) => !replaced.includes(option));
-  return resolve({ ...Object.fromEntries(kept), url }, env);
+function listenTarget(chosen: Values, url: string, env: Environment): ConnectionTarget {
+  const { host: _host, port: _port, ...kept } = chosen;
+  return resolve({ ...kept, ...readUrl(url) }, env);
 }

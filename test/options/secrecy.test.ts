@@ -45,7 +45,15 @@ function renderings(value: object): string[] {
     JSON.stringify(Object.entries(value).filter(([name]) => name !== "tables")),
     String(value),
     Object.keys(value).join(),
+    ...forIn(value),
   ];
+}
+
+/** What a loop over the properties meets, inherited ones included. */
+function forIn(value: object): string[] {
+  const texts: string[] = [];
+  for (const name in value) texts.push(`${name}: ${inspect(Reflect.get(value, name))}`);
+  return texts;
 }
 
 describe.each(Object.entries(secretive))("%s", (_, options) => {

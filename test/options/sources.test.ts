@@ -308,6 +308,26 @@ describe("listen_url", () => {
     expect(listen?.secrets.password).toBe("dp");
   });
 
+  test("keeps the login and the TLS of the URL that it stands beside, where it has none of its own", () => {
+    const { listen } = resolveOptions(
+      { url, listen_url: "postgres://direct.example:9/dd?application_name=listener" },
+      {},
+    );
+    expect(listen?.config).toMatchObject({
+      hosts: [{ host: "direct.example", port: 9 }],
+      user: "url_user",
+      database: "dd",
+      ssl: "require",
+      application_name: "listener",
+    });
+    expect(listen?.secrets.password).toBe("url_password");
+  });
+
+  test("without a port goes to 5432, whatever port the store goes to", () => {
+    const { listen } = resolveOptions({ url, listen_url: "postgres://direct.example" }, {});
+    expect(listen?.config.hosts).toEqual([{ host: "direct.example", port: 5432 }]);
+  });
+
   test("left out is where the store goes", () => {
     expect(resolveOptions(given, {}).listen).toBeUndefined();
   });
