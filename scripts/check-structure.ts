@@ -15,8 +15,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ["schema"],
   ["postgres"],
   ["errors.ts"],
-  ["values"],
   ["options"],
+  ["values"],
 ];
 
 /** Packages that only these files or folders import. load-tables.ts names act-drizzle/schema, by which it loads Drizzle. */

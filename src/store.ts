@@ -31,7 +31,9 @@ import { drop } from "./migrations/drop.ts";
 import { seed } from "./migrations/seed.ts";
 import { type Handler, Notifier } from "./notifications/notify.ts";
 import { Operations } from "./operations.ts";
-import { type Config, type PostgresStoreOptions, resolveConfig } from "./options/options.ts";
+import { type StoreConfig, withHiddenPassword } from "./options/config.ts";
+import type { PostgresStoreOptions } from "./options/options.generated.ts";
+import { resolveOptions } from "./options/resolve.ts";
 import { Database } from "./postgres/index.ts";
 import { eventReader } from "./schema/event-rows.ts";
 import { loadTables } from "./schema/load-tables.ts";
@@ -65,7 +67,7 @@ const DISPOSE_LIMIT = 65_000;
  */
 export class PostgresStore implements Store {
   /** The options with every default applied. The password does not print. */
-  readonly config: Config;
+  readonly config: StoreConfig;
   /** Present only with `notify: true`: calls the handler for each commit of other processes. */
   // Declared only: a class field would be there, as undefined, in every store.
   declare readonly notify?: NonNullable<Store["notify"]>;
@@ -79,11 +81,12 @@ export class PostgresStore implements Store {
   #disposed: Promise<void> | undefined;
 
   constructor(options?: PostgresStoreOptions) {
-    const { listen, key, config } = split(resolveConfig(options));
-    this.config = config;
+    const resolved = resolveOptions(options);
+    const { config, secrets } = resolved;
+    this.config = withHiddenPassword(resolved);
     const names = namesOf(config.schema, config.table);
-    const connections = new Database(config, listen, appendFacts(names));
-    const cipher = key ? new PiiCipher(key) : undefined;
+    const connections = new Database(resolved, appendFacts(names));
+    const cipher = secrets.key && new PiiCipher(secrets.key);
     const by = randomUUID();
     this.#context = {
       names,
@@ -112,7 +115,9 @@ export class PostgresStore implements Store {
   }
 
   /** The SQL that creates a store's schema, tables and indexes, for running it by hand. */
-  static ddl(options: { readonly schema?: string; readonly table?: string } = {}): string {
+  static ddl(
+    options: { readonly schema?: string | undefined; readonly table?: string | undefined } = {},
+  ): string {
     return ddl(namesOf(options.schema ?? "public", options.table ?? "events"));
   }
 
@@ -211,16 +216,11 @@ export class PostgresStore implements Store {
     return appended;
   };
 
-  toJSON(): { config: Config } {
+  toJSON(): { config: StoreConfig } {
     return { config: this.config };
   }
 
   [inspect.custom](): string {
     return `PostgresStore ${inspect(this.config)}`;
   }
-}
-
-/** The config as it is shown, and what it carries along without showing it. */
-function split(resolved: ReturnType<typeof resolveConfig>) {
-  return { config: resolved as Config, listen: resolved.listen, key: resolved.key };
 }

@@ -11,7 +11,7 @@
  */
 import postgres from "postgres";
 import { ConnectionError } from "../errors.ts";
-import type { Config, Endpoint } from "../options/options.ts";
+import type { ConnectionTarget, Endpoint } from "../options/config.ts";
 import { type Answer, paramsOf, type Query, type Row } from "./exchange.ts";
 import { type SessionSettings, sessionSettings } from "./session-settings.ts";
 import { type OpenSocket, openSocket } from "./socket.ts";
@@ -20,8 +20,7 @@ import { TransactionChannel, TransactionFailure } from "./transaction.ts";
 
 export type Backend = { readonly pid: number; readonly started: string };
 
-export type ConnectionOptions = {
-  readonly config: Config;
+export type ConnectionOptions = ConnectionTarget & {
   readonly endpoint: Endpoint;
   /** Server settings of this session beside the usual ones. Not sent through a pooler (prepare: false). */
   readonly settings?: SessionSettings;
@@ -81,7 +80,7 @@ export class Connection {
   #pinged: postgres.ListenMeta | undefined;
 
   constructor(options: ConnectionOptions, onClose: (connection: Connection) => void = noop) {
-    const { config, endpoint, settings } = options;
+    const { config, secrets, endpoint, settings } = options;
     this.#options = options;
     this.#onClose = onClose;
     this.endpoint = endpoint;
@@ -90,7 +89,7 @@ export class Connection {
       port: endpoint.port,
       database: config.database,
       user: config.user,
-      password: config.password,
+      password: secrets.password,
       // The socket that it is given has TLS already.
       ssl: false,
       max: 1,
@@ -125,9 +124,10 @@ export class Connection {
     if (this.#opened) this.#close(this.#lost());
     if (this.closedWith) throw this.closedWith;
     this.#opened = true;
-    const { config } = this.#options;
+    const { config, secrets } = this.#options;
     try {
-      const socket = await openSocket(this.endpoint, config.connectionTimeoutMillis, config.ssl);
+      const ssl = secrets.tls ?? config.ssl;
+      const socket = await openSocket(this.endpoint, config.connectionTimeoutMillis, ssl);
       if (this.closedWith) {
         socket.destroy();
         throw this.closedWith;

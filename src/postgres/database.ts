@@ -1,7 +1,7 @@
 /** What the verbs may ask of the database. Nothing outside this folder knows the driver. */
 
 import { ConnectionError, guard, outcomeUnknown, storeClosed, toStoreError } from "../errors.ts";
-import type { Config } from "../options/options.ts";
+import type { Config, ConnectionTarget, ResolvedOptions } from "../options/config.ts";
 import type { Backend, Connection } from "./connection.ts";
 import type { Answer, Query, Row } from "./exchange.ts";
 import type { Hosts } from "./host-selection.ts";
@@ -29,23 +29,24 @@ export class Database {
   /** For appends: one connection, or the pool's own where there is but one for all. */
   readonly writer: Pool;
   readonly #pool: Pool;
-  readonly #listenConfig: Config;
+  readonly #listenTarget: ConnectionTarget;
   #listeners = new Set<Listener>();
   #stopped = false;
   #closed = false;
 
   /** `facts`: what appends want to know of the database, as a select list. */
-  constructor(config: Config, listenConfig: Config = config, facts = "") {
+  constructor({ config, secrets, listen }: ResolvedOptions, facts = "") {
+    const target = { config, secrets };
     this.config = config;
-    this.#listenConfig = listenConfig;
+    this.#listenTarget = listen ?? target;
     const onEstablished = () => {
       for (const listener of this.#listeners) listener.reconnectSoon();
     };
     const hosts: Hosts = { first: 0, onEstablished };
     // A single connection serves both.
     const shared = config.max === 1;
-    this.#pool = new Pool({ config, ...(shared && { facts }) }, hosts, Math.max(1, config.max - 1));
-    this.writer = shared ? this.#pool : new Pool({ config, facts, settings: WRITER_SETTINGS }, hosts, 1);
+    this.#pool = new Pool({ ...target, ...(shared && { facts }) }, hosts, Math.max(1, config.max - 1));
+    this.writer = shared ? this.#pool : new Pool({ ...target, facts, settings: WRITER_SETTINGS }, hosts, 1);
   }
 
   get counts() {
@@ -172,9 +173,9 @@ export class Database {
   }
 
   /** LISTEN on a connection of its own, which comes back by itself until it is stopped. */
-  async listen(options: Omit<ListenerOptions, "config">): Promise<Listener> {
+  async listen(options: Omit<ListenerOptions, keyof ConnectionTarget>): Promise<Listener> {
     this.#assertOpen();
-    const listener = new Listener({ ...options, config: this.#listenConfig });
+    const listener = new Listener({ ...options, ...this.#listenTarget });
     this.#listeners.add(listener);
     try {
       await listener.start();

@@ -4,7 +4,7 @@
  */
 
 import { ConnectionError } from "../errors.ts";
-import type { Config } from "../options/options.ts";
+import type { TargetSessionAttrs } from "../options/modes.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import { detectPooling, type Pooling, setUpSession } from "./pooler.ts";
 
@@ -19,9 +19,12 @@ export type Hosts = {
 };
 
 type OpenOptions = Omit<ConnectionOptions, "endpoint">;
-type Attrs = Config["target_session_attrs"];
 
-export function matchesTargetSessionAttrs(attrs: Attrs, standby: boolean, readOnly: boolean): boolean {
+export function matchesTargetSessionAttrs(
+  attrs: TargetSessionAttrs,
+  standby: boolean,
+  readOnly: boolean,
+): boolean {
   switch (attrs) {
     case "any":
       return true;
@@ -99,7 +102,7 @@ async function search(
   options: OpenOptions,
   hosts: Hosts,
   onClose: (connection: Connection) => void,
-  attrs: Attrs,
+  attrs: TargetSessionAttrs,
 ): Promise<Connection | string> {
   const { config } = options;
   const others: string[] = [];

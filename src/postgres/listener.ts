@@ -8,7 +8,7 @@
  * process alive. So a listener takes a connection like any other, and reconnects by itself.
  */
 import { ConnectionError } from "../errors.ts";
-import type { Config } from "../options/options.ts";
+import type { ConnectionTarget } from "../options/config.ts";
 import type { Connection } from "./connection.ts";
 import { type Hosts, openForListen } from "./host-selection.ts";
 import { afterPoll } from "./timers.ts";
@@ -18,8 +18,7 @@ const LONGEST_DELAY = 30_000;
 /** A connection that only listens sends nothing, so a silent one would go unnoticed for TCP's 12 minutes. */
 const HEARTBEAT = 30_000;
 
-export type ListenerOptions = {
-  readonly config: Config;
+export type ListenerOptions = ConnectionTarget & {
   readonly channel: string;
   /** Called with each payload. Must not throw. */
   readonly onPayload: (payload: string) => void;
@@ -52,9 +51,9 @@ export class Listener {
 
   /** Resolves once the server has confirmed LISTEN. Rejects, and leaves nothing behind, when it can't. */
   async start(): Promise<void> {
-    const { config, channel, onPayload } = this.#options;
+    const { config, secrets, channel, onPayload } = this.#options;
     const connection = await openForListen(
-      { config, settings: { statement_timeout: 0 } },
+      { config, secrets, settings: { statement_timeout: 0 } },
       this.#hosts,
       (dead) => this.#closed(dead),
     );

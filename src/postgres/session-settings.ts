@@ -1,5 +1,5 @@
 /** Server settings of the store's sessions. */
-import type { Config } from "../options/options.ts";
+import type { Config } from "../options/config.ts";
 
 export type SessionSettings = Readonly<Record<string, string | number>>;
 

@@ -5,7 +5,8 @@
  */
 import net from "node:net";
 import { ConnectionError } from "../errors.ts";
-import type { Config, Endpoint } from "../options/options.ts";
+import type { Endpoint } from "../options/config.ts";
+import type { Ssl } from "../options/modes.ts";
 import { afterPoll } from "./timers.ts";
 import { secure, tlsOptions } from "./tls.ts";
 
@@ -24,7 +25,7 @@ export type OpenSocket = net.Socket;
 const KEEP_ALIVE_MS = 60_000;
 
 /** Connects, with TLS where it is asked for. Rejects with a ConnectionError that names host and port. */
-export function openSocket(endpoint: Endpoint, timeout: number, ssl: Config["ssl"]): Promise<OpenSocket> {
+export function openSocket(endpoint: Endpoint, timeout: number, ssl: Ssl): Promise<OpenSocket> {
   const { host, port } = endpoint;
   return new Promise((resolve, reject) => {
     const socket: OpenSocket = host.startsWith("/")

@@ -2,7 +2,8 @@
 import net from "node:net";
 import { type ConnectionOptions, connect } from "node:tls";
 import { ConnectionError } from "../errors.ts";
-import type { Config, Endpoint } from "../options/options.ts";
+import type { Endpoint } from "../options/config.ts";
+import type { Ssl } from "../options/modes.ts";
 
 /** The length of the message, and its code: https://www.postgresql.org/docs/current/protocol-flow.html */
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
@@ -11,7 +12,7 @@ const ACCEPTED = "S";
 type Tls = { readonly required: boolean; readonly options: ConnectionOptions };
 
 /** What the mode means in terms of node's TLS; undefined: none. */
-export function tlsOptions(ssl: Config["ssl"]): Tls | undefined {
+export function tlsOptions(ssl: Ssl): Tls | undefined {
   if (ssl === false || ssl === "disable") return undefined;
   if (ssl === "allow" || ssl === "prefer") return { required: false, options: { rejectUnauthorized: false } };
   if (ssl === "require") return { required: true, options: { rejectUnauthorized: false } };

@@ -35,9 +35,9 @@ const timestamptz = (name: string) => timestamp(name, { withTimezone: true, mode
 
 export type ActTablesOptions<Schema extends string = string, Name extends string = string> = {
   /** PostgreSQL schema. Default `public`. */
-  readonly schema?: Schema;
+  readonly schema?: Schema | undefined;
   /** Name of the events table; the others are `<table>_streams` and `<table>_correlated`. Default `events`. */
-  readonly table?: Name;
+  readonly table?: Name | undefined;
 };
 
 /** What Drizzle calls a table's schema: none for `public`, either where the schema is not known before it runs. */

@@ -3,12 +3,14 @@
  * jsonb string. The envelope is the one act-crypto writes. Rows in plain text stay readable.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
-import type { Key } from "../options/options.ts";
 
 const VERSION = 1;
 const IV = 12;
 const TAG = 16;
 const HEADER = 1 + IV + TAG;
+
+/** A key of 32 bytes, or what provides it. */
+export type Key = Uint8Array | (() => Uint8Array | Promise<Uint8Array>);
 
 /** The pii of an event cannot be read. Names the stream and the event, never the value. */
 export class PiiError extends Error {

@@ -11,7 +11,7 @@ import {
   readAppended,
 } from "../../src/events/append.ts";
 import type { PostgresStore } from "../../src/index.ts";
-import { resolveConfig } from "../../src/options/options.ts";
+import { resolveOptions } from "../../src/options/resolve.ts";
 import { Database, type Query, type Row } from "../../src/postgres/index.ts";
 import { lockAppends } from "../../src/schema/append-lock.ts";
 import { type Names, namesOf } from "../../src/schema/names.ts";
@@ -52,7 +52,7 @@ export function useLog(): () => Promise<Log> {
     const { config } = store;
     const names = namesOf(config.schema, config.table);
     const connections = new Database(
-      resolveConfig({ ...scene.parts, table: config.table, application_name: scene.application("log") }),
+      resolveOptions({ ...scene.parts, table: config.table, application_name: scene.application("log") }),
     );
     onTestFinished(() => connections.close());
     const transaction = (queries: readonly Query[]) => connections.transaction("test", queries);

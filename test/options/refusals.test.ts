@@ -1,12 +1,12 @@
 /** A wrong option: one readable Error, at once, that names the option and what it takes, and no value. */
 import { describe, expect, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { resolveConfig } from "../../src/options/options.ts";
+import { resolveOptions } from "../../src/options/resolve.ts";
 
 /** What the constructor says. */
 function refusal(options: unknown, env: Record<string, string> = {}): string {
   try {
-    resolveConfig(options, env);
+    resolveOptions(options, env);
   } catch (error) {
     if (!(error instanceof Error) || error.constructor !== Error) throw error;
     expect(error.message).toMatch(/^act-drizzle: /);

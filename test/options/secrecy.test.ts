@@ -2,7 +2,7 @@
 import { format, inspect } from "node:util";
 import { describe, expect, test, vi } from "vitest";
 import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
-import { resolveConfig } from "../../src/options/options.ts";
+import { resolveOptions } from "../../src/options/resolve.ts";
 import { failureOf } from "../postgres/fixture.ts";
 import { deadPort } from "../postgres/proxy.ts";
 
@@ -45,7 +45,15 @@ function renderings(value: object): string[] {
     JSON.stringify(Object.entries(value).filter(([name]) => name !== "tables")),
     String(value),
     Object.keys(value).join(),
+    ...forIn(value),
   ];
+}
+
+/** What a loop over the properties meets, inherited ones included. */
+function forIn(value: object): string[] {
+  const texts: string[] = [];
+  for (const name in value) texts.push(`${name}: ${inspect(Reflect.get(value, name))}`);
+  return texts;
 }
 
 describe.each(Object.entries(secretive))("%s", (_, options) => {
@@ -65,7 +73,7 @@ describe.each(Object.entries(secretive))("%s", (_, options) => {
 });
 
 test("the password of the environment does not show", () => {
-  for (const text of renderings(resolveConfig({}, { PGPASSWORD: SECRET })))
+  for (const text of renderings(resolveOptions({}, { PGPASSWORD: SECRET }).config))
     expect(text).not.toContain(SECRET);
 });
 

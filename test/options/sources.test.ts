@@ -1,10 +1,11 @@
 /** Where an option comes from: what is given, then the URL, then the environment, then the defaults. */
 import { describe, expect, test } from "vitest";
 import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
-import { resolveConfig } from "../../src/options/options.ts";
+import { withHiddenPassword } from "../../src/options/config.ts";
+import { resolveOptions } from "../../src/options/resolve.ts";
 
 const config = (options: PostgresStoreOptions = {}, env: Record<string, string> = {}) =>
-  resolveConfig(options, env);
+  withHiddenPassword(resolveOptions(options, env));
 
 const defaults = {
   host: "localhost",
@@ -36,7 +37,8 @@ describe("defaults", () => {
   test("hold for no options, for an empty object, and for options that are undefined", () => {
     const undefineds = Object.fromEntries(Object.keys(defaults).map((name) => [name, undefined]));
     const { hosts: _, encrypted: __, ...options } = undefineds;
-    for (const given of [undefined, {}, options]) expect(resolveConfig(given, {})).toEqual(config());
+    for (const given of [undefined, {}, options])
+      expect(resolveOptions(given, {})).toEqual(resolveOptions({}, {}));
   });
 
   test("are what a store has that was made without a word", () => {
@@ -291,8 +293,8 @@ describe("hosts and ports as options", () => {
 
 describe("listen_url", () => {
   test("is where the listener goes, with everything else as given", () => {
-    const { listen } = config({ ...given, listen_url: "postgres://direct.example:9/other" });
-    expect(listen).toMatchObject({
+    const { listen } = resolveOptions({ ...given, listen_url: "postgres://direct.example:9/other" }, {});
+    expect(listen?.config).toMatchObject({
       host: "direct.example",
       port: 9,
       schema: "given_schema",
@@ -301,12 +303,33 @@ describe("listen_url", () => {
   });
 
   test("brings its own user, password and database, though others are given", () => {
-    const { listen } = config({ ...given, listen_url: "postgres://du:dp@direct.example:9/dd" });
-    expect(listen).toMatchObject({ user: "du", password: "dp", database: "dd" });
+    const { listen } = resolveOptions({ ...given, listen_url: "postgres://du:dp@direct.example:9/dd" }, {});
+    expect(listen?.config).toMatchObject({ user: "du", database: "dd" });
+    expect(listen?.secrets.password).toBe("dp");
+  });
+
+  test("keeps the login and the TLS of the URL that it stands beside, where it has none of its own", () => {
+    const { listen } = resolveOptions(
+      { url, listen_url: "postgres://direct.example:9/dd?application_name=listener" },
+      {},
+    );
+    expect(listen?.config).toMatchObject({
+      hosts: [{ host: "direct.example", port: 9 }],
+      user: "url_user",
+      database: "dd",
+      ssl: "require",
+      application_name: "listener",
+    });
+    expect(listen?.secrets.password).toBe("url_password");
+  });
+
+  test("without a port goes to 5432, whatever port the store goes to", () => {
+    const { listen } = resolveOptions({ url, listen_url: "postgres://direct.example" }, {});
+    expect(listen?.config.hosts).toEqual([{ host: "direct.example", port: 5432 }]);
   });
 
   test("left out is where the store goes", () => {
-    expect(config(given).listen).toBeUndefined();
+    expect(resolveOptions(given, {}).listen).toBeUndefined();
   });
 });
 

@@ -228,6 +228,13 @@ new PostgresStore({ hots: "a" });
 config.max = 5;
 // @ts-expect-error: a host is a string
 const wrong: number = config.host;
+declare const env: { readonly DATABASE_URL?: string };
+declare const unset: undefined;
+new PostgresStore({ url: env.DATABASE_URL, max: unset, ssl: unset, pii_encryption: unset });
+PostgresStore.ddl({ schema: env.DATABASE_URL });
+actTables({ table: unset });
+// @ts-expect-error: the password is there, and a string
+const password: number = config.password;
 const ddl: string = PostgresStore.ddl({ schema: "a" });
 const code: string = new DatabaseError("42P01", "").code + new ConnectionError("X", "", false).code;
 
@@ -240,7 +247,7 @@ async function rows(): Promise<{ id: number; stream: string; at: number }[]> {
   const found = await db.select({ stream: streams.stream, at: streams.at }).from(streams);
   return found.map((one) => ({ ...one, id: row?.id ?? 0 }));
 }
-export { adapter, code, ddl, host, rows, wrong };
+export { adapter, code, ddl, host, password, rows, wrong };
 `;
 
 test.each([
@@ -250,7 +257,12 @@ test.each([
 ])("its types hold for %s", async (_, file, compiler) => {
   const config = `tsconfig.${file}.json`;
   const compilerOptions = { ...compiler, target: "es2023", lib: ["es2023"], types: [], strict: true };
-  const rest = { noEmit: true, skipLibCheck: true, esModuleInterop: true };
+  const rest = {
+    noEmit: true,
+    skipLibCheck: true,
+    esModuleInterop: true,
+    exactOptionalPropertyTypes: true,
+  };
   const settings = { compilerOptions: { ...compilerOptions, ...rest }, files: [file] };
   await writeFile(join(project, file), consumer);
   await writeFile(join(project, config), JSON.stringify(settings));

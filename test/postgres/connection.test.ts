@@ -1,7 +1,7 @@
 /** A connection with the driver on it, to a server that runs nothing: transactions, queries, and how each ends. */
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { PostgresStoreOptions } from "../../src/index.ts";
-import { resolveConfig } from "../../src/options/options.ts";
+import { resolveOptions } from "../../src/options/resolve.ts";
 import { Connection } from "../../src/postgres/connection.ts";
 import { TransactionFailure } from "../../src/postgres/index.ts";
 import { failureOf, insert, lock } from "./channel.ts";
@@ -9,11 +9,11 @@ import { FakeServer } from "./fake-server.ts";
 
 async function open(options: PostgresStoreOptions = {}) {
   const server = await FakeServer.start();
-  const config = resolveConfig({ host: "127.0.0.1", port: server.port, ...options }, {});
+  const { config, secrets } = resolveOptions({ host: "127.0.0.1", port: server.port, ...options }, {});
   const [endpoint] = config.hosts;
   if (!endpoint) throw new Error("no host");
   const closed = vi.fn();
-  const connection = new Connection({ config, endpoint }, closed);
+  const connection = new Connection({ config, secrets, endpoint }, closed);
   onTestFinished(() => connection.destroy(new Error("the test has ended")));
   server.respond = ({ text }) =>
     text === "count" ? { columns: [["n", 23]], rows: [["1"]], tag: "SELECT 1" } : {};

@@ -1,5 +1,6 @@
 /** A listener whose connection went silent without a close: no statement is ever sent on it that would notice. */
 import { expect, onTestFinished, test } from "vitest";
+import { resolveOptions } from "../../src/options/resolve.ts";
 import { Listener } from "../../src/postgres/listener.ts";
 import { until } from "../order/fence.ts";
 import { useScene } from "./fixture.ts";
@@ -12,10 +13,12 @@ const HEARTBEAT = 100;
 async function listening() {
   const proxy = await TcpProxy.before(scene.parts);
   const limits = { connectionTimeoutMillis: 1_000, application_name: scene.application("heartbeat") };
-  const { config } = scene.store({ host: "127.0.0.1", port: proxy.port, ...limits });
+  const own = { ...scene.parts, host: "127.0.0.1", port: proxy.port, ...limits };
+  const { config, secrets } = resolveOptions(own);
   const told: string[] = [];
   const listener = new Listener({
     config,
+    secrets,
     channel: "heartbeat",
     heartbeat: HEARTBEAT,
     onPayload: (payload) => told.push(payload),

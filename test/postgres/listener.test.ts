@@ -1,7 +1,8 @@
 /** LISTEN comes back by itself, catches up with what it has missed, and is gone with its store. */
 import { expect, onTestFinished, test, vi } from "vitest";
 import type { PostgresStore, PostgresStoreOptions } from "../../src/index.ts";
-import type { Config } from "../../src/options/options.ts";
+import type { Config } from "../../src/options/config.ts";
+import { resolveOptions } from "../../src/options/resolve.ts";
 import { Listener } from "../../src/postgres/listener.ts";
 import { until } from "../order/fence.ts";
 import { event, failureOf, meta, useServer } from "./fixture.ts";
@@ -107,7 +108,9 @@ test("a listener that is turned away tries again at growing intervals", async ()
 });
 
 test("the intervals at which a listener tries again stop growing at 30 s", async () => {
-  const store = scene.store({ application_name: scene.application("patient") });
+  const options = { application_name: scene.application("patient") };
+  const store = scene.store(options);
+  const { secrets } = resolveOptions({ ...scene.parts, ...options });
   const tries: number[] = [];
   let gone = false;
   // Without a host an attempt fails before it has a socket, which would not keep to the time of the test.
@@ -127,6 +130,7 @@ test("the intervals at which a listener tries again stop growing at 30 s", async
   };
   const listener = new Listener({
     config,
+    secrets,
     channel: "patient",
     onPayload: () => {},
     onReconnected: () => {},

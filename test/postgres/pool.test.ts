@@ -2,7 +2,7 @@
 import { StoreError } from "@rotorsoft/act";
 import { expect, onTestFinished, test } from "vitest";
 import { ConnectionError, type PostgresStoreOptions } from "../../src/index.ts";
-import { resolveConfig } from "../../src/options/options.ts";
+import { resolveOptions } from "../../src/options/resolve.ts";
 import { Database } from "../../src/postgres/index.ts";
 import { until } from "../order/fence.ts";
 import { connect } from "../support/database.ts";
@@ -14,7 +14,7 @@ const scene = useScene();
 /** The layer itself. `max` counts the writer's place too, so that `max: 2` is one connection for reads. */
 function connections(options: PostgresStoreOptions): Database {
   const layer = new Database(
-    resolveConfig({ ...scene.parts, application_name: scene.application("layer"), ...options }),
+    resolveOptions({ ...scene.parts, application_name: scene.application("layer"), ...options }),
   );
   onTestFinished(() => layer.close());
   return layer;

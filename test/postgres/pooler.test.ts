@@ -1,7 +1,7 @@
 /** Poolers, told apart by the server processes that they hand out: none, in session mode, in transaction mode. */
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { PostgresStoreOptions } from "../../src/index.ts";
-import { resolveConfig } from "../../src/options/options.ts";
+import { resolveOptions } from "../../src/options/resolve.ts";
 import { type Hosts, openConnection } from "../../src/postgres/host-selection.ts";
 import { FakeServer } from "./fake-server.ts";
 
@@ -13,14 +13,14 @@ async function behind(processOf?: FakeServer["processOf"], options: PostgresStor
     text === "select pg_backend_pid() as pid"
       ? { columns: [["pid", 23]], rows: [[String(server.processOf(session))]], tag: "SELECT 1" }
       : {};
-  const config = resolveConfig(
+  const { config, secrets } = resolveOptions(
     { host: "127.0.0.1", port: server.port, connectionTimeoutMillis: 5_000, ...options },
     {},
   );
   const hosts: Hosts = { first: 0 };
   const open = async () => {
     const connection = await openConnection(
-      { config, settings: { plan_cache_mode: "force_generic_plan" } },
+      { config, secrets, settings: { plan_cache_mode: "force_generic_plan" } },
       hosts,
       () => {},
     );

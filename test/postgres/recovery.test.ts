@@ -1,6 +1,6 @@
 /** A lost connection's server process is ended before anybody asks what became of its transaction. */
 import { describe, expect, onTestFinished, test } from "vitest";
-import { resolveConfig } from "../../src/options/options.ts";
+import { resolveOptions } from "../../src/options/resolve.ts";
 import { type Backend, Database } from "../../src/postgres/index.ts";
 import { gate } from "../conformance/kit/eventually.ts";
 import { until } from "../order/fence.ts";
@@ -12,7 +12,7 @@ const scene = useScene();
 
 function layerOf(options: object = {}): Database {
   const layer = new Database(
-    resolveConfig({ ...scene.parts, application_name: scene.application("recovery"), ...options }),
+    resolveOptions({ ...scene.parts, application_name: scene.application("recovery"), ...options }),
   );
   onTestFinished(() => layer.close());
   return layer;

@@ -1,7 +1,7 @@
 /** A transaction with turns of the client in between, on a server that runs nothing. */
 import { StoreError } from "@rotorsoft/act";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { resolveConfig } from "../../src/options/options.ts";
+import { resolveOptions } from "../../src/options/resolve.ts";
 import { Connection } from "../../src/postgres/connection.ts";
 import { runSession, type SessionOptions } from "../../src/postgres/session.ts";
 import { texts } from "./channel.ts";
@@ -14,10 +14,10 @@ const OPENING = [
 
 async function open() {
   const server = await FakeServer.start();
-  const config = resolveConfig({ host: "127.0.0.1", port: server.port }, {});
+  const { config, secrets } = resolveOptions({ host: "127.0.0.1", port: server.port }, {});
   const [endpoint] = config.hosts;
   if (!endpoint) throw new Error("no host");
-  const connection = new Connection({ config, endpoint });
+  const connection = new Connection({ config, secrets, endpoint });
   onTestFinished(() => connection.destroy(new Error("the test has ended")));
   await connection.establish(0);
   server.ran.length = 0;

@@ -1,0 +1,32 @@
+/** Checks options. What is wrong is one error that names each option and what it takes, and shows no value. */
+import type { z } from "zod";
+import { isRecord } from "../values/json-dates.ts";
+import { type Options, optionList, optionsSchema } from "./option-list.ts";
+import type { Values } from "./sources.ts";
+
+/** The options, with the defaults of those that are left out. `source`: where they come from. */
+export function checkOptions(input: unknown, source = ""): Options {
+  const result = optionsSchema.safeParse(input);
+  if (!result.success) throw explain(result.error, source);
+  return result.data;
+}
+
+/** One readable line for each wrong option; values are not shown, they may be secrets. */
+function explain(error: z.ZodError, source: string): Error {
+  const known = optionList.map(({ name }) => name).join(", ");
+  const lines = error.issues.flatMap((issue) => {
+    if (issue.code === "unrecognized_keys")
+      return issue.keys.map((k) => `unknown option "${k}"; the options are ${known}`);
+    const option = issue.path.join(".") || "options";
+    const takes = optionList.find(({ name }) => name === issue.path[0])?.takes;
+    return [`option "${option}"${source}: ${takes ?? issue.message}`];
+  });
+  return new Error(`act-drizzle: ${lines.join("; ")}`);
+}
+
+/** The options that are set: undefined is as good as left out. */
+export function setOptions(input: unknown): Values {
+  if (!isRecord(input)) return {};
+  const set = optionList.map(({ name }) => [name, input[name]]).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(set);
+}

@@ -1,0 +1,188 @@
+/**
+ * Every option of PostgresStore, once. An entry is the schema with the default, followed by what the schema cannot say:
+ * the type as TypeScript writes it, the names in a URL and in the environment, and a line of documentation.
+ *
+ * `node scripts/options.ts` makes from it options.generated.ts (the public types), the table in README.md and
+ * docs/reference/options.md.
+ */
+import { z } from "zod";
+import type { Key } from "../values/pii-encryption.ts";
+import { SSL_MODES, TARGET_SESSION_ATTRS } from "./modes.ts";
+
+/** Names in a URL or in the environment, each with how its text is read. The first that is there counts. */
+export type Sources = Readonly<Record<string, (text: string) => unknown>>;
+
+export type About = {
+  /** The type as TypeScript writes it, without undefined. */
+  readonly type: string;
+  readonly docs: string;
+  /** What `store.config` holds, where that is another value. False: nothing. */
+  readonly config?: { readonly type: string; readonly docs: string } | false;
+  /** Parameters of a URL, behind its question mark. */
+  readonly url?: Sources;
+  /** Variables of the environment. */
+  readonly env?: Sources;
+  /** What it takes, where the schema's own message would not say it well. */
+  readonly takes?: string;
+};
+
+const about = z.registry<About>();
+
+const asText = (text: string) => text;
+const secondsAsMillis = (text: string) => Number(text) * 1000;
+const quoted = (names: readonly string[]) => names.map((name) => JSON.stringify(name)).join(" | ");
+
+const url = z.string().regex(/^postgres(ql)?:\/\//, "a URL that begins with postgres:// or postgresql://");
+const name = z.string().min(1);
+const millis = z.number().int().min(0).max(2_147_483_647);
+const isPort = (port: unknown) => /^\d+$/.test(String(port)) && Number(port) >= 1 && Number(port) <= 65_535;
+const port = z.union([
+  z.number().int().refine(isPort),
+  z.string().refine((ports) => ports.split(",").every(isPort)),
+]);
+const ssl = z.union([z.boolean(), z.enum(SSL_MODES), z.record(z.string(), z.unknown()).readonly()]);
+const key = z.custom<Key>(
+  (value) => typeof value === "function" || (value instanceof Uint8Array && value.byteLength === 32),
+);
+
+export const optionsSchema = z.strictObject({
+  url: url.optional().register(about, {
+    type: "string",
+    config: false,
+    docs: "`postgres://user:password@host:port/database?…`; several hosts as `host1:port1,host2:port2`.",
+  }),
+  connectionString: url.optional().register(about, {
+    type: "string",
+    config: false,
+    docs: "The same as `url`, by node-postgres' name.",
+  }),
+  host: name.default("localhost").register(about, {
+    type: "string",
+    docs: "Host, comma-separated hosts, or the folder of a Unix socket.",
+    config: { type: "string", docs: "The first host." },
+    url: { host: asText },
+    env: { PGHOST: asText, PGHOSTADDR: asText },
+  }),
+  port: port.default(5432).register(about, {
+    type: "number | string",
+    docs: "Port, or comma-separated ports, one for each host.",
+    config: { type: "number", docs: "The port of the first host." },
+    url: { port: asText },
+    env: { PGPORT: asText },
+    takes: "a port from 1 to 65535",
+  }),
+  database: name.default("postgres").register(about, {
+    type: "string",
+    docs: "Database to connect to.",
+    url: { dbname: asText },
+    env: { PGDATABASE: asText },
+  }),
+  user: name.default("postgres").register(about, {
+    type: "string",
+    docs: "User to connect as.",
+    url: { user: asText },
+    env: { PGUSER: asText },
+  }),
+  password: z
+    .string()
+    .default("postgres")
+    .register(about, {
+      type: "string",
+      config: false,
+      docs: "Password of the user. Never shown in logs, errors or `inspect`.",
+      url: { password: asText },
+      env: { PGPASSWORD: asText },
+    }),
+  schema: z.string().default("public").register(about, {
+    type: "string",
+    docs: "PostgreSQL schema of the tables, created if absent.",
+  }),
+  table: z.string().default("events").register(about, {
+    type: "string",
+    docs: "Name of the events table; `<table>_streams` and `<table>_correlated` stand beside it.",
+  }),
+  notify: z.boolean().default(false).register(about, {
+    type: "boolean",
+    docs: "Announce commits by NOTIFY, and offer `store.notify`.",
+  }),
+  max: z.number().int().min(1).max(10_000).default(20).register(about, {
+    type: "number",
+    docs: "Most connections of this store, the writer's included, the listener's not.",
+  }),
+  connectionTimeoutMillis: millis.default(10_000).register(about, {
+    type: "number",
+    docs: "Longest wait for a connection, in milliseconds. URL and environment give seconds.",
+    url: { connect_timeout: secondsAsMillis },
+    env: { PGCONNECT_TIMEOUT: secondsAsMillis },
+  }),
+  idleTimeoutMillis: millis.default(30_000).register(about, {
+    type: "number",
+    docs: "An idle connection is closed after this many milliseconds; `0` keeps it.",
+  }),
+  statement_timeout: millis.default(60_000).register(about, {
+    type: "number",
+    docs: "Longest run of one statement, in milliseconds; `0` is no limit.",
+    url: { statement_timeout: Number },
+  }),
+  listen_url: url.optional().register(about, {
+    type: "string",
+    config: false,
+    docs: "A direct URL for LISTEN when `url` leads through a pooler in transaction mode. Left out, LISTEN goes where the store goes.",
+  }),
+  ssl: ssl.default(false).register(about, {
+    type: "boolean | SslMode | Readonly<Record<string, unknown>>",
+    docs: "TLS: `true` (verify-full), a mode of libpq's sslmode, or options of `tls.connect`.",
+    config: {
+      type: "boolean | SslMode",
+      docs: "TLS: a mode of libpq's sslmode, or `true` for verify-full and for options of `tls.connect`.",
+    },
+    url: { sslmode: asText, ssl: (text) => (text === "true" ? true : undefined) },
+    env: { PGSSLMODE: asText },
+    takes: "true, false, a libpq sslmode or an object of tls.connect options",
+  }),
+  prepare: z.boolean().default(true).register(about, {
+    type: "boolean",
+    docs: "Prepared statements. `false` behind a pooler in transaction mode.",
+  }),
+  application_name: z
+    .string()
+    .max(63)
+    .default("act-drizzle")
+    .register(about, {
+      type: "string",
+      docs: "Shown in `pg_stat_activity`.",
+      url: { application_name: asText },
+      env: { PGAPPNAME: asText },
+    }),
+  target_session_attrs: z
+    .enum(TARGET_SESSION_ATTRS)
+    .default("any")
+    .register(about, {
+      type: "TargetSessionAttrs",
+      docs: `Which of several hosts to use, as in libpq: ${quoted(TARGET_SESSION_ATTRS).replaceAll('"', "`").replaceAll(" |", ",")}.`,
+      url: { target_session_attrs: asText },
+      env: { PGTARGETSESSIONATTRS: asText },
+    }),
+  dates: z
+    .enum(["exact", "revive"])
+    .default("exact")
+    .register(about, {
+      type: quoted(["exact", "revive"]),
+      docs: "`exact`: what was committed comes back. `revive`: ISO strings in rows of other adapters are read as Dates.",
+    }),
+  pii_encryption: z.strictObject({ key }).readonly().optional().register(about, {
+    type: "{ readonly key: Uint8Array | (() => Uint8Array | Promise<Uint8Array>) }",
+    config: false,
+    docs: "`{ key }`: encrypts `pii` at rest with AES-256-GCM, under 32 bytes or under those that a function returns. Left out, `pii` is stored as plain text.",
+    takes: "{ key } with 32 bytes or a function that returns them",
+  }),
+});
+
+/** The options in the order in which they are shown. */
+export const optionList = Object.entries(optionsSchema.shape).map(([option, schema]) => {
+  const entry: About | undefined = about.get(schema);
+  if (!entry) throw new Error(`option ${option} is not described`);
+  return { name: option, ...entry };
+});
+
+export type Options = z.output<typeof optionsSchema>;

@@ -1,0 +1,84 @@
+// Made from option-list.ts by "node scripts/options.ts": do not edit.
+import type { SslMode, TargetSessionAttrs } from "./modes.ts";
+
+/** Options of PostgresStore. All are optional; the variables of libpq (PGHOST, PGPORT, …) fill what is left out. */
+export type PostgresStoreOptions = {
+  /** `postgres://user:password@host:port/database?…`; several hosts as `host1:port1,host2:port2`. */
+  readonly url?: string | undefined;
+  /** The same as `url`, by node-postgres' name. */
+  readonly connectionString?: string | undefined;
+  /** Host, comma-separated hosts, or the folder of a Unix socket. Default `localhost`. */
+  readonly host?: string | undefined;
+  /** Port, or comma-separated ports, one for each host. Default `5432`. */
+  readonly port?: number | string | undefined;
+  /** Database to connect to. Default `postgres`. */
+  readonly database?: string | undefined;
+  /** User to connect as. Default `postgres`. */
+  readonly user?: string | undefined;
+  /** Password of the user. Never shown in logs, errors or `inspect`. Default `postgres`. */
+  readonly password?: string | undefined;
+  /** PostgreSQL schema of the tables, created if absent. Default `public`. */
+  readonly schema?: string | undefined;
+  /** Name of the events table; `<table>_streams` and `<table>_correlated` stand beside it. Default `events`. */
+  readonly table?: string | undefined;
+  /** Announce commits by NOTIFY, and offer `store.notify`. Default `false`. */
+  readonly notify?: boolean | undefined;
+  /** Most connections of this store, the writer's included, the listener's not. Default `20`. */
+  readonly max?: number | undefined;
+  /** Longest wait for a connection, in milliseconds. URL and environment give seconds. Default `10000`. */
+  readonly connectionTimeoutMillis?: number | undefined;
+  /** An idle connection is closed after this many milliseconds; `0` keeps it. Default `30000`. */
+  readonly idleTimeoutMillis?: number | undefined;
+  /** Longest run of one statement, in milliseconds; `0` is no limit. Default `60000`. */
+  readonly statement_timeout?: number | undefined;
+  /** A direct URL for LISTEN when `url` leads through a pooler in transaction mode. Left out, LISTEN goes where the store goes. */
+  readonly listen_url?: string | undefined;
+  /** TLS: `true` (verify-full), a mode of libpq's sslmode, or options of `tls.connect`. Default `false`. */
+  readonly ssl?: boolean | SslMode | Readonly<Record<string, unknown>> | undefined;
+  /** Prepared statements. `false` behind a pooler in transaction mode. Default `true`. */
+  readonly prepare?: boolean | undefined;
+  /** Shown in `pg_stat_activity`. Default `act-drizzle`. */
+  readonly application_name?: string | undefined;
+  /** Which of several hosts to use, as in libpq: `any`, `read-write`, `read-only`, `primary`, `standby`, `prefer-standby`. Default `any`. */
+  readonly target_session_attrs?: TargetSessionAttrs | undefined;
+  /** `exact`: what was committed comes back. `revive`: ISO strings in rows of other adapters are read as Dates. Default `exact`. */
+  readonly dates?: "exact" | "revive" | undefined;
+  /** `{ key }`: encrypts `pii` at rest with AES-256-GCM, under 32 bytes or under those that a function returns. Left out, `pii` is stored as plain text. */
+  readonly pii_encryption?: { readonly key: Uint8Array | (() => Uint8Array | Promise<Uint8Array>) } | undefined;
+};
+
+/** The options that are kept for everybody to read, with every default applied. */
+export type ConfigOptions = {
+  /** The first host. */
+  readonly host: string;
+  /** The port of the first host. */
+  readonly port: number;
+  /** Database to connect to. */
+  readonly database: string;
+  /** User to connect as. */
+  readonly user: string;
+  /** PostgreSQL schema of the tables, created if absent. */
+  readonly schema: string;
+  /** Name of the events table; `<table>_streams` and `<table>_correlated` stand beside it. */
+  readonly table: string;
+  /** Announce commits by NOTIFY, and offer `store.notify`. */
+  readonly notify: boolean;
+  /** Most connections of this store, the writer's included, the listener's not. */
+  readonly max: number;
+  /** Longest wait for a connection, in milliseconds. URL and environment give seconds. */
+  readonly connectionTimeoutMillis: number;
+  /** An idle connection is closed after this many milliseconds; `0` keeps it. */
+  readonly idleTimeoutMillis: number;
+  /** Longest run of one statement, in milliseconds; `0` is no limit. */
+  readonly statement_timeout: number;
+  /** TLS: a mode of libpq's sslmode, or `true` for verify-full and for options of `tls.connect`. */
+  readonly ssl: boolean | SslMode;
+  /** Prepared statements. `false` behind a pooler in transaction mode. */
+  readonly prepare: boolean;
+  /** Shown in `pg_stat_activity`. */
+  readonly application_name: string;
+  /** Which of several hosts to use, as in libpq: `any`, `read-write`, `read-only`, `primary`, `standby`, `prefer-standby`. */
+  readonly target_session_attrs: TargetSessionAttrs;
+  /** `exact`: what was committed comes back. `revive`: ISO strings in rows of other adapters are read as Dates. */
+  readonly dates: "exact" | "revive";
+};

@@ -1,0 +1,20 @@
+/** Reads options from names and texts, as a URL and the environment have them. */
+import { optionList } from "./option-list.ts";
+
+/** Values by option, not yet checked. */
+export type Values = Readonly<Record<string, unknown>>;
+
+/** What a source says: its values, each under the name of its option. */
+export function readSource(
+  source: "url" | "env",
+  textOf: (name: string) => string | undefined,
+): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  for (const option of optionList) {
+    for (const [parameter, read] of Object.entries(option[source] ?? {})) {
+      const text = textOf(parameter);
+      if (text !== undefined) values[option.name] ??= read(text);
+    }
+  }
+  return values;
+}
