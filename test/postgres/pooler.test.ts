@@ -111,7 +111,9 @@ describe("a pooler in transaction mode", () => {
     await expect(open()).rejects.toMatchObject({
       code: "POOLER",
       sent: false,
-      message: expect.stringMatching(/transaction mode .* set prepare: false \(docs\/pgbouncer\.md\)/),
+      message: expect.stringMatching(
+        /transaction mode .* set prepare: false \(docs\/guides\/pgbouncer\.md\)/,
+      ),
     });
     expect(hosts.pooling).toBeUndefined();
     for (const { socket } of server.sessions) await vi.waitFor(() => expect(socket.destroyed).toBe(true));
