@@ -10,11 +10,13 @@ import { join, posix } from "node:path";
 const LAYERS: readonly (readonly string[])[] = [
   ["index.ts"],
   ["store.ts"],
+  ["runtime.ts", "own-methods.ts"],
   ["events", "subscriptions", "notifications", "migrations"],
   ["context.ts", "operations.ts"],
   ["schema"],
   ["postgres"],
   ["errors.ts"],
+  ["errors"],
   ["options"],
   ["values"],
 ];

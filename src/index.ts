@@ -1,6 +1,16 @@
-export { ConnectionError, DatabaseError } from "./errors.ts";
+export {
+  ConnectionError,
+  type ConnectionErrorCode,
+  DatabaseError,
+  type DatabaseErrorCode,
+  type KnownSqlState,
+  type SqlState,
+} from "./errors.ts";
+export type { RestoreDriver } from "./events/restore.ts";
+export type { TruncateTarget } from "./events/truncate.ts";
 export type { StoreConfig as Config } from "./options/config.ts";
 export type { SslMode, TargetSessionAttrs } from "./options/modes.ts";
 export type { PostgresStoreOptions } from "./options/options.generated.ts";
 export type { ActTables, ActTablesOptions } from "./schema/tables.ts";
 export { PostgresStore } from "./store.ts";
+export type { Correlator } from "./subscriptions/subscribe.ts";

@@ -1,5 +1,4 @@
-/** PostgresStore: the Store port of @rotorsoft/act, one line per verb. Each verb is a file of its own. */
-import { randomUUID } from "node:crypto";
+/** PostgresStore: the Store port of @rotorsoft/act. Each verb is a file of its own, and is documented here. */
 import { inspect } from "node:util";
 import type {
   BlockedLease,
@@ -10,33 +9,33 @@ import type {
   Query,
   QueryStatsOptions,
   QueryStreams,
+  QueryStreamsResult,
   Schemas,
   Store,
   StreamFilter,
   StreamPosition,
+  StreamStats,
   SubscribeInput,
+  SubscribeResult,
+  TruncateResult,
 } from "@rotorsoft/act";
 import type { Context } from "./context.ts";
-import { type Append, appendFacts } from "./events/append.ts";
-import { Appender } from "./events/appender.ts";
 import { commit } from "./events/commit.ts";
 import { forgetPii } from "./events/forget-pii.ts";
 import { query } from "./events/query.ts";
 import { queryStats } from "./events/query-stats.ts";
-import { AppendQueue, type Stored } from "./events/queue.ts";
 import { type RestoreDriver, restore } from "./events/restore.ts";
 import { type TruncateTarget, truncate } from "./events/truncate.ts";
 import { ddl } from "./migrations/ddl.ts";
 import { drop } from "./migrations/drop.ts";
 import { seed } from "./migrations/seed.ts";
-import { type Handler, Notifier } from "./notifications/notify.ts";
-import { Operations } from "./operations.ts";
-import { type StoreConfig, withHiddenPassword } from "./options/config.ts";
+import type { Handler } from "./notifications/notify.ts";
+import type { StoreConfig } from "./options/config.ts";
 import type { PostgresStoreOptions } from "./options/options.generated.ts";
 import { resolveOptions } from "./options/resolve.ts";
-import { Database } from "./postgres/index.ts";
-import { eventReader } from "./schema/event-rows.ts";
-import { loadTables } from "./schema/load-tables.ts";
+import { ownMethods } from "./own-methods.ts";
+import { Runtime } from "./runtime.ts";
+import { tablesOf } from "./schema/load-tables.ts";
 import { namesOf } from "./schema/names.ts";
 import type { ActTables } from "./schema/tables.ts";
 import { ack } from "./subscriptions/ack.ts";
@@ -48,16 +47,17 @@ import { queryStreams } from "./subscriptions/query-streams.ts";
 import { reset } from "./subscriptions/reset.ts";
 import { type Correlator, subscribe } from "./subscriptions/subscribe.ts";
 import { unblock } from "./subscriptions/unblock.ts";
-import { PiiCipher } from "./values/pii-encryption.ts";
-
-/** ms for which dispose() waits for running calls where statements have no limit. */
-const DISPOSE_LIMIT = 65_000;
 
 /**
  * Event store on PostgreSQL 14 or newer.
  *
  * Constructing it checks the options and opens no connection. Call `seed()` once per process before use, and
- * `dispose()` at the end. Every failure of the database is a `StoreError` whose `cause` says what to do.
+ * `dispose()` at the end. A verb rejects with Act's `ValidationError` if its input is wrong, and with a `StoreError` if
+ * the database fails: its `cause` is a {@link ConnectionError} or a {@link DatabaseError}, and docs/reference/errors.md
+ * says for each `code` whether the work is done and whether to try again.
+ *
+ * A verb is a method: a subclass may override it and a test may spy on it. It may also be called without the store in
+ * front of it, as when it was destructured, bound, or reached through a Proxy.
  *
  * @example
  * ```ts
@@ -68,154 +68,331 @@ const DISPOSE_LIMIT = 65_000;
 export class PostgresStore implements Store {
   /** The options with every default applied. The password does not print. */
   readonly config: StoreConfig;
-  /** Present only with `notify: true`: calls the handler for each commit of other processes. */
+  /**
+   * Calls `handler` with the stream and the events of each commit of another process. It resolves, once the server has
+   * confirmed LISTEN, to a function that ends it. A second call replaces the first handler. After a lost connection it
+   * listens again by itself and tells what was missed.
+   *
+   * Present only with `notify: true`, as Act asks of a store; so it is a property of the instance, not a method.
+   *
+   * @throws StoreError if LISTEN cannot start.
+   * @example
+   * ```ts
+   * const stop = await store.notify?.(({ stream, events }) => console.log(stream, events.length));
+   * ```
+   */
   // Declared only: a class field would be there, as undefined, in every store.
   declare readonly notify?: NonNullable<Store["notify"]>;
 
-  #tables: ActTables | undefined;
-  readonly #context: Context;
-  readonly #appender: Appender;
-  readonly #queue: AppendQueue;
-  readonly #notifier: Notifier | undefined;
-  readonly #operations = new Operations();
-  #disposed: Promise<void> | undefined;
+  readonly #runtime: Runtime;
 
+  /**
+   * @param options Where the server is and how to use it; the environment (`PGHOST`, …) and defaults fill the rest.
+   * @throws Error that names each wrong option, and shows no value.
+   */
   constructor(options?: PostgresStoreOptions) {
-    const resolved = resolveOptions(options);
-    const { config, secrets } = resolved;
-    this.config = withHiddenPassword(resolved);
-    const names = namesOf(config.schema, config.table);
-    const connections = new Database(resolved, appendFacts(names));
-    const cipher = secrets.key && new PiiCipher(secrets.key);
-    const by = randomUUID();
-    this.#context = {
-      names,
-      connections,
-      cipher,
-      reader: eventReader(config.dates, cipher),
-      by,
-      notify: config.notify,
-    };
-    this.#appender = new Appender({ connections, names, by, announce: config.notify });
-    this.#queue = new AppendQueue(connections, this.#appender);
-    if (config.notify) {
-      const notifier = new Notifier(this.#context);
-      this.#notifier = notifier;
+    const runtime = new Runtime(resolveOptions(options));
+    const { notifier, operations } = runtime;
+    this.config = runtime.config;
+    this.#runtime = runtime;
+    if (notifier)
       this.notify = async (handler: Handler) => {
-        this.#operations.assertOpen("notify");
+        operations.assertOpen("notify");
         return notifier.start(handler);
       };
-    }
+    ownMethods(this, PostgresStore.prototype);
   }
 
-  /** The store's Drizzle tables, to query and join with your own. Drizzle is loaded when they are first asked for. */
+  /**
+   * The store's Drizzle tables, to query and join with your own. Drizzle is loaded when they are first asked for.
+   *
+   * @throws Error if drizzle-orm is not installed.
+   * @example
+   * ```ts
+   * const { streams } = store.tables;
+   * await db.select().from(streams).where(eq(streams.blocked, true));
+   * ```
+   */
   get tables(): ActTables {
-    this.#tables ??= loadTables(this.config.schema, this.config.table);
-    return this.#tables;
+    return tablesOf(this.config);
   }
 
-  /** The SQL that creates a store's schema, tables and indexes, for running it by hand. */
+  /**
+   * The SQL that creates a store's schema, tables and indexes, for running it by hand.
+   *
+   * @param options `schema`, default `public`, and `table`, default `events`.
+   * @throws Error if one of the names cannot be used.
+   * @example
+   * ```ts
+   * writeFileSync("act.sql", PostgresStore.ddl({ schema: "shop" }));
+   * ```
+   */
   static ddl(
     options: { readonly schema?: string | undefined; readonly table?: string | undefined } = {},
   ): string {
     return ddl(namesOf(options.schema ?? "public", options.table ?? "events"));
   }
 
-  seed = (): Promise<void> =>
-    this.#run("seed", async () => {
-      await seed(this.#context);
-      this.#appender.warmUp();
+  /**
+   * Creates the store's schema, tables and indexes, or brings them up to date, those of act-pg too. Nothing that holds
+   * events is dropped or rewritten. Call it at every start of every process: they may do so at the same time, and on an
+   * up-to-date schema it only looks.
+   *
+   * @throws StoreError; the database is then as it was before.
+   * @example
+   * ```ts
+   * await store.seed();
+   * ```
+   */
+  seed(): Promise<void> {
+    return this.#run("seed", async (context) => {
+      await seed(context);
+      this.#runtime.warmUp();
     });
+  }
 
-  drop = (): Promise<void> => this.#run("drop", () => drop(this.#context));
+  /**
+   * Deletes the store's own tables with every event, subscription and checkpoint, and nothing else of the schema. There
+   * is no way back. Absent tables are fine.
+   *
+   * @throws StoreError, also if a table of another application stands in their place: it stays.
+   */
+  drop(): Promise<void> {
+    return this.#run("drop", (context) => drop(context));
+  }
 
   /**
    * Stops listening, refuses new calls, carries out those that were made before, and closes every connection.
    * Idempotent. It waits for them as long as for an answer of the server: `statement_timeout` and 5 s. What takes
    * longer, as a query whose callback is slow, rejects with its next statement.
+   *
+   * @example
+   * ```ts
+   * process.once("SIGTERM", () => store.dispose());
+   * ```
    */
-  dispose = (): Promise<void> => {
-    this.#operations.leave();
-    this.#disposed ??= this.#dispose();
-    return this.#disposed;
-  };
-
-  async #dispose(): Promise<void> {
-    const { connections } = this.#context;
-    this.#queue.limitRecovery();
-    await Promise.all([
-      this.#notifier?.stop(),
-      this.#operations.close(connections.deadline || DISPOSE_LIMIT),
-    ]);
-    await this.#queue.close();
-    await connections.close();
+  dispose(): Promise<void> {
+    return this.#runtime.dispose();
   }
 
-  commit = <E extends Schemas>(
+  /**
+   * Appends events to a stream, all or none. Commits that are made at the same time share one transaction; each
+   * resolves once it is durable.
+   *
+   * @param stream Name of the stream; it begins with its first event.
+   * @param msgs The events. `[]` costs nothing.
+   * @param meta Correlation and causation, the same for all of them.
+   * @param expectedVersion Version of the stream's last event, -1 for a new stream. Left out: whatever it is.
+   * @returns The events as they stand in the log, with `id`, `version` and `created`.
+   * @throws ConcurrencyError with the real version, ValidationError for what PostgreSQL cannot store, both with nothing
+   *   written. StoreError: nothing written either, unless the cause's `code` is `OUTCOME_UNKNOWN`.
+   * @example
+   * ```ts
+   * await store.commit("order-1", [{ name: "Placed", data: { total: 42 } }], { correlation: "c", causation: {} }, -1);
+   * ```
+   */
+  commit<E extends Schemas>(
     stream: string,
     msgs: Message<E, keyof E>[],
     meta: EventMeta,
     expectedVersion?: number,
-  ): Promise<Committed<E, keyof E>[]> => {
-    const work = () => commit(this.#context, this.#append, stream, msgs, meta, expectedVersion);
+  ): Promise<Committed<E, keyof E>[]> {
+    const { context, append, operations } = this.#runtime;
+    const work = () => commit(context, append, stream, msgs, meta, expectedVersion);
     // Only a key provider is the caller's code; without one a commit saves 2 µs.
-    return this.#context.cipher ? this.#run("commit", work) : this.#operations.runAlone("commit", work);
-  };
-
-  query = <E extends Schemas>(
-    callback: (event: Committed<E, keyof E>) => void,
-    filter?: Query,
-  ): Promise<number> => this.#run("query", () => query(this.#context, callback, filter));
-
-  query_stats: Store["query_stats"] = <E extends Schemas>(
-    input: string[] | Pick<StreamFilter, "stream" | "stream_exact">,
-    options?: QueryStatsOptions<E>,
-  ) => this.#run("query_stats", () => queryStats<E>(this.#context, input, options));
-
-  truncate = (targets: TruncateTarget[]) => this.#run("truncate", () => truncate(this.#context, targets));
-
-  restore = (driver: RestoreDriver): Promise<void> =>
-    this.#run("restore", () => restore(this.#context, driver));
-
-  forget_pii = (stream: string): Promise<number> =>
-    this.#run("forget_pii", () => forgetPii(this.#context, stream));
-
-  subscribe = (streams: SubscribeInput[], correlated_at?: number, correlator?: Correlator) =>
-    this.#run("subscribe", () => subscribe(this.#context, streams, correlated_at, correlator));
-
-  claim = (lagging: number, leading: number, by: string, millis: number, lane?: string): Promise<Lease[]> =>
-    this.#run("claim", () => claim(this.#context, lagging, leading, by, millis, lane));
-
-  ack = (leases: Lease[]): Promise<Lease[]> => this.#run("ack", () => ack(this.#context, leases));
-
-  block = (leases: BlockedLease[]): Promise<BlockedLease[]> =>
-    this.#run("block", () => block(this.#context, leases));
-
-  defer = (input: string[] | StreamFilter, deferred_at: number) =>
-    this.#run("defer", () => defer(this.#context, input, deferred_at));
-
-  reset = (input: string[] | StreamFilter): Promise<number> =>
-    this.#run("reset", () => reset(this.#context, input));
-
-  unblock = (input: string[] | StreamFilter): Promise<number> =>
-    this.#run("unblock", () => unblock(this.#context, input));
-
-  prioritize = (filter: StreamFilter, priority: number) =>
-    this.#run("prioritize", () => prioritize(this.#context, filter, priority));
-
-  query_streams = (callback: (position: StreamPosition) => void, filter?: QueryStreams) =>
-    this.#run("query_streams", () => queryStreams(this.#context, callback, filter));
-
-  #run<T>(verb: string, work: () => Promise<T>): Promise<T> {
-    return this.#operations.run(verb, work);
+    return context.cipher ? operations.run("commit", work) : operations.runAlone("commit", work);
   }
 
-  readonly #append = (append: Append): Promise<Stored> => {
-    const appended = this.#queue.push(append);
-    this.#notifier?.track(appended);
-    return appended;
-  };
+  /**
+   * Calls `callback` with each matching event in order of id, and waits for what it returns. It reads page by page, so
+   * a log of any length fits in memory, and holds no connection meanwhile.
+   *
+   * @param filter Stream or pattern, names, range of ids and times, `limit` (default and 0: none), `backward`.
+   *   Left out: all events, snapshots too.
+   * @returns How many events there were.
+   * @throws What `callback` throws. ValidationError for a pattern that cannot be matched exactly.
+   * @example
+   * ```ts
+   * await store.query((event) => console.log(event.id, event.name), { stream: "order-1", stream_exact: true });
+   * ```
+   */
+  query<E extends Schemas>(
+    callback: (event: Committed<E, keyof E>) => void,
+    filter?: Query,
+  ): Promise<number> {
+    return this.#run("query", (context) => query(context, callback, filter));
+  }
 
+  /**
+   * The last event of each stream; on demand its first, how many there are, and how many of each name. Never pii.
+   *
+   * @param input Names of streams, or a filter; `{}` is all.
+   * @param options `tail`, `count`, `names`; `exclude` names of events, `before` an id, `after` a stream, `limit` streams.
+   * @returns By stream, in code-unit order. A stream without a matching event is absent.
+   * @example
+   * ```ts
+   * const stats = await store.query_stats({ stream: "^order-" }, { count: true, limit: 50 });
+   * ```
+   */
+  query_stats<E extends Schemas>(
+    input: string[] | Pick<StreamFilter, "stream" | "stream_exact">,
+    options?: QueryStatsOptions<E>,
+  ): Promise<Map<string, StreamStats<E>>> {
+    return this.#run("query_stats", (context) => queryStats<E>(context, input, options));
+  }
+
+  /**
+   * Replaces all events of streams by one snapshot or tombstone; with `before`, deletes what lies behind the latest
+   * snapshot that is older. All streams or none. There is no way back.
+   *
+   * @returns By stream: how many events were deleted, and the event that the stream now begins with.
+   * @throws StoreError if the database fails; see its cause for whether it was done.
+   * @example
+   * ```ts
+   * await store.truncate([{ stream: "order-1", snapshot: { total: 42 } }]);
+   * ```
+   */
+  truncate(targets: TruncateTarget[]): Promise<TruncateResult> {
+    return this.#run("truncate", (context) => truncate(context, targets));
+  }
+
+  /**
+   * Replaces the whole log by the events that `driver` hands over, and deletes subscriptions and checkpoints, in one
+   * transaction. Ids are given anew from 1.
+   *
+   * @param driver Called once with a function that takes an event and resolves to its new id.
+   * @throws What `driver` throws; then everything is as it was.
+   * @example
+   * ```ts
+   * await store.restore(async (insert) => {
+   *   for (const event of backup) await insert(event);
+   * });
+   * ```
+   */
+  restore(driver: RestoreDriver): Promise<void> {
+    return this.#run("restore", (context) => restore(context, driver));
+  }
+
+  /**
+   * Erases the pii of a stream's events, and leaves the rest of them. Backups and the WAL are not reached.
+   *
+   * @returns How many events had some: 0 the second time.
+   */
+  forget_pii(stream: string): Promise<number> {
+    return this.#run("forget_pii", (context) => forgetPii(context, stream));
+  }
+
+  /**
+   * Registers subscriptions, raises their work marks and, for Act's correlators, the checkpoint and its lease.
+   *
+   * @param streams Subscriptions with `source`, `priority` (default 0), `lane` (default `default`) and `correlated_at`,
+   *   the id up to which there is work. A priority or mark only ever rises.
+   * @param correlated_at Id up to which the log has been correlated.
+   * @param correlator Who asks for the lease of `key`, and for how many ms. 0 or less gives it back.
+   * @returns How many are new, the highest watermark (-1: none), the checkpoint, and whether the lease is held.
+   */
+  subscribe(
+    streams: SubscribeInput[],
+    correlated_at?: number,
+    correlator?: Correlator,
+  ): Promise<SubscribeResult> {
+    return this.#run("subscribe", (context) => subscribe(context, streams, correlated_at, correlator));
+  }
+
+  /**
+   * Leases subscriptions that have work to `by`. No two workers hold one at the same time.
+   *
+   * @param lagging How many of those that are behind: by priority, and a quarter of them by age.
+   * @param leading How many of those that are furthest ahead.
+   * @param millis Length of the lease in ms, by the server's clock.
+   * @param lane Only from this lane. Left out: from all.
+   */
+  claim(lagging: number, leading: number, by: string, millis: number, lane?: string): Promise<Lease[]> {
+    return this.#run("claim", (context) => claim(context, lagging, leading, by, millis, lane));
+  }
+
+  /**
+   * Moves the watermarks of leases to their `at` and gives the leases back, all in one statement. With `due` (ms since
+   * the epoch) a subscription is not claimed again before then, and is left out of the result.
+   *
+   * @returns Those that `by` still held.
+   */
+  ack(leases: Lease[]): Promise<Lease[]> {
+    return this.#run("ack", (context) => ack(context, leases));
+  }
+
+  /**
+   * Blocks subscriptions whose handler fails, with the error's text, until `unblock` or `reset`.
+   *
+   * @returns Those that `by` still held and that were not blocked before.
+   */
+  block(leases: BlockedLease[]): Promise<BlockedLease[]> {
+    return this.#run("block", (context) => block(context, leases));
+  }
+
+  /**
+   * Keeps subscriptions from being claimed until a time.
+   *
+   * @param input Names, or a filter; `{}` is all.
+   * @param deferred_at ms since the epoch. The past makes them claimable at once.
+   * @returns How many were deferred.
+   */
+  defer(input: string[] | StreamFilter, deferred_at: number): Promise<number> {
+    return this.#run("defer", (context) => defer(context, input, deferred_at));
+  }
+
+  /**
+   * Sets subscriptions back to the beginning, and unblocks them: they handle every event again.
+   *
+   * @param input Names, or a filter; `{}` is all.
+   * @returns How many there were.
+   */
+  reset(input: string[] | StreamFilter): Promise<number> {
+    return this.#run("reset", (context) => reset(context, input));
+  }
+
+  /**
+   * Lets blocked subscriptions go on from where they stopped.
+   *
+   * @param input Names, or a filter; `{}` is all that are blocked.
+   * @returns How many were blocked.
+   */
+  unblock(input: string[] | StreamFilter): Promise<number> {
+    return this.#run("unblock", (context) => unblock(context, input));
+  }
+
+  /**
+   * Sets the priority of subscriptions, up or down. Higher ones are claimed first; the default is 0.
+   *
+   * @returns How many had another priority before.
+   */
+  prioritize(filter: StreamFilter, priority: number): Promise<number> {
+    return this.#run("prioritize", (context) => prioritize(context, filter, priority));
+  }
+
+  /**
+   * Calls `callback` with the position of each subscription, in code-unit order of their names.
+   *
+   * @param filter As of `reset`, and `after` a name, `limit` (default 100; 0 is none), `source_matches`.
+   * @returns The last id of the log (-1: empty), and how many positions there were.
+   * @example
+   * ```ts
+   * await store.query_streams(({ stream, error }) => console.log(stream, error), { blocked: true });
+   * ```
+   */
+  query_streams(
+    callback: (position: StreamPosition) => void,
+    filter?: QueryStreams,
+  ): Promise<QueryStreamsResult> {
+    return this.#run("query_streams", (context) => queryStreams(context, callback, filter));
+  }
+
+  #run<T>(verb: string, work: (context: Context) => Promise<T>): Promise<T> {
+    const { operations, context } = this.#runtime;
+    return operations.run(verb, () => work(context));
+  }
+
+  /** The config, without the password. */
   toJSON(): { config: StoreConfig } {
     return { config: this.config };
   }

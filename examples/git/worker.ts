@@ -16,15 +16,14 @@ const url = process.env.DATABASE_URL ?? "";
 const db = openDatabase(url);
 log(new ConsoleLogger({ level: "error" }));
 const postgres = new PostgresStore({ url, schema: SCHEMA, notify: true });
-store({
-  ...postgres,
-  // Tells the parent that from now on every commit is heard.
-  async notify(handler) {
-    const dispose = await postgres.notify?.(handler);
-    tell({ listening: true });
-    return () => dispose?.();
-  },
-});
+const listen = postgres.notify;
+// Tells the parent that from now on every commit is heard.
+const notify: typeof listen = async (handler) => {
+  const dispose = await listen?.(handler);
+  tell({ listening: true });
+  return () => dispose?.();
+};
+store(Object.assign(postgres, { notify }));
 const app = buildReader(db);
 
 // A wake-up settles with the framework's defaults, 10 events at a time; behind a fast writer more is better.

@@ -91,7 +91,7 @@ export class AppendQueue {
         return reject(
           new ConnectionError(
             "QUEUE_FULL",
-            `${this.#waiting.length} commits of ${this.#waitingText} characters are waiting already: slow down`,
+            `${this.#waiting.length} commits of ${this.#waitingText} characters are waiting already`,
             false,
           ),
         );

@@ -5,7 +5,7 @@
  */
 import { type Committed, type Schemas, StoreError } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
-import { DatabaseError, guard, outcomeUnknown } from "../errors.ts";
+import { DatabaseError, guard, outcomeUnknown, storeError } from "../errors.ts";
 import type { Backend, Query, Run } from "../postgres/index.ts";
 import { joinJson, numberArray, splitJson, textArray } from "../postgres/parameters.ts";
 import { lockQuery } from "../schema/append-lock.ts";
@@ -82,12 +82,13 @@ delete from ${streams} s using all_rows a where s.stream = a.stream`,
 function explainDuplicate(error: unknown): never {
   const cause = error instanceof StoreError ? error.cause : undefined;
   if (cause instanceof DatabaseError && cause.code === "23505")
-    throw new StoreError("restore", {
-      cause: new DatabaseError(
+    throw storeError(
+      "restore",
+      new DatabaseError(
         cause.code,
-        "two events of the input have the same stream and version (23505)",
+        "two events of the input have the same stream and version: leave one out (23505)",
       ),
-    });
+    );
   throw error;
 }
 
@@ -100,11 +101,12 @@ async function findSequence(run: Run, names: Names): Promise<Sequence> {
   from pg_class s join pg_namespace n on n.oid = s.relnamespace where s.oid = ${idSequence(names)}`,
   });
   if (row) return { name: String(row.name), owned: row.owned === true };
-  throw new StoreError("restore", {
-    cause: new Error(
+  throw storeError(
+    "restore",
+    new Error(
       `the ids of ${names.events} are drawn from no sequence that is known, so they could repeat after a restore: give its column "id" the default nextval('…'::regclass). Nothing was changed`,
     ),
-  });
+  );
 }
 
 /** Ids go on behind the restored ones. A rollback undoes ALTER SEQUENCE, but not setval. */
@@ -154,8 +156,7 @@ export async function restore({ names, connections, cipher }: Context, driver: R
     // Batches go one after the other, even if the driver does not await the ids.
     let flushing = Promise.resolve();
     const sink = async (event: Event) => {
-      if (ended)
-        throw new StoreError("restore", { cause: new Error("the restore has ended: nothing is written") });
+      if (ended) throw storeError("restore", new Error("the restore has ended: nothing is written"));
       const pending = encode(event, id + 1, key);
       id++;
       batch.push(pending);

@@ -100,7 +100,7 @@ export class Pool {
               // All wait equally long: it is the first, and thousands that time out cost no more than one each.
               if (this.#waiting[0] === waiter) this.#waiting.shift();
               else this.#waiting = this.#waiting.filter((w) => w !== waiter);
-              const text = `no connection became free within ${limit} ms: all ${this.#max} are in use (raise max or connectionTimeoutMillis)`;
+              const text = `no connection became free within ${limit} ms: all ${this.#max} are in use`;
               reject(new ConnectionError("POOL_TIMEOUT", text, false));
             }, limit)
           : undefined;

@@ -24,7 +24,7 @@ export async function detectPooling(
   if (!(await sharesProcesses(connection, options))) return "session";
   throw new ConnectionError(
     "POOLER",
-    "a pooler in transaction mode stands between the store and the server: set prepare: false (docs/guides/pgbouncer.md)",
+    "a pooler in transaction mode stands between the store and the server",
     false,
   );
 }

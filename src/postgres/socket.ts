@@ -4,20 +4,11 @@
  * outside of it (porsager/postgres #1133, #1155, #1216). And an idle connection keeps no process alive.
  */
 import net from "node:net";
-import { ConnectionError } from "../errors.ts";
+import { ConnectionError, connectFailed } from "../errors.ts";
 import type { Endpoint } from "../options/config.ts";
 import type { Ssl } from "../options/modes.ts";
 import { afterPoll } from "./timers.ts";
 import { secure, tlsOptions } from "./tls.ts";
-
-const REASONS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "nobody listens there (ECONNREFUSED): is the server running, are host and port right?",
-  ENOTFOUND: "the host name is unknown (ENOTFOUND): check host, and DNS",
-  EAI_AGAIN: "the host name cannot be looked up now (EAI_AGAIN): check host, and DNS",
-  EHOSTUNREACH: "the host cannot be reached (EHOSTUNREACH): check host, and the network between",
-  ENETUNREACH: "the network cannot be reached (ENETUNREACH): check host, and the network between",
-  ENOENT: "no such socket (ENOENT): is the server running, is host the folder of its socket?",
-};
 
 export type OpenSocket = net.Socket;
 
@@ -37,15 +28,7 @@ export function openSocket(endpoint: Endpoint, timeout: number, ssl: Ssl): Promi
     const fail = (error: Error & { code?: string }) => {
       cancel();
       socket.destroy();
-      reject(
-        error instanceof ConnectionError
-          ? error
-          : new ConnectionError(
-              error.code ?? "CONNECT",
-              `cannot connect to ${host}:${port}: ${REASONS[error.code ?? ""] ?? error.message}`,
-              false,
-            ),
-      );
+      reject(error instanceof ConnectionError ? error : connectFailed(`${host}:${port}`, error));
     };
     socket.once("error", fail);
     socket.once("connect", async () => {

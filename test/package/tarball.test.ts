@@ -236,7 +236,7 @@ actTables({ table: unset });
 // @ts-expect-error: the password is there, and a string
 const password: number = config.password;
 const ddl: string = PostgresStore.ddl({ schema: "a" });
-const code: string = new DatabaseError("42P01", "").code + new ConnectionError("X", "", false).code;
+const code: string = new DatabaseError("42P01", "").code + new ConnectionError("STORE_CLOSED", "", false).code;
 
 const db = drizzle(postgres());
 const { streams } = actTables({ schema: "tenant", table: "log" });
@@ -267,4 +267,56 @@ test.each([
   await writeFile(join(project, file), consumer);
   await writeFile(join(project, config), JSON.stringify(settings));
   expect(await tsc(["-p", config])).toBe("");
+});
+
+/** Exports whose types the compiler must name, by what the package exports: else TS2742 or TS4023. */
+const library = `
+import { ConnectionError, DatabaseError, PostgresStore } from "act-drizzle";
+
+export const store = new PostgresStore();
+export const config = store.config;
+export const hosts = store.config.hosts;
+export const ssl = store.config.ssl;
+export const tables = store.tables;
+export const notify = store.notify;
+export const close = (...args: Parameters<typeof store.truncate>) => store.truncate(...args);
+export const target = (...[targets]: Parameters<typeof store.truncate>) => targets[0];
+export const driver = (...[given]: Parameters<typeof store.restore>) => given;
+export const correlator = (...[, , given]: Parameters<typeof store.subscribe>) => given;
+export const verbs = [store.claim, store.subscribe, store.query_stats, store.query_streams] as const;
+export const lost = (error: unknown) => (error instanceof ConnectionError ? error.code : "none");
+export const refused = (error: unknown) => (error instanceof DatabaseError ? error.code : undefined);
+export class Traced extends PostgresStore {
+  override seed() {
+    return super.seed();
+  }
+  override truncate(...args: Parameters<PostgresStore["truncate"]>) {
+    return super.truncate(...args);
+  }
+}
+`;
+
+test.each([
+  ["nodenext", "nodenext"],
+  ["preserve", "bundler"],
+])("a library that is built on it emits declarations, under %s", async (module, moduleResolution) => {
+  const folder = join(project, `library-${module}`);
+  await mkdir(folder);
+  await writeFile(join(folder, "library.ts"), library);
+  const compilerOptions = {
+    module,
+    moduleResolution,
+    target: "es2023",
+    lib: ["es2023"],
+    types: [],
+    strict: true,
+  };
+  const emit = { declaration: true, emitDeclarationOnly: true, skipLibCheck: true, esModuleInterop: true };
+  const settings = { compilerOptions: { ...compilerOptions, ...emit }, files: ["library.ts"] };
+  await writeFile(join(folder, "tsconfig.json"), JSON.stringify(settings));
+  expect(await tsc(["-p", join(folder, "tsconfig.json")])).toBe("");
+  const declarations = await readFile(join(folder, "library.d.ts"), "utf8");
+  expect(declarations).not.toMatch(/dist\/|\bany\b/);
+  for (const name of ["TruncateTarget", "RestoreDriver", "Correlator", "Endpoint", "DatabaseErrorCode"])
+    expect(declarations).toContain(name);
 });

@@ -61,7 +61,11 @@ describe("a connection that is lost", () => {
     expect(await failure).toMatchObject({
       inDoubt: false,
       step: undefined,
-      cause: { code: "CONNECTION_CLOSED", message: "the connection was lost", sent: true },
+      cause: {
+        code: "CONNECTION_CLOSED",
+        message: expect.stringMatching(/^the connection was lost: try again/),
+        sent: true,
+      },
     });
     expect(closed).toHaveBeenCalledTimes(1);
   });

@@ -1,0 +1,292 @@
+/** ConnectionError, and every code that it can have. docs/reference/errors.md is generated from this table. */
+
+/** What the reference says of a code. */
+export type ErrorEntry = {
+  /** What happened. */
+  readonly happened: string;
+  /** Whether the work of the call is in the database. */
+  readonly applied: string;
+  /** What to do. Every message ends with it. */
+  readonly advice: string;
+  /** Whether the call may be made again. */
+  readonly retry: string;
+};
+
+const NOTHING_SENT = "No. The statement was not sent.";
+const NOTHING_WRITTEN = "No. Nothing was written.";
+const COMMIT_KNOWN =
+  "A commit: no; if that were in doubt, the code would be `OUTCOME_UNKNOWN`. Another verb that writes: unknown where `sent` is true, else no.";
+const SAFE_TO_REPEAT =
+  "Yes. Verbs of subscriptions may be repeated safely: a lease that was granted to a lost call expires.";
+const WHEN_MENDED = "Only when the cause is mended.";
+const LATER = "Yes, after a pause.";
+const NEVER = "No.";
+
+const certificate: ErrorEntry = {
+  happened: "the server's certificate is not trusted",
+  applied: NOTHING_SENT,
+  advice:
+    "give the certificate's authority as ssl: { ca }, or renew the certificate (docs/guides/security.md)",
+  retry: WHEN_MENDED,
+};
+
+/** The store closes connections with these for reasons of its own. None should reach a caller. */
+const internal = (happened: string): ErrorEntry => ({
+  happened,
+  applied: "Unknown.",
+  advice: "report that you saw it, for this code should not leave the store",
+  retry: "A read: yes. Look at the data before you repeat a write.",
+});
+
+export const CONNECTION_ERRORS = {
+  OUTCOME_UNKNOWN: {
+    happened:
+      "The connection was lost while a transaction was under way, and the log did not tell in time what became of it.",
+    applied: "Unknown: all of it, or none.",
+    advice: "load the stream before trying again",
+    retry:
+      "Not blindly. Load the stream first; a commit with `expectedVersion` is safe, for it is stored at most once.",
+  },
+  DEADLINE: {
+    happened:
+      "No answer came within `statement_timeout` and 5 s, or a commit waited as long for its turn in the queue.",
+    applied: COMMIT_KNOWN,
+    advice:
+      "see whether the server is overloaded or a transaction holds the append lock (pg_locks), or raise statement_timeout",
+    retry: SAFE_TO_REPEAT,
+  },
+  CONNECTION_CLOSED: {
+    happened: "The server, or something between, closed the connection.",
+    applied: COMMIT_KNOWN,
+    advice:
+      "try again; if it happens often, look at the server's log and at idle limits of what stands between",
+    retry: SAFE_TO_REPEAT,
+  },
+  CONNECTION_DESTROYED: {
+    happened: "The driver gave the connection up.",
+    applied: COMMIT_KNOWN,
+    advice: "try again",
+    retry: SAFE_TO_REPEAT,
+  },
+  QUEUE_FULL: {
+    happened: "100,000 commits, or 256 million characters of JSON, wait in this process already.",
+    applied: NOTHING_SENT,
+    advice: "slow down, and wait for commits before you make more",
+    retry: LATER,
+  },
+  POOL_TIMEOUT: {
+    happened: "No connection of the pool became free within `connectionTimeoutMillis`.",
+    applied: NOTHING_SENT,
+    advice: "raise max or connectionTimeoutMillis, or make fewer calls at once",
+    retry: LATER,
+  },
+  CONNECT_TIMEOUT: {
+    happened: "The server did not answer within `connectionTimeoutMillis` of connecting.",
+    applied: NOTHING_SENT,
+    advice: "check host, port and the firewall between, or raise connectionTimeoutMillis",
+    retry: LATER,
+  },
+  POOLER: {
+    happened: "A pooler in transaction mode stands between the store and the server, and `prepare` is true.",
+    applied: NOTHING_WRITTEN,
+    advice: "set prepare: false (docs/guides/pgbouncer.md)",
+    retry: WHEN_MENDED,
+  },
+  NO_SERVER: {
+    happened: "Hosts answer, but none is of the kind that `target_session_attrs` asks for.",
+    applied: NOTHING_SENT,
+    advice: "check host and target_session_attrs; during a failover, try again",
+    retry: LATER,
+  },
+  NO_TLS: {
+    happened: "`ssl` demands TLS, and the server does not offer it.",
+    applied: NOTHING_SENT,
+    advice: "turn TLS on at the server, or choose another mode of ssl",
+    retry: WHEN_MENDED,
+  },
+  STORE_CLOSED: {
+    happened: "The verb was called after `dispose()`, or dispose() stopped waiting for it.",
+    applied: "No; of a long verb, nothing after its last statement.",
+    advice: "create a new PostgresStore",
+    retry: "On a new store.",
+  },
+  BACKEND_ALIVE: {
+    happened: "The server still works on a lost connection, and did not end its process when asked to.",
+    applied: "Unknown.",
+    advice:
+      "load the stream before trying again, and end the process that holds the append lock (pg_locks, pg_terminate_backend)",
+    retry: "Not blindly. Load the stream first.",
+  },
+  CONNECT: {
+    happened: "The connection could not be opened, for a reason that has no code here. The message names it.",
+    applied: NOTHING_SENT,
+    advice: "check host, port and ssl",
+    retry: LATER,
+  },
+  ECONNREFUSED: {
+    happened: "nobody listens there",
+    applied: NOTHING_SENT,
+    advice: "check that the server is running, and that host and port are right",
+    retry: LATER,
+  },
+  ECONNRESET: {
+    happened: "the connection was reset",
+    applied: COMMIT_KNOWN,
+    advice: "try again; if it stays so, check the server's log and what stands between",
+    retry: SAFE_TO_REPEAT,
+  },
+  EPIPE: {
+    happened: "the other side had closed the connection",
+    applied: COMMIT_KNOWN,
+    advice: "try again; if it stays so, check the server's log and what stands between",
+    retry: SAFE_TO_REPEAT,
+  },
+  ETIMEDOUT: {
+    happened: "the network gave no answer",
+    applied: COMMIT_KNOWN,
+    advice: "check host, port and the firewall between",
+    retry: SAFE_TO_REPEAT,
+  },
+  ENOTFOUND: {
+    happened: "the host name is unknown",
+    applied: NOTHING_SENT,
+    advice: "check host, and DNS",
+    retry: WHEN_MENDED,
+  },
+  EAI_AGAIN: {
+    happened: "the host name cannot be looked up now",
+    applied: NOTHING_SENT,
+    advice: "check host, and DNS",
+    retry: LATER,
+  },
+  EHOSTUNREACH: {
+    happened: "the host cannot be reached",
+    applied: NOTHING_SENT,
+    advice: "check host, and the network between",
+    retry: LATER,
+  },
+  ENETUNREACH: {
+    happened: "the network cannot be reached",
+    applied: NOTHING_SENT,
+    advice: "check host, and the network between",
+    retry: LATER,
+  },
+  ENOENT: {
+    happened: "there is no such socket",
+    applied: NOTHING_SENT,
+    advice: "check that the server is running, and that host is the folder of its socket",
+    retry: LATER,
+  },
+  EACCES: {
+    happened: "this process may not use the socket",
+    applied: NOTHING_SENT,
+    advice: "check the rights of the socket's file and folder",
+    retry: WHEN_MENDED,
+  },
+  EMFILE: {
+    happened: "this process has too many open files",
+    applied: NOTHING_SENT,
+    advice: "lower max, or raise the process's limit of open files (ulimit -n)",
+    retry: LATER,
+  },
+  DEPTH_ZERO_SELF_SIGNED_CERT: certificate,
+  SELF_SIGNED_CERT_IN_CHAIN: certificate,
+  UNABLE_TO_GET_ISSUER_CERT: certificate,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: certificate,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: certificate,
+  CERT_HAS_EXPIRED: certificate,
+  CERT_NOT_YET_VALID: certificate,
+  CERT_REVOKED: certificate,
+  ERR_TLS_CERT_ALTNAME_INVALID: {
+    happened: "the server's certificate is for another name",
+    applied: NOTHING_SENT,
+    advice: "set host to a name of the certificate, or use ssl: verify-ca",
+    retry: WHEN_MENDED,
+  },
+  AUTH_TYPE_NOT_IMPLEMENTED: {
+    happened: "The server asks for a way to log in that the driver does not know, such as GSSAPI.",
+    applied: NOTHING_SENT,
+    advice: "let pg_hba.conf ask this user for scram-sha-256",
+    retry: WHEN_MENDED,
+  },
+  SASL_SIGNATURE_MISMATCH: {
+    happened: "The server could not prove that it knows the password: it may be another server.",
+    applied: NOTHING_SENT,
+    advice: "check host, and what stands between",
+    retry: NEVER,
+  },
+  CONNECTION_ENDED: internal("The store had closed the connection, which nobody used."),
+  SESSION_FAILED: internal("A migration or a restore failed, and its connection was closed."),
+  SEQUENCE_CHANGED: internal(
+    "Ids are drawn from another sequence: the connection for appends is opened again.",
+  ),
+  SUSPECT: internal("An idle connection was closed after another one had died."),
+  BUDGET: internal("A page of a query reached its limit of characters, and the rest was not read."),
+  LOOKED: internal("A second connection, by which a pooler is found out, was closed."),
+  HOST_FOUND: internal("A connection that had only looked for the right host was closed."),
+  OTHER_SERVER: internal(
+    "A host was not of the kind that target_session_attrs asks for, and the next one was tried.",
+  ),
+  LISTEN_FAILED: internal("LISTEN could not start, and its connection was closed."),
+  LISTEN_STOPPED: internal("The listener was stopped."),
+  LISTEN_SILENT: internal("The connection that listens gave no sign of life, and is opened again."),
+} as const satisfies Readonly<Record<string, ErrorEntry>>;
+
+/** Every `code` of a {@link ConnectionError}. Each has an entry in docs/reference/errors.md. */
+export type ConnectionErrorCode = keyof typeof CONNECTION_ERRORS;
+
+export const isConnectionErrorCode = (code: string): code is ConnectionErrorCode =>
+  Object.hasOwn(CONNECTION_ERRORS, code);
+
+/** A message, and behind it what to do. */
+export function withAdvice(message: string, advice: string): string {
+  if (message === "") return advice;
+  return `${message}${message.includes(": ") ? "; " : ": "}${advice}`;
+}
+
+/**
+ * The connection was lost, or never came to be: the `cause` of a `StoreError`. The message names no data and ends with
+ * what to do; docs/reference/errors.md has an entry for each `code`.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await store.commit("order-1", [event], meta, 3);
+ * } catch (error) {
+ *   if (error instanceof StoreError && error.cause instanceof ConnectionError)
+ *     if (error.cause.code === "OUTCOME_UNKNOWN") await reload("order-1");
+ * }
+ * ```
+ */
+export class ConnectionError extends Error {
+  override readonly name = "ConnectionError";
+  readonly code: ConnectionErrorCode;
+  /** False when the statement certainly did not run. */
+  readonly sent: boolean;
+
+  /** `message` says what happened; what to do is added by the code. */
+  constructor(code: ConnectionErrorCode, message: string, sent: boolean) {
+    super(withAdvice(message, CONNECTION_ERRORS[code].advice));
+    this.code = code;
+    this.sent = sent;
+  }
+}
+
+/** `error` kept the connection to `endpoint` from being opened. */
+export function connectFailed(endpoint: string, error: Error & { readonly code?: string }): ConnectionError {
+  const { code = "", message } = error;
+  if (!isConnectionErrorCode(code))
+    return new ConnectionError("CONNECT", `cannot connect to ${endpoint}: ${message}`, false);
+  const { happened } = CONNECTION_ERRORS[code];
+  return new ConnectionError(code, `cannot connect to ${endpoint}: ${happened} (${code})`, false);
+}
+
+/** The connection was lost while a transaction was under way, and nothing tells whether it was committed. */
+export const outcomeUnknown = (): ConnectionError =>
+  new ConnectionError(
+    "OUTCOME_UNKNOWN",
+    "the connection was lost while the transaction was under way: it may or may not have been applied",
+    true,
+  );
+
+export const storeClosed = () => new ConnectionError("STORE_CLOSED", "the store is disposed", false);

@@ -1,0 +1,225 @@
+/** DatabaseError, and every code that the store gives advice on. docs/reference/errors.md is generated from these tables. */
+import type { ErrorEntry } from "./connection-error.ts";
+
+declare const sqlState: unique symbol;
+/** Any SQLSTATE: five digits or capital letters. https://www.postgresql.org/docs/current/errcodes-appendix.html */
+export type SqlState = string & { readonly [sqlState]: true };
+
+export const isSqlState = (code: string): code is SqlState => /^[0-9A-Z]{5}$/.test(code);
+
+/** What the store's own statements raise. */
+export const STORE_REASONS = {
+  EVENTS_LEFT_OUT: {
+    happened: "a trigger on the events table left out events of this commit: nothing of it was written",
+    applied: "No. Nothing of this commit was written.",
+    advice: "mend or drop the trigger",
+    retry: "Only when the trigger is mended.",
+  },
+  TOO_LATE: {
+    happened: "the message reached the server too late: nothing was written",
+    applied: "No. Nothing was written.",
+    advice: "try again",
+    retry: "Yes. It happens behind a pooler (`prepare: false`) that holds a message back for 3 s.",
+  },
+} as const satisfies Readonly<Record<string, ErrorEntry>>;
+export type StoreReason = keyof typeof STORE_REASONS;
+
+type SqlStateEntry = {
+  /** PostgreSQL's name of the condition. */
+  readonly condition: string;
+  readonly advice: string;
+  readonly retry: string;
+};
+const YES = "Yes.";
+const LATER = "Yes, after a pause.";
+const MENDED = "Only when the cause is mended.";
+const entry = (condition: string, advice: string, retry = MENDED): SqlStateEntry => ({
+  condition,
+  advice,
+  retry,
+});
+
+/**
+ * What to do about it, by SQLSTATE. A message of the server is kept where it cannot quote a value, and comes first.
+ * One code has several causes: a text says all that the store and the tables of its users can meet.
+ */
+export const SQL_STATES = {
+  "08P01": entry(
+    "protocol_violation",
+    "a pooler says this of an unknown user or database: check both; in transaction mode set prepare: false",
+  ),
+  "2200H": entry(
+    "sequence_generator_limit_exceeded",
+    `a sequence is used up: if it is that of the store's int4 ids, widen them to bigint (docs/guides/migrating-from-act-pg.md, "Widen the ids")`,
+  ),
+  "22003": entry(
+    "numeric_value_out_of_range",
+    `a number is out of range, in a column or in a trigger of yours; an int4 id ends at 2147483647 (docs/guides/migrating-from-act-pg.md, "Widen the ids")`,
+  ),
+  "22021": entry(
+    "character_not_in_repertoire",
+    "a string is not valid UTF-8 for this database: use a UTF8 database, or leave the character out",
+  ),
+  "22P05": entry(
+    "untranslatable_character",
+    "a character has no equivalent in the database's encoding: use a UTF8 database",
+  ),
+  "23503": entry(
+    "foreign_key_violation",
+    "a foreign key of yours stands in the way (see constraint and table): if it refers to the store's rows, delete its own rows first, or drop it; if it is on the store's table, insert first the row that it refers to",
+  ),
+  "23505": entry(
+    "unique_violation",
+    "a unique index refused a row (see constraint): if it is the store's (stream, version), another writer got there first: read the stream again and retry; if it is its primary key, ids are behind the log: call seed(); if it is yours, the value is there already",
+    "As the advice says, by the constraint.",
+  ),
+  "25006": entry(
+    "read_only_sql_transaction",
+    "the server or the session is read-only: connect to the primary (target_session_attrs=read-write), and if it is one, look at default_transaction_read_only",
+  ),
+  "26000": entry(
+    "invalid_sql_statement_name",
+    "a prepared statement is gone: behind a pooler in transaction mode set prepare: false; elsewhere something ran DEALLOCATE or DISCARD",
+    YES,
+  ),
+  "28000": entry(
+    "invalid_authorization_specification",
+    "the server refused this user or host: check user, database, ssl and pg_hba.conf",
+  ),
+  "28P01": entry("invalid_password", "the server refused the password: check user and password"),
+  "2BP01": entry(
+    "dependent_objects_still_exist",
+    "a view or another object of yours depends on the store's tables: drop it first",
+  ),
+  "3D000": entry("invalid_catalog_name", "the database does not exist: create it or correct `database`"),
+  "3F000": entry(
+    "invalid_schema_name",
+    "the schema does not exist: call seed() first, or run the migrations",
+  ),
+  "40001": entry(
+    "serialization_failure",
+    "it came into conflict with another transaction and was undone: try again; on a standby, replication ended a read that took too long (max_standby_streaming_delay, hot_standby_feedback)",
+    "Yes. The store has tried again itself before it told you.",
+  ),
+  "40P01": entry(
+    "deadlock_detected",
+    "it and another transaction waited for each other, and it was undone: try again",
+    "Yes. The store has tried again itself before it told you.",
+  ),
+  "42501": entry(
+    "insufficient_privilege",
+    "the role lacks a privilege on the store's objects (docs/guides/security.md), or a policy of row-level security refuses the row",
+  ),
+  "42703": entry(
+    "undefined_column",
+    "a column is missing: call seed() to bring the tables up to date; if it is none of the store's, a trigger of yours asks for it",
+  ),
+  "42P01": entry(
+    "undefined_table",
+    "a table is missing: call seed() first, or run the migrations; if it is none of the store's, a trigger of yours asks for it",
+  ),
+  "42P05": entry(
+    "duplicate_prepared_statement",
+    "a prepared statement already exists: behind a pooler in transaction mode set prepare: false",
+  ),
+  "53100": entry("disk_full", "the server's disk is full: make room", LATER),
+  "53200": entry(
+    "out_of_memory",
+    "the server is out of memory; where it says shared memory, of room for locks: raise max_locks_per_transaction",
+    LATER,
+  ),
+  "53300": entry(
+    "too_many_connections",
+    "no connection is left: lower `max`, or raise the limit of the server (max_connections), the database or the role",
+    LATER,
+  ),
+  "54000": entry(
+    "program_limit_exceeded",
+    "a limit of PostgreSQL is exceeded: an indexed name is at most about 2,700 bytes; where the NOTIFY queue is full, end the session that has long been in a transaction and listens (pg_notification_queue_usage())",
+  ),
+  "55P03": entry(
+    "lock_not_available",
+    "a lock was not granted in time (lock_timeout): find out who holds it (pg_locks), or raise lock_timeout",
+    LATER,
+  ),
+  "57014": entry(
+    "query_canceled",
+    "cancelled, by statement_timeout (raise it, or find out what took so long: what writes to the log also waits for the append lock) or by an administrator",
+    LATER,
+  ),
+  "57P01": entry(
+    "admin_shutdown",
+    "an administrator ended the connection, or the server is shutting down: try again",
+    LATER,
+  ),
+  "57P02": entry(
+    "crash_shutdown",
+    "a process of the server crashed, and all its connections went: try again",
+    LATER,
+  ),
+  "57P03": entry(
+    "cannot_connect_now",
+    "the server is starting up, shutting down or recovering: try again",
+    LATER,
+  ),
+} as const satisfies Readonly<Record<string, SqlStateEntry>>;
+export type KnownSqlState = keyof typeof SQL_STATES;
+
+/** Every `code` of a {@link DatabaseError}. Those that are named have an entry in docs/reference/errors.md. */
+export type DatabaseErrorCode = StoreReason | KnownSqlState | SqlState;
+
+/** What to do about a SQLSTATE without an entry, by its class, which is its first two characters. */
+export const SQL_STATE_CLASSES: Readonly<Record<string, string>> = {
+  "08": "the connection failed: try again",
+  "0A": "the server does not support it: check that it is PostgreSQL 14 or newer",
+  "22": "a value was refused by PostgreSQL: check what is written, and triggers of yours",
+  "23": "a constraint refused a row (see constraint and table): mend the value, or the constraint",
+  "25": "the transaction is in the wrong state: look for triggers of yours, and at what stands between",
+  "28": "the server refused the login: check user, password and pg_hba.conf",
+  "40": "the transaction was undone: try again",
+  "42": "the statement does not fit the tables: call seed(), and look at triggers of yours",
+  "53": "the server lacks a resource: look at its log, and try again",
+  "54": "a limit of PostgreSQL is exceeded: write less at once",
+  "55": "an object is in use, or in the wrong state: try again",
+  "57": "an operator stepped in: try again",
+  "58": "the server's system failed: look at its log",
+  XX: "PostgreSQL failed inside: look at its log, and check the tables and indexes (amcheck)",
+};
+export const OTHER_CLASS = "look at the server's log";
+
+/** Own lookup, for a code is whatever a server says. */
+const ownOf = <T>(table: Readonly<Record<string, T>>, key: string): T | undefined =>
+  Object.hasOwn(table, key) ? table[key] : undefined;
+
+/** What to do about it. */
+export function adviceOn(code: SqlState): string {
+  const known: Readonly<Record<string, SqlStateEntry>> = SQL_STATES;
+  return ownOf(known, code)?.advice ?? ownOf(SQL_STATE_CLASSES, code.slice(0, 2)) ?? OTHER_CLASS;
+}
+
+/**
+ * PostgreSQL refused a statement: the `cause` of a `StoreError`. It is what is left of the server's error once
+ * everything that can carry event data is gone, and its message ends with what to do.
+ *
+ * @example
+ * ```ts
+ * if (error instanceof StoreError && error.cause instanceof DatabaseError && error.cause.code === "42P01")
+ *   await store.seed();
+ * ```
+ */
+export class DatabaseError extends Error {
+  override readonly name = "DatabaseError";
+  /** SQLSTATE, or a reason of the store's own statements. */
+  readonly code: DatabaseErrorCode;
+  /** The constraint that refused a row. */
+  readonly constraint?: string;
+  /** The table that the server names. */
+  readonly table?: string;
+
+  constructor(code: DatabaseErrorCode, message: string, constraint?: string, table?: string) {
+    super(message);
+    this.code = code;
+    this.constraint = constraint;
+    this.table = table;
+  }
+}

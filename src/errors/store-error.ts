@@ -1,0 +1,103 @@
+/** From whatever a driver throws to what a caller of the Store port may see. */
+import { ConcurrencyError, StoreError, ValidationError } from "@rotorsoft/act";
+import { isRecord } from "../values/json-dates.ts";
+import { ConnectionError, isConnectionErrorCode, withAdvice } from "./connection-error.ts";
+import { adviceOn, DatabaseError, isSqlState, STORE_REASONS, type StoreReason } from "./database-error.ts";
+
+export type Raised = Lowercase<StoreReason>;
+
+/**
+ * An SQL expression of type int that fails when it is evaluated: SQL alone has no RAISE, so the reason is the text of a
+ * failing cast. Not a constant: that would fail when it is planned.
+ */
+export const raise = (reason: Raised): string => `('act-drizzle: ${reason} ' || clock_timestamp())::int`;
+
+/** The reason that {@link raise} gave, in what the server said; each language has quotes of its own. */
+export function raisedBy(error: unknown): Raised | undefined {
+  if (!(error instanceof Error) || codeOf(error) !== "22P02") return undefined;
+  const said = /act-drizzle: (\w+) /.exec(error.message)?.[1];
+  return said === "events_left_out" || said === "too_late" ? said : undefined;
+}
+
+const REASON_CODES: Readonly<Record<Raised, StoreReason>> = {
+  events_left_out: "EVENTS_LEFT_OUT",
+  too_late: "TOO_LATE",
+};
+
+/** Classes whose messages speak of connections, objects and resources, not of rows. */
+const TELLS_NO_VALUES = /^(08|0A|25|26|28|34|3D|3F|40|42|53|54|55|57|58|XX)/;
+
+/** A text that a RAISE has made may quote the row, and the code is of its own choosing. */
+const RAISED =
+  "a trigger or function of yours raised it: its text is not shown, for it may quote the row; see the server's log";
+
+const str = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
+
+/**
+ * A driver's error without its statement, parameters, detail, context and position, all of which can
+ * quote rows. Many classes quote values in the message itself, 22 (data) and 23 (constraints) among them.
+ */
+export function sanitize(error: unknown): Error {
+  if (error instanceof ConnectionError || error instanceof DatabaseError) return error;
+  if (!isRecord(error)) return new Error("unknown failure");
+  const reason = raisedBy(error);
+  if (reason) {
+    const code = REASON_CODES[reason];
+    const { happened, advice } = STORE_REASONS[code];
+    return new DatabaseError(code, withAdvice(happened, advice));
+  }
+  const code = str(error.code) ?? "";
+  const raw = str(error.message) ?? "unknown failure";
+  if (isSqlState(code)) {
+    const raised = error.routine === "exec_stmt_raise" || error.routine === "exec_stmt_assert";
+    const said = raised || !TELLS_NO_VALUES.test(code) ? "" : raw;
+    const text = [said, raised ? RAISED : adviceOn(code)].filter(Boolean).join(": ");
+    return new DatabaseError(code, `${text} (${code})`, str(error.constraint_name), str(error.table_name));
+  }
+  if (isConnectionErrorCode(code)) return new ConnectionError(code, raw, true);
+  // The driver's own TypeErrors and the like: their text names no values. Or a key provider's error.
+  return new Error(code ? `${raw} (${code})` : raw);
+}
+
+/** SQLSTATE of an error that came through {@link sanitize}, or the driver's code. */
+export function codeOf(error: unknown): string | undefined {
+  return isRecord(error) ? str(error.code) : undefined;
+}
+
+/** Act's own errors, which pass through every verb untouched. */
+const isDomainError = (error: unknown): error is Error =>
+  error instanceof StoreError || error instanceof ConcurrencyError || error instanceof ValidationError;
+
+/**
+ * `StoreError(operation, { cause })` whose message and stack end with the cause's message. Loggers print these two and
+ * nothing else: without it an outage is logged as `Store operation "subscribe" failed`, and no reason.
+ */
+export function storeError(operation: string, cause: Error): StoreError {
+  const error = new StoreError(operation, { cause });
+  error.message += `: ${cause.message.replaceAll(/\s*\n\s*/g, " ")}`;
+  // The stack's first line was written with the message that Act chose.
+  Error.captureStackTrace(error, storeError);
+  return error;
+}
+
+/** {@link storeError}, once, and Act's own errors as they are. */
+export function toStoreError(operation: string, error: unknown): Error {
+  if (isDomainError(error)) return error;
+  // A pattern that is written well, but that PostgreSQL will not compile.
+  if (codeOf(error) === "2201B")
+    return new ValidationError(
+      operation,
+      undefined,
+      "PostgreSQL finds the pattern too complex: make it shorter",
+    );
+  return storeError(operation, sanitize(error));
+}
+
+/** Runs a verb; whatever fails in it surfaces as a StoreError of that verb, Act's own errors excepted. */
+export async function guard<T>(operation: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw toStoreError(operation, error);
+  }
+}

@@ -1,0 +1,66 @@
+/** What a store is made of, and how it ends. */
+import { randomUUID } from "node:crypto";
+import type { Context } from "./context.ts";
+import { type Append, appendFacts } from "./events/append.ts";
+import { Appender } from "./events/appender.ts";
+import { AppendQueue, type Stored } from "./events/queue.ts";
+import { Notifier } from "./notifications/notify.ts";
+import { Operations } from "./operations.ts";
+import { type ResolvedOptions, type StoreConfig, withHiddenPassword } from "./options/config.ts";
+import { Database } from "./postgres/index.ts";
+import { eventReader } from "./schema/event-rows.ts";
+import { namesOf } from "./schema/names.ts";
+import { PiiCipher } from "./values/pii-encryption.ts";
+
+/** ms for which dispose() waits for running calls where statements have no limit. */
+const DISPOSE_LIMIT = 65_000;
+
+export class Runtime {
+  readonly config: StoreConfig;
+  readonly context: Context;
+  /** Only with `notify: true`. */
+  readonly notifier: Notifier | undefined;
+  readonly operations = new Operations();
+  readonly #appender: Appender;
+  readonly #queue: AppendQueue;
+  #disposed: Promise<void> | undefined;
+
+  constructor(resolved: ResolvedOptions) {
+    const { config, secrets } = resolved;
+    this.config = withHiddenPassword(resolved);
+    const names = namesOf(config.schema, config.table);
+    const connections = new Database(resolved, appendFacts(names));
+    const cipher = secrets.key && new PiiCipher(secrets.key);
+    const by = randomUUID();
+    const reader = eventReader(config.dates, cipher);
+    this.context = { names, connections, cipher, reader, by, notify: config.notify };
+    this.#appender = new Appender({ connections, names, by, announce: config.notify });
+    this.#queue = new AppendQueue(connections, this.#appender);
+    this.notifier = config.notify ? new Notifier(this.context) : undefined;
+  }
+
+  /** Opens the connection for appends before the first commit needs it. */
+  warmUp(): void {
+    this.#appender.warmUp();
+  }
+
+  readonly append = (append: Append): Promise<Stored> => {
+    const appended = this.#queue.push(append);
+    this.notifier?.track(appended);
+    return appended;
+  };
+
+  dispose(): Promise<void> {
+    this.operations.leave();
+    this.#disposed ??= this.#dispose();
+    return this.#disposed;
+  }
+
+  async #dispose(): Promise<void> {
+    const { connections } = this.context;
+    this.#queue.limitRecovery();
+    await Promise.all([this.notifier?.stop(), this.operations.close(connections.deadline || DISPOSE_LIMIT)]);
+    await this.#queue.close();
+    await connections.close();
+  }
+}
