@@ -1,11 +1,21 @@
 /** Loads the Drizzle schema when it is first asked for: the store itself runs without Drizzle (docs/internals/adr/0007). */
 import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import type { ActTables } from "./tables.ts";
 
 /** Undefined in a CommonJS bundle: esbuild and Rolldown leave nothing in its place. */
 const here: string | undefined = import.meta.url;
-/** By the package's own name, so that an app's bundle never loads a file of its own instead. */
-const SOURCE = here?.endsWith("/src/schema/load-tables.ts") ? "./tables.ts" : "act-drizzle/schema";
+/** Undefined in CommonJS, and in a bundle of webpack. */
+const resolve: ((name: string) => string) | undefined = import.meta.resolve;
+
+/**
+ * Where the schema is. By the package's own name, so that a bundle never loads a file of the app instead; and where
+ * `import` finds it, so that the app's `drizzle-orm` is loaded once: `require` would find the CommonJS one.
+ */
+function source(): string {
+  if (here?.endsWith("/src/schema/load-tables.ts")) return "./tables.ts";
+  return resolve ? fileURLToPath(resolve("act-drizzle/schema")) : "act-drizzle/schema";
+}
 
 type Named = { readonly schema: string; readonly table: string };
 
@@ -23,7 +33,7 @@ export function tablesOf(config: Named): ActTables {
 function loadTables({ schema, table }: Named): ActTables {
   let module: typeof import("./tables.ts");
   try {
-    module = createRequire(here ?? "")(SOURCE);
+    module = createRequire(here ?? "")(source());
   } catch (cause) {
     throw new Error(
       "act-drizzle: store.tables could not load act-drizzle/schema: install drizzle-orm, and in a bundled app call actTables() of act-drizzle/schema instead.",
