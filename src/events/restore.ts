@@ -18,6 +18,7 @@ import { firstEventOf, firstEventQuery, WAIT_FOR_STANDBY } from "./recover.ts";
 
 type Event = Committed<Schemas, keyof Schemas>;
 type Run = (query: Query) => Promise<readonly Row[]>;
+/** Hands the events of the new log to `callback`, one after the other, which resolves to each one's new id. */
 export type RestoreDriver = (callback: (event: Event) => Promise<number>) => Promise<void>;
 
 const BATCH = 1_000;

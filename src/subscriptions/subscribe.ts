@@ -20,6 +20,7 @@ import {
   toInt,
 } from "../values/validate.ts";
 
+/** Who asks for the correlator lease of `key`, and for how many ms; 0 or less gives it back. */
 export type Correlator = { key: string; by: string; millis: number };
 
 /** The lane rides the priority: written when the incoming one is at or above the stored one. */
