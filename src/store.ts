@@ -76,10 +76,7 @@ export class PostgresStore implements Store {
    * Present only with `notify: true`, as Act asks of a store; so it is a property of the instance, not a method.
    *
    * @throws StoreError if LISTEN cannot start.
-   * @example
-   * ```ts
-   * const stop = await store.notify?.(({ stream, events }) => console.log(stream, events.length));
-   * ```
+   * @example const stop = await store.notify?.(({ stream, events }) => console.log(stream, events.length));
    */
   // Declared only: a class field would be there, as undefined, in every store.
   declare readonly notify?: NonNullable<Store["notify"]>;
@@ -122,10 +119,7 @@ export class PostgresStore implements Store {
    *
    * @param options `schema`, default `public`, and `table`, default `events`.
    * @throws Error if one of the names cannot be used.
-   * @example
-   * ```ts
-   * writeFileSync("act.sql", PostgresStore.ddl({ schema: "shop" }));
-   * ```
+   * @example writeFileSync("act.sql", PostgresStore.ddl({ schema: "shop" }));
    */
   static ddl(
     options: { readonly schema?: string | undefined; readonly table?: string | undefined } = {},
@@ -139,10 +133,7 @@ export class PostgresStore implements Store {
    * up-to-date schema it only looks.
    *
    * @throws StoreError; the database is then as it was before.
-   * @example
-   * ```ts
-   * await store.seed();
-   * ```
+   * @example await store.seed();
    */
   seed(): Promise<void> {
     return this.#run("seed", async (context) => {
@@ -156,6 +147,7 @@ export class PostgresStore implements Store {
    * is no way back. Absent tables are fine.
    *
    * @throws StoreError, also if a table of another application stands in their place: it stays.
+   * @example await store.drop();
    */
   drop(): Promise<void> {
     return this.#run("drop", (context) => drop(context));
@@ -166,10 +158,7 @@ export class PostgresStore implements Store {
    * Idempotent. It waits for them as long as for an answer of the server: `statement_timeout` and 5 s. What takes
    * longer, as a query whose callback is slow, rejects with its next statement.
    *
-   * @example
-   * ```ts
-   * process.once("SIGTERM", () => store.dispose());
-   * ```
+   * @example process.once("SIGTERM", () => store.dispose());
    */
   dispose(): Promise<void> {
     return this.#runtime.dispose();
@@ -186,10 +175,7 @@ export class PostgresStore implements Store {
    * @returns The events as they stand in the log, with `id`, `version` and `created`.
    * @throws ConcurrencyError with the real version, ValidationError for what PostgreSQL cannot store, both with nothing
    *   written. StoreError: nothing written either, unless the cause's `code` is `OUTCOME_UNKNOWN`.
-   * @example
-   * ```ts
-   * await store.commit("order-1", [{ name: "Placed", data: { total: 42 } }], { correlation: "c", causation: {} }, -1);
-   * ```
+   * @example await store.commit("order-1", [{ name: "Placed", data: { total: 42 } }], { correlation: "c", causation: {} }, -1);
    */
   commit<E extends Schemas>(
     stream: string,
@@ -211,10 +197,7 @@ export class PostgresStore implements Store {
    *   Left out: all events, snapshots too.
    * @returns How many events there were.
    * @throws What `callback` throws. ValidationError for a pattern that cannot be matched exactly.
-   * @example
-   * ```ts
-   * await store.query((event) => console.log(event.id, event.name), { stream: "order-1", stream_exact: true });
-   * ```
+   * @example await store.query((event) => console.log(event.id, event.name), { stream: "order-1", stream_exact: true });
    */
   query<E extends Schemas>(
     callback: (event: Committed<E, keyof E>) => void,
@@ -229,10 +212,7 @@ export class PostgresStore implements Store {
    * @param input Names of streams, or a filter; `{}` is all.
    * @param options `tail`, `count`, `names`; `exclude` names of events, `before` an id, `after` a stream, `limit` streams.
    * @returns By stream, in code-unit order. A stream without a matching event is absent.
-   * @example
-   * ```ts
-   * const stats = await store.query_stats({ stream: "^order-" }, { count: true, limit: 50 });
-   * ```
+   * @example const stats = await store.query_stats({ stream: "^order-" }, { count: true, limit: 50 });
    */
   query_stats<E extends Schemas>(
     input: string[] | Pick<StreamFilter, "stream" | "stream_exact">,
@@ -247,10 +227,7 @@ export class PostgresStore implements Store {
    *
    * @returns By stream: how many events were deleted, and the event that the stream now begins with.
    * @throws StoreError if the database fails; see its cause for whether it was done.
-   * @example
-   * ```ts
-   * await store.truncate([{ stream: "order-1", snapshot: { total: 42 } }]);
-   * ```
+   * @example await store.truncate([{ stream: "order-1", snapshot: { total: 42 } }]);
    */
   truncate(targets: TruncateTarget[]): Promise<TruncateResult> {
     return this.#run("truncate", (context) => truncate(context, targets));
@@ -277,6 +254,7 @@ export class PostgresStore implements Store {
    * Erases the pii of a stream's events, and leaves the rest of them. Backups and the WAL are not reached.
    *
    * @returns How many events had some: 0 the second time.
+   * @example await store.forget_pii("customer-7");
    */
   forget_pii(stream: string): Promise<number> {
     return this.#run("forget_pii", (context) => forgetPii(context, stream));
@@ -290,6 +268,7 @@ export class PostgresStore implements Store {
    * @param correlated_at Id up to which the log has been correlated.
    * @param correlator Who asks for the lease of `key`, and for how many ms. 0 or less gives it back.
    * @returns How many are new, the highest watermark (-1: none), the checkpoint, and whether the lease is held.
+   * @example await store.subscribe([{ stream: "mailer", source: "^order-", correlated_at: 10 }]);
    */
   subscribe(
     streams: SubscribeInput[],
@@ -306,6 +285,7 @@ export class PostgresStore implements Store {
    * @param leading How many of those that are furthest ahead.
    * @param millis Length of the lease in ms, by the server's clock.
    * @param lane Only from this lane. Left out: from all.
+   * @example const leases = await store.claim(5, 5, "worker-1", 10_000);
    */
   claim(lagging: number, leading: number, by: string, millis: number, lane?: string): Promise<Lease[]> {
     return this.#run("claim", (context) => claim(context, lagging, leading, by, millis, lane));
@@ -316,6 +296,7 @@ export class PostgresStore implements Store {
    * the epoch) a subscription is not claimed again before then, and is left out of the result.
    *
    * @returns Those that `by` still held.
+   * @example await store.ack(leases.map((lease) => ({ ...lease, at: 10 })));
    */
   ack(leases: Lease[]): Promise<Lease[]> {
     return this.#run("ack", (context) => ack(context, leases));
@@ -325,6 +306,7 @@ export class PostgresStore implements Store {
    * Blocks subscriptions whose handler fails, with the error's text, until `unblock` or `reset`.
    *
    * @returns Those that `by` still held and that were not blocked before.
+   * @example await store.block(leases.map((lease) => ({ ...lease, error: "no such address" })));
    */
   block(leases: BlockedLease[]): Promise<BlockedLease[]> {
     return this.#run("block", (context) => block(context, leases));
@@ -336,6 +318,7 @@ export class PostgresStore implements Store {
    * @param input Names, or a filter; `{}` is all.
    * @param deferred_at ms since the epoch. The past makes them claimable at once.
    * @returns How many were deferred.
+   * @example await store.defer({ lane: "mail" }, Date.now() + 60_000);
    */
   defer(input: string[] | StreamFilter, deferred_at: number): Promise<number> {
     return this.#run("defer", (context) => defer(context, input, deferred_at));
@@ -346,6 +329,7 @@ export class PostgresStore implements Store {
    *
    * @param input Names, or a filter; `{}` is all.
    * @returns How many there were.
+   * @example await store.reset(["mailer"]);
    */
   reset(input: string[] | StreamFilter): Promise<number> {
     return this.#run("reset", (context) => reset(context, input));
@@ -356,6 +340,7 @@ export class PostgresStore implements Store {
    *
    * @param input Names, or a filter; `{}` is all that are blocked.
    * @returns How many were blocked.
+   * @example await store.unblock({ source: "^order-" });
    */
   unblock(input: string[] | StreamFilter): Promise<number> {
     return this.#run("unblock", (context) => unblock(context, input));
@@ -365,6 +350,7 @@ export class PostgresStore implements Store {
    * Sets the priority of subscriptions, up or down. Higher ones are claimed first; the default is 0.
    *
    * @returns How many had another priority before.
+   * @example await store.prioritize({ stream: "mailer", stream_exact: true }, 10);
    */
   prioritize(filter: StreamFilter, priority: number): Promise<number> {
     return this.#run("prioritize", (context) => prioritize(context, filter, priority));
@@ -375,10 +361,7 @@ export class PostgresStore implements Store {
    *
    * @param filter As of `reset`, and `after` a name, `limit` (default 100; 0 is none), `source_matches`.
    * @returns The last id of the log (-1: empty), and how many positions there were.
-   * @example
-   * ```ts
-   * await store.query_streams(({ stream, error }) => console.log(stream, error), { blocked: true });
-   * ```
+   * @example await store.query_streams(({ stream, error }) => console.log(stream, error), { blocked: true });
    */
   query_streams(
     callback: (position: StreamPosition) => void,

@@ -17,6 +17,7 @@ import { type EncodedEvent, encodeEvents } from "./encode-messages.ts";
 import { firstEventOf, firstEventQuery, WAIT_FOR_STANDBY } from "./recover.ts";
 
 type Event = Committed<Schemas, keyof Schemas>;
+/** Hands the events of the new log to `callback`, one after the other, which resolves to each one's new id. */
 export type RestoreDriver = (callback: (event: Event) => Promise<number>) => Promise<void>;
 
 /** Events of one INSERT, and the characters of JSON after which it is sent early. */

@@ -25,11 +25,16 @@ import {
 import { nowQuery } from "./append.ts";
 import { encodeEvents } from "./encode-messages.ts";
 
+/** A stream to shorten, and what takes the place of its events. */
 export type TruncateTarget = {
   stream: string;
+  /** The state that replaces the events. Default: a tombstone replaces them. */
   snapshot?: Schema;
+  /** Of the snapshot or tombstone. Default: no correlation and no causation. */
   meta?: EventMeta;
+  /** Delete only what lies behind the latest snapshot that is older than this, and write nothing. */
   before?: Date;
+  /** With `before`: the highest id that this snapshot may have. Default: any. */
   max_id?: number;
 };
 

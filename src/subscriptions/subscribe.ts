@@ -21,6 +21,7 @@ import {
 } from "../values/validate.ts";
 import { toLeaseMillis } from "./lease.ts";
 
+/** Who asks for the correlator lease of `key`, and for how many ms; 0 or less gives it back. */
 export type Correlator = { key: string; by: string; millis: number };
 
 /**

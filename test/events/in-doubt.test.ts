@@ -109,7 +109,7 @@ describe("each commit of a batch in doubt", () => {
     expect(await errorOf(ever.queue.push(commit("a")))).toMatchObject({
       code: "CONNECTION_CLOSED",
       sent: false,
-      message: "the connection was lost again and again: the commit was not applied",
+      message: expect.stringMatching(/again and again: the commit was not applied; try again/),
     });
     expect(ever.batches.length).toBe(3);
   });
@@ -256,7 +256,9 @@ describe("the look for a batch in doubt", () => {
     expect(await errorOf(queue.push(commit("a")))).toMatchObject({
       code: "DEADLINE",
       sent: false,
-      message: "the commit could not be completed within 1000 ms and was not applied",
+      message: expect.stringMatching(
+        /^the commit could not be completed within 1000 ms and was not applied: /,
+      ),
     });
     expect(batches.length).toBe(1);
   });

@@ -7,7 +7,7 @@ import { useScene } from "../postgres/fixture.ts";
 
 const scene = useScene();
 type Sink = (event: Committed<Schemas, string>) => Promise<number>;
-const TWICE = "two events of the input have the same stream and version (23505)";
+const TWICE = "two events of the input have the same stream and version: leave one out (23505)";
 
 async function filled(): Promise<PostgresStore> {
   const store = await scene.seeded();

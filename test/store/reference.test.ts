@@ -56,17 +56,21 @@ test("every verb has a docstring of the store's own", async () => {
     );
 });
 
-test("the examples of the reference compile", async () => {
-  const preamble = `import type { Committed, Schemas } from "@rotorsoft/act";
-import { PostgresStore } from "act-drizzle";
-declare const store: PostgresStore;
-`;
-  const examples = blocks(await read("docs/reference/verbs.md"));
-  expect(examples.length).toBeGreaterThan(20);
-  const functions = examples.map((code, i) => `export async function example${i}() {\n${code}}\n`);
-  const files = Object.fromEntries(
-    blocks(await read("docs/reference/errors.md")).map((code, i) => [`errors${i}.ts`, code]),
+test("the examples of the reference and of the docstrings compile", async () => {
+  // The page's blocks are one program.
+  const page = blocks(await read("docs/reference/verbs.md"));
+  expect(page.length).toBeGreaterThan(20);
+  const lines = [...(await read("src/store.ts")).matchAll(/^ {3}\* @example (.+)$/gm)].map(
+    ([, code]) => code,
   );
-  expect(Object.keys(files)).toHaveLength(1);
-  expect(await compile({ "verbs.ts": preamble + functions.join("\n"), ...files })).toBe("");
+  expect(lines.length).toBeGreaterThan(15);
+  const docstrings = `import { writeFileSync } from "node:fs";
+import { PostgresStore } from "act-drizzle";
+const store = new PostgresStore();
+${lines.join("\n")}
+`;
+  const [errors = ""] = blocks(await read("docs/reference/errors.md"));
+  expect(
+    await compile({ "verbs.ts": page.join("\n"), "docstrings.ts": docstrings, "errors.ts": errors }),
+  ).toBe("");
 });
