@@ -14,12 +14,12 @@ const positions = on("src/subscriptions/query-streams.ts", "R\\d");
 
 export const defects: readonly Defect[] = [
   ...writePathDefects,
-  on("src/notifications/notify.ts", "own commits are left out", ["test/events/catch-up.test.ts"])(
+  on("src/notifications/notify.ts", "own commits are left out", ["test/notifications/catch-up.test.ts"])(
     "an own commit whose notification went with the connection is told as another's",
     "this.#own.ids.has(id) || ",
     "",
   ),
-  on("src/notifications/notify.ts", "a forged payload", ["test/events/catch-up.test.ts"])(
+  on("src/notifications/notify.ts", "a forged payload", ["test/notifications/catch-up.test.ts"])(
     "catch-up hides whatever ids a payload has named",
     "this.#received.get(id) === stream",
     "this.#received.has(id)",
