@@ -29,7 +29,7 @@ export const defects: readonly Defect[] = [
     "Number.isSafeInteger(value) && value > 0",
     "true",
   ),
-  on("src/subscriptions/claim.ts", "tries again", ["test/subscriptions/waiting.test.ts"])(
+  on("src/subscriptions/claim.ts", "tries again", ["test/subscriptions/lock-timeout.test.ts"])(
     "a claim waits where SKIP LOCKED does",
     "(select given from limited) and not s.blocked",
     "not s.blocked",
@@ -138,7 +138,7 @@ export const defects: readonly Defect[] = [
     "if (!row) return [];",
   ),
   ack("retry stays after an ack", "case when h.due is null then -1 else h.retry end", "h.retry"),
-  on("src/subscriptions/ack.ts", "ack locks subscriptions", ["test/subscriptions/order.test.ts"])(
+  on("src/subscriptions/ack.ts", "ack locks subscriptions", ["test/subscriptions/lock-order.test.ts"])(
     "an ack locks its rows in no order",
     "order by s.stream for update of s",
     "for update of s",

@@ -29,7 +29,7 @@ const elsewhere = (test: string, file: string, ...has: string[]): Reason => ({
   same: false,
 });
 
-const HASHED = "test/subscriptions/order.test.ts where PostgreSQL joins by hashing";
+const HASHED = "test/subscriptions/lock-order.test.ts where PostgreSQL joins by hashing";
 
 const reasons: readonly Reason[] = [
   same(

@@ -39,13 +39,13 @@ function actPg(name: TableName): ActPgBaseline {
   return store;
 }
 
-/** One adapter at work: what it committed, and what it heard from the other. */
+/** One adapter at work: what it committed, and what the other one notified it of. */
 class Side {
   readonly store: Store;
   readonly ids: number[] = [];
   /** Committed while the other side was listening. */
   readonly announced: number[] = [];
-  readonly heard: number[] = [];
+  readonly received: number[] = [];
   otherListens = false;
 
   constructor(store: Store) {
@@ -53,7 +53,7 @@ class Side {
   }
 
   async listen(): Promise<void> {
-    await this.store.notify?.(({ events }) => this.heard.push(...events.map(({ id }) => id)));
+    await this.store.notify?.(({ events }) => this.received.push(...events.map(({ id }) => id)));
   }
 
   /** Commits of one to three events, each with the mark that makes a consumer look; `more` asks for further ones. */
@@ -199,13 +199,14 @@ test("seed() amid act-pg's work, then both at once: order, leases, notifications
   expect(ledger.faults).toEqual([]);
   expect(new Map([...ledger.handled].sort())).toEqual(new Map([...expected].sort()));
 
-  // Each hears all of the other's commits, and none of its own.
+  // Each is notified of all of the other's commits, and none of its own.
   await until(
-    "all is heard",
-    async () => ours.heard.length >= theirs.announced.length && theirs.heard.length >= ours.announced.length,
+    "all is received",
+    async () =>
+      ours.received.length >= theirs.announced.length && theirs.received.length >= ours.announced.length,
   );
-  expect(sorted(ours.heard)).toEqual(sorted(theirs.announced));
-  expect(sorted(theirs.heard)).toEqual(sorted(ours.announced));
+  expect(sorted(ours.received)).toEqual(sorted(theirs.announced));
+  expect(sorted(theirs.received)).toEqual(sorted(ours.announced));
 });
 
 test("a lease of one is respected by the other, and ends with its holder's ack through either", async () => {
