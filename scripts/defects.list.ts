@@ -2,7 +2,7 @@
 import { code, codeEverywhere, type Defect, on, sql, sqlEverywhere } from "./defects.define.ts";
 import { writePathDefects } from "./defects.write-path.ts";
 
-const catchUp = ["test/events/catch-up.test.ts"];
+const catchUp = ["test/notifications/catch-up.test.ts"];
 const query = on("query", "Q\\d");
 const pattern = on("toPattern", "Q8");
 const stats = on("queryStats", "R\\d");
@@ -146,7 +146,7 @@ const logDefects: readonly Defect[] = [
 ];
 
 const claimDefects: readonly Defect[] = [
-  on("claim", "tries again", ["test/subscriptions/waiting.test.ts"])(
+  on("claim", "tries again", ["test/subscriptions/lock-timeout.test.ts"])(
     "a claim waits where SKIP LOCKED does",
     sql(/\(select given from \w+\) and /, ""),
   ),
@@ -181,7 +181,7 @@ const subscriptionDefects: readonly Defect[] = [
     code("IfStatement[test.operator='||'][test.left.operator='!'] > .test", "${left}"),
   ),
   ack("retry stays after an ack", sql("case when h.due is null then -1 else h.retry end", "h.retry")),
-  on("ack", "ack locks subscriptions", ["test/subscriptions/order.test.ts"])(
+  on("ack", "ack locks subscriptions", ["test/subscriptions/lock-order.test.ts"])(
     "an ack locks its rows in no order",
     sql("order by s.stream for update of s", "for update of s"),
   ),

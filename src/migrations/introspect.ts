@@ -111,8 +111,8 @@ const sequenceText = (names: Names) => `(
 /**
  * One row: `catalog`, for {@link toCatalog}, and the columns of the id capacity. The query has no parameters.
  *
- * `expressions: false` leaves out the defaults of columns. From PostgreSQL 17 on pg_get_expr takes a lock on the
- * table, for which it would wait behind whoever has locked the table exclusively.
+ * `expressions: false` leaves out the defaults of columns. From PostgreSQL 17 on pg_get_expr locks the table,
+ * and so waits while another transaction has an exclusive lock on it.
  */
 export function introspectQuery(names: Names, { expressions = true } = {}): { text: string } {
   const schema = `"${names.schema}"`;

@@ -1,6 +1,6 @@
 /**
- * Plans a migration: from what the catalog shows to the statements that complete it, as a pure function. Nothing is
- * dropped but an invalid index, and nothing is rewritten that holds events.
+ * Plans a migration, as a pure function: from what the catalog shows to the statements that complete it. A plan deletes
+ * no rows, and rewrites no table that holds events.
  */
 import { literal, type Names } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";

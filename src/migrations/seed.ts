@@ -1,5 +1,5 @@
 /**
- * seed(): brings the store's tables to the shape of this release, whoever made them: introspect, plan, apply.
+ * seed(): brings the store's tables to the shape of this release, whatever created them: introspect, plan, apply.
  *
  * Drizzle's own migrate() does not fit a library. It takes no lock (25 of 30 concurrent boots failed), and it skips a
  * library's migration that is older than the app's newest. So seed() applies the shipped migrations itself, under a

@@ -27,7 +27,7 @@ const failure = (operation: string, cause: object) => ({
   cause: expect.objectContaining(cause),
 });
 
-test("a failure of the database is the verb's that met it", async () => {
+test("a failure of the database is a StoreError of the verb", async () => {
   const store = scene.store({ notify: true });
   // There are no tables.
   const calls: Call[] = [...everyVerb(store), ["notify", () => notified(store, () => {})]];
@@ -48,7 +48,7 @@ async function beyond(): Promise<PostgresStore> {
   return store;
 }
 
-test("an id beyond 2^53 is the failure of the verb that met it, and no wrong number", async () => {
+test("an id beyond 2^53 is a StoreError of the verb, and no wrong number", async () => {
   const store = await beyond();
   const before = new Date(Date.now() + 60_000);
   const calls: Call[] = [
@@ -61,7 +61,7 @@ test("an id beyond 2^53 is the failure of the verb that met it, and no wrong num
   expect(await failures(calls)).toMatchObject(calls.map(([verb]) => failure(verb, { message })));
 });
 
-test("a key that cannot be had is the failure of the verb that wanted it", async () => {
+test("a failure of the key provider is a StoreError of the verb", async () => {
   const plain = await scene.seeded({ pii_encryption: { key: new Uint8Array(32) } });
   await plain.commit<Schemas>("s", [{ ...event(), pii: { a: 1 } }], meta);
   const key = (): Uint8Array => {

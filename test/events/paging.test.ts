@@ -32,7 +32,7 @@ function scene(count: number, cuts: Readonly<Record<number, number>> = {}) {
   return { context, asked, budgets };
 }
 
-test("pages are asked for until one is short, the further ones smaller than the first", async () => {
+test("pages are read until one is short, and later ones are smaller than the first", async () => {
   const { context, asked } = scene(4_500);
   expect(await query(context, () => {})).toBe(4_500);
   expect(asked).toEqual([
@@ -43,19 +43,19 @@ test("pages are asked for until one is short, the further ones smaller than the 
   ]);
 });
 
-test("no page may hold more than 16,000,000 characters of JSON", async () => {
+test("a page ends after 16,000,000 characters of JSON", async () => {
   const { context, budgets } = scene(4_500);
   await query(context, () => {});
   expect([...budgets]).toEqual([16_000_000]);
 });
 
-test("a log that ends with a page is told to by an empty one", async () => {
+test("an empty page ends a log that ended with a full one", async () => {
   const { context, asked } = scene(2_000);
   expect(await query(context, () => {})).toBe(2_000);
   expect(asked.map(([after]) => after)).toEqual([0, 2_000]);
 });
 
-test.each([1, 2, 1.5, 2_000, 2_500])("a limit of %s asks for no page beyond it", async (limit) => {
+test.each([1, 2, 1.5, 2_000, 2_500])("a limit of %s reads no page beyond it", async (limit) => {
   const { context, asked } = scene(9_000);
   expect(await query(context, () => {}, { limit })).toBe(Math.ceil(limit));
   expect(asked).toEqual(
@@ -68,7 +68,7 @@ test.each([1, 2, 1.5, 2_000, 2_500])("a limit of %s asks for no page beyond it",
   );
 });
 
-test("after a page that was cut short the next is as large as what fitted, and grows no more", async () => {
+test("after a page that was cut short later pages have at most as many events as fitted", async () => {
   const { context, asked } = scene(2_000, { 0: 1_500, 1: 300 });
   expect(await query(context, () => {})).toBe(2_000);
   expect(asked).toEqual([
@@ -78,7 +78,7 @@ test("after a page that was cut short the next is as large as what fitted, and g
   ]);
 });
 
-test.each([undefined, null])("a callback that returns %s is not waited for", async (nothing) => {
+test.each([undefined, null])("a callback that returns %s is not awaited", async (nothing) => {
   const { context } = scene(3);
   const order: string[] = [];
   const callback = ({ id }: { id: number }): unknown => {

@@ -19,7 +19,7 @@ import { deadPort } from "../postgres/proxy.ts";
 
 const scene = useScene();
 
-test("what can match nothing costs no round trip, and a bad pattern is refused all the same", async () => {
+test("a query that can match nothing takes no round trip, and refuses an invalid pattern all the same", async () => {
   const store = scene.store({ host: "127.0.0.1", port: await deadPort() });
   expect(await store.query(() => {}, { names: [] })).toBe(0);
   expect(await store.query_stats([])).toEqual(new Map());
@@ -68,7 +68,7 @@ test.each([1, 1_999, 2_000, 2_001, 2_500, 3_000, 4_500, 6_500, 7_000])(
   },
 );
 
-test.each([2, 299, 300, 301, 302, 2_001])("a limit of %i subscriptions is kept", async (limit) => {
+test.each([2, 299, 300, 301, 302, 2_001])("a limit of %i subscriptions holds", async (limit) => {
   const names = Array.from({ length: 2_600 }, (_, i) => `t${i}`).sort();
   expect((await positions(many, { limit })).map(({ stream }) => stream)).toEqual(names.slice(0, limit));
   const hinted = await positions(many, { limit, source_matches: ["xx"] });
@@ -95,7 +95,7 @@ test.each([2, 299, 300, 301, 302, 2_001])(
   },
 );
 
-test("a prefix that no other stream can come after finds what begins with it", async () => {
+test("a prefix that no string can follow finds the streams that begin with it", async () => {
   const store = await scene.seeded();
   const last = "\u{10ffff}";
   await appendMany(store, "\u{10fffe}", 1);
@@ -122,7 +122,7 @@ test("created_after and created_before are strict to the millisecond", async () 
   expect(await ids({ created_before: new Date(-8.64e15) })).toEqual([]);
 });
 
-test("ids with a fraction bound what they are greater and less than", async () => {
+test("bounds with a fraction are strict", async () => {
   const store = await scene.seeded();
   await appendMany(store, "s", 3);
   const ids = async (query: object) => idsOf(await read(store, query));
@@ -134,7 +134,7 @@ test("ids with a fraction bound what they are greater and less than", async () =
   expect([await heads(2.5), await heads(2), await heads(1)]).toEqual([2, 1, undefined]);
 });
 
-test("stats by exact name begin behind `after` too, and all options go together", async () => {
+test("query_stats by exact name begins after `after` too, with all options together", async () => {
   const store = await scene.seeded();
   await store.commit<Schemas>(
     "b",
@@ -155,7 +155,7 @@ test("stats by exact name begin behind `after` too, and all options go together"
   expect(Object.keys(head ?? {})).toEqual(["head"]);
 });
 
-test("a page of stats is one statement, however many events a stream has", async () => {
+test("a page of query_stats is one statement, however many events a stream has", async () => {
   const store = await scene.seeded();
   for (const stream of ["a", "b", "c"]) await appendMany(store, stream, 2);
   const reads = vi.spyOn(Database.prototype, "read");
@@ -166,7 +166,7 @@ test("a page of stats is one statement, however many events a stream has", async
   expect(reads).toHaveBeenCalledTimes(2);
 });
 
-test("null bounds nothing, and is no filter and no expectation", async () => {
+test("null is no bound, no filter and no expected version", async () => {
   const store = await scene.seeded();
   await appendMany(store, "s", 2);
   await store.commit<Schemas>("s", [{ name: "A", data: {} }], meta(), null as never);
@@ -183,14 +183,14 @@ test("null bounds nothing, and is no filter and no expectation", async () => {
   expect(idsOf(await read(store, { ...load, after: null as never }))).toEqual([4, 5]);
 });
 
-test("a null max_id bounds no window", async () => {
+test("a null max_id is no bound", async () => {
   const store = await scene.seeded();
   await append(store, "s", "A", SNAPSHOT, "B");
   const target = { stream: "s", before: new Date(Date.now() + 60_000), max_id: null as never };
   expect((await store.truncate([target])).get("s")).toMatchObject({ deleted: 1, committed: { id: 2 } });
 });
 
-test("a stream that is truncated whole is no window too, however old its snapshots are", async () => {
+test("a stream that is truncated in full is not windowed too, however old its snapshots are", async () => {
   const store = await scene.seeded();
   const created = new Date(-1_000);
   await restore(
@@ -217,7 +217,7 @@ test.each(["stream_exact", "tail", "count", "names"])(
   },
 );
 
-test("each seed of a truncate is answered with the id that it has", async () => {
+test("a truncate returns each seed with its id", async () => {
   const store = await scene.seeded();
   for (const stream of ["a", "b", "c"]) await appendMany(store, stream, 2);
   const result = await store.truncate([
@@ -240,7 +240,7 @@ test("each seed of a truncate is answered with the id that it has", async () => 
   ]);
 });
 
-test("a limit beyond a page of positions is kept", async () => {
+test("a limit beyond one page of query_streams holds", async () => {
   const store = await scene.seeded();
   const streams = Array.from({ length: 1_200 }, (_, n) => ({ stream: `s-${String(n).padStart(4, "0")}` }));
   await store.subscribe(streams);

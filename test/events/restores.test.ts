@@ -21,7 +21,7 @@ const outcome = (promise: Promise<unknown>) =>
     (error: unknown) => error,
   );
 
-test("the driver is told of a duplicate with the thousandth event, and cannot swallow it", async () => {
+test("the driver gets the error of a duplicate with the thousandth event, and cannot suppress it", async () => {
   const store = await filled();
   const told: number[] = [];
   const restoring = store.restore(async (insert) => {
@@ -37,7 +37,7 @@ test("the driver is told of a duplicate with the thousandth event, and cannot sw
   expect(idsOf(await read(store))).toEqual([1, 2, 3]);
 });
 
-test.each(["data", "pii"])("or once 4,000,000 characters of %s have come", async (part) => {
+test.each(["data", "pii"])("the driver gets it once 4,000,000 characters of %s were given", async (part) => {
   const store = await filled();
   const told: number[] = [];
   // With the data that an event has in any case, two are 4,000,000 to the character.
@@ -59,7 +59,7 @@ test("a duplicate in the last batch fails the restore", async () => {
   expect(idsOf(await read(store))).toEqual([1, 2, 3]);
 });
 
-test("a driver that does not wait has all its events in its order", async () => {
+test("a driver that does not await the ids has all its events stored in its order", async () => {
   const store = await filled();
   await store.restore(async (insert) => {
     const sink: Sink = insert;
@@ -123,7 +123,7 @@ test.each(["by default", "always"])(
   },
 );
 
-test("a driver may take longer than the server lets a transaction idle", async () => {
+test("a driver may be idle for longer than the server allows a transaction to be", async () => {
   const store = await filled();
   const [row] = await scene.sql`select current_database() as name`;
   const own = `alter role current_user in database "${row?.name}"`;
@@ -140,7 +140,7 @@ test("a driver may take longer than the server lets a transaction idle", async (
   expect(idsOf(await read(store))).toEqual([1, 2]);
 });
 
-test("without a sequence nobody can say where ids go on: refused, and nothing is lost", async () => {
+test("a log whose ids come from no known sequence cannot be restored, and keeps its events", async () => {
   const store = await filled();
   const { schema, table } = store.config;
   await scene.sql.unsafe(`alter table "${schema}"."${table}" alter id set default 100 + random() * 1e6`);
@@ -155,13 +155,13 @@ test("without a sequence nobody can say where ids go on: refused, and nothing is
   expect(idsOf(await read(store))).toEqual([1, 2, 3]);
 });
 
-test("a driver that is no function is refused by its name", async () => {
+test("a driver that is no function is refused, and the error names it", async () => {
   const error = await outcome(scene.store().restore("driver" as never));
   expect(error).toBeInstanceOf(ValidationError);
   expect(error).toMatchObject({ target: "restore", details: "driver must be a function, not string" });
 });
 
-test("events that come after the end are refused", async () => {
+test("events that are given after the end of the restore are refused", async () => {
   const store = await filled();
   let sink: Sink | undefined;
   await store.restore(async (insert) => {
@@ -177,7 +177,7 @@ test("events that come after the end are refused", async () => {
   expect(idsOf(await read(store))).toEqual([1]);
 });
 
-test("so are those that come after the driver failed", async () => {
+test("events that are given after the driver has failed are refused", async () => {
   const store = await filled();
   let sink: Sink | undefined;
   const failure = new Error("own");
@@ -190,7 +190,7 @@ test("so are those that come after the driver failed", async () => {
   expect(idsOf(await read(store))).toEqual([1, 2, 3]);
 });
 
-test("an empty restore leaves an empty log that starts over", async () => {
+test("an empty restore leaves an empty log whose ids start again at 1", async () => {
   const store = await filled();
   await store.subscribe([{ stream: "s", correlated_at: 1 }], 3);
   await restore(store, []);
@@ -218,7 +218,7 @@ test.each([
   expect(idsOf(await read(store))).toEqual([1, 2, 3]);
 });
 
-test("what an event lacks altogether is refused as well", async () => {
+test("events that lack a field are refused", async () => {
   const store = await filled();
   for (const nothing of [undefined, null, {}])
     expect(await outcome(restore(store, [nothing as never]))).toMatchObject({

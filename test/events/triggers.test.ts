@@ -15,7 +15,7 @@ async function triggered(body: string): Promise<PostgresStore> {
   return store;
 }
 
-test("a commit of which a trigger leaves something out fails as a whole, and alone", async () => {
+test("a commit of which a trigger leaves out an event fails as a whole, and alone", async () => {
   const store = await triggered(`if new.name = 'Left out' then return null; end if;`);
   const [a, b, c] = await Promise.allSettled([
     store.commit("a", [event()], meta),
@@ -40,7 +40,7 @@ test("a commit of which a trigger leaves something out fails as a whole, and alo
   ]);
 });
 
-test("a trigger that is wrong, and one that refuses at the end of the transaction, fail their commits alone", async () => {
+test("a trigger that fails, also at the end of the transaction, fails its own commit alone", async () => {
   const store = await triggered(`if new.name = 'Wrong' then perform no_such_function(); end if;`);
   const { schema, table } = store.config;
   await scene.sql.unsafe(`create function "${schema}"."${table}_late"() returns trigger language plpgsql as $$
@@ -63,7 +63,7 @@ test("a trigger that is wrong, and one that refuses at the end of the transactio
   expect((await scene.rows(store)).map(({ stream }) => stream)).toEqual(["s0", "s2", "s4"]);
 });
 
-test("an error that names its own code is its commit's alone, whatever digits are in the code", async () => {
+test("a trigger that raises any SQLSTATE fails its own commit alone", async () => {
   const store = await triggered(
     `if new.name = 'Refused' then raise exception 'not that' using errcode = 'P0842'; end if;`,
   );
@@ -83,7 +83,7 @@ test("an error that names its own code is its commit's alone, whatever digits ar
   expect(refused).toMatchObject({ operation: "commit", cause: { code: "P0842" } });
 });
 
-test("a truncate whose seed a trigger has left out says so, rather than name an id that is none", async () => {
+test("a truncate fails if a trigger leaves out its seed, rather than return an id that does not exist", async () => {
   const store = await triggered(`if new.name = '__tombstone__' then return null; end if;`);
   await store.commit("a", [event()], meta);
   const { error } = await failureOf(store.truncate([{ stream: "a" }, { stream: "b", snapshot: {} }]));
@@ -95,7 +95,7 @@ test("a truncate whose seed a trigger has left out says so, rather than name an 
   expect(await scene.rows(store)).toEqual([{ stream: "b", version: 0, name: "__snapshot__" }]);
 });
 
-test("a restore tells of what refused it, which need not be a duplicate, and leaves everything", async () => {
+test("a restore reports why a row was refused, and leaves everything as it was", async () => {
   const store = await triggered(
     `if new.name = 'Refused' then raise exception 'not that' using errcode = 'P0842'; end if;`,
   );

@@ -7,11 +7,11 @@ import { log, type Schemas, StoreError } from "@rotorsoft/act";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { DatabaseError, type PostgresStore } from "../../src/index.ts";
 import { createLayout } from "../migrations/act-pg-layouts.ts";
-import { Scene, tablesOf } from "../migrations/fixture.ts";
+import { MigrationFixture, tablesOf } from "../migrations/fixture.ts";
 import type { TableName } from "../order/lock.ts";
 import { event, failureOf, meta } from "../postgres/fixture.ts";
 
-const scene = new Scene();
+const fixture = new MigrationFixture();
 const INT4 = 2_147_483_647;
 const LAST = Number.MAX_SAFE_INTEGER;
 
@@ -26,20 +26,21 @@ const layout = {
 
 /** Tables of act-pg, taken over. */
 async function adopted(): Promise<TableName> {
-  const name = scene.name();
-  await createLayout(scene.sql, name, layout);
-  await scene.seeded(name);
+  const name = fixture.name();
+  await createLayout(fixture.sql, name, layout);
+  await fixture.seeded(name);
   return name;
 }
 
 async function own(): Promise<TableName> {
-  const name = scene.name();
-  await scene.seeded(name);
+  const name = fixture.name();
+  await fixture.seeded(name);
   return name;
 }
 
 const sequenceOf = ({ schema, table }: TableName) => `"${schema}"."${table}_id_seq"`;
-const used = (name: TableName, id: number) => scene.sql`select setval(${sequenceOf(name)}::regclass, ${id})`;
+const used = (name: TableName, id: number) =>
+  fixture.sql`select setval(${sequenceOf(name)}::regclass, ${id})`;
 
 /** Warnings about the ids of this table from now on. */
 function warnings({ table }: TableName): string[] {
@@ -57,7 +58,7 @@ const commit = async (store: PostgresStore, stream = "s", expected?: number) => 
 };
 
 async function idsIn(name: TableName): Promise<string[]> {
-  const rows = await scene.sql.unsafe(`select e.id::text from ${tablesOf(name).events} e order by e.id`);
+  const rows = await fixture.sql.unsafe(`select e.id::text from ${tablesOf(name).events} e order by e.id`);
   return rows.map(({ id }) => String(id));
 }
 
@@ -70,10 +71,10 @@ test.each(kinds)("boot warns when $kind has used three quarters of its ids, not 
   const name = await of.make();
   const heard = warnings(name);
   await used(name, Math.floor(of.end * 0.74));
-  await scene.store(name).seed();
+  await fixture.store(name).seed();
   expect(heard).toEqual([]);
   await used(name, Math.ceil(of.end * 0.76));
-  await scene.store(name).seed();
+  await fixture.store(name).seed();
   expect(heard).toHaveLength(1);
   expect(heard[0]).toContain("76 %");
   expect(heard[0]).toContain(of.remedy);
@@ -84,7 +85,7 @@ test.each(kinds)(
   async (of) => {
     const name = await of.make();
     const heard = warnings(name);
-    const store = scene.store(name);
+    const store = fixture.store(name);
     await used(name, Math.ceil(of.end * 0.75));
     await commit(store);
     await expect.poll(() => heard.length).toBe(1);
@@ -100,7 +101,7 @@ test.each(kinds)(
 test("far below the end a commit asks nothing and warns of nothing", async () => {
   const name = await own();
   const heard = warnings(name);
-  const store = scene.store(name);
+  const store = fixture.store(name);
   await used(name, INT4 + 5);
   await commit(store);
   await commit(store);
@@ -113,7 +114,7 @@ test.each(kinds)(
   async (of) => {
     const name = await of.make();
     warnings(name);
-    const store = scene.store(name);
+    const store = fixture.store(name);
     await used(name, of.end - 3);
     const before = await idsIn(name);
     const ids = [await commit(store, "a", -1), await commit(store, "a", 0), await commit(store, "b", -1)];
@@ -138,7 +139,7 @@ test.each(kinds)(
   async (of) => {
     const name = await of.make();
     warnings(name);
-    const store = scene.store(name);
+    const store = fixture.store(name);
     await used(name, of.end - 2);
     await commit(store, "late", -1);
     await commit(store, "late", 0);
@@ -157,9 +158,9 @@ test.each(kinds)(
 
 test("an id that JavaScript would read as another is an error, not that other", async () => {
   const name = await own();
-  const store = scene.store(name);
+  const store = fixture.store(name);
   const { events } = tablesOf(name);
-  await scene.sql.unsafe(
+  await fixture.sql.unsafe(
     `insert into ${events} (id, name, data, stream, version, created, meta) values (${LAST}::bigint + 2, 'X', '{}', 's', 0, now(), '{}')`,
   );
   const calls = {
@@ -175,8 +176,8 @@ test("an id that JavaScript would read as another is an error, not that other", 
 
 test("a sequence that was set beyond the end, and may not be shortened, is no reason for a wrong number", async () => {
   const name = await own();
-  const store = scene.store(name);
-  await scene.sql.unsafe(`alter sequence ${sequenceOf(name)} maxvalue ${LAST}000`);
+  const store = fixture.store(name);
+  await fixture.sql.unsafe(`alter sequence ${sequenceOf(name)} maxvalue ${LAST}000`);
   await used(name, LAST);
   const { error } = await failureOf(commit(store));
   expect(error).toMatchObject({ name: "ERR_STORE", operation: "commit" });

@@ -5,13 +5,13 @@ import { expect, type TestContext, test, vi } from "vitest";
 import type { TableName } from "../order/lock.ts";
 import { type OldLease, type OldStore, openOld } from "./act-pg-046.ts";
 import { filesOf } from "./files.ts";
-import { meta, recordLog, Scene, tablesOf } from "./fixture.ts";
+import { MigrationFixture, meta, recordLog, tablesOf } from "./fixture.ts";
 import { runbookSql } from "./runbook.ts";
 
 // The first test may have to install it.
 vi.setConfig({ testTimeout: 150_000 });
 
-const scene = new Scene();
+const fixture = new MigrationFixture();
 type Event = Committed<Schemas, string>;
 
 const lease = (stream: string, by: string, at = 0): OldLease => ({ stream, by, at, retry: 0, block: false });
@@ -60,30 +60,30 @@ async function writeHistory(old: OldStore): Promise<void> {
 /** Written by 0.4.6 and taken over. */
 async function takenOver(
   context: TestContext,
-  table = scene.name().table,
+  table = fixture.name().table,
 ): Promise<{ name: TableName; old: OldStore }> {
-  const name = { ...scene.name(), table };
+  const name = { ...fixture.name(), table };
   const old = await openOld(name, context);
   await writeHistory(old);
-  await scene.seeded(name);
+  await fixture.seeded(name);
   return { name, old };
 }
 
 test("every event, watermark, block and running lease is kept, and nothing is rewritten", async (context) => {
-  const name = scene.name();
+  const name = fixture.name();
   const { events, streams } = tablesOf(name);
   const old = await openOld(name, context);
   await writeHistory(old);
   const history = await readOld(old);
   expect(history).toHaveLength(200);
-  const files = await filesOf(scene.sql, name);
-  const subscriptions = await scene.sql.unsafe(
+  const files = await filesOf(fixture.sql, name);
+  const subscriptions = await fixture.sql.unsafe(
     `select stream, at, blocked, leased_by::text, leased_until from ${streams} order by 1`,
   );
   expect(subscriptions).toHaveLength(5);
 
   const lines = recordLog("info");
-  const store = await scene.seeded(name, { dates: "revive" });
+  const store = await fixture.seeded(name, { dates: "revive" });
   const found: Event[] = [];
   await store.query<Schemas>((event) => found.push(event));
   const plain = ({ id, stream, version, name, created, data, meta }: Event) => ({
@@ -97,13 +97,15 @@ test("every event, watermark, block and running lease is kept, and nothing is re
   });
   expect(found.map(plain)).toEqual(history.map(plain));
   expect(
-    await scene.sql.unsafe(`select stream, at, blocked, leased_by, leased_until from ${streams} order by 1`),
+    await fixture.sql.unsafe(
+      `select stream, at, blocked, leased_by, leased_until from ${streams} order by 1`,
+    ),
   ).toEqual(subscriptions);
-  const after = await filesOf(scene.sql, name);
+  const after = await filesOf(fixture.sql, name);
   for (const [relation, file] of Object.entries(files))
     if (!relation.startsWith("_streams")) expect([relation, after[relation]]).toEqual([relation, file]);
   const [id] =
-    await scene.sql`select format_type(atttypid, null) as type from pg_attribute where attrelid = ${events}::regclass and attname = 'id'`;
+    await fixture.sql`select format_type(atttypid, null) as type from pg_attribute where attrelid = ${events}::regclass and attname = 'id'`;
   expect(id?.type).toBe("integer");
 
   expect(lines).toHaveLength(1);
@@ -121,7 +123,7 @@ test("every event, watermark, block and running lease is kept, and nothing is re
 
 test("subscriptions go on where they stood, with the attempts they have left", async (context) => {
   const { name } = await takenOver(context);
-  const store = scene.store(name);
+  const store = fixture.store(name);
   const positions: StreamPosition[] = [];
   await store.query_streams((position) => positions.push(position));
   expect(
@@ -156,7 +158,7 @@ test("subscriptions go on where they stood, with the attempts they have left", a
 
 test("0.4.6 still boots, commits, queries and fetches", async (context) => {
   const { name, old } = await takenOver(context);
-  const store = scene.store(name);
+  const store = fixture.store(name);
   await old.seed();
   const [theirs] = await old.commit("s-0", [{ name: "Theirs", data: { at: new Date(0) } }], meta, 9);
   expect(theirs).toMatchObject({ id: 201, version: 10 });
@@ -180,7 +182,7 @@ test("0.4.6 still boots, commits, queries and fetches", async (context) => {
 
 test("0.4.6 still leases, but its ack no longer lands: it compares text with uuid, and hides the error", async (context) => {
   const { name, old } = await takenOver(context);
-  const store = scene.store(name);
+  const store = fixture.store(name);
   const by = randomUUID();
   expect(await old.lease([lease("behind", by, 200)])).toMatchObject([{ stream: "behind", at: 200 }]);
   expect((await store.claim(10, 0, "w", 60_000)).map(({ stream }) => stream)).toEqual(["failing"]);
@@ -194,12 +196,12 @@ test("0.4.6 still leases, but its ack no longer lands: it compares text with uui
 test("the way back: with leases as uuids again 0.4.6 works as before, and can be taken over again", async (context) => {
   const { name, old } = await takenOver(context, "events");
   const { streams } = tablesOf(name);
-  for (const statement of runbookSql("Back").flat()) await scene.sql.unsafe(statement);
+  for (const statement of runbookSql("Back").flat()) await fixture.sql.unsafe(statement);
   const by = randomUUID();
   await old.lease([lease("behind", by, 200), lease("new", by, 200)]);
   await old.ack([lease("behind", by, 200), lease("new", by, 201)]);
   const rows = () =>
-    scene.sql.unsafe(
+    fixture.sql.unsafe(
       `select stream, at, retry, leased_by from ${streams} where stream in ('behind', 'new', 'failing') order by 1`,
     );
   expect(await rows()).toEqual([
@@ -208,7 +210,7 @@ test("the way back: with leases as uuids again 0.4.6 works as before, and can be
     { stream: "new", at: 201, retry: 0, leased_by: null },
   ]);
 
-  const store = await scene.seeded(name);
+  const store = await fixture.seeded(name);
   expect(await rows()).toEqual([
     { stream: "behind", at: 200, retry: -1, leased_by: null },
     { stream: "failing", at: 60, retry: 1, leased_by: null },

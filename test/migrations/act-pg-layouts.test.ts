@@ -6,9 +6,9 @@ import type { TableName } from "../order/lock.ts";
 import { CHECKPOINT, createLayout, EVENTS, type Layout, layouts, titleOf } from "./act-pg-layouts.ts";
 import { catalogOf } from "./catalog.ts";
 import { filesOf } from "./files.ts";
-import { causeOf, meta, recordLog, Scene, tablesOf } from "./fixture.ts";
+import { causeOf, MigrationFixture, meta, recordLog, tablesOf } from "./fixture.ts";
 
-const scene = new Scene();
+const fixture = new MigrationFixture();
 type Row = Record<string, unknown>;
 
 const complete: Layout = {
@@ -21,13 +21,13 @@ const complete: Layout = {
 };
 
 async function rows(table: string): Promise<Row[]> {
-  const found = await scene.sql.unsafe(`select to_jsonb(t) as row from ${table} t order by 1`);
+  const found = await fixture.sql.unsafe(`select to_jsonb(t) as row from ${table} t order by 1`);
   return found.map(({ row }) => row);
 }
 
 async function made(layout: Partial<Layout> = {}): Promise<TableName> {
-  const name = scene.name();
-  await createLayout(scene.sql, name, { ...complete, ...layout });
+  const name = fixture.name();
+  await createLayout(fixture.sql, name, { ...complete, ...layout });
   return name;
 }
 
@@ -37,46 +37,46 @@ function actPg(name: TableName, notify = false): ActPgBaseline {
   return store;
 }
 
-/** A subscription's row as it should be after the take-over. */
-function takenOver(row: Row, layout: Layout): Row {
+/** A subscription's row as it should be after the adoption. */
+function adopted(row: Row, layout: Layout): Row {
   const marked = { ...row, correlated_at: row.correlated_at ?? EVENTS };
   if (layout.deferredAt !== "bigint" || typeof row.deferred_at !== "number") return marked;
   return { ...marked, deferred_at: "2100-01-01T00:00:00.123+00:00" };
 }
 
-describe("taken over with every event, watermark, block and checkpoint", () => {
+describe("every event, watermark, block and checkpoint is adopted", () => {
   test.each(layouts().map((layout) => [titleOf(layout), layout] as const))("%s", async (_, layout) => {
     const name = await made(layout);
     const { events, streams, correlated } = tablesOf(name);
     const [eventsBefore, streamsBefore, files] = [
       await rows(events),
       await rows(streams),
-      await filesOf(scene.sql, name),
+      await filesOf(fixture.sql, name),
     ];
     expect([eventsBefore.length, streamsBefore.length]).toEqual([EVENTS, 10]);
 
     const checkpoints = layout.checkpoint === "none" ? [] : await rows(correlated);
 
     const lines = recordLog("info");
-    const store = await scene.seeded(name);
+    const store = await fixture.seeded(name);
     await store.seed();
 
     expect(lines).toHaveLength(1);
     // What was there is there; only `dates`, `token`, and what was missing, came along.
     const eventsAfter = await rows(events);
     expect(eventsAfter).toEqual(eventsBefore.map((row) => ({ pii: null, ...row, dates: null, token: null })));
-    expect(await rows(streams)).toMatchObject(streamsBefore.map((row) => takenOver(row, layout)));
+    expect(await rows(streams)).toMatchObject(streamsBefore.map((row) => adopted(row, layout)));
     expect((await store.query_streams(() => {})).maxEventId).toBe(EVENTS);
     const checkpoint = layout.checkpoint === "none" ? -1 : CHECKPOINT;
     expect((await store.subscribe([])).correlated_at).toBe(checkpoint);
     if (layout.checkpoint === "keyed") expect(await rows(correlated)).toEqual(checkpoints);
     // No rewrite, and no rebuilt index, of the events table.
-    const filesAfter = await filesOf(scene.sql, name);
+    const filesAfter = await filesOf(fixture.sql, name);
     const kept = Object.entries(files).filter(([relation]) => !/^_(streams|correlated)/.test(relation));
     expect(kept.length).toBe(6);
     for (const [relation, file] of kept) expect([relation, filesAfter[relation]]).toEqual([relation, file]);
     // The index on an expression is of use at once: its statistics are there.
-    const [{ known = 0 } = {}] = await scene.sql`
+    const [{ known = 0 } = {}] = await fixture.sql`
       select count(*)::int as known from pg_stats where schemaname = ${name.schema}
         and tablename = ${`${name.table}_correlation_ix`}`;
     expect(known).toBe(1);
@@ -90,13 +90,13 @@ describe("taken over with every event, watermark, block and checkpoint", () => {
     ])
       expect(catalog).toContainEqual(expect.stringMatching(column));
 
-    await works(name, layout);
+    await expectStoreWorks(name, layout);
   });
 });
 
 /** The store goes on where act-pg stopped. */
-async function works(name: TableName, { missing }: Layout): Promise<void> {
-  const store = scene.store(name);
+async function expectStoreWorks(name: TableName, { missing }: Layout): Promise<void> {
+  const store = fixture.store(name);
   const [next] = await store.commit("s-0", [{ name: "L".repeat(150), data: {} }], meta, 9);
   expect(next).toMatchObject({ id: EVENTS + 1, version: 10 });
   const loaded: Committed<Schemas, string>[] = [];
@@ -115,27 +115,27 @@ async function works(name: TableName, { missing }: Layout): Promise<void> {
   expect((await store.subscribe([{ stream: "new", correlated_at: 61, priority: 3 }], 61)).subscribed).toBe(1);
   expect(await store.unblock({})).toBe(1);
   // act-pg leaves the counter of a new row to the column's default.
-  const [bare] = await scene.sql.unsafe(
+  const [bare] = await fixture.sql.unsafe(
     `insert into ${tablesOf(name).streams} (stream) values ('bare') returning retry`,
   );
   expect(bare?.retry).toBe(-1);
 }
 
-test("rows without a mark get the log's, those with one keep it", async () => {
+test("subscriptions without a mark get the log's last event as theirs, and the others keep their mark", async () => {
   const name = await made();
-  const store = await scene.seeded(name);
+  const store = await fixture.seeded(name);
   const marks: unknown[] = [];
   await store.query_streams(({ stream, correlated_at }) => marks.push([stream, correlated_at]));
   expect(marks).toEqual(Array.from({ length: 10 }, (_, k) => [`t-${k}`, k === 9 ? EVENTS : 54]));
 });
 
-test("a row of this store that has no mark keeps none: it has no work", async () => {
-  const name = scene.name();
-  const store = await scene.seeded(name);
+test("a subscription of this store that has no mark keeps none, because it has no work", async () => {
+  const name = fixture.name();
+  const store = await fixture.seeded(name);
   await store.commit("s", [{ name: "A", data: {} }], meta);
   await store.subscribe([{ stream: "idle" }]);
-  await scene.sql.unsafe(`comment on table ${tablesOf(name).events} is null`);
-  await scene.seeded(name);
+  await fixture.sql.unsafe(`comment on table ${tablesOf(name).events} is null`);
+  await fixture.seeded(name);
   expect(await store.claim(1, 0, "w", 1_000)).toEqual([]);
 });
 
@@ -145,7 +145,7 @@ test("act-pg boots and works on the tables afterwards, with numbers as numbers",
     { checkpoint: "keyed" },
   ] as const) {
     const name = await made(layout);
-    const store = await scene.seeded(name);
+    const store = await fixture.seeded(name);
     const theirs = actPg(name);
     const before = await catalogOf(name);
     await theirs.seed();
@@ -175,9 +175,9 @@ test("act-pg boots and works on the tables afterwards, with numbers as numbers",
 test("an act-pg that keeps one checkpoint, under an id, goes on to upsert it", async () => {
   const name = await made({ checkpoint: "single" });
   const { correlated } = tablesOf(name);
-  const store = await scene.seeded(name);
+  const store = await fixture.seeded(name);
   const upsert = (at: number) =>
-    scene.sql.unsafe(`insert into ${correlated} as c (id, at) values (1, ${at})
+    fixture.sql.unsafe(`insert into ${correlated} as c (id, at) values (1, ${at})
       on conflict (id) do update set at = greatest(c.at, excluded.at)`);
   await upsert(50);
   expect((await store.subscribe([], 48)).correlated_at).toBe(50);
@@ -185,19 +185,19 @@ test("an act-pg that keeps one checkpoint, under an id, goes on to upsert it", a
     correlating: true,
   });
   await upsert(52);
-  expect(await scene.sql.unsafe(`select key, id, at from ${correlated} order by key`)).toEqual([
+  expect(await fixture.sql.unsafe(`select key, id, at from ${correlated} order by key`)).toEqual([
     { key: "", id: 1, at: 55 },
     { key: "app", id: null, at: 55 },
   ]);
 });
 
-test("an empty checkpoint table under an id is taken over too", async () => {
+test("an empty checkpoint table with an id is adopted too", async () => {
   const name = await made({ checkpoint: "single" });
   const { correlated } = tablesOf(name);
-  await scene.sql.unsafe(`delete from ${correlated}`);
-  const store = await scene.seeded(name);
+  await fixture.sql.unsafe(`delete from ${correlated}`);
+  const store = await fixture.seeded(name);
   expect((await store.subscribe([], 7)).correlated_at).toBe(7);
-  await scene.sql.unsafe(
+  await fixture.sql.unsafe(
     `insert into ${correlated} (id, at) values (1, 9) on conflict (id) do update set at = excluded.at`,
   );
   expect((await store.subscribe([])).correlated_at).toBe(9);
@@ -206,33 +206,33 @@ test("an empty checkpoint table under an id is taken over too", async () => {
 test("a view on a column that has to change is named, and nothing is changed", async () => {
   const name = await made({ text: "varchar(100)" });
   const { events } = tablesOf(name);
-  await scene.sql.unsafe(
+  await fixture.sql.unsafe(
     `create view "${name.schema}"."${name.table}_report" as select stream, count(*) from ${events} group by stream`,
   );
   const before = await catalogOf(name);
-  const cause = await causeOf(scene.store(name).seed());
+  const cause = await causeOf(fixture.store(name).seed());
   expect(cause).toMatch(
     /^the type of .*"stream" has to change, but it is shown by \S+_report: drop that view, seed, and create it again$/,
   );
   expect(await catalogOf(name)).toEqual(before);
 
-  await scene.sql.unsafe(`drop view "${name.schema}"."${name.table}_report"`);
-  await scene.seeded(name);
+  await fixture.sql.unsafe(`drop view "${name.schema}"."${name.table}_report"`);
+  await fixture.seeded(name);
 });
 
 test("an adopted table of another owner is refused with the reason", async () => {
   const name = await made({ text: "varchar(100)" });
-  const role = `${name.table}_${scene.database.name}`.slice(0, 60);
-  const [row] = await scene.sql`select rolsuper as able from pg_roles where rolname = current_user`;
+  const role = `${name.table}_${fixture.database.name}`.slice(0, 60);
+  const [row] = await fixture.sql`select rolsuper as able from pg_roles where rolname = current_user`;
   if (!row?.able) return;
-  await scene.sql.unsafe(
+  await fixture.sql.unsafe(
     `create role "${role}" login password 'x'; grant usage on schema "${name.schema}" to "${role}"`,
   );
-  onTestFinished(async () => void (await scene.sql.unsafe(`drop owned by "${role}"; drop role "${role}"`)));
+  onTestFinished(async () => void (await fixture.sql.unsafe(`drop owned by "${role}"; drop role "${role}"`)));
   const url = new URL(name.url);
   url.username = role;
   url.password = "x";
-  expect(await causeOf(scene.store({ ...name, url: url.href }).seed())).toMatch(
+  expect(await causeOf(fixture.store({ ...name, url: url.href }).seed())).toMatch(
     /permission denied.*lacks a privilege/,
   );
 });

@@ -8,7 +8,7 @@ import { connect, createDatabase, type TestDatabase } from "../support/database.
 
 export const meta = { correlation: "migration", causation: {} };
 
-export class Scene {
+export class MigrationFixture {
   #database: TestDatabase | undefined;
   #sql: postgres.Sql | undefined;
   #tables = 0;

@@ -14,7 +14,7 @@ const marks = `[act-drizzle schema ${OLDEST}] [act-drizzle migrated ${VERSION}]`
 /** How release 0.1.0 reads the comment. */
 const readBy010 = (comment: string) => Number(/\[act-drizzle schema (\d+)\]/.exec(comment)?.[1]);
 
-test("every migration says which releases can go on, itself at most", () => {
+test("every migration names the oldest release that can go on, which is its own at most", () => {
   expect(Object.keys(OLDEST_COMPATIBLE)).toEqual(migrations.map(({ tag }) => tag));
   for (const [n, { tag }] of migrations.entries()) {
     expect(OLDEST_COMPATIBLE[tag]).toBeGreaterThanOrEqual(2);
@@ -65,7 +65,7 @@ test.each([
   expect(withRecord(before)).toBe(after);
 });
 
-test("what a newer release ruled out stays ruled out; that it migrated is to be looked at again", () => {
+test("releases that a newer release excluded stay excluded, and the newer release has to migrate again", () => {
   const newer = `[act-drizzle schema ${OLDEST + 1}] [act-drizzle migrated ${VERSION + 5}]`;
   expect(recordOf(withRecord(newer))).toEqual({ oldest: OLDEST + 1, migrated: VERSION });
 });

@@ -6,20 +6,20 @@ import { PostgresStore } from "../../src/index.ts";
 import { until } from "../order/fence.ts";
 import type { TableName } from "../order/lock.ts";
 import { catalogOf } from "./catalog.ts";
-import { causeOf, meta, Scene, tablesOf } from "./fixture.ts";
+import { causeOf, MigrationFixture, meta, tablesOf } from "./fixture.ts";
 
-const scene = new Scene();
+const fixture = new MigrationFixture();
 const role = `act_worker_${randomBytes(4).toString("hex")}`;
 let mayCreateRoles = false;
 
 beforeAll(async () => {
   const [row] =
-    await scene.sql`select rolcreaterole or rolsuper as able from pg_roles where rolname = current_user`;
+    await fixture.sql`select rolcreaterole or rolsuper as able from pg_roles where rolname = current_user`;
   mayCreateRoles = row?.able === true;
-  if (mayCreateRoles) await scene.sql.unsafe(`create role ${role} login password 'worker'`);
+  if (mayCreateRoles) await fixture.sql.unsafe(`create role ${role} login password 'worker'`);
 });
 afterAll(async () => {
-  if (mayCreateRoles) await scene.sql.unsafe(`drop owned by ${role}; drop role ${role}`);
+  if (mayCreateRoles) await fixture.sql.unsafe(`drop owned by ${role}; drop role ${role}`);
 });
 
 /** The name, as the role connects to it. */
@@ -33,39 +33,39 @@ function asRole(name: TableName): TableName {
 /** All that a worker needs: docs/guides/migrating-from-act-pg.md repeats it. */
 async function grant(name: TableName): Promise<void> {
   const { events, streams, correlated } = tablesOf(name);
-  await scene.sql.unsafe(`
+  await fixture.sql.unsafe(`
     grant usage on schema "${name.schema}" to ${role};
     grant select, insert, update, delete on ${events}, ${streams}, ${correlated} to ${role};
     grant usage, select, update on sequence "${name.schema}"."${name.table}_id_seq" to ${role}`);
 }
 
 const prepare: Record<string, (name: TableName) => Promise<unknown>> = {
-  "by the owner's seed()": (name) => scene.seeded(name),
-  "by hand, with the DDL": (name) => scene.connect().unsafe(PostgresStore.ddl(name)),
+  "by the owner's seed()": (name) => fixture.seeded(name),
+  "by hand, with the DDL": (name) => fixture.connect().unsafe(PostgresStore.ddl(name)),
   // As after the shipped migrations: complete, but not recorded.
   "without a record": async (name) => {
-    await scene.connect().unsafe(PostgresStore.ddl(name));
-    await scene.sql.unsafe(`comment on table ${tablesOf(name).events} is null`);
+    await fixture.connect().unsafe(PostgresStore.ddl(name));
+    await fixture.sql.unsafe(`comment on table ${tablesOf(name).events} is null`);
   },
 };
 
 describe.each(Object.entries(prepare))("a schema prepared %s", (_, prepared) => {
   test("is enough for every verb", async (context) => {
     context.skip(!mayCreateRoles, "this server's user may not create roles");
-    const name = scene.name();
+    const name = fixture.name();
     await prepared(name);
     await grant(name);
     const before = await catalogOf(name);
-    const store = scene.store(asRole(name), { notify: true });
-    const listener = scene.store(asRole(name), { notify: true });
-    const heard: string[] = [];
+    const store = fixture.store(asRole(name), { notify: true });
+    const listener = fixture.store(asRole(name), { notify: true });
+    const received: string[] = [];
 
     await store.seed();
     await store.seed();
-    await listener.notify?.(({ stream }) => heard.push(stream));
+    await listener.notify?.(({ stream }) => received.push(stream));
     await store.commit("s", [{ name: "A", data: {}, pii: { mail: "a@b.c" } }], meta, -1);
     await Promise.all(["s", "t", "t"].map((stream) => store.commit(stream, [{ name: "B", data: {} }], meta)));
-    await until("the commits are heard of", async () => heard.length === 4);
+    await until("all commits are received", async () => received.length === 4);
     expect(await store.query<Schemas>(() => {}, { stream: "^s$", names: ["A"] })).toBe(1);
     expect((await store.query_stats({}, { count: true })).get("t")?.count).toBe(2);
     expect(await store.forget_pii("s")).toBe(1);
@@ -94,17 +94,17 @@ describe.each(Object.entries(prepare))("a schema prepared %s", (_, prepared) => 
   });
 });
 
-test("where something is missing, the role is told so", async (context) => {
+test("the error names what the role must not create", async (context) => {
   context.skip(!mayCreateRoles, "this server's user may not create roles");
-  const name = scene.name();
-  const absent = scene.store({ ...asRole(name), schema: `${name.schema}_absent` });
+  const name = fixture.name();
+  const absent = fixture.store({ ...asRole(name), schema: `${name.schema}_absent` });
   expect(await causeOf(absent.seed())).toMatch(/permission denied for database .*lacks a privilege/);
 
-  await scene.seeded(name);
+  await fixture.seeded(name);
   await grant(name);
-  await scene.sql.unsafe(`comment on table ${tablesOf(name).events} is null;
+  await fixture.sql.unsafe(`comment on table ${tablesOf(name).events} is null;
     drop index "${name.schema}"."${name.table}_name_id_ix"`);
-  expect(await causeOf(scene.store(asRole(name)).seed())).toMatch(
+  expect(await causeOf(fixture.store(asRole(name)).seed())).toMatch(
     /must be owner of table .*lacks a privilege/,
   );
 });

@@ -1,4 +1,4 @@
-/** seed() as the runner of the migrations: what it locks, what it refuses, what it leaves alone. */
+/** seed() on a real database: what it locks, what it refuses, what it leaves alone. */
 import { expect, test } from "vitest";
 import { toStep } from "../../src/migrations/migration-steps.ts";
 import { migrations } from "../../src/migrations/sql.generated.ts";
@@ -7,77 +7,77 @@ import type { TableName } from "../order/lock.ts";
 import { createActPg } from "../races/act-pg-layout.ts";
 import { catalogOf } from "./catalog.ts";
 import { filesOf } from "./files.ts";
-import { causeOf, meta, recordLog, Scene, tablesOf } from "./fixture.ts";
+import { causeOf, MigrationFixture, meta, recordLog, tablesOf } from "./fixture.ts";
 
-const scene = new Scene();
+const fixture = new MigrationFixture();
 const event = { name: "Seeded", data: {} };
 
 const commentOn = async (name: TableName): Promise<string | null> => {
-  const [row] = await scene.sql`select obj_description(${tablesOf(name).events}::regclass) as comment`;
+  const [row] = await fixture.sql`select obj_description(${tablesOf(name).events}::regclass) as comment`;
   return row?.comment;
 };
 
 /** Resolves when some session waits for another's lock. */
 const waiting = () =>
   until("a session waits", async () => {
-    const [row] = await scene.sql`
+    const [row] = await fixture.sql`
       select count(*)::int as n from pg_locks join pg_stat_activity using (pid)
       where not granted and datname = current_database()`;
     return row?.n > 0;
   });
 
-test("an up-to-date schema is looked at without a lock that a worker would wait for", async () => {
-  const name = scene.name();
-  await scene.seeded(name);
+test("seed() reads an up-to-date schema without a lock that a worker would wait for", async () => {
+  const name = fixture.name();
+  await fixture.seeded(name);
   const { events, streams, correlated } = tablesOf(name);
-  const holder = scene.connect();
+  const holder = fixture.connect();
   // Nothing can be locked but for a plain SELECT, and no other seed can run, as long as this is open.
   await holder.unsafe(`begin; lock table ${events} in exclusive mode;
     lock table ${streams}, ${correlated} in access exclusive mode`);
   await holder`select pg_advisory_xact_lock(hashtext('act-drizzle:seed'))`;
 
-  await scene.seeded(name);
+  await fixture.seeded(name);
   await holder`rollback`;
 });
 
-test("a seed that is held up does not hold up other stores", async () => {
-  const name = scene.name();
-  const worker = await scene.seeded(name);
-  const schema = `${scene.database.schema}_held`;
-  const holder = scene.connect();
+test("other stores work and boot while one seed() waits for a lock", async () => {
+  const name = fixture.name();
+  const worker = await fixture.seeded(name);
+  const schema = `${fixture.database.schema}_held`;
+  const holder = fixture.connect();
   await holder.unsafe(`begin; create schema "${schema}"`);
-  const seeding = scene.store({ ...name, schema }).seed();
+  const seeding = fixture.store({ ...name, schema }).seed();
   await waiting();
 
   await worker.commit("s", [event], meta);
   await worker.subscribe([{ stream: "t", correlated_at: 1 }]);
   expect(await worker.ack(await worker.claim(1, 0, "w", 10_000))).toHaveLength(1);
   await worker.truncate([{ stream: "s" }]);
-  await scene.seeded(name);
+  await fixture.seeded(name);
   await holder`rollback`;
   await seeding;
-  await scene.sql.unsafe(`drop schema "${schema}" cascade`);
+  await fixture.sql.unsafe(`drop schema "${schema}" cascade`);
 });
 
-test("what was done is logged once, in one line", async () => {
-  const name = scene.name();
+test("what seed() did is logged once, in one line", async () => {
+  const name = fixture.name();
   const lines = recordLog("info");
-  await scene.seeded(name);
-  await scene.seeded(name);
+  await fixture.seeded(name);
+  await fixture.seeded(name);
   expect(lines).toHaveLength(1);
   expect(lines[0]).toContain(`seed "${name.schema}"."${name.table}": `);
   expect(lines[0]).toContain(`table "${name.table}_streams" created`);
   expect(lines[0]).toContain(`index "${name.table}_stream_ix" created`);
 });
 
-test("tables of a newer release on which this one can't work are refused, and not touched", async () => {
-  const name = scene.name();
-  await scene.seeded(name);
-  await scene.sql.unsafe(`comment on table ${tablesOf(name).events} is '[act-drizzle schema 99]'`);
+test("tables that only a newer release can work on are refused, and not changed", async () => {
+  const name = fixture.name();
+  await fixture.seeded(name);
+  await fixture.sql.unsafe(`comment on table ${tablesOf(name).events} is '[act-drizzle schema 99]'`);
   const before = await catalogOf(name);
   const logged = recordLog("error");
 
-  const cause = await causeOf(scene.store(name).seed());
+  const cause = await causeOf(fixture.store(name).seed());
   expect(cause).toMatch(
     /^".*"\.".*" was made by a newer act-drizzle \(schema 99, .*\): upgrade the package$/,
   );
@@ -85,182 +85,186 @@ test("tables of a newer release on which this one can't work are refused, and no
   expect(await catalogOf(name)).toEqual(before);
 });
 
-test("tables of a newer release on which this one can work are left as they are", async () => {
-  const name = scene.name();
-  await scene.seeded(name);
+test("tables that a newer release migrated, and that this one can work on, are not changed", async () => {
+  const name = fixture.name();
+  await fixture.seeded(name);
   const { events, correlated } = tablesOf(name);
   const newer = "Ours. [act-drizzle schema 2] [act-drizzle migrated 99]";
-  await scene.sql.unsafe(`comment on table ${events} is '${newer}';
+  await fixture.sql.unsafe(`comment on table ${events} is '${newer}';
     alter table ${events} add column future text; alter table ${correlated} add column future text`);
   const before = await catalogOf(name);
   const lines = recordLog("info");
 
-  const store = await scene.seeded(name);
+  const store = await fixture.seeded(name);
   expect(lines).toEqual([]);
   expect(await catalogOf(name)).toEqual(before);
   expect(await store.commit("s", [event], meta)).toMatchObject([{ version: 0 }]);
 
   // What is missing is made, as this release knows it: the newer one has to look again.
-  await scene.sql.unsafe(`drop table ${correlated}`);
-  await scene.seeded(name);
+  await fixture.sql.unsafe(`drop table ${correlated}`);
+  await fixture.seeded(name);
   expect(await commentOn(name)).toMatch(/^Ours\. \[act-drizzle schema 2\] \[act-drizzle migrated \d\]$/);
 });
 
-test("tables of release 0.1.0 get what is new, and no row is rewritten", async () => {
-  const name = scene.name();
-  const current = scene.name();
-  await scene.seeded(current);
+test("tables of release 0.1.0 get the new column, and no row is rewritten", async () => {
+  const name = fixture.name();
+  const current = fixture.name();
+  await fixture.seeded(current);
   const { events } = tablesOf(name);
   const shipped = migrations.slice(0, 2).flatMap(({ statements }) => statements);
   const steps = shipped.map((statement) => toStep(statement, name.table).sql);
-  const holder = scene.connect();
+  const holder = fixture.connect();
   await holder.unsafe(`set search_path = "${name.schema}"`);
   for (const step of steps) await holder.unsafe(step);
   await holder.unsafe(`comment on table ${events} is '[act-drizzle schema 2]'`);
-  for (const version of [0, 1]) await insertRaw(scene.sql, name, "old", version);
-  const files = await filesOf(scene.sql, name);
+  for (const version of [0, 1]) await insertRaw(fixture.sql, name, "old", version);
+  const files = await filesOf(fixture.sql, name);
   const lines = recordLog("info");
 
-  const store = await scene.seeded(name);
+  const store = await fixture.seeded(name);
   expect(lines).toEqual([
     `[act-drizzle] seed "${name.schema}"."${name.table}": column "${name.table}"."token" added`,
   ]);
   expect(await catalogOf(name)).toEqual(await catalogOf(current));
-  expect(await filesOf(scene.sql, name)).toEqual(files);
+  expect(await filesOf(fixture.sql, name)).toEqual(files);
   expect(await store.commit("old", [event], meta, 1)).toMatchObject([{ version: 2 }]);
 });
 
-test("a column that is gone is added again, whatever the record says", async () => {
-  const name = scene.name();
-  await scene.seeded(name);
+test("a column that was dropped is added again, although the record says that it is there", async () => {
+  const name = fixture.name();
+  await fixture.seeded(name);
   const { events, streams } = tablesOf(name);
   // As push does from the schema of a release that did not know them.
-  await scene.sql.unsafe(`alter table ${events} drop column token; alter table ${streams} drop column lane`);
+  await fixture.sql.unsafe(
+    `alter table ${events} drop column token; alter table ${streams} drop column lane`,
+  );
   const lines = recordLog("info");
-  await scene.seeded(name);
+  await fixture.seeded(name);
   expect(lines[0]).toContain(`column "${name.table}"."token" added`);
   expect(lines[0]).toContain(`column "${name.table}_streams"."lane" added`);
-  await scene.seeded(name);
+  await fixture.seeded(name);
   expect(lines).toHaveLength(1);
 });
 
-test("what a user wrote into the comment stays, before and after", async () => {
-  const name = scene.name();
+test("a comment of the user stays, before and after the record", async () => {
+  const name = fixture.name();
   const { events } = tablesOf(name);
-  await scene.seeded(name);
+  await fixture.seeded(name);
   const record = await commentOn(name);
   expect(record).toMatch(/^\[act-drizzle schema \d+\] \[act-drizzle migrated \d+\]$/);
 
-  await scene.sql.unsafe(`comment on table ${events} is 'The ledger''s log.'`);
-  await scene.seeded(name);
+  await fixture.sql.unsafe(`comment on table ${events} is 'The ledger''s log.'`);
+  await fixture.seeded(name);
   expect(await commentOn(name)).toBe(`The ledger's log. ${record}`);
   // An older release's record is replaced where it stands.
-  await scene.sql.unsafe(`comment on table ${events} is 'Ours. [act-drizzle schema 1] Keep out.'`);
-  await scene.seeded(name);
+  await fixture.sql.unsafe(`comment on table ${events} is 'Ours. [act-drizzle schema 1] Keep out.'`);
+  await fixture.seeded(name);
   expect(await commentOn(name)).toBe(`Ours. ${record} Keep out.`);
 });
 
-test("storage options that somebody chose stay, the others are set", async () => {
-  const name = scene.name();
+test("storage options that somebody chose stay, and the others are set", async () => {
+  const name = fixture.name();
   const { events, streams } = tablesOf(name);
-  await scene.seeded(name);
-  await scene.sql.unsafe(`comment on table ${events} is null`);
-  await scene.sql.unsafe(`alter table ${streams} set (fillfactor = 70), reset (autovacuum_vacuum_threshold)`);
-  await scene.seeded(name);
-  const [row] = await scene.sql`select reloptions from pg_class where oid = ${streams}::regclass`;
+  await fixture.seeded(name);
+  await fixture.sql.unsafe(`comment on table ${events} is null`);
+  await fixture.sql.unsafe(
+    `alter table ${streams} set (fillfactor = 70), reset (autovacuum_vacuum_threshold)`,
+  );
+  await fixture.seeded(name);
+  const [row] = await fixture.sql`select reloptions from pg_class where oid = ${streams}::regclass`;
   expect(row?.reloptions).toContain("fillfactor=70");
   expect(row?.reloptions).toContain("autovacuum_vacuum_threshold=500");
 });
 
 test("a sequence that caches is set to 1: ids must be handed out in order", async () => {
-  const name = scene.name();
+  const name = fixture.name();
   const { events } = tablesOf(name);
-  await scene.sql.unsafe(`
+  await fixture.sql.unsafe(`
     create table ${events} (id bigserial primary key, name text not null, data jsonb not null, stream text not null,
       version int not null, created timestamptz not null default now(), meta jsonb not null);
     alter sequence "${name.schema}"."${name.table}_id_seq" cache 32`);
-  await scene.seeded(name);
+  await fixture.seeded(name);
   expect(await catalogOf(name)).toContainEqual(expect.stringMatching(/^sequence .* cache 1,/));
 });
 
-test("so is one that the table does not own", async () => {
-  const name = scene.name();
+test("a sequence that the table does not own is set to cache 1 too", async () => {
+  const name = fixture.name();
   const { events } = tablesOf(name);
   const sequence = `"${name.schema}"."${name.table}_ids"`;
-  await scene.sql.unsafe(`
+  await fixture.sql.unsafe(`
     create sequence ${sequence} cache 32;
     create table ${events} (id bigint primary key default nextval('${sequence}'), name text not null,
       data jsonb not null, stream text not null, version int not null, created timestamptz not null default now(),
       meta jsonb not null)`);
-  await scene.seeded(name);
+  await fixture.seeded(name);
   expect(
-    await scene.sql`select seqcache::int from pg_sequence where seqrelid = ${sequence}::regclass`,
+    await fixture.sql`select seqcache::int from pg_sequence where seqrelid = ${sequence}::regclass`,
   ).toEqual([{ seqcache: 1 }]);
 });
 
-test("ids of a log that was copied without its sequence's position go on behind it", async () => {
-  const name = scene.name();
+test("new ids follow the last one of a log that was copied without its sequence's position", async () => {
+  const name = fixture.name();
   const { events } = tablesOf(name);
   const sequence = `"${name.schema}"."${name.table}_id_seq"`;
-  await createActPg(scene.sql, name);
-  const [last] = await scene.sql.unsafe(`select max(id)::int as id from ${events}`);
-  await scene.sql.unsafe(`alter sequence ${sequence} restart`);
+  await createActPg(fixture.sql, name);
+  const [last] = await fixture.sql.unsafe(`select max(id)::int as id from ${events}`);
+  await fixture.sql.unsafe(`alter sequence ${sequence} restart`);
   const lines = recordLog("info");
-  const store = await scene.seeded(name);
+  const store = await fixture.seeded(name);
   expect(lines[0]).toContain(`sequence moved to ${last?.id}, the log's last id`);
   const [committed] = await store.commit("s", [event], meta);
   expect(committed?.id).toBe(last?.id + 1);
 });
 
-test("so they do when the tables were made before the copy", async () => {
-  const name = scene.name();
-  await scene.seeded(name);
-  for (const version of [0, 1]) await insertRaw(scene.sql, name, "old", version);
-  await scene.sql.unsafe(`update ${tablesOf(name).events} set id = id + 1000;
+test("new ids follow the last one of a log that was copied into seeded tables", async () => {
+  const name = fixture.name();
+  await fixture.seeded(name);
+  for (const version of [0, 1]) await insertRaw(fixture.sql, name, "old", version);
+  await fixture.sql.unsafe(`update ${tablesOf(name).events} set id = id + 1000;
     alter sequence "${name.schema}"."${name.table}_id_seq" restart`);
   const lines = recordLog("info");
-  const [committed] = await (await scene.seeded(name)).commit("s", [event], meta);
+  const [committed] = await (await fixture.seeded(name)).commit("s", [event], meta);
   expect(committed?.id).toBe(1003);
   expect(lines).toEqual([expect.stringContaining("sequence moved to 1002, the log's last id")]);
   // Once is enough.
-  await scene.seeded(name);
+  await fixture.seeded(name);
   expect(lines).toHaveLength(1);
 });
 
-test("a sequence that is ahead of its log stays where it is: ids are not given twice", async () => {
-  const name = scene.name();
-  await createActPg(scene.sql, name);
-  await scene.sql`select setval(${`"${name.schema}"."${name.table}_id_seq"`}, 5000)`;
+test("a sequence that is ahead of its log stays where it is, so that no id is given twice", async () => {
+  const name = fixture.name();
+  await createActPg(fixture.sql, name);
+  await fixture.sql`select setval(${`"${name.schema}"."${name.table}_id_seq"`}, 5000)`;
   const lines = recordLog("info");
-  const [committed] = await (await scene.seeded(name)).commit("s", [event], meta);
+  const [committed] = await (await fixture.seeded(name)).commit("s", [event], meta);
   expect(committed?.id).toBe(5001);
   expect(lines[0]).not.toContain("sequence moved");
 });
 
 test("an index left invalid by CREATE INDEX CONCURRENTLY is rebuilt", async () => {
-  const name = scene.name();
+  const name = fixture.name();
   const { events } = tablesOf(name);
-  await scene.seeded(name);
+  await fixture.seeded(name);
   const expected = await catalogOf(name);
-  await scene.sql.unsafe(`drop index "${name.schema}"."${name.table}_stream_ix"`);
-  await insertRaw(scene.sql, name, "twice", 0);
-  const second = await insertRaw(scene.sql, name, "twice", 0);
+  await fixture.sql.unsafe(`drop index "${name.schema}"."${name.table}_stream_ix"`);
+  await insertRaw(fixture.sql, name, "twice", 0);
+  const second = await insertRaw(fixture.sql, name, "twice", 0);
   const build = `create unique index concurrently "${name.table}_stream_ix" on ${events} (stream, version)`;
-  await expect(scene.sql.unsafe(build)).rejects.toThrow("could not create unique index");
-  await scene.sql.unsafe(`delete from ${events} where id = ${second}; comment on table ${events} is null`);
+  await expect(fixture.sql.unsafe(build)).rejects.toThrow("could not create unique index");
+  await fixture.sql.unsafe(`delete from ${events} where id = ${second}; comment on table ${events} is null`);
 
-  await scene.seeded(name);
+  await fixture.seeded(name);
   expect(await catalogOf(name)).toEqual(expected);
 });
 
-test("a seed that loses a deadlock is run again", async () => {
-  const name = scene.name();
+test("a seed() that loses a deadlock runs again", async () => {
+  const name = fixture.name();
   const { events, streams } = tablesOf(name);
-  await createActPg(scene.sql, name);
-  const worker = scene.connect();
+  await createActPg(fixture.sql, name);
+  const worker = fixture.connect();
   await worker`set deadlock_timeout = '10s'`;
   await worker.unsafe(`begin; lock table ${streams} in share mode`);
-  const seeding = scene.seeded(name);
+  const seeding = fixture.seeded(name);
   await waiting();
   // Whoever waited first notices first: as a rule the seed.
   await worker.unsafe(`lock table ${events} in share mode`).catch(() => {});
@@ -309,15 +313,15 @@ const obstacles: Record<string, { make: (name: TableName) => string; said: RegEx
 };
 
 test.each(Object.entries(obstacles))(
-  "%s is left alone, and nothing is made beside it",
+  "%s is left alone, and nothing is created beside it",
   async (_, obstacle) => {
-    const name = scene.name();
-    await scene.sql.unsafe(obstacle.make(name));
-    const relations = () => scene.sql`
+    const name = fixture.name();
+    await fixture.sql.unsafe(obstacle.make(name));
+    const relations = () => fixture.sql`
     select relname, xmin, relfilenode from pg_class where starts_with(relname, ${`${name.table}`}) order by 1`;
     const before = [...(await relations()), ...(await catalogOf(name))];
 
-    const store = scene.store(name);
+    const store = fixture.store(name);
     expect(await causeOf(store.seed())).toMatch(obstacle.said);
     if (obstacle.mayDrop) await store.drop();
     else expect(await causeOf(store.drop())).toMatch(obstacle.said);
@@ -325,39 +329,39 @@ test.each(Object.entries(obstacles))(
   },
 );
 
-test("an index that should be unique and is not is refused: it would let versions repeat", async () => {
-  const name = scene.name();
+test("an index that should be unique and is not is refused, because versions could repeat", async () => {
+  const name = fixture.name();
   const { events } = tablesOf(name);
-  await scene.seeded(name);
-  await scene.sql.unsafe(`comment on table ${events} is null; drop index "${name.schema}"."${name.table}_stream_ix";
+  await fixture.seeded(name);
+  await fixture.sql.unsafe(`comment on table ${events} is null; drop index "${name.schema}"."${name.table}_stream_ix";
     create index "${name.table}_stream_ix" on ${events} (stream, version)`);
-  expect(await causeOf(scene.store(name).seed())).toMatch(/the index .*_stream_ix" is not unique/);
+  expect(await causeOf(fixture.store(name).seed())).toMatch(/the index .*_stream_ix" is not unique/);
 });
 
-test("a failure in the middle of a take-over rolls all of it back", async () => {
-  const name = scene.name();
+test("a failure in the middle of an adoption rolls all of it back", async () => {
+  const name = fixture.name();
   const { events, streams } = tablesOf(name);
-  await createActPg(scene.sql, name);
+  await createActPg(fixture.sql, name);
   // The last index of the plan: by then every column was changed.
-  await scene.sql.unsafe(`create sequence "${name.schema}"."${name.table}_streams_due_ix"`);
+  await fixture.sql.unsafe(`create sequence "${name.schema}"."${name.table}_streams_due_ix"`);
   const rows = async () => [
-    ...(await scene.sql.unsafe(`select * from ${events} order by id`)),
-    ...(await scene.sql.unsafe(`select * from ${streams} order by stream`)),
+    ...(await fixture.sql.unsafe(`select * from ${events} order by id`)),
+    ...(await fixture.sql.unsafe(`select * from ${streams} order by stream`)),
   ];
   const before = [...(await catalogOf(name)), ...(await rows())];
 
-  await causeOf(scene.store(name).seed());
+  await causeOf(fixture.store(name).seed());
   expect([...(await catalogOf(name)), ...(await rows())]).toEqual(before);
 
-  await scene.sql.unsafe(`drop sequence "${name.schema}"."${name.table}_streams_due_ix"`);
-  const store = await scene.seeded(name);
+  await fixture.sql.unsafe(`drop sequence "${name.schema}"."${name.table}_streams_due_ix"`);
+  const store = await fixture.seeded(name);
   expect((await store.query_streams(() => {})).count).toBe(10);
 });
 
-test("mixed-case names: seeded, used, seeded again, dropped", async () => {
-  const name = { ...scene.name(), schema: `${scene.database.schema}_Mixed`, table: "Ledger_Events" };
+test("a store with mixed-case names can be seeded, used, seeded again and dropped", async () => {
+  const name = { ...fixture.name(), schema: `${fixture.database.schema}_Mixed`, table: "Ledger_Events" };
   const lower = { ...name, table: "ledger_events" };
-  const [store, other] = [await scene.seeded(name), await scene.seeded(lower)];
+  const [store, other] = [await fixture.seeded(name), await fixture.seeded(lower)];
   await store.commit("s", [event, event], meta);
   await store.subscribe([{ stream: "t", correlated_at: 2 }], 2);
   expect(await store.ack(await store.claim(1, 1, "w", 10_000))).toHaveLength(1);
@@ -372,6 +376,6 @@ test("mixed-case names: seeded, used, seeded again, dropped", async () => {
   await store.drop();
   await other.commit("s", [event], meta);
   await other.drop();
-  expect(await scene.sql`select from pg_tables where schemaname = ${name.schema}`).toHaveLength(0);
-  await scene.sql.unsafe(`drop schema "${name.schema}"`);
+  expect(await fixture.sql`select from pg_tables where schemaname = ${name.schema}`).toHaveLength(0);
+  await fixture.sql.unsafe(`drop schema "${name.schema}"`);
 });

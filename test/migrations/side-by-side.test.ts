@@ -11,9 +11,9 @@ import { until } from "../order/fence.ts";
 import type { TableName } from "../order/lock.ts";
 import { type ReadPage, tail } from "../order/tail.ts";
 import { createLayout, EVENTS } from "./act-pg-layouts.ts";
-import { meta, Scene, tablesOf } from "./fixture.ts";
+import { MigrationFixture, meta, tablesOf } from "./fixture.ts";
 
-const scene = new Scene();
+const fixture = new MigrationFixture();
 type Event = Committed<Schemas, string>;
 
 const STREAMS = 8;
@@ -21,8 +21,8 @@ const stream = (k: number) => `s-${k % STREAMS}`;
 const target = (source: string) => `projection-of-${source}`;
 
 async function made(): Promise<TableName> {
-  const name = scene.name();
-  await createLayout(scene.sql, name, {
+  const name = fixture.name();
+  await createLayout(fixture.sql, name, {
     missing: ["lane", "deferred_at"],
     text: "varchar(100)",
     retry: "smallint not null default -1",
@@ -39,13 +39,13 @@ function actPg(name: TableName): ActPgBaseline {
   return store;
 }
 
-/** One adapter at work: what it committed, and what it heard from the other. */
+/** One adapter at work: what it committed, and what the other one notified it of. */
 class Side {
   readonly store: Store;
   readonly ids: number[] = [];
   /** Committed while the other side was listening. */
   readonly announced: number[] = [];
-  readonly heard: number[] = [];
+  readonly received: number[] = [];
   otherListens = false;
 
   constructor(store: Store) {
@@ -53,7 +53,7 @@ class Side {
   }
 
   async listen(): Promise<void> {
-    await this.store.notify?.(({ events }) => this.heard.push(...events.map(({ id }) => id)));
+    await this.store.notify?.(({ events }) => this.received.push(...events.map(({ id }) => id)));
   }
 
   /** Commits of one to three events, each with the mark that makes a consumer look; `more` asks for further ones. */
@@ -119,7 +119,7 @@ class Ledger {
 }
 
 const idsIn = async (name: TableName, where = "true"): Promise<number[]> =>
-  (await scene.sql.unsafe(`select id from ${tablesOf(name).events} where ${where} order by id`)).map(
+  (await fixture.sql.unsafe(`select id from ${tablesOf(name).events} where ${where} order by id`)).map(
     ({ id }) => Number(id),
   );
 
@@ -137,7 +137,7 @@ test("seed() amid act-pg's work, then both at once: order, leases, notifications
   timeout: 120_000,
 }, async () => {
   const name = await made();
-  await scene.sql.unsafe(`update ${tablesOf(name).streams} set blocked = true`);
+  await fixture.sql.unsafe(`update ${tablesOf(name).streams} set blocked = true`);
   const theirs = new Side(actPg(name));
   await theirs.store.seed();
   const ledger = new Ledger();
@@ -151,7 +151,7 @@ test("seed() amid act-pg's work, then both at once: order, leases, notifications
   let seeding = true;
   const alone = Promise.all([theirs.append(50, 0, () => seeding), theirs.append(50, 3, () => seeding)]);
   await until("act-pg writes", async () => theirs.ids.length > 40);
-  const ours = new Side(await scene.seeded(name, { notify: true }));
+  const ours = new Side(await fixture.seeded(name, { notify: true }));
   seeding = false;
   await alone;
 
@@ -178,7 +178,7 @@ test("seed() amid act-pg's work, then both at once: order, leases, notifications
   expect(stored.slice(EVENTS)).toEqual(sorted([...ours.ids, ...theirs.ids]));
   for (const { ids } of tails) expect(ids).toEqual(stored);
   expect(
-    await scene.sql.unsafe(`select from (
+    await fixture.sql.unsafe(`select from (
     select version <> coalesce(lag(version) over (partition by stream order by id), -1) + 1 as bad from ${tablesOf(name).events}
   ) r where bad`),
   ).toHaveLength(0);
@@ -199,18 +199,19 @@ test("seed() amid act-pg's work, then both at once: order, leases, notifications
   expect(ledger.faults).toEqual([]);
   expect(new Map([...ledger.handled].sort())).toEqual(new Map([...expected].sort()));
 
-  // Each hears all of the other's commits, and none of its own.
+  // Each is notified of all of the other's commits, and none of its own.
   await until(
-    "all is heard",
-    async () => ours.heard.length >= theirs.announced.length && theirs.heard.length >= ours.announced.length,
+    "all is received",
+    async () =>
+      ours.received.length >= theirs.announced.length && theirs.received.length >= ours.announced.length,
   );
-  expect(sorted(ours.heard)).toEqual(sorted(theirs.announced));
-  expect(sorted(theirs.heard)).toEqual(sorted(ours.announced));
+  expect(sorted(ours.received)).toEqual(sorted(theirs.announced));
+  expect(sorted(theirs.received)).toEqual(sorted(ours.announced));
 });
 
 test("a lease of one is respected by the other, and ends with its holder's ack through either", async () => {
   const name = await made();
-  const ours = await scene.seeded(name);
+  const ours = await fixture.seeded(name);
   const theirs = actPg(name);
   const [lease] = await theirs.claim(1, 0, "they", 600_000);
   if (!lease) throw new Error("there is work");
@@ -256,7 +257,7 @@ async function lastEvent(store: Store): Promise<Event> {
 test("encrypted pii of one is read, and forgotten, by the other", async () => {
   const name = await made();
   const key = randomBytes(32);
-  const ours = await scene.seeded(name, { pii_encryption: { key } });
+  const ours = await fixture.seeded(name, { pii_encryption: { key } });
   const theirs = actPg(name);
   const pii = { mail: "a@b.c", née: "Müller" };
 
@@ -273,8 +274,8 @@ test("encrypted pii of one is read, and forgotten, by the other", async () => {
 
 test("Dates of one are Dates for the other, with the option that says so", async () => {
   const name = await made();
-  const ours = await scene.seeded(name, { dates: "revive" });
-  const exact = scene.store(name);
+  const ours = await fixture.seeded(name, { dates: "revive" });
+  const exact = fixture.store(name);
   const theirs = actPg(name);
   const at = new Date(1.7e12);
   await theirs.commit("dated", [{ name: "Dated", data: { at } }], meta);

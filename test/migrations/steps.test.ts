@@ -4,7 +4,7 @@ import { migrationSteps, toStep } from "../../src/migrations/migration-steps.ts"
 import { migrations } from "../../src/migrations/sql.generated.ts";
 import { namesOf } from "../../src/schema/names.ts";
 
-test("a created table is known by its columns", () => {
+test("a statement that creates a table is read with its columns", () => {
   const sql = `CREATE TABLE IF NOT EXISTS "events_correlated" (
 	"key" text PRIMARY KEY NOT NULL,
 	"at" bigint DEFAULT '-1' NOT NULL
@@ -48,16 +48,19 @@ test.each([
     "kind",
     'text GENERATED ALWAYS AS (\n  "name"\n) STORED',
   ],
-])("an added column is known by its table, name and definition: %s", (sql, name, column, definition) => {
-  expect(toStep(sql, "events")).toEqual({
-    kind: "columns",
-    name,
-    sql,
-    columns: [{ name: column, definition }],
-  });
-});
+])(
+  "a statement that adds a column is read with its table, name and definition: %s",
+  (sql, name, column, definition) => {
+    expect(toStep(sql, "events")).toEqual({
+      kind: "columns",
+      name,
+      sql,
+      columns: [{ name: column, definition }],
+    });
+  },
+);
 
-test("a comment before a statement is no part of it", () => {
+test("a comment before a statement is left out", () => {
   const sql = 'ALTER TABLE "events" ADD COLUMN "token" uuid;';
   expect(toStep(`-- Why it is there.\n-- And more.\n${sql}`, "events")).toMatchObject({
     kind: "columns",
@@ -65,7 +68,7 @@ test("a comment before a statement is no part of it", () => {
   });
 });
 
-test("an index is known by its name, its table and whether it is unique", () => {
+test("a statement that creates an index is read with its name, its table and whether it is unique", () => {
   const on = 'ON "events" USING btree ("stream","version");';
   const made = toStep(`CREATE INDEX "events_a_ix" ${on}`, "events");
   expect(made).toMatchObject({ kind: "index", name: "events_a_ix", table: "events", unique: false });
@@ -73,7 +76,7 @@ test("an index is known by its name, its table and whether it is unique", () => 
   expect(unique).toMatchObject({ kind: "index", name: "events_a_ix", table: "events", unique: true });
 });
 
-test("storage settings are known one by one", () => {
+test("storage options are read one by one", () => {
   const sql = 'ALTER TABLE "events_streams" SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01);';
   expect(toStep(sql, "events")).toMatchObject({
     kind: "storage",
@@ -85,18 +88,23 @@ test("storage settings are known one by one", () => {
   });
 });
 
-test.each(["orders", "Mixed_Case", "token", "events_2"])("the names are those of the store %s", (table) => {
-  expect(toStep('ALTER TABLE "events" ADD COLUMN "token" uuid;', table)).toMatchObject({
-    name: table,
-    sql: `ALTER TABLE "${table}" ADD COLUMN "token" uuid;`,
-    columns: [{ name: "token", definition: "uuid" }],
-  });
-  expect(toStep('ALTER TABLE "events_streams" ADD COLUMN "lane" text;', table).name).toBe(`${table}_streams`);
-  const index = 'CREATE INDEX "events_streams_at_ix" ON "events_streams" USING btree ("at");';
-  expect(toStep(index, table)).toMatchObject({ name: `${table}_streams_at_ix`, table: `${table}_streams` });
-});
+test.each(["orders", "Mixed_Case", "token", "events_2"])(
+  "statements use the names of the store %s",
+  (table) => {
+    expect(toStep('ALTER TABLE "events" ADD COLUMN "token" uuid;', table)).toMatchObject({
+      name: table,
+      sql: `ALTER TABLE "${table}" ADD COLUMN "token" uuid;`,
+      columns: [{ name: "token", definition: "uuid" }],
+    });
+    expect(toStep('ALTER TABLE "events_streams" ADD COLUMN "lane" text;', table).name).toBe(
+      `${table}_streams`,
+    );
+    const index = 'CREATE INDEX "events_streams_at_ix" ON "events_streams" USING btree ("at");';
+    expect(toStep(index, table)).toMatchObject({ name: `${table}_streams_at_ix`, table: `${table}_streams` });
+  },
+);
 
-test("beside int4 ids, new columns that hold ids are int4: created or added, and no others", () => {
+test("beside int4 ids only new columns that hold ids are int4, whether created or added", () => {
   const narrow = { narrow: true };
   const added = 'ALTER TABLE "events_streams" ADD COLUMN "seen_at" bigint NOT NULL;';
   expect(toStep(added, "log", narrow)).toMatchObject({
@@ -126,7 +134,7 @@ test.each([
   expect(() => toStep(sql, "events")).toThrow(`a statement that seed() does not understand: ${sql}`);
 });
 
-test("every shipped statement is understood, for any store", () => {
+test("every shipped statement can be read, for any store", () => {
   for (const table of ["events", "Mixed_Case"]) {
     const plan = migrationSteps(namesOf("public", table));
     expect(plan).toHaveLength(migrations.flatMap(({ statements }) => statements).length);

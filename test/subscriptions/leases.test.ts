@@ -26,7 +26,7 @@ test("a claim of nothing costs no round trip", async () => {
     expect(await store.claim(lagging, leading, "w", 1_000)).toEqual([]);
 });
 
-test("null is no lane: every lane is claimed", async () => {
+test("with null as the lane every lane is claimed", async () => {
   const store = await scene.seeded();
   await store.subscribe([
     { stream: "a", lane: "slow", correlated_at: 1 },
@@ -35,7 +35,7 @@ test("null is no lane: every lane is claimed", async () => {
   expect(await store.claim(2, 0, "w", 1_000, null as never)).toHaveLength(2);
 });
 
-test("what is picked by age comes in the order of age, behind what is picked by priority", async () => {
+test("streams picked by age come in order of age, after those picked by priority", async () => {
   const store = await scene.seeded();
   const rows = Array.from({ length: 8 }, (_, i) => ({ stream: `s${i}`, at: i, priority: i }));
   await arrange(store, rows);
@@ -43,7 +43,7 @@ test("what is picked by age comes in the order of age, behind what is picked by 
   expect(streamsOf(leases)).toEqual(["s7", "s6", "s5", "s4", "s3", "s2", "s0", "s1"]);
 });
 
-test("what is furthest ahead comes last, the furthest first", async () => {
+test("leading streams come last, the one that is furthest ahead first", async () => {
   const store = await scene.seeded();
   const rows = Array.from({ length: 12 }, (_, i) => ({ stream: `s${String(i).padStart(2, "0")}`, at: i }));
   await arrange(store, rows);
@@ -55,7 +55,7 @@ test("what is furthest ahead comes last, the furthest first", async () => {
   ]);
 });
 
-test("what is picked twice keeps the earlier place", async () => {
+test("a stream that is picked twice keeps the earlier place", async () => {
   const store = await scene.seeded();
   await arrange(store, [
     { stream: "urgent", at: 5, priority: 9 },
@@ -68,7 +68,7 @@ test("what is picked twice keeps the earlier place", async () => {
   ]);
 });
 
-test("an ack whose due is null is an ack", async () => {
+test("an ack whose due is null does not defer", async () => {
   const store = await scene.seeded();
   const lease = await leased(store);
   expect(await store.ack([{ ...lease, at: 7, due: null as never }])).toMatchObject([
@@ -77,7 +77,7 @@ test("an ack whose due is null is an ack", async () => {
   expect(await positionOf(store, "s")).not.toHaveProperty("deferred_at");
 });
 
-test("a deferred ack without a count of retries starts anew", async () => {
+test("a deferred ack without retry starts again at -1", async () => {
   const store = await scene.seeded();
   const lease = await leased(store);
   expect(await store.ack([{ ...lease, retry: undefined as never, due: Date.now() + 60_000 }])).toEqual([]);
@@ -98,7 +98,7 @@ test.each([
   expect(await positionOf(store, "s")).toMatchObject({ blocked: true, error: text });
 });
 
-test("of two entries with the same stream and holder the first counts, of two holders each", async () => {
+test("of two leases with the same stream and holder the first counts, and of two holders each", async () => {
   const store = await scene.seeded();
   const lease = await leased(store);
   const twice = [
@@ -110,7 +110,7 @@ test("of two entries with the same stream and holder the first counts, of two ho
   expect(await positionOf(store, "s")).toMatchObject({ at: 3 });
 });
 
-test("what is deferred is due by this process' clock if that is ahead, but not by more than a minute", async () => {
+test("a deferred stream is due by this process's clock if that is up to a minute ahead", async () => {
   const store = await scene.seeded();
   const now = Date.now();
   const ahead = (millis: number) => vi.spyOn(Date, "now").mockReturnValue(now + millis);

@@ -51,7 +51,7 @@ test.each([
   expect(await positionOf(store, "s")).toMatchObject(expected);
 });
 
-test("a first mark is written, be it 0 or below", async () => {
+test("a first mark is stored, even 0 and less", async () => {
   const store = await scene.seeded();
   for (const mark of [0, -1, -7]) {
     await store.subscribe([{ stream: `s${mark}` }]);
@@ -61,7 +61,7 @@ test("a first mark is written, be it 0 or below", async () => {
   }
 });
 
-test("null is no mark, alone and beside others, however low they are", async () => {
+test("null is no mark, alone and beside others, even lower than -1", async () => {
   const store = await scene.seeded();
   const none = null as never;
   for (const [stream, marks, expected] of [
@@ -77,7 +77,7 @@ test("null is no mark, alone and beside others, however low they are", async () 
   }
 });
 
-test("entries of one stream are folded as calls one after the other would be", async () => {
+test("several entries of one stream have the result of one call after the other", async () => {
   const store = await scene.seeded();
   const [a, b, c] = [
     { stream: "s", source: "first", priority: 2, lane: "x", correlated_at: 3 },
@@ -92,7 +92,7 @@ test("entries of one stream are folded as calls one after the other would be", a
   expect(await positionOf(other, "s")).toEqual(folded);
 });
 
-test("a checkpoint of 0 is kept, and one of -1 is none", async () => {
+test("a checkpoint of 0 is stored, and -1 is none", async () => {
   const store = await scene.seeded();
   expect((await store.subscribe([], -1)).correlated_at).toBe(-1);
   const rows = await scene.sql.unsafe(`select from ${table(store, "correlated")}`);
@@ -102,7 +102,7 @@ test("a checkpoint of 0 is kept, and one of -1 is none", async () => {
   expect((await store.subscribe([], -1)).correlated_at).toBe(0);
 });
 
-test("a correlator's lease has an end while it lasts, however short, and none once released", async () => {
+test("a correlator's lease has an expiry, however short, and none once it is released", async () => {
   const store = await scene.seeded();
   const end = async () => {
     const [row] = await scene.sql.unsafe(
@@ -122,7 +122,7 @@ test("a correlator's lease has an end while it lasts, however short, and none on
   }
 });
 
-test("a lease lasts as long as it is asked for, up to a hundred years", async () => {
+test("a lease lasts as long as asked for, up to a hundred years", async () => {
   const DAY = 86_400_000;
   const store = await scene.seeded();
   const end = async (suffix: string) => {
@@ -154,7 +154,7 @@ test("a lease lasts as long as it is asked for, up to a hundred years", async ()
   }
 });
 
-test("a reset and an unblock leave what is not theirs, and clear the rest", async () => {
+test("a reset and an unblock clear their columns, and leave the others", async () => {
   const store = await scene.seeded();
   const arranged = async (stream: string) => {
     await pending(store, stream);

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { recordOf, VERSION } from "../../src/migrations/record.ts";
 import { Ledger } from "../faults/kit/ledger.ts";
 import { catalogOf } from "../migrations/catalog.ts";
-import { causeOf, Scene, tablesOf } from "../migrations/fixture.ts";
+import { causeOf, MigrationFixture, tablesOf } from "../migrations/fixture.ts";
 import type { TableName } from "../order/lock.ts";
 import { hasCommit, PREVIOUS_RELEASE, type Release, thisRelease, unpack } from "./release.ts";
 import { type Report, Worker } from "./workers.ts";
@@ -14,7 +14,7 @@ import { type Report, Worker } from "./workers.ts";
 const known = hasCommit(PREVIOUS_RELEASE);
 const titled = (title: string) =>
   known ? title : `${title} [skipped: the previous release is not in the history here]`;
-const scene = new Scene();
+const fixture = new MigrationFixture();
 let previous: Release;
 let workers = 0;
 
@@ -29,7 +29,7 @@ if (known) {
 const PHASE = 60;
 
 test.skipIf(!known)(titled("upgraded under load, side by side, back, and forward again"), async () => {
-  const name = scene.name();
+  const name = fixture.name();
   const start = (release: string) => Worker.start({ ...name, release, worker: `w${workers++}` });
   const running = new Set<Worker>();
   const join = async (release: string) => {
@@ -45,20 +45,20 @@ test.skipIf(!known)(titled("upgraded under load, side by side, back, and forward
   /** Each running process goes on. */
   const phase = () => Promise.all([...running].map((worker) => worker.more(PHASE)));
   const comment = async () => {
-    const [row] = await scene.sql`select obj_description(${tablesOf(name).events}::regclass) as comment`;
+    const [row] = await fixture.sql`select obj_description(${tablesOf(name).events}::regclass) as comment`;
     return row?.comment;
   };
 
   const ledger = new Ledger();
   const [first, second] = [await join(previous.url), await join(previous.url)];
   expect(await comment()).toBe("[act-drizzle schema 2]");
-  const reader = scene.store(name);
+  const reader = fixture.store(name);
   let over = false;
   const tail = ledger.tail(reader, () => over);
   await phase();
 
   // The upgrade, while the old processes run.
-  await scene.seeded(name);
+  await fixture.seeded(name);
   const record = await comment();
   expect(recordOf(record)).toEqual({ oldest: 2, migrated: VERSION });
   const upgraded = await catalogOf(name);
@@ -93,16 +93,16 @@ test.skipIf(!known)(titled("upgraded under load, side by side, back, and forward
 test.skipIf(!known)(
   titled("a release refuses tables on which it can't work, and its processes end"),
   async () => {
-    const name = scene.name();
-    await scene.seeded(name);
-    await scene.sql.unsafe(
+    const name = fixture.name();
+    await fixture.seeded(name);
+    await fixture.sql.unsafe(
       `comment on table ${tablesOf(name).events} is '[act-drizzle schema 98] [act-drizzle migrated 99]'`,
     );
     const start = Worker.start({ ...name, release: previous.url, worker: "refused" });
     await expect(start).rejects.toThrow(
       /was made by a newer act-drizzle \(schema 98, this release knows 2\)/,
     );
-    expect(await causeOf(scene.store(name).seed())).toMatch(/\(schema 98, this release knows \d\)/);
+    expect(await causeOf(fixture.store(name).seed())).toMatch(/\(schema 98, this release knows \d\)/);
   },
 );
 
@@ -122,8 +122,8 @@ async function expectNothingLost(ledger: Ledger, reports: readonly Report[], nam
   expect(ledger.failed.size).toBeGreaterThan(0);
 
   const handled = reports.flatMap((report) => report.handled);
-  const positions = await scene.sql<{ stream: string; at: string }[]>`
-    select stream, at::text from ${scene.sql(name.schema)}.${scene.sql(`${name.table}_streams`)} order by 1`;
+  const positions = await fixture.sql<{ stream: string; at: string }[]>`
+    select stream, at::text from ${fixture.sql(name.schema)}.${fixture.sql(`${name.table}_streams`)} order by 1`;
   expect(positions).toHaveLength(3);
   for (const { stream, at } of positions) {
     const steps = handled.filter((step) => step.stream === stream).sort((a, b) => a.from - b.from);

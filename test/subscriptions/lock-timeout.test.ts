@@ -1,4 +1,4 @@
-/** A claim that must wait after all gives way, so that nobody who waits for its rows is in a deadlock with it. */
+/** A claim that has to wait for a row stops after its lock_timeout and tries again, so that it is in no deadlock. */
 import type { Lease } from "@rotorsoft/act";
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
@@ -8,7 +8,7 @@ import { connect } from "../support/database.ts";
 
 const scene = useScene();
 
-/** Streams with work; whoever updates one of them counts the try, notes its lock_timeout, and waits for a lock. */
+/** Streams with work, and a trigger: each update is counted, records its lock_timeout, and waits for a lock. */
 async function waiting(streams = ["a", "b"]): Promise<{
   store: PostgresStore;
   tries(): Promise<number>;
@@ -39,7 +39,7 @@ async function waiting(streams = ["a", "b"]): Promise<{
   };
 }
 
-test("it tries again until it need not wait, and the setting is gone with the statement", async () => {
+test("a claim tries again until it need not wait, and its lock_timeout ends with the statement", async () => {
   const { store, tries, noted } = await waiting();
   const holder = connect(scene.url);
   onTestFinished(() => holder.end());
@@ -57,7 +57,7 @@ test("it tries again until it need not wait, and the setting is gone with the st
   expect(await noted()).toEqual(["25ms", "25ms", "0"]);
 });
 
-test("in the end it says so, and has leased nothing", async () => {
+test("a claim that always has to wait fails in the end, and has leased nothing", async () => {
   const { store, noted } = await waiting();
   const holder = connect(scene.url);
   onTestFinished(() => holder.end());
@@ -84,7 +84,7 @@ const patient: Readonly<
   prioritize: (store) => store.prioritize({ stream: "prioritize", stream_exact: true }, 3),
 };
 
-test("every other verb waits as long as the server lets it", async () => {
+test("every other verb waits as long as the server allows", async () => {
   const verbs = Object.entries(patient);
   const { store, tries } = await waiting(Object.keys(patient));
   const leases = await store.claim(verbs.length, 0, "w", 60_000);

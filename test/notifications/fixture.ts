@@ -1,4 +1,4 @@
-/** A notifier on a log and a listener that the test drives. */
+/** A notifier on a log and a listener that are driven by the test. */
 import type { StoreNotification } from "@rotorsoft/act";
 import type { Context } from "../../src/context.ts";
 import { Notifier } from "../../src/notifications/notify.ts";
@@ -8,15 +8,15 @@ import { namesOf } from "../../src/schema/names.ts";
 type Options = { channel: string; onPayload(payload: string): void; onReconnected(): void };
 type Query = { readonly text: string; readonly params?: readonly unknown[] };
 
-export function scripted(rows: Row[] = []) {
-  const told: StoreNotification[] = [];
+export function scriptedNotifier(rows: Row[] = []) {
+  const reported: StoreNotification[] = [];
   const listeners: (Options & { stopped: number })[] = [];
   const state = {
     /** Reads reject. */
     fails: false,
     listenFails: false,
     queries: [] as Query[],
-    /** What LISTEN, the look at the log's end, a look-up and a catch-up wait for, after they have seen the log. */
+    /** LISTEN, the read of the log's head, a look-up and a catch-up wait for these, after they have read the log. */
     listening: undefined as Promise<void> | undefined,
     headRead: undefined as Promise<void> | undefined,
     lookUp: undefined as Promise<void> | undefined,
@@ -49,36 +49,48 @@ export function scripted(rows: Row[] = []) {
   };
   const listen = async (options: Options) => {
     if (state.listenFails) throw new Error("no LISTEN");
-    const one = { ...options, stopped: 0 };
-    listeners.push(one);
+    const added = { ...options, stopped: 0 };
+    listeners.push(added);
     await state.listening;
-    return { stop: async () => void one.stopped++ };
+    return { stop: async () => void added.stopped++ };
   };
   const context = { names: namesOf("public", "events"), by: "me", connections: { listen, read } };
   const notifier = new Notifier(context as unknown as Context);
-  const start = () => notifier.start((notification) => void told.push(notification));
+  const start = () => notifier.start((notification) => void reported.push(notification));
   /** The last listener. */
-  const line = () => {
-    const one = listeners.at(-1);
-    if (!one) throw new Error("nobody listens");
-    return one;
+  const listener = () => {
+    const last = listeners.at(-1);
+    if (!last) throw new Error("There is no listener");
+    return last;
   };
   const receive = (...payloads: string[]) => {
-    for (const text of payloads) line().onPayload(text);
+    for (const text of payloads) listener().onPayload(text);
   };
-  /** The connection was lost and is back; resolves when the catch-up has ended. */
+  /** Loses the connection and reconnects. Resolves when the catch-up has ended. */
   const reconnect = async () => {
-    line().onReconnected();
+    listener().onReconnected();
     await turn();
   };
-  /** This store's own commit: in the log, and tracked. */
+  /** A commit of this store: it is in the log, and tracked. */
   const commit = async (...ids: number[]) => {
     rows.push(...ids.map((id) => row(id)));
     notifier.track(Promise.resolve({ outcome: { ids } }));
     await turn();
   };
-  const toldIds = () => told.map(({ events }) => events.map(({ id }) => id));
-  return { told, toldIds, listeners, state, notifier, start, line, receive, reconnect, commit, rows };
+  const reportedIds = () => reported.map(({ events }) => events.map(({ id }) => id));
+  return {
+    reported,
+    reportedIds,
+    listeners,
+    state,
+    notifier,
+    start,
+    listener,
+    receive,
+    reconnect,
+    commit,
+    rows,
+  };
 }
 
 export const row = (id: number, stream = "s", name = "A"): Row => ({ id: String(id), stream, name });

@@ -1,4 +1,4 @@
-/** A set of ids as ranges: what it holds, and how little it keeps. */
+/** A set of ids that is kept as ranges. */
 import { expect, test } from "vitest";
 import { IdRanges } from "../../src/notifications/id-ranges.ts";
 
@@ -17,11 +17,11 @@ test("an empty set holds nothing and has no highest id", () => {
   expect(ids.size).toBe(0);
 });
 
-test("both ends of a range are in it, their neighbours are not", () => {
+test("a range includes both its ends, and not the ids beside them", () => {
   expect(upTo(9, of([3, 5]))).toEqual([3, 4, 5]);
 });
 
-test("ids that follow one another become one range, in whatever order they come", () => {
+test("consecutive ids become one range, in whatever order they are added", () => {
   for (const order of [
     [1, 2, 3, 4, 5],
     [5, 4, 3, 2, 1],
@@ -52,7 +52,7 @@ test("the highest id is that of all ranges, not that of the last one added", () 
   expect(of([7, 9], [1, 2]).highest).toBe(9);
 });
 
-test("a set that was cleared holds nothing, and can be filled again", () => {
+test("a set that was cleared is empty, and can be filled again", () => {
   const ids = of([1, 5], [8, 9]);
   ids.clear();
   expect(upTo(9, ids)).toEqual([]);
@@ -67,7 +67,7 @@ test("a single writer's million commits are one range", () => {
   expect(ids.highest).toBe(1_000_000);
 });
 
-test("of ranges that never touch only the highest are kept, up to the limit", () => {
+test("beyond the limit the lowest ranges are removed", () => {
   const ids = new IdRanges(3);
   for (let id = 2; id <= 20; id += 2) ids.add(id, id);
   expect(ids.size).toBe(3);

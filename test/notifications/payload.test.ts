@@ -1,4 +1,4 @@
-/** Payloads of notifications: which are read, and which are taken for none. */
+/** Which payloads of notifications are read, and which are ignored. */
 import { expect, test } from "vitest";
 import { parsePayload } from "../../src/notifications/payload.ts";
 
@@ -17,16 +17,16 @@ test("a shortened payload names a range instead", () => {
   expect(parsePayload(JSON.stringify(brief(3, 3)))?.range).toEqual({ from: 3, to: 3 });
 });
 
-test("beside events a range says nothing", () => {
+test("a range beside events is ignored", () => {
   expect(parsePayload(JSON.stringify({ ...whole(1), from: 1, to: 1 }))?.range).toBeUndefined();
 });
 
-test("what a sender adds of its own is passed over, and a sender may be unnamed", () => {
+test("unknown fields are ignored, and the sender may be missing", () => {
   const more = { stream: "s", by: null, from: null, events: [{ ...event(1), more: 1 }], more: 1 };
   expect(parsePayload(JSON.stringify(more))).toEqual({ ...whole(1), by: undefined, range: undefined });
 });
 
-test("ids are read up to the last one that a number holds exactly", () => {
+test("ids are read up to the largest safe integer", () => {
   expect(parsePayload(JSON.stringify(whole(MAX)))?.events).toEqual([event(MAX)]);
   expect(parsePayload(JSON.stringify(brief(1, MAX)))?.range).toEqual({ from: 1, to: MAX });
 });
@@ -49,18 +49,18 @@ test.each([
   '{"stream":"s","events":[{"id":1,"name":"A"},{}]}',
   // JSON has no NaN and no Infinity, but a number too large for a double is read as one.
   '{"stream":"s","events":[{"id":1e999,"name":"A"}]}',
-])("%s is no payload", (text) => {
+])("%s is ignored", (text) => {
   expect(parsePayload(text)).toBeUndefined();
 });
 
 const noIds: unknown[] = [1e300, MAX + 1, 1.5, 0, -1, -0.5, "1", null, true, [1], {}];
 
-test.each(noIds)("an event whose id is %j makes it none, even beside others", (id) => {
+test.each(noIds)("a payload that has an event with the id %j is ignored", (id) => {
   for (const ids of [[id], [1, id], [id, 1]])
     expect(parsePayload(JSON.stringify(whole(...ids)))).toBeUndefined();
 });
 
-test.each(noIds)("a range that ends or begins at %j makes it none, even beside events", (id) => {
+test.each(noIds)("a payload whose range begins or ends at %j is ignored, even beside events", (id) => {
   expect(parsePayload(JSON.stringify(brief(id, 5)))).toBeUndefined();
   expect(parsePayload(JSON.stringify(brief(1, id)))).toBeUndefined();
   if (id !== null) expect(parsePayload(JSON.stringify({ ...whole(1), to: id }))).toBeUndefined();

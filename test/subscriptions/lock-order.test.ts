@@ -80,14 +80,14 @@ describe.each([
     expect(await lockedBy(store, streams, () => call(store, leases))).toEqual(["", "a", "b", "c"]);
   });
 
-  test("unblock does too", async () => {
+  test("unblock locks in that order too", async () => {
     const { store, leases } = await arranged();
     await store.block(leases.map((lease) => ({ ...lease, error: "e" })));
     expect(await lockedBy(store, streams, () => store.unblock(NAMES))).toEqual(["", "a", "b", "c"]);
   });
 });
 
-test("restore waits for who writes a checkpoint before it locks any subscription", async () => {
+test("restore waits for a writer of a checkpoint before it locks any subscription", async () => {
   const { store } = await arranged();
   const { schema, table } = store.config;
   const holder = connect(scene.url);
@@ -106,13 +106,13 @@ test("restore waits for who writes a checkpoint before it locks any subscription
   await within(10_000, "restore", calling);
 });
 
-test("an ack locks what its holder has leased, and nothing else", async () => {
+test("an ack locks only rows that its holder has leased", async () => {
   const { store, leases } = await arranged();
   const foreign = leases.map((lease) => (lease.stream < "c" ? { ...lease, by: "another" } : lease));
   expect(await lockedBy(store, streams, () => store.ack(foreign))).toEqual(["", "c"]);
 });
 
-test("a block locks what is not blocked yet, and nothing else", async () => {
+test("a block locks only rows that are not blocked yet", async () => {
   const { store, leases } = await arranged();
   const all = leases.map((lease) => ({ ...lease, error: "e" }));
   await store.block(all.filter(({ stream }) => stream < "c"));
