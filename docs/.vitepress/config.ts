@@ -1,11 +1,14 @@
 /**
- * The docs as a site: `npm run docs` builds it into docs/.vitepress/dist, `npm run docs:open` serves it on 127.0.0.1.
+ * The docs as a site: `npm run docs` builds it into docs/.vitepress/dist, `npm run docs:open` shows it on
+ * 127.0.0.1 as it changes.
  * The search index is local and no font or script comes from elsewhere, so it works offline. VitePress supports no
  * relative base, so the pages need a server; set DOCS_BASE to publish them under a path, such as `/act-drizzle/`.
  */
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { defineConfig } from "vitepress";
+import { defineConfig, type MarkdownRenderer } from "vitepress";
+
+type StateCore = { readonly tokens: ReturnType<MarkdownRenderer["parse"]> };
 
 const docs = join(import.meta.dirname, "..");
 
@@ -21,12 +24,25 @@ function pages(folder: string, first: readonly string[] = []) {
     });
 }
 
+/** Takes the links off that lead to files outside this folder, such as the README: they are no pages of the site. */
+function unlinkFilesOutside({ tokens }: StateCore): void {
+  for (const token of tokens) {
+    let outside = false;
+    token.children =
+      token.children?.filter((child) => {
+        if (child.type === "link_open") outside = /^(\.\.\/)+[A-Z]+\.md/.test(child.attrGet("href") ?? "");
+        if (!outside || (child.type !== "link_open" && child.type !== "link_close")) return true;
+        outside = child.type === "link_open";
+        return false;
+      }) ?? null;
+  }
+}
+
 export default defineConfig({
   title: "act-drizzle",
   description: "PostgreSQL event store for @rotorsoft/act, built on Drizzle and postgres.js",
   base: process.env.DOCS_BASE ?? "/",
-  // Pages link to files of the repository that are no pages: the changelog, the README.
-  ignoreDeadLinks: [/^(\.\.?\/)+(README|CHANGELOG|CONTRIBUTING|examples)/],
+  markdown: { config: (md) => md.core.ruler.push("links-out", unlinkFilesOutside) },
   themeConfig: {
     search: { provider: "local" },
     outline: [2, 3],
