@@ -84,7 +84,7 @@ test("an own commit whose answer is still on its way is waited for, one that fai
   notifier.track(answer.passed.then(() => ({ outcome: { ids: [3] } })));
   notifier.track(Promise.reject(new Error("refused")));
   notifier.track(Promise.resolve({ outcome: { ids: [] } }));
-  line().back();
+  line().onReconnected();
   await turn();
   expect(toldIds()).toEqual([]);
   answer.open();
@@ -99,7 +99,7 @@ test("what was received is not told again, before, during and after a catch-up",
   receive(payload([2]));
   const { passed, open } = gate();
   state.catchUp = passed;
-  line().back();
+  line().onReconnected();
   rows.push(row(4));
   receive(payload([4]));
   open();
@@ -125,8 +125,8 @@ test("two catch-ups at once tell nothing twice", async () => {
   rows.push(row(2));
   const { passed, open } = gate();
   state.catchUp = passed;
-  line().back();
-  line().back();
+  line().onReconnected();
+  line().onReconnected();
   open();
   await turn();
   expect(toldIds()).toEqual([[2]]);
@@ -150,7 +150,7 @@ test("a second start catches up from where it began, whatever the first one was 
   const { passed, open } = gate();
   state.catchUp = passed;
   rows.push(row(2));
-  line().back();
+  line().onReconnected();
   await start();
   state.catchUp = undefined;
   open();
@@ -185,7 +185,7 @@ test.each<[string, string[]]>([
     rows.push(...[2, 3, 4, 5, 6].map((id) => row(id)));
     const { passed, open } = gate();
     state.catchUp = passed;
-    line().back();
+    line().onReconnected();
     receive(...payloads);
     open();
     await turn();

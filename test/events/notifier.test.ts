@@ -89,14 +89,14 @@ test("a second start replaces the first, whose end does nothing any more", async
   const endSecond = await start();
   const [first, second] = listeners;
   expect(first?.stopped).toBe(1);
-  first?.heard(payload([1]));
-  first?.heard(payload([], { from: 1, to: 1 }));
-  first?.back();
+  first?.onPayload(payload([1]));
+  first?.onPayload(payload([], { from: 1, to: 1 }));
+  first?.onReconnected();
   await turn();
   expect(told).toEqual([]);
   await endFirst();
   expect(second?.stopped).toBe(0);
-  second?.heard(payload([1]));
+  second?.onPayload(payload([1]));
   await turn();
   expect(told.length).toBe(1);
   await endSecond();
@@ -124,7 +124,7 @@ test.each(["a look-up", "a catch-up"])(
     state.catchUp = passed;
     rows.push(row(2));
     if (what === "a look-up") receive(payload([], { from: 2, to: 2 }));
-    else line().back();
+    else line().onReconnected();
     await turn();
     await end();
     open();

@@ -5,7 +5,7 @@ import { Notifier } from "../../src/notifications/notify.ts";
 import type { Row } from "../../src/postgres/index.ts";
 import { namesOf } from "../../src/schema/names.ts";
 
-type Options = { channel: string; heard(payload: string): void; back(): void };
+type Options = { channel: string; onPayload(payload: string): void; onReconnected(): void };
 type Query = { readonly text: string; readonly params?: readonly unknown[] };
 
 export function scripted(rows: Row[] = []) {
@@ -64,11 +64,11 @@ export function scripted(rows: Row[] = []) {
     return one;
   };
   const receive = (...payloads: string[]) => {
-    for (const text of payloads) line().heard(text);
+    for (const text of payloads) line().onPayload(text);
   };
   /** The connection was lost and is back; resolves when the catch-up has ended. */
   const reconnect = async () => {
-    line().back();
+    line().onReconnected();
     await turn();
   };
   /** This store's own commit: in the log, and tracked. */
