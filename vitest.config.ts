@@ -2,14 +2,27 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 import { lookThrough } from "./test/support/leaks.ts";
+import { UNIT } from "./test/unit.ts";
 
 // Some hundred workers and programs start in a run, each with the same packages: Node compiles them once.
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL("node_modules/.cache/node", import.meta.url));
 
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
-    globalSetup: ["dev/postgres/global-setup.ts"],
+    projects: [
+      // `npm run test:unit`: seconds, and nothing is started.
+      { extends: true, test: { name: "unit", include: UNIT } },
+      // The others, on a server that is started for the run.
+      {
+        extends: true,
+        test: {
+          name: "server",
+          include: ["test/**/*.test.ts"],
+          exclude: UNIT,
+          globalSetup: ["dev/postgres/global-setup.ts"],
+        },
+      },
+    ],
     setupFiles: ["test/support/leaks.setup.ts"],
     env: { NODE_ENV: "test", LOG_LEVEL: "fatal" },
     pool: "forks",

@@ -1,0 +1,126 @@
+/** The types of the installed package, as the compilers and settings of its users see them. */
+import { rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { COMPILERS, compile } from "../support/typescript.ts";
+import { installPackage, link } from "./install.ts";
+
+let project: string;
+let remove: () => Promise<void>;
+
+beforeAll(async () => {
+  ({ project, remove } = await installPackage());
+  await link(project, ["@types/node"]);
+}, 120_000);
+afterAll(() => remove?.());
+
+/** Where the types are what they say, each line compiles; where they are `any`, the marked ones do not. */
+const consumer = `
+import { store, type Store } from "@rotorsoft/act";
+import { ConnectionError, DatabaseError, PostgresStore, type Config, type PostgresStoreOptions } from "act-drizzle";
+import { type ActTables, actTables, events } from "act-drizzle/schema";
+import { drizzle } from "drizzle-orm/postgres-js";
+import postgres from "postgres";
+
+const options: PostgresStoreOptions = { url: "postgres://localhost/db", notify: true, ssl: "require" };
+const adapter: Store = store(new PostgresStore(options));
+const config: Config = new PostgresStore().config;
+const host: string = config.host;
+// @ts-expect-error: a port is a number or a string
+new PostgresStore({ port: true });
+// @ts-expect-error: no such option
+new PostgresStore({ hots: "a" });
+// @ts-expect-error: a config is there to be read
+config.max = 5;
+// @ts-expect-error: a host is a string
+const wrong: number = config.host;
+const ddl: string = PostgresStore.ddl({ schema: "a" });
+const code: string = new DatabaseError("42P01", "").code + new ConnectionError("X", "", false).code;
+
+const db = drizzle(postgres());
+const { streams } = actTables({ schema: "tenant", table: "log" });
+async function rows(): Promise<{ id: number; stream: string; at: number }[]> {
+  const [row] = await db.select({ id: events.id, created: events.created }).from(events);
+  // @ts-expect-error: a time is a Date
+  const time: number | undefined = row?.created;
+  const found = await db.select({ stream: streams.stream, at: streams.at }).from(streams);
+  return found.map((one) => ({ ...one, id: row?.id ?? 0 }));
+}
+// With \`declaration: true\` each of these types has to have a name that users can reach.
+export class Subclass extends PostgresStore {}
+export const made = new PostgresStore({ url: process.env.DATABASE_URL });
+export const tables = made.tables;
+export const defaults: ActTables["events"] = actTables().events;
+export const tenant = actTables({ schema: "tenant", table: "log" });
+export { adapter, code, ddl, host, rows, wrong };
+`;
+
+const common = {
+  target: "es2023",
+  lib: ["es2023"],
+  types: ["node"],
+  strict: true,
+  esModuleInterop: true,
+  exactOptionalPropertyTypes: true,
+  declaration: true,
+  outDir: "out",
+};
+
+/** What the compiler says of a file that has this text. */
+async function complaints(compiler: string, file: string, text: string, options: object): Promise<string> {
+  const config = `tsconfig.${file}.json`;
+  const compilerOptions = { ...common, skipLibCheck: true, ...options };
+  await writeFile(join(project, file), text);
+  await writeFile(join(project, config), JSON.stringify({ compilerOptions, files: [file] }));
+  return compile(compiler, config, project);
+}
+
+// Act is an ES module, which node16 lets no CommonJS module import.
+const KINDS = [
+  { kind: "an ES module under nodenext", file: "consumer.mts", options: { module: "nodenext" } },
+  { kind: "a CommonJS module under nodenext", file: "consumer.cts", options: { module: "nodenext" } },
+  { kind: "an ES module under node16", file: "sixteen.mts", options: { module: "node16" } },
+  {
+    kind: "a module under bundler",
+    file: "bundled.ts",
+    options: { module: "preserve", moduleResolution: "bundler" },
+  },
+];
+// TypeScript 7 has no node10.
+const NODE10 = {
+  kind: "a module under node10",
+  file: "ten.ts",
+  options: { module: "commonjs", moduleResolution: "node10" },
+};
+
+const CASES = COMPILERS.flatMap(({ version, manifest }) =>
+  [...KINDS, ...(version === "7" ? [] : [NODE10])].map((kind) => ({ version, manifest, ...kind })),
+);
+
+test.each(CASES)("TypeScript $version: they hold for $kind", async ({ manifest, file, options }) => {
+  expect(await complaints(manifest, file, consumer, options)).toBe("");
+});
+
+test.each(COMPILERS)(
+  "TypeScript $version: with skipLibCheck: false only files of other packages are complained of",
+  async ({ manifest }) => {
+    const options = { module: "nodenext", skipLibCheck: false };
+    const output = await complaints(manifest, "checked.mts", consumer, options);
+    const errors = output.split("\n").filter((line) => line.includes("error TS"));
+    expect(errors.filter((line) => !/node_modules\/(?!act-drizzle\/)/.test(line))).toEqual([]);
+  },
+);
+
+test.each(COMPILERS)("TypeScript $version: they hold without drizzle-orm", async ({ manifest }) => {
+  await rm(join(project, "node_modules/drizzle-orm"), { force: true });
+  const text = `import { PostgresStore } from "act-drizzle";
+export const store = new PostgresStore({ url: "postgres://localhost/db" });
+// @ts-expect-error: a port is a number or a string
+new PostgresStore({ port: true });
+`;
+  try {
+    expect(await complaints(manifest, "alone.mts", text, { module: "nodenext" })).toBe("");
+  } finally {
+    await link(project, ["drizzle-orm"]);
+  }
+});

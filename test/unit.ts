@@ -1,0 +1,35 @@
+/**
+ * The tests that need no server and take no long time. Whatever is not in this list runs in the project `server`; a test in it that asks
+ * for a server fails, because there is none.
+ */
+const FILES: Readonly<Record<string, readonly string[]>> = {
+  demo: ["domain"],
+  dev: ["structure"],
+  events: [
+    "appender",
+    "batch-limits",
+    "catch-up",
+    "deadlines",
+    "encode",
+    "id-ranges",
+    "in-doubt",
+    "notifier",
+    "notify-payload",
+    "paging",
+    "queue",
+    "raised",
+    "recovery-results",
+    "rows",
+  ],
+  examples: ["docs", "tables-types", "types"],
+  migrations: ["record", "steps"],
+  options: ["refusals", "sources"],
+  postgres: ["exchange", "pooler", "protocol", "session", "timers", "transaction"],
+  store: ["operations"],
+  support: ["leaks"],
+  values: ["arrays", "envelope", "numbers", "paths", "translations"],
+};
+
+export const UNIT = Object.entries(FILES).flatMap(([room, names]) =>
+  names.map((name) => `test/${room}/${name}.test.ts`),
+);
