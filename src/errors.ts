@@ -15,7 +15,6 @@ export {
 export {
   codeOf,
   guard,
-  type Raised,
   raise,
   raisedBy,
   sanitize,
