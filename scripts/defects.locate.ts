@@ -6,14 +6,15 @@
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import esquery from "esquery";
-import type { Node } from "estree";
 import { parseSync, visitorKeys } from "oxc-parser";
 
 const root = join(import.meta.dirname, "..");
 
+/** A tree as esquery takes it. */
+type Tree = Parameters<typeof esquery.query>[0];
 /** A node of the syntax tree. `start` and `end` count characters of the source. */
 type Place = { readonly type: string; readonly start: number; readonly end: number };
-export type Module = { readonly file: string; readonly source: string; readonly program: Node };
+export type Module = { readonly file: string; readonly source: string; readonly program: Tree };
 /** Part of a source, and what takes its place. */
 export type Change = { readonly start: number; readonly end: number; readonly text: string };
 
@@ -26,7 +27,7 @@ const isPlace = (value: unknown): value is Place =>
   typeof value.start === "number" &&
   typeof value.end === "number";
 
-const isProgram = (value: unknown): value is Node => isPlace(value) && value.type === "Program";
+const isProgram = (value: unknown): value is Tree => isPlace(value) && value.type === "Program";
 
 export function parse(file: string, source: string): Module {
   const { program, errors } = parseSync(file, source);
