@@ -135,10 +135,6 @@ const logDefects: readonly Defect[] = [
     "restore keeps the subscriptions",
     sql(/delete from \$\{\} s using .*/, "select 1 from ${} limit 1"),
   ),
-  restore(
-    "the first id after a restore is taken already",
-    sql("restart with ${}", "restart with ${Math.max(1, $ - 1)}"),
-  ),
   on("drop", "C7")(
     "drop forgets the checkpoints",
     sql("drop table if exists ${}, ${}, ${}", "drop table if exists ${}, ${}"),

@@ -10,8 +10,15 @@ import { conformanceTable } from "./docs/conformance.ts";
 import { defectsTable } from "./docs/defects.ts";
 import { faultTable } from "./docs/faults.ts";
 import { fill, type Generator } from "./docs/generator.ts";
+import { optionTables } from "./docs/options.ts";
 
-const generators: readonly Generator[] = [conformanceTable, faultTable, defectsTable, ...benchmarkParts];
+const generators: readonly Generator[] = [
+  ...optionTables,
+  conformanceTable,
+  faultTable,
+  defectsTable,
+  ...benchmarkParts,
+];
 
 const root = join(import.meta.dirname, "..");
 const read = (path: string) => (existsSync(path) ? readFileSync(path, "utf8") : "");

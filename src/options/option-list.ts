@@ -2,7 +2,7 @@
  * Every option of PostgresStore, once. An entry is the schema with the default, followed by what the schema cannot say:
  * the type as TypeScript writes it, the names in a URL and in the environment, and a line of documentation.
  *
- * `node scripts/options.ts` makes from it options.generated.ts (the public types), the table in README.md and
+ * `npm run generate:docs` makes from it options.generated.ts (the public types), the table in README.md and
  * docs/reference/options.md.
  */
 import { z } from "zod";

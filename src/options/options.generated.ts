@@ -1,4 +1,4 @@
-// Made from option-list.ts by "node scripts/options.ts": do not edit.
+// Made from option-list.ts by "npm run generate:docs": do not edit.
 import type { SslMode, TargetSessionAttrs } from "./modes.ts";
 
 /** Options of PostgresStore. All are optional; the variables of libpq (PGHOST, PGPORT, …) fill what is left out. */

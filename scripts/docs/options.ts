@@ -1,0 +1,73 @@
+/**
+ * What is made from src/options/option-list.ts: the tables in README.md and docs/reference/options.md, and the public types
+ * (src/options/options.generated.ts).
+ */
+import { optionList, optionsSchema } from "../../src/options/option-list.ts";
+import { type Generator, markdownTable } from "./generator.ts";
+
+type Option = (typeof optionList)[number];
+
+const defaults = new Map<string, unknown>(Object.entries(optionsSchema.parse({})));
+
+/** As it is shown in a text; empty where there is none. */
+function defaultOf({ name }: Option): string {
+  const value = defaults.get(name);
+  return value === undefined ? "" : `\`${value}\``;
+}
+
+function types(): string {
+  const property = (name: string, type: string, docs: string) =>
+    `  /** ${docs} */\n  readonly ${name}: ${type};`;
+  const given = optionList.map((option) => {
+    const value = defaultOf(option);
+    const docs = value ? `${option.docs} Default ${value}.` : option.docs;
+    return property(`${option.name}?`, `${option.type} | undefined`, docs);
+  });
+  const resolved = optionList.flatMap(({ name, type, docs, config = { type, docs } }) =>
+    config ? [property(name, config.type, config.docs)] : [],
+  );
+  return `// Made from option-list.ts by "npm run generate:docs": do not edit.
+import type { SslMode, TargetSessionAttrs } from "./modes.ts";
+
+/** Options of PostgresStore. All are optional; the variables of libpq (PGHOST, PGPORT, …) fill what is left out. */
+export type PostgresStoreOptions = {
+${given.join("\n")}
+};
+
+/** The options that are kept for everybody to read, with every default applied. */
+export type ConfigOptions = {
+${resolved.join("\n")}
+};
+`;
+}
+
+const code = (names: readonly string[]) => names.map((name) => `\`${name}\``).join(", ");
+
+const readme = () =>
+  markdownTable(
+    ["Option", "Default", "Description"],
+    optionList.map((option) => [`\`${option.name}\``, defaultOf(option), option.docs]),
+  );
+
+const reference = () =>
+  markdownTable(
+    ["Option", "Type", "Default", "In a URL", "In the environment", "Description"],
+    optionList.map((option) => [
+      `\`${option.name}\``,
+      `\`${option.type}\``,
+      defaultOf(option),
+      code(Object.keys(option.url ?? {})),
+      code(Object.keys(option.env ?? {})),
+      option.docs,
+    ]),
+  );
+
+export const optionTables: readonly Generator[] = [
+  { file: "README.md", name: "options", render: readme },
+  {
+    file: "docs/reference/options.md",
+    name: "options",
+    render: reference,
+    files: async () => [["src/options/options.generated.ts", types()]],
+  },
+];
