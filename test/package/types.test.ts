@@ -35,7 +35,7 @@ config.max = 5;
 // @ts-expect-error: a host is a string
 const wrong: number = config.host;
 const ddl: string = PostgresStore.ddl({ schema: "a" });
-const code: string = new DatabaseError("42P01", "").code + new ConnectionError("X", "", false).code;
+const code: string = new DatabaseError("42P01", "").code + new ConnectionError("STORE_CLOSED", "", false).code;
 
 const db = drizzle(postgres());
 const { streams } = actTables({ schema: "tenant", table: "log" });
