@@ -9,7 +9,6 @@ import { type RawAccess, type Requirements, type Scene, section } from "./kit/se
 const needs = ["notify", "shared"] as const;
 const listening: Requirements = { needs, options: { notify: true } };
 const onPostgres: Requirements = { needs: [...needs, "sql"], options: { notify: true }, timeout: 20_000 };
-
 /** Subscribes and keeps what is heard. */
 async function ear(store: Store) {
   const heard: StoreNotification[] = [];
@@ -24,7 +23,6 @@ async function settled(other: Store, { streams }: { streams(): string[] }, marke
 }
 
 const send = (raw: RawAccess, payload: string) => raw.sql`select pg_notify(${channelOf(raw)}, ${payload})`;
-
 const listenersOf = async (raw: RawAccess): Promise<Backend[]> =>
   (await backendsOf(raw, raw.table)).filter(({ query }) => /^\s*listen/i.test(query));
 

@@ -73,6 +73,16 @@ test("a driver that does not await the ids has all its events stored in its orde
   expect((await appendOne(store, "s", { name: "Next", data: {} })).id).toBe(2_501);
 });
 
+test("restore itself moves the ids' sequence: it does not leave that to the next commit", async () => {
+  const store = await filled();
+  await restore(store, [restorable("s", 0), restorable("s", 1), restorable("s", 2), restorable("s", 3)]);
+  const { schema, table } = store.config;
+  const [row] = await scene.sql.unsafe(
+    `select last_value::int as last, is_called as used from "${schema}"."${table}_id_seq"`,
+  );
+  expect(row).toEqual({ last: 5, used: false });
+});
+
 test("a role that does not own the ids' sequence moves it forward only", async (context) => {
   const owner = await filled();
   const role = await scene.role();
