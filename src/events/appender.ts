@@ -92,7 +92,8 @@ export class Appender {
   append(batch: readonly Append[], deadline: number, transferred: Transferred): Promise<Appended> {
     return this.#options.connections.writer.use(async (connection) => {
       const facts = connection.facts ?? (await connection.establish(deadline));
-      this.#lastId = Math.max(this.#lastId, Number(facts.last_id ?? 0));
+      // Never what an earlier connection knew: a restore or a fail-over may have set ids back since.
+      if (!this.#looked.has(connection)) this.#lastId = Number(facts.last_id ?? 0);
       const mode = this.#modeFor(facts);
       try {
         return await this.#send(connection, batch, mode, deadline, transferred);
@@ -153,7 +154,8 @@ export class Appender {
     const { names, connections } = this.#options;
     const firstEvent = this.#firstEvent;
     // Without it nothing would tell of a restore that has numbered the log anew: then all of it is looked through.
-    const after = firstEvent === undefined ? 0 : this.#lastId;
+    // Behind a pooler the server may be another one than before, as after a fail-over.
+    const after = firstEvent === undefined || connection.backend === undefined ? 0 : this.#lastId;
     let until: number | undefined;
     const lock = connections.config.prepare
       ? lockAppends(names, connections.deadline)

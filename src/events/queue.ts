@@ -221,6 +221,11 @@ export class AppendQueue {
       this.#recovering.add(recovery);
       return;
     }
+    // The batch was committed, and its answer not understood: none of it may go again.
+    if (codeOf(error) === "OUTCOME_UNKNOWN") {
+      for (const w of batch) w.failed(sanitize(error));
+      return;
+    }
     // Nothing of the batch was stored.
     const cause = sanitize(error instanceof TransactionFailure ? error.cause : error);
     const refused = error instanceof TransactionFailure && error.step !== undefined;

@@ -126,6 +126,8 @@ async function search(
       connection.destroy(new ConnectionError("OTHER_SERVER", "not the wanted kind of server", false));
     } catch (error) {
       failure = error;
+      // The server may have refused the look alone, and have left the connection open.
+      connection.destroy(new ConnectionError("OTHER_SERVER", "not the wanted kind of server", false));
     }
   }
   if (others.length > 0) return others.join(", ");

@@ -136,6 +136,7 @@ export class Pool {
     if (connection.closedWith) return;
     const next = this.#waiting.shift();
     if (next) {
+      connection.ref(true);
       next.grant(connection);
       return;
     }

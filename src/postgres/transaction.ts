@@ -86,6 +86,14 @@ export class TransactionChannel {
         const step = failedAt === queries.length ? "commit" : stepOf(failed);
         throw new TransactionFailure(error, { step, failedAt });
       }
+      // Nothing was committed: the session was in a transaction block already.
+      if (status !== "I")
+        throw new TransactionFailure(
+          new Error("the session was in a transaction already: it was rolled back"),
+          {
+            step: "commit",
+          },
+        );
       const tag = answers.at(-1)?.tag;
       if (!options.prepare && tag !== "COMMIT")
         throw new TransactionFailure(new Error(`COMMIT was answered by ${tag}`), { step: "commit" });
