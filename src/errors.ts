@@ -15,8 +15,10 @@ export {
 export {
   codeOf,
   guard,
+  isRaised,
+  type Raised,
   raise,
-  raisedBy,
+  raisedError,
   sanitize,
   storeError,
   toStoreError,

@@ -220,6 +220,9 @@ export const CONNECTION_ERRORS = {
   SEQUENCE_CHANGED: internal(
     "Ids are drawn from another sequence: the connection for appends is opened again.",
   ),
+  CLOCK_CHANGED: internal(
+    "The server's clock is not where it was thought to be: the connection for appends is opened again.",
+  ),
   SUSPECT: internal("An idle connection was closed after another one had died."),
   BUDGET: internal("A page of a query reached its limit of characters, and the rest was not read."),
   LOOKED: internal("A second connection, by which a pooler is found out, was closed."),

@@ -12,11 +12,22 @@ export type Raised = Lowercase<StoreReason>;
  */
 export const raise = (reason: Raised): string => `('act-drizzle: ${reason} ' || clock_timestamp())::int`;
 
-/** The reason that {@link raise} gave, in what the server said; each language has quotes of its own. */
-export function raisedBy(error: unknown): Raised | undefined {
-  if (!(error instanceof Error) || codeOf(error) !== "22P02") return undefined;
-  const said = /act-drizzle: (\w+) /.exec(error.message)?.[1];
-  return said === "events_left_out" || said === "too_late" ? said : undefined;
+/**
+ * The text that could not be cast begins with the reason. Each language has quotes of its own; what comes before the
+ * text has none, or quotes the type (Japanese). So a text that quotes a reason further behind is told apart.
+ */
+const REASON = /^(?:"integer"[^"]*|[^"«»„“”「『]*)["«»„“「『]\s?act-drizzle: (\w+) /;
+
+/** Whether the server's error is that {@link raise} of this reason. */
+export function isRaised(reason: Raised, error: unknown): boolean {
+  return error instanceof Error && codeOf(error) === "22P02" && REASON.exec(error.message)?.[1] === reason;
+}
+
+/** What a statement has raised by {@link raise}, as an error for callers. */
+export function raisedError(reason: Raised): DatabaseError {
+  const code = REASON_CODES[reason];
+  const { happened, advice } = STORE_REASONS[code];
+  return new DatabaseError(code, withAdvice(happened, advice));
 }
 
 const REASON_CODES: Readonly<Record<Raised, StoreReason>> = {
@@ -40,12 +51,6 @@ const str = (value: unknown): string | undefined => (typeof value === "string" ?
 export function sanitize(error: unknown): Error {
   if (error instanceof ConnectionError || error instanceof DatabaseError) return error;
   if (!isRecord(error)) return new Error("unknown failure");
-  const reason = raisedBy(error);
-  if (reason) {
-    const code = REASON_CODES[reason];
-    const { happened, advice } = STORE_REASONS[code];
-    return new DatabaseError(code, withAdvice(happened, advice));
-  }
   const code = str(error.code) ?? "";
   const raw = str(error.message) ?? "unknown failure";
   if (isSqlState(code)) {

@@ -210,7 +210,7 @@ export function insertQuery(text: string, appends: readonly Append[], sequence: 
     joinJson(events.map((e) => e.pii)),
     joinJson(events.map((e) => e.dates)),
   ];
-  return { text, params, bindFirst: true };
+  return { text, params, bindFirst: true, raises: "events_left_out" };
 }
 
 /** What the statement's one row says about each append. */

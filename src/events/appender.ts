@@ -4,9 +4,11 @@ import { ConnectionError, codeOf, outcomeUnknown } from "../errors.ts";
 import {
   type Connection,
   type Database,
+  msUntil,
   type Query,
   type Row,
   TransactionFailure,
+  useBefore,
 } from "../postgres/index.ts";
 import { lockAppends, lockAppendsUntil } from "../schema/append-lock.ts";
 import type { Names } from "../schema/names.ts";
@@ -25,11 +27,13 @@ import {
   firstEventQuery,
   type InDoubtTransaction,
   inferOutcomes,
+  type KnownCommit,
+  messageToken,
   type RecoveredOutcome,
   recoveryQueries,
 } from "./recover.ts";
 
-/** Behind a pooler: a message that takes longer to the server is not carried out. */
+/** Where the server process is not known: a message that takes longer until it begins is not carried out. */
 const ARRIVAL_MS = 3_000;
 /** A queue of notifications that was full is left alone for a while, each time for twice as long. */
 const FIRST_SILENCE_MS = 1_000;
@@ -70,6 +74,14 @@ const isRefusedBy = (error: unknown, index: unknown): boolean =>
 const sequenceChanged = () =>
   new ConnectionError("SEQUENCE_CHANGED", "ids are drawn from another sequence", false);
 
+const clockChanged = () =>
+  new ConnectionError("CLOCK_CHANGED", "the server took a message for one that came too late", true);
+
+const timeIsUp = () =>
+  new TransactionFailure(
+    new ConnectionError("DEADLINE", "no time was left to send the commit: it was not applied", false),
+  );
+
 export class Appender {
   readonly #options: AppenderOptions;
   readonly #texts = new Map<string, string>();
@@ -78,6 +90,8 @@ export class Appender {
   #firstEvent: string | undefined;
   /** Connections on which the log's first event has been looked up. */
   readonly #looked = new WeakSet<Connection>();
+  /** The last commit that was stored. */
+  #known: KnownCommit | undefined;
   /** Nothing is announced until then; `for` is 0 while announcing works. */
   #silence = { until: 0, for: 0 };
 
@@ -87,24 +101,24 @@ export class Appender {
 
   /**
    * Rejects with a {@link TransactionFailure} if nothing was stored, with an {@link InDoubtError}, or with why there is
-   * no connection. `deadline` in ms, 0: none.
+   * no connection. `end` is when all of it has to be over: an instant of `performance.now()`, or Infinity.
    */
-  append(batch: readonly Append[], deadline: number, transferred: Transferred): Promise<Appended> {
-    return this.#options.connections.writer.use(async (connection) => {
-      const facts = connection.facts ?? (await connection.establish(deadline));
+  append(batch: readonly Append[], end: number, transferred: Transferred): Promise<Appended> {
+    return useBefore(this.#options.connections.writer, end, async (connection) => {
+      const facts = connection.facts ?? (await connection.establish(msUntil(end)));
       // Never what an earlier connection knew: a restore or a fail-over may have set ids back since.
       if (!this.#looked.has(connection)) this.#lastId = Number(facts.last_id ?? 0);
       const mode = this.#modeFor(facts);
       try {
-        return await this.#send(connection, batch, mode, deadline, transferred);
+        return await this.#send(connection, batch, mode, end, transferred);
       } catch (error) {
         if (mode.sequence !== null && isRefusedBy(error, facts.primary_key)) {
-          await this.#moveSequence(connection, mode.sequence, deadline).catch(() => Promise.reject(error));
-          return await this.#send(connection, batch, mode, deadline, transferred);
+          await this.#moveSequence(connection, mode.sequence, end).catch(() => Promise.reject(error));
+          return await this.#send(connection, batch, mode, end, transferred);
         }
         const other = this.#otherMode(error, mode);
         if (!other) throw error;
-        const appended = await this.#send(connection, batch, other, deadline, transferred);
+        const appended = await this.#send(connection, batch, other, end, transferred);
         // The next connection looks again where ids are drawn from.
         if (other.sequence !== mode.sequence) connection.destroy(sequenceChanged());
         return appended;
@@ -134,32 +148,35 @@ export class Appender {
     };
   }
 
-  /** Asks the log about a batch in doubt. */
+  /** Asks the log about a batch in doubt, until `end`. */
   async recover(
     batch: readonly Append[],
     transaction: InDoubtTransaction,
+    end: number,
   ): Promise<readonly RecoveredOutcome[]> {
     const { connections, names } = this.#options;
     const queries = recoveryQueries(names, lockAppends(names, connections.deadline), batch, transaction);
-    return inferOutcomes(batch, transaction, await connections.recover(transaction.backend, queries));
+    return inferOutcomes(batch, transaction, await connections.recover(transaction.backend, queries, end));
   }
 
   async #send(
     connection: Connection,
     batch: readonly Append[],
     mode: AppendMode,
-    deadline: number,
+    end: number,
     transferred: Transferred,
   ): Promise<Appended> {
+    if (performance.now() > end) throw timeIsUp();
     const { names, connections } = this.#options;
     const firstEvent = this.#firstEvent;
+    const known = this.#known;
     // Without it nothing would tell of a restore that has numbered the log anew: then all of it is looked through.
     // Behind a pooler the server may be another one than before, as after a fail-over.
     const after = firstEvent === undefined || connection.backend === undefined ? 0 : this.#lastId;
     let until: number | undefined;
-    const lock = connections.config.prepare
+    const lock = connection.backend
       ? lockAppends(names, connections.deadline)
-      : lockAppendsUntil(names, connections.deadline, () => {
+      : lockAppendsUntil(names, connections.deadline, messageToken(batch), () => {
           until = connection.serverTime() + ARRIVAL_MS;
           return until;
         });
@@ -174,7 +191,7 @@ export class Appender {
       ...(look ? [firstEventQuery(names)] : []),
     ];
     try {
-      const answers = await connection.transact(queries, deadline, transferred);
+      const answers = await connection.transact(queries, msUntil(end), transferred);
       if (mode.announce) this.#silence.for = 0;
       if (look) {
         this.#looked.add(connection);
@@ -182,15 +199,19 @@ export class Appender {
       }
       return this.#read(batch, answers[1]?.rows[0]);
     } catch (error) {
-      if (!(error instanceof TransactionFailure && error.inDoubt)) throw error;
-      throw new InDoubtError({ backend: connection.backend, after, firstEvent, until });
+      if (!(error instanceof TransactionFailure)) throw error;
+      if (error.inDoubt)
+        throw new InDoubtError({ backend: connection.backend, after, firstEvent, known, until });
+      // Whatever held it back, the next connection asks anew what time it is there.
+      if (codeOf(error.cause) === "TOO_LATE") connection.destroy(clockChanged());
+      throw error;
     }
   }
 
-  async #moveSequence(connection: Connection, sequence: number, deadline: number): Promise<void> {
+  async #moveSequence(connection: Connection, sequence: number, end: number): Promise<void> {
     const { connections, names } = this.#options;
     const lock = lockAppends(names, connections.deadline);
-    const [, moved] = await connection.transact([lock, moveSequence(names, sequence)], deadline);
+    const [, moved] = await connection.transact([lock, moveSequence(names, sequence)], msUntil(end));
     log().warn(
       `[act-drizzle] "${names.schema}"."${names.table}": rows came with ids of their own; ids go on behind ${moved?.rows[0]?.id}`,
     );
@@ -207,7 +228,13 @@ export class Appender {
   #read(batch: readonly Append[], row: Row | undefined): Appended {
     try {
       const appended = readAppended(batch, row);
-      for (const { ids } of appended.outcomes) this.#lastId = ids.at(-1) ?? this.#lastId;
+      appended.outcomes.forEach(({ ids }, i) => {
+        const [id] = ids;
+        const token = batch[i]?.token;
+        if (id === undefined || token === undefined) return;
+        this.#lastId = ids.at(-1) ?? id;
+        this.#known = { id, token };
+      });
       return appended;
     } catch {
       throw outcomeUnknown();

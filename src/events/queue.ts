@@ -193,16 +193,20 @@ export class AppendQueue {
     const batch = this.#dropExpired(all);
     const [oldest] = batch;
     if (!oldest) return () => {};
-    const { deadline } = this.#database;
-    const left = deadline === 0 ? 0 : Math.max(1, oldest.since + deadline - performance.now());
     try {
       const transferred = (bytes: number, ms: number) => this.#limits.transferred(bytes, ms);
-      const appended = await this.#appender.append(batch, left, transferred);
+      const appended = await this.#appender.append(batch, this.#endOf(oldest), transferred);
       return () => this.#resolve(batch, appended);
     } catch (error) {
       await this.#handle(batch, error);
       return () => {};
     }
+  }
+
+  /** When its time is over, as an instant of `performance.now()`. */
+  #endOf({ since }: Waiting): number {
+    const { deadline } = this.#database;
+    return deadline === 0 ? Number.POSITIVE_INFINITY : since + deadline;
   }
 
   #resolve(batch: readonly Waiting[], { outcomes, created }: Appended): void {
@@ -283,17 +287,16 @@ export class AppendQueue {
     batch: readonly Waiting[],
     transaction: InDoubtTransaction,
   ): Promise<readonly RecoveredOutcome[]> {
-    const { deadline } = this.#database;
-    const now = performance.now();
+    const window = performance.now() + RECOVERY_WINDOW_MS;
     const [oldest] = batch;
-    const own = deadline === 0 || !oldest ? Number.POSITIVE_INFINITY : oldest.since + deadline;
-    const end = Math.max(own, now + RECOVERY_WINDOW_MS);
+    const own = Math.max(window, oldest ? this.#endOf(oldest) : window);
     // A store that is disposed of waits no longer than it has to.
-    const isOver = () => performance.now() >= (this.#closing ? Math.min(end, now + RECOVERY_WINDOW_MS) : end);
+    const end = () => (this.#closing ? window : own);
+    const isOver = () => performance.now() >= end();
     let pause = FIRST_PAUSE_MS;
     for (;;) {
       try {
-        const outcomes = await this.#appender.recover(batch, transaction);
+        const outcomes = await this.#appender.recover(batch, transaction, end());
         if (!outcomes.includes("pending")) return outcomes;
         if (isOver()) return outcomes.map((outcome) => (outcome === "pending" ? "unknown" : outcome));
       } catch {

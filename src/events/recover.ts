@@ -1,6 +1,18 @@
 /**
- * A batch whose connection was lost after it was sent: was it committed? Once its server process has ended, and under
- * the append lock, the log itself is asked for the commits' tokens.
+ * A batch whose connection was lost after it was sent: was it committed?
+ *
+ * Invariant: a commit is never stored twice, and never told to be absent while it can still be stored. So before the log
+ * is asked for a commit's token, its message has ended, or can no longer begin:
+ *
+ * - Where its server process is known, that process has been ended, by the server that is then asked.
+ * - Where it is not (behind a pooler), a message first takes a lock of its own, then reads the clock, and is refused
+ *   unless that is before `until`. A recovery takes the same lock, then reads the clock, and keeps the lock to its end.
+ *   A message that took it first has ended by then, and the log shows what it did. One that takes it later reads a later
+ *   clock. So once the recovery has read a clock beyond `until`, nothing is stored any more; before, what is not found
+ *   is pending, and asked for again. A clock read after the append lock was granted would not do: a message that began in
+ *   time may be waiting behind that lock.
+ *
+ * The log is asked under the append lock, so that no restore or truncate is half done.
  *
  * A row that is visible on the primary may not have reached the synchronous standby yet: a COMMIT whose backend is
  * ended while it waits is on the primary only. So the question itself is a transaction that writes, and its COMMIT
@@ -11,20 +23,29 @@
 
 import type { Backend, Query, Row } from "../postgres/index.ts";
 import { numberArray, parseNumbers, textArray } from "../postgres/parameters.ts";
+import { holdMessage } from "../schema/append-lock.ts";
 import type { Names } from "../schema/names.ts";
 import type { Append, Outcome } from "./append.ts";
 
 /** A transaction of which nobody knows whether it was committed. */
 export type InDoubtTransaction = {
-  /** The server process that was to run it; undefined behind a pooler. */
+  /** The server process that was to run it; undefined where it is not known, as behind a pooler. */
   readonly backend: Backend | undefined;
   /** Its events have higher ids than this. */
   readonly after: number;
   /** What {@link firstEventOf} said before: another answer now means that the log may have been restored. */
   readonly firstEvent: string | undefined;
-  /** Not carried out if it reaches the server later than this, in ms of its clock; undefined: its process has ended. */
+  /** A commit that was stored before: as long as its token is there, the log has not been restored. */
+  readonly known: KnownCommit | undefined;
+  /** Not carried out if it begins later than this, in ms of the server's clock; undefined: its process is ended. */
   readonly until: number | undefined;
 };
+
+/** A commit's first event. */
+export type KnownCommit = { readonly id: number; readonly token: string };
+
+/** The clock may be set back by as much between a recovery and a message that comes after it. */
+export const CLOCK_MARGIN_MS = 1_000;
 
 /** A commit that was stored. */
 export type Stored = { readonly outcome: Outcome; readonly created: Date };
@@ -51,8 +72,7 @@ function tokensQuery({ events }: Names, appends: readonly Append[], after: numbe
     text: `select first.version - 1 as head, first.created, rest.ids,
     exists (select from (
         select e.id, e.name from ${events} e where e.stream = c.stream order by e.version limit 1) oldest
-      where oldest.id > $4::bigint and oldest.name in ('__snapshot__', '__tombstone__')) as truncated,
-    extract(epoch from clock_timestamp()) * 1000 as clock
+      where oldest.id > $4::bigint and oldest.name in ('__snapshot__', '__tombstone__')) as truncated
   from unnest($1::text[], $2::uuid[], $3::int[]) with ordinality as c(stream, token, size, ord)
   left join lateral (
     select e.version, (extract(epoch from e.created) * 1000)::float8 as created from ${events} e
@@ -70,28 +90,47 @@ function tokensQuery({ events }: Names, appends: readonly Append[], after: numbe
   };
 }
 
-/** What to ask about a batch, in one transaction, `lock` first. */
+/** Whether the log still has a commit. A restore writes no tokens. */
+const knownQuery = ({ events }: Names, known: KnownCommit | undefined): Query => ({
+  text: `select exists (select from ${events} where id = $1::bigint and token = $2::uuid) as known`,
+  params: [known?.id ?? null, known?.token ?? null],
+});
+
+/** The token by which a message of `lockAppendsUntil` is known. */
+export const messageToken = (appends: readonly Append[]): string => appends[0]?.token ?? "";
+
+/** What to ask about a batch, in one transaction. `lock` takes the append lock. */
 export const recoveryQueries = (
   names: Names,
   lock: Query,
   appends: readonly Append[],
-  { after }: InDoubtTransaction,
-): readonly Query[] => [lock, WAIT_FOR_STANDBY, tokensQuery(names, appends, after), firstEventQuery(names)];
+  { after, known, until }: InDoubtTransaction,
+): readonly Query[] => [
+  ...(until === undefined ? [] : [holdMessage(messageToken(appends))]),
+  lock,
+  WAIT_FOR_STANDBY,
+  tokensQuery(names, appends, after),
+  firstEventQuery(names),
+  knownQuery(names, known),
+];
 
 /** The outcome of each commit, from the answers to the {@link recoveryQueries}. */
 export function inferOutcomes(
   appends: readonly Append[],
   { firstEvent, until }: InDoubtTransaction,
-  [, , rows = [], first = []]: readonly (readonly Row[])[],
+  answers: readonly (readonly Row[])[],
 ): readonly RecoveredOutcome[] {
-  const restored = mayBeRestored(firstEvent, first[0]);
+  const [clock] = until === undefined ? [] : (answers[0] ?? []);
+  const [, , rows = [], first = [], known = []] = until === undefined ? answers : answers.slice(1);
+  const restored = known[0]?.known !== true && mayBeRestored(firstEvent, first[0]);
+  const over = until === undefined || Number(clock?.clock) > until + CLOCK_MARGIN_MS;
   return appends.map((append, i) => {
     const row = rows[i];
     const stored = row && readStored(append, row);
     if (stored) return stored;
     // A first event without the others: some have been truncated.
     if (!row || restored || row.truncated === true || typeof row.head === "number") return "unknown";
-    return until !== undefined && Number(row.clock) <= until ? "pending" : "absent";
+    return over ? "absent" : "pending";
   });
 }
 

@@ -12,13 +12,20 @@
 import postgres from "postgres";
 import { ConnectionError } from "../errors.ts";
 import type { ConnectionTarget, Endpoint } from "../options/config.ts";
+import { instantIn, lessOf, msUntil } from "./deadline.ts";
+import { isFatal, isGone } from "./ended.ts";
 import { type Answer, paramsOf, type Query, type Row } from "./exchange.ts";
 import { type SessionSettings, sessionSettings } from "./session-settings.ts";
 import { type OpenSocket, openSocket } from "./socket.ts";
 import { afterPoll } from "./timers.ts";
 import { TransactionChannel, TransactionFailure } from "./transaction.ts";
 
-export type Backend = { readonly pid: number; readonly started: string };
+export type Backend = {
+  readonly pid: number;
+  readonly started: string;
+  /** The session's own application_name, where a pooler may hand the process on to another client. */
+  readonly mark?: string;
+};
 
 export type ConnectionOptions = ConnectionTarget & {
   readonly endpoint: Endpoint;
@@ -32,22 +39,6 @@ export type ConnectionOptions = ConnectionTarget & {
 
 const noop = () => {};
 
-/** How the driver and the socket say that a connection is gone. */
-const GONE = new Set([
-  "CONNECTION_CLOSED",
-  "CONNECTION_DESTROYED",
-  "CONNECTION_ENDED",
-  "ECONNRESET",
-  "EPIPE",
-  "ETIMEDOUT",
-]);
-const codeOf = (error: unknown): string =>
-  typeof error === "object" && error !== null && "code" in error ? String(error.code) : "";
-
-/** The server's last words on a connection, a refused password for one: the close follows a moment later. */
-const isFatal = (error: unknown): error is Error =>
-  error instanceof Error && "severity" in error && (error.severity === "FATAL" || error.severity === "PANIC");
-
 const IDENTITY = `pg_backend_pid() as pid,
   (select a.backend_start::text from pg_stat_get_activity(pg_backend_pid()) a) as started,
   extract(epoch from clock_timestamp())::float8 * 1000 as clock,
@@ -58,8 +49,13 @@ export class Connection {
   closedWith: Error | undefined;
   /** When it was last handed back, in ms of `performance.now()`. */
   idleSince = 0;
-  /** The server process behind it; undefined until {@link establish}, and behind a pooler. A pid is used again, a pid with its start is not. */
+  /**
+   * The server process behind it; undefined until {@link establish}, and where it is not known which one works for this
+   * client: behind a pooler, unless that has handed one over for good. A pid is used again, a pid with its start is not.
+   */
   backend: Backend | undefined;
+  /** False where a pooler may run each transaction in another session: then none relies on what another one has set up. */
+  ownsSession: boolean;
   /** What {@link establish} has learned; undefined until then. */
   facts: Row | undefined;
   /** True once the server has answered on it. */
@@ -74,6 +70,9 @@ export class Connection {
   /** What to add to `performance.now()` for the server's clock, in ms. */
   #clockOffset = 0;
   #opened = false;
+  /** When its socket was handed to the driver, which sends nothing before. */
+  #openedAt = 0;
+  #endLogin = noop;
   #referenced = true;
   #pending = new Set<(error: Error) => void>();
   #jsonBytes = 0;
@@ -84,6 +83,7 @@ export class Connection {
     this.#options = options;
     this.#onClose = onClose;
     this.endpoint = endpoint;
+    this.ownsSession = config.prepare;
     this.#client = postgres({
       host: endpoint.host,
       port: endpoint.port,
@@ -97,7 +97,8 @@ export class Connection {
       fetch_types: false,
       idle_timeout: 0,
       max_lifetime: 0,
-      connect_timeout: Math.min(Math.ceil(config.connectionTimeoutMillis / 1000), 2_147_000) || undefined,
+      // Its timer would keep the process alive: see #watchLogin.
+      connect_timeout: 0,
       // As text: the driver leaves out what is 0.
       connection: Object.fromEntries(
         Object.entries(sessionSettings(config, settings)).map(([name, value]) => [name, String(value)]),
@@ -107,6 +108,7 @@ export class Connection {
         json: { to: 3802, from: [114, 3802], serialize: String, parse: (text: string) => this.#json(text) },
       },
       onnotice: noop,
+      onparameter: () => this.#endLogin(),
       onclose: () => this.#close(this.#lost()),
       socket: () => this.#open(),
       no_subscribe: true,
@@ -127,18 +129,31 @@ export class Connection {
     const { config, secrets } = this.#options;
     try {
       const ssl = secrets.tls ?? config.ssl;
-      const socket = await openSocket(this.endpoint, config.connectionTimeoutMillis, ssl);
+      const unref = !this.#referenced;
+      const socket = await openSocket(this.endpoint, config.connectionTimeoutMillis, ssl, { unref });
       if (this.closedWith) {
         socket.destroy();
         throw this.closedWith;
       }
-      if (!this.#referenced) socket.unref();
+      if (this.#referenced) socket.ref();
+      else socket.unref();
       this.#socket = socket;
+      this.#openedAt = performance.now();
+      this.#watchLogin();
       return socket;
     } catch (error) {
       this.#close(error instanceof Error ? error : new Error("cannot connect"));
       throw error;
     }
+  }
+
+  /** A server that takes the connection has as long again to let the user in. */
+  #watchLogin(): void {
+    const { host, port } = this.endpoint;
+    const ms = this.#options.config.connectionTimeoutMillis;
+    const text = `${host}:${port} took the connection but did not answer in ${ms} ms`;
+    const fail = () => this.#close(new ConnectionError("CONNECT_TIMEOUT", text, false));
+    this.#endLogin = afterPoll(ms, fail, () => this.#socket?.bytesRead ?? 0, { unref: !this.#referenced });
   }
 
   /** A connection that ends before the server has said anything is another matter than one that is lost. */
@@ -153,6 +168,7 @@ export class Connection {
   #close(error: Error): void {
     if (this.closedWith) return;
     this.closedWith = error;
+    this.#endLogin();
     this.#socket?.destroy();
     for (const reject of this.#pending) reject(error);
     this.#pending.clear();
@@ -182,6 +198,7 @@ export class Connection {
 
   #answered(): void {
     if (this.established) return;
+    this.#endLogin();
     this.established = true;
     this.#options.onEstablished?.();
   }
@@ -193,12 +210,14 @@ export class Connection {
         deadline,
         () => {
           const { host, port } = this.endpoint;
-          const text = `no answer from ${host}:${port} within ${deadline} ms: the connection was given up`;
+          const text = `no answer from ${host}:${port} within ${Math.ceil(deadline)} ms: the connection was given up`;
           this.#close(
             new ConnectionError(this.established ? "DEADLINE" : "CONNECT_TIMEOUT", text, this.established),
           );
         },
         () => this.#socket?.bytesRead ?? 0,
+        // A connection that is warmed up keeps no process alive, neither do its timers.
+        { unref: !this.#referenced },
       );
       const lost = (error: Error) => {
         cancel();
@@ -226,14 +245,8 @@ export class Connection {
 
   /** The driver's own errors end a connection. So does what the server says before it closes one. */
   #closeAfter(error: unknown): void {
-    const code = codeOf(error);
-    if (GONE.has(code)) this.#close(this.#lost());
-    else if (code === "CONNECT_TIMEOUT") {
-      const { host, port } = this.endpoint;
-      const { connectionTimeoutMillis } = this.#options.config;
-      const text = `${host}:${port} took the connection but did not answer in ${connectionTimeoutMillis} ms`;
-      this.#close(error instanceof ConnectionError ? error : new ConnectionError(code, text, false));
-    } else if (isFatal(error)) this.#close(error);
+    if (isGone(error)) this.#close(this.#lost());
+    else if (isFatal(error) || error instanceof ConnectionError) this.#close(error);
   }
 
   #send(query: Query) {
@@ -271,7 +284,10 @@ export class Connection {
     return this.#identity;
   }
 
-  /** The server's clock, in ms since the epoch; a little early, by the time that its last word on it was under way. */
+  /**
+   * The server's clock, in ms since the epoch, or later: by the time that the question about it took. Never earlier, also
+   * where the answer lay unread while the process was busy.
+   */
   serverTime(): number {
     return performance.now() + this.#clockOffset;
   }
@@ -279,14 +295,14 @@ export class Connection {
   async #identify(deadline: number): Promise<Row> {
     if (this.closedWith) throw this.closedWith;
     const { facts } = this.#options;
-    const limits = [deadline, this.#options.config.connectionTimeoutMillis].filter((ms) => ms > 0);
+    const asked = performance.now();
     const sent = this.#client.unsafe(`select ${IDENTITY}${facts ? `, ${facts}` : ""}`);
-    const result = await this.#race(sent, limits.length > 0 ? Math.min(...limits) : 0);
+    const result = await this.#race(sent, lessOf(deadline, this.#options.config.connectionTimeoutMillis));
     const [row] = result;
     const pooled = result.state?.pid !== row?.pid;
-    this.#clockOffset = Number(row?.clock ?? 0) - performance.now();
-    if (row && !pooled && this.#options.config.prepare)
-      this.backend = { pid: Number(row.pid), started: String(row.started) };
+    this.#clockOffset = Number(row?.clock ?? 0) - Math.max(asked, this.#openedAt);
+    this.ownsSession &&= !pooled;
+    if (row && this.ownsSession) this.backend = { pid: Number(row.pid), started: String(row.started) };
     this.facts = { ...row, pooled };
     return this.facts;
   }
@@ -300,13 +316,14 @@ export class Connection {
     deadline: number,
     transferred?: (bytes: number, ms: number) => void,
   ): Promise<readonly Answer[]> {
-    const { prepare } = this.#options.config;
+    const end = instantIn(deadline);
     let channel: TransactionChannel | undefined;
     try {
       if (this.closedWith) throw this.closedWith;
       // Without a turn in between: the next batch is on its way before the callers of this one go on.
       channel = this.#channel ?? (await this.#openChannel(deadline));
-      return await this.#race(channel.run(queries, { prepare, transferred }), deadline);
+      const running = channel.run(queries, { prepare: this.ownsSession, transferred });
+      return await this.#race(running, msUntil(end));
     } catch (error) {
       if (error instanceof TransactionFailure) throw error;
       const cause = error instanceof Error ? error : new Error("unknown failure");
@@ -319,7 +336,7 @@ export class Connection {
   /** Parses and plans statements for later transactions. Nothing behind a pooler in transaction mode. */
   async prepare(queries: readonly Query[], deadline: number): Promise<void> {
     const channel = await this.#openChannel(deadline);
-    if (this.#options.config.prepare) await this.#race(channel.prepare(queries), deadline);
+    if (this.ownsSession) await this.#race(channel.prepare(queries), deadline);
   }
 
   /** One statement of a transaction block that goes on, parsed for itself: nothing runs again by itself. */

@@ -3,14 +3,17 @@
 import { ConnectionError, guard, outcomeUnknown, storeClosed, toStoreError } from "../errors.ts";
 import type { Config, ConnectionTarget, ResolvedOptions } from "../options/config.ts";
 import type { Backend, Connection } from "./connection.ts";
+import { lessOf, msUntil } from "./deadline.ts";
+import { endBackend } from "./end-backend.ts";
 import type { Answer, Query, Row } from "./exchange.ts";
 import type { Hosts } from "./host-selection.ts";
 import { Listener, type ListenerOptions } from "./listener.ts";
 import { Pool } from "./pool.ts";
-import { pause, RETRIABLE, RETRIABLE_OR_LOCKED, retrying } from "./retry.ts";
+import { RETRIABLE, RETRIABLE_OR_LOCKED, retrying } from "./retry.ts";
 import { runSession, type SessionOptions } from "./session.ts";
 import { LONGEST_MS } from "./timers.ts";
 import { TransactionFailure } from "./transaction.ts";
+import { useBefore } from "./use-before.ts";
 
 /** The server's own limit comes first; a connection that stays silent past it by this much is given up. */
 const GRACE = 5_000;
@@ -93,10 +96,12 @@ export class Database {
   ): Promise<readonly R[]> {
     return (await guard(operation, async () => {
       this.#assertOpen();
-      // Through a pooler no session says read committed: each transaction has to.
-      const run = this.config.prepare
-        ? () => this.#pool.use((connection) => connection.run(query, this.deadline))
-        : async () => (await this.#transactOn([query]))[0]?.rows ?? [];
+      const run = () =>
+        this.#pool.use(async (connection) => {
+          if (connection.ownsSession) return connection.run(query, this.deadline);
+          // Through a pooler no session says read committed: each transaction has to.
+          return (await connection.transact([query], this.deadline))[0]?.rows ?? [];
+        });
       return retrying(run, retryOnLockTimeout ? RETRIABLE_OR_LOCKED : RETRIABLE).catch((error) => {
         throw causeOf(error);
       });
@@ -115,8 +120,8 @@ export class Database {
     });
   }
 
-  #transactOn(queries: readonly Query[], fresh = false): Promise<readonly Answer[]> {
-    return this.#pool.use((connection) => connection.transact(queries, this.deadline), fresh);
+  #transactOn(queries: readonly Query[]): Promise<readonly Answer[]> {
+    return this.#pool.use((connection) => connection.transact(queries, this.deadline));
   }
 
   /** A transaction with turns of the client in between, on a connection of its own. See {@link runSession}. */
@@ -140,36 +145,24 @@ export class Database {
 
   /**
    * Asks what became of a transaction whose connection was lost, also while the store is being disposed of. The server
-   * process that ran it is ended first: it might still wait for a lock.
+   * process that ran it is ended first, for it might still wait for a lock, and on the same connection: of several hosts
+   * the one that ended it has to be the one that is asked. `end`: see deadline.ts.
    */
   async recover(
     backend: Backend | undefined,
     queries: readonly Query[],
+    end = Number.POSITIVE_INFINITY,
   ): Promise<readonly (readonly Row[])[]> {
-    if (backend) await this.#endBackend(backend);
+    const left = () => lessOf(this.deadline, msUntil(end));
+    const ask = async (connection: Connection) => {
+      if (backend) await endBackend(connection, backend, left);
+      return connection.transact(queries, left());
+    };
     // What took one connection may have taken all: the idle ones are not trusted.
-    const answers = await retrying(() => this.#transactOn(queries, true)).catch((error) => {
+    const answers = await retrying(() => useBefore(this.#pool, end, ask, true)).catch((error) => {
       throw causeOf(error);
     });
     return answers.map(({ rows }) => rows);
-  }
-
-  /**
-   * Makes sure that a server process is gone, with all that it was still to do: a half-open connection may
-   * have left it waiting for the append lock. Rejects when it is still there after some seconds.
-   */
-  async #endBackend({ pid, started }: Backend): Promise<void> {
-    const query = {
-      // As text: the driver would cut a timestamp to milliseconds, and the process would not be found.
-      text: `select pg_terminate_backend(pid) as ended from pg_stat_activity where pid = $1::int and backend_start = $2::text::timestamptz`,
-      params: [pid, started],
-    };
-    for (let attempt = 0; attempt < 20; attempt++) {
-      const alive = await this.#pool.use((connection) => connection.run(query, this.deadline), attempt === 0);
-      if (alive.length === 0) return;
-      await pause(25 * (attempt + 1));
-    }
-    throw new ConnectionError("BACKEND_ALIVE", "the server still works on a lost connection", true);
   }
 
   /** LISTEN on a connection of its own, which comes back by itself until it is stopped. */

@@ -3,6 +3,7 @@
  * answers up to ReadyForQuery. While it runs, what arrives on the socket is not the driver's.
  */
 import type { Socket } from "node:net";
+import type { Raised } from "../errors.ts";
 import {
   type Message,
   MessageReader,
@@ -26,6 +27,8 @@ export type Query = {
    * when it is bound.
    */
   readonly bindFirst?: boolean;
+  /** The reason that its text may raise. The same words in another statement's error are somebody else's. */
+  readonly raises?: Raised;
 };
 
 export const paramsOf = ({ params = [] }: Query): readonly Param[] =>

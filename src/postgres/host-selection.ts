@@ -55,7 +55,14 @@ async function admit(connection: Connection, options: OpenOptions, hosts: Hosts)
   const pooling = hosts.pooling ?? detectPooling(connection, options);
   hosts.pooling ??= pooling;
   try {
-    if ((await pooling) === "session") await setUpSession(connection, options);
+    const found = await pooling;
+    if (found === "session") await setUpSession(connection, options);
+    // The next connection looks again. This one takes the session for one that it shares.
+    if (found === "unknown") {
+      await connection.establish(options.config.connectionTimeoutMillis);
+      connection.ownsSession = false;
+      if (hosts.pooling === pooling) hosts.pooling = undefined;
+    }
   } catch (error) {
     // Of this connection alone, or for the time being: the next one finds out for itself.
     if (hosts.pooling === pooling) hosts.pooling = undefined;

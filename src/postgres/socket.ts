@@ -15,15 +15,30 @@ export type OpenSocket = net.Socket;
 /** A peer that is gone is noticed by the operating system, as the driver asks of it too. */
 const KEEP_ALIVE_MS = 60_000;
 
-/** Connects, with TLS where it is asked for. Rejects with a ConnectionError that names host and port. */
-export function openSocket(endpoint: Endpoint, timeout: number, ssl: Ssl): Promise<OpenSocket> {
+/**
+ * Connects, with TLS where it is asked for. Rejects with a ConnectionError that names host and port. `unref`: the process
+ * may end before.
+ */
+export function openSocket(
+  endpoint: Endpoint,
+  timeout: number,
+  ssl: Ssl,
+  { unref = false }: { unref?: boolean } = {},
+): Promise<OpenSocket> {
   const { host, port } = endpoint;
   return new Promise((resolve, reject) => {
     const socket: OpenSocket = host.startsWith("/")
       ? net.connect(`${host}/.s.PGSQL.${port}`)
       : net.connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
-    const cancel = afterPoll(timeout, () =>
-      fail(new ConnectionError("CONNECT_TIMEOUT", `${host}:${port} did not answer in ${timeout} ms`, false)),
+    if (unref) socket.unref();
+    const cancel = afterPoll(
+      timeout,
+      () =>
+        fail(
+          new ConnectionError("CONNECT_TIMEOUT", `${host}:${port} did not answer in ${timeout} ms`, false),
+        ),
+      undefined,
+      { unref },
     );
     const fail = (error: Error & { code?: string }) => {
       cancel();

@@ -10,6 +10,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
+import { isRaised, raisedError } from "../errors.ts";
 import {
   type Answer,
   Exchange,
@@ -84,7 +85,9 @@ export class TransactionChannel {
       if (error) {
         const failedAt = failed ? failed.index - offset : queries.length;
         const step = failedAt === queries.length ? "commit" : stepOf(failed);
-        throw new TransactionFailure(error, { step, failedAt });
+        const raises = step === "execute" ? queries[failedAt]?.raises : undefined;
+        const cause = raises && isRaised(raises, error) ? raisedError(raises) : error;
+        throw new TransactionFailure(cause, { step, failedAt });
       }
       // Nothing was committed: the session was in a transaction block already.
       if (status !== "I")

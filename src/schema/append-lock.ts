@@ -27,12 +27,28 @@ export const lockAppends = (names: Names, limit: number): Query => ({
   text: `${lockQuery(names)}${endAfter(limit)}`,
 });
 
+/** The lock of one message: whoever looks for it afterwards waits for it, or keeps it from beginning. */
+const takeMessageLock = (param: string): string =>
+  `pg_advisory_xact_lock(hashtextextended(${param}::text, 0)) is not null`;
+const CLOCK = "extract(epoch from clock_timestamp()) * 1000";
+
 /**
- * The same behind a pooler, where nobody can tell which server process works on a message that went with its
- * connection. So a message is not carried out when it arrives later than `until`, in ms of the server's clock.
+ * The same where nobody can tell which server process works on a message, as behind a pooler: a message that begins
+ * later than `until`, in ms of the server's clock, is not carried out. Before it reads the clock it takes a lock of its
+ * own, by `token`, which it keeps until its end; see {@link holdMessage}.
  */
-export const lockAppendsUntil = (names: Names, limit: number, until: () => number): Query => ({
-  text: `select pg_advisory_xact_lock(case when extract(epoch from clock_timestamp()) * 1000 < $1::float8
-    then ${key(names)} else ${raise("too_late")} end)${endAfter(limit)}`,
-  params: () => [until()],
+export const lockAppendsUntil = (names: Names, limit: number, token: string, until: () => number): Query => ({
+  text: `select pg_advisory_xact_lock(case when ${takeMessageLock("$2")} then case when ${CLOCK} < $1::float8
+    then ${key(names)} else ${raise("too_late")} end else ${raise("too_late")} end)${endAfter(limit)}`,
+  params: () => [until(), token],
+  raises: "too_late",
+});
+
+/**
+ * Waits until a message with this token that has begun has ended, and keeps it from beginning while this transaction
+ * lasts; then reads the clock. A message that begins afterwards reads a later one.
+ */
+export const holdMessage = (token: string): Query => ({
+  text: `select case when ${takeMessageLock("$1")} then ${CLOCK} end as clock`,
+  params: [token],
 });

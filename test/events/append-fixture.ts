@@ -31,6 +31,8 @@ export type Log = {
   readonly store: PostgresStore;
   readonly names: Names;
   readonly connections: Database;
+  /** The lock and the INSERT of a batch. */
+  queriesOf(batch: readonly Append[], mode?: Partial<AppendMode>): [Query, Query];
   /** Sends one batch, as the queue does. */
   send(batch: readonly Append[], mode?: Partial<AppendMode>): Promise<readonly Outcome[]>;
   /** The INSERT's one row. */
@@ -63,7 +65,7 @@ export function useLog(): () => Promise<Log> {
       sequence: Number(facts?.id_sequence),
       deferred: false,
     };
-    const queriesOf = (batch: readonly Append[], over: Partial<AppendMode>): [Query, Query] => {
+    const queriesOf = (batch: readonly Append[], over: Partial<AppendMode> = {}): [Query, Query] => {
       const mode = { ...usual, ...over };
       return [lockAppends(names, 0), insertQuery(insertText(names, mode, "me"), batch, mode.sequence)];
     };
@@ -88,6 +90,7 @@ export function useLog(): () => Promise<Log> {
       store,
       names,
       connections,
+      queriesOf,
       insert,
       dryRun,
       transaction,

@@ -99,18 +99,20 @@ describe("the append statement", () => {
     expect(lockAppends(names, 65_000).text).toMatch(
       /^select pg_advisory_xact_lock\(.*>= 170000\s+then set_config\('transaction_timeout', '65000', true\)/s,
     );
-    expect(lockAppendsUntil(names, 65_000, () => 0).text).toContain("'transaction_timeout', '65000', true");
-    expect(lockAppendsUntil(names, 0, () => 0).text).not.toContain("transaction_timeout");
+    expect(lockAppendsUntil(names, 65_000, "t", () => 0).text).toContain(
+      "'transaction_timeout', '65000', true",
+    );
+    expect(lockAppendsUntil(names, 0, "t", () => 0).text).not.toContain("transaction_timeout");
   });
 
   test("behind a pooler waits for the same lock, which says at the last moment until when", () => {
     let clock = 0;
-    const lock = lockAppendsUntil(names, 0, () => clock);
+    const lock = lockAppendsUntil(names, 0, "token", () => clock);
     expect(lock.text).toContain(`hashtext('"public"."events"')`);
     clock = 5;
-    expect(paramsOf(lock)).toEqual([5]);
+    expect(paramsOf(lock)).toEqual([5, "token"]);
     clock = 6;
-    expect(paramsOf(lock)).toEqual([6]);
+    expect(paramsOf(lock)).toEqual([6, "token"]);
     expect(lock.bindFirst).toBeUndefined();
   });
 });

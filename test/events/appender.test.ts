@@ -11,12 +11,15 @@ import {
   lose,
   paramsOf,
   refuse,
+  refuseAsLate,
   refuseDuplicate,
   type Sent,
   stored,
 } from "./fixture.ts";
 
 const noTransfer = () => {};
+/** No deadline. */
+const NEVER = Number.POSITIVE_INFINITY;
 const indexed: Row = { ids_indexed: true, id_sequence: 7, last_id: 0 };
 
 /** How the INSERT of a transaction finds heads, from which sequence's last id, and whether it announces. */
@@ -39,7 +42,7 @@ function refusing(refusal: (n: number) => void, more: Parameters<typeof fixture>
       return stored(sent);
     },
   });
-  const append = () => scene.appender.append([commit("a")], 0, noTransfer);
+  const append = () => scene.appender.append([commit("a")], NEVER, noTransfer);
   return { ...scene, append, modes: () => scene.sent.map(modeOf) };
 }
 
@@ -180,7 +183,7 @@ describe("what is sent", () => {
         return stored(one);
       },
     });
-    const append = () => appender.append([commit("a")], 0, noTransfer);
+    const append = () => appender.append([commit("a")], NEVER, noTransfer);
     await append();
     await append();
     lost = true;
@@ -217,8 +220,66 @@ describe("what is sent", () => {
   test("goes with its deadline, and tells of its transfer", async () => {
     const { appender, sent } = fixture();
     const transferred = vi.fn();
-    await appender.append([commit("a")], 77, transferred);
-    expect(sent[0]).toMatchObject({ deadline: 77, transferred });
+    await appender.append([commit("a")], performance.now() + 5_000, transferred);
+    expect(sent[0]).toMatchObject({ transferred });
+    expect(sent[0]?.deadline).toBeGreaterThan(4_000);
+    expect(sent[0]?.deadline).toBeLessThanOrEqual(5_000);
+  });
+
+  test("keeps to one deadline, however many steps it takes", async () => {
+    vi.useFakeTimers({ toFake: ["performance"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { appender, sent, state } = fixture({
+      send: (one) => {
+        vi.advanceTimersByTime(10);
+        // Ids that are taken; then the sequence is moved, and the batch goes again; then by version.
+        if (sent.length === 1) return refuseDuplicate("events_pkey");
+        if (sent.length === 3) return refuseDuplicate();
+        return stored(one);
+      },
+      facts: { ...indexed, primary_key: "events_pkey" },
+    });
+    const failure = appender.append([commit("a")], performance.now() + 100, noTransfer);
+    await failure.catch(() => {});
+    expect(state.established).toEqual([100]);
+    expect(sent.map(({ deadline }) => deadline)).toEqual([100, 90, 80]);
+  });
+
+  test("does not go again once its time is up: the server has refused it, and it was not applied", async () => {
+    vi.useFakeTimers({ toFake: ["performance"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { append, sent } = (() => {
+      const scene = fixture({
+        send: () => {
+          vi.advanceTimersByTime(101);
+          return refuseDuplicate();
+        },
+      });
+      const end = performance.now() + 100;
+      return { ...scene, append: () => scene.appender.append([commit("a")], end, noTransfer) };
+    })();
+    await expect(append()).rejects.toMatchObject({
+      inDoubt: false,
+      cause: { code: "DEADLINE", sent: false, message: expect.stringMatching(/was not applied/) },
+    });
+    expect(sent.length).toBe(1);
+  });
+
+  test("is a message that may come late where the server process is not known, whatever the options say", async () => {
+    const { append, sent } = refusing(fine, { unknown: true });
+    await append();
+    expect(sent[0]?.queries[0]).toMatchObject({ raises: "too_late" });
+    const direct = refusing(fine);
+    await direct.append();
+    expect(direct.sent[0]?.queries[0]).not.toHaveProperty("raises");
+  });
+
+  test("on a connection that told the time wrong (TOO_LATE) is the last: the next one asks anew", async () => {
+    const { append, state } = refusing((n) => n === 1 && refuseAsLate(), { prepare: false });
+    await expect(append()).rejects.toMatchObject({ cause: { code: "TOO_LATE" } });
+    expect(state).toMatchObject({ opened: 1, destroyed: 1 });
+    await append();
+    expect(state).toMatchObject({ opened: 2, destroyed: 1 });
   });
 });
 
@@ -233,7 +294,13 @@ describe("a batch in doubt", () => {
     await append();
     await append();
     // The id of the commit before it; what was told at connect may be higher where a restore has set ids back.
-    expect(await inDoubt(append)).toEqual({ backend, after: 1, firstEvent: FIRST_EVENT, until: undefined });
+    expect(await inDoubt(append)).toEqual({
+      backend,
+      after: 1,
+      firstEvent: FIRST_EVENT,
+      known: { id: 1, token: expect.stringMatching(/^0{8}-/) },
+      until: undefined,
+    });
   });
 
   test("before any other is looked for in the whole log: a restore may have numbered it anew since the connect", async () => {

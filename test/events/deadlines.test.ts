@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { ConnectionError } from "../../src/errors.ts";
 import { TransactionFailure } from "../../src/postgres/index.ts";
 import { gate } from "../conformance/kit/eventually.ts";
-import { commit, errorOf, fixture, refuse, stored } from "./fixture.ts";
+import { commit, errorOf, fixture, found, lose, recovered, refuse, stored } from "./fixture.ts";
 
 /** A queue whose first batch, a commit to `a`, is under way until `busy` is opened. */
 async function behindOne(deadline: number) {
@@ -153,6 +153,47 @@ describe("by its deadline a commit", () => {
     for (const { outcome } of await Promise.all([first, ...young])) expect(outcome.accepted).toBe(true);
     expect(batches).toEqual([["a"], ["old", "b", "c"], ["b"], ["c"]]);
     expect(sent.map(({ deadline }) => deadline)).toEqual([1_000, 400, 600, 600]);
+  });
+
+  test("takes no neighbour along that was stored: what could not be read goes never again", async () => {
+    stopClock();
+    const busy = gate();
+    const { queue, batches } = fixture({
+      deadline: 1_000,
+      send: async (one) => {
+        if (one.streams.includes("a")) return busy.passed.then(() => stored(one));
+        // The answer comes when the time of the oldest is over, and makes no sense.
+        vi.advanceTimersByTime(one.deadline);
+        return one.queries.map(() => ({ rows: [], tag: "" }));
+      },
+    });
+    const first = queue.push(commit("a"));
+    await vi.advanceTimersByTimeAsync(1);
+    const old = errorOf(queue.push(commit("old")));
+    await vi.advanceTimersByTimeAsync(600);
+    const young = errorOf(queue.push(commit("young")));
+    busy.open();
+    await first;
+    expect([await old, await young]).toMatchObject([
+      { code: "OUTCOME_UNKNOWN" },
+      { code: "OUTCOME_UNKNOWN" },
+    ]);
+    expect(batches).toEqual([["a"], ["old", "young"]]);
+  });
+
+  test("ends the look for it in the log too, or five seconds after the loss", async () => {
+    stopClock();
+    const { queue, recoveries } = fixture({
+      deadline: 60_000,
+      send: lose,
+      recover: () => recovered([found(-1, 9)]),
+    });
+    const start = performance.now();
+    await queue.push(commit("a"));
+    expect(recoveries.map(({ end }) => end - start)).toEqual([60_000]);
+    const short = fixture({ deadline: 1_000, send: lose, recover: () => recovered([found(-1, 9)]) });
+    await short.queue.push(commit("a"));
+    expect(short.recoveries.map(({ end }) => end - start)).toEqual([5_000]);
   });
 
   test("fails with all others where a server does not answer in time, though they have time left", async () => {

@@ -1,6 +1,6 @@
 /** Appends without a server: the test answers each transaction and each recovery itself. */
 
-import { ConnectionError, DatabaseError } from "../../src/errors.ts";
+import { ConnectionError, DatabaseError, raisedError } from "../../src/errors.ts";
 import type { Append } from "../../src/events/append.ts";
 import { Appender } from "../../src/events/appender.ts";
 import { AppendQueue } from "../../src/events/queue.ts";
@@ -33,6 +33,8 @@ type Rows = readonly (readonly Row[])[];
 export type Options = {
   readonly deadline?: number;
   readonly prepare?: boolean;
+  /** A connection with `prepare: true` of which nobody knows the server process. */
+  readonly unknown?: boolean;
   readonly announce?: boolean;
   /** What a new connection says about the database. */
   readonly facts?: Row;
@@ -80,7 +82,9 @@ export const found = (head: number, ...ids: number[]): Row => ({
   ids: `{${ids.join(",")}}`,
   created: 3,
 });
-export const notFound: Row = { head: null, ids: null, created: null, truncated: false, clock: 1_000 };
+export const notFound: Row = { head: null, ids: null, created: null, truncated: false };
+/** Where the server process is not known, the clock comes first. */
+export const recoveredAt = (clock: number, rows: readonly Row[]): Rows => [[{ clock }], ...recovered(rows)];
 
 /** The connection is lost once everything has been sent. */
 export function lose(): never {
@@ -97,9 +101,7 @@ export function refuse(code: string, step: TransactionFailure["step"] = "execute
 
 /** Behind a pooler the message came later than it may. */
 export function refuseAsLate(): never {
-  const text = 'invalid input syntax for type integer: "act-drizzle: too_late 2026-11-28"';
-  const cause = new ServerError(Buffer.from(`VERROR\0C22P02\0M${text}\0\0`));
-  throw new TransactionFailure(cause, { step: "execute", failedAt: 0 });
+  throw new TransactionFailure(raisedError("too_late"), { step: "execute", failedAt: 0 });
 }
 
 /** The server finds a value in a unique index: by default the version of a stream. */
@@ -115,15 +117,18 @@ export function end(code: string): never {
 export function fixture(options: Options = {}) {
   const batches: (readonly string[])[] = [];
   const sent: Sent[] = [];
-  const recoveries: { given: Backend | undefined; queries: readonly Query[] }[] = [];
-  const state = { opened: 0, destroyed: 0, clock: 1_000 };
+  const recoveries: { given: Backend | undefined; queries: readonly Query[]; end: number }[] = [];
+  const state = { opened: 0, destroyed: 0, clock: 1_000, established: [] as number[] };
 
   const newConnection = () => {
     const connection = {
-      backend: options.prepare === false ? undefined : backend,
+      backend: options.prepare === false || options.unknown ? undefined : backend,
       closedWith: undefined as Error | undefined,
       serverTime: () => state.clock,
-      establish: async () => options.facts ?? { ids_indexed: true, id_sequence: 7, last_id: 0 },
+      establish: async (deadline: number) => {
+        state.established.push(deadline);
+        return options.facts ?? { ids_indexed: true, id_sequence: 7, last_id: 0 };
+      },
       destroy: (error: Error) => {
         state.destroyed++;
         connection.closedWith = error;
@@ -160,8 +165,8 @@ export function fixture(options: Options = {}) {
         return work(current as unknown as Connection);
       },
     },
-    recover: async (given: Backend | undefined, queries: readonly Query[]) => {
-      recoveries.push({ given, queries });
+    recover: async (given: Backend | undefined, queries: readonly Query[], end: number) => {
+      recoveries.push({ given, queries, end });
       if (!options.recover) throw new Error("nobody answers");
       return options.recover(given, queries);
     },

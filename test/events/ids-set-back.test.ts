@@ -27,7 +27,7 @@ test("a batch in doubt is looked for behind what its own connection was told, no
       return turn === 4 ? lose() : conflict(sent);
     },
   });
-  const append = () => appender.append([commit("s")], 0, () => {});
+  const append = () => appender.append([commit("s")], Number.POSITIVE_INFINITY, () => {});
   await append();
   await append().catch(() => {});
   lastId = 500;

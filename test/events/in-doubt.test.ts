@@ -14,6 +14,7 @@ import {
   type Options,
   paramsOf,
   recovered,
+  recoveredAt,
   stored,
 } from "./fixture.ts";
 
@@ -267,10 +268,11 @@ describe("the look for a batch in doubt", () => {
 describe("behind a pooler, where no server process can be ended, a batch in doubt", () => {
   test("is not carried out after three seconds: it is looked for until then, and goes again", async () => {
     stopClock();
-    const clocks = [3_999, 4_000, 4_001];
+    // Sent at 1,000, to begin by 4,000; the clock may be set back by a second.
+    const clocks = [4_001, 5_000, 5_001];
     const { queue, recoveries, batches } = losing(1, {
       prepare: false,
-      recover: () => recovered([{ ...notFound, clock: clocks.shift() }]),
+      recover: () => recoveredAt(clocks.shift() ?? 0, [notFound]),
     });
     const told = queue.push(commit("a"));
     await vi.runAllTimersAsync();
@@ -284,7 +286,7 @@ describe("behind a pooler, where no server process can be ended, a batch in doub
     const { queue, batches } = losing(1, {
       prepare: false,
       deadline: 1_000,
-      recover: () => recovered([{ ...notFound, clock: 0 }]),
+      recover: () => recoveredAt(0, [notFound]),
     });
     const told = errorOf(queue.push(commit("a")));
     await vi.runAllTimersAsync();
@@ -295,9 +297,10 @@ describe("behind a pooler, where no server process can be ended, a batch in doub
   test("says with its lock until when it may be carried out", async () => {
     const { queue, sent, state } = fixture({ prepare: false });
     state.clock = 50_000;
-    await queue.push(commit("a"));
+    const one = commit("a");
+    await queue.push(one);
     const [lock] = sent[0]?.queries ?? [];
-    expect(lock && paramsOf(lock)).toEqual([53_000]);
+    expect(lock && paramsOf(lock)).toEqual([53_000, one.token]);
     expect(lock?.text).toMatch(/clock_timestamp\(\)\) \* 1000 < \$1.*too_late/s);
   });
 });

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { Append } from "../../src/events/append.ts";
 import {
+  CLOCK_MARGIN_MS,
   firstEventOf,
   firstEventQuery,
   type InDoubtTransaction,
@@ -9,11 +10,23 @@ import {
   recoveryQueries,
 } from "../../src/events/recover.ts";
 import type { Row } from "../../src/postgres/index.ts";
-import { lockAppends } from "../../src/schema/append-lock.ts";
+import { lockAppends, lockAppendsUntil } from "../../src/schema/append-lock.ts";
+import { eventually, gate } from "../conformance/kit/eventually.ts";
 import { append, type Log, useLog } from "./append-fixture.ts";
 
 const openLog = useLog();
 const meta = { correlation: "", causation: {} };
+
+/** An event to restore. */
+const event = (stream: string) => ({
+  id: 0,
+  stream,
+  version: 0,
+  created: new Date(0),
+  name: "R",
+  data: {},
+  meta,
+});
 
 /** What is known before a batch is sent. */
 async function known({ sql, names, transaction }: Log): Promise<InDoubtTransaction> {
@@ -23,6 +36,7 @@ async function known({ sql, names, transaction }: Log): Promise<InDoubtTransacti
     backend: undefined,
     after: Number(last?.id),
     firstEvent: firstEventOf(first?.[0]),
+    known: undefined,
     until: undefined,
   };
 }
@@ -132,7 +146,7 @@ describe("a commit that was not stored", () => {
     expect(await ask()).toEqual(["absent"]);
   });
 
-  test("behind a pooler is pending until its message may no longer be carried out", async () => {
+  test("behind a pooler is pending until its message may no longer begin", async () => {
     const log = await openLog();
     const batch = [append("a", null, "a0")];
     const before = await known(log);
@@ -163,6 +177,27 @@ describe("a commit to a stream that was truncated", () => {
     expect(await askAbout(log, [append("a", null, "a2")], await known(log))()).toEqual(["absent"]);
   });
 
+  test("that others began with is known to be absent: a commit from before still has its token", async () => {
+    const log = await openLog();
+    const second = append("b", null, "b0");
+    await log.send([append("first", null, "A")]);
+    await log.send([second]);
+    const before = await known(log);
+    await log.store.truncate([{ stream: "first" }]);
+    const ask = (over: Partial<InDoubtTransaction>) =>
+      askAbout(log, [append("c", null, "c0")], { ...before, ...over })();
+    expect(await ask({ known: { id: 2, token: second.token } })).toEqual(["absent"]);
+    // Nothing is known that could tell it from a restore.
+    expect(await ask({})).toEqual(["unknown"]);
+    expect(await ask({ known: { id: 2, token: append("b", null, "b0").token } })).toEqual(["unknown"]);
+    // A restore gives the same ids, and no tokens.
+    await log.store.restore(async (insert) => {
+      await insert(event("first"));
+      await insert(event("b"));
+    });
+    expect(await ask({ known: { id: 2, token: second.token } })).toEqual(["unknown"]);
+  });
+
   test("as far as a snapshot since then is unknown, as far as an older one absent", async () => {
     const log = await openLog();
     await log.send([append("first", null, "A"), append("a", null, "__snapshot__"), append("b", null, "b0")]);
@@ -179,16 +214,6 @@ describe("a commit to a stream that was truncated", () => {
 });
 
 describe("a commit to a log that was restored since", () => {
-  const event = (stream: string) => ({
-    id: 0,
-    stream,
-    version: 0,
-    created: new Date(0),
-    name: "R",
-    data: {},
-    meta,
-  });
-
   test("is unknown: it may have been stored, and be gone", async () => {
     const log = await openLog();
     await log.send([append("first", null, "A")]);
@@ -219,6 +244,75 @@ describe("a commit to a log that was restored since", () => {
     expect(await ask()).toEqual(["unknown"]);
     await log.store.restore(async (insert) => void (await insert(event("first"))));
     expect(await empty()).toEqual(["unknown"]);
+  });
+});
+
+describe("behind a pooler a message and a recovery that meet", () => {
+  /** Both wait for the append lock, which is held by another transaction: until `release` is called. */
+  async function meeting() {
+    const log = await openLog();
+    await log.send([append("first", null, "A")]);
+    const held = gate();
+    const free = gate();
+    const holder = log.connections.session("test", async (run) => {
+      await run(lockAppends(log.names, 0));
+      held.open();
+      await free.passed;
+    });
+    await held.passed;
+    const waiters = (count: number) =>
+      eventually(async () => {
+        const waiting = await log.sql("select from pg_locks where locktype = 'advisory' and not granted");
+        return waiting.length === count;
+      });
+    const clock = async () => {
+      const [row] = await log.sql("select extract(epoch from clock_timestamp())::float8 * 1000 as now");
+      return Number(row?.now);
+    };
+    const batch = [append("a", null, "a0")];
+    // In time now, and too late in a moment.
+    const end = (await clock()) + 400;
+    const before = { ...(await known(log)), until: end };
+    const [, insert] = log.queriesOf(batch);
+    const send = () =>
+      log.transaction([lockAppendsUntil(log.names, 0, batch[0]?.token ?? "", () => end), insert]).then(
+        () => "stored",
+        (error: { cause?: { code?: string } }) => error.cause?.code,
+      );
+    return {
+      waiters,
+      send,
+      recover: askAbout(log, batch, before),
+      release: async () => {
+        await eventually(async () => (await clock()) > end + CLOCK_MARGIN_MS);
+        free.open();
+        await holder;
+      },
+    };
+  }
+
+  test("never store what was told to be absent: the message that comes second does not begin in time", async () => {
+    const { waiters, send, recover, release } = await meeting();
+    const recovering = recover();
+    await waiters(1);
+    const sending = send();
+    await waiters(2);
+    await release();
+    // It was in time when it came. The recovery has read the clock before that, so it says nothing yet.
+    expect(await recovering).toEqual(["pending"]);
+    expect(await sending).toBe("TOO_LATE");
+    expect(await recover()).toEqual(["absent"]);
+  });
+
+  test("find what was stored: the message that came first is waited for", async () => {
+    const { waiters, send, recover, release } = await meeting();
+    const sending = send();
+    await waiters(1);
+    const recovering = recover();
+    await waiters(2);
+    await release();
+    expect(await sending).toBe("stored");
+    expect(await recovering).toEqual([stored(-1, 2)]);
   });
 });
 

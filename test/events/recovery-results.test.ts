@@ -12,15 +12,19 @@ const transaction = (over: Partial<InDoubtTransaction> = {}): InDoubtTransaction
   backend,
   after: 0,
   firstEvent: "1 700",
+  known: undefined,
   until: undefined,
   ...over,
 });
 const first: Row = { first_event: "1 700", by_commit: true };
-const absent: Row = { head: null, ids: null, created: null, truncated: false, clock: 1_000 };
+const absent: Row = { head: null, ids: null, created: null, truncated: false };
 const found: Row = { ...absent, head: 4, ids: "{7,8}", created: 10 };
 
-const infer = (row: Row, over: Partial<InDoubtTransaction> = {}, firstNow: Row | undefined = first) =>
-  inferOutcomes([two], transaction(over), [[], [], [row], firstNow ? [firstNow] : []])[0];
+const infer = (row: Row, over: Partial<InDoubtTransaction> = {}, firstNow: Row | undefined = first) => {
+  const clock = over.until === undefined ? [] : [[{ clock: 9_000 }]];
+  const answers = [...clock, [], [], [row], firstNow ? [firstNow] : []];
+  return inferOutcomes([two], transaction(over), answers)[0];
+};
 
 const stored = { outcome: { accepted: true, head: 4, ids: [7, 8] }, created: new Date(10) };
 
@@ -70,10 +74,27 @@ describe("a commit whose token is not in the log", () => {
       expect(infer(absent, { firstEvent: undefined }, { first_event: "1 700", by_commit })).toBe("unknown");
   });
 
-  test("is pending as long as its message may still arrive, by the server's clock", () => {
-    expect(infer(absent, { until: 1_001 })).toBe("pending");
-    expect(infer(absent, { until: 1_000 })).toBe("pending");
-    expect(infer(absent, { until: 999 })).toBe("absent");
+  test("is pending as long as its message may still begin, by the server's clock, which may be set back by a second", () => {
+    expect(infer(absent, { until: 9_000 })).toBe("pending");
+    expect(infer(absent, { until: 8_000 })).toBe("pending");
+    expect(infer(absent, { until: 7_999 })).toBe("absent");
+  });
+
+  test("is pending if the clock is not known", () => {
+    for (const clock of [undefined, {}, { clock: null }])
+      expect(
+        inferOutcomes([two], transaction({ until: 1 }), [clock ? [clock] : [], [], [], [absent], [first]]),
+      ).toEqual(["pending"]);
+  });
+
+  test("is absent as long as a commit from before has its token, whatever the log begins with", () => {
+    const outcome = (known: unknown, firstNow: Row[]) =>
+      inferOutcomes([two], transaction(), [[], [], [absent], firstNow, [{ known }]])[0];
+    const other = { first_event: "9 800", by_commit: true };
+    expect(outcome(true, [other])).toBe("absent");
+    expect(outcome(true, [])).toBe("absent");
+    expect(outcome(false, [other])).toBe("unknown");
+    expect(outcome(false, [first])).toBe("absent");
   });
 
   test("is unknown rather than pending in a restored log", () => {

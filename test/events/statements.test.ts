@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { type Append, UNSATISFIABLE_VERSION } from "../../src/events/append.ts";
 import type { Query } from "../../src/postgres/index.ts";
-import { lockAppends, lockAppendsUntil } from "../../src/schema/append-lock.ts";
+import { holdMessage, lockAppends, lockAppendsUntil } from "../../src/schema/append-lock.ts";
 import { eventually } from "../conformance/kit/eventually.ts";
 import { append, type Log, useLog } from "./append-fixture.ts";
 import { commit } from "./fixture.ts";
@@ -208,22 +208,26 @@ describe("the lock of a message that went with its connection", () => {
     const write = {
       text: `insert into ${names.events} (stream, version, name, data, meta) values ('s', 0, 'A', '{}', '{}')`,
     };
-    const lock = (until: number) => lockAppendsUntil(names, 0, () => until);
+    const lock = (until: number) => lockAppendsUntil(names, 0, "token", () => until);
     await expect(transaction([lock(Date.now() - 60_000), write])).rejects.toMatchObject({ cause: late });
     expect(await sql(`select from ${names.events}`)).toHaveLength(0);
     await transaction([lock(Date.now() + 60_000), write]);
     expect(await sql(`select from ${names.events}`)).toHaveLength(1);
   });
 
-  test("is the one that all take", async () => {
+  test("is the one that all take, and one of its own, by which a recovery can wait for it", async () => {
     const { names, transaction } = await openLog();
     const held = {
-      text: "select objid::text as key from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()",
+      text: `select classid::text || objid::text as key from pg_locks
+        where locktype = 'advisory' and pid = pg_backend_pid()`,
     };
-    const keysOf = async (lock: Query) => (await transaction([lock, held]))[1];
-    expect(await keysOf(lockAppendsUntil(names, 0, () => Date.now() + 60_000))).toEqual(
-      await keysOf(lockAppends(names, 0)),
+    const keysOf = async (lock: Query) => ((await transaction([lock, held]))[1] ?? []).map(({ key }) => key);
+    const [all] = await keysOf(lockAppends(names, 0));
+    const [own] = await keysOf(holdMessage("token"));
+    expect(new Set(await keysOf(lockAppendsUntil(names, 0, "token", () => Date.now() + 60_000)))).toEqual(
+      new Set([all, own]),
     );
+    expect(own).not.toBe(all);
   });
 });
 

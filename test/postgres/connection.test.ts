@@ -1,4 +1,5 @@
 /** A connection with the driver on it, to a server that runs nothing: transactions, queries, and how each ends. */
+import net from "node:net";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { PostgresStoreOptions } from "../../src/index.ts";
 import { resolveOptions } from "../../src/options/resolve.ts";
@@ -42,6 +43,47 @@ test("a connection knows its server process, and the server's clock", async () =
   // The server says 1000 ms.
   expect(connection.serverTime()).toBeGreaterThanOrEqual(1_000);
   expect(connection.serverTime()).toBeLessThan(60_000);
+});
+
+test("the server's clock counts from before it was asked for, however long the answer lies unread", async () => {
+  const { server, connection } = await open();
+  vi.useFakeTimers({ toFake: ["performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const hold = server.hold("query", "identity");
+  const established = connection.establish(0);
+  await hold.reached;
+  vi.advanceTimersByTime(700);
+  hold.release();
+  await established;
+  expect(connection.serverTime()).toBe(1_700);
+});
+
+test("a connection that is opened before it is needed keeps no process alive, neither do its timers", async () => {
+  const { server, connection } = await open({ connectionTimeoutMillis: 5_000 });
+  const timers = vi.spyOn(globalThis, "setTimeout");
+  onTestFinished(() => void timers.mockRestore());
+  connection.ref(false);
+  const hold = server.hold("query", "identity");
+  const established = connection.establish(5_000);
+  await hold.reached;
+  // Of the statement, of the connect, and of the login; the driver's own begin the connect at once.
+  const long = timers.mock.results.filter((_, i) => (timers.mock.calls[i]?.[1] ?? 0) >= 1_000);
+  expect(long.map(({ value }) => value.hasRef())).toEqual([false, false, false]);
+  hold.release();
+  await established;
+});
+
+test("a server that takes the connection and does not let the user in is given up after connectionTimeoutMillis", async () => {
+  const silent = net.createServer(() => {});
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void silent.close());
+  const { port } = silent.address() as net.AddressInfo;
+  const { connection } = await open({ port, connectionTimeoutMillis: 60 });
+  await expect(connection.run({ text: "count" }, 0)).rejects.toMatchObject({
+    code: "CONNECT_TIMEOUT",
+    sent: false,
+    message: expect.stringMatching(/took the connection but did not answer in 60 ms/),
+  });
 });
 
 test("behind a pooler it does not: what it was told at connect is the pooler's", async () => {
@@ -160,6 +202,23 @@ describe("a deadline", () => {
     });
     expect(closed).toHaveBeenCalledTimes(1);
     hold.release();
+  });
+
+  test("is one for all that a transaction does: connecting leaves less of it for the statements", async () => {
+    const { server, connection } = await open();
+    vi.useFakeTimers({ toFake: ["performance"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const [identity, execute] = [server.hold("query", "identity"), server.hold("execute", "lock")];
+    const failure = failureOf(transact(connection, 1, 100));
+    await identity.reached;
+    vi.advanceTimersByTime(60);
+    identity.release();
+    await execute.reached;
+    expect(await failure).toMatchObject({
+      inDoubt: true,
+      cause: { code: "DEADLINE", message: expect.stringMatching(/within 40 ms/) },
+    });
+    execute.release();
   });
 
   test("does not strike though the process was busy: the answer is there, unread", async () => {

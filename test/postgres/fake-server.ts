@@ -148,10 +148,11 @@ export class FakeSession {
     const kind = KINDS[type];
     if (!kind) return;
     const text = this.#textOf(kind, body);
-    await this.#server.pass(kind, isIdentity(text) ? "identity" : text);
+    const named = isIdentity(text) ? "identity" : text;
+    await this.#server.pass(kind, named);
     this.received.push(text ? `${kind} ${text}` : kind);
     if (kind === "flush") return this.send();
-    const refusal = this.#skipping && kind !== "sync" ? undefined : this.#server.refusalOf(kind, text);
+    const refusal = this.#skipping && kind !== "sync" ? undefined : this.#server.refusalOf(kind, named);
     if (kind === "sync") return this.#sync(refusal);
     if (this.#skipping) return;
     if (refusal) return this.#refuse(refusal, kind === "query");

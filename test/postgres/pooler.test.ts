@@ -3,6 +3,7 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { PostgresStoreOptions } from "../../src/index.ts";
 import { resolveOptions } from "../../src/options/resolve.ts";
 import { type Hosts, openConnection } from "../../src/postgres/host-selection.ts";
+import { Database } from "../../src/postgres/index.ts";
 import { FakeServer } from "./fake-server.ts";
 
 /** A pooler whose clients are given the server processes that the function says. */
@@ -13,10 +14,11 @@ async function behind(processOf?: FakeServer["processOf"], options: PostgresStor
     text === "select pg_backend_pid() as pid"
       ? { columns: [["pid", 23]], rows: [[String(server.processOf(session))]], tag: "SELECT 1" }
       : {};
-  const { config, secrets } = resolveOptions(
+  const resolved = resolveOptions(
     { host: "127.0.0.1", port: server.port, connectionTimeoutMillis: 5_000, ...options },
     {},
   );
+  const { config, secrets } = resolved;
   const hosts: Hosts = { first: 0 };
   const open = async () => {
     const connection = await openConnection(
@@ -28,7 +30,7 @@ async function behind(processOf?: FakeServer["processOf"], options: PostgresStor
     return connection;
   };
   const settings = () => server.ran.filter(({ text }) => text.startsWith("select set_config("));
-  return { server, hosts, open, settings };
+  return { server, hosts, open, settings, options: resolved };
 }
 
 describe("without a pooler", () => {
@@ -54,7 +56,18 @@ describe("a pooler in session mode", () => {
     for (const { text } of settings()) {
       expect(text).toContain("set_config('default_transaction_isolation', 'read committed', false)");
       expect(text).toContain("set_config('plan_cache_mode', 'force_generic_plan', false)");
-      expect(text).toContain("set_config('application_name', 'it''s', false)");
+    }
+  });
+
+  test("gets a mark in each session's name, so that recovery ends no process that runs another client's", async () => {
+    const { open, settings } = await behind(ownProcess, { application_name: `it's ü${"x".repeat(50)}` });
+    const marks = [(await open()).backend?.mark ?? "", (await open()).backend?.mark ?? ""];
+    expect(marks[0]).not.toBe(marks[1]);
+    for (const [i, mark] of marks.entries()) {
+      // PostgreSQL would replace other characters, and cut off the rest.
+      expect(mark).toMatch(/^it's \?x{43}\/[0-9a-f]{8}-[0-9a-f]{4}$/);
+      expect(mark.length).toBe(63);
+      expect(settings()[i]?.text).toContain(`'application_name', '${mark.replace("'", "''")}', false)`);
     }
   });
 
@@ -68,19 +81,63 @@ describe("a pooler in session mode", () => {
     await open();
     expect(server.sessions.length).toBe(3);
   });
+});
 
-  test("that serves no second client while the first is there is none in transaction mode", async () => {
-    const { server, hosts, open } = await behind(ownProcess);
-    const original = server.processOf;
-    server.processOf = (session) => {
-      if (session !== server.sessions[0]) {
-        session.socket.destroy();
-        return 0;
-      }
-      return original(session);
+describe("a pooler that serves no second client", () => {
+  const ownProcess: FakeServer["processOf"] = ({ pid }) => pid + 1_000;
+
+  /** Only the first client is served until `full` is false. */
+  async function full(options: PostgresStoreOptions = {}) {
+    const scene = await behind(ownProcess, options);
+    const state = { full: true };
+    scene.server.processOf = (session) => {
+      if (state.full && session !== scene.server.sessions[0]) session.socket.destroy();
+      return ownProcess(session);
     };
+    return { ...scene, state };
+  }
+
+  test("may be in either mode: no server process is known, no setting is made, and nothing is kept of it", async () => {
+    const { hosts, open, settings } = await full();
+    const connection = await open();
+    expect(connection.backend).toBeUndefined();
+    expect(connection.ownsSession).toBe(false);
+    expect(settings()).toEqual([]);
+    expect(hosts.pooling).toBeUndefined();
+  });
+
+  test("is looked at again by the next connection", async () => {
+    const { hosts, open, state, server } = await full();
     await open();
+    state.full = false;
+    expect((await open()).backend).toMatchObject({ pid: (server.sessions[2]?.pid ?? 0) + 1_000 });
     expect(await hosts.pooling).toBe("session");
+  });
+
+  test("gets transactions that rely on no session: each says its isolation, and parses what it needs", async () => {
+    const { open, server } = await full();
+    const connection = await open();
+    await connection.prepare([{ text: "insert" }], 0);
+    server.ran.length = 0;
+    await connection.transact([{ text: "insert" }], 0);
+    expect(server.ran.map(({ text }) => text)).toEqual([
+      "begin isolation level read committed",
+      "insert",
+      "commit",
+    ]);
+    expect(server.session.received).not.toContain("describe insert");
+  });
+
+  test("gets single statements that write in a transaction too", async () => {
+    const { server, options } = await full();
+    const database = new Database(options);
+    onTestFinished(() => database.close());
+    await database.write("ack", { text: "update" });
+    expect(server.ran.map(({ text }) => text).slice(-3)).toEqual([
+      "begin isolation level read committed",
+      "update",
+      "commit",
+    ]);
   });
 });
 

@@ -1,6 +1,7 @@
 /** A lost connection's server process is ended before anybody asks what became of its transaction. */
 import { describe, expect, onTestFinished, test } from "vitest";
 import { resolveOptions } from "../../src/options/resolve.ts";
+import { endBackend } from "../../src/postgres/end-backend.ts";
 import { type Backend, Database } from "../../src/postgres/index.ts";
 import { gate } from "../conformance/kit/eventually.ts";
 import { until } from "../order/fence.ts";
@@ -71,6 +72,28 @@ describe("a look for what became of a transaction", () => {
     expect(await isAlive(backend)).toBe(true);
     await release();
     expect(await transaction).toHaveLength(2);
+  });
+
+  test("spares a server process that runs another session meanwhile, and ends it while it runs the lost one", async () => {
+    const layer = layerOf();
+    const { backend, transaction, release } = await waiting(layer, "handed_on");
+    await layer.recover({ ...backend, mark: `${scene.application("recovery")}/1` }, [{ text: "select 1" }]);
+    expect(await isAlive(backend)).toBe(true);
+    await layer.recover({ ...backend, mark: scene.application("recovery") }, [{ text: "select 1" }]);
+    expect(await isAlive(backend)).toBe(false);
+    await expect(transaction).rejects.toMatchObject({ inDoubt: true });
+    await release();
+  });
+
+  test("does not end the process that it works on itself, which a pooler may have handed on to it", async () => {
+    const layer = layerOf();
+    await layer.writer.use(async (connection) => {
+      await connection.establish(0);
+      const { backend } = connection;
+      if (!backend) throw new Error("no backend");
+      await endBackend(connection, backend, () => 0);
+      expect(await connection.run({ text: "select 1 as n" }, 0)).toEqual([{ n: 1 }]);
+    });
   });
 
   test("ends none where none is known", async () => {

@@ -277,6 +277,19 @@ test("statements can be prepared before they are needed: nothing runs", async ()
   await expect(channel.prepare([{ text: "other" }])).rejects.toMatchObject({ code: "42P01" });
 });
 
+test("a session that was in a transaction block already is rolled back: nothing was committed, and that is told", async () => {
+  const { channel, server } = await open();
+  await channel.run([{ text: "begin" }, insert()], prepared).catch(() => {});
+  server.ran.length = 0;
+  expect(await failureOf(channel.run([{ text: "begin" }, insert()], prepared))).toMatchObject({
+    step: "commit",
+    inDoubt: false,
+    message: "the session was in a transaction already: it was rolled back",
+  });
+  expect(texts(server.ran)).toEqual(["begin", "insert", "rollback"]);
+  expect(await channel.run([insert()], prepared)).toHaveLength(1);
+});
+
 test("a COMMIT that is answered by ROLLBACK is a failure", async () => {
   const { channel, server } = await open();
   server.respond = ({ text }) => (text === "commit" ? { tag: "ROLLBACK" } : {});

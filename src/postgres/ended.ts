@@ -1,0 +1,17 @@
+/** How the driver, the socket and the server say that a connection is gone. */
+import { codeOf } from "../errors.ts";
+
+const GONE = new Set<string | undefined>([
+  "CONNECTION_CLOSED",
+  "CONNECTION_DESTROYED",
+  "CONNECTION_ENDED",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+]);
+
+export const isGone = (error: unknown): boolean => GONE.has(codeOf(error));
+
+/** The server's last words on a connection, a refused password for one: the close follows a moment later. */
+export const isFatal = (error: unknown): error is Error =>
+  error instanceof Error && "severity" in error && (error.severity === "FATAL" || error.severity === "PANIC");
