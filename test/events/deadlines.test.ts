@@ -210,6 +210,20 @@ describe("by its deadline a commit", () => {
     expect(batches.length).toBe(1);
   });
 
+  test("that passes while the server answers sets no timer to the past: Node would warn of it", async () => {
+    const timers = stopClock();
+    const { queue } = fixture({
+      deadline: 50,
+      send: () => {
+        vi.advanceTimersByTime(60);
+        return refuse("40001");
+      },
+    });
+    await errorOf(queue.push(commit("a")));
+    expect(timers.mock.calls.length).toBeGreaterThan(0);
+    for (const [, ms] of timers.mock.calls) expect(ms).toBeGreaterThanOrEqual(0);
+  });
+
   test("that was sent before, and could not be completed, is told that it was not applied", async () => {
     stopClock();
     const { queue } = fixture({
