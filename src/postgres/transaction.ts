@@ -44,6 +44,7 @@ export class TransactionFailure extends Error {
 /** Names the isolation level, whatever the default of the session or the database is. */
 export const BEGIN: Query = { text: "begin isolation level read committed" };
 const COMMIT: Query = { text: "commit" };
+const ROLLBACKS = 3;
 
 const stepOf = (failed: Step | undefined): TransactionFailure["step"] =>
   failed?.kind === "describe" ? "parse" : (failed?.kind ?? "commit");
@@ -150,9 +151,12 @@ export class TransactionChannel {
     });
   }
 
+  /** A cancel that was meant for the transaction may strike its ROLLBACK: the next one would begin in a failed block. */
   async #rollback(): Promise<void> {
-    const writer = new MessageWriter();
-    writer.query("rollback");
-    await listenUntilReady(this.#socket, [writer.take()], () => {});
+    for (let attempt = 1; attempt <= ROLLBACKS; attempt++) {
+      const writer = new MessageWriter();
+      writer.query("rollback");
+      if ((await listenUntilReady(this.#socket, [writer.take()], () => {})) === "I") return;
+    }
   }
 }

@@ -155,6 +155,9 @@ export class FakeSession {
     const refusal = this.#skipping && kind !== "sync" ? undefined : this.#server.refusalOf(kind, named);
     if (kind === "sync") return this.#sync(refusal);
     if (this.#skipping) return;
+    // In a failed block nothing runs but its end.
+    if (kind === "execute" && this.#status === "E" && !/^(commit|rollback)/.test(text))
+      return this.#refuse({ code: "25P02" }, false);
     if (refusal) return this.#refuse(refusal, kind === "query");
     if (kind === "query") {
       this.#run({ text, params: [] }, true);

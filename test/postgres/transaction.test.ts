@@ -247,6 +247,16 @@ describe("an error", () => {
     expect(texts(server.ran).at(-1)).toBe("rollback");
   });
 
+  test("that strikes the ROLLBACK too, as a cancel may, makes it go again: the next one does not fail for it", async () => {
+    const { channel, server } = await open();
+    server.refuse("execute", "insert", { code: "57014" });
+    server.refuse("query", "rollback", { code: "57014" });
+    await failureOf(channel.run([lock, insert()], unprepared));
+    server.ran.length = 0;
+    expect(await channel.run([lock, insert()], unprepared)).toHaveLength(2);
+    expect(texts(server.ran)).toEqual(["begin isolation level read committed", "lock", "insert", "commit"]);
+  });
+
   test("in the description of a statement leaves no half of it: its rows are read as ever", async () => {
     const { channel, server } = await open();
     server.respond = () => ({ columns: [["id", 23]], rows: [["7"]] });
