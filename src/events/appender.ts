@@ -16,8 +16,10 @@ import {
   type Append,
   type Appended,
   type AppendMode,
+  emptyInserts,
+  type InsertTexts,
   insertQuery,
-  insertText,
+  insertTexts,
   moveSequence,
   RUN_DEFERRED,
   readAppended,
@@ -84,7 +86,7 @@ const timeIsUp = () =>
 
 export class Appender {
   readonly #options: AppenderOptions;
-  readonly #texts = new Map<string, string>();
+  readonly #texts = new Map<string, InsertTexts>();
   /** The highest id that was seen: what is appended from now on has higher ones. */
   #lastId = 0;
   #firstEvent: string | undefined;
@@ -131,9 +133,9 @@ export class Appender {
     const { connections, names } = this.#options;
     connections.writer.warmUp(async (connection) => {
       const mode = this.#modeFor(await connection.establish(connections.deadline));
-      const insert = insertQuery(this.#textFor(mode), [], mode.sequence);
+      const inserts = emptyInserts(this.#textsFor(mode), mode.sequence);
       await connection.prepare(
-        [lockAppends(names, connections.deadline), firstEventQuery(names), insert],
+        [lockAppends(names, connections.deadline), firstEventQuery(names), ...inserts],
         connections.deadline,
       );
     });
@@ -181,7 +183,7 @@ export class Appender {
           return until;
         });
     const look = firstEvent === undefined || !this.#looked.has(connection);
-    const insert = insertQuery(this.#textFor(mode), batch, mode.sequence);
+    const insert = insertQuery(this.#textsFor(mode), batch, mode.sequence);
     const queries: Query[] = [
       lock,
       insert,
@@ -217,11 +219,11 @@ export class Appender {
     );
   }
 
-  #textFor(mode: AppendMode): string {
+  #textsFor(mode: AppendMode): InsertTexts {
     const key = `${mode.announce} ${mode.headBy}`;
-    const text = this.#texts.get(key) ?? insertText(this.#options.names, mode, this.#options.by);
-    this.#texts.set(key, text);
-    return text;
+    const texts = this.#texts.get(key) ?? insertTexts(this.#options.names, mode, this.#options.by);
+    this.#texts.set(key, texts);
+    return texts;
   }
 
   /** It is committed by now, so whatever the answer looks like, nothing may be sent again. */

@@ -6,7 +6,7 @@ import {
   type AppendMode,
   appendFacts,
   insertQuery,
-  insertText,
+  insertTexts,
   type Outcome,
   readAppended,
 } from "../../src/events/append.ts";
@@ -31,14 +31,16 @@ export type Log = {
   readonly store: PostgresStore;
   readonly names: Names;
   readonly connections: Database;
-  /** The lock and the INSERT of a batch. */
-  queriesOf(batch: readonly Append[], mode?: Partial<AppendMode>): [Query, Query];
   /** Sends one batch, as the queue does. */
   send(batch: readonly Append[], mode?: Partial<AppendMode>): Promise<readonly Outcome[]>;
   /** The INSERT's one row. */
   insert(batch: readonly Append[], mode?: Partial<AppendMode>): Promise<Row | undefined>;
   /** The same, rolled back. */
   dryRun(batch: readonly Append[], mode?: Partial<AppendMode>): Promise<Row | undefined>;
+  /** The lock and the INSERT of a batch. */
+  queriesOf(batch: readonly Append[], mode?: Partial<AppendMode>): [lock: Query, insert: Query];
+  /** Statements of one transaction that is rolled back. */
+  rolledBack(queries: readonly Query[]): Promise<(readonly Row[])[]>;
   transaction(queries: readonly Query[]): Promise<(readonly Row[])[]>;
   /** A statement behind the store's back. */
   sql(text: string): Promise<postgres.Row[]>;
@@ -65,34 +67,35 @@ export function useLog(): () => Promise<Log> {
       sequence: Number(facts?.id_sequence),
       deferred: false,
     };
-    const queriesOf = (batch: readonly Append[], over: Partial<AppendMode> = {}): [Query, Query] => {
+    const queriesOf: Log["queriesOf"] = (batch, over = {}) => {
       const mode = { ...usual, ...over };
-      return [lockAppends(names, 0), insertQuery(insertText(names, mode, "me"), batch, mode.sequence)];
+      return [lockAppends(names, 0), insertQuery(insertTexts(names, mode, "me"), batch, mode.sequence)];
+    };
+    const rolledBack = async (queries: readonly Query[]) => {
+      const end = new Error("rolled back");
+      const answers: (readonly Row[])[] = [];
+      await connections
+        .session("test", async (run) => {
+          for (const query of queries) answers.push(await run(query));
+          throw end;
+        })
+        .catch((error: unknown) => {
+          if (error !== end) throw error;
+        });
+      return answers;
     };
     const insert = async (batch: readonly Append[], mode: Partial<AppendMode> = {}) =>
       (await transaction(queriesOf(batch, mode)))[1]?.[0];
-    const dryRun = async (batch: readonly Append[], mode: Partial<AppendMode> = {}) => {
-      const [lock, query] = queriesOf(batch, mode);
-      const rolledBack = new Error("rolled back");
-      let row: Row | undefined;
-      await connections
-        .session("test", async (run) => {
-          await run(lock);
-          [row] = await run(query);
-          throw rolledBack;
-        })
-        .catch((error: unknown) => {
-          if (error !== rolledBack) throw error;
-        });
-      return row;
-    };
+    const dryRun = async (batch: readonly Append[], mode: Partial<AppendMode> = {}) =>
+      (await rolledBack(queriesOf(batch, mode)))[1]?.[0];
     return {
       store,
       names,
       connections,
-      queriesOf,
       insert,
       dryRun,
+      queriesOf,
+      rolledBack,
       transaction,
       send: async (batch, mode) => readAppended(batch, await insert(batch, mode)).outcomes,
       sql: async (text) => scene.sql.unsafe(text),

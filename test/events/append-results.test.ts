@@ -1,6 +1,6 @@
 /** An append without a server: what is sent, and what is read from the answer. */
 import { describe, expect, test } from "vitest";
-import { type Append, insertQuery, insertText, readAppended } from "../../src/events/append.ts";
+import { type Append, insertQuery, insertTexts, readAppended } from "../../src/events/append.ts";
 import { lockAppends, lockAppendsUntil } from "../../src/schema/append-lock.ts";
 import { namesOf } from "../../src/schema/names.ts";
 import { commit, paramsOf } from "./fixture.ts";
@@ -59,37 +59,49 @@ describe("the answer to an append", () => {
 });
 
 describe("the append statement", () => {
-  const text = (over: object = {}) =>
-    insertText(names, { announce: false, headBy: "id", sequence: 7, deferred: false, ...over }, "me");
+  const textsOf = (over: object = {}) =>
+    insertTexts(names, { announce: false, headBy: "id", sequence: 7, deferred: false, ...over }, "me");
+  const texts = textsOf();
+  const queryOf = (...batch: Append[]) => insertQuery(texts, batch, 7);
 
-  test("is the same for whatever is appended, so that it is prepared once", () => {
-    const batches = [
-      [append("a", null)],
-      [append("a", 3, 5), append("b", null)],
-      [append("a", null), append("b", null), append("a", 0)],
+  test("is the same for whatever is appended to distinct streams, so that it is prepared once", () => {
+    const queries = [
+      queryOf(append("a", null)),
+      queryOf(append("a", 3, 5), append("b", null)),
+      queryOf(append("b", -1), append("A", null), append("a", 0)),
     ];
-    const texts = batches.map((batch) => insertQuery(text(), batch, 7).text);
-    expect(new Set(texts)).toEqual(new Set([text()]));
+    expect(new Set(queries.map(({ text }) => text))).toEqual(new Set([texts.distinct]));
+    expect(queries.map((query) => paramsOf(query).length)).toEqual([12, 12, 12]);
   });
 
-  test("has another text only where heads are found otherwise, or commits are announced", () => {
-    expect(text({ sequence: null })).toBe(text());
-    expect(text({ headBy: "version" })).not.toBe(text());
-    expect(text({ announce: true })).toContain("pg_notify('act_commit_public_events'");
-    expect(text()).not.toContain("pg_notify");
+  test("decides commits one after the other only if a stream occurs more than once", () => {
+    const query = queryOf(append("a", null), append("b", null), append("a", 0));
+    expect(query.text).toBe(texts.repeated);
+    expect(texts.repeated).toMatch(/^with recursive /);
+    expect(texts.distinct).not.toMatch(/recursive|union/);
+  });
+
+  test("has further texts only where heads are found otherwise, or commits are announced", () => {
+    expect(textsOf({ sequence: null })).toEqual(texts);
+    for (const kind of ["distinct", "repeated"] as const) {
+      expect(textsOf({ headBy: "version" })[kind]).not.toBe(texts[kind]);
+      expect(textsOf({ announce: true })[kind]).toContain("pg_notify('act_commit_public_events'");
+      expect(texts[kind]).not.toContain("pg_notify");
+    }
   });
 
   test("counts the commits to each stream from 1, and gives each event its commit and its number", () => {
     const batch = [append("a", null), append("b", 1, 2), append("a", 2)];
-    const params = paramsOf(insertQuery("", batch, 7));
-    expect(params.slice(0, 4)).toEqual(['{"a","b","a"}', "{NULL,1,2}", "{1,2,1}", "{1,1,2}"]);
-    expect(params[5]).toBe(`{${batch.map(({ token }) => token).join(",")}}`);
-    expect(params[6]).toBe(7);
-    expect(params.slice(7, 10)).toEqual(["{1,2,2,3}", "{1,1,2,1}", '{"A","A","A","A"}']);
+    const params = paramsOf(queryOf(...batch));
+    expect(params.slice(0, 3)).toEqual(['{"a","b","a"}', "{NULL,1,2}", "{1,2,1}"]);
+    expect(params[4]).toBe(`{${batch.map(({ token }) => token).join(",")}}`);
+    expect(params[5]).toBe(7);
+    expect(params.slice(6, 9)).toEqual(["{1,2,2,3}", "{1,1,2,1}", '{"A","A","A","A"}']);
+    expect(params[12]).toBe("{1,1,2}");
   });
 
   test("has its parameters on the server before the lock is asked for; the lock has none to wait for", () => {
-    expect(insertQuery("", [append("a", null)], null).bindFirst).toBe(true);
+    expect(queryOf(append("a", null)).bindFirst).toBe(true);
     expect(lockAppends(names, 0)).toEqual({
       text: `select pg_advisory_xact_lock(hashtext('"public"."events"'))`,
     });

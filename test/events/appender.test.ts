@@ -27,7 +27,7 @@ const modeOf = ({ queries }: Sent) => {
   const insert = queries[1] ?? { text: "" };
   return {
     by: insert.text.includes("using ~>~") ? "id" : "version",
-    sequence: paramsOf(insert)[6],
+    sequence: paramsOf(insert)[5],
     announced: insert.text.includes("pg_notify"),
   };
 };
@@ -103,6 +103,18 @@ describe("a head is found", () => {
     await expect(append()).rejects.toMatchObject({ cause: { code: "XX000" } });
     expect(sent.length).toBe(1);
   });
+});
+
+test("the warm-up prepares what commits send: both texts of the INSERT, the recursive one last", async () => {
+  const { appender, prepared, sent } = refusing(fine);
+  appender.warmUp();
+  await vi.waitFor(() => expect(prepared).toHaveLength(4));
+  for (const batch of [[commit("a")], [commit("a"), commit("b")], [commit("a"), commit("a")]])
+    await appender.append(batch, 0, noTransfer);
+  const texts = sent.flatMap(({ queries }) => queries.map(({ text }) => text));
+  expect(new Set(texts)).toEqual(new Set(prepared));
+  // A server that can't run it, as Citus, refuses nothing that stands before it.
+  expect(prepared.map((text) => text.startsWith("with recursive"))).toEqual([false, false, false, true]);
 });
 
 describe("a full queue of notifications (54000 at COMMIT)", () => {

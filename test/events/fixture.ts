@@ -114,9 +114,18 @@ export function end(code: string): never {
   throw new TransactionFailure(serverError(code, { severity: "FATAL" }));
 }
 
+/** As many values as the statement has parameters: the server refuses others. */
+function expectParameters(query: Query): void {
+  const numbers = [...query.text.matchAll(/\$(\d+)/g)].map(([, number]) => Number(number));
+  const highest = Math.max(0, ...numbers);
+  const given = paramsOf(query).length;
+  if (given !== highest) throw new Error(`${given} values for ${highest} parameters`);
+}
+
 export function fixture(options: Options = {}) {
   const batches: (readonly string[])[] = [];
   const sent: Sent[] = [];
+  const prepared: string[] = [];
   const recoveries: { given: Backend | undefined; queries: readonly Query[]; end: number }[] = [];
   const state = { opened: 0, destroyed: 0, clock: 1_000, established: [] as number[] };
 
@@ -132,6 +141,12 @@ export function fixture(options: Options = {}) {
       destroy: (error: Error) => {
         state.destroyed++;
         connection.closedWith = error;
+      },
+      prepare: async (queries: readonly Query[]) => {
+        for (const query of queries) {
+          expectParameters(query);
+          prepared.push(query.text);
+        }
       },
       transact: async (queries: readonly Query[], deadline: number, transferred: Sent["transferred"]) => {
         const params = queries.map(paramsOf);
@@ -156,6 +171,10 @@ export function fixture(options: Options = {}) {
     deadline: options.deadline ?? 0,
     config: { prepare: options.prepare ?? true },
     writer: {
+      warmUp: (work: (connection: Connection) => Promise<unknown>) => {
+        current ??= newConnection();
+        return work(current as unknown as Connection);
+      },
       use: async <T>(work: (connection: Connection) => Promise<T>) => {
         options.open?.();
         if (!current || current.closedWith) {
@@ -177,7 +196,15 @@ export function fixture(options: Options = {}) {
     by: "me",
     announce: options.announce ?? false,
   });
-  return { queue: new AppendQueue(connections, appender), appender, batches, sent, recoveries, state };
+  return {
+    queue: new AppendQueue(connections, appender),
+    appender,
+    batches,
+    sent,
+    prepared,
+    recoveries,
+    state,
+  };
 }
 
 type Commit = Partial<Append> & { readonly size?: number; readonly pii?: string };

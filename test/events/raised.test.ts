@@ -64,7 +64,7 @@ describe("a reason", () => {
     const names = namesOf("public", "events");
     expect(lockAppends(names, 0).raises).toBeUndefined();
     expect(lockAppendsUntil(names, 0, "t", () => 0).raises).toBe("too_late");
-    expect(insertQuery("", [], 7).raises).toBe("events_left_out");
+    expect(insertQuery({ distinct: "", repeated: "" }, [], 7).raises).toBe("events_left_out");
   });
 });
 
