@@ -11,6 +11,8 @@ export type OpenOptions = {
   readonly table?: string;
   readonly notify?: boolean;
   readonly max?: number;
+  /** False: as behind a pooler in transaction mode. Only for subjects that prepare statements. */
+  readonly prepare?: boolean;
 };
 
 /** Something with the Store port: ours, the baseline, or a peer from npm. */

@@ -103,6 +103,29 @@ function inFlight(
   };
 }
 
+/** The same without prepared statements, as behind a pooler in transaction mode. act-pg never prepares any. */
+function unprepared(count: number): Scenario {
+  return {
+    name: `unprepared-${count}`,
+    title: `Commits of one event with prepare: false, ${count} in flight, each on streams of its own`,
+    extra: true,
+    rows: () => [
+      rate({ id: `unprepared-${count}`, label: `commit, prepare: false, ${count} in flight` }),
+      p99({ id: `unprepared-${count}-p99`, label: `p99 of a commit, prepare: false, ${count} in flight` }),
+    ],
+    prepare: async (bench, subject) => {
+      const { store } = await openFresh(bench, subject, { prepare: false });
+      let round = 0;
+      return onStore(store, async () => {
+        round++;
+        const commit = (caller: number, turn: number) =>
+          store.commit(`c-${round}-${caller}`, [message(turn)], META);
+        return loopMetrics(await closedLoop(count, bench.millis, commit));
+      });
+    },
+  };
+}
+
 function batches(count: number, times: number, goal: string, published: string): Scenario {
   return {
     name: `commit-50x${count}`,
@@ -208,6 +231,7 @@ export const commitScenarios: readonly Scenario[] = [
   inFlight(8, { rate: 4, rateGoal: "≥ 4 ×", published: "1,310" }),
   inFlight(32, { rate: 10, rateGoal: "≥ 10 ×", published: "956", p99: "65" }),
   inFlight(128, { rate: 13, rateGoal: "≥ 13 ×", published: "1,120", p99: "179" }),
+  ...[1, 8, 32, 128].map(unprepared),
   batches(1, 1.3, "≥ 1.3 ×", "14,200"),
   batches(8, 2, "≥ 2 ×", "17,300"),
   notifying,
