@@ -9,22 +9,33 @@ import { migrations } from "../../src/migrations/sql.generated.ts";
 import { namesOf } from "../../src/schema/names.ts";
 
 const names = namesOf("shop", "carts");
-const EMPTY: Catalog = { schemaExists: true, relations: new Map(), sequence: undefined };
+const EMPTY: Catalog = {
+  schemaExists: true,
+  encoding: "UTF8",
+  expressions: true,
+  relations: new Map(),
+  sequence: undefined,
+};
 
 const column = (name: string, type: string, expression: string | null = null): ColumnInfo => ({
   name,
   type,
   default: expression,
+  notNull: true,
   views: [],
 });
 
 function table(name: string, columns: readonly ColumnInfo[], rest: Partial<Relation> = {}): Relation {
-  const plain = { name, kind: "r", owned: true, comment: null, options: [], primaryKey: null, index: null };
+  const plain = {
+    ...{ name, kind: "r", owned: true, comment: null, options: [], primaryKey: null, index: null },
+    ...{ bytes: 0, restricted: false },
+  };
   return { ...plain, columns: [...columns], ...rest };
 }
 
-const indexOf = (on: string, name: string, { unique = false, valid = true } = {}): Relation =>
-  table(name, [], { kind: "i", index: { table: on, unique, valid } });
+type IndexInfo = NonNullable<Relation["index"]>;
+const indexOf = (on: string, name: string, rest: Partial<IndexInfo> = {}): Relation =>
+  table(name, [], { kind: "i", index: { table: on, unique: false, valid: true, definition: null, ...rest } });
 
 const catalogOf = (...relations: readonly Relation[]): Catalog => ({
   ...EMPTY,
@@ -186,7 +197,9 @@ describe("an index", () => {
   });
 
   test("that is invalid is dropped and created again", () => {
-    const invalid = current({ [stream]: { index: { table: "carts", unique: true, valid: false } } });
+    const invalid = current({
+      [stream]: { index: { table: "carts", unique: true, valid: false, definition: null } },
+    });
     expect(sqlOf(invalid).slice(1, 3)).toEqual([
       `drop index "shop"."${stream}"`,
       expect.stringMatching(/^CREATE UNIQUE INDEX .*"carts_stream_ix" ON "carts"/),
@@ -195,7 +208,9 @@ describe("an index", () => {
   });
 
   test("that should be unique and is not is refused", () => {
-    const repeating = current({ [stream]: { index: { table: "carts", unique: false, valid: true } } });
+    const repeating = current({
+      [stream]: { index: { table: "carts", unique: false, valid: true, definition: null } },
+    });
     expect(() => planMigration(names, repeating)).toThrow(/the index .* is not unique: drop it/);
   });
 
