@@ -41,6 +41,7 @@ export async function seed(context: Context): Promise<void> {
       log().warn(
         `${title}: another session holds an exclusive lock on the tables. ${current ? "Nothing has to be changed, as far as can be seen without them: going on" : "Waiting for it, as the tables have to be changed"}`,
       );
+    // To an owner it would not be current.
     const missing = current ? unfinished(names, catalog) : [];
     if (missing.length > 0)
       log().warn(
