@@ -69,8 +69,14 @@ export function planIndex(names: Names, catalog: Catalog, step: IndexStep, onlin
   // Unknown for partitioned tables: PostgreSQL builds no index of these concurrently.
   if (online && (catalog.relations.get(step.table)?.bytes ?? 0) >= LARGE_BYTES)
     return { changes: [], builds: [{ ...step, done }] };
-  const dropped = [...left, ...(why && found ? [step.name] : [])];
+  // It was built beforehand, as the migration guide has it.
+  const built = why !== undefined && !fault(catalog.relations.get(step.next), step);
+  const dropped = [
+    ...left.filter((name) => !built || name !== step.next),
+    ...(why && found ? [step.name] : []),
+  ];
   const changes: Change[] = dropped.map((name) => ({ sql: `drop index "${names.schema}"."${name}"` }));
-  if (why) changes.push({ sql: step.sql, done });
+  const rename = `alter index "${names.schema}"."${step.next}" rename to "${step.name}"`;
+  if (why) changes.push({ sql: built ? rename : step.sql, done });
   return { changes, builds: [] };
 }
