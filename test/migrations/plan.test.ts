@@ -6,41 +6,7 @@ import { type Plan, planMigration } from "../../src/migrations/plan.ts";
 import { withRecord } from "../../src/migrations/record.ts";
 import { planSequence } from "../../src/migrations/sequence.ts";
 import { migrations } from "../../src/migrations/sql.generated.ts";
-import { namesOf } from "../../src/schema/names.ts";
-
-const names = namesOf("shop", "carts");
-const EMPTY: Catalog = {
-  schemaExists: true,
-  encoding: "UTF8",
-  expressions: true,
-  relations: new Map(),
-  sequence: undefined,
-};
-
-const column = (name: string, type: string, expression: string | null = null): ColumnInfo => ({
-  name,
-  type,
-  default: expression,
-  notNull: true,
-  views: [],
-});
-
-function table(name: string, columns: readonly ColumnInfo[], rest: Partial<Relation> = {}): Relation {
-  const plain = {
-    ...{ name, kind: "r", owned: true, comment: null, options: [], primaryKey: null, index: null },
-    ...{ bytes: 0, restricted: false },
-  };
-  return { ...plain, columns: [...columns], ...rest };
-}
-
-type IndexInfo = NonNullable<Relation["index"]>;
-const indexOf = (on: string, name: string, rest: Partial<IndexInfo> = {}): Relation =>
-  table(name, [], { kind: "i", index: { table: on, unique: false, valid: true, definition: null, ...rest } });
-
-const catalogOf = (...relations: readonly Relation[]): Catalog => ({
-  ...EMPTY,
-  relations: new Map(relations.map((relation) => [relation.name, relation])),
-});
+import { catalogOf, column, EMPTY, indexOf, names, table } from "./plan-catalog.ts";
 
 /** PostgreSQL's name of a type that a migration gives to a column, and the column's default. */
 function asColumn({ name, definition }: { name: string; definition: string }): ColumnInfo {
