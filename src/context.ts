@@ -2,7 +2,7 @@
 import type { Database } from "./postgres/index.ts";
 import type { EventReader } from "./schema/event-rows.ts";
 import type { Names } from "./schema/names.ts";
-import type { PiiCipher } from "./values/pii-encryption.ts";
+import type { PiiCipher } from "./values/pii-keys.ts";
 
 export type Context = {
   readonly names: Names;

@@ -11,6 +11,7 @@ export type { TruncateTarget } from "./events/truncate.ts";
 export type { StoreConfig as Config } from "./options/config.ts";
 export type { SslMode, TargetSessionAttrs } from "./options/modes.ts";
 export type { PostgresStoreOptions } from "./options/options.generated.ts";
+export type { PiiEncryption } from "./options/pii.ts";
 export type { ActTables, ActTablesOptions } from "./schema/tables.ts";
 export { PostgresStore } from "./store.ts";
 export type { Correlator } from "./subscriptions/subscribe.ts";

@@ -10,7 +10,7 @@ import { type ResolvedOptions, type StoreConfig, withHiddenPassword } from "./op
 import { Database } from "./postgres/index.ts";
 import { eventReader } from "./schema/event-rows.ts";
 import { namesOf } from "./schema/names.ts";
-import { PiiCipher } from "./values/pii-encryption.ts";
+import { PiiCipher } from "./values/pii-keys.ts";
 
 /** ms for which dispose() waits for running calls where statements have no limit. */
 const DISPOSE_LIMIT = 65_000;
@@ -30,7 +30,7 @@ export class Runtime {
     this.config = withHiddenPassword(resolved);
     const names = namesOf(config.schema, config.table);
     const connections = new Database(resolved, appendFacts(names));
-    const cipher = secrets.key && new PiiCipher(secrets.key);
+    const cipher = secrets.pii && new PiiCipher(secrets.pii);
     const by = randomUUID();
     const reader = eventReader(config.dates, cipher);
     this.context = { names, connections, cipher, reader, by, notify: config.notify };

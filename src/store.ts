@@ -132,7 +132,8 @@ export class PostgresStore implements Store {
    * events is dropped or rewritten. Call it at every start of every process: they may do so at the same time, and on an
    * up-to-date schema it only looks.
    *
-   * @throws StoreError; the database is then as it was before.
+   * @throws StoreError; the database is then as it was before, or lacks indexes of a large table, which the next call
+   *   builds.
    * @example await store.seed();
    */
   seed(): Promise<void> {

@@ -28,6 +28,7 @@ function types(): string {
   );
   return `// Made from option-list.ts by "npm run generate:docs": do not edit.
 import type { SslMode, TargetSessionAttrs } from "./modes.ts";
+import type { PiiEncryption } from "./pii.ts";
 
 /** Options of PostgresStore. All are optional; the variables of libpq (PGHOST, PGPORT, …) fill what is left out. */
 export type PostgresStoreOptions = {

@@ -108,7 +108,7 @@ export const SQL_STATES = {
   ),
   "42501": entry(
     "insufficient_privilege",
-    "the role lacks a privilege on the store's objects (docs/guides/security.md), or a policy of row-level security refuses the row",
+    "the role lacks a privilege on the store's objects, or row-level security is on for it: connect as the tables' owner, or grant BYPASSRLS (docs/guides/security.md)",
   ),
   "42703": entry(
     "undefined_column",

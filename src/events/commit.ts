@@ -32,7 +32,9 @@ export async function commit<E extends Schemas>(
   if (msgs.length === 0) return [];
   if (expectedVersion !== undefined && expectedVersion !== null)
     checkNumber("commit", "expectedVersion", expectedVersion);
-  const key = context.cipher && (await guard("commit", async () => context.cipher?.key()));
+  const { cipher } = context;
+  const personal = cipher && msgs.some((msg) => msg?.pii !== null && msg?.pii !== undefined);
+  const key = personal ? await guard("commit", () => cipher.current(stream)) : undefined;
   const encoded = encodeEvents(stream, msgs as Message<Schemas, keyof Schemas>[], meta, key);
   const expected =
     typeof expectedVersion === "number"

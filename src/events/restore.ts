@@ -128,7 +128,7 @@ async function restartSequence(run: Run, { name, owned }: Sequence, next: number
  */
 export async function restore({ names, connections, cipher }: Context, driver: RestoreDriver): Promise<void> {
   checkFunction("restore", "driver", driver);
-  const key = cipher && (await guard("restore", () => cipher.key()));
+  const shared = cipher && !cipher.perStream ? await guard("restore", () => cipher.current("")) : undefined;
   let firstEvent: string | undefined;
   const wasCommitted = async (backend: Backend | undefined) => {
     // The new log is empty. Nothing in it could prove that this restore has emptied it.
@@ -156,7 +156,7 @@ export async function restore({ names, connections, cipher }: Context, driver: R
     let ended = false;
     // Batches go one after the other, even if the driver does not await the ids.
     let flushing = Promise.resolve();
-    const sink = async (event: Event) => {
+    const put = async (event: Event, key: Uint8Array | undefined) => {
       if (ended) throw storeError("restore", new Error("the restore has ended: nothing is written"));
       const pending = encode(event, id + 1, key);
       id++;
@@ -171,8 +171,22 @@ export async function restore({ names, connections, cipher }: Context, driver: R
       }
       return pending.id;
     };
+    // A key of its own is waited for. Events keep their order, even if the driver does not await the ids.
+    let turn: Promise<unknown> = Promise.resolve();
+    const sink = (event: Event) => {
+      if (!cipher?.perStream) return put(event, shared);
+      const personal = event?.pii !== null && event?.pii !== undefined;
+      const written = turn.then(async () =>
+        put(event, personal ? await guard("restore", () => cipher.current(event.stream)) : undefined),
+      );
+      turn = written.catch((error: unknown) => {
+        failure ??= error;
+      });
+      return written;
+    };
     try {
       await driver(sink);
+      await turn;
     } finally {
       ended = true;
     }

@@ -6,9 +6,10 @@
  * tables afterwards, so the columns that it reads keep their types: node-postgres returns int4 as a number and int8 as
  * a string.
  */
-import type { Names } from "../schema/names.ts";
+import { literal, type Names } from "../schema/names.ts";
+import { tableNames } from "../schema/table-names.ts";
 import type { Change } from "./change.ts";
-import type { ColumnInfo, Relation } from "./introspect.ts";
+import type { Catalog, ColumnInfo, Relation } from "./introspect.ts";
 import { columnOf, hasNarrowIds, hasSingleCheckpoint, type StoreTables } from "./store-tables.ts";
 
 export type Adoption = {
@@ -70,7 +71,7 @@ class TableChanges {
 
   addColumn(name: string, type: string, rest = ""): void {
     this.alter(`add column ${name} ${type}${rest}`);
-    this.#columns([...this.#relation.columns, { name, type, default: null, views: [] }]);
+    this.#columns([...this.#relation.columns, { name, type, default: null, notNull: false, views: [] }]);
   }
 
   renameColumn(from: string, to: string): void {
@@ -100,10 +101,49 @@ class TableChanges {
 }
 
 /** Plans the adoption. The plan is empty for tables of this store. */
-export function planAdoption(names: Names, tables: StoreTables): Adoption {
+export function planAdoption(names: Names, tables: StoreTables, catalog: Catalog): Adoption {
   const adopted = isOfActPg(tables) ? adoptTables(names, tables) : { locks: [], changes: [], tables };
-  const marks = hasNarrowIds(tables.events) && tables.streams ? [markSubscriptions(names)] : [];
-  return { ...adopted, changes: [...adopted.changes, ...marks] };
+  if (!tables.streams || !isForeign(tables)) return adopted;
+  const changes = [...adopted.changes];
+  if (lacksMarkOfNewRows(names, catalog, true)) changes.push(...markNewRows(names, catalog));
+  return { ...adopted, changes: [...changes, markSubscriptions(names)] };
+}
+
+/** Narrow ids are act-pg's, and so is every log without `dates`: its ids may have been widened by hand. */
+const isForeign = ({ events }: StoreTables) =>
+  events !== undefined && (hasNarrowIds(events) || !columnOf(events, "dates"));
+
+const MARK = "pg_sequence_last_value";
+
+/**
+ * True if rows that an older act-pg adds get no work mark: it does not know the column, and its rows would never be
+ * claimed here. `adopting`: also if ids are wide.
+ */
+export function lacksMarkOfNewRows(
+  { table }: Names,
+  { expressions, relations, sequence }: Catalog,
+  adopting = false,
+): boolean {
+  const of = tableNames(table);
+  if (!expressions || !sequence || !(adopting || hasNarrowIds(relations.get(of.events)))) return false;
+  return columnOf(relations.get(of.streams), "correlated_at")?.default?.includes(MARK) !== true;
+}
+
+/**
+ * A new row's mark becomes the last id that was drawn: at worst a fetch finds nothing. This store and newer releases of
+ * act-pg name the column, so the default is not for their rows. The sequence is looked up by its name at each insert,
+ * so that act-pg can still drop its tables one by one.
+ */
+function markNewRows({ streams }: Names, { sequence }: Catalog): Change[] {
+  if (!sequence) return [];
+  const found = `to_regclass(${literal(sequence.name)})`;
+  return [
+    {
+      sql: `alter table ${streams} alter column correlated_at set default
+  case when has_sequence_privilege(${found}::oid, 'usage, select') then ${MARK}(${found}) end`,
+      done: "default of correlated_at set",
+    },
+  ];
 }
 
 function adoptTables(names: Names, { events, streams, correlated }: StoreTables): Adoption {

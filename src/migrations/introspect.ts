@@ -5,13 +5,14 @@ import { idCapacityColumns, LAST_ID } from "../schema/id-capacity.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
-import { migrationSteps } from "./migration-steps.ts";
+import { indexSteps } from "./migration-steps.ts";
 
 const column = z.object({
   name: z.string(),
   type: z.string(),
   /** The expression of the default. Null without one, and where expressions were not read. */
   default: z.string().nullable(),
+  notNull: z.boolean(),
   /** Views that show the column, qualified. PostgreSQL refuses to change the type of such a column. */
   views: z.array(z.string()),
 });
@@ -22,6 +23,8 @@ const index = z.object({
   unique: z.boolean(),
   /** False after a CREATE INDEX CONCURRENTLY that failed. */
   valid: z.boolean(),
+  /** As pg_get_indexdef shows it. Null where expressions were not read. */
+  definition: z.string().nullable(),
 });
 
 const relation = z.object({
@@ -31,6 +34,10 @@ const relation = z.object({
   /** The role may alter it. */
   owned: z.boolean(),
   comment: z.string().nullable(),
+  /** Size of the table's main file. Null where expressions were not read. */
+  bytes: z.number().nullable(),
+  /** Row-level security applies to this role: it might not see every row. */
+  restricted: z.boolean(),
   /** Storage options that are set: `fillfactor=70`. */
   options: z.array(z.string()),
   columns: z.array(column),
@@ -51,6 +58,8 @@ const sequence = z.object({
 
 const catalog = z.object({
   schemaExists: z.boolean(),
+  encoding: z.string(),
+  expressions: z.boolean(),
   relations: z.array(relation),
   sequence: sequence.nullable(),
 });
@@ -60,6 +69,10 @@ export type Relation = Readonly<z.infer<typeof relation>>;
 export type SequenceInfo = Readonly<z.infer<typeof sequence>>;
 export type Catalog = {
   readonly schemaExists: boolean;
+  /** server_encoding of the database. */
+  readonly encoding: string;
+  /** False if defaults, definitions of indexes and sizes were left out. */
+  readonly expressions: boolean;
   /** Whatever has the name of a table or an index of the store. */
   readonly relations: ReadonlyMap<string, Relation>;
   /** The sequence that ids are drawn from. */
@@ -68,8 +81,8 @@ export type Catalog = {
 
 /** Index names belong to the schema, not to the table: another table's index can have one of ours. */
 function relationNames(names: Names): string[] {
-  const indexes = migrationSteps(names).filter(({ kind }) => kind === "index");
-  return [...Object.values(tableNames(names.table)), ...indexes.map(({ name }) => name)];
+  const indexes = indexSteps(names).flatMap(({ name, next, old }) => [name, next, old]);
+  return [...Object.values(tableNames(names.table)), ...indexes];
 }
 
 const columnsText = (expressions: boolean) => `(
@@ -77,6 +90,7 @@ const columnsText = (expressions: boolean) => `(
       'name', a.attname,
       'type', format_type(a.atttypid, a.atttypmod),
       'default', ${expressions ? "pg_get_expr(d.adbin, d.adrelid)" : "null"},
+      'notNull', a.attnotnull,
       'views', (
         select coalesce(jsonb_agg(distinct format('%I.%I', n.nspname, v.relname)), '[]')
         from pg_depend u
@@ -93,11 +107,14 @@ const relationText = (expressions: boolean) => `jsonb_build_object(
   'kind', c.relkind::text,
   'owned', pg_has_role(c.relowner, 'usage'),
   'comment', obj_description(c.oid, 'pg_class'),
+  'bytes', ${expressions ? "case when c.relkind = 'r' then pg_relation_size(c.oid) end" : "null"},
+  'restricted', c.relkind in ('r', 'p') and row_security_active(c.oid),
   'options', coalesce(to_jsonb(c.reloptions), '[]'),
   'columns', ${columnsText(expressions)},
   'primaryKey', (select p.conname from pg_constraint p where p.conrelid = c.oid and p.contype = 'p'),
   'index', (
-    select jsonb_build_object('table', t.relname, 'unique', i.indisunique, 'valid', i.indisvalid)
+    select jsonb_build_object('table', t.relname, 'unique', i.indisunique, 'valid', i.indisvalid,
+      'definition', ${expressions ? "pg_get_indexdef(i.indexrelid)" : "null"})
     from pg_index i join pg_class t on t.oid = i.indrelid where i.indexrelid = c.oid))`;
 
 const sequenceText = (names: Names) => `(
@@ -111,28 +128,39 @@ const sequenceText = (names: Names) => `(
 /**
  * One row: `catalog`, for {@link toCatalog}, and the columns of the id capacity. The query has no parameters.
  *
- * `expressions: false` leaves out the defaults of columns. From PostgreSQL 17 on pg_get_expr locks the table,
- * and so waits while another transaction has an exclusive lock on it.
+ * `expressions: false` leaves out defaults, definitions of indexes, and sizes. pg_get_indexdef, pg_relation_size and,
+ * from PostgreSQL 17 on, pg_get_expr lock the table, and so wait while another transaction has an exclusive lock on it.
+ * `lockTimeout`: for so many ms at most.
  */
-export function introspectQuery(names: Names, { expressions = true } = {}): { text: string } {
+export function introspectQuery(
+  names: Names,
+  { expressions = true, lockTimeout }: { expressions?: boolean; lockTimeout?: number } = {},
+): { text: string } {
   const schema = `"${names.schema}"`;
   const list = relationNames(names).map(literal).join(", ");
   return {
     text: `select jsonb_build_object(
   'schemaExists', to_regnamespace(${literal(schema)}) is not null,
+  'encoding', current_setting('server_encoding'),
+  'expressions', ${expressions},
   'relations', (
     select coalesce(jsonb_agg(${relationText(expressions)}), '[]')
     from unnest(array[${list}]) as wanted(name)
     join pg_class c on c.oid = to_regclass(${literal(`${schema}.`)} || quote_ident(wanted.name))),
   'sequence', ${sequenceText(names)}) as catalog,
-${idCapacityColumns(names)}`,
+${idCapacityColumns(names)}${
+  // Until the end of this statement: it is the transaction.
+  lockTimeout === undefined
+    ? ""
+    : `\nfrom (select set_config('lock_timeout', '${lockTimeout}', true)) as limited`
+}`,
   };
 }
 
 export function toCatalog(row: Row | undefined): Catalog {
-  const { schemaExists, relations, sequence } = catalog.parse(row?.catalog);
+  const { relations, sequence, ...facts } = catalog.parse(row?.catalog);
   return {
-    schemaExists,
+    ...facts,
     relations: new Map(relations.map((relation) => [relation.name, relation])),
     sequence: sequence ?? undefined,
   };

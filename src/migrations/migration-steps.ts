@@ -77,3 +77,16 @@ export function migrationSteps({ table }: Names, options: { narrow?: boolean } =
     statements.map((statement) => toStep(statement, table, options)),
   );
 }
+
+/**
+ * The index `name` is built as `next` while the table is in use; then it gets its name, and what had the name before
+ * becomes `old` until it is dropped. An interrupted seed() leaves these names behind, and the next one finds them.
+ */
+export type IndexStep = Step & { readonly kind: "index"; readonly next: string; readonly old: string };
+
+/** The indexes of all migrations. The temporary names are shorter than any of the store's, whatever the table's name is. */
+export function indexSteps(names: Names): IndexStep[] {
+  return migrationSteps(names)
+    .filter((step) => step.kind === "index")
+    .map((step, k) => ({ ...step, next: `${names.table}_next_ix_${k}`, old: `${names.table}_old_ix_${k}` }));
+}

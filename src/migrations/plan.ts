@@ -4,27 +4,45 @@
  */
 import { literal, type Names } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
-import { planAdoption } from "./adopt-act-pg.ts";
+import { lacksMarkOfNewRows, planAdoption } from "./adopt-act-pg.ts";
 import type { Change } from "./change.ts";
 import type { Catalog, Relation } from "./introspect.ts";
-import { migrationSteps, type Step } from "./migration-steps.ts";
+import { type IndexStep, indexSteps, migrationSteps, type Step } from "./migration-steps.ts";
+import { type Build, planIndex, unfinishedIndexes } from "./plan-indexes.ts";
+import { type Check, planNulls } from "./plan-nulls.ts";
 import { actionFor, recordOf, VERSION, withRecord } from "./record.ts";
 import { columnOf, findStoreTables, hasNarrowIds } from "./store-tables.ts";
 
 export type Plan = {
   /** To be applied first. Then the catalog has to be read again: somebody may have changed it meanwhile. */
   readonly locks: readonly Change[];
+  /** What the rows must not hold. */
+  readonly checks: readonly Check[];
   readonly changes: readonly Change[];
+  /** To be done when the changes are committed. */
+  readonly builds: readonly Build[];
+};
+
+const storageMissing = (relation: Relation | undefined, step: Step & { kind: "storage" }) => {
+  const known = new Set(relation?.options.map((option) => option.split("=")[0]));
+  return step.options.filter(({ name }) => !known.has(name));
 };
 
 /**
- * True if the record says that this release's migrations were applied, and all their columns exist. The record alone
- * does not prove that: `drizzle-kit push` from an older release's schema drops the columns that it does not know, and
- * leaves the comment.
+ * True if the record says that this release's migrations were applied, and nothing of them was taken away since.
+ * `drizzle-kit push` does that, and leaves the comment: it drops columns and indexes that another release's schema does
+ * not know.
  *
  * @throws for tables that only a newer release can work on.
  */
-export function isCurrent(names: Names, { relations }: Catalog): boolean {
+export function isCurrent(names: Names, catalog: Catalog): boolean {
+  return (
+    hasColumns(names, catalog) && (!mayComplete(names, catalog) || unfinished(names, catalog).length === 0)
+  );
+}
+
+/** True if all is there that the store's statements name, so that it can work. */
+function hasColumns(names: Names, { relations }: Catalog): boolean {
   const record = recordOf(relations.get(names.table)?.comment);
   const action = actionFor(record);
   if (action === "refuse")
@@ -39,17 +57,37 @@ export function isCurrent(names: Names, { relations }: Catalog): boolean {
   });
 }
 
+const mayComplete = ({ table }: Names, { relations }: Catalog) =>
+  Object.values(tableNames(table)).every((name) => relations.get(name)?.owned === true);
+
+/** Names of what only an owner can complete, and what the store can work without: indexes, storage options, a default. */
+export function unfinished(names: Names, catalog: Catalog): string[] {
+  const { relations } = catalog;
+  const storage = migrationSteps(names).filter(
+    (step) => step.kind === "storage" && storageMissing(relations.get(step.name), step).length > 0,
+  );
+  return [
+    ...unfinishedIndexes(names, catalog),
+    ...storage.map(({ name }) => name),
+    ...(lacksMarkOfNewRows(names, catalog) ? [`${tableNames(names.table).streams}.correlated_at`] : []),
+  ];
+}
+
 /**
- * The plan for tables as they are in the catalog; undefined if they are up to date.
+ * The plan for tables as they are in the catalog; undefined if they are up to date. `online`: indexes of large tables
+ * can be built CONCURRENTLY.
  *
  * @throws if tables or indexes of something else stand in the way, or a newer release's tables.
  */
-export function planMigration(names: Names, catalog: Catalog): Plan | undefined {
+export function planMigration(names: Names, catalog: Catalog, { online = true } = {}): Plan | undefined {
   if (isCurrent(names, catalog)) return undefined;
-  const before = findStoreTables(names, catalog);
-  const { locks, changes: adoption, tables } = planAdoption(names, before);
-  const planned = new PlannedRelations(names, catalog);
   const of = tableNames(names.table);
+  const recorded = recordOf(catalog.relations.get(of.events)?.comment) !== undefined;
+  if (!recorded && catalog.encoding === "SQL_ASCII") throw new Error(sqlAscii(names));
+  const before = findStoreTables(names, catalog);
+  const { locks, changes: adoption, tables } = planAdoption(names, before, catalog);
+  const nulls = recorded ? { checks: [], changes: [] } : planNulls(names, before);
+  const planned = new PlannedRelations(names, catalog, online);
   for (const [name, relation] of [
     [of.events, tables.events],
     [of.streams, tables.streams],
@@ -61,23 +99,37 @@ export function planMigration(names: Names, catalog: Catalog): Plan | undefined 
   // An index on an expression has statistics of its own, and autovacuum does not analyze a table that no longer grows.
   const indexed = migration.some(({ done }) => done?.startsWith("index "));
   const analyze = before.events && indexed ? [{ sql: `analyze ${names.events}, ${names.streams}` }] : [];
-  const changes = [...adoption, ...migration, ...analyze, ...planned.record()];
-  if (changes.length === 0) return { locks, changes };
+  const changes = [...adoption, ...nulls.changes, ...migration, ...analyze, ...planned.record()];
+  const { checks } = nulls;
+  const { builds } = planned;
+  if (changes.length === 0) return { locks, checks, changes, builds };
   const schema = catalog.schemaExists
     ? []
     : [{ sql: `create schema "${names.schema}"`, done: `schema "${names.schema}" created` }];
   // The statements of the migrations name tables without their schema.
-  return { locks, changes: [...schema, { sql: `set local search_path = "${names.schema}"` }, ...changes] };
+  const path = { sql: `set local search_path = "${names.schema}"` };
+  return { locks, checks, changes: [...schema, path, ...changes], builds };
 }
+
+/** In such a database a character is a byte: "." of a pattern matches half of an "é", and names sort otherwise. */
+export const sqlAscii = ({ schema, table }: Names): string =>
+  `"${schema}"."${table}": the database has the encoding SQL_ASCII, in which patterns count bytes instead of characters: create a database with ENCODING 'UTF8' TEMPLATE template0, and copy the data (pg_dump --encoding)`;
 
 /** The relations as the changes planned so far leave them. */
 class PlannedRelations {
+  readonly builds: Build[] = [];
   readonly #names: Names;
+  readonly #catalog: Catalog;
+  readonly #online: boolean;
   readonly #relations: Map<string, Relation>;
+  readonly #indexes: ReadonlyMap<string, IndexStep>;
 
-  constructor(names: Names, { relations }: Catalog) {
+  constructor(names: Names, catalog: Catalog, online: boolean) {
     this.#names = names;
-    this.#relations = new Map(relations);
+    this.#catalog = catalog;
+    this.#online = online;
+    this.#relations = new Map(catalog.relations);
+    this.#indexes = new Map(indexSteps(names).map((step) => [step.name, step]));
   }
 
   set(name: string, relation: Relation): void {
@@ -101,11 +153,10 @@ class PlannedRelations {
   record(): Change[] {
     const events = this.#relations.get(this.#names.table);
     if (!events?.owned) return [];
-    return [
-      {
-        sql: `comment on table ${this.#names.events} is ${literal(withRecord(events.comment ?? undefined))}`,
-      },
-    ];
+    const comment = withRecord(events.comment ?? undefined);
+    // COMMENT takes a lock for which CREATE INDEX CONCURRENTLY of another process would make it wait.
+    if (comment === events.comment) return [];
+    return [{ sql: `comment on table ${this.#names.events} is ${literal(comment)}` }];
   }
 
   #completeColumns(step: Step & { kind: "table" | "columns" }): Change[] {
@@ -124,31 +175,19 @@ class PlannedRelations {
     }));
   }
 
-  #completeIndex(step: Step & { kind: "index" }): Change[] {
-    const { schema } = this.#names;
-    const found = this.#relations.get(step.name);
-    if (!found) return [{ sql: step.sql, done: `index "${step.name}" created` }];
-    if (found.index?.table !== step.table)
-      throw new Error(
-        `"${schema}"."${step.name}" is not an index of "${step.table}": rename it, or choose another table name. Nothing was changed`,
-      );
-    if (step.unique && !found.index.unique)
-      throw new Error(
-        `the index "${schema}"."${step.name}" is not unique: drop it, and seed() creates it. Nothing was changed`,
-      );
-    if (found.index.valid) return [];
-    return [
-      { sql: `drop index "${schema}"."${step.name}"` },
-      { sql: step.sql, done: `index "${step.name}" was invalid and is rebuilt` },
-    ];
+  #completeIndex({ name }: Step): Change[] {
+    const step = this.#indexes.get(name);
+    if (!step) return [];
+    const { changes, builds } = planIndex(this.#names, this.#catalog, step, this.#online);
+    this.builds.push(...builds);
+    return [...changes];
   }
 
   /** Only an owner can set storage options. Options that somebody chose stay: setting them would take a lock. */
   #completeStorage(step: Step & { kind: "storage" }): Change[] {
     const relation = this.#relations.get(step.name);
     if (!relation?.owned) return [];
-    const known = new Set(relation.options.map((option) => option.split("=")[0]));
-    const missing = step.options.filter(({ name }) => !known.has(name));
+    const missing = storageMissing(relation, step);
     if (missing.length === 0) return [];
     const list = missing.map(({ name, value }) => `${name} = ${value}`).join(", ");
     return [{ sql: `alter table "${this.#names.schema}"."${step.name}" set (${list})` }];
@@ -161,6 +200,7 @@ const toColumn = ({ name, definition }: Definition) => ({
   name,
   type: definition.split(" ")[0] ?? "",
   default: null,
+  notNull: definition.includes("NOT NULL"),
   views: [],
 });
 
@@ -169,6 +209,8 @@ const created = (name: string, columns: readonly Definition[]): Relation => ({
   kind: "r",
   owned: true,
   comment: null,
+  bytes: 0,
+  restricted: false,
   options: [],
   columns: columns.map(toColumn),
   primaryKey: null,

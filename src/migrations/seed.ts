@@ -11,49 +11,92 @@ import { sanitize, toStoreError } from "../errors.ts";
 import type { Run } from "../postgres/index.ts";
 import { warnOfIdCapacity } from "../schema/id-capacity.ts";
 import type { Names } from "../schema/names.ts";
+import { buildIndexes } from "./build-indexes.ts";
 import { apply } from "./change.ts";
-import { introspect, introspectQuery, toCatalog } from "./introspect.ts";
+import { introspect } from "./introspect.ts";
+import { isBehindLog, look } from "./look.ts";
 import { withMigrationLock } from "./migration-lock.ts";
-import { isCurrent, planMigration } from "./plan.ts";
-import { advanceSequence, planSequence, sequenceBehindLog } from "./sequence.ts";
+import { isCurrent, type Plan, planMigration, sqlAscii, unfinished } from "./plan.ts";
+import { recordOf } from "./record.ts";
+import { advanceSequence, planSequence } from "./sequence.ts";
 
 /**
  * Creates or completes schema, tables and indexes. Idempotent, and safe with any number of processes at once. On an
  * up-to-date schema it only reads the catalog and the log's last id, and takes no lock that a worker would wait for.
  *
- * @throws StoreError; the database is then as it was before.
+ * @throws StoreError; the database is then as it was before, or lacks indexes of a large table, which the next seed()
+ * builds.
  */
-export async function seed({ names, connections }: Context): Promise<void> {
+export async function seed(context: Context): Promise<void> {
+  const { names, connections } = context;
+  const title = `[act-drizzle] seed "${names.schema}"."${names.table}"`;
   try {
-    const read: Run = (query) => connections.read("seed", query);
-    const [row] = await read(introspectQuery(names, { expressions: false }));
+    const { row, catalog, ...looked } = await look(connections, names);
     warnOfIdCapacity(names, row);
-    const current = isCurrent(names, toCatalog(row));
-    if (current && (await sequenceBehindLog(read, names)) === undefined) return;
+    if (catalog.encoding === "SQL_ASCII" && recordOf(catalog.relations.get(names.table)?.comment))
+      log().warn(`[act-drizzle] ${sqlAscii(names)}`);
+    const current = isCurrent(names, catalog);
+    const behind = current && !looked.held ? await isBehindLog(connections, names) : false;
+    if (looked.held || behind === undefined)
+      log().warn(
+        `${title}: another session holds an exclusive lock on the tables. ${current ? "Nothing has to be changed, as far as can be seen without them: going on" : "Waiting for it, as the tables have to be changed"}`,
+      );
+    // To an owner it would not be current.
+    const missing = current ? unfinished(names, catalog) : [];
+    if (missing.length > 0)
+      log().warn(
+        `${title}: not as this release makes it: ${missing.join(", ")}. seed() by the tables' owner mends that`,
+      );
+    if (current && !behind) return;
     const work = current ? advanceSequence : migrate;
-    const done = await withMigrationLock(connections, "seed", (run) => work(run, names));
-    if (done.length > 0)
-      log().info(`[act-drizzle] seed "${names.schema}"."${names.table}": ${done.join(", ")}`);
+    let indexes = false;
+    const done = await withMigrationLock(connections, "seed", (run) =>
+      work(run, names, {
+        online: connections.config.prepare,
+        later: () => {
+          indexes = true;
+        },
+      }),
+    );
+    if (indexes) done.push(...(await buildIndexes(context)));
+    if (done.length > 0) log().info(`${title}: ${done.join(", ")}`);
   } catch (error) {
     const wrapped = toStoreError("seed", error);
     const cause = wrapped.cause instanceof Error ? wrapped.cause : sanitize(error);
-    log().error(`[act-drizzle] seed "${names.schema}"."${names.table}" failed: ${cause.message}`);
+    log().error(`${title} failed: ${cause.message}`);
     throw wrapped;
   }
 }
 
+type Options = {
+  /** A pooler in transaction mode keeps no session, as building an index while the table is in use needs. */
+  readonly online: boolean;
+  /** Called if indexes are to be built afterwards. */
+  readonly later: () => void;
+};
+
 /** Returns what was done, in words. */
-async function migrate(run: Run, names: Names): Promise<string[]> {
-  let plan = planMigration(names, await introspect(run, names));
+async function migrate(run: Run, names: Names, { online, later }: Options): Promise<string[]> {
+  let plan = planMigration(names, await introspect(run, names), { online });
   if (plan && plan.locks.length > 0) {
     await apply(run, plan.locks);
-    plan = planMigration(names, await introspect(run, names));
+    plan = planMigration(names, await introspect(run, names), { online });
   }
   if (!plan) return [];
+  await check(run, plan);
   const done = await apply(run, plan.changes);
+  if (plan.builds.length > 0) later();
   // The sequence of a table that was just created has a name only now.
   const { sequence } = await introspect(run, names);
   done.push(...(await apply(run, planSequence(sequence))));
   done.push(...(await advanceSequence(run, names)));
   return done;
+}
+
+/** @throws if rows hold what this store cannot work with. */
+async function check(run: Run, { checks }: Plan): Promise<void> {
+  for (const { sql } of checks) {
+    const [row] = await run({ text: sql });
+    if (typeof row?.refused === "string") throw new Error(row.refused);
+  }
 }

@@ -23,12 +23,26 @@ const EVENTS: Shape = {
   data: JSONB,
   stream: TEXT,
   version: NUMBER,
-  created: /^timestamp with time zone$/,
+  created: /^timestamp(\(\d\))? with time zone$/,
   meta: JSONB,
 };
 const STREAMS: Shape = { stream: TEXT, at: NUMBER, retry: /^(smallint|integer)$/, blocked: /^boolean$/ };
 const CORRELATED: Shape = { key: TEXT, at: NUMBER };
 const SINGLE_CHECKPOINT: readonly Shape[] = [{ at: NUMBER }, { correlated_at: NUMBER }];
+
+/** The types of columns that came later, where they exist. */
+const TIME = /^timestamp(\(\d\))? with time zone$/;
+const LEASE: Shape = { leased_by: /^(text|uuid|character varying.*)$/, leased_until: TIME };
+const LATER_EVENTS: Shape = { pii: JSONB, dates: JSONB, token: /^uuid$/ };
+const LATER_STREAMS: Shape = {
+  ...LEASE,
+  source: TEXT,
+  error: TEXT,
+  lane: TEXT,
+  priority: /^integer$/,
+  deferred_at: /^(timestamp(\(\d\))? with time zone|bigint)$/,
+  correlated_at: NUMBER,
+};
 
 export const columnOf = (relation: Relation | undefined, name: string) =>
   relation?.columns.find((column) => column.name === name);
@@ -62,7 +76,7 @@ function mismatch(relation: Relation, shape: Shape): string | undefined {
  * rows must not be dropped.
  */
 export function findStoreTables({ schema, table }: Names, { relations }: Catalog): StoreTables {
-  const find = (name: string, shapesOf: (found: Relation) => readonly Shape[]) => {
+  const find = (name: string, later: Shape, shapesOf: (found: Relation) => readonly Shape[]) => {
     const found = relations.get(name);
     if (!found) return undefined;
     const mismatches = shapesOf(found).map((shape) => mismatch(found, shape));
@@ -71,12 +85,21 @@ export function findStoreTables({ schema, table }: Names, { relations }: Catalog
       throw new Error(
         `"${schema}"."${name}" does not belong to this store, ${reason}: choose another schema or table name. Nothing was changed`,
       );
+    for (const [column, type] of Object.entries(later)) {
+      const actual = columnOf(found, column)?.type;
+      if (actual !== undefined && !type.test(actual))
+        throw new Error(
+          `"${schema}"."${name}"."${column}" is ${actual}, which this store cannot use: change its type to that in PostgresStore.ddl(), or rename the column. Nothing was changed`,
+        );
+    }
     return found;
   };
   const { events, streams, correlated } = tableNames(table);
   return {
-    events: find(events, () => [EVENTS]),
-    streams: find(streams, () => [STREAMS]),
-    correlated: find(correlated, (found) => (hasSingleCheckpoint(found) ? SINGLE_CHECKPOINT : [CORRELATED])),
+    events: find(events, LATER_EVENTS, () => [EVENTS]),
+    streams: find(streams, LATER_STREAMS, () => [STREAMS]),
+    correlated: find(correlated, LEASE, (found) =>
+      hasSingleCheckpoint(found) ? SINGLE_CHECKPOINT : [CORRELATED],
+    ),
   };
 }

@@ -1,6 +1,6 @@
 /** Options with every default applied: what may be printed, and beside it what may not. */
 import { inspect } from "node:util";
-import type { Key } from "../values/pii-encryption.ts";
+import type { PiiOptions } from "../values/pii-keys.ts";
 import type { ConfigOptions } from "./options.generated.ts";
 
 export type Endpoint = { readonly host: string; readonly port: number };
@@ -18,8 +18,8 @@ export type Secrets = {
   readonly password: string;
   /** Options of `tls.connect`, which may hold a private key. They count instead of `config.ssl`. */
   readonly tls: Readonly<Record<string, unknown>> | undefined;
-  /** The key for pii, or who provides it. */
-  readonly key: Key | undefined;
+  /** The keys for pii, or who provides them. */
+  readonly pii: PiiOptions | undefined;
 };
 
 /** What it takes to connect. */

@@ -6,7 +6,7 @@
  * docs/reference/options.md.
  */
 import { z } from "zod";
-import type { Key } from "../values/pii-encryption.ts";
+import { isKeyMaterial, type Key } from "../values/pii-keys.ts";
 import { SSL_MODES, TARGET_SESSION_ATTRS } from "./modes.ts";
 
 /** Names in a URL or in the environment, each with how its text is read. The first that is there counts. */
@@ -41,9 +41,24 @@ const port = z.union([
   z.string().refine((ports) => ports.split(",").every(isPort)),
 ]);
 const ssl = z.union([z.boolean(), z.enum(SSL_MODES), z.record(z.string(), z.unknown()).readonly()]);
-const key = z.custom<Key>(
-  (value) => typeof value === "function" || (value instanceof Uint8Array && value.byteLength === 32),
-);
+const key = z.custom<Key>((value) => typeof value === "function" || isKeyMaterial(value)).optional();
+/** Either name of the key, and a function where it is asked for each stream. */
+const pii = z
+  .strictObject({
+    key,
+    keyProvider: key,
+    algorithm: z
+      .string()
+      .regex(/^aes-256-gcm$/i)
+      .optional(),
+    perStream: z.boolean().optional(),
+    unreadable: z.enum(["error", "omit"]).optional(),
+  })
+  .refine(
+    ({ key, keyProvider, perStream }) =>
+      (key === undefined) !== (keyProvider === undefined) &&
+      (!perStream || typeof (key ?? keyProvider) === "function"),
+  );
 
 export const optionsSchema = z.strictObject({
   url: url.optional().register(about, {
@@ -170,11 +185,12 @@ export const optionsSchema = z.strictObject({
       type: quoted(["exact", "revive"]),
       docs: "`exact`: what was committed comes back. `revive`: ISO strings in rows of other adapters are read as Dates.",
     }),
-  pii_encryption: z.strictObject({ key }).readonly().optional().register(about, {
-    type: "{ readonly key: Uint8Array | (() => Uint8Array | Promise<Uint8Array>) }",
+  pii_encryption: pii.readonly().optional().register(about, {
+    type: "PiiEncryption",
     config: false,
-    docs: "`{ key }`: encrypts `pii` at rest with AES-256-GCM, under 32 bytes or under those that a function returns. Left out, `pii` is stored as plain text.",
-    takes: "{ key } with 32 bytes or a function that returns them",
+    docs: "`{ key }`: encrypts `pii` at rest with AES-256-GCM. Left out, `pii` is stored as plain text.",
+    takes:
+      "{ key } or { keyProvider } with 32 bytes, a list of such, or a function that returns them; and algorithm (aes-256-gcm), perStream (with a function), unreadable (error or omit)",
   }),
 });
 

@@ -1,5 +1,6 @@
 // Made from option-list.ts by "npm run generate:docs": do not edit.
 import type { SslMode, TargetSessionAttrs } from "./modes.ts";
+import type { PiiEncryption } from "./pii.ts";
 
 /** Options of PostgresStore. All are optional; the variables of libpq (PGHOST, PGPORT, …) fill what is left out. */
 export type PostgresStoreOptions = {
@@ -43,8 +44,8 @@ export type PostgresStoreOptions = {
   readonly target_session_attrs?: TargetSessionAttrs | undefined;
   /** `exact`: what was committed comes back. `revive`: ISO strings in rows of other adapters are read as Dates. Default `exact`. */
   readonly dates?: "exact" | "revive" | undefined;
-  /** `{ key }`: encrypts `pii` at rest with AES-256-GCM, under 32 bytes or under those that a function returns. Left out, `pii` is stored as plain text. */
-  readonly pii_encryption?: { readonly key: Uint8Array | (() => Uint8Array | Promise<Uint8Array>) } | undefined;
+  /** `{ key }`: encrypts `pii` at rest with AES-256-GCM. Left out, `pii` is stored as plain text. */
+  readonly pii_encryption?: PiiEncryption | undefined;
 };
 
 /** The options that are kept for everybody to read, with every default applied. */

@@ -1,7 +1,10 @@
 /** Options given > URL > environment > defaults. */
+
+import type { PiiOptions } from "../values/pii-keys.ts";
 import { checkOptions, setOptions } from "./check.ts";
 import type { ConnectionTarget, Endpoint, ResolvedOptions } from "./config.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
+import type { Options } from "./option-list.ts";
 import type { Values } from "./sources.ts";
 import { readUrl } from "./url.ts";
 
@@ -34,8 +37,14 @@ function resolve(chosen: Values, env: Environment): ConnectionTarget {
   const ownTls = typeof ssl === "object";
   return {
     config: { ...shown, ...first, hosts, ssl: ownTls || ssl, encrypted: pii_encryption !== undefined },
-    secrets: { password, tls: ownTls ? ssl : undefined, key: pii_encryption?.key },
+    secrets: { password, tls: ownTls ? ssl : undefined, pii: piiOptions(pii_encryption) },
   };
+}
+
+/** The key has two names: that of the peer's adapter beside ours. */
+function piiOptions(given: Options["pii_encryption"]): PiiOptions | undefined {
+  const key = given?.key ?? given?.keyProvider;
+  return given && key ? { key, perStream: given.perStream, unreadable: given.unreadable } : undefined;
 }
 
 function endpoints(host: string, port: number | string): Endpoint[] {

@@ -20,6 +20,8 @@ export function sessionSettings(config: Config, own: SessionSettings = {}): Sess
     // Heads must be read after the lock is granted and predicates be checked again under row locks:
     // both need read committed, whatever the database's default is.
     default_transaction_isolation: "read committed",
+    // Where a policy would hide rows, an error instead of a stream that seems empty.
+    row_security: "off",
     array_nulls: "on",
     extra_float_digits: 1,
     // Idle connections are closed from here: the server would end one just as a commit is sent on it.

@@ -1,8 +1,9 @@
 /** Rows of the events table on their way out. */
-import type { Committed, EventMeta, Schemas } from "@rotorsoft/act";
+import { type Committed, type EventMeta, log, type Schemas } from "@rotorsoft/act";
 import type { Row } from "../postgres/index.ts";
 import { type DatePaths, type Path, reviveDates, setDates } from "../values/json-dates.ts";
-import { decrypt, isEncrypted, type PiiCipher, PiiError } from "../values/pii-encryption.ts";
+import { decrypt, isEncrypted, PiiError } from "../values/pii-encryption.ts";
+import type { KeysOf, PiiCipher } from "../values/pii-keys.ts";
 
 export type Event = Committed<Schemas, keyof Schemas>;
 
@@ -29,7 +30,7 @@ export type DecodeEvent = (row: Row) => Event;
 
 export type EventReader = {
   /**
-   * The decoder for one page of rows. It has a key of its own, which the key provider is asked for only where the page
+   * The decoder for one page of rows. It has keys of its own, which the key provider is asked for only where the page
    * holds encrypted pii: while a callback works on a page, another query may meet the next key.
    */
   readonly forRows: (rows: readonly Row[]) => Promise<DecodeEvent>;
@@ -48,32 +49,86 @@ export function safeId(value: unknown): number {
 
 const describe = (row: Row) => `stream "${row.stream}", event ${row.id}`;
 
-function openPii(row: Row, key: Uint8Array | undefined, sealed: boolean): unknown {
-  // In plain text pii is an object: with a key at hand, a string is an envelope, or what is left of one.
-  if (typeof row.pii !== "string" || !(sealed || isEncrypted(row.pii))) return row.pii;
-  if (!key) throw new PiiError(`the pii of ${describe(row)} is encrypted: set pii_encryption`);
-  return decrypt(key, row.pii, describe(row));
+/** What stands in a row's pii, and where in it Dates were. */
+type OpenedPii = { readonly pii: unknown; readonly paths: readonly Path[] | undefined };
+
+/** An envelope, or what is left of one. In plain text pii is an object: with a key at hand, no string is plain. */
+const isSealed = (pii: unknown, encrypts: boolean): pii is string =>
+  typeof pii === "string" && (encrypts || isEncrypted(pii));
+
+function openPaths(row: Row, keys: readonly Uint8Array[]): readonly Path[] | undefined {
+  const paths = isDatePaths(row.dates) ? row.dates.pii : undefined;
+  if (typeof paths !== "string") return paths;
+  const opened = keys.length > 0 ? decrypt(keys, paths, describe(row)) : undefined;
+  return isPaths(opened) ? opened : undefined;
 }
 
-function openPaths(row: Row, key: Uint8Array | undefined, paths: DatePaths["pii"]) {
-  if (typeof paths !== "string") return paths;
-  const opened = key && decrypt(key, paths, describe(row));
-  return isPaths(opened) ? opened : undefined;
+/** @throws PiiError where the pii cannot be decrypted. Undefined if there is none, or if its key is gone. */
+function openPii(row: Row, keysOf: KeysOf | undefined): OpenedPii | undefined {
+  if (row.pii === null || row.pii === undefined) return undefined;
+  const keys = keysOf?.(String(row.stream)) ?? [];
+  if (!isSealed(row.pii, keysOf !== undefined)) return { pii: row.pii, paths: openPaths(row, keys) };
+  if (!keysOf) throw new PiiError(`the pii of ${describe(row)} is encrypted: set pii_encryption`);
+  if (keys.length === 0) return undefined;
+  return { pii: decrypt(keys, row.pii, describe(row)), paths: openPaths(row, keys) };
+}
+
+type Open = (row: Row) => OpenedPii | undefined;
+
+/** Opens the envelopes of one page. If one does not open, its key may be newer than what is known: asks once more. */
+async function openPage(cipher: PiiCipher, rows: readonly Row[]): Promise<Open> {
+  const sealed = rows.filter((row) => isSealed(row.pii, true));
+  const streams = (of: readonly Row[]) => of.map(({ stream }) => String(stream));
+  let keysOf = await cipher.keysOf(streams(sealed));
+  const opened = new Map<Row, OpenedPii | undefined>();
+  const unopened = (of: readonly Row[]) =>
+    of.filter((row) => {
+      try {
+        opened.set(row, openPii(row, keysOf));
+        return false;
+      } catch {
+        return true;
+      }
+    });
+  const failed = unopened(sealed);
+  if (failed.length > 0 && cipher.forget(streams(failed))) {
+    keysOf = await cipher.keysOf(streams(sealed));
+    unopened(failed);
+  }
+  return (row) => (opened.has(row) ? opened.get(row) : openPii(row, keysOf));
 }
 
 export function eventReader(dates: "exact" | "revive", cipher: PiiCipher | undefined): EventReader {
   const revive = dates === "revive";
+  let told = false;
+
+  /** A value that does not open is left sealed, if so configured. */
+  const omitting =
+    (open: Open): Open =>
+    (row) => {
+      try {
+        return open(row);
+      } catch (error) {
+        if (!(error instanceof PiiError)) throw error;
+        if (!told)
+          log().warn(
+            `[act-drizzle] ${error.message}. Such events come without their pii (pii_encryption: { unreadable: "omit" }); this is said once`,
+          );
+        told = true;
+        return undefined;
+      }
+    };
 
   const decoder =
-    (key: Uint8Array | undefined): DecodeEvent =>
+    (open: Open): DecodeEvent =>
     (row) => {
       let { data, meta } = row;
-      let pii =
-        row.pii === null || row.pii === undefined ? undefined : openPii(row, key, cipher !== undefined);
+      const opened = open(row);
+      let pii = opened?.pii;
       if (isDatePaths(row.dates)) {
         data = setDates(data, row.dates.data);
         meta = setDates(meta, row.dates.meta);
-        if (pii !== undefined) pii = setDates(pii, openPaths(row, key, row.dates.pii));
+        if (pii !== undefined) pii = setDates(pii, opened?.paths);
       } else if (revive) {
         data = reviveDates(data);
         meta = reviveDates(meta);
@@ -91,9 +146,12 @@ export function eventReader(dates: "exact" | "revive", cipher: PiiCipher | undef
       return pii === undefined ? event : { ...event, pii: pii as Record<string, unknown> };
     };
 
-  const withoutKey = decoder(undefined);
+  const withoutKey = decoder((row) => openPii(row, undefined));
   return {
-    forRows: async (rows) =>
-      cipher && rows.some((row) => typeof row.pii === "string") ? decoder(await cipher.key()) : withoutKey,
+    forRows: async (rows) => {
+      if (!cipher || !rows.some((row) => typeof row.pii === "string")) return withoutKey;
+      const open = await openPage(cipher, rows);
+      return decoder(cipher.unreadable === "omit" ? omitting(open) : open);
+    },
   };
 }

@@ -9,26 +9,9 @@ const IV = 12;
 const TAG = 16;
 const HEADER = 1 + IV + TAG;
 
-/** A key of 32 bytes, or what provides it. */
-export type Key = Uint8Array | (() => Uint8Array | Promise<Uint8Array>);
-
 /** The pii of an event cannot be read. Names the stream and the event, never the value. */
 export class PiiError extends Error {
   override readonly name = "PiiError";
-}
-
-export class PiiCipher {
-  readonly #key: Key;
-  constructor(key: Key) {
-    this.#key = key;
-  }
-
-  async key(): Promise<Uint8Array> {
-    const key = typeof this.#key === "function" ? await this.#key() : this.#key;
-    if (!(key instanceof Uint8Array) || key.byteLength !== 32)
-      throw new PiiError("the key of pii_encryption must be 32 bytes");
-    return key;
-  }
 }
 
 export function encrypt(key: Uint8Array, json: string): string {
@@ -44,16 +27,26 @@ export function isEncrypted(value: unknown): value is string {
   return Buffer.from(value.slice(0, 4), "base64")[0] === VERSION && /^[A-Za-z0-9+/]+={0,2}$/.test(value);
 }
 
-/** The JSON value behind an envelope. Throws a PiiError that names `what`. */
-export function decrypt(key: Uint8Array, envelope: string, what: string): unknown {
+function open(key: Uint8Array, bytes: Buffer): unknown {
+  const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(1, 1 + IV), { authTagLength: TAG });
+  decipher.setAuthTag(bytes.subarray(1 + IV, HEADER));
+  const text = Buffer.concat([decipher.update(bytes.subarray(HEADER)), decipher.final()]);
+  return JSON.parse(text.toString("utf8"));
+}
+
+/**
+ * The JSON value behind an envelope, by whichever of the keys it was made with: an envelope does not name its key.
+ * Throws a PiiError that names `what`.
+ */
+export function decrypt(keys: readonly Uint8Array[], envelope: string, what: string): unknown {
   const bytes = Buffer.from(envelope, "base64");
-  try {
-    if (bytes[0] !== VERSION || bytes.length < HEADER) throw new Error("not an envelope");
-    const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(1, 1 + IV), { authTagLength: TAG });
-    decipher.setAuthTag(bytes.subarray(1 + IV, HEADER));
-    const text = Buffer.concat([decipher.update(bytes.subarray(HEADER)), decipher.final()]);
-    return JSON.parse(text.toString("utf8"));
-  } catch {
-    throw new PiiError(`the pii of ${what} cannot be decrypted: the key is wrong or the value was changed`);
-  }
+  if (bytes[0] === VERSION && bytes.length >= HEADER)
+    for (const key of keys) {
+      try {
+        return open(key, bytes);
+      } catch {
+        // Another key may fit.
+      }
+    }
+  throw new PiiError(`the pii of ${what} cannot be decrypted: the key is wrong or the value was changed`);
 }

@@ -44,10 +44,10 @@ test("with a key, pii and the paths of its Dates are envelopes, and nothing else
   const { events } = encode({ name: "A", data: { at: date }, pii: { at: date } }, { key });
   const { data, pii, dates } = events[0] ?? {};
   expect(data).toBe('{"at":"1970-01-02T00:00:00.000Z"}');
-  expect(decrypt(key, JSON.parse(pii ?? ""), "it")).toEqual({ at: "1970-01-02T00:00:00.000Z" });
+  expect(decrypt([key], JSON.parse(pii ?? ""), "it")).toEqual({ at: "1970-01-02T00:00:00.000Z" });
   const noted = JSON.parse(dates ?? "");
   expect(noted.data).toEqual([["at"]]);
-  expect(decrypt(key, noted.pii, "it")).toEqual([["at"]]);
+  expect(decrypt([key], noted.pii, "it")).toEqual([["at"]]);
   expect(JSON.parse(encode({ name: "A", data: {}, pii: {} }, { key }).events[0]?.dates ?? "")).toEqual({});
 });
 

@@ -69,7 +69,7 @@ test("a failure of the key provider is a StoreError of the verb", async () => {
   };
   const store = scene.store({ table: plain.config.table, pii_encryption: { key } });
   const calls: Call[] = [
-    ["commit", () => store.commit<Schemas>("s", [event()], meta)],
+    ["commit", () => store.commit<Schemas>("s", [{ ...event(), pii: { a: 1 } }], meta)],
     ["query", () => store.query(() => {})],
     ["restore", () => restore(store, [])],
   ];

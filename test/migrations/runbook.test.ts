@@ -8,6 +8,7 @@ import { ActPgBaseline } from "../../bench/baseline-act-pg/index.ts";
 import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
 import type { TableName } from "../order/lock.ts";
 import { connect, createDatabase } from "../support/database.ts";
+import { createHistoric, historicLayouts, upgradeHistoric } from "./act-pg-history.ts";
 import { createLayout, EVENTS, type Layout } from "./act-pg-layouts.ts";
 import { catalogOf } from "./catalog.ts";
 import { meta, recordLog } from "./fixture.ts";
@@ -73,13 +74,7 @@ test("Before, Large logs, The switch, After", async () => {
   for (const block of runbookSql("Large logs")) await run(sql, block);
   const store = await seeded(name, { statement_timeout: 0 });
   expect(lines).toHaveLength(1);
-  for (const unsaid of [
-    `"events"."name"`,
-    "events_stream_id_ix",
-    "events_snapshot_ix",
-    "events_name_id_ix",
-    "events_created_ix",
-  ])
+  for (const unsaid of [`"events"."name"`, "events_snapshot_ix", "events_name_id_ix", "events_created_ix"])
     expect(lines[0]).not.toContain(unsaid);
   const { name: other } = await made(layout);
   await seeded(other);
@@ -97,6 +92,45 @@ test("Before, Large logs, The switch, After", async () => {
   // One is leased by somebody, one is deferred.
   expect(await run(sql, [behind ?? ""])).toEqual([{ behind: "2" }]);
 });
+
+/** A database with the tables of act-pg's last release under the default names. */
+async function lastLayout(): Promise<{ name: TableName; sql: postgres.Sql }> {
+  const { name, sql } = await made();
+  const newest = historicLayouts.at(-1);
+  if (!newest) throw new Error("there are layouts");
+  await createHistoric(sql, name, newest);
+  return { name, sql };
+}
+
+const indexFiles = (sql: postgres.Sql) => sql<{ relname: string; relfilenode: number }[]>`
+  select relname, relfilenode from pg_class where relkind = 'i' and relname like 'events%' order by 1`;
+
+test("Large logs, for the last release: seed() takes the index that was built beforehand", async () => {
+  const { name, sql } = await lastLayout();
+  for (const block of runbookSql("Large logs")) await run(sql, block);
+  const built = (await indexFiles(sql)).find(({ relname }) => relname === "events_next_ix_1");
+  await seeded(name);
+  const taken = (await indexFiles(sql)).find(({ relname }) => relname === "events_stream_id_ix");
+  expect(taken?.relfilenode).toBe(built?.relfilenode);
+  const { name: other } = await lastLayout();
+  await seeded(other);
+  expect(await catalogOf(name)).toEqual(await catalogOf(other));
+});
+
+test.each(historicLayouts.map((each) => [each.title, each] as const))(
+  "Drop what only act-pg used leaves the indexes of a new store: %s",
+  async (_, each) => {
+    const { name, sql } = await made();
+    await createHistoric(sql, name, each);
+    await upgradeHistoric(sql, name, historicLayouts.at(-1) ?? each);
+    await seeded(name);
+    for (const block of runbookSql("Drop what only act-pg used")) await run(sql, block);
+    const { name: fresh } = await made();
+    await seeded(fresh);
+    const indexes = (facts: readonly string[]) => facts.filter((fact) => fact.startsWith("index "));
+    expect(indexes(await catalogOf(name))).toEqual(indexes(await catalogOf(fresh)));
+  },
+);
 
 test("the grants are enough for a role to work with", async (context) => {
   const { name, sql } = await made(layout);

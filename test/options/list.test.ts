@@ -40,7 +40,7 @@ describe("secrets are beside the config", () => {
   const { config, secrets } = resolveOptions({ password: "hunter2", ssl: tls, pii_encryption: { key } }, {});
 
   test("password, TLS options and the key are there for the connections and the cipher", () => {
-    expect(secrets).toEqual({ password: "hunter2", tls, key });
+    expect(secrets).toEqual({ password: "hunter2", tls, pii: { key } });
   });
 
   test("and nowhere in the config, however it is looked at", () => {

@@ -56,7 +56,22 @@ describe("each option names itself and what it takes", () => {
     ["dates", ["iso", true, null, ""], /exact.*revive/],
     [
       "pii_encryption",
-      [key(31), key(33), key(0), {}, { key: "k".repeat(32) }, { key: 5 }, true, "x", null],
+      [
+        key(31),
+        key(33),
+        key(0),
+        {},
+        { key: "k".repeat(32) },
+        { key: 5 },
+        true,
+        "x",
+        null,
+        { key: [] },
+        { keyProvider: key(31) },
+        { key: key(32), keyProvider: key(32) },
+        { key: key(32), perStream: true },
+        { key: key(32), algorithm: "aes-128-cbc" },
+      ],
       /32 bytes/,
     ],
   ])("%s", (option, values, takes) => {

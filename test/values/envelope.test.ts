@@ -1,15 +1,17 @@
 /** What is an envelope and what is not, without a database. */
 import { expect, test } from "vitest";
-import { decrypt, encrypt, isEncrypted, PiiCipher, PiiError } from "../../src/values/pii-encryption.ts";
+import { decrypt, encrypt, isEncrypted, PiiError } from "../../src/values/pii-encryption.ts";
+import { PiiCipher } from "../../src/values/pii-keys.ts";
 
 const key = new Uint8Array(32).fill(7);
+const other = new Uint8Array(32).fill(8);
 const AROUND = /^the pii of event 7 cannot be decrypted: the key is wrong or the value was changed$/;
 
 test.each([0, 1, 2, 3, 1_000])("an envelope around %s characters is one, and opens", (size) => {
   const text = JSON.stringify("x".repeat(size));
   const made = encrypt(key, text);
   expect(isEncrypted(made)).toBe(true);
-  expect(decrypt(key, made, "event 7")).toBe("x".repeat(size));
+  expect(decrypt([key], made, "event 7")).toBe("x".repeat(size));
 });
 
 test("the shortest that could be one is taken for one, should its padding be gone", () => {
@@ -42,21 +44,27 @@ test.each([
 });
 
 test("what cannot be opened is a PiiError that names the event", () => {
-  const other = new Uint8Array(32).fill(8);
   const one = encrypt(key, "{}");
   for (const bad of ["", "AQ==", one.slice(0, 38), later(one)])
-    expect(() => decrypt(key, bad, "event 7")).toThrow(AROUND);
-  expect(() => decrypt(other, one, "event 7")).toThrow(AROUND);
-  expect(() => decrypt(other, one, "event 7")).toThrow(PiiError);
+    expect(() => decrypt([key], bad, "event 7")).toThrow(AROUND);
+  expect(() => decrypt([other], one, "event 7")).toThrow(AROUND);
+  expect(() => decrypt([other], one, "event 7")).toThrow(PiiError);
   expect(new PiiError("why")).toMatchObject({ name: "PiiError", message: "why" });
 });
 
 test("a key is 32 bytes, given or asked for", async () => {
-  expect(await new PiiCipher(key).key()).toBe(key);
-  expect(await new PiiCipher(async () => key).key()).toBe(key);
-  const wrong: unknown[] = [new Uint8Array(31), new Uint8Array(33), "k".repeat(32), undefined];
+  expect(await new PiiCipher({ key }).current("s")).toBe(key);
+  expect(await new PiiCipher({ key: async () => [key, other] }).current("s")).toBe(key);
+  const wrong: unknown[] = [
+    new Uint8Array(31),
+    new Uint8Array(33),
+    "k".repeat(32),
+    undefined,
+    [],
+    [key, "k"],
+  ];
   for (const bad of wrong) {
-    await expect(new PiiCipher(() => bad as Uint8Array).key()).rejects.toThrow(
+    await expect(new PiiCipher({ key: () => bad as Uint8Array }).current("s")).rejects.toThrow(
       "the key of pii_encryption must be 32 bytes",
     );
   }

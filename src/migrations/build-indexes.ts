@@ -1,0 +1,133 @@
+/**
+ * Builds indexes of large tables while they are in use: CREATE INDEX CONCURRENTLY under another name, then a swap of
+ * names. Renaming an index takes a lock that neither readers nor writers of the table wait for; so does the rest.
+ *
+ * Whatever interrupts it, the next seed() finds what is left by its name, and goes on.
+ */
+import { log } from "@rotorsoft/act";
+import type { Context } from "../context.ts";
+import { codeOf, guard } from "../errors.ts";
+import { type Connection, RETRIABLE } from "../postgres/index.ts";
+import { pause } from "../postgres/retry.ts";
+import { literal, type Names } from "../schema/names.ts";
+import { concurrently, hasDefinition } from "./index-definition.ts";
+import { introspect } from "./introspect.ts";
+import { planMigration } from "./plan.ts";
+import type { Build } from "./plan-indexes.ts";
+
+/**
+ * One process at a time builds. A waiting `pg_advisory_lock` would hold a snapshot, for which CREATE INDEX CONCURRENTLY
+ * waits: so whoever does not get the lock asks again.
+ */
+const ASK_AGAIN_MS = 250;
+const ATTEMPTS = 5;
+
+const lockOf = ({ schema, table }: Names) =>
+  `hashtext(${literal(`act-drizzle:build:"${schema}"."${table}"`)})`;
+
+/**
+ * Builds what is still missing when this process has its turn, and returns what was done, in words. If another process
+ * builds for longer than a statement may take, this one goes on without.
+ */
+export function buildIndexes({ names, connections }: Context): Promise<string[]> {
+  return guard("seed", () =>
+    // A new connection: what is set for this session must not be left to an old one's state, or the other way round.
+    connections.writer.use(async (connection) => {
+      try {
+        const builder = new Builder(names, connection, connections.deadline);
+        if (await builder.lock()) return await builder.build();
+        log().warn(
+          `[act-drizzle] seed "${names.schema}"."${names.table}": another process still builds indexes, and queries may be slow until it is ready; this one goes on`,
+        );
+        return [];
+      } finally {
+        // Its lock and its settings go with it.
+        connection.destroy(new Error("the indexes are built"));
+      }
+    }, true),
+  );
+}
+
+class Builder {
+  readonly #names: Names;
+  readonly #connection: Connection;
+  readonly #deadline: number;
+
+  constructor(names: Names, connection: Connection, deadline: number) {
+    this.#names = names;
+    this.#connection = connection;
+    this.#deadline = deadline;
+  }
+
+  #run(text: string) {
+    return this.#connection.run({ text }, 0);
+  }
+
+  async lock(): Promise<boolean> {
+    const began = performance.now();
+    for (;;) {
+      const [row] = await this.#run(`select pg_try_advisory_lock(${lockOf(this.#names)}) as given`);
+      if (row?.given === true) return true;
+      if (this.#deadline > 0 && performance.now() - began > this.#deadline) return false;
+      await pause(ASK_AGAIN_MS);
+    }
+  }
+
+  async build(): Promise<string[]> {
+    const { schema, table } = this.#names;
+    const builds = await this.#remaining();
+    if (builds.length === 0) return [];
+    log().info(
+      `[act-drizzle] seed "${schema}"."${table}": building ${builds.length} indexes; reads and appends go on meanwhile`,
+    );
+    // It blocks nobody, so it may take the time that it takes.
+    await this.#run("set statement_timeout = 0");
+    for (const build of builds) await this.#again(() => this.#buildOne(build));
+    await this.#run(`analyze ${this.#names.events}, ${this.#names.streams}`);
+    return builds.map(({ done }) => done);
+  }
+
+  async #catalog() {
+    return introspect((query) => this.#connection.run(query, 0), this.#names);
+  }
+
+  async #remaining(): Promise<readonly Build[]> {
+    return planMigration(this.#names, await this.#catalog())?.builds ?? [];
+  }
+
+  /** VACUUM, or an older release's seed(), may stand in the way. */
+  async #again(work: () => Promise<void>): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (attempt === ATTEMPTS || !RETRIABLE.has(codeOf(error))) throw error;
+        await pause(ASK_AGAIN_MS);
+      }
+    }
+  }
+
+  async #buildOne({ name, next, old, sql }: Build): Promise<void> {
+    const { schema } = this.#names;
+    const { relations } = await this.#catalog();
+    const right = (index: string) => {
+      const found = relations.get(index)?.index;
+      return found?.valid === true && hasDefinition(found.definition, sql);
+    };
+    if (!right(name)) {
+      if (relations.has(next) && !right(next)) await this.#drop(next);
+      if (!right(next)) await this.#run(concurrently(sql, schema, next));
+      if (relations.has(old)) await this.#drop(old);
+      const rename = (from: string, to: string) => ({
+        text: `alter index "${schema}"."${from}" rename to "${to}"`,
+      });
+      const swap = [...(relations.has(name) ? [rename(name, old)] : []), rename(next, name)];
+      await this.#connection.transact(swap, this.#deadline);
+      await this.#drop(old);
+    } else for (const left of [next, old]) await this.#drop(left);
+  }
+
+  async #drop(index: string): Promise<void> {
+    await this.#run(`drop index concurrently if exists "${this.#names.schema}"."${index}"`);
+  }
+}

@@ -1,0 +1,62 @@
+/** What seed() sees before it changes anything. */
+import { codeOf } from "../errors.ts";
+import type { Database, Row, Run } from "../postgres/index.ts";
+import type { Names } from "../schema/names.ts";
+import { type Catalog, introspectQuery, toCatalog } from "./introspect.ts";
+import { sequenceBehindLog } from "./sequence.ts";
+
+/** ms for which it waits for a table. A user's own migration may hold the log for long, and a boot must not hang on it. */
+const LOCK_TIMEOUT_MS = 500;
+
+export type Look = {
+  /** With the columns of the id capacity. */
+  readonly row: Row | undefined;
+  readonly catalog: Catalog;
+  /** Somebody holds an exclusive lock on one of the tables: what cannot be read then is left out. */
+  readonly held: boolean;
+};
+
+const lockTimedOut = (error: unknown) =>
+  codeOf(error instanceof Error && error.cause ? error.cause : error) === "55P03";
+
+/** Runs `work`; undefined if a lock was not granted in time. */
+async function unlessHeld<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (lockTimedOut(error)) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Reads the catalog, with a short wait for locks.
+ *
+ * @throws if row-level security could hide rows from this role.
+ */
+export async function look(connections: Database, names: Names): Promise<Look> {
+  const read: Run = (query) => connections.read("seed", query);
+  const full = await unlessHeld(() => read(introspectQuery(names, { lockTimeout: LOCK_TIMEOUT_MS })));
+  const [row] = full ?? (await read(introspectQuery(names, { expressions: false })));
+  const catalog = toCatalog(row);
+  refuseRestricted(names, catalog);
+  return { row, catalog, held: full === undefined };
+}
+
+/** True if the sequence of the ids stands behind the log's last one; undefined if somebody locks the log. */
+export function isBehindLog(connections: Database, names: Names): Promise<boolean | undefined> {
+  const soon: Run = async (query) => {
+    const timeout = { text: `set local lock_timeout = ${LOCK_TIMEOUT_MS}` };
+    return (await connections.transaction("seed", [timeout, query]))[1] ?? [];
+  };
+  return unlessHeld(async () => (await sequenceBehindLog(soon, names)) !== undefined);
+}
+
+/** Hidden events would be read as absent, and their versions be given again. */
+function refuseRestricted({ schema }: Names, { relations }: Catalog): void {
+  const restricted = [...relations.values()].find((relation) => relation.restricted);
+  if (!restricted) return;
+  throw new Error(
+    `row-level security is on for "${schema}"."${restricted.name}" and could hide rows from this role: connect as the tables' owner, grant the role BYPASSRLS, or alter table … disable row level security (docs/guides/security.md)`,
+  );
+}

@@ -1,0 +1,63 @@
+/** Adopted columns that may hold NULL, where this store has NOT NULL: refused with counts, else forbidden from now on. */
+import { literal, type Names } from "../schema/names.ts";
+import { tableNames } from "../schema/table-names.ts";
+import type { Change } from "./change.ts";
+import { columnOf, type StoreTables } from "./store-tables.ts";
+
+/** A query over the rows; a first row with a column `refused` ends the migration with those words. */
+export type Check = { readonly sql: string };
+
+type Column = { readonly name: string; readonly remedy: string };
+
+/** With what a NULL is to be replaced. act-pg's `data` and `meta` may be NULL: this store reads that. */
+const EVENTS: readonly Column[] = [
+  { name: "name", remedy: "give each event its name" },
+  { name: "stream", remedy: "give each event its stream" },
+  { name: "version", remedy: "number the events of each stream from 0 in order of id" },
+  { name: "created", remedy: "give it the time of the event before it" },
+];
+const SUBSCRIPTIONS: readonly Column[] = [
+  { name: "at", remedy: "set it to -1" },
+  { name: "retry", remedy: "set it to -1" },
+  { name: "blocked", remedy: "set it to false" },
+  { name: "priority", remedy: "set it to 0" },
+  { name: "lane", remedy: "set it to 'default'" },
+];
+const CHECKPOINTS: readonly Column[] = [{ name: "at", remedy: "set it to -1" }];
+
+const quoted = (column: string) => `"${column}"`;
+
+/** Plans nothing for tables whose columns are NOT NULL, as all that act-pg makes. */
+export function planNulls(
+  names: Names,
+  tables: StoreTables,
+): { readonly checks: Check[]; readonly changes: Change[] } {
+  const of = tableNames(names.table);
+  const found = [
+    { relation: tables.events, table: of.events, required: EVENTS },
+    { relation: tables.streams, table: of.streams, required: SUBSCRIPTIONS },
+    { relation: tables.correlated, table: of.correlated, required: CHECKPOINTS },
+  ].map(({ relation, table, required }) => ({
+    table,
+    nullable: required.filter(({ name }) => columnOf(relation, name)?.notNull === false),
+  }));
+  const open = found.filter(({ nullable }) => nullable.length > 0);
+  return {
+    checks: open.map(({ table, nullable }) => ({ sql: checkText(names.schema, table, nullable) })),
+    changes: open.map(({ table, nullable }) => ({
+      sql: `alter table "${names.schema}"."${table}" ${nullable.map(({ name }) => `alter column ${quoted(name)} set not null`).join(", ")}`,
+      done: nullable.map(({ name }) => `"${table}"."${name}" is not null from now on`).join(", "),
+    })),
+  };
+}
+
+function checkText(schema: string, table: string, columns: readonly Column[]): string {
+  const counts = columns.map(
+    ({ name, remedy }) =>
+      `case when count(*) > count(${quoted(name)}) then format('%s without %s (${remedy.replaceAll("'", "''").replaceAll("%", "%%")})', count(*) - count(${quoted(name)}), ${literal(name)}) end`,
+  );
+  const said = literal(`"${schema}"."${table}" holds rows that this store cannot work with: `);
+  const advice = literal(". Correct them, and call seed() again. Nothing was changed");
+  return `select ${said} || what || ${advice} as refused
+from (select concat_ws(', ', ${counts.join(", ")}) as what from "${schema}"."${table}") as counted where what <> ''`;
+}
