@@ -288,6 +288,7 @@ export class PostgresStore implements Store {
    * @example const leases = await store.claim(5, 5, "worker-1", 10_000);
    */
   claim(lagging: number, leading: number, by: string, millis: number, lane?: string): Promise<Lease[]> {
+    this.#runtime.notifier?.claims(lane ?? undefined);
     return this.#run("claim", (context) => claim(context, lagging, leading, by, millis, lane));
   }
 
