@@ -1,8 +1,7 @@
 /** Reads from PostgreSQL's catalog, in one query, all that a migration depends on. */
 import { z } from "zod";
 import type { Row, Run } from "../postgres/index.ts";
-import { idCapacityColumns, LAST_ID } from "../schema/id-capacity.ts";
-import { idSequence } from "../schema/id-sequence.ts";
+import { idCapacityColumns } from "../schema/id-capacity.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
 import { migrationSteps } from "./migration-steps.ts";
@@ -40,30 +39,17 @@ const relation = z.object({
   index: index.nullable(),
 });
 
-const sequence = z.object({
-  /** Qualified and quoted where needed. */
-  name: z.string(),
-  /** Sessions fetch several ids at once. */
-  cached: z.boolean(),
-  /** Its maximum is beyond 2^53, and the role may lower it. */
-  unbounded: z.boolean(),
-});
-
 const catalog = z.object({
   schemaExists: z.boolean(),
   relations: z.array(relation),
-  sequence: sequence.nullable(),
 });
 
 export type ColumnInfo = Readonly<z.infer<typeof column>>;
 export type Relation = Readonly<z.infer<typeof relation>>;
-export type SequenceInfo = Readonly<z.infer<typeof sequence>>;
 export type Catalog = {
   readonly schemaExists: boolean;
   /** Whatever has the name of a table or an index of the store. */
   readonly relations: ReadonlyMap<string, Relation>;
-  /** The sequence that ids are drawn from. */
-  readonly sequence: SequenceInfo | undefined;
 };
 
 /** Index names belong to the schema, not to the table: another table's index can have one of ours. */
@@ -100,14 +86,6 @@ const relationText = (expressions: boolean) => `jsonb_build_object(
     select jsonb_build_object('table', t.relname, 'unique', i.indisunique, 'valid', i.indisvalid)
     from pg_index i join pg_class t on t.oid = i.indrelid where i.indexrelid = c.oid))`;
 
-const sequenceText = (names: Names) => `(
-  select jsonb_build_object(
-    'name', format('%I.%I', n.nspname, c.relname),
-    'cached', s.seqcache <> 1,
-    'unbounded', s.seqmax > ${LAST_ID} and pg_has_role(c.relowner, 'usage'))
-  from pg_sequence s join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace
-  where s.seqrelid = ${idSequence(names)})`;
-
 /**
  * One row: `catalog`, for {@link toCatalog}, and the columns of the id capacity. The query has no parameters.
  *
@@ -123,18 +101,16 @@ export function introspectQuery(names: Names, { expressions = true } = {}): { te
   'relations', (
     select coalesce(jsonb_agg(${relationText(expressions)}), '[]')
     from unnest(array[${list}]) as wanted(name)
-    join pg_class c on c.oid = to_regclass(${literal(`${schema}.`)} || quote_ident(wanted.name))),
-  'sequence', ${sequenceText(names)}) as catalog,
+    join pg_class c on c.oid = to_regclass(${literal(`${schema}.`)} || quote_ident(wanted.name)))) as catalog,
 ${idCapacityColumns(names)}`,
   };
 }
 
 export function toCatalog(row: Row | undefined): Catalog {
-  const { schemaExists, relations, sequence } = catalog.parse(row?.catalog);
+  const { schemaExists, relations } = catalog.parse(row?.catalog);
   return {
     schemaExists,
     relations: new Map(relations.map((relation) => [relation.name, relation])),
-    sequence: sequence ?? undefined,
   };
 }
 

@@ -9,17 +9,18 @@ import { log } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { sanitize, toStoreError } from "../errors.ts";
 import type { Run } from "../postgres/index.ts";
+import { warnOfFutureEvents } from "../schema/future-events.ts";
 import { warnOfIdCapacity } from "../schema/id-capacity.ts";
 import type { Names } from "../schema/names.ts";
 import { apply } from "./change.ts";
 import { introspect, introspectQuery, toCatalog } from "./introspect.ts";
 import { withMigrationLock } from "./migration-lock.ts";
 import { isCurrent, planMigration } from "./plan.ts";
-import { advanceSequence, planSequence, sequenceBehindLog } from "./sequence.ts";
+import { idFactsQuery, isInOrder, mendIdOrder, toIdFacts } from "./sequence.ts";
 
 /**
  * Creates or completes schema, tables and indexes. Idempotent, and safe with any number of processes at once. On an
- * up-to-date schema it only reads the catalog and the log's last id, and takes no lock that a worker would wait for.
+ * up-to-date schema it only reads the catalog and the log's last event, and takes no lock that a worker would wait for.
  *
  * @throws StoreError; the database is then as it was before.
  */
@@ -29,8 +30,12 @@ export async function seed({ names, connections }: Context): Promise<void> {
     const [row] = await read(introspectQuery(names, { expressions: false }));
     warnOfIdCapacity(names, row);
     const current = isCurrent(names, toCatalog(row));
-    if (current && (await sequenceBehindLog(read, names)) === undefined) return;
-    const work = current ? advanceSequence : migrate;
+    if (current) {
+      const [facts] = await read(idFactsQuery(names));
+      warnOfFutureEvents(names, facts);
+      if (isInOrder(toIdFacts(facts))) return;
+    }
+    const work = current ? mendIdOrder : migrate;
     const done = await withMigrationLock(connections, "seed", (run) => work(run, names));
     if (done.length > 0)
       log().info(`[act-drizzle] seed "${names.schema}"."${names.table}": ${done.join(", ")}`);
@@ -51,9 +56,5 @@ async function migrate(run: Run, names: Names): Promise<string[]> {
   }
   if (!plan) return [];
   const done = await apply(run, plan.changes);
-  // The sequence of a table that was just created has a name only now.
-  const { sequence } = await introspect(run, names);
-  done.push(...(await apply(run, planSequence(sequence))));
-  done.push(...(await advanceSequence(run, names)));
-  return done;
+  return [...done, ...(await mendIdOrder(run, names))];
 }

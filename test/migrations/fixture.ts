@@ -68,7 +68,7 @@ export function tablesOf({ schema, table }: Pick<TableName, "schema" | "table">)
 }
 
 /** What is logged from now on, one line per call. */
-export function recordLog(level: "info" | "error"): string[] {
+export function recordLog(level: "info" | "warn" | "error"): string[] {
   const lines: string[] = [];
   const spy = vi.spyOn(log(), level).mockImplementation((...args: unknown[]) => {
     lines.push(args.map(String).join(" "));
