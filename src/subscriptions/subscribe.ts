@@ -19,6 +19,7 @@ import {
   toId,
   toInt,
 } from "../values/validate.ts";
+import { adviseNotify } from "./advise.ts";
 import { announcedPart, writeAnnounced } from "./announce.ts";
 import { toLeaseMillis } from "./lease.ts";
 
@@ -140,6 +141,7 @@ export async function subscribe(
   correlator?: Correlator,
 ): Promise<SubscribeResult> {
   check(streams, correlatedAt, correlator);
+  adviseNotify(context, streams.length);
   const { names } = context;
   const params: Param[] = [];
   const parts: string[] = [];
