@@ -120,7 +120,7 @@ test("what the app leaves alone is reported again after longer and longer pauses
   state.rows = [work("a")];
   await pass(60_001);
   expect(looks).toHaveLength(15);
-  // After 4, 8, 16, 32 s, and from then on every 30 s or so.
+  // At 4, 8, 16 and 32 s, and from then on every 30 s or so.
   expect(reported).toEqual([[7], [7], [7], [7]]);
   state.rows = [work("b", { id: "8" })];
   await pass(4_000);
