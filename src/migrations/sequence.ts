@@ -6,7 +6,7 @@
 import { z } from "zod";
 import type { Run } from "../postgres/index.ts";
 import { lockQuery } from "../schema/append-lock.ts";
-import { aheadMs } from "../schema/future-events.ts";
+import { futureColumns } from "../schema/future-events.ts";
 import { LAST_ID } from "../schema/id-capacity.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
@@ -43,7 +43,7 @@ export type IdFacts = Readonly<z.infer<typeof facts>>;
 /** What a trigger's function says that assigns to NEW.id: at the beginning of a statement, or with INTO. */
 const SETS_ID = String.raw`(^|;|\m(begin|then|else|loop)\M)\s*new\.id\s*:?=|\minto\s+(strict\s+)?new\.id\M`;
 
-/** One row: `facts`, for {@link toIdFacts}, and `ahead`, for `warnOfFutureEvents`. The events table has to exist. */
+/** One row: `facts`, for {@link toIdFacts}, and the columns for `warnOfFutureEvents`. The events table has to exist. */
 export const idFactsQuery = (names: Names): { text: string } => ({
   text: `with found as materialized (
   select c.*, s.*, format('%I.%I', n.nspname, c.relname) as name from pg_sequence s
@@ -69,7 +69,7 @@ select jsonb_build_object(
       and t.tgtype & 7 = 7 and p.prosrc ~* ${literal(SETS_ID)}
       and not exists (select from found f where p.prosrc ~* '\\mnextval\\M' and strpos(p.prosrc, f.relname) > 0)
     order by t.tgname limit 1)
-) as facts, ${aheadMs(names)} as ahead`,
+) as facts, ${futureColumns(names)}`,
 });
 
 export const toIdFacts = (row: { readonly facts?: unknown } | undefined): IdFacts => facts.parse(row?.facts);

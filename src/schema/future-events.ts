@@ -9,19 +9,22 @@ import type { Names } from "./names.ts";
 /** Clocks of servers that take turns differ by less. */
 const TOLERANCE_MS = 300_000;
 
-/** SQL: by how many ms the newest event is ahead of the server's clock. Null without events. */
-export const aheadMs = ({ events }: Names): string =>
-  `(select (extract(epoch from created - clock_timestamp()) * 1000)::float8 from ${events} order by id desc limit 1)`;
+/** Columns `newest`, the date of the newest event, and `ahead`, its lead over the server's clock; in ms. Null without events. */
+export const futureColumns = ({ events }: Names): string => {
+  const of = (value: string) =>
+    `(select (extract(epoch from ${value}) * 1000)::float8 from ${events} order by id desc limit 1)`;
+  return `${of("created")} as newest, ${of("created - clock_timestamp()")} as ahead`;
+};
 
 /** The stores that have warned, or are about to find out. */
 const warned = new WeakSet<Names>();
 
-/** `row` has a column `ahead`, of {@link aheadMs}. */
+/** `row` has the columns of {@link futureColumns}. */
 export function warnOfFutureEvents(names: Names, row: Row | undefined): void {
-  const ahead = row?.ahead;
+  const { ahead, newest } = row ?? {};
   if (typeof ahead !== "number" || ahead < TOLERANCE_MS || warned.has(names)) return;
   warned.add(names);
-  const date = new Date(Date.now() + ahead);
+  const date = new Date(Number(newest));
   const until = Number.isNaN(date.getTime()) ? "a time without end" : date.toISOString();
   log().warn(
     `[act-drizzle] "${names.schema}"."${names.table}": the newest event is dated ${until}, and so is every event after it until then: docs/guides/reliability.md, "Events dated in the future"`,
@@ -35,7 +38,7 @@ export function watchForFutureEvents(
 ): void {
   if (created - Date.now() < TOLERANCE_MS || warned.has(names)) return;
   warned.add(names);
-  connections.read("commit", { text: `select ${aheadMs(names)} as ahead` }).then(
+  connections.read("commit", { text: `select ${futureColumns(names)}` }).then(
     ([row]) => {
       warned.delete(names);
       warnOfFutureEvents(names, row);
