@@ -8,7 +8,11 @@ export type IdleResult = { readonly cpu: number };
 export async function idleJob({ target, stop }: JobContext): Promise<PreparedJob> {
   const store = await openTarget(target);
   const app = buildApp(store, () => {});
-  app.settle();
+  // Ready once it has found that there is nothing to do.
+  await new Promise<void>((resolve) => {
+    app.on("settled", () => resolve());
+    app.settle();
+  });
   return {
     run: async (): Promise<IdleResult> => {
       const before = process.cpuUsage();
