@@ -2,6 +2,7 @@
 
 import { commitJob } from "./jobs/commit.ts";
 import { drainJob } from "./jobs/drain.ts";
+import { idleJob } from "./jobs/idle.ts";
 import { listenJob } from "./jobs/listen.ts";
 import { remoteJob } from "./jobs/remote.ts";
 import { scanJob } from "./jobs/scan.ts";
@@ -13,6 +14,7 @@ import type { FromWorker, Job, ToWorker } from "./lib/workers.ts";
 const JOBS: Readonly<Record<string, (context: JobContext, params: never) => Promise<PreparedJob>>> = {
   commit: commitJob,
   drain: drainJob,
+  idle: idleJob,
   listen: listenJob,
   pace: paceJob,
   react: reactJob,

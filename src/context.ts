@@ -12,4 +12,6 @@ export type Context = {
   /** Identifies this store in notifications, so that it ignores those of its own commits. */
   readonly by: string;
   readonly notify: boolean;
+  /** ms between two looks of a listener for work that nobody announced; 0: it looks only when told to. */
+  readonly pollIntervalMillis: number;
 };

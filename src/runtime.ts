@@ -33,7 +33,8 @@ export class Runtime {
     const cipher = secrets.pii && new PiiCipher(secrets.pii);
     const by = randomUUID();
     const reader = eventReader(config.dates, cipher);
-    this.context = { names, connections, cipher, reader, by, notify: config.notify };
+    const { notify, pollIntervalMillis } = config;
+    this.context = { names, connections, cipher, reader, by, notify, pollIntervalMillis };
     this.#appender = new Appender({ connections, names, by, announce: config.notify });
     this.#queue = new AppendQueue(connections, this.#appender);
     this.notifier = config.notify ? new Notifier(this.context) : undefined;

@@ -71,7 +71,8 @@ export class PostgresStore implements Store {
   /**
    * Calls `handler` with the stream and the events of each commit of another process. It resolves, once the server has
    * confirmed LISTEN, to a function that ends it. A second call replaces the first handler. After a lost connection it
-   * listens again by itself and tells what was missed.
+   * listens again by itself and tells what was missed. It also calls `handler` for work that no event announces, as of
+   * leases that ran out, with events that the work is about. Until it is ended the process stays alive.
    *
    * Present only with `notify: true`, as Act asks of a store; so it is a property of the instance, not a method.
    *
@@ -289,6 +290,7 @@ export class PostgresStore implements Store {
    * @example const leases = await store.claim(5, 5, "worker-1", 10_000);
    */
   claim(lagging: number, leading: number, by: string, millis: number, lane?: string): Promise<Lease[]> {
+    this.#runtime.notifier?.claims(lane ?? undefined);
     return this.#run("claim", (context) => claim(context, lagging, leading, by, millis, lane));
   }
 

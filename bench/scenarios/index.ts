@@ -1,6 +1,7 @@
 /** Every scenario, in the order of the report. */
 import type { Scenario } from "../lib/types.ts";
 import { commitScenarios } from "./commit.ts";
+import { idleScenarios } from "./idle.ts";
 import { maintenanceScenarios } from "./maintenance.ts";
 import { reactionScenarios } from "./reactions.ts";
 import { readScenarios } from "./read.ts";
@@ -14,6 +15,7 @@ export const scenarios: readonly Scenario[] = [
   ...readScenarios,
   ...subscriptionScenarios,
   ...reactionScenarios,
+  ...idleScenarios,
   ...tailScenarios,
   ...statsScenarios,
   ...maintenanceScenarios,

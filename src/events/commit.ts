@@ -5,6 +5,7 @@ import { type Committed, ConcurrencyError, type EventMeta, type Message, type Sc
 import type { Context } from "../context.ts";
 import { guard, toStoreError } from "../errors.ts";
 import { safeId } from "../schema/event-rows.ts";
+import { watchForFutureEvents } from "../schema/future-events.ts";
 import { watchIdCapacity } from "../schema/id-capacity.ts";
 import { checkArray, checkNumber } from "../values/validate.ts";
 import { type Append, UNSATISFIABLE_VERSION } from "./append.ts";
@@ -54,6 +55,7 @@ export async function commit<E extends Schemas>(
     );
   const ids = readIds(outcome.ids);
   watchIdCapacity(context, ids.at(-1) ?? 0);
+  watchForFutureEvents(context, created.getTime());
   return msgs.map((msg, i) => {
     const event = {
       id: ids[i] ?? 0,

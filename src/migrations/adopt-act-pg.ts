@@ -136,7 +136,7 @@ export function lacksMarkOfNewRows(
  */
 function markNewRows({ streams }: Names, { sequence }: Catalog): Change[] {
   if (!sequence) return [];
-  const found = `to_regclass(${literal(sequence.name)})`;
+  const found = `to_regclass(${literal(sequence)})`;
   return [
     {
       sql: `alter table ${streams} alter column correlated_at set default

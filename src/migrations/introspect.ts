@@ -1,7 +1,7 @@
 /** Reads from PostgreSQL's catalog, in one query, all that a migration depends on. */
 import { z } from "zod";
 import type { Row, Run } from "../postgres/index.ts";
-import { idCapacityColumns, LAST_ID } from "../schema/id-capacity.ts";
+import { idCapacityColumns } from "../schema/id-capacity.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
@@ -47,26 +47,16 @@ const relation = z.object({
   index: index.nullable(),
 });
 
-const sequence = z.object({
-  /** Qualified and quoted where needed. */
-  name: z.string(),
-  /** Sessions fetch several ids at once. */
-  cached: z.boolean(),
-  /** Its maximum is beyond 2^53, and the role may lower it. */
-  unbounded: z.boolean(),
-});
-
 const catalog = z.object({
   schemaExists: z.boolean(),
   encoding: z.string(),
   expressions: z.boolean(),
   relations: z.array(relation),
-  sequence: sequence.nullable(),
+  sequence: z.string().nullable(),
 });
 
 export type ColumnInfo = Readonly<z.infer<typeof column>>;
 export type Relation = Readonly<z.infer<typeof relation>>;
-export type SequenceInfo = Readonly<z.infer<typeof sequence>>;
 export type Catalog = {
   readonly schemaExists: boolean;
   /** server_encoding of the database. */
@@ -75,8 +65,8 @@ export type Catalog = {
   readonly expressions: boolean;
   /** Whatever has the name of a table or an index of the store. */
   readonly relations: ReadonlyMap<string, Relation>;
-  /** The sequence that ids are drawn from. */
-  readonly sequence: SequenceInfo | undefined;
+  /** The sequence that ids are drawn from: qualified, and quoted where needed. */
+  readonly sequence: string | undefined;
 };
 
 /** Index names belong to the schema, not to the table: another table's index can have one of ours. */
@@ -117,14 +107,6 @@ const relationText = (expressions: boolean) => `jsonb_build_object(
       'definition', ${expressions ? "pg_get_indexdef(i.indexrelid)" : "null"})
     from pg_index i join pg_class t on t.oid = i.indrelid where i.indexrelid = c.oid))`;
 
-const sequenceText = (names: Names) => `(
-  select jsonb_build_object(
-    'name', format('%I.%I', n.nspname, c.relname),
-    'cached', s.seqcache <> 1,
-    'unbounded', s.seqmax > ${LAST_ID} and pg_has_role(c.relowner, 'usage'))
-  from pg_sequence s join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace
-  where s.seqrelid = ${idSequence(names)})`;
-
 /**
  * One row: `catalog`, for {@link toCatalog}, and the columns of the id capacity. The query has no parameters.
  *
@@ -147,7 +129,9 @@ export function introspectQuery(
     select coalesce(jsonb_agg(${relationText(expressions)}), '[]')
     from unnest(array[${list}]) as wanted(name)
     join pg_class c on c.oid = to_regclass(${literal(`${schema}.`)} || quote_ident(wanted.name))),
-  'sequence', ${sequenceText(names)}) as catalog,
+  'sequence', (
+    select format('%I.%I', n.nspname, c.relname)
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = ${idSequence(names)})) as catalog,
 ${idCapacityColumns(names)}${
   // Until the end of this statement: it is the transaction.
   lockTimeout === undefined

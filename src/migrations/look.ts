@@ -3,7 +3,7 @@ import { codeOf } from "../errors.ts";
 import type { Database, Row, Run } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 import { type Catalog, introspectQuery, toCatalog } from "./introspect.ts";
-import { sequenceBehindLog } from "./sequence.ts";
+import { idFactsQuery } from "./sequence.ts";
 
 /** ms for which it waits for a table. A user's own migration may hold the log for long, and a boot must not hang on it. */
 const LOCK_TIMEOUT_MS = 500;
@@ -43,13 +43,13 @@ export async function look(connections: Database, names: Names): Promise<Look> {
   return { row, catalog, held: full === undefined };
 }
 
-/** True if the sequence of the ids stands behind the log's last one; undefined if somebody locks the log. */
-export function isBehindLog(connections: Database, names: Names): Promise<boolean | undefined> {
-  const soon: Run = async (query) => {
+/** The row of {@link idFactsQuery}; undefined if somebody locks the log. */
+export function lookAtIds(connections: Database, names: Names): Promise<Row | undefined> {
+  return unlessHeld(async () => {
     const timeout = { text: `set local lock_timeout = ${LOCK_TIMEOUT_MS}` };
-    return (await connections.transaction("seed", [timeout, query]))[1] ?? [];
-  };
-  return unlessHeld(async () => (await sequenceBehindLog(soon, names)) !== undefined);
+    const [, rows] = await connections.transaction("seed", [timeout, idFactsQuery(names)]);
+    return rows?.[0];
+  });
 }
 
 /** Hidden events would be read as absent, and their versions be given again. */

@@ -9,20 +9,21 @@ import { log } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { sanitize, toStoreError } from "../errors.ts";
 import type { Run } from "../postgres/index.ts";
+import { warnOfFutureEvents } from "../schema/future-events.ts";
 import { warnOfIdCapacity } from "../schema/id-capacity.ts";
 import type { Names } from "../schema/names.ts";
 import { buildIndexes } from "./build-indexes.ts";
 import { apply } from "./change.ts";
 import { introspect } from "./introspect.ts";
-import { isBehindLog, look } from "./look.ts";
+import { look, lookAtIds } from "./look.ts";
 import { withMigrationLock } from "./migration-lock.ts";
 import { isCurrent, type Plan, planMigration, sqlAscii, unfinished } from "./plan.ts";
 import { recordOf } from "./record.ts";
-import { advanceSequence, planSequence } from "./sequence.ts";
+import { isInOrder, mendIdOrder, toIdFacts } from "./sequence.ts";
 
 /**
  * Creates or completes schema, tables and indexes. Idempotent, and safe with any number of processes at once. On an
- * up-to-date schema it only reads the catalog and the log's last id, and takes no lock that a worker would wait for.
+ * up-to-date schema it only reads the catalog and the log's last event, and takes no lock that a worker would wait for.
  *
  * @throws StoreError; the database is then as it was before, or lacks indexes of a large table, which the next seed()
  * builds.
@@ -36,8 +37,9 @@ export async function seed(context: Context): Promise<void> {
     if (catalog.encoding === "SQL_ASCII" && recordOf(catalog.relations.get(names.table)?.comment))
       log().warn(`[act-drizzle] ${sqlAscii(names)}`);
     const current = isCurrent(names, catalog);
-    const behind = current && !looked.held ? await isBehindLog(connections, names) : false;
-    if (looked.held || behind === undefined)
+    const ids = current && !looked.held ? await lookAtIds(connections, names) : undefined;
+    warnOfFutureEvents(names, ids);
+    if (looked.held || (current && ids === undefined))
       log().warn(
         `${title}: another session holds an exclusive lock on the tables. ${current ? "Nothing has to be changed, as far as can be seen without them: going on" : "Waiting for it, as the tables have to be changed"}`,
       );
@@ -47,8 +49,8 @@ export async function seed(context: Context): Promise<void> {
       log().warn(
         `${title}: not as this release makes it: ${missing.join(", ")}. seed() by the tables' owner mends that`,
       );
-    if (current && !behind) return;
-    const work = current ? advanceSequence : migrate;
+    if (current && (ids === undefined || isInOrder(toIdFacts(ids)))) return;
+    const work = current ? mendIdOrder : migrate;
     let indexes = false;
     const done = await withMigrationLock(connections, "seed", (run) =>
       work(run, names, {
@@ -86,11 +88,7 @@ async function migrate(run: Run, names: Names, { online, later }: Options): Prom
   await check(run, plan);
   const done = await apply(run, plan.changes);
   if (plan.builds.length > 0) later();
-  // The sequence of a table that was just created has a name only now.
-  const { sequence } = await introspect(run, names);
-  done.push(...(await apply(run, planSequence(sequence))));
-  done.push(...(await advanceSequence(run, names)));
-  return done;
+  return [...done, ...(await mendIdOrder(run, names))];
 }
 
 /** @throws if rows hold what this store cannot work with. */

@@ -1,50 +1,151 @@
-/** Keeps the sequence of the ids in order: its cache, its maximum, and its position behind the log. */
+/**
+ * Keeps the ids in order. Readers ask for what follows the last id that they have seen, so an id that is given below it
+ * is never read. Ids are in order if they come from a sequence that counts up, gives each session one at a time, and
+ * stands behind the log. Anybody may change that later, so it is looked at in every boot.
+ */
+import { z } from "zod";
 import type { Run } from "../postgres/index.ts";
 import { lockQuery } from "../schema/append-lock.ts";
+import { futureColumns } from "../schema/future-events.ts";
 import { LAST_ID } from "../schema/id-capacity.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
-import type { Change } from "./change.ts";
-import type { SequenceInfo } from "./introspect.ts";
+import { apply, type Change } from "./change.ts";
+
+const sequence = z.object({
+  /** Qualified and quoted where needed. */
+  name: z.string(),
+  /** The role may alter it. */
+  owned: z.boolean(),
+  /** How many ids a session takes at once. */
+  cache: z.number(),
+  increment: z.number(),
+  /** It begins again after its maximum. */
+  cycles: z.boolean(),
+  /** Its maximum is beyond 2^53. */
+  unbounded: z.boolean(),
+  /** A crash of the server sets it back, but not the log. */
+  unlogged: z.boolean(),
+  /** It stands behind the log's last id. False if the role may not see that. */
+  behind: z.boolean(),
+});
+
+const facts = z.object({
+  /** The sequence that ids are drawn from. Null if they come from elsewhere. */
+  sequence: sequence.nullable(),
+  /** A trigger that sets the id of new rows, and not from this sequence. */
+  trigger: z.string().nullable(),
+});
+
+export type SequenceInfo = Readonly<z.infer<typeof sequence>>;
+export type IdFacts = Readonly<z.infer<typeof facts>>;
+
+/** What a trigger's function says that assigns to NEW.id: at the beginning of a statement, or with INTO. */
+const SETS_ID = String.raw`(^|;|\m(begin|then|else|loop)\M)\s*new\.id\s*:?=|\minto\s+(strict\s+)?new\.id\M`;
+
+/** One row: `facts`, for {@link toIdFacts}, and the columns for `warnOfFutureEvents`. The events table has to exist. */
+export const idFactsQuery = (names: Names): { text: string } => ({
+  text: `with found as materialized (
+  select c.*, s.*, format('%I.%I', n.nspname, c.relname) as name from pg_sequence s
+  join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace where c.oid = ${idSequence(names)}
+)
+select jsonb_build_object(
+  'sequence', (select jsonb_build_object(
+      'name', f.name,
+      'owned', pg_has_role(f.relowner, 'usage'),
+      'cache', f.seqcache,
+      'increment', f.seqincrement,
+      'cycles', f.seqcycle,
+      'unbounded', f.seqmax > ${LAST_ID},
+      'unlogged', f.relpersistence = 'u'
+        and (select t.relpersistence from pg_class t where t.oid = to_regclass(${literal(names.events)})) <> 'u',
+      'behind', case when has_sequence_privilege(f.seqrelid, 'usage, select')
+        then coalesce(coalesce(pg_sequence_last_value(f.seqrelid), 0) < (select max(id) from ${names.events}), false)
+        else false end)
+    from found f),
+  'trigger', (select t.tgname from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+    where t.tgrelid = to_regclass(${literal(names.events)}) and not t.tgisinternal and t.tgenabled <> 'D'
+      -- a row's, before, insert
+      and t.tgtype & 7 = 7 and p.prosrc ~* ${literal(SETS_ID)}
+      and not exists (select from found f where p.prosrc ~* '\\mnextval\\M' and strpos(p.prosrc, f.relname) > 0)
+    order by t.tgname limit 1)
+) as facts, ${futureColumns(names)}`,
+});
+
+export const toIdFacts = (row: { readonly facts?: unknown } | undefined): IdFacts => facts.parse(row?.facts);
+
+/** Whether something has to be mended, or refused. */
+export const isInOrder = ({ sequence: found, trigger }: IdFacts): boolean =>
+  found !== null &&
+  trigger === null &&
+  !found.behind &&
+  planSequence(found).length === 0 &&
+  found.increment > 0;
 
 /**
- * A cached sequence would hand out ids out of order to concurrent sessions. Ids beyond 2^53 would be read as other
- * numbers. Only an owner can lower the maximum, and has to do so only once.
+ * The changes to the sequence's definition. They take a lock for which appends have to wait. ALTER SEQUENCE also makes
+ * other sessions forget the ids that they have taken in advance.
  */
-export function planSequence(sequence: SequenceInfo | undefined): Change[] {
-  if (!sequence) return [];
-  const { name, cached, unbounded } = sequence;
+export function planSequence({ name, owned, cache, cycles, unlogged, unbounded }: SequenceInfo): Change[] {
   const changes: Change[] = [];
-  if (cached) changes.push({ sql: `alter sequence ${name} cache 1`, done: "sequence cache set to 1" });
-  if (unbounded) changes.push({ sql: `alter sequence ${name} maxvalue ${LAST_ID}` });
+  const missed = `while it was ${cache}, readers may have missed events: reset() the reactions that must not`;
+  if (cache !== 1)
+    changes.push({ sql: `alter sequence ${name} cache 1`, done: `sequence cache set to 1; ${missed}` });
+  if (cycles) changes.push({ sql: `alter sequence ${name} no cycle`, done: "sequence set to no cycle" });
+  if (unlogged) changes.push({ sql: `alter sequence ${name} set logged`, done: "sequence set to logged" });
+  // Ids beyond 2^53 would be read as other numbers. Only an owner can lower the maximum.
+  if (unbounded && owned) changes.push({ sql: `alter sequence ${name} maxvalue ${LAST_ID}` });
   return changes;
 }
 
-/** The sequence's name if it stands behind the log's last id; no row if not, or if the role may not see it. */
-const behindText = (
-  names: Names,
-): string => `select format('%I.%I', n.nspname, c.relname) as name from pg_class c
-join pg_namespace n on n.oid = c.relnamespace where c.oid = ${idSequence(names)}
-  and has_sequence_privilege(c.oid, 'usage, select')
-  and coalesce(pg_sequence_last_value(c.oid), 0) < (select max(id) from ${names.events})`;
-
-/** The name of the ids' sequence if it stands behind the log's last id. */
-export async function sequenceBehindLog(run: Run, names: Names): Promise<string | undefined> {
-  const [behind] = await run({ text: behindText(names) });
-  return behind && String(behind.name);
+/** @throws for what seed() cannot or may not mend. */
+function refuse({ schema, table }: Names, { sequence: found, trigger }: IdFacts): void {
+  const refused = (reason: string, remedy: string) =>
+    new Error(
+      `the ids of "${schema}"."${table}" would not be in order, ${reason}: ${remedy}. Nothing was changed`,
+    );
+  if (trigger !== null)
+    throw refused(
+      `its trigger "${trigger}" sets them`,
+      "drop the trigger, or let it leave id to the sequence of the column's default",
+    );
+  if (!found)
+    throw refused(
+      "they come from no sequence",
+      "make the column's default nextval('…'::regclass), or the column an identity",
+    );
+  if (found.increment < 0)
+    throw refused(
+      `the sequence ${found.name} counts down`,
+      `alter sequence ${found.name} increment 1 minvalue 1 maxvalue ${LAST_ID}, and call seed() again`,
+    );
+  const changes = found.owned ? [] : planSequence(found);
+  if (changes.length > 0)
+    throw refused(
+      `and the role may not alter the sequence ${found.name}`,
+      `as its owner run: ${changes.map(({ sql }) => sql).join("; ")}`,
+    );
 }
 
 /**
- * A log that was copied, as logical replication does, comes without the sequence's position. New ids would collide
- * with the log's, or appear below ids that readers have seen. The append lock keeps others from drawing an id
- * meanwhile.
+ * Brings the ids in order, and returns what was done, in words. A log that was copied, as logical replication does,
+ * comes without the sequence's position: new ids would collide with the log's, or appear below ids that readers have
+ * seen. The append lock keeps others from drawing an id meanwhile.
  */
-export async function advanceSequence(run: Run, names: Names): Promise<string[]> {
-  const name = await sequenceBehindLog(run, names);
-  if (name === undefined) return [];
+export async function mendIdOrder(run: Run, names: Names): Promise<string[]> {
+  const read = async () => toIdFacts((await run(idFactsQuery(names)))[0]);
+  const before = await read();
+  refuse(names, before);
+  if (isInOrder(before)) return [];
   await run({ text: lockQuery(names) });
+  // Somebody else may have mended it, or have appended, until the lock was granted.
+  const { sequence: found } = await read();
+  if (!found) return [];
+  const done = await apply(run, planSequence(found));
+  if (!found.behind) return done;
+  const { name } = found;
   const [moved] = await run({
     text: `select setval(${literal(name)}, greatest((select max(id) from ${names.events}), last_value)) as at from ${name}`,
   });
-  return [`sequence moved to ${moved?.at}, the log's last id`];
+  return [...done, `sequence moved to ${moved?.at}, the log's last id`];
 }

@@ -1,6 +1,6 @@
 /**
- * notify(): tells the app what other processes commit, so that it need not wait for its next poll. Notifications are
- * hints: the app polls as well, so an error here is at most logged.
+ * notify(): tells the app what other processes commit, and what waits to be claimed (look-out.ts), so that it need not
+ * poll. Notifications are hints: an error here is at most logged.
  *
  * States of a subscription:
  *
@@ -22,6 +22,7 @@ import { guard } from "../errors.ts";
 import type { Listener, Row } from "../postgres/index.ts";
 import { checkFunction } from "../values/validate.ts";
 import { IdRanges } from "./id-ranges.ts";
+import { LookOut, RecentClaims } from "./look-out.ts";
 import { type EventRef, type NotifyPayload, parsePayload } from "./payload.ts";
 
 export type Handler = (notification: StoreNotification) => void;
@@ -32,6 +33,8 @@ const MAX_CATCH_UP = 1_000;
 const MAX_EVENTS = 10_000;
 /** Shortened payloads that wait to be looked up, one after the other. Further ones are left to polling. */
 const MAX_WAITING = 1_000;
+/** ms: a timer for as long as Node has. */
+const FOR_EVER = 2_147_483_647;
 
 /** The part of an append that is tracked. */
 type Append = Promise<{ readonly outcome: { readonly ids: readonly number[] } }>;
@@ -70,6 +73,7 @@ class OwnCommits {
 export class Notifier {
   readonly #context: Context;
   readonly #own = new OwnCommits();
+  readonly #claims = new RecentClaims();
   #subscription: Subscription | undefined;
 
   constructor(context: Context) {
@@ -79,7 +83,7 @@ export class Notifier {
   async start(handler: Handler): Promise<NotifyDisposer> {
     checkFunction("notify", "handler", handler);
     const previous = this.#subscription;
-    const subscription = new Subscription(this.#context, this.#own, handler);
+    const subscription = new Subscription(this.#context, this.#own, this.#claims, handler);
     this.#subscription = subscription;
     await previous?.end();
     try {
@@ -94,6 +98,11 @@ export class Notifier {
   /** Records a commit of this store, so that catch-up can leave it out. */
   track(append: Append): void {
     this.#own.track(append);
+  }
+
+  /** Records that this store claims, so that the look-out need not look. */
+  claims(lane: string | undefined): void {
+    this.#claims.note(lane);
   }
 
   async stop(): Promise<void> {
@@ -114,11 +123,20 @@ class Subscription {
   #lookUps = Promise.resolve();
   #waiting = 0;
   #catchUps = Promise.resolve();
+  readonly #lookOut: LookOut;
+  /** A process that listens waits for work, so it must not end: without this nothing in an app keeps it alive. */
+  readonly #keepAlive = setInterval(() => {}, FOR_EVER);
 
-  constructor(context: Context, own: OwnCommits, handler: Handler) {
+  constructor(context: Context, own: OwnCommits, claims: RecentClaims, handler: Handler) {
     this.#context = context;
     this.#own = own;
     this.#handler = handler;
+    this.#lookOut = new LookOut(context, {
+      claims,
+      position: () => this.#position,
+      isReported: ({ id, stream }) => this.#isReported(id, stream),
+      report: (events) => this.#callByStream(events),
+    });
   }
 
   /** Resolves once the server has confirmed LISTEN. */
@@ -140,18 +158,23 @@ class Subscription {
     });
     // A catch-up may have read the log before.
     this.#position = Math.max(this.#position, Number(row?.id ?? -1));
+    if (!this.#ended) this.#lookOut.start();
   }
 
   /** Idempotent. The handler is not called any more. */
   async end(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
+    clearInterval(this.#keepAlive);
+    this.#lookOut.stop();
     await this.#listener?.stop();
   }
 
   #receive(text: string): void {
     const payload = parsePayload(text);
-    if (!payload || payload.by === this.#context.by) return;
+    // Also this store's own: its app claims nothing after a verb that was called beside it.
+    if (payload?.claimable) this.#lookOut.announced();
+    if (!payload || payload.claimable || payload.by === this.#context.by) return;
     if (!payload.range) {
       this.#report(payload.stream, payload.events);
       return;
@@ -203,8 +226,7 @@ class Subscription {
       // The rows may contain a commit of this store whose answer has not arrived yet.
       await this.#own.allRecorded();
       const missed = rows.filter((row) => !this.#isReported(Number(row.id), String(row.stream))).reverse();
-      for (const [stream, events] of Map.groupBy(missed, (row) => String(row.stream)))
-        this.#call(stream, events.map(toEvent));
+      this.#callByStream(missed.map((row) => ({ ...toEvent(row), stream: String(row.stream) })));
     } catch {
       // The log cannot be read now. Polling finds the events.
     }
@@ -234,6 +256,14 @@ class Subscription {
       this.#received.delete(id);
     }
     this.#call(stream, events);
+  }
+
+  #callByStream(events: readonly (EventRef & { readonly stream: string })[]): void {
+    for (const [stream, group] of Map.groupBy(events, (event) => event.stream))
+      this.#call(
+        stream,
+        group.map(({ id, name }) => ({ id, name })),
+      );
   }
 
   #call(stream: string, events: EventRef[]): void {

@@ -1,6 +1,7 @@
 /**
  * The payload of a notification, which is act-pg's: `{ stream, events: [{ id, name }], by }`. If it would be too long
- * for NOTIFY, `events` is empty, and `from` and `to` give the range of ids to look up.
+ * for NOTIFY, `events` is empty, and `from` and `to` give the range of ids to look up. With `claimable: true` it has
+ * neither: there is work that no event brings.
  *
  * Whoever may connect to the database may send to the channel. So each field is checked, and a payload with an invalid
  * field is ignored.
@@ -13,9 +14,11 @@ export type NotifyPayload = {
   readonly stream: string;
   /** The store that committed; undefined if the payload does not say. */
   readonly by: string | undefined;
-  /** Ascending by id. Empty if there is a range, and never otherwise. */
+  /** Ascending by id. Empty if there is a range or claimable work, and never otherwise. */
   readonly events: EventRef[];
   readonly range: { readonly from: number; readonly to: number } | undefined;
+  /** Subscriptions may be claimed that no event says so of. */
+  readonly claimable?: true;
 };
 
 /** An id that a log can have, and that JavaScript reads exactly. */
@@ -55,6 +58,9 @@ export function parsePayload(text: string): NotifyPayload | undefined {
   if (!events) return undefined;
   const range = isId(from) && isId(to) && from <= to ? { from, to } : undefined;
   if (!range && !(isAbsent(from) && isAbsent(to))) return undefined;
-  if (events.length === 0 && !range) return undefined;
+  if (events.length === 0 && !range)
+    return value.claimable === true
+      ? { stream, by: by ?? undefined, events, range, claimable: true }
+      : undefined;
   return { stream, by: by ?? undefined, events, range: events.length === 0 ? range : undefined };
 }

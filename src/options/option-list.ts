@@ -120,6 +120,10 @@ export const optionsSchema = z.strictObject({
     type: "boolean",
     docs: "Announce commits by NOTIFY, and offer `store.notify`.",
   }),
+  pollIntervalMillis: millis.default(4_000).register(about, {
+    type: "number",
+    docs: "With `notify`: how often a listener looks for work that nobody announced, in milliseconds; `0` is never.",
+  }),
   max: z.number().int().min(1).max(10_000).default(20).register(about, {
     type: "number",
     docs: "Most connections of this store, the writer's included, the listener's not.",

@@ -24,6 +24,8 @@ export type PostgresStoreOptions = {
   readonly table?: string | undefined;
   /** Announce commits by NOTIFY, and offer `store.notify`. Default `false`. */
   readonly notify?: boolean | undefined;
+  /** With `notify`: how often a listener looks for work that nobody announced, in milliseconds; `0` is never. Default `4000`. */
+  readonly pollIntervalMillis?: number | undefined;
   /** Most connections of this store, the writer's included, the listener's not. Default `20`. */
   readonly max?: number | undefined;
   /** Longest wait for a connection, in milliseconds. URL and environment give seconds. Default `10000`. */
@@ -64,6 +66,8 @@ export type ConfigOptions = {
   readonly table: string;
   /** Announce commits by NOTIFY, and offer `store.notify`. */
   readonly notify: boolean;
+  /** With `notify`: how often a listener looks for work that nobody announced, in milliseconds; `0` is never. */
+  readonly pollIntervalMillis: number;
   /** Most connections of this store, the writer's included, the listener's not. */
   readonly max: number;
   /** Longest wait for a connection, in milliseconds. URL and environment give seconds. */

@@ -19,6 +19,8 @@ import {
   toId,
   toInt,
 } from "../values/validate.ts";
+import { adviseNotify } from "./advise.ts";
+import { announcedPart, writeAnnounced } from "./announce.ts";
 import { toLeaseMillis } from "./lease.ts";
 
 /** Who asks for the correlator lease of `key`, and for how many ms; 0 or less gives it back. */
@@ -44,7 +46,7 @@ const streamsPart = ({ streams }: Names) => `given as materialized (
     correlated_at = greatest(s.correlated_at, excluded.correlated_at)
   where excluded.priority > s.priority or (excluded.priority = s.priority and excluded.lane <> s.lane)
      or excluded.correlated_at > s.correlated_at or (excluded.correlated_at is not null and s.correlated_at is null)
-  returning (xmax = 0) as created
+  returning (xmax = 0) as created, s.at < s.correlated_at as pending
 )`;
 
 /** Raises the shared checkpoint, in row '', to `at`, a parameter. It is the maximum of all correlators' checkpoints. */
@@ -133,12 +135,14 @@ function check(
  * `correlator` it also returns whether the correlator holds the lease of its key.
  */
 export async function subscribe(
-  { names, connections }: Context,
+  context: Context,
   streams: readonly SubscribeInput[],
   correlatedAt?: number,
   correlator?: Correlator,
 ): Promise<SubscribeResult> {
   check(streams, correlatedAt, correlator);
+  adviseNotify(context, streams.length);
+  const { names } = context;
   const params: Param[] = [];
   const parts: string[] = [];
   const param = (value: Param) => `$${params.push(value)}`;
@@ -171,11 +175,24 @@ export async function subscribe(
   const checkpoint = correlator
     ? "(select at from lease)"
     : `greatest(-1, coalesce((select at from ${names.correlated} where key = ''), -1)${at ? `, ${at}::bigint` : ""})`;
-  const text = `${parts.length > 0 ? `with ${parts.join(", ")} ` : ""}select
+  // The framework marks work for events that it has been told of, and always advances the checkpoint with it. What
+  // comes without a checkpoint, an operator or a script has marked.
+  const byHand = !at && !correlator && streams.length > 0;
+  const text = (announce: boolean) => {
+    const all = announce
+      ? [...parts, announcedPart(context, "exists (select from upserted where pending)")]
+      : parts;
+    return `${all.length > 0 ? `with ${all.join(", ")} ` : ""}select
   ${streams.length > 0 ? "(select count(*) from upserted where created)" : "0"}::int as subscribed,
   coalesce((select at from ${names.streams} order by at desc limit 1), -1) as watermark,
-  ${checkpoint} as checkpoint${correlator ? ", (select correlating from lease) as correlating" : ""}`;
-  const [row] = await connections.write("subscribe", { text, params });
+  ${checkpoint} as checkpoint${correlator ? ", (select correlating from lease) as correlating" : ""}${
+    announce ? ", (select count(*) from announced) as announced" : ""
+  }`;
+  };
+  const [row] = await writeAnnounced(context, "subscribe", (announce) => ({
+    text: text(announce && byHand),
+    params,
+  }));
   return {
     subscribed: Number(row?.subscribed),
     watermark: Math.max(-1, Number(row?.watermark)),

@@ -4,20 +4,28 @@
  */
 import type { Context } from "../context.ts";
 import type { Conditions } from "../postgres/conditions.ts";
+import { announcedPart, writeAnnounced } from "./announce.ts";
 
-/** Applies `set` to the rows that match, and returns how many there were. The parameters are those of `where`. */
+/**
+ * Applies `set` to the rows that match, and returns how many there were. The parameters are those of `where`. The
+ * operators' verbs may make work claimable without an event, so listeners are told.
+ */
 export async function updateStreams(
-  { names, connections }: Context,
+  context: Context,
   operation: string,
   where: Conditions,
   set: string,
 ): Promise<number> {
-  const text = `with matching as materialized (
-  select s.stream from ${names.streams} s${where.where} order by s.stream for update of s
+  const { streams } = context.names;
+  const text = (announce: boolean) => `with matching as materialized (
+  select s.stream from ${streams} s${where.where} order by s.stream for update of s
 ), changed as (
-  update ${names.streams} s set ${set} from matching m where s.stream = m.stream returning 1
-)
-select count(*)::int as count from changed`;
-  const [row] = await connections.write(operation, { text, params: where.params });
+  update ${streams} s set ${set} from matching m where s.stream = m.stream returning 1
+)${announce ? `, ${announcedPart(context, "exists (select from changed)")}` : ""}
+select count(*)::int as count${announce ? ", (select count(*) from announced) as announced" : ""} from changed`;
+  const [row] = await writeAnnounced(context, operation, (announce) => ({
+    text: text(announce),
+    params: where.params,
+  }));
   return Number(row?.count ?? 0);
 }

@@ -25,6 +25,7 @@ import { shutdown } from "./shutdown.ts";
 import { stats } from "./stats.ts";
 import { subscribe } from "./subscribe.ts";
 import { truncate } from "./truncate.ts";
+import { wake } from "./wake.ts";
 import { workers } from "./workers.ts";
 
 export const sections: readonly Section[] = [
@@ -34,6 +35,6 @@ export const sections: readonly Section[] = [
   ...[subscribe, correlator],
   ...[claim, finalize, operators, workers],
   ...[positionsOfStreams, stats, truncate, restore],
-  ...[notify, pii, dates],
+  ...[notify, wake, pii, dates],
   framework,
 ];

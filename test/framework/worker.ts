@@ -1,8 +1,8 @@
 /**
  * A process with an app of its own, as a service would run it: the store is the global one, signals end it.
- * It settles only when another process notifies it, or when it is told to; it never polls.
+ * It settles only when its store's listener wakes it, or when it is told to; it never polls.
  */
-import { act, store } from "@rotorsoft/act";
+import { act, NonRetryableError, store } from "@rotorsoft/act";
 import postgres from "postgres";
 import { PostgresStore } from "../../src/index.ts";
 import { Account, actor } from "./account.ts";
@@ -17,15 +17,20 @@ export type WorkerOptions = {
   readonly leaseMillis: number;
   /** Streams handled at once. */
   readonly streamLimit: number;
+  /** Handlers fail with an error that is not retried. */
+  readonly fail: boolean;
 };
 
 export type ToWorker =
   | { readonly deposit: readonly string[]; readonly amount: number }
   | { readonly settle: true }
   | { readonly go: true };
-export type FromWorker = { readonly entered: number } | { readonly deposited: number };
+export type FromWorker =
+  | { readonly entered: number }
+  | { readonly deposited: number }
+  | { readonly woken: true };
 
-const { url, schema, table, name, hold, leaseMillis, streamLimit }: WorkerOptions = JSON.parse(
+const { url, schema, table, name, hold, leaseMillis, streamLimit, fail }: WorkerOptions = JSON.parse(
   process.argv[2] ?? "{}",
 );
 store(new PostgresStore({ url, schema, table, notify: true, application_name: `${table}-${name}` }));
@@ -44,10 +49,12 @@ const app = act()
   .do(async function work(event, target) {
     tell({ entered: event.id });
     if (hold) await released;
+    if (fail) throw new NonRetryableError("poison");
     await sql`insert into work (target, event, by) values (${`${table}-${target}`}, ${event.id}, ${name})`;
   })
   .to(({ stream }) => ({ target: `of-${stream}`, source: stream, lane: "work" as const }))
   .build({ settleDebounceMs: 0 });
+app.on("notified", () => tell({ woken: true }));
 
 process.on("message", async (message: ToWorker) => {
   if ("go" in message) go();

@@ -13,6 +13,8 @@ export class Worker {
   readonly entered: number[] = [];
   /** Events that it has committed. */
   deposited = 0;
+  /** How often its listener has woken it. */
+  woken = 0;
   readonly #child: ChildProcess;
   readonly #exit: Promise<readonly [code: number | null, signal: string | null]>;
 
@@ -25,6 +27,7 @@ export class Worker {
     });
     this.#child.on("message", (message: FromWorker) => {
       if ("entered" in message) this.entered.push(message.entered);
+      else if ("woken" in message) this.woken++;
       else this.deposited += message.deposited;
     });
     this.#exit = once(this.#child, "exit").then(([code, signal]) => [code, signal] as const);
@@ -37,7 +40,7 @@ export class Worker {
     name: string,
     options: Partial<WorkerOptions> = {},
   ): Promise<Worker> {
-    const defaults = { hold: false, leaseMillis: 30_000, streamLimit: 3 };
+    const defaults = { hold: false, leaseMillis: 30_000, streamLimit: 3, fail: false };
     const worker = new Worker({ url: world.url, schema, table, name, ...defaults, ...options });
     onTestFinished(async () => {
       worker.kill("SIGKILL");

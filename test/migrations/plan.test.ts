@@ -4,7 +4,7 @@ import type { Catalog, ColumnInfo, Relation } from "../../src/migrations/introsp
 import { migrationSteps } from "../../src/migrations/migration-steps.ts";
 import { type Plan, planMigration } from "../../src/migrations/plan.ts";
 import { withRecord } from "../../src/migrations/record.ts";
-import { planSequence } from "../../src/migrations/sequence.ts";
+import { planSequence, type SequenceInfo } from "../../src/migrations/sequence.ts";
 import { migrations } from "../../src/migrations/sql.generated.ts";
 import { catalogOf, column, EMPTY, indexOf, names, table } from "./plan-catalog.ts";
 
@@ -361,21 +361,30 @@ describe("tables of act-pg", () => {
 });
 
 describe("the sequence of the ids", () => {
-  const sequence = { name: "shop.carts_id_seq", cached: false, unbounded: false };
+  const sequence: SequenceInfo = {
+    name: "shop.carts_id_seq",
+    owned: true,
+    cache: 1,
+    increment: 1,
+    cycles: false,
+    unbounded: false,
+    unlogged: false,
+    behind: false,
+  };
+  const statements = (over: Partial<SequenceInfo>) =>
+    planSequence({ ...sequence, ...over }).map(({ sql }) => sql);
 
-  test("that caches hands out ids in order from now on", () => {
-    expect(planSequence({ ...sequence, cached: true })).toEqual([
-      { sql: "alter sequence shop.carts_id_seq cache 1", done: "sequence cache set to 1" },
-    ]);
+  test.each<[string, Partial<SequenceInfo>, string]>([
+    ["caches", { cache: 50 }, "cache 1"],
+    ["begins again after its maximum", { cycles: true }, "no cycle"],
+    ["is set back by a crash", { unlogged: true }, "set logged"],
+    ["goes beyond what a JavaScript number holds", { unbounded: true }, "maxvalue 9007199254740991"],
+  ])("that %s is altered", (_, over, change) => {
+    expect(statements(over)).toEqual([`alter sequence shop.carts_id_seq ${change}`]);
   });
 
-  test("ends at the last id that a JavaScript number holds", () => {
-    expect(planSequence({ ...sequence, unbounded: true })).toEqual([
-      { sql: "alter sequence shop.carts_id_seq maxvalue 9007199254740991" },
-    ]);
-  });
-
-  test("is left alone if it is in order, or absent", () => {
-    expect([...planSequence(sequence), ...planSequence(undefined)]).toEqual([]);
+  test("is left alone if it is in order, or only too long and another role's", () => {
+    expect([...statements({}), ...statements({ increment: 5 })]).toEqual([]);
+    expect(statements({ unbounded: true, owned: false })).toEqual([]);
   });
 });

@@ -61,6 +61,7 @@ const given: Required<
   schema: "given_schema",
   table: "given_table",
   notify: true,
+  pollIntervalMillis: 10,
   max: 3,
   connectionTimeoutMillis: 4,
   idleTimeoutMillis: 5,

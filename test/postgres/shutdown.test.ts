@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import type { PostgresStoreOptions } from "../../src/index.ts";
+import { throughout } from "../conformance/kit/eventually.ts";
 import { until } from "../order/fence.ts";
 import { event, failureOf, meta, useScene } from "./fixture.ts";
 import { TcpProxy } from "./proxy.ts";
@@ -43,6 +44,10 @@ class Child {
     return { code, millis: performance.now() - idle };
   }
 
+  get running(): boolean {
+    return this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
   kill(): void {
     this.#process.kill("SIGKILL");
   }
@@ -56,6 +61,7 @@ const children = new Map<string, Child>();
 beforeAll(() => {
   children.set("idle", new Child({ table: "idle" }));
   children.set("listening", new Child({ table: "listening", notify: true }));
+  children.set("no longer listening", new Child({ table: "unheard", notify: true }, "unheard"));
   children.set("disposed", new Child({ table: "disposed", notify: true }, "disposed"));
   children.set("unfinished", new Child({ table: "unfinished" }, "unfinished"));
 });
@@ -63,11 +69,14 @@ afterAll(() => {
   for (const child of children.values()) child.kill();
 });
 
-test.each(["idle", "listening", "disposed"])("a process whose store is %s ends by itself", async (name) => {
-  const exit = await children.get(name)?.exit();
-  expect(exit?.code).toBe(0);
-  expect(exit?.millis).toBeLessThan(SOON);
-});
+test.each(["idle", "no longer listening", "disposed"])(
+  "a process whose store is %s ends by itself",
+  async (name) => {
+    const exit = await children.get(name)?.exit();
+    expect(exit?.code).toBe(0);
+    expect(exit?.millis).toBeLessThan(SOON);
+  },
+);
 
 test("a process does not end before what it has asked for is done", async () => {
   expect((await children.get("unfinished")?.exit())?.code).toBe(0);
@@ -75,7 +84,13 @@ test("a process does not end before what it has asked for is done", async () => 
   expect(rows.map(({ name }) => name)).toEqual(["First", "A", "B", "C"]);
 });
 
-test("a process ends by itself while its listener tries to come back", async () => {
+test("a process that listens waits for work, and does not end by itself", async () => {
+  const child = children.get("listening");
+  await child?.said("idle");
+  await throughout(1_000, () => child?.running === true);
+});
+
+test("a process that listens does not end while it tries to reconnect", async () => {
   const { host, port } = scene.parts;
   const proxy = await TcpProxy.before({ host, port });
   const child = new Child({ host: "127.0.0.1", port: proxy.port, notify: true, table: "cut" }, "cut");
@@ -84,9 +99,8 @@ test("a process ends by itself while its listener tries to come back", async () 
   proxy.mode = "refuse";
   proxy.cut();
   child.tell("go");
-  const { code, millis } = await child.exit();
-  expect(code).toBe(0);
-  expect(millis).toBeLessThan(SOON);
+  await child.said("idle");
+  await throughout(1_000, () => child.running);
 });
 
 test("dispose leaves no connection of the store, whatever it was doing", async () => {

@@ -107,6 +107,17 @@ test17(
   },
 );
 
+test17(titled("operators' verbs succeed while the notification queue is full", reason), async () => {
+  const { store } = await announcing();
+  await store.subscribe([{ stream: "t", correlated_at: 1 }], 1);
+  await fillQueue();
+  expect(await store.prioritize({}, 3)).toBe(1);
+  expect(await store.defer(["t"], 0)).toBe(1);
+  expect(await store.reset(["t"])).toBe(1);
+  expect(await store.subscribe([{ stream: "u", correlated_at: 1 }])).toMatchObject({ subscribed: 1 });
+  expect(await store.claim(5, 0, "w", 1_000)).toHaveLength(2);
+});
+
 test17(titled("one warning says that commits are not announced, not one for each", reason), async () => {
   const { store } = await announcing();
   const lines = logged();

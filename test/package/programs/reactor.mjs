@@ -52,8 +52,6 @@ const app = act()
   })
   .to("copier")
   .build();
-// A listener keeps no process alive; in an app its server does.
-setInterval(() => {}, 60_000);
 let woken = 0;
 app.on("notified", () => woken++);
 app.on("blocked", (leases) => say(`blocked ${leases[0]?.error}`));

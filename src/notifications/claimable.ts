@@ -1,0 +1,107 @@
+/**
+ * The statement of the look-out: is there work that nobody was told of? It reads a few rows of the partial indexes that
+ * claim uses, so it costs the same at 100 and at 1,000,000 subscriptions, and locks nothing.
+ */
+import type { Query, Row } from "../postgres/index.ts";
+import { textArray } from "../postgres/parameters.ts";
+import type { Names } from "../schema/names.ts";
+import { CLAIM_ARMS } from "../schema/table-names.ts";
+import type { EventRef } from "./payload.ts";
+
+/** Subscriptions of a lane that are looked at, those that are furthest behind. */
+const PER_LANE = 10;
+/** Names of events that are tried. */
+const MAX_NAMES = 100;
+
+/** Work that waits: claimable subscriptions of one lane, or events that no correlator has seen. */
+export type Waiting = {
+  /** Undefined: events that no correlator has seen. */
+  readonly lane: string | undefined;
+  /** The same as long as nobody has claimed or correlated any of it. */
+  readonly state: string;
+  /** The next event of each name, by id. */
+  readonly events: readonly (EventRef & { readonly stream: string })[];
+};
+
+export type Found = {
+  readonly waiting: readonly Waiting[];
+  /** ms until the next deferred subscription is due; undefined if none is deferred. */
+  readonly dueIn: number | undefined;
+};
+
+/**
+ * `lanes` walks from lane to lane in the index; `open` takes the first subscriptions of each that can be claimed, and
+ * the first deferred ones that are due. `windows` has for each lane the ids of the events that they would get: which
+ * of them an app reacts to, only the app knows. So one event of each name is returned. `names` walks from name to name.
+ *
+ * Comparisons of rows, (lane, at) and (name, id), keep PostgreSQL from walking another index that has the order, but
+ * neither the lane nor the name.
+ *
+ * $1 lanes to leave out
+ * $2 last id that was in the log when the listener was last connected
+ */
+const statement = ({ events, streams, correlated }: Names): string => {
+  const pending = "not s.blocked and s.at < s.correlated_at";
+  const waits = `${pending} and s.deferred_at is null and s.${CLAIM_ARMS.laneFair}`;
+  const free = "(s.leased_until is null or s.leased_until <= now())";
+  const columns = "s.lane, s.stream, s.at, s.retry, s.correlated_at";
+  return `with recursive lanes(lane) as (
+    (select s.lane from ${streams} s where ${waits} order by s.lane, s.at limit 1)
+  union all
+    select following.lane from lanes l cross join lateral (
+      select s.lane from ${streams} s where ${waits} and s.lane > l.lane order by s.lane, s.at limit 1) following
+), open as materialized (
+    select first.* from lanes l cross join lateral (
+      select ${columns} from ${streams} s
+      where ${waits} and ${free} and (s.lane, s.at) >= (l.lane, '-9223372036854775808'::bigint)
+        and (s.lane, s.at) <= (l.lane, '9223372036854775807'::bigint)
+      order by s.lane, s.at limit ${PER_LANE}) first
+    where l.lane <> all($1::text[])
+  union all
+    select due.* from (
+      select ${columns} from ${streams} s
+      where ${pending} and s.deferred_at is not null and s.deferred_at <= now() and ${free}
+      order by s.deferred_at limit ${PER_LANE}) due
+    where due.lane <> all($1::text[])
+), windows(lane, state, low, high) as materialized (
+    select lane, md5(string_agg(stream || ' ' || at || ' ' || retry, ',' order by stream)), min(at), max(correlated_at)
+    from open group by lane
+  union all
+    select null, at || ' ' || $2::bigint, at, $2::bigint
+    from (select coalesce((select at from ${correlated} where key = ''), -1)) checkpoint(at) where at < $2::bigint
+), names(name) as (
+    (select e.name from ${events} e where exists (select from windows) order by e.name, e.id limit 1)
+  union all
+    select following.name from names n cross join lateral (
+      select e.name from ${events} e where e.name > n.name order by e.name, e.id limit 1) following
+), schedule(due_in) as (
+  select (extract(epoch from min(s.deferred_at) - now()) * 1000)::float8 from ${streams} s
+  where ${pending} and s.deferred_at is not null and s.deferred_at > now()
+)
+select schedule.due_in, w.lane, w.state, next.id, next.name, next.stream
+from schedule left join windows w on true left join lateral (
+  select first.* from (select name from names limit ${MAX_NAMES}) n cross join lateral (
+    select e.id, e.name, e.stream from ${events} e
+    where (e.name, e.id) > (n.name, w.low) and (e.name, e.id) <= (n.name, w.high)
+    order by e.name, e.id limit 1) first
+) next on true
+order by next.id`;
+};
+
+export const claimableQuery = (names: Names, busy: readonly string[], position: number): Query => ({
+  text: statement(names),
+  params: [textArray(busy), position],
+});
+
+export function toFound(rows: readonly Row[]): Found {
+  const dueIn = rows[0]?.due_in;
+  const open = rows.filter(({ state }) => typeof state === "string");
+  const waiting = [...Map.groupBy(open, ({ lane }) => lane ?? undefined)].map(([lane, group]) => ({
+    lane: lane === undefined ? undefined : String(lane),
+    state: String(group[0]?.state),
+    events: group
+      .filter(({ id }) => id !== null)
+      .map((row) => ({ id: Number(row.id), name: String(row.name), stream: String(row.stream) })),
+  }));
+  return { waiting, dueIn: typeof dueIn === "number" ? dueIn : undefined };
+}

@@ -1,0 +1,15 @@
+/** Says once per store what an app with reactions does without notifications. */
+import { log } from "@rotorsoft/act";
+import type { Context } from "../context.ts";
+
+const advised = new WeakSet<Context>();
+
+/** Called with each subscribe. At level info: an app may be meant so, as one that has a single process. */
+export function adviseNotify(context: Context, subscriptions: number): void {
+  if (context.notify || subscriptions === 0 || advised.has(context)) return;
+  advised.add(context);
+  const { schema, table } = context.names;
+  log().info(
+    `[act-drizzle] "${schema}"."${table}": notify is off, so this process claims after its own commits only; other processes' events, expired leases and what is reset or unblocked elsewhere wait for its next one: docs/guides/reliability.md, "Reactions without notify"`,
+  );
+}
