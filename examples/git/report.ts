@@ -76,7 +76,7 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
 
 /** A part of the output: what it is, and where it comes from. */
 export const title = (what: string, source = ""): string =>
-  `\n${styleText("bold", what)}${source && styleText("dim", `  ${source}`)}`;
+  `\n${styleText("bold", what)}${source && `  ${styleText("dim", source)}`}`;
 
 type Totals = Record<"people" | "commits" | "changes" | "added" | "removed", number>;
 

@@ -96,12 +96,12 @@ export async function checkReadModels(db: Database, path: string, tip: string): 
   const differences = compare(fromGit, fromTables);
   if (differences.length > 0) {
     const places = counted(differences.length, "place");
-    console.log(styleText("red", `\n✗ The read models differ from git log --numstat in ${places}:`));
+    console.log(`\n${styleText("red", `✗ The read models differ from git log --numstat in ${places}:`)}`);
     console.log(differencesText(differences));
     return false;
   }
   const [authors, files] = [counted(fromGit.authors.size, "author"), counted(fromGit.files.size, "file")];
-  console.log(styleText("green", "\n✓ The read models agree with git log --numstat:"));
+  console.log(`\n${styleText("green", "✓ The read models agree with git log --numstat:")}`);
   console.log(`  ${authors}, ${files}, every number.`);
   return true;
 }
