@@ -1,13 +1,21 @@
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { sourcesOfEntries } from "./dev/entries.ts";
 import { lookThrough } from "./test/support/leaks.ts";
 import { UNIT } from "./test/unit.ts";
 
 // Some hundred workers and programs start in a run, each with the same packages: Node compiles them once.
 process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL("node_modules/.cache/node", import.meta.url));
 
+// What a test imports of the examples imports `act-drizzle`, which is src/ here.
+const alias = [...sourcesOfEntries()].map(([name, url]) => ({
+  find: new RegExp(`^${name}$`),
+  replacement: fileURLToPath(url),
+}));
+
 export default defineConfig({
+  resolve: { alias },
   test: {
     projects: [
       // `npm run test:unit`: seconds, and nothing is started.

@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { sql } from "drizzle-orm";
 import { startPostgres } from "../dev/postgres/index.ts";
@@ -29,7 +30,7 @@ await runSession(
     if (!(await hasEvents(url))) {
       console.log(`Importing the oldest ${COMMITS} commits …`);
       const demo = ["examples/git/demo.ts", ...positionals, "--commits", COMMITS];
-      if ((await run(session, url, demo, "ignore")) !== 0)
+      if ((await run(session, url, ROOT, demo, "ignore")) !== 0)
         throw new UserError("The import failed: see npm run demo");
     }
     console.log(`psql ${shown(url)} -c 'select * from ${SCHEMA}.events limit 9'`);
@@ -38,9 +39,9 @@ await runSession(
     );
     // Its default is all interfaces, without a password and with CORS for everyone.
     const address = ["--host", "127.0.0.1", "--port", values.port];
-    const config = ["--config", "examples/git/drizzle.config.ts"];
-    const studio = ["node_modules/drizzle-kit/bin.cjs", "studio", ...address, ...config];
-    const code = await run(session, url, studio, "inherit");
+    const studio = ["node_modules/drizzle-kit/bin.cjs", "studio", ...address];
+    // Where its config is, whose paths begin there.
+    const code = await run(session, url, join(ROOT, "examples/git"), studio, "inherit");
     throw new UserError(`drizzle-kit studio ended by itself (${code}): is port ${values.port} free?`);
   },
   (error) => (error instanceof Error ? error.message : String(error)),
@@ -69,13 +70,22 @@ function shown(url: string): string {
 async function run(
   session: Session,
   url: string,
+  cwd: string,
   [script = "", ...args]: string[],
   stdout: "inherit" | "ignore",
 ): Promise<number | null> {
+  // In the environment, so that programs which it starts resolve `act-drizzle` as it does.
+  const source = pathToFileURL(join(ROOT, "dev/source.ts")).href;
   const child: ChildProcess = spawn(process.execPath, [join(ROOT, script), ...args], {
-    cwd: ROOT,
+    cwd,
     stdio: ["ignore", stdout, "inherit"],
-    env: { ...process.env, DATABASE_URL: url },
+    env: {
+      ...process.env,
+      DATABASE_URL: url,
+      NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ""} --import ${source}`,
+      // Relative paths are meant from where the user is, as in the demo.
+      INIT_CWD: process.env.INIT_CWD ?? ROOT,
+    },
   });
   const exit = once(child, "exit");
   session.onEnd(async () => {

@@ -383,6 +383,7 @@ export class PostgresStore implements Store {
     return { config: this.config };
   }
 
+  /** What `console.log(store)` shows: the configuration, without the password. */
   [inspect.custom](): string {
     return `PostgresStore ${inspect(this.config)}`;
   }

@@ -1,10 +1,10 @@
 /**
  * The docs as a site: `npm run docs` builds it into docs/.vitepress/dist, `npm run docs:open` shows it on
- * 127.0.0.1 as it changes.
+ * 127.0.0.1 as it changes. The API reference is part of it once `npm run docs:api` has run, which `npm run docs` does.
  * The search index is local and no font or script comes from elsewhere, so it works offline. VitePress supports no
  * relative base, so the pages need a server; set DOCS_BASE to publish them under a path, such as `/act-drizzle/`.
  */
-import { globSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { defineConfig, type MarkdownRenderer } from "vitepress";
 
@@ -38,6 +38,9 @@ function unlinkFilesOutside({ tokens }: StateCore): void {
   }
 }
 
+/** Where scripts/api-reference.ts has written it. */
+const api = existsSync(join(docs, "api/index.md")) ? [{ text: "API", link: "/api/" }] : [];
+
 export default defineConfig({
   title: "act-drizzle",
   description: "PostgreSQL event store for @rotorsoft/act, built on Drizzle and postgres.js",
@@ -49,11 +52,13 @@ export default defineConfig({
     nav: [
       { text: "Guides", link: "/guides/getting-started" },
       { text: "Reference", link: "/reference/versioning" },
+      ...api,
       { text: "Internals", link: "/internals/architecture" },
     ],
     sidebar: [
       { text: "Guides", items: pages("guides", ["getting-started", "drizzle"]) },
       { text: "Reference", items: pages("reference", ["options", "errors", "verbs"]) },
+      ...api,
       { text: "Internals", items: pages("internals", ["architecture"]) },
       { text: "Decisions", collapsed: true, items: pages("internals/adr") },
       { text: "Reports", collapsed: true, items: pages("reports") },

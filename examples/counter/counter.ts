@@ -1,8 +1,7 @@
-/** `npm run example:counter`: the smallest app. One state, one action, one event, a store on PostgreSQL. */
-import { act, ConsoleLogger, log, state, store } from "@rotorsoft/act";
+/** The smallest app: one state, one action, one event, a store on PostgreSQL. */
+import { act, ConsoleLogger, dispose, log, state, store } from "@rotorsoft/act";
+import { PostgresStore } from "act-drizzle";
 import { z } from "zod";
-import { startPostgres } from "../../dev/postgres/index.ts";
-import { PostgresStore } from "../../src/index.ts";
 
 const Counter = state({ Counter: z.object({ count: z.number() }) })
   .init(() => ({ count: 0 }))
@@ -12,13 +11,14 @@ const Counter = state({ Counter: z.object({ count: z.number() }) })
   .emit(({ by }) => ["Incremented", { amount: by }])
   .build();
 
+const url = process.env.DATABASE_URL ?? "postgres://postgres:postgres@localhost:5432/postgres";
 log(new ConsoleLogger({ level: "error" }));
-// A server to run against: yours, or a temporary one from npm. Your app has only the two lines after it.
-const server = await startPostgres({ url: process.env.DATABASE_URL, prefer: "embedded" });
-store(new PostgresStore({ url: server.url, schema: "act_counter" }));
+store(new PostgresStore({ url, schema: "act_counter" }));
 await store().seed();
 
 const app = act().withState(Counter).build();
+// Two first actions on one new stream both succeed, one behind the other: Act commits the first event of a stream without
+// a check. Where there must be one only, say expectedVersion: -1, as examples/orders does; the second gets a ConcurrencyError.
 const target = { stream: "counter1", actor: { id: "1", name: "User" } };
 await app.do("increment", target, { by: 1 });
 await app.do("increment", target, { by: 2 });
@@ -28,6 +28,4 @@ await app.query({ stream: "counter1", stream_exact: true }, ({ version, name, da
 );
 console.log("count:", (await app.load(Counter, "counter1")).state.count);
 
-await app.shutdown();
-await store().dispose();
-await server.stop();
+await dispose()(); // closes the store's connections and ends the process

@@ -43,8 +43,11 @@ const touched = (file: Readonly<FileState>, { added, removed }: Lines) => ({
   removed: file.removed + removed,
 });
 
-const exists = { description: "The file exists", valid: (file: Readonly<FileState>) => file.exists };
-const absent = { description: "No file has this path", valid: (file: Readonly<FileState>) => !file.exists };
+const exists = { description: "The file must exist", valid: (file: Readonly<FileState>) => file.exists };
+const absent = {
+  description: "No file may have this path yet",
+  valid: (file: Readonly<FileState>) => !file.exists,
+};
 
 export const File = state({ File: FileState })
   .init(() => ({ path: "", exists: false, commits: 0, added: 0, removed: 0 }))

@@ -2,7 +2,7 @@ import { defineConfig } from "drizzle-kit";
 
 export default defineConfig({
   dialect: "postgresql",
-  schema: "./examples/git/tables.ts",
+  schema: "./tables.ts",
   schemaFilter: ["act_demo"],
   dbCredentials: { url: process.env.DATABASE_URL ?? "" },
 });

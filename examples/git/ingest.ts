@@ -10,6 +10,8 @@ const IN_FLIGHT = 256;
 
 export type Progress = {
   commits: number;
+  /** Of those, the ones that changed no file: merges, mostly. No author is credited with them. */
+  empty: number;
   events: number;
   /** Id of the newest event, -1 before the first. */
   lastId: number;
@@ -26,7 +28,7 @@ export async function ingest(
   onProgress: (progress: Progress) => void,
   signal?: AbortSignal,
 ): Promise<Progress> {
-  const progress: Progress = { commits: 0, events: 0, lastId: -1 };
+  const progress: Progress = { commits: 0, empty: 0, events: 0, lastId: -1 };
   const queue = new OrderedQueue(IN_FLIGHT);
   for await (const commit of commits) {
     signal?.throwIfAborted();
@@ -36,7 +38,10 @@ export async function ingest(
       progress.commits++;
       onProgress(progress);
     };
-    if (left === 0) done();
+    if (left === 0) {
+      progress.empty++;
+      done();
+    }
     for (const step of steps) {
       await queue.add(step.path, async () => {
         progress.lastId = Math.max(progress.lastId, await take(app, commit, step));

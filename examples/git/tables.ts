@@ -1,9 +1,10 @@
 /** The demo's own Drizzle tables: two read models, and what is needed to keep and check them. */
+
+import { actTables } from "act-drizzle/schema";
 import { sql } from "drizzle-orm";
 import { bigint, boolean, getTableConfig, pgSchema, text } from "drizzle-orm/pg-core";
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
-import { actTables } from "../../src/schema/tables.ts";
 
 /** Everything of the demo lives in this schema: the store's tables and these. */
 export const SCHEMA = "act_demo";

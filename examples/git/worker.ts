@@ -4,7 +4,7 @@
  */
 import { inspect } from "node:util";
 import { ConsoleLogger, log, store } from "@rotorsoft/act";
-import { PostgresStore } from "../../src/index.ts";
+import { PostgresStore } from "act-drizzle";
 import type { FromWorker } from "./projector.ts";
 import { buildReader } from "./read-models.ts";
 import { openDatabase, SCHEMA } from "./tables.ts";

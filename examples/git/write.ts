@@ -24,7 +24,7 @@ export async function writeHistory(
   const projector = new Projector(url);
   session.onEnd(() => projector.stop());
   await projector.listening();
-  console.log(`Processes   ${process.pid} writes, ${projector.pid} keeps the read models\n`);
+  console.log(`Processes   ${process.pid} writes, ${projector.pid} (the worker) keeps the read models\n`);
 
   const bar = showProgress(commits);
   session.signal.addEventListener("abort", () => bar.stop());
@@ -41,11 +41,13 @@ export async function writeHistory(
   await db.insert(imports).values({ path, tip });
 
   const [snapshots] = await db.select({ n: count() }).from(events).where(eq(events.name, SNAP_EVENT));
+  const changing = done.commits - done.empty;
+  const empty = done.empty > 0 ? ` and ${number(done.empty)} that changed no file` : "";
   console.log(
-    `${counted(done.commits, "commit")} became ${counted(done.events, "event")} and ` +
-      `${counted(snapshots?.n ?? 0, "snapshot")} in ${wrote.toFixed(2)} s: ` +
-      `${number(done.commits / wrote)} commits/s, ${number(done.events / wrote)} events/s.\n` +
-      `The worker had them all in its read models ${(caughtUp - wrote).toFixed(2)} s later, ` +
+    `${counted(changing, "commit")} with changes${empty}: an event for each file, two for a rename.\n` +
+      `${counted(done.events, "event")} and ${counted(snapshots?.n ?? 0, "snapshot")} ` +
+      `in ${wrote.toFixed(2)} s: ${number(done.events / wrote)} events/s.\n` +
+      `The worker had them all in its read models ${(caughtUp - wrote).toFixed(2)} s later,\n` +
       `woken by ${counted(projector.woken, "notification")}.`,
   );
   return app;

@@ -1,10 +1,8 @@
 /** etcd, two Patroni nodes and HAProxy as processes on 127.0.0.1, in a temporary folder. */
-import { chmodSync, chownSync, copyFileSync, mkdirSync, readFileSync } from "node:fs";
+import { chmodSync, copyFileSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { createHome, removeFolders } from "../../dev/postgres/home.ts";
-import { findPostgresTools, findProgram, launch, type Program } from "../../test/faults/failover/programs.ts";
+import { createFolder, createHome, findPostgres, findProgram, launch, type Program } from "./programs.ts";
 
 const LOGIN = "postgres:example";
 /** By way of HAProxy. */
@@ -20,23 +18,14 @@ export type NodeName = (typeof nodes)[number]["name"];
 
 type Member = { readonly name: string; readonly role: string; readonly state: string };
 
-function program(name: string): string {
-  const file = findProgram(name);
-  if (!file)
-    throw new Error(`${name} is not installed: apt-get install postgresql-15 etcd-server patroni haproxy`);
-  return file;
-}
-
 export class Cluster {
   readonly #home = createHome();
   readonly #running = new Map<string, Program>();
 
   async start(): Promise<void> {
-    const tools = findPostgresTools();
-    if (!tools) throw new Error("PostgreSQL's tools are not installed: apt-get install postgresql");
-    const { folder, account } = this.#home;
+    const folder = this.#home;
     for (const file of ["patroni.yml", "haproxy.cfg"]) {
-      copyFileSync(fileURLToPath(new URL(file, import.meta.url)), join(folder, file));
+      copyFileSync(join(import.meta.dirname, file), join(folder, file));
       chmodSync(join(folder, file), 0o644);
     }
     this.#run("etcd", [
@@ -56,9 +45,7 @@ export class Cluster {
       ...["--initial-cluster", "one=http://127.0.0.1:12380"],
     ]);
     for (const { name } of nodes) {
-      const data = join(folder, name);
-      mkdirSync(data, { mode: 0o700 });
-      if (account.uid !== undefined && account.gid !== undefined) chownSync(data, account.uid, account.gid);
+      createFolder(join(folder, name));
       this.startNode(name);
     }
     this.#run("haproxy", ["-db", "-f", join(folder, "haproxy.cfg")]);
@@ -70,20 +57,20 @@ export class Cluster {
   startNode(name: NodeName): void {
     const node = nodes.find((one) => one.name === name);
     if (!node) return;
-    this.#run("patroni", [join(this.#home.folder, "patroni.yml")], name, {
+    this.#run("patroni", [join(this.#home, "patroni.yml")], name, {
       PATRONI_NAME: name,
       PATRONI_RESTAPI_LISTEN: `127.0.0.1:${node.rest}`,
       PATRONI_RESTAPI_CONNECT_ADDRESS: `127.0.0.1:${node.rest}`,
       PATRONI_POSTGRESQL_LISTEN: `127.0.0.1:${node.port}`,
       PATRONI_POSTGRESQL_CONNECT_ADDRESS: `127.0.0.1:${node.port}`,
-      PATRONI_POSTGRESQL_DATA_DIR: join(this.#home.folder, name, "data"),
-      PATRONI_POSTGRESQL_PGPASS: join(this.#home.folder, name, "pgpass"),
-      PATRONI_POSTGRESQL_BIN_DIR: findPostgresTools(),
+      PATRONI_POSTGRESQL_DATA_DIR: join(this.#home, name, "data"),
+      PATRONI_POSTGRESQL_PGPASS: join(this.#home, name, "pgpass"),
+      PATRONI_POSTGRESQL_BIN_DIR: findPostgres(),
     });
   }
 
   #run(name: string, args: readonly string[], as: string = name, env: NodeJS.ProcessEnv = {}): void {
-    this.#running.set(as, launch(this.#home, program(name), args, env));
+    this.#running.set(as, launch(this.#home, findProgram(name), args, env));
   }
 
   async members(): Promise<Member[]> {
@@ -132,9 +119,7 @@ export class Cluster {
 
   #postmaster(name: string): number | undefined {
     try {
-      const [line] = readFileSync(join(this.#home.folder, name, "data", "postmaster.pid"), "utf8").split(
-        "\n",
-      );
+      const [line] = readFileSync(join(this.#home, name, "data", "postmaster.pid"), "utf8").split("\n");
       const pid = Number(line);
       process.kill(pid, 0);
       return pid;
@@ -146,6 +131,6 @@ export class Cluster {
   async stop(): Promise<void> {
     for (const { name } of nodes) await this.kill(name);
     await Promise.all([...this.#running.values()].map((one) => one.end()));
-    await removeFolders(this.#home.folder);
+    rmSync(this.#home, { recursive: true, force: true, maxRetries: 20 });
   }
 }

@@ -49,6 +49,7 @@ export function buildApi(shop: Shop, db: Database): Hono {
     const data = await bodyOf(c, PlaceOrder);
     const key = keyOf(c);
     const stream = newStream(key);
+    // -1: nobody has written to this stream yet. Without it, Act would append a second order behind the first.
     const target = { stream, actor: ACTOR, expectedVersion: -1 };
     const command = { action: "placeOrder", stream, data, key } as const;
     const done = await once(shop, command, (options) => shop.do("placeOrder", target, data, options));

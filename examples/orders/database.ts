@@ -1,10 +1,10 @@
 /** The app's own access to the database, and what has to be there before it starts. */
 import { fileURLToPath } from "node:url";
+import { PostgresStore, type PostgresStoreOptions } from "act-drizzle";
 import { sql } from "drizzle-orm";
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import { migrate } from "drizzle-orm/postgres-js/migrator";
 import postgres from "postgres";
-import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
 import * as schema from "./schema.ts";
 
 export type Database = PostgresJsDatabase<typeof schema> & { end(): Promise<void> };

@@ -35,6 +35,7 @@ const OrderState = z.object({
 export type OrderState = z.infer<typeof OrderState>;
 export type Status = OrderState["status"];
 
+/** The description is told to whoever breaks the rule, so it says what must be, and not what is. */
 const when = (description: string, ...statuses: Status[]) => [
   { description, valid: ({ status }: Readonly<OrderState>) => statuses.includes(status) },
 ];
@@ -50,22 +51,22 @@ export const Order = state({ Order: OrderState })
     OrderRefunded: ({ data }, { paid }) => ({ paid: paid - data.amount }),
   })
   .on({ placeOrder: PlaceOrder })
-  .given(when("The order is new", "none"))
+  .given(when("Only a new order can be placed", "none"))
   .emit((order) => {
     const total = order.lines.reduce((sum, { quantity, price }) => sum + quantity * price, 0);
     return ["OrderPlaced", { ...order, total }];
   })
   .on({ payOrder: PayOrder })
-  .given(when("The order waits for its payment", "placed"))
+  .given(when("Only an order that waits for its payment can be paid", "placed"))
   .emit((payment, { state }) => ["OrderPaid", { ...payment, amount: state.total }])
   .on({ shipOrder: ShipOrder })
-  .given(when("The order is paid", "paid"))
+  .given(when("Only a paid order can be shipped", "paid"))
   .emit("OrderShipped")
   .on({ cancelOrder: CancelOrder })
-  .given(when("The order has not left yet", "placed", "paid"))
+  .given(when("Only an order that has not left can be cancelled", "placed", "paid"))
   .emit((cancellation, { state }) => ["OrderCancelled", { ...cancellation, paid: state.paid }])
   .on({ refundOrder: RefundOrder })
-  .given(when("The order is cancelled", "cancelled"))
+  .given(when("Only a cancelled order can be refunded", "cancelled"))
   .emit((_, { state }) => (state.paid > 0 ? ["OrderRefunded", { amount: state.paid }] : undefined))
   .build();
 

@@ -1,51 +1,63 @@
 /**
- * `npm run example:orders`: PostgreSQL (yours at DATABASE_URL, else a temporary one), one HTTP server and two
- * workers, each a process of its own. Ctrl-C ends them all.
+ * One HTTP server and two workers, each a process of its own, on the database at DATABASE_URL. Ctrl-C ends them all. In this
+ * repository: `npm run example:orders`.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { ConsoleLogger, log } from "@rotorsoft/act";
-import { startPostgres } from "../../dev/postgres/index.ts";
-import { runSession } from "../git/session.ts";
 import { prepareDatabase } from "./database.ts";
 
 const TRY = (url: string) => `
 Place an order, twice with the same key, and read it:
-  curl -si ${url}/orders -H 'Idempotency-Key: my-first' -d '{"customer":"Ada","lines":[{"sku":"book","quantity":2,"price":1999}]}'
+  curl -si ${url}/orders -H 'Idempotency-Key: my-first' \\
+    -d '{"customer":"Ada","lines":[{"sku":"book","quantity":2,"price":1999}]}'
   curl -s ${url}/orders
 `;
 
 log(new ConsoleLogger({ level: "error" }));
-await runSession(async (session) => {
-  const starting = startPostgres({ url: process.env.DATABASE_URL || undefined, prefer: "embedded" });
-  session.onEnd(async () => (await starting).stop());
-  const { url } = await starting;
-  await prepareDatabase(url);
-  session.signal.throwIfAborted();
+const url = process.env.DATABASE_URL ?? "postgres://postgres:postgres@localhost:5432/postgres";
+const children: ChildProcess[] = [];
+let exitCode: number | undefined;
 
-  const run = (script: string, ...args: string[]): ChildProcess => {
-    const child = fork(fileURLToPath(new URL(script, import.meta.url)), args, {
-      env: { ...process.env, DATABASE_URL: url },
-      stdio: ["ignore", "pipe", "inherit", "ipc"],
-    });
-    session.onEnd(() => stop(child));
-    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
-      process.stdout.write(text);
-      const [, address] = /^Orders on (\S+)/m.exec(text) ?? [];
-      if (address) process.stdout.write(TRY(address));
-    });
-    return child;
-  };
-  const children = [run("./worker.ts", "1"), run("./worker.ts", "2"), run("./server.ts")];
-  const [code] = await Promise.race(children.map((child) => once(child, "exit", { signal: session.signal })));
-  console.error(`A process ended by itself (${code}), and the others with it.`);
-  return 1;
-}, String);
+// Act's own handlers would end this process before its children have ended.
+for (const [signal, code] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const)
+  process.removeAllListeners(signal).on(signal, () => {
+    exitCode ??= code;
+    stop();
+  });
 
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exit = once(child, "exit");
-  child.kill("SIGTERM");
-  await exit;
+/** Asks all to end. A terminal has already sent Ctrl-C to each, which ends them once. */
+function stop(): void {
+  for (const child of children) child.kill("SIGTERM");
 }
+
+function run(script: string, ...args: string[]): void {
+  const child = fork(join(import.meta.dirname, script), args, {
+    env: { ...process.env, DATABASE_URL: url },
+    stdio: ["ignore", "pipe", "inherit", "ipc"],
+  });
+  children.push(child);
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+    process.stdout.write(text);
+    const [, address] = /^Orders on (\S+)/m.exec(text) ?? [];
+    if (address) process.stdout.write(TRY(address));
+  });
+  child.once("exit", (code) => {
+    if (exitCode === undefined) console.error(`${script} ended by itself (${code}), and the others with it.`);
+    exitCode ??= 1;
+    stop();
+  });
+}
+
+await prepareDatabase(url);
+if (exitCode === undefined) {
+  run("worker.ts", "1");
+  run("worker.ts", "2");
+  run("server.ts");
+  await Promise.all(children.map((child) => once(child, "exit")));
+}
+process.exit(exitCode);

@@ -1,5 +1,5 @@
 /** Reads: the app's tables joined with the log and the subscriptions, with types throughout. */
-import { and, desc, eq, getTableColumns, gt, max, sql, sum } from "drizzle-orm";
+import { and, desc, eq, getTableColumns, lt, sql, sum } from "drizzle-orm";
 import type { Database } from "./database.ts";
 import type { OrderEvents, Status } from "./domain.ts";
 import { events, orderLines, orders, streams } from "./schema.ts";
@@ -61,18 +61,15 @@ export function income(db: Database) {
     .orderBy(method);
 }
 
-/** How far the reactions to each order are behind its events: what an operator looks at. */
+/**
+ * The reactions that have work before them, with what stopped those that are blocked: what an operator looks at. Reads the
+ * subscriptions only. An event that no worker has looked at yet is not counted: that is within seconds while one runs.
+ */
 export function behind(db: Database) {
-  const head = db
-    .select({ stream: events.stream, id: max(events.id).as("head") })
-    .from(events)
-    .groupBy(events.stream)
-    .as("heads");
-  const { stream, at, retry, blocked, error } = getTableColumns(streams);
+  const { stream, source, at, correlated_at, retry, blocked, error } = getTableColumns(streams);
   return db
-    .select({ reaction: stream, order: head.stream, at, head: head.id, retry, blocked, error })
+    .select({ reaction: stream, order: source, at, until: correlated_at, retry, blocked, error })
     .from(streams)
-    .innerJoin(head, eq(head.stream, streams.source))
-    .where(gt(head.id, streams.at))
+    .where(lt(at, correlated_at))
     .orderBy(stream);
 }

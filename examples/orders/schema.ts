@@ -2,13 +2,14 @@
  * The app's Drizzle schema: its own read models, the store's tables, and the relations between them.
  * drizzle.config.ts names read-models.ts only, because seed() makes the store's tables here.
  */
+
+import { actTables } from "act-drizzle/schema";
 import { relations } from "drizzle-orm";
-import { actTables } from "../../src/schema/tables.ts";
 import { orderLines, orders, SCHEMA } from "./read-models.ts";
 
 export { orderLines, orders, SCHEMA };
 
-/** In a project of your own: `import { actTables } from "act-drizzle/schema"`. */
+/** The store's tables, for queries and joins. */
 export const { events, streams, correlated } = actTables({ schema: SCHEMA });
 
 export const orderRelations = relations(orders, ({ many }) => ({

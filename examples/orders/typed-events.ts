@@ -3,9 +3,9 @@
  * nothing of orders; copy it into your project.
  */
 import type { Schemas } from "@rotorsoft/act";
+import type { ActTables } from "act-drizzle/schema";
 import { and, type Column, eq, type SQL, sql } from "drizzle-orm";
 import { type PgColumn, QueryBuilder } from "drizzle-orm/pg-core";
-import type { ActTables } from "../../src/schema/tables.ts";
 
 /** A value as jsonb gives it back: a Date is an ISO string, what is optional may be missing. */
 export type Stored<T> = T extends Date

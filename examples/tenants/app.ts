@@ -1,8 +1,8 @@
 /** The app of one tenant: the shared domain, with the tenant's store, cache, tables and settings. */
 import { act, InMemoryCache, projection } from "@rotorsoft/act";
+import type { PostgresStore } from "act-drizzle";
 import { sql } from "drizzle-orm";
 import type { PostgresJsDatabase } from "drizzle-orm/postgres-js";
-import type { PostgresStore } from "../../src/index.ts";
 import { Account } from "./domain.ts";
 import type { TenantTables } from "./tables.ts";
 

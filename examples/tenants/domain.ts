@@ -5,8 +5,14 @@ import { z } from "zod";
 const Amount = z.object({ amount: z.int().min(1) });
 const AccountState = z.object({ owner: z.string(), balance: z.int(), welcomed: z.boolean() });
 
-const isOpen = { description: "The account is open", valid: ({ owner }: { owner: string }) => owner !== "" };
-const isNew = { description: "The account is new", valid: ({ owner }: { owner: string }) => owner === "" };
+const isOpen = {
+  description: "The account must be open",
+  valid: ({ owner }: { owner: string }) => owner !== "",
+};
+const isNew = {
+  description: "The account must be new",
+  valid: ({ owner }: { owner: string }) => owner === "",
+};
 
 export const Opened = z.object({ owner: z.string().min(1) });
 export const Account = state({ Account: AccountState })

@@ -1,8 +1,9 @@
-/** `npm run example:tenants`: three tenants in one process, the same commands in each, no event in common. */
+/**
+ * Three tenants in one process, the same commands in each, no event in common, on the database at DATABASE_URL. In this
+ * repository: `npm run example:tenants`.
+ */
 import { ConsoleLogger, log } from "@rotorsoft/act";
 import { count, eq, sum } from "drizzle-orm";
-import { startPostgres } from "../../dev/postgres/index.ts";
-import { runSession } from "../git/session.ts";
 import { type Tenant, Tenants } from "./tenants.ts";
 
 const NAMES = ["acme", "globex", "initech"] as const;
@@ -11,11 +12,9 @@ const DEPOSITS = 5;
 const actor = { id: "1", name: "User" };
 
 log(new ConsoleLogger({ level: "error" }));
-await runSession(async (session) => {
-  const starting = startPostgres({ url: process.env.DATABASE_URL || undefined, prefer: "embedded" });
-  session.onEnd(async () => (await starting).stop());
-  const tenants = new Tenants((await starting).url);
-  session.onEnd(() => tenants.close());
+const url = process.env.DATABASE_URL ?? "postgres://postgres:postgres@localhost:5432/postgres";
+const tenants = new Tenants(url);
+try {
   for (const name of NAMES) await tenants.remove(name);
 
   // All at once: each is created, and gets the same commands for streams of the same names.
@@ -25,7 +24,7 @@ await runSession(async (session) => {
       work(await tenants.get(name, { welcome: welcomes.get(name) ?? 0 }), `${name}'s`),
     ),
   );
-  const rows = await Promise.all(NAMES.map(async (name) => report(tenants, name)));
+  const rows = await Promise.all(NAMES.map(report));
   console.log("tenant    events  accounts  balance");
   for (const { name, events, accounts, balance } of rows)
     console.log(`${name.padEnd(8)}  ${events}`.padEnd(18) + `${accounts}`.padEnd(10) + balance);
@@ -38,8 +37,9 @@ await runSession(async (session) => {
   const { account } = tables.balances;
   const [row] = await tenants.db.select().from(tables.balances).where(eq(account, "account-0"));
   console.log(`${row?.owner} account-0 has ${row?.balance}`);
-  return 0;
-}, String);
+} finally {
+  await tenants.close();
+}
 
 async function work({ app }: Tenant, owner: string): Promise<void> {
   const use = async (stream: string) => {
@@ -50,7 +50,7 @@ async function work({ app }: Tenant, owner: string): Promise<void> {
 }
 
 /** From the tenant's log and from its read model. */
-async function report(tenants: Tenants, name: string) {
+async function report(name: string) {
   const { app, tables } = await tenants.get(name);
   await settled(app);
   const [log] = await tenants.db.select({ events: count() }).from(tables.events);

@@ -1,6 +1,7 @@
 /** The tables of one tenant, as Drizzle tables: the app's and the store's, in the tenant's schema. */
+
+import { actTables } from "act-drizzle/schema";
 import { pgSchema } from "drizzle-orm/pg-core";
-import { actTables } from "../../src/schema/tables.ts";
 import { balanceColumns } from "./balances.ts";
 
 /** Small letters only, so that nothing has to be quoted by whoever looks at the database by hand. */

@@ -1,10 +1,10 @@
 /** All tenants of one process: each opened at its first use, with a schema, a store and an app of its own. */
 import { fileURLToPath } from "node:url";
+import { PostgresStore } from "act-drizzle";
 import { sql } from "drizzle-orm";
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import { migrate } from "drizzle-orm/postgres-js/migrator";
 import postgres from "postgres";
-import { PostgresStore } from "../../src/index.ts";
 import { buildApp, type Settings, type TenantApp } from "./app.ts";
 import { schemaOf, type TenantTables, tablesOf } from "./tables.ts";
 

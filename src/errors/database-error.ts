@@ -163,6 +163,7 @@ export const SQL_STATES = {
     LATER,
   ),
 } as const satisfies Readonly<Record<string, SqlStateEntry>>;
+/** The SQLSTATEs that have an entry in docs/reference/errors.md. */
 export type KnownSqlState = keyof typeof SQL_STATES;
 
 /** Every `code` of a {@link DatabaseError}. Those that are named have an entry in docs/reference/errors.md. */

@@ -2,6 +2,7 @@
 
 /** The modes of libpq's sslmode. */
 export const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const;
+/** A mode of libpq's sslmode: from `disable` (never TLS) to `verify-full` (certificate and host name are checked). */
 export type SslMode = (typeof SSL_MODES)[number];
 
 /** TLS by a mode of libpq's sslmode, by `true` (verify-full), or by options of `tls.connect`. */
@@ -16,4 +17,5 @@ export const TARGET_SESSION_ATTRS = [
   "standby",
   "prefer-standby",
 ] as const;
+/** Which of several hosts is used, as in libpq's target_session_attrs. `any` is the first that answers. */
 export type TargetSessionAttrs = (typeof TARGET_SESSION_ATTRS)[number];

@@ -33,6 +33,7 @@ const jsonbOnce = customType<{ data: unknown; driverData: unknown }>({
 
 const timestamptz = (name: string) => timestamp(name, { withTimezone: true, mode: "date" });
 
+/** Where the tables are: by default `public.events` and its companions. */
 export type ActTablesOptions<Schema extends string = string, Name extends string = string> = {
   /** PostgreSQL schema. Default `public`. */
   readonly schema?: Schema | undefined;
@@ -154,9 +155,16 @@ export function actTables<const Schema extends string = "public", const Name ext
   return { events, streams, correlated };
 }
 
+/** The store's tables as Drizzle tables: `events`, `streams` (the subscriptions) and `correlated` (the checkpoints). */
 export type ActTables<Schema extends string = string, Name extends string = string> = ReturnType<
   typeof actTables<Schema, Name>
 >;
 
-/** The tables of a store with the default names, `public.events` and its companions. */
-export const { events, streams, correlated } = actTables();
+export const {
+  /** The log, under the default name `public.events`. */
+  events,
+  /** The subscriptions, under the default name `public.events_streams`. */
+  streams,
+  /** The checkpoints of correlators, under the default name `public.events_correlated`. */
+  correlated,
+} = actTables();

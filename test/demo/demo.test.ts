@@ -1,16 +1,20 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { widthOf } from "../../examples/git/report.ts";
 import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
 import { userEnvironment } from "../support/environment.ts";
 import { lines, TestRepository } from "./repository.ts";
 
-const SCRIPT = fileURLToPath(new URL("../../examples/git/demo.ts", import.meta.url));
-const AGREES = /✓ The read models agree with git log --numstat: 2 authors, 5 files/;
+/** What `npm run demo` runs. */
+const COMMAND = [fileURLToPath(new URL("../../scripts/example.ts", import.meta.url)), "git/demo.ts"];
+const AGREES = /✓ The read models agree with git log --numstat:\n {2}2 authors, 5 files/;
 
 let database: TestDatabase;
 let repository: TestRepository;
@@ -36,7 +40,7 @@ afterAll(async () => {
 
 /** Starts the demo in a process group of its own, as a terminal does. */
 function start(args: string[], env: Record<string, string> = {}): ChildProcess & { output: string } {
-  const child = spawn(process.execPath, [SCRIPT, ...args], {
+  const child = spawn(process.execPath, [...COMMAND, ...args], {
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...userEnvironment(), ...env },
@@ -55,6 +59,16 @@ async function run(args: string[], env: Record<string, string> = { DATABASE_URL:
   const child = start(args, env);
   const [code] = await once(child, "close");
   return { code, output: child.output };
+}
+
+/** A port at which nobody listens. */
+async function closedPort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  return typeof address === "object" ? (address?.port ?? 0) : 0;
 }
 
 /** Presses Ctrl-C once the output says `when`, and waits for the end. */
@@ -91,10 +105,12 @@ describe("the demo", { timeout: 120_000 }, () => {
   it("ends with 0 when its read models agree with git, and says so", async () => {
     const { code, output } = await run([repository.path]);
     expect(output).toMatch(AGREES);
-    expect(output).toContain("16 commits became 19 events and 1 snapshot in");
+    expect(output).toContain(
+      "16 commits with changes: an event for each file, two for a rename.\n19 events and 1 snapshot in",
+    );
     expect(output).toMatch(/woken by [1-9]\d* notification/);
     expect(output).toMatch(/FileChanged .*\(snapshot\)/s);
-    expect(output).toContain("got a ConcurrencyError (expected 0, found 1)");
+    expect(output).toMatch(/got a ConcurrencyError\s\(expected 0, found 1\)/);
     expect(code).toBe(0);
   });
 
@@ -122,13 +138,71 @@ describe("the demo", { timeout: 120_000 }, () => {
     expect(code).toBe(1);
   });
 
+  it("says in one line that there is no server, and ends with 1", async () => {
+    const port = await closedPort();
+    for (const args of [["--check"], [repository.path]]) {
+      const { code, output } = await run(args, { DATABASE_URL: `postgres://me:secret@127.0.0.1:${port}/db` });
+      const [, line] = /(^No PostgreSQL.*)\n$/m.exec(output) ?? [];
+      expect(line).toBe(
+        `No PostgreSQL answers at 127.0.0.1:${port} (connect ECONNREFUSED 127.0.0.1:${port}). Is it running?`,
+      );
+      expect(output).not.toContain("secret");
+      expect(code).toBe(1);
+    }
+    expect(await run(["--check"], {})).toMatchObject({
+      code: 1,
+      output: expect.stringContaining("Set DATABASE_URL="),
+    });
+  });
+
   it("says what is wrong with a folder that has no history", async () => {
     const empty = new TestRepository();
-    const nowhere = await run([join(empty.path, "nowhere")], {});
+    const nowhere = await run([join(empty.path, "nowhere")]);
     expect(nowhere).toMatchObject({ code: 1, output: expect.stringContaining("Cannot run git in") });
-    const none = await run([empty.path], {});
+    const none = await run([empty.path]);
     expect(none).toMatchObject({ code: 0, output: expect.stringContaining("has no commits yet") });
     empty.remove();
+  });
+});
+
+describe("what it prints", { timeout: 120_000 }, () => {
+  const widest = (output: string) =>
+    Math.max(...stripVTControlCharacters(output).split(/\r?\n/).map(widthOf));
+
+  it("fits 80 columns, whatever the names of files and people are", async () => {
+    const { output } = await run([repository.path]);
+    expect(output).toContain("What next: build your own");
+    expect(widest(output)).toBeLessThanOrEqual(80);
+  });
+
+  it("has its totals below what they are made of: the authors' commits are the commits with changes", async () => {
+    const { output } = await run([repository.path]);
+    expect(output).toMatch(/│ Ada .*│ +15 │.*\n.*│ Grace .*│ +1 │.*\n.*│ = 2 authors +│ +16 │ +19 │/);
+  });
+
+  it("has no colour where nobody looks, and where NO_COLOR is set", async () => {
+    const plain = await run([repository.path]);
+    expect(plain.output).not.toContain("\u001b[");
+    const coloured = await run([repository.path], { DATABASE_URL: database.url, FORCE_COLOR: "1" });
+    expect(coloured.output).toContain("\u001b[32m✓ The read models agree");
+    expect(widest(coloured.output)).toBeLessThanOrEqual(80);
+  });
+
+  const terminal =
+    spawnSync("script", ["--version"]).status === 0 ? "" : " [skipped: no script(1) of util-linux]";
+  it.skipIf(terminal)(`draws its whole bar in a terminal of 80 columns${terminal}`, async () => {
+    const command = [process.execPath, ...COMMAND, repository.path].map((word) => `'${word}'`).join(" ");
+    const { stdout } = spawnSync("script", ["-qec", `stty cols 80; ${command}`, "/dev/null"], {
+      encoding: "utf8",
+      env: { ...userEnvironment(), TERM: "xterm", DATABASE_URL: database.url, NO_COLOR: "1" },
+    });
+    // The bar is drawn anew from the line's first column.
+    const drawn = stdout.replaceAll("\u001b[1G", "\n");
+    expect(stripVTControlCharacters(drawn)).toMatch(
+      /^ {2}■{20,} 16\/16 commits │ .* events\/s │ worker up to date\r?$/m,
+    );
+    expect(widest(drawn)).toBeLessThanOrEqual(80);
+    expect(stdout).not.toContain("\u001b[32m");
   });
 });
 

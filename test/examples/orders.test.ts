@@ -1,5 +1,8 @@
 /** The orders example as one command starts it: an HTTP process and two workers against one database. */
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { Agent, request } from "node:http";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { z } from "zod";
 import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
@@ -100,6 +103,34 @@ describe("an order", () => {
     await post(`/orders/${id}/cancel`, { reason: "mistake" });
     const late = await post(`/orders/${id}/pay`, { method: "card" });
     expect(late).toMatchObject({ status: 409, body: { error: "not_allowed", status: "cancelled" } });
+  });
+});
+
+describe("README.md", () => {
+  it("shows calls whose answers are what its comments say", () => {
+    const readme = readFileSync(join(import.meta.dirname, "../../examples/orders/README.md"), "utf8");
+    const [, shown = ""] = /<!-- try -->\n```sh\n(.*?)```/s.exec(readme) ?? [];
+    const script = shown
+      .replace("http://localhost:3000", base)
+      .replaceAll("curl -i", "curl --silent --output /dev/null --write-out '%{http_code}\\n'");
+    const answered = execFileSync("bash", ["-c", script], { encoding: "utf8" }).trim().split("\n");
+    const announced = [...shown.matchAll(/^curl -i .*# (\d{3})/gm)].map(([, status]) => status);
+    expect(answered).toEqual(announced);
+    expect(announced.length).toBeGreaterThan(10);
+  });
+});
+
+describe("a command that its order does not allow", () => {
+  it("is answered with the rule and the state, which do not contradict each other", async () => {
+    const id = await place();
+    await post(`/orders/${id}/pay`, { method: "card" });
+    await post(`/orders/${id}/ship`, shipment);
+    expect((await post(`/orders/${id}/cancel`, { reason: "late" })).body).toEqual({
+      error: "not_allowed",
+      message: "Only an order that has not left can be cancelled",
+      status: "shipped",
+      version: 2,
+    });
   });
 });
 

@@ -1,7 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { userEnvironment } from "../support/environment.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+/** As the npm scripts run an example: `act-drizzle` is src/. */
+const source = ["--import", pathToFileURL(join(root, "dev/source.ts")).href];
 
 /** A script of this repository, run as a process, with what it says. */
 export class Program {
@@ -15,16 +20,12 @@ export class Program {
   /** Starts it with this environment and PATH only: not with what the test runner sets, such as NODE_ENV. */
   constructor(script: string, args: readonly string[] = [], env: Readonly<Record<string, string>> = {}) {
     this.#name = [script, ...args].join(" ");
-    this.#child = spawn(
-      process.execPath,
-      [fileURLToPath(new URL(`../../${script}`, import.meta.url)), ...args],
-      {
-        // A process group of its own, as a terminal gives it.
-        detached: true,
-        stdio: ["ignore", "pipe", "pipe"],
-        env: { ...userEnvironment(), ...env },
-      },
-    );
+    this.#child = spawn(process.execPath, [...source, join(root, script), ...args], {
+      // A process group of its own, as a terminal gives it.
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...userEnvironment(), ...env },
+    });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.setEncoding("utf8").on("data", (text: string) => {
         this.output += text;

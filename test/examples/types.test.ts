@@ -2,6 +2,7 @@ import { expectTypeOf, it } from "vitest";
 
 it("the compiler sees the scripts that the tests run as processes", () => {
   expectTypeOf<typeof import("../../examples/counter/counter.ts")>().toBeObject();
+  expectTypeOf<typeof import("../../examples/ha/main.ts")>().toBeObject();
   expectTypeOf<typeof import("../../examples/orders/main.ts")>().toBeObject();
   expectTypeOf<typeof import("../../examples/orders/server.ts")>().toBeObject();
   expectTypeOf<typeof import("../../examples/orders/worker.ts")>().toBeObject();

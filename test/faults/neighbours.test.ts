@@ -26,6 +26,7 @@ const paced =
   (client: Client): Client =>
   async (...turn) => {
     await client(...turn);
+    // The pace of the load, which is not what is measured.
     await new Promise((resolve) => setTimeout(resolve, scale(30, 150)));
   };
 const CLIENTS = [unguarded, contended, contended, reader].map(paced);

@@ -62,6 +62,7 @@ export async function until(what: string, holds: () => Promise<boolean>, millis 
   const deadline = Date.now() + millis;
   while (!(await holds())) {
     if (Date.now() > deadline) throw new Error(`Timed out: ${what}`);
+    // What is probed is in the database or in another process, which does not call back.
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }

@@ -43,6 +43,7 @@ test("an answer that lies in the socket after a blocked event loop comes before 
   });
   there.write("x");
   block(60);
+  // Longer than the timer above, which must not have fired: what does not happen gives no signal.
   await new Promise((resolve) => setTimeout(resolve, 20));
   await turn();
   expect(order).toEqual(["answer"]);

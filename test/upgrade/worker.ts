@@ -108,6 +108,7 @@ async function react(): Promise<void> {
       if (acked?.length !== 1) report.failures.push(`ack of ${stream}: the lease was lost`);
       else if (to > at) report.handled.push({ stream, from: at, to });
     }
+    // A worker that polls: nothing tells it of work here.
     await delay(5);
   }
 }
@@ -116,6 +117,7 @@ async function statistics(): Promise<void> {
   while (!stopped) {
     await attempt("query_stats", () => store.query_stats(["shared"], { count: true }));
     await attempt("query_streams", () => store.query_streams(() => {}));
+    // The pace of the load.
     await delay(5);
   }
 }

@@ -18,6 +18,7 @@ export async function eventually<T>(
       last = error;
     }
     if (Date.now() > deadline) throw new Error(`Not within ${within} ms`, { cause: last });
+    // An adapter under test gives no signal: it is asked again.
     await delay(every);
   }
 }
@@ -27,6 +28,7 @@ export async function throughout(millis: number, probe: () => boolean | Promise<
   const end = Date.now() + millis;
   while (Date.now() < end) {
     if (!(await probe())) throw new Error(`Did not hold for ${millis} ms`);
+    // What must not happen gives no signal.
     await delay(20);
   }
 }

@@ -18,6 +18,7 @@ const KEY_DATA = Buffer.from([0x4b, 0, 0, 0, 12]);
 /** Over in some microseconds, so that it is hit rarely by chance, and what comes behind it relies on it. */
 const BEGIN = /\bbegin\b/i;
 
+/** Between two strikes, which are meant to fall at any moment of what runs. */
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 type Blow = "pg_cancel_backend" | "pg_terminate_backend";

@@ -18,6 +18,7 @@ export async function timedCommits(
     const start = performance.now();
     await store.commit(stream, [event()], meta);
     took.push(performance.now() - start);
+    // The pace of the load.
     await new Promise((resolve) => setTimeout(resolve, PACE));
   }
   return took;

@@ -1,0 +1,65 @@
+/**
+ * `npm run docs:api`: the API reference, by TypeDoc from the docstrings, as Markdown in docs/api, where the docs site picks it
+ * up. It is neither committed nor published. TypeDoc needs a TypeScript below 6.1, and this repository has 7: so npm fetches
+ * the versions below into its cache, and nothing of them into node_modules.
+ */
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const ROOT = join(import.meta.dirname, "..");
+const PACKAGES = ["typedoc@0.28.20", "typedoc-plugin-markdown@4.14.1", "typescript@5.9.3"];
+
+const fetched = PACKAGES.map((name) => `--package=${name}`);
+const found = execFileSync("npm", ["exec", "--yes", ...fetched, "--call", "command -v typedoc"], {
+  cwd: ROOT,
+  encoding: "utf8",
+  stdio: ["ignore", "pipe", "inherit"],
+});
+// …/node_modules/typedoc/bin/typedoc
+const typedoc = realpathSync(found.trim());
+const plugin = join(typedoc, "../../../typedoc-plugin-markdown/dist/index.js");
+
+const home = mkdtempSync(join(tmpdir(), "act-drizzle-api-"));
+const config = join(home, "typedoc.json");
+const options = {
+  entryPoints: ["src/index.ts", "src/schema/tables.ts"].map((file) => join(ROOT, file)),
+  plugin: [plugin],
+  tsconfig: join(ROOT, "tsconfig.json"),
+  out: join(ROOT, "docs/api"),
+  name: "API",
+  readme: "none",
+  entryFileName: "index",
+  githubPages: false,
+  disableSources: true,
+  excludePrivate: true,
+  hideBreadcrumbs: true,
+  // A public name without a docstring fails the run, as every other warning does.
+  validation: { notDocumented: true },
+  requiredToBeDocumented: ["Class", "Function", "Method", "TypeAlias", "Variable"],
+  // Its option says what it is.
+  intentionallyNotDocumented: ["index.PostgresStoreOptions.pii_encryption.__type.key"],
+  treatWarningsAsErrors: true,
+  // What public types are made of: their pages show it in place.
+  intentionallyNotExported: [
+    "Config",
+    "CONNECTION_ERRORS",
+    "Event",
+    "SchemaOf",
+    "SQL_STATES",
+    "SSL_MODES",
+    "StoreReason",
+    "TARGET_SESSION_ATTRS",
+  ],
+};
+try {
+  writeFileSync(config, JSON.stringify(options));
+  const { status } = spawnSync(process.execPath, [typedoc, "--options", config], {
+    cwd: ROOT,
+    stdio: "inherit",
+  });
+  process.exitCode = status ?? 1;
+} finally {
+  rmSync(home, { recursive: true, force: true });
+}

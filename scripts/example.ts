@@ -1,0 +1,49 @@
+/**
+ * `npm run demo`, `npm run example:…`: runs a program of examples/ as an app runs it, with DATABASE_URL. Without
+ * DATABASE_URL it starts a temporary PostgreSQL from npm for it. `act-drizzle` is src/ (dev/source.ts).
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+
+const ROOT = join(import.meta.dirname, "..");
+const [script = "", ...args] = process.argv.slice(2);
+/** Nothing is read from a database for the first, and the second looks at one that was kept. */
+const needsServer = !["--help", "-h", "--check"].some((option) => args.includes(option));
+
+let interrupted = false;
+let signalChild = (_signal: NodeJS.Signals) => {};
+// A terminal sends Ctrl-C to the example, too, whose end is waited for. SIGTERM is sent to this process alone.
+process.on("SIGINT", () => {
+  interrupted = true;
+});
+process.on("SIGTERM", () => {
+  interrupted = true;
+  signalChild("SIGTERM");
+});
+
+/** Runs the example to its end, and gives its exit code. */
+async function run(environment: NodeJS.ProcessEnv): Promise<number> {
+  const source = join(ROOT, "dev/source.ts");
+  const child = spawn(process.execPath, ["--import", source, join(ROOT, "examples", script), ...args], {
+    stdio: "inherit",
+    env: { ...process.env, ...environment },
+  });
+  signalChild = (signal) => void child.kill(signal);
+  const [code] = await once(child, "exit");
+  return code ?? 1;
+}
+
+async function runOnTemporaryServer(): Promise<number> {
+  // Before anything is loaded: this is the first sign of life.
+  console.log("PostgreSQL  starting a temporary one from npm; set DATABASE_URL to use yours");
+  const { startPostgres } = await import("../dev/postgres/index.ts");
+  const server = await startPostgres({ prefer: "embedded", durable: true });
+  try {
+    return interrupted ? 130 : await run({ DATABASE_URL: server.url, DATABASE_IS_TEMPORARY: "1" });
+  } finally {
+    await server.stop();
+  }
+}
+
+process.exitCode = process.env.DATABASE_URL || !needsServer ? await run({}) : await runOnTemporaryServer();
