@@ -12,7 +12,7 @@ const defaults = new Map<string, unknown>(Object.entries(optionsSchema.parse({})
 /** As it is shown in a text; empty where there is none. */
 function defaultOf({ name }: Option): string {
   const value = defaults.get(name);
-  return value === undefined ? "" : `\`${value}\``;
+  return value === undefined || value === "" ? "" : `\`${value}\``;
 }
 
 function types(): string {
@@ -27,7 +27,7 @@ function types(): string {
     config ? [property(name, config.type, config.docs)] : [],
   );
   return `// Made from option-list.ts by "npm run generate:docs": do not edit.
-import type { SslMode, TargetSessionAttrs } from "./modes.ts";
+import type { OnConnect, Password, SslMode, TargetSessionAttrs } from "./modes.ts";
 
 /** Options of PostgresStore. All are optional; the variables of libpq (PGHOST, PGPORT, …) fill what is left out. */
 export type PostgresStoreOptions = {

@@ -92,6 +92,12 @@ export const CONNECTION_ERRORS = {
     advice: "set prepare: false (docs/guides/pgbouncer.md)",
     retry: WHEN_MENDED,
   },
+  PASSWORD: {
+    happened: "The function given as option `password` failed, or gave no password in time.",
+    applied: NOTHING_SENT,
+    advice: "mend the function given as option password",
+    retry: LATER,
+  },
   NO_SERVER: {
     happened: "Hosts answer, but none is of the kind that `target_session_attrs` asks for.",
     applied: NOTHING_SENT,

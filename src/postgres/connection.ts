@@ -13,7 +13,8 @@ import postgres from "postgres";
 import { ConnectionError } from "../errors.ts";
 import type { ConnectionTarget, Endpoint } from "../options/config.ts";
 import { type Answer, paramsOf, type Query, type Row } from "./exchange.ts";
-import { type SessionSettings, sessionSettings } from "./session-settings.ts";
+import { askForPassword } from "./password.ts";
+import { type SessionSettings, startupParameters } from "./session-settings.ts";
 import { type OpenSocket, openSocket } from "./socket.ts";
 import { afterPoll } from "./timers.ts";
 import { TransactionChannel, TransactionFailure } from "./transaction.ts";
@@ -69,6 +70,7 @@ export class Connection {
   readonly #client: postgres.Sql;
   readonly #onClose: (connection: Connection) => void;
   #socket: OpenSocket | undefined;
+  #password = "";
   #channel: TransactionChannel | undefined;
   #identity: Promise<Row> | undefined;
   /** What to add to `performance.now()` for the server's clock, in ms. */
@@ -80,7 +82,7 @@ export class Connection {
   #pinged: postgres.ListenMeta | undefined;
 
   constructor(options: ConnectionOptions, onClose: (connection: Connection) => void = noop) {
-    const { config, secrets, endpoint, settings } = options;
+    const { config, endpoint, settings } = options;
     this.#options = options;
     this.#onClose = onClose;
     this.endpoint = endpoint;
@@ -89,7 +91,7 @@ export class Connection {
       port: endpoint.port,
       database: config.database,
       user: config.user,
-      password: secrets.password,
+      password: () => this.#password,
       // The socket that it is given has TLS already.
       ssl: false,
       max: 1,
@@ -98,10 +100,7 @@ export class Connection {
       idle_timeout: 0,
       max_lifetime: 0,
       connect_timeout: Math.min(Math.ceil(config.connectionTimeoutMillis / 1000), 2_147_000) || undefined,
-      // As text: the driver leaves out what is 0.
-      connection: Object.fromEntries(
-        Object.entries(sessionSettings(config, settings)).map(([name, value]) => [name, String(value)]),
-      ),
+      connection: startupParameters(config, settings),
       types: {
         int8: { to: 20, from: [20], serialize: String, parse: Number },
         json: { to: 3802, from: [114, 3802], serialize: String, parse: (text: string) => this.#json(text) },
@@ -124,10 +123,9 @@ export class Connection {
     if (this.#opened) this.#close(this.#lost());
     if (this.closedWith) throw this.closedWith;
     this.#opened = true;
-    const { config, secrets } = this.#options;
     try {
-      const ssl = secrets.tls ?? config.ssl;
-      const socket = await openSocket(this.endpoint, config.connectionTimeoutMillis, ssl);
+      this.#password = await askForPassword(this.#options);
+      const socket = await openSocket(this.endpoint, this.#options);
       if (this.closedWith) {
         socket.destroy();
         throw this.closedWith;

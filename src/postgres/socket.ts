@@ -5,23 +5,28 @@
  */
 import net from "node:net";
 import { ConnectionError, connectFailed } from "../errors.ts";
-import type { Endpoint } from "../options/config.ts";
-import type { Ssl } from "../options/modes.ts";
+import type { ConnectionTarget, Endpoint } from "../options/config.ts";
 import { afterPoll } from "./timers.ts";
 import { secure, tlsOptions } from "./tls.ts";
 
 export type OpenSocket = net.Socket;
 
-/** A peer that is gone is noticed by the operating system, as the driver asks of it too. */
-const KEEP_ALIVE_MS = 60_000;
-
 /** Connects, with TLS where it is asked for. Rejects with a ConnectionError that names host and port. */
-export function openSocket(endpoint: Endpoint, timeout: number, ssl: Ssl): Promise<OpenSocket> {
+export function openSocket(endpoint: Endpoint, { config, secrets }: ConnectionTarget): Promise<OpenSocket> {
   const { host, port } = endpoint;
+  const { connectionTimeoutMillis: timeout, keepAlive, keepAliveInitialDelayMillis } = config;
+  const local = host.startsWith("/");
   return new Promise((resolve, reject) => {
-    const socket: OpenSocket = host.startsWith("/")
+    const socket: OpenSocket = local
       ? net.connect(`${host}/.s.PGSQL.${port}`)
-      : net.connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
+      : net.connect({
+          host,
+          port,
+          noDelay: true,
+          // A peer that is gone is noticed by the operating system.
+          keepAlive,
+          keepAliveInitialDelay: keepAliveInitialDelayMillis,
+        });
     const cancel = afterPoll(timeout, () =>
       fail(new ConnectionError("CONNECT_TIMEOUT", `${host}:${port} did not answer in ${timeout} ms`, false)),
     );
@@ -33,7 +38,8 @@ export function openSocket(endpoint: Endpoint, timeout: number, ssl: Ssl): Promi
     socket.once("error", fail);
     socket.once("connect", async () => {
       try {
-        const tls = tlsOptions(ssl);
+        // The server speaks no TLS on a Unix socket, and libpq does not ask it to.
+        const tls = local ? undefined : tlsOptions(config.ssl, secrets.tls);
         const open: OpenSocket = tls ? await secure(socket, endpoint, tls) : socket;
         cancel();
         socket.removeListener("error", fail);
