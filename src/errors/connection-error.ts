@@ -227,6 +227,7 @@ export const CONNECTION_ERRORS = {
     "Ids are drawn from another sequence: the connection for appends is opened again.",
   ),
   SUSPECT: internal("An idle connection was closed after another one had died."),
+  YIELDED: internal("A connection was no longer waited for, because commits, or all other calls, had none."),
   BUDGET: internal("A page of a query reached its limit of characters, and the rest was not read."),
   LOOKED: internal("A second connection, by which a pooler is found out, was closed."),
   HOST_FOUND: internal("A connection that had only looked for the right host was closed."),

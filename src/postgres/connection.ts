@@ -46,8 +46,12 @@ const codeOf = (error: unknown): string =>
   typeof error === "object" && error !== null && "code" in error ? String(error.code) : "";
 
 /** The server's last words on a connection, a refused password for one: the close follows a moment later. */
-const isFatal = (error: unknown): error is Error =>
-  error instanceof Error && "severity" in error && (error.severity === "FATAL" || error.severity === "PANIC");
+const isFatal = (error: unknown): error is Error => {
+  if (!(error instanceof Error)) return false;
+  // PgBouncer sends the severity in one field only.
+  const severity = Reflect.get(error, "severity") ?? Reflect.get(error, "severity_local");
+  return severity === "FATAL" || severity === "PANIC";
+};
 
 const IDENTITY = `pg_backend_pid() as pid,
   (select a.backend_start::text from pg_stat_get_activity(pg_backend_pid()) a) as started,

@@ -40,13 +40,18 @@ export function matchesTargetSessionAttrs(
   }
 }
 
-/** Opens a connection, which the server has answered on. Rejects with the last host's failure, or with NO_SERVER when all answer and none matches. */
+/**
+ * Opens a connection, and waits until the server answers on it. `onSelected` gets it before, and may destroy it. Rejects
+ * with the last host's failure, or with NO_SERVER when all answer and none matches.
+ */
 export async function openConnection(
   options: OpenOptions,
   hosts: Hosts,
   onClose: (connection: Connection) => void,
+  onSelected: (connection: Connection) => void = () => {},
 ): Promise<Connection> {
   const connection = await selectHost(options, hosts, onClose);
+  onSelected(connection);
   try {
     // Now, and not with the first statement: a pooler may let a client wait, and the wait is for a connection.
     await connection.establish(options.config.connectionTimeoutMillis);

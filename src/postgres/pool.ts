@@ -13,7 +13,12 @@ import { ConnectionError, codeOf, storeClosed } from "../errors.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { type Hosts, openConnection } from "./host-selection.ts";
 
-type Waiter = { grant(connection: Connection): void; fail(error: unknown): void };
+type Waiter = {
+  /** How many attempts to open a connection there had been when it came. */
+  readonly attempts: number;
+  grant(connection: Connection): void;
+  fail(error: unknown): void;
+};
 
 export type PoolOptions = Omit<ConnectionOptions, "endpoint"> & {
   readonly max: number;
@@ -41,6 +46,10 @@ export class Pool {
   /** The store's other pool, which has its connections from the same server. */
   #other: Pool | undefined;
   #opening = 0;
+  /** Connections that are being opened: at the server, or in the queue of a pooler. */
+  readonly #unanswered = new Set<Connection>();
+  #attempts = 0;
+  #failedAttempt = 0;
   #idle: Connection[] = [];
   #waiting: Waiter[] = [];
   /** Connections to close after their use: the other pool has none. */
@@ -123,6 +132,7 @@ export class Pool {
       const limit = this.#options.config.connectionTimeoutMillis;
       let timer: NodeJS.Timeout | undefined;
       const waiter: Waiter = {
+        attempts: this.#attempts,
         grant: (connection) => {
           clearTimeout(timer);
           resolve(connection);
@@ -163,24 +173,30 @@ export class Pool {
   #openMore(): void {
     while (this.#opening < this.#waiting.length && this.#size < this.#options.max) {
       if (this.#pause && (this.#pause.always || this.#size > 0)) return;
+      // After a refusal one after the other, so that a server that is full has little to refuse.
+      if (this.#refusal !== undefined && this.#connections.size > 0 && this.#opening > 0) return;
       void this.#open();
     }
   }
 
   async #open(): Promise<void> {
     this.#opening++;
-    const slow = setTimeout(() => {
-      if (this.#connections.size === 0) this.#other?.giveUpOne();
+    const attempt = ++this.#attempts;
+    const slow = setInterval(() => {
+      if (this.#connections.size > 0 || this.#other?.giveUpOne()) clearInterval(slow);
     }, SLOW_MS);
     slow.unref();
     const forget = (closed: Connection) => this.#forget(closed);
-    const opened = await openConnection(this.#options, this.#hosts, forget).catch((error: unknown) => ({
-      error,
-    }));
-    clearTimeout(slow);
+    let started: Connection | undefined;
+    const opened = await openConnection(this.#options, this.#hosts, forget, (connection) => {
+      started = connection;
+      this.#unanswered.add(connection);
+    }).catch((error: unknown) => ({ error }));
+    clearInterval(slow);
+    if (started) this.#unanswered.delete(started);
     this.#opening--;
-    if ("error" in opened) this.#refused(opened.error);
-    else if (opened.closedWith) this.#refused(opened.closedWith);
+    if ("error" in opened) this.#refused(opened.error, attempt);
+    else if (opened.closedWith) this.#refused(opened.closedWith, attempt);
     else {
       this.#refusal = undefined;
       this.#connections.add(opened);
@@ -190,15 +206,17 @@ export class Pool {
   }
 
   /** A connection could not be opened. Who waits goes on waiting as long as one may come. */
-  #refused(error: unknown): void {
+  #refused(error: unknown, attempt: number): void {
     this.#refusal = error;
+    this.#failedAttempt = Math.max(this.#failedAttempt, attempt);
     if (this.#size > 0) this.#pauseFor(REFUSED_MS);
     else if (this.#waiting.length > 0 && HAS_NONE_LEFT.has(codeOf(error)) && this.#other?.giveUpOne())
       this.#pauseFor(HANDED_OVER_MS, true);
     else {
-      const all = this.#waiting;
-      this.#waiting = [];
-      for (const waiter of all) waiter.fail(error);
+      // Who came after the attempt gets one of its own.
+      const served = this.#waiting.filter(({ attempts }) => attempts < this.#failedAttempt);
+      this.#waiting = this.#waiting.filter(({ attempts }) => attempts >= this.#failedAttempt);
+      for (const waiter of served) waiter.fail(error);
     }
   }
 
@@ -213,9 +231,14 @@ export class Pool {
     if (!always) timer.unref();
   }
 
-  /** Closes a connection for the other pool's sake, now or after its use. False: there is none. */
+  /**
+   * Closes a connection for the other pool's sake, now or after its use, and leaves the pooler's queue, where that would
+   * come later. False: there is none.
+   */
   giveUpOne(): boolean {
     if (this.#connections.size === 0) return false;
+    for (const connection of this.#unanswered)
+      connection.destroy(new ConnectionError("YIELDED", "left to the store's other pool", false));
     const idle = this.#idle.shift();
     if (idle) void this.#end(idle);
     else this.#surplus = Math.min(this.#surplus + 1, this.#connections.size);
