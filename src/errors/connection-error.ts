@@ -116,6 +116,13 @@ export const CONNECTION_ERRORS = {
     advice: "create a new PostgresStore",
     retry: "On a new store.",
   },
+  IN_RESTORE: {
+    happened:
+      "The driver of `restore` called a verb of the same store that would wait for the restore to end.",
+    applied: NOTHING_SENT,
+    advice: "write and dispose after the restore, and read from another store or with max: 3 or more",
+    retry: "After the restore.",
+  },
   BACKEND_ALIVE: {
     happened: "The server still works on a lost connection, and did not end its process when asked to.",
     applied: "Unknown.",

@@ -31,6 +31,9 @@ export type ConnectionOptions = ConnectionTarget & {
   readonly onEstablished?: (() => void) | undefined;
 };
 
+/** Rows of a read, whether it was cut short, and how many characters of JSON they have. */
+export type Page = { readonly rows: Row[]; readonly cut: boolean; readonly bytes: number };
+
 const noop = () => {};
 
 /** How the driver and the socket say that a connection is gone. */
@@ -340,9 +343,9 @@ export class Connection {
 
   /**
    * Like {@link run}, but stops after `budget` characters of JSON: what came until then is returned with
-   * `cut: true`, and the connection is thrown away, for the server would go on sending.
+   * `cut: true`, and the connection is thrown away, for the server would go on sending. `bytes`: characters of JSON.
    */
-  async read(query: Query, deadline: number, budget: number): Promise<{ rows: Row[]; cut: boolean }> {
+  async read(query: Query, deadline: number, budget: number): Promise<Page> {
     if (this.closedWith) throw this.closedWith;
     this.#jsonBytes = 0;
     const rows: Row[] = [];
@@ -358,7 +361,7 @@ export class Connection {
     } catch (error) {
       if (!cut) throw error;
     }
-    return { rows, cut };
+    return { rows, cut, bytes: this.#jsonBytes };
   }
 
   /**

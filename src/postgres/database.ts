@@ -2,7 +2,7 @@
 
 import { ConnectionError, guard, outcomeUnknown, storeClosed, toStoreError } from "../errors.ts";
 import type { Config, ConnectionTarget, ResolvedOptions } from "../options/config.ts";
-import type { Backend, Connection } from "./connection.ts";
+import type { Backend, Connection, Page } from "./connection.ts";
 import type { Answer, Query, Row } from "./exchange.ts";
 import type { Hosts } from "./host-selection.ts";
 import { Listener, type ListenerOptions } from "./listener.ts";
@@ -78,7 +78,7 @@ export class Database {
   }
 
   /** A read that stops after `budget` characters of JSON. */
-  readPage(operation: string, query: Query, budget: number): Promise<{ rows: Row[]; cut: boolean }> {
+  readPage(operation: string, query: Query, budget: number): Promise<Page> {
     return this.#reading(operation, (connection) => connection.read(query, this.deadline, budget));
   }
 
