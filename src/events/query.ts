@@ -168,6 +168,7 @@ export async function query<E extends Schemas>(
       "query",
       pageQuery(names, q, range, limit),
       BUDGET,
+      limit,
     );
     const decode = await guard("query", () => reader.forRows(rows));
     for (const row of rows) {

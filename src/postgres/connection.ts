@@ -58,7 +58,7 @@ const isFatal = (error: unknown): error is Error => {
 
 const IDENTITY = `pg_backend_pid() as pid,
   (select a.backend_start::text from pg_stat_get_activity(pg_backend_pid()) a) as started,
-  extract(epoch from clock_timestamp())::float8 * 1000 as clock,
+  floor(extract(epoch from clock_timestamp()) * 1000)::bigint as clock,
   pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as read_only`;
 
 export class Connection {
@@ -342,10 +342,10 @@ export class Connection {
   }
 
   /**
-   * Like {@link run}, but stops after `budget` characters of JSON: what came until then is returned with
+   * Like {@link run}, but stops after `budget` characters of JSON, unless all `limit` rows are there: what came until then is returned with
    * `cut: true`, and the connection is thrown away, for the server would go on sending. `bytes`: characters of JSON.
    */
-  async read(query: Query, deadline: number, budget: number): Promise<Page> {
+  async read(query: Query, deadline: number, budget: number, limit: number): Promise<Page> {
     if (this.closedWith) throw this.closedWith;
     this.#jsonBytes = 0;
     const rows: Row[] = [];
@@ -353,7 +353,7 @@ export class Connection {
     const work = this.#send(query).forEach((row) => {
       if (cut) return;
       rows.push(row);
-      cut = this.#jsonBytes > budget;
+      cut = this.#jsonBytes > budget && rows.length < limit;
       if (cut) this.#close(new ConnectionError("BUDGET", "read budget reached", true));
     });
     try {

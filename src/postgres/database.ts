@@ -77,9 +77,9 @@ export class Database {
     )) as readonly R[];
   }
 
-  /** A read that stops after `budget` characters of JSON. */
-  readPage(operation: string, query: Query, budget: number): Promise<Page> {
-    return this.#reading(operation, (connection) => connection.read(query, this.deadline, budget));
+  /** A read of up to `limit` rows that stops after `budget` characters of JSON. */
+  readPage(operation: string, query: Query, budget: number, limit: number): Promise<Page> {
+    return this.#reading(operation, (connection) => connection.read(query, this.deadline, budget, limit));
   }
 
   #reading<T>(operation: string, work: (connection: Connection) => Promise<T>): Promise<T> {
