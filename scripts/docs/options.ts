@@ -1,8 +1,9 @@
 /**
- * What is made from src/options/option-list.ts: the tables in README.md and docs/reference/options.md, and the public types
- * (src/options/options.generated.ts).
+ * What is made from src/options/option-list.ts and url-parameters.ts: the tables in README.md, docs/reference/options.md
+ * and docs/reference/connection-strings.md, and the public types (src/options/options.generated.ts).
  */
 import { optionList, optionsSchema } from "../../src/options/option-list.ts";
+import { URL_PARAMETERS } from "../../src/options/url-parameters.ts";
 import { type Generator, markdownTable } from "./generator.ts";
 
 type Option = (typeof optionList)[number];
@@ -62,8 +63,30 @@ const reference = () =>
     ]),
   );
 
+const urlOptions = () =>
+  markdownTable(
+    ["Parameter", "Option"],
+    optionList.flatMap(({ name, url = {} }) =>
+      Object.keys(url).map((parameter) => [`\`${parameter}\``, `\`${name}\``]),
+    ),
+  );
+
+const urlParameters = () =>
+  markdownTable(
+    ["Parameter", "Of", "Taken", "What it does", "Else refused"],
+    Object.entries(URL_PARAMETERS).map(([name, { from, takes, does, refused }]) => [
+      `\`${name}\``,
+      from,
+      takes ? code(takes) : does === undefined ? "nothing" : "any",
+      does ?? "",
+      refused ?? "",
+    ]),
+  );
+
 export const optionTables: readonly Generator[] = [
   { file: "README.md", name: "options", render: readme },
+  { file: "docs/reference/connection-strings.md", name: "url-options", render: urlOptions },
+  { file: "docs/reference/connection-strings.md", name: "url-parameters", render: urlParameters },
   {
     file: "docs/reference/options.md",
     name: "options",
