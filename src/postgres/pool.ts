@@ -9,7 +9,7 @@
  * A server, a role or a pooler may grant fewer connections than `max`. Then those that there are go round: a call fails
  * only if none can be had, or if none becomes free in time.
  */
-import { ConnectionError, codeOf, storeClosed } from "../errors.ts";
+import { ConnectionError, codeOf, sanitize, storeClosed } from "../errors.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { type Hosts, openConnection } from "./host-selection.ts";
 
@@ -162,8 +162,8 @@ export class Pool {
   #timedOut(limit: number): ConnectionError {
     const { max, purpose, config } = this.#options;
     const kept = purpose === "all calls" ? "" : ` for ${purpose} (max is ${config.max})`;
-    const refused =
-      this.#refusal instanceof Error ? `, and no other can be had (${this.#refusal.message})` : "";
+    const reason = this.#refusal === undefined ? "" : ` (${sanitize(this.#refusal).message})`;
+    const refused = reason === "" ? "" : `, and no other can be had${reason}`;
     const used = refused === "" ? max : this.#connections.size;
     const text = `no connection became free within ${limit} ms: all ${used}${kept} are in use${refused}`;
     return new ConnectionError("POOL_TIMEOUT", text, false);
@@ -255,6 +255,7 @@ export class Pool {
   #forget(connection: Connection): void {
     if (!this.#connections.delete(connection)) return;
     this.#idle = this.#idle.filter((idle) => idle !== connection);
+    this.#surplus = Math.min(this.#surplus, this.#connections.size);
     this.#next();
   }
 
