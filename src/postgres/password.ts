@@ -6,7 +6,8 @@ import { afterPoll } from "./timers.ts";
 export async function askForPassword({ config, secrets }: ConnectionTarget): Promise<string> {
   const { password } = secrets;
   if (typeof password === "string") return password;
-  const limit = config.connectionTimeoutMillis;
+  // Before the connection itself is given up, so that the reason is named.
+  const limit = Math.ceil(config.connectionTimeoutMillis * 0.9);
   let cancel = () => {};
   const late = new Promise<never>((_, reject) => {
     cancel = afterPoll(limit, () => reject(failed(`gave none within ${limit} ms`)));
