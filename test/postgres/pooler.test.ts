@@ -27,7 +27,7 @@ async function behind(processOf?: FakeServer["processOf"], options: PostgresStor
     onTestFinished(() => connection.destroy(new Error("the test has ended")));
     return connection;
   };
-  const settings = () => server.ran.filter(({ text }) => text.startsWith("select set_config("));
+  const settings = () => server.ran.filter(({ text }) => text.includes("set_config('application_name'"));
   return { server, hosts, open, settings };
 }
 
