@@ -9,7 +9,7 @@ export {
 export type { RestoreDriver } from "./events/restore.ts";
 export type { TruncateTarget } from "./events/truncate.ts";
 export type { StoreConfig as Config } from "./options/config.ts";
-export type { SslMode, TargetSessionAttrs } from "./options/modes.ts";
+export type { NewConnection, OnConnect, Password, SslMode, TargetSessionAttrs } from "./options/modes.ts";
 export type { PostgresStoreOptions } from "./options/options.generated.ts";
 export type { PiiEncryption } from "./options/pii.ts";
 export type { ActTables, ActTablesOptions } from "./schema/tables.ts";

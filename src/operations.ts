@@ -8,10 +8,13 @@
  * provider was slow.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { storeClosed, toStoreError } from "./errors.ts";
+import { ConnectionError, storeClosed, toStoreError } from "./errors.ts";
 
 /** A running verb. `caller`: the verb in whose callback, driver or key provider this one was called. */
-type Operation = { readonly caller: Operation | undefined };
+type Operation = { readonly verb: string; readonly caller: Operation | undefined };
+
+/** Verbs that wait for nothing that a restore holds, if there is a connection for them. */
+const READING = new Set(["query", "query_stats", "query_streams"]);
 
 /** Tells which verb a call comes from. One instance for all stores, because Node 22 never frees one. */
 const current = new AsyncLocalStorage<Operation>();
@@ -24,14 +27,21 @@ function callers(): Operation[] {
 }
 
 export class Operations {
+  /** Most connections of the store. */
+  readonly #max: number;
   readonly #running = new Set<Operation>();
   #closed = false;
   #idle = () => {};
 
+  constructor(max = Number.POSITIVE_INFINITY) {
+    this.#max = max;
+  }
+
   /** Runs a verb. After close() it rejects, unless a verb that is still running makes the call. */
   async run<T>(verb: string, work: () => Promise<T>): Promise<T> {
     this.assertOpen(verb);
-    const operation: Operation = { caller: current.getStore() };
+    this.assertNotInRestore(verb);
+    const operation: Operation = { verb, caller: current.getStore() };
     this.#running.add(operation);
     try {
       return await current.run(operation, work);
@@ -43,7 +53,8 @@ export class Operations {
   /** The same for a verb that runs no code of its caller, so that no other call can come from within it. */
   async runAlone<T>(verb: string, work: () => Promise<T>): Promise<T> {
     this.assertOpen(verb);
-    const operation: Operation = { caller: undefined };
+    this.assertNotInRestore(verb);
+    const operation: Operation = { verb, caller: undefined };
     this.#running.add(operation);
     try {
       return await work();
@@ -56,6 +67,22 @@ export class Operations {
   assertOpen(verb: string): void {
     if (this.#closed && !callers().some((caller) => this.#running.has(caller)))
       throw toStoreError(verb, storeClosed());
+  }
+
+  /**
+   * The driver of a restore waits for what it calls, and that may wait for the restore: for its append lock, its locks on
+   * rows, or its connection, where there is no other.
+   *
+   * @throws StoreError if the verb is called by the driver of a running restore of this store, and would wait for it.
+   */
+  assertNotInRestore(verb: string): void {
+    const inRestore = callers().some((one) => one.verb === "restore" && this.#running.has(one));
+    // One connection is for commits, and the restore has another one.
+    if (!inRestore || (READING.has(verb) && this.#max >= 3)) return;
+    const text = READING.has(verb)
+      ? `${verb} was called by the driver of a restore, which has the only connection that it could use`
+      : `${verb} was called by the driver of a restore, and would wait for that restore`;
+    throw toStoreError(verb, new ConnectionError("IN_RESTORE", text, false));
   }
 
   /** No longer waits for the verbs that this is called from: they may be waiting for dispose() themselves. */

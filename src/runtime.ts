@@ -20,13 +20,14 @@ export class Runtime {
   readonly context: Context;
   /** Only with `notify: true`. */
   readonly notifier: Notifier | undefined;
-  readonly operations = new Operations();
+  readonly operations: Operations;
   readonly #appender: Appender;
   readonly #queue: AppendQueue;
   #disposed: Promise<void> | undefined;
 
   constructor(resolved: ResolvedOptions) {
     const { config, secrets } = resolved;
+    this.operations = new Operations(config.max);
     this.config = withHiddenPassword(resolved);
     const names = namesOf(config.schema, config.table);
     const connections = new Database(resolved, appendFacts(names));
@@ -51,10 +52,11 @@ export class Runtime {
     return appended;
   };
 
-  dispose(): Promise<void> {
+  async dispose(): Promise<void> {
+    this.operations.assertNotInRestore("dispose");
     this.operations.leave();
     this.#disposed ??= this.#dispose();
-    return this.#disposed;
+    await this.#disposed;
   }
 
   async #dispose(): Promise<void> {

@@ -237,7 +237,8 @@ export class PostgresStore implements Store {
 
   /**
    * Replaces the whole log by the events that `driver` hands over, and deletes subscriptions and checkpoints, in one
-   * transaction. Ids are given anew from 1.
+   * transaction. Ids are given anew from 1. The driver may read from this store with `max: 3` or more; a verb of it that
+   * would wait for the restore is refused at once (`IN_RESTORE`).
    *
    * @param driver Called once with a function that takes an event and resolves to its new id.
    * @throws What `driver` throws; then everything is as it was.

@@ -1,8 +1,9 @@
 /**
- * What is made from src/options/option-list.ts: the tables in README.md and docs/reference/options.md, and the public types
- * (src/options/options.generated.ts).
+ * What is made from src/options/option-list.ts and url-parameters.ts: the tables in README.md, docs/reference/options.md
+ * and docs/reference/connection-strings.md, and the public types (src/options/options.generated.ts).
  */
 import { optionList, optionsSchema } from "../../src/options/option-list.ts";
+import { URL_PARAMETERS } from "../../src/options/url-parameters.ts";
 import { type Generator, markdownTable } from "./generator.ts";
 
 type Option = (typeof optionList)[number];
@@ -12,7 +13,7 @@ const defaults = new Map<string, unknown>(Object.entries(optionsSchema.parse({})
 /** As it is shown in a text; empty where there is none. */
 function defaultOf({ name }: Option): string {
   const value = defaults.get(name);
-  return value === undefined ? "" : `\`${value}\``;
+  return value === undefined || value === "" ? "" : `\`${value}\``;
 }
 
 function types(): string {
@@ -27,7 +28,7 @@ function types(): string {
     config ? [property(name, config.type, config.docs)] : [],
   );
   return `// Made from option-list.ts by "npm run generate:docs": do not edit.
-import type { SslMode, TargetSessionAttrs } from "./modes.ts";
+import type { OnConnect, Password, SslMode, TargetSessionAttrs } from "./modes.ts";
 import type { PiiEncryption } from "./pii.ts";
 
 /** Options of PostgresStore. All are optional; the variables of libpq (PGHOST, PGPORT, …) fill what is left out. */
@@ -63,8 +64,30 @@ const reference = () =>
     ]),
   );
 
+const urlOptions = () =>
+  markdownTable(
+    ["Parameter", "Option"],
+    optionList.flatMap(({ name, url = {} }) =>
+      Object.keys(url).map((parameter) => [`\`${parameter}\``, `\`${name}\``]),
+    ),
+  );
+
+const urlParameters = () =>
+  markdownTable(
+    ["Parameter", "Of", "Taken", "What it does", "Else refused"],
+    Object.entries(URL_PARAMETERS).map(([name, { from, takes, does, refused }]) => [
+      `\`${name}\``,
+      from,
+      takes ? code(takes) : does === undefined ? "nothing" : "any",
+      does ?? "",
+      refused ?? "",
+    ]),
+  );
+
 export const optionTables: readonly Generator[] = [
   { file: "README.md", name: "options", render: readme },
+  { file: "docs/reference/connection-strings.md", name: "url-options", render: urlOptions },
+  { file: "docs/reference/connection-strings.md", name: "url-parameters", render: urlParameters },
   {
     file: "docs/reference/options.md",
     name: "options",

@@ -92,6 +92,12 @@ export const CONNECTION_ERRORS = {
     advice: "set prepare: false (docs/guides/pgbouncer.md)",
     retry: WHEN_MENDED,
   },
+  PASSWORD: {
+    happened: "The function given as option `password` failed, or gave no password in time.",
+    applied: NOTHING_SENT,
+    advice: "mend the function given as option password",
+    retry: LATER,
+  },
   NO_SERVER: {
     happened: "Hosts answer, but none is of the kind that `target_session_attrs` asks for.",
     applied: NOTHING_SENT,
@@ -109,6 +115,13 @@ export const CONNECTION_ERRORS = {
     applied: "No; of a long verb, nothing after its last statement.",
     advice: "create a new PostgresStore",
     retry: "On a new store.",
+  },
+  IN_RESTORE: {
+    happened:
+      "The driver of `restore` called a verb of the same store that would wait for the restore to end.",
+    applied: NOTHING_SENT,
+    advice: "write and dispose after the restore, and read from another store or with max: 3 or more",
+    retry: "After the restore.",
   },
   BACKEND_ALIVE: {
     happened: "The server still works on a lost connection, and did not end its process when asked to.",
@@ -224,6 +237,7 @@ export const CONNECTION_ERRORS = {
     "The server's clock is not where it was thought to be: the connection for appends is opened again.",
   ),
   SUSPECT: internal("An idle connection was closed after another one had died."),
+  YIELDED: internal("A connection was no longer waited for, because commits, or all other calls, had none."),
   BUDGET: internal("A page of a query reached its limit of characters, and the rest was not read."),
   LOOKED: internal("A second connection, by which a pooler is found out, was closed."),
   HOST_FOUND: internal("A connection that had only looked for the right host was closed."),

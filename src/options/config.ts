@@ -1,7 +1,10 @@
 /** Options with every default applied: what may be printed, and beside it what may not. */
 import { inspect } from "node:util";
+import { isRecord } from "../values/json-dates.ts";
 import type { PiiOptions } from "../values/pii-keys.ts";
+import type { OnConnect, Password } from "./modes.ts";
 import type { ConfigOptions } from "./options.generated.ts";
+import type { Values } from "./sources.ts";
 
 export type Endpoint = { readonly host: string; readonly port: number };
 
@@ -15,11 +18,12 @@ export type Config = ConfigOptions & {
 
 /** What is never printed. */
 export type Secrets = {
-  readonly password: string;
-  /** Options of `tls.connect`, which may hold a private key. They count instead of `config.ssl`. */
+  readonly password: Password;
+  /** Options of `tls.connect` beside what `config.ssl` means. They may hold a private key. */
   readonly tls: Readonly<Record<string, unknown>> | undefined;
   /** The keys for pii, or who provides them. */
   readonly pii: PiiOptions | undefined;
+  readonly onConnect: OnConnect | undefined;
 };
 
 /** What it takes to connect. */
@@ -28,25 +32,73 @@ export type ConnectionTarget = { readonly config: Config; readonly secrets: Secr
 export type ResolvedOptions = ConnectionTarget & {
   /** Where LISTEN goes, when that is elsewhere. */
   readonly listen: ConnectionTarget | undefined;
+  /** The options that the config does not show, by name. */
+  readonly hidden: Values;
 };
 
 /** `store.config`: the password is there for whoever asks for it by name, and in no rendering. */
-export type StoreConfig = Config & { readonly password: string };
+export type StoreConfig = Config & { readonly password: Password };
 
-class HiddenPassword {
-  readonly #password: string;
-  constructor(password: string) {
-    this.#password = password;
+/**
+ * The key of a config under which the options lie that it does not show. A property of its own, so that
+ * `{ ...store.config }` has it too: `new PostgresStore({ ...store.config, table: "other" })` connects.
+ */
+const HIDDEN = Symbol("act-drizzle.hidden");
+
+class HiddenOptions {
+  readonly #options: Values;
+  /** Every host with its port, where the config has the first one as `host` and `port`. */
+  readonly #hosts: readonly Endpoint[];
+
+  constructor(options: Values, hosts: readonly Endpoint[]) {
+    this.#options = options;
+    this.#hosts = hosts;
   }
 
-  get password(): string {
+  /** The options of a config that was spread, with what it did not show. What was given beside it counts first. */
+  reveal({ hosts: _hosts, encrypted: _encrypted, ...given }: Values): Values {
+    const { ssl, ...options } = this.#options;
+    const [first] = this.#hosts;
+    const moved = given.host !== first?.host || given.port !== first?.port;
+    return {
+      ...options,
+      ...given,
+      // The config shows such an object as true.
+      ...(given.ssl === true && ssl !== undefined && { ssl }),
+      ...(!moved && {
+        host: this.#hosts.map(({ host }) => host).join(","),
+        port: this.#hosts.map(({ port }) => port).join(","),
+      }),
+    };
+  }
+
+  [inspect.custom](): string {
+    return "***";
+  }
+}
+
+/** The options themselves, or those of a config that was spread. */
+export function fromConfig(options: unknown): unknown {
+  const hidden: unknown = isRecord(options) ? Reflect.get(options, HIDDEN) : undefined;
+  return isRecord(options) && hidden instanceof HiddenOptions ? hidden.reveal(options) : options;
+}
+
+class HiddenPassword {
+  readonly #password: Password;
+  readonly [HIDDEN]: HiddenOptions;
+  constructor(password: Password, hidden: HiddenOptions) {
+    this.#password = password;
+    this[HIDDEN] = hidden;
+  }
+
+  get password(): Password {
     return this.#password;
   }
 
   [inspect.custom](): object {
-    return { ...this, password: "***" };
+    return { ...Object.fromEntries(Object.entries(this)), password: "***" };
   }
 }
 
-export const withHiddenPassword = ({ config, secrets }: ConnectionTarget): StoreConfig =>
-  Object.assign(new HiddenPassword(secrets.password), config);
+export const withHiddenPassword = ({ config, secrets, hidden }: ResolvedOptions): StoreConfig =>
+  Object.assign(new HiddenPassword(secrets.password, new HiddenOptions(hidden, config.hosts)), config);

@@ -1,12 +1,31 @@
-/** Values that options take by name. Apart from the list, so that the published types need no zod. */
+/** Values that options take by name, and functions that they take. Apart from the list, so that the published types need no zod. */
 
-/** The modes of libpq's sslmode. */
-export const SSL_MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const;
+/** The modes of libpq's sslmode, and node-postgres' `no-verify`. */
+export const SSL_MODES = [
+  "disable",
+  "allow",
+  "prefer",
+  "require",
+  "verify-ca",
+  "verify-full",
+  "no-verify",
+] as const;
 /** A mode of libpq's sslmode: from `disable` (never TLS) to `verify-full` (certificate and host name are checked). */
 export type SslMode = (typeof SSL_MODES)[number];
 
 /** TLS by a mode of libpq's sslmode, by `true` (verify-full), or by options of `tls.connect`. */
 export type Ssl = boolean | SslMode | Readonly<Record<string, unknown>>;
+
+/** The password, or a function that is asked for it by each new connection, such as for the token of a cloud. */
+export type Password = string | (() => string | Promise<string>);
+
+/** A connection that has just been opened. `query` runs statements without parameters. */
+export type NewConnection = {
+  query(text: string): Promise<readonly Readonly<Record<string, unknown>>[]>;
+};
+
+/** Prepares a new connection, before its first use. */
+export type OnConnect = (connection: NewConnection) => void | Promise<void>;
 
 /** The values of libpq's target_session_attrs. */
 export const TARGET_SESSION_ATTRS = [

@@ -7,7 +7,8 @@
  */
 import { z } from "zod";
 import { isKeyMaterial, type Key } from "../values/pii-keys.ts";
-import { SSL_MODES, TARGET_SESSION_ATTRS } from "./modes.ts";
+import { type OnConnect, type Password, SSL_MODES, TARGET_SESSION_ATTRS } from "./modes.ts";
+import { leavesTakenAlone } from "./server-options.ts";
 
 /** Names in a URL or in the environment, each with how its text is read. The first that is there counts. */
 export type Sources = Readonly<Record<string, (text: string) => unknown>>;
@@ -30,6 +31,14 @@ const about = z.registry<About>();
 
 const asText = (text: string) => text;
 const secondsAsMillis = (text: string) => Number(text) * 1000;
+/** What is neither stays a text, and is refused by the schema. */
+const asFlag = (text: string) =>
+  /^(1|true|on|yes)$/i.test(text) || (/^(0|false|off|no)$/i.test(text) ? false : text);
+/** Prisma's and Supabase's word for a pooler in transaction mode. */
+const asPooler = (text: string) => {
+  const flag = asFlag(text);
+  return flag === true ? false : flag === false ? undefined : flag;
+};
 const quoted = (names: readonly string[]) => names.map((name) => JSON.stringify(name)).join(" | ");
 
 const url = z.string().regex(/^postgres(ql)?:\/\//, "a URL that begins with postgres:// or postgresql://");
@@ -41,6 +50,9 @@ const port = z.union([
   z.string().refine((ports) => ports.split(",").every(isPort)),
 ]);
 const ssl = z.union([z.boolean(), z.enum(SSL_MODES), z.record(z.string(), z.unknown()).readonly()]);
+const limit = z.union([millis, z.literal(false)]).transform((value) => value || 0);
+/** A new one each time: what is registered belongs to one schema. */
+const path = () => z.string().default("");
 const key = z.custom<Key>((value) => typeof value === "function" || isKeyMaterial(value)).optional();
 /** Either name of the key, and a function where it is asked for each stream. */
 const pii = z
@@ -75,7 +87,7 @@ export const optionsSchema = z.strictObject({
     type: "string",
     docs: "Host, comma-separated hosts, or the folder of a Unix socket.",
     config: { type: "string", docs: "The first host." },
-    url: { host: asText },
+    url: { host: asText, hostaddr: asText },
     env: { PGHOST: asText, PGHOSTADDR: asText },
   }),
   port: port.default(5432).register(about, {
@@ -99,19 +111,24 @@ export const optionsSchema = z.strictObject({
     env: { PGUSER: asText },
   }),
   password: z
-    .string()
+    .union([z.string(), z.custom<Exclude<Password, string>>((value) => typeof value === "function")])
     .default("postgres")
     .register(about, {
-      type: "string",
+      type: "Password",
       config: false,
-      docs: "Password of the user. Never shown in logs, errors or `inspect`.",
+      docs: "Password of the user, or a function that each new connection asks for it, such as for the token of a cloud. Never shown in logs, errors or `inspect`.",
       url: { password: asText },
       env: { PGPASSWORD: asText },
+      takes: "a string, or a function that returns one or a promise of one",
     }),
-  schema: z.string().default("public").register(about, {
-    type: "string",
-    docs: "PostgreSQL schema of the tables, created if absent.",
-  }),
+  schema: z
+    .string()
+    .default("public")
+    .register(about, {
+      type: "string",
+      docs: "PostgreSQL schema of the tables, created if absent.",
+      url: { schema: asText },
+    }),
   table: z.string().default("events").register(about, {
     type: "string",
     docs: "Name of the events table; `<table>_streams` and `<table>_correlated` stand beside it.",
@@ -124,25 +141,112 @@ export const optionsSchema = z.strictObject({
     type: "number",
     docs: "With `notify`: how often a listener looks for work that nobody announced, in milliseconds; `0` is never.",
   }),
-  max: z.number().int().min(1).max(10_000).default(20).register(about, {
+  max: z
+    .number()
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(20)
+    .register(about, {
+      type: "number",
+      docs: "Most connections of this store, the writer's included, the listener's not.",
+      url: { max: Number, connection_limit: Number },
+    }),
+  min: z.number().int().min(0).max(10_000).default(0).register(about, {
     type: "number",
-    docs: "Most connections of this store, the writer's included, the listener's not.",
+    docs: "Idle connections that are kept open, whatever `idleTimeoutMillis` says.",
   }),
+  maxUses: z
+    .union([millis, z.literal(Number.POSITIVE_INFINITY)])
+    .transform((uses) => (Number.isFinite(uses) ? uses : 0))
+    .default(0)
+    .register(about, {
+      type: "number",
+      docs: "A connection is closed after so many uses; `0` and `Infinity` are no limit.",
+    }),
   connectionTimeoutMillis: millis.default(10_000).register(about, {
     type: "number",
     docs: "Longest wait for a connection, in milliseconds. URL and environment give seconds.",
-    url: { connect_timeout: secondsAsMillis },
+    url: { connect_timeout: secondsAsMillis, pool_timeout: secondsAsMillis },
     env: { PGCONNECT_TIMEOUT: secondsAsMillis },
   }),
-  idleTimeoutMillis: millis.default(30_000).register(about, {
+  idleTimeoutMillis: z
+    .union([millis, z.null()])
+    .default(30_000)
+    .transform((value) => value ?? 0)
+    .register(about, {
+      type: "number | null",
+      docs: "An idle connection is closed after this many milliseconds; `0` and `null` keep it.",
+      config: {
+        type: "number",
+        docs: "After how many milliseconds an idle connection is closed; `0`: never.",
+      },
+      url: { idle_timeout: secondsAsMillis },
+    }),
+  keepAlive: z
+    .boolean()
+    .default(true)
+    .register(about, {
+      type: "boolean",
+      docs: "TCP keep-alive of the connections.",
+      url: { keepalives: asFlag },
+    }),
+  keepAliveInitialDelayMillis: millis.default(60_000).register(about, {
     type: "number",
-    docs: "An idle connection is closed after this many milliseconds; `0` keeps it.",
+    docs: "Silence before the first keep-alive probe, in milliseconds; `0` is the operating system's default.",
+    url: { keepalives_idle: secondsAsMillis },
   }),
-  statement_timeout: millis.default(60_000).register(about, {
-    type: "number",
-    docs: "Longest run of one statement, in milliseconds; `0` is no limit.",
+  statement_timeout: limit.default(60_000).register(about, {
+    type: "number | false",
+    docs: "Longest run of one statement, in milliseconds; `0` and `false` are no limit.",
+    config: { type: "number", docs: "Longest run of one statement, in milliseconds; `0` is no limit." },
     url: { statement_timeout: Number },
   }),
+  query_timeout: limit.default(0).register(about, {
+    type: "number | false",
+    docs: "Longest wait for an answer, in milliseconds; then the connection is given up. `0` and `false`: `statement_timeout` and 5 s.",
+    config: {
+      type: "number",
+      docs: "Longest wait for an answer, in milliseconds; `0`: see `statement_timeout`.",
+    },
+    url: { query_timeout: Number },
+  }),
+  lock_timeout: limit.default(0).register(about, {
+    type: "number | false",
+    docs: "Longest wait of a statement for a lock, in milliseconds; `0` and `false` leave it to the role's own. Commits wait for each other by a lock.",
+    config: {
+      type: "number",
+      docs: "Longest wait for a lock, in milliseconds; `0` leaves it to the role's own.",
+    },
+    url: { lock_timeout: Number },
+  }),
+  idle_in_transaction_session_timeout: limit.default(60_000).register(about, {
+    type: "number | false",
+    docs: "After this many milliseconds the server ends a transaction whose client is silent; for commits after 10 s at the latest. `0` and `false` are no limit.",
+    config: { type: "number", docs: "After how many milliseconds the server ends a silent transaction." },
+    url: { idle_in_transaction_session_timeout: Number },
+  }),
+  options: z
+    .string()
+    .refine(leavesTakenAlone)
+    .default("")
+    .register(about, {
+      type: "string",
+      docs: "Settings of the server for each session, as in libpq: `-c search_path=app -c geqo=off`.",
+      url: { options: asText },
+      env: { PGOPTIONS: asText },
+      takes:
+        "server settings such as -c geqo=off; statement_timeout, lock_timeout, idle_in_transaction_session_timeout and application_name are options of their own, and client_encoding, DateStyle, TimeZone, array_nulls, extra_float_digits, standard_conforming_strings, plan_cache_mode and the isolation are the store's",
+    }),
+  onConnect: z
+    .custom<OnConnect>((value) => typeof value === "function")
+    .optional()
+    .register(about, {
+      type: "OnConnect",
+      config: false,
+      docs: 'Called with each new connection that is not for LISTEN, before its first use: `({ query }) => query("set role app")`.',
+      takes: "a function",
+    }),
   listen_url: url.optional().register(about, {
     type: "string",
     config: false,
@@ -150,19 +254,41 @@ export const optionsSchema = z.strictObject({
   }),
   ssl: ssl.default(false).register(about, {
     type: "boolean | SslMode | Readonly<Record<string, unknown>>",
-    docs: "TLS: `true` (verify-full), a mode of libpq's sslmode, or options of `tls.connect`.",
+    docs: "TLS: `true` (verify-full), a mode of libpq's sslmode, `no-verify`, or options of `tls.connect`.",
     config: {
       type: "boolean | SslMode",
       docs: "TLS: a mode of libpq's sslmode, or `true` for verify-full and for options of `tls.connect`.",
     },
-    url: { sslmode: asText, ssl: (text) => (text === "true" ? true : undefined) },
+    url: { sslmode: asText, ssl: asFlag },
     env: { PGSSLMODE: asText },
-    takes: "true, false, a libpq sslmode or an object of tls.connect options",
+    takes: "true, false, a libpq sslmode, no-verify or an object of tls.connect options",
   }),
-  prepare: z.boolean().default(true).register(about, {
-    type: "boolean",
-    docs: "Prepared statements. `false` behind a pooler in transaction mode.",
+  sslrootcert: path().register(about, {
+    type: "string",
+    docs: "File of the CA certificates that the server's is checked against, as PEM, or `system`. Without `ssl` it asks for verify-full, with `require` for verify-ca.",
+    url: { sslrootcert: asText },
+    env: { PGSSLROOTCERT: asText },
   }),
+  sslcert: path().register(about, {
+    type: "string",
+    docs: "File of the client's certificate, as PEM. Without `ssl` it asks for verify-full.",
+    url: { sslcert: asText },
+    env: { PGSSLCERT: asText },
+  }),
+  sslkey: path().register(about, {
+    type: "string",
+    docs: "File of the key of `sslcert`, as PEM.",
+    url: { sslkey: asText },
+    env: { PGSSLKEY: asText },
+  }),
+  prepare: z
+    .boolean()
+    .default(true)
+    .register(about, {
+      type: "boolean",
+      docs: "Prepared statements. `false` behind a pooler in transaction mode.",
+      url: { prepare: asFlag, pgbouncer: asPooler },
+    }),
   application_name: z
     .string()
     .max(63)
@@ -170,7 +296,7 @@ export const optionsSchema = z.strictObject({
     .register(about, {
       type: "string",
       docs: "Shown in `pg_stat_activity`.",
-      url: { application_name: asText },
+      url: { application_name: asText, fallback_application_name: asText },
       env: { PGAPPNAME: asText },
     }),
   target_session_attrs: z

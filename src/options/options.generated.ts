@@ -1,5 +1,5 @@
 // Made from option-list.ts by "npm run generate:docs": do not edit.
-import type { SslMode, TargetSessionAttrs } from "./modes.ts";
+import type { OnConnect, Password, SslMode, TargetSessionAttrs } from "./modes.ts";
 import type { PiiEncryption } from "./pii.ts";
 
 /** Options of PostgresStore. All are optional; the variables of libpq (PGHOST, PGPORT, …) fill what is left out. */
@@ -16,8 +16,8 @@ export type PostgresStoreOptions = {
   readonly database?: string | undefined;
   /** User to connect as. Default `postgres`. */
   readonly user?: string | undefined;
-  /** Password of the user. Never shown in logs, errors or `inspect`. Default `postgres`. */
-  readonly password?: string | undefined;
+  /** Password of the user, or a function that each new connection asks for it, such as for the token of a cloud. Never shown in logs, errors or `inspect`. Default `postgres`. */
+  readonly password?: Password | undefined;
   /** PostgreSQL schema of the tables, created if absent. Default `public`. */
   readonly schema?: string | undefined;
   /** Name of the events table; `<table>_streams` and `<table>_correlated` stand beside it. Default `events`. */
@@ -28,16 +28,40 @@ export type PostgresStoreOptions = {
   readonly pollIntervalMillis?: number | undefined;
   /** Most connections of this store, the writer's included, the listener's not. Default `20`. */
   readonly max?: number | undefined;
+  /** Idle connections that are kept open, whatever `idleTimeoutMillis` says. Default `0`. */
+  readonly min?: number | undefined;
+  /** A connection is closed after so many uses; `0` and `Infinity` are no limit. Default `0`. */
+  readonly maxUses?: number | undefined;
   /** Longest wait for a connection, in milliseconds. URL and environment give seconds. Default `10000`. */
   readonly connectionTimeoutMillis?: number | undefined;
-  /** An idle connection is closed after this many milliseconds; `0` keeps it. Default `30000`. */
-  readonly idleTimeoutMillis?: number | undefined;
-  /** Longest run of one statement, in milliseconds; `0` is no limit. Default `60000`. */
-  readonly statement_timeout?: number | undefined;
+  /** An idle connection is closed after this many milliseconds; `0` and `null` keep it. Default `30000`. */
+  readonly idleTimeoutMillis?: number | null | undefined;
+  /** TCP keep-alive of the connections. Default `true`. */
+  readonly keepAlive?: boolean | undefined;
+  /** Silence before the first keep-alive probe, in milliseconds; `0` is the operating system's default. Default `60000`. */
+  readonly keepAliveInitialDelayMillis?: number | undefined;
+  /** Longest run of one statement, in milliseconds; `0` and `false` are no limit. Default `60000`. */
+  readonly statement_timeout?: number | false | undefined;
+  /** Longest wait for an answer, in milliseconds; then the connection is given up. `0` and `false`: `statement_timeout` and 5 s. Default `0`. */
+  readonly query_timeout?: number | false | undefined;
+  /** Longest wait of a statement for a lock, in milliseconds; `0` and `false` leave it to the role's own. Commits wait for each other by a lock. Default `0`. */
+  readonly lock_timeout?: number | false | undefined;
+  /** After this many milliseconds the server ends a transaction whose client is silent; for commits after 10 s at the latest. `0` and `false` are no limit. Default `60000`. */
+  readonly idle_in_transaction_session_timeout?: number | false | undefined;
+  /** Settings of the server for each session, as in libpq: `-c search_path=app -c geqo=off`. */
+  readonly options?: string | undefined;
+  /** Called with each new connection that is not for LISTEN, before its first use: `({ query }) => query("set role app")`. */
+  readonly onConnect?: OnConnect | undefined;
   /** A direct URL for LISTEN when `url` leads through a pooler in transaction mode. Left out, LISTEN goes where the store goes. */
   readonly listen_url?: string | undefined;
-  /** TLS: `true` (verify-full), a mode of libpq's sslmode, or options of `tls.connect`. Default `false`. */
+  /** TLS: `true` (verify-full), a mode of libpq's sslmode, `no-verify`, or options of `tls.connect`. Default `false`. */
   readonly ssl?: boolean | SslMode | Readonly<Record<string, unknown>> | undefined;
+  /** File of the CA certificates that the server's is checked against, as PEM, or `system`. Without `ssl` it asks for verify-full, with `require` for verify-ca. */
+  readonly sslrootcert?: string | undefined;
+  /** File of the client's certificate, as PEM. Without `ssl` it asks for verify-full. */
+  readonly sslcert?: string | undefined;
+  /** File of the key of `sslcert`, as PEM. */
+  readonly sslkey?: string | undefined;
   /** Prepared statements. `false` behind a pooler in transaction mode. Default `true`. */
   readonly prepare?: boolean | undefined;
   /** Shown in `pg_stat_activity`. Default `act-drizzle`. */
@@ -70,14 +94,36 @@ export type ConfigOptions = {
   readonly pollIntervalMillis: number;
   /** Most connections of this store, the writer's included, the listener's not. */
   readonly max: number;
+  /** Idle connections that are kept open, whatever `idleTimeoutMillis` says. */
+  readonly min: number;
+  /** A connection is closed after so many uses; `0` and `Infinity` are no limit. */
+  readonly maxUses: number;
   /** Longest wait for a connection, in milliseconds. URL and environment give seconds. */
   readonly connectionTimeoutMillis: number;
-  /** An idle connection is closed after this many milliseconds; `0` keeps it. */
+  /** After how many milliseconds an idle connection is closed; `0`: never. */
   readonly idleTimeoutMillis: number;
+  /** TCP keep-alive of the connections. */
+  readonly keepAlive: boolean;
+  /** Silence before the first keep-alive probe, in milliseconds; `0` is the operating system's default. */
+  readonly keepAliveInitialDelayMillis: number;
   /** Longest run of one statement, in milliseconds; `0` is no limit. */
   readonly statement_timeout: number;
+  /** Longest wait for an answer, in milliseconds; `0`: see `statement_timeout`. */
+  readonly query_timeout: number;
+  /** Longest wait for a lock, in milliseconds; `0` leaves it to the role's own. */
+  readonly lock_timeout: number;
+  /** After how many milliseconds the server ends a silent transaction. */
+  readonly idle_in_transaction_session_timeout: number;
+  /** Settings of the server for each session, as in libpq: `-c search_path=app -c geqo=off`. */
+  readonly options: string;
   /** TLS: a mode of libpq's sslmode, or `true` for verify-full and for options of `tls.connect`. */
   readonly ssl: boolean | SslMode;
+  /** File of the CA certificates that the server's is checked against, as PEM, or `system`. Without `ssl` it asks for verify-full, with `require` for verify-ca. */
+  readonly sslrootcert: string;
+  /** File of the client's certificate, as PEM. Without `ssl` it asks for verify-full. */
+  readonly sslcert: string;
+  /** File of the key of `sslcert`, as PEM. */
+  readonly sslkey: string;
   /** Prepared statements. `false` behind a pooler in transaction mode. */
   readonly prepare: boolean;
   /** Shown in `pg_stat_activity`. */

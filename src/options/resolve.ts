@@ -2,18 +2,24 @@
 
 import type { PiiOptions } from "../values/pii-keys.ts";
 import { checkOptions, setOptions } from "./check.ts";
-import type { ConnectionTarget, Endpoint, ResolvedOptions } from "./config.ts";
+import { type ConnectionTarget, type Endpoint, fromConfig, type ResolvedOptions } from "./config.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
 import type { Options } from "./option-list.ts";
 import type { Values } from "./sources.ts";
+import { chooseTls } from "./tls-files.ts";
 import { readUrl } from "./url.ts";
 
 /** Throws one Error that names each wrong option. */
 export function resolveOptions(options: unknown = {}, env: Environment = process.env): ResolvedOptions {
-  const { listen_url } = checkOptions(options ?? {});
-  const chosen = withUrl(setOptions(options));
+  const given = fromConfig(options ?? {});
+  const { listen_url } = checkOptions(given);
+  const chosen = withUrl(setOptions(given));
   const target = resolve(chosen, env);
-  return { ...target, listen: listen_url === undefined ? undefined : listenTarget(chosen, listen_url, env) };
+  const listen = listen_url === undefined ? undefined : listenTarget(chosen, listen_url, env);
+  const { pii_encryption, ssl } = chosen;
+  const { password, onConnect } = target.secrets;
+  const hidden = { password, onConnect, listen_url, pii_encryption, ...(typeof ssl === "object" && { ssl }) };
+  return { ...target, listen, hidden: setOptions(hidden) };
 }
 
 /** The options, and what the URL says of those that are not given. */
@@ -29,15 +35,16 @@ function resolve(chosen: Values, env: Environment): ConnectionTarget {
     Object.entries(readEnvironment(env)).filter(([option]) => !(option in chosen)),
   );
   checkOptions(environment, " from the environment");
-  const all = checkOptions({ ...environment, ...chosen });
+  const said = { ...environment, ...chosen };
+  const all = checkOptions(said);
   const { url: _url, connectionString: _sameUrl, listen_url: _listen, ...resolved } = all;
-  const { password, pii_encryption, ssl, ...shown } = resolved;
+  const { password, pii_encryption, onConnect, ...shown } = resolved;
   const hosts = endpoints(all.host, all.port);
   const [first = { host: all.host, port: 5432 }] = hosts;
-  const ownTls = typeof ssl === "object";
+  const { ssl, tls } = chooseTls({ ...all, ssl: "ssl" in said ? all.ssl : undefined });
   return {
-    config: { ...shown, ...first, hosts, ssl: ownTls || ssl, encrypted: pii_encryption !== undefined },
-    secrets: { password, tls: ownTls ? ssl : undefined, pii: piiOptions(pii_encryption) },
+    config: { ...shown, ...first, hosts, ssl, encrypted: pii_encryption !== undefined },
+    secrets: { password, tls, pii: piiOptions(pii_encryption), onConnect },
   };
 }
 
@@ -49,14 +56,19 @@ function piiOptions(given: Options["pii_encryption"]): PiiOptions | undefined {
 
 function endpoints(host: string, port: number | string): Endpoint[] {
   const ports = String(port).split(",").map(Number);
-  const hosts = host.split(",");
+  const hosts = host.split(",").map((name) => name.trim());
+  const empty = hosts.indexOf("");
+  if (empty >= 0)
+    throw new Error(
+      `act-drizzle: option "host": number ${empty + 1} of ${hosts.length} hosts is empty: name it, or leave out the comma`,
+    );
   if (ports.length > 1 && ports.length !== hosts.length)
     throw new Error(`act-drizzle: option "port": ${ports.length} ports for ${hosts.length} hosts.`);
-  return hosts.map((name, i) => ({ host: name.trim(), port: ports[i] ?? ports[0] ?? 5432 }));
+  return hosts.map((name, i) => ({ host: name, port: ports[i] ?? ports[0] ?? 5432 }));
 }
 
 /** As the store's own, but for what the direct URL says: host and port, and the login if it has one. */
 function listenTarget(chosen: Values, url: string, env: Environment): ConnectionTarget {
   const { host: _host, port: _port, ...kept } = chosen;
-  return resolve({ ...kept, ...readUrl(url) }, env);
+  return resolve({ ...kept, ...readUrl(url, "listen_url") }, env);
 }

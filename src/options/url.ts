@@ -1,48 +1,134 @@
-/** The options that a URL gives. No error shows the URL: it may hold a password. */
+/**
+ * The options that a URL gives. No error shows the URL or a part of it that may belong to a password. It is read here
+ * and not by `new URL`, which knows one host only and forgives what was not percent-encoded.
+ */
 import { checkOptions, setOptions } from "./check.ts";
+import { optionList } from "./option-list.ts";
+import { settingWord } from "./server-options.ts";
 import { readSource, type Values } from "./sources.ts";
+import { URL_PARAMETERS } from "./url-parameters.ts";
 
-export function readUrl(url: string): Values {
-  const values = parse(url);
-  if (!values)
-    throw new Error('act-drizzle: option "url": a URL such as postgres://user:password@host:5432/database');
-  checkOptions(values, " in url");
-  return setOptions(values);
-}
-
-/** Undefined where it cannot be read. What stands before the question mark counts, then what stands behind it. */
-function parse(url: string): Values | undefined {
-  const parts = splitHosts(url);
-  const hosts = parts.hosts.split(",").map((host) => /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(host));
-  try {
-    const { username, password, pathname, searchParams } = new URL(parts.rest);
-    const names = hosts.map((host) => {
-      if (!host) throw new Error("neither host nor host:port");
-      return decodeURIComponent((host[1] ?? "").replace(/^\[|\]$/g, ""));
-    });
-    const ports = hosts.map((host) => host?.[2]);
-    const before = {
-      host: names.join(",") || undefined,
-      port: ports.some(Boolean) ? ports.map((port) => port ?? "5432").join(",") : undefined,
-      user: decodeURIComponent(username) || undefined,
-      password: decodeURIComponent(password) || undefined,
-      database: decodeURIComponent(pathname.slice(1)) || undefined,
-    };
-    const behind = readSource("url", (name) => searchParams.get(name) ?? undefined);
-    return { ...behind, ...setOptions(before) };
-  } catch {
-    return undefined;
-  }
-}
-
-/** `new URL` knows one host only, so the list of hosts is cut out. */
-function splitHosts(url: string): { readonly hosts: string; readonly rest: string } {
-  const [, scheme = "", rest = ""] = /^(postgres(?:ql)?:\/\/)(.*)$/s.exec(url) ?? [];
-  const end = rest.search(/[/?#]/);
-  const authority = end < 0 ? rest : rest.slice(0, end);
-  const at = authority.lastIndexOf("@") + 1;
-  return {
-    hosts: authority.slice(at),
-    rest: `${scheme}${authority.slice(0, at)}placeholder${rest.slice(authority.length)}`,
+/** `option`: whose value the URL is. */
+export function readUrl(url: string, option = "url"): Values {
+  const fail = (text: string) => new Error(`act-drizzle: option "${option}": ${text}`);
+  const { userinfo, hosts, database, query } = split(url.trim(), fail);
+  const decode = (text: string): string => {
+    try {
+      return decodeURIComponent(text);
+    } catch {
+      throw fail(`a % is followed by no two hexadecimal digits: ${ENCODE}`);
+    }
   };
+  const parameters = readParameters(query, decode, fail);
+  const colon = userinfo.indexOf(":");
+  const before = {
+    ...readHosts(hosts, decode, fail),
+    user: decode(colon < 0 ? userinfo : userinfo.slice(0, colon)) || undefined,
+    password: (colon < 0 ? "" : decode(userinfo.slice(colon + 1))) || undefined,
+    database: decode(database) || undefined,
+  };
+  const behind = readSource("url", (name) => parameters.get(name));
+  const values = { ...setOptions(before), ...setOptions(behind), ...combine(parameters, behind, fail) };
+  checkOptions(values, ` in ${option}`);
+  return values;
+}
+
+type Fail = (text: string) => Error;
+
+const ENCODE =
+  "percent-encode user, password, database and parameters (encodeURIComponent): %23 for #, %2F for /, %3F for ?, %40 for @, %25 for %";
+
+type Parts = {
+  readonly userinfo: string;
+  readonly hosts: string;
+  readonly database: string;
+  readonly query: string;
+};
+
+const OPTION_PARAMETERS = new Set(optionList.flatMap(({ url }) => Object.keys(url ?? {})));
+const isKnown = (name: string) => OPTION_PARAMETERS.has(name) || Object.hasOwn(URL_PARAMETERS, name);
+
+/** What is raw ends a part too early, and the rest of a password would be taken for a host, a database or a parameter. */
+function split(url: string, fail: Fail): Parts {
+  const [, authority = "", path = "", query = ""] =
+    /^postgres(?:ql)?:\/\/([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s.exec(url) ?? [];
+  const names = query.split("&").map((part) => part.replace(/=.*/s, ""));
+  const torn = query.includes("@") && names.some((name) => name !== "" && !isKnown(name));
+  if (url.includes("#") || /[/@]/.test(path) || torn)
+    throw fail(`a character stands in it that ends the password, or another part, too early: ${ENCODE}`);
+  const at = authority.lastIndexOf("@");
+  return {
+    userinfo: authority.slice(0, Math.max(at, 0)),
+    hosts: authority.slice(at + 1),
+    database: path,
+    query,
+  };
+}
+
+function readHosts(text: string, decode: (text: string) => string, fail: Fail): Values {
+  const hosts = text.split(",").map((host) => /^(\[[^\]]*\]|[^:[\]]*)(?::(\d*))?$/.exec(host));
+  const names = hosts.map((host) => {
+    if (!host) throw fail(`a host and its port are written as host:5432; ${ENCODE}`);
+    return decode((host[1] ?? "").replace(/^\[|\]$/g, ""));
+  });
+  const ports = hosts.map((host) => host?.[2]);
+  return {
+    host: names.join(",") || undefined,
+    port: ports.some(Boolean) ? ports.map((port) => port || "5432").join(",") : undefined,
+  };
+}
+
+function readParameters(
+  query: string,
+  decode: (text: string) => string,
+  fail: Fail,
+): ReadonlyMap<string, string> {
+  const parameters = new Map<string, string>();
+  for (const part of query.split("&").filter(Boolean)) {
+    const equals = part.indexOf("=");
+    const name = decode(equals < 0 ? part : part.slice(0, equals));
+    const value = equals < 0 ? "" : decode(part.slice(equals + 1));
+    if (!isKnown(name))
+      throw fail(
+        `${/^\w{1,40}$/.test(name) ? `the parameter "${name}"` : "a parameter"} is unknown: docs/reference/connection-strings.md lists those that are read, and a setting of the server goes into options`,
+      );
+    if (parameters.has(name)) throw fail(`the parameter "${name}" stands there twice: leave one out`);
+    if (value === "") throw fail(`the parameter "${name}" is empty: give it a value, or leave it out`);
+    const { takes, does, refused } = URL_PARAMETERS[name] ?? { does: "" };
+    if (does === undefined || (takes && !takes.includes(value)))
+      throw fail(
+        `the parameter "${name}" or its value is refused: ${refused ?? `it takes ${takes?.join(" or ")}`}`,
+      );
+    parameters.set(name, value);
+  }
+  if (parameters.has("host") && parameters.has("hostaddr"))
+    throw fail('the parameters "host" and "hostaddr" exclude each other here: give one of them');
+  return parameters;
+}
+
+const isOff = (ssl: unknown) => ssl === false || ssl === "disable";
+
+/** What several parameters say together. */
+function combine(parameters: ReadonlyMap<string, string>, { ssl, options }: Values, fail: Fail): Values {
+  const path = parameters.get("search_path");
+  const words = [options, path !== undefined && settingWord("search_path", path)].filter(Boolean);
+  return setOptions({
+    ssl: combineTls(parameters, ssl, fail),
+    options: words.length > 0 ? words.join(" ") : undefined,
+  });
+}
+
+function combineTls(parameters: ReadonlyMap<string, string>, mode: unknown, fail: Fail): unknown {
+  const flag = parameters.get("ssl");
+  const off = flag !== undefined && /^(0|false|off|no|disable)$/i.test(flag);
+  if (flag !== undefined && parameters.has("sslmode") && off !== isOff(mode))
+    throw fail("ssl and sslmode contradict each other: leave one out");
+  const accept = parameters.get("sslaccept");
+  const asked =
+    accept === undefined || isOff(mode) ? mode : accept === "strict" ? "verify-full" : (mode ?? "require");
+  if (parameters.get("channel_binding") !== "require") return asked;
+  if (isOff(asked) || asked === "no-verify")
+    throw fail("channel_binding=require needs a server that is verified: ask for sslmode=verify-full");
+  if (asked === "verify-ca" || (asked === "require" && parameters.has("sslrootcert"))) return "verify-ca";
+  return "verify-full";
 }

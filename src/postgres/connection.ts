@@ -15,7 +15,8 @@ import type { ConnectionTarget, Endpoint } from "../options/config.ts";
 import { instantIn, lessOf, msUntil } from "./deadline.ts";
 import { isFatal, isGone } from "./ended.ts";
 import { type Answer, paramsOf, type Query, type Row } from "./exchange.ts";
-import { type SessionSettings, sessionSettings } from "./session-settings.ts";
+import { askForPassword } from "./password.ts";
+import { type SessionSettings, startupParameters } from "./session-settings.ts";
 import { type OpenSocket, openSocket } from "./socket.ts";
 import { afterPoll } from "./timers.ts";
 import { TransactionChannel, TransactionFailure } from "./transaction.ts";
@@ -37,11 +38,14 @@ export type ConnectionOptions = ConnectionTarget & {
   readonly onEstablished?: (() => void) | undefined;
 };
 
+/** Rows of a read, whether it was cut short, and how many characters of JSON they have. */
+export type Page = { readonly rows: Row[]; readonly cut: boolean; readonly bytes: number };
+
 const noop = () => {};
 
 const IDENTITY = `pg_backend_pid() as pid,
   (select a.backend_start::text from pg_stat_get_activity(pg_backend_pid()) a) as started,
-  extract(epoch from clock_timestamp())::float8 * 1000 as clock,
+  floor(extract(epoch from clock_timestamp()) * 1000)::bigint as clock,
   pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as read_only`;
 
 export class Connection {
@@ -65,6 +69,7 @@ export class Connection {
   readonly #client: postgres.Sql;
   readonly #onClose: (connection: Connection) => void;
   #socket: OpenSocket | undefined;
+  #password = "";
   #channel: TransactionChannel | undefined;
   #identity: Promise<Row> | undefined;
   /** What to add to `performance.now()` for the server's clock, in ms. */
@@ -79,7 +84,7 @@ export class Connection {
   #pinged: postgres.ListenMeta | undefined;
 
   constructor(options: ConnectionOptions, onClose: (connection: Connection) => void = noop) {
-    const { config, secrets, endpoint, settings } = options;
+    const { config, endpoint, settings } = options;
     this.#options = options;
     this.#onClose = onClose;
     this.endpoint = endpoint;
@@ -89,7 +94,7 @@ export class Connection {
       port: endpoint.port,
       database: config.database,
       user: config.user,
-      password: secrets.password,
+      password: () => this.#password,
       // The socket that it is given has TLS already.
       ssl: false,
       max: 1,
@@ -99,10 +104,7 @@ export class Connection {
       max_lifetime: 0,
       // Its timer would keep the process alive: see #watchLogin.
       connect_timeout: 0,
-      // As text: the driver leaves out what is 0.
-      connection: Object.fromEntries(
-        Object.entries(sessionSettings(config, settings)).map(([name, value]) => [name, String(value)]),
-      ),
+      connection: startupParameters(config, settings),
       types: {
         int8: { to: 20, from: [20], serialize: String, parse: Number },
         json: { to: 3802, from: [114, 3802], serialize: String, parse: (text: string) => this.#json(text) },
@@ -126,11 +128,10 @@ export class Connection {
     if (this.#opened) this.#close(this.#lost());
     if (this.closedWith) throw this.closedWith;
     this.#opened = true;
-    const { config, secrets } = this.#options;
     try {
-      const ssl = secrets.tls ?? config.ssl;
+      this.#password = await askForPassword(this.#options);
       const unref = !this.#referenced;
-      const socket = await openSocket(this.endpoint, config.connectionTimeoutMillis, ssl, { unref });
+      const socket = await openSocket(this.endpoint, this.#options, { unref });
       if (this.closedWith) {
         socket.destroy();
         throw this.closedWith;
@@ -354,10 +355,10 @@ export class Connection {
   }
 
   /**
-   * Like {@link run}, but stops after `budget` characters of JSON: what came until then is returned with
-   * `cut: true`, and the connection is thrown away, for the server would go on sending.
+   * Like {@link run}, but stops after `budget` characters of JSON, unless all `limit` rows are there: what came until then is returned with
+   * `cut: true`, and the connection is thrown away, for the server would go on sending. `bytes`: characters of JSON.
    */
-  async read(query: Query, deadline: number, budget: number): Promise<{ rows: Row[]; cut: boolean }> {
+  async read(query: Query, deadline: number, budget: number, limit: number): Promise<Page> {
     if (this.closedWith) throw this.closedWith;
     this.#jsonBytes = 0;
     const rows: Row[] = [];
@@ -365,7 +366,7 @@ export class Connection {
     const work = this.#send(query).forEach((row) => {
       if (cut) return;
       rows.push(row);
-      cut = this.#jsonBytes > budget;
+      cut = this.#jsonBytes > budget && rows.length < limit;
       if (cut) this.#close(new ConnectionError("BUDGET", "read budget reached", true));
     });
     try {
@@ -373,7 +374,7 @@ export class Connection {
     } catch (error) {
       if (!cut) throw error;
     }
-    return { rows, cut };
+    return { rows, cut, bytes: this.#jsonBytes };
   }
 
   /**

@@ -2,7 +2,7 @@
 
 import { ConnectionError, guard, outcomeUnknown, storeClosed, toStoreError } from "../errors.ts";
 import type { Config, ConnectionTarget, ResolvedOptions } from "../options/config.ts";
-import type { Backend, Connection } from "./connection.ts";
+import type { Backend, Connection, Page } from "./connection.ts";
 import { lessOf, msUntil } from "./deadline.ts";
 import { endBackend } from "./end-backend.ts";
 import type { Answer, Query, Row } from "./exchange.ts";
@@ -19,10 +19,10 @@ import { useBefore } from "./use-before.ts";
 const GRACE = 5_000;
 
 /** A client that vanished must not hold the append lock, and the statement that appends has one plan for all batches. */
-const WRITER_SETTINGS = {
-  idle_in_transaction_session_timeout: 10_000,
+const writerSettings = ({ idle_in_transaction_session_timeout: limit }: Config) => ({
+  idle_in_transaction_session_timeout: Math.min(limit || 10_000, 10_000),
   plan_cache_mode: "force_generic_plan",
-};
+});
 
 /** Why a transaction failed; that it may have been committed is said where it is not looked for. */
 const causeOf = (error: unknown): unknown => (error instanceof TransactionFailure ? error.cause : error);
@@ -48,8 +48,18 @@ export class Database {
     const hosts: Hosts = { first: 0, onEstablished };
     // A single connection serves both.
     const shared = config.max === 1;
-    this.#pool = new Pool({ ...target, ...(shared && { facts }) }, hosts, Math.max(1, config.max - 1));
-    this.writer = shared ? this.#pool : new Pool({ ...target, facts, settings: WRITER_SETTINGS }, hosts, 1);
+    const { max, min } = config;
+    if (shared) {
+      this.#pool = new Pool({ ...target, facts, max, min, purpose: "all calls" }, hosts);
+      this.writer = this.#pool;
+      return;
+    }
+    const others = { max: max - 1, min: Math.max(0, min - 1), purpose: "all but commits" } as const;
+    this.#pool = new Pool({ ...target, ...others }, hosts);
+    const settings = writerSettings(config);
+    const commits = { max: 1, min: Math.min(1, min), purpose: "commits" } as const;
+    this.writer = new Pool({ ...target, facts, settings, ...commits }, hosts);
+    this.writer.share(this.#pool);
   }
 
   get counts() {
@@ -58,7 +68,8 @@ export class Database {
 
   /** Longest wait for an answer, in ms; 0 is none. */
   get deadline(): number {
-    const limit = this.config.statement_timeout;
+    const { statement_timeout: limit, query_timeout } = this.config;
+    if (query_timeout > 0) return query_timeout;
     return limit > 0 ? Math.min(limit + GRACE, LONGEST_MS) : 0;
   }
 
@@ -69,9 +80,9 @@ export class Database {
     )) as readonly R[];
   }
 
-  /** A read that stops after `budget` characters of JSON. */
-  readPage(operation: string, query: Query, budget: number): Promise<{ rows: Row[]; cut: boolean }> {
-    return this.#reading(operation, (connection) => connection.read(query, this.deadline, budget));
+  /** A read of up to `limit` rows that stops after `budget` characters of JSON. */
+  readPage(operation: string, query: Query, budget: number, limit: number): Promise<Page> {
+    return this.#reading(operation, (connection) => connection.read(query, this.deadline, budget, limit));
   }
 
   #reading<T>(operation: string, work: (connection: Connection) => Promise<T>): Promise<T> {

@@ -13,5 +13,9 @@ const GONE = new Set<string | undefined>([
 export const isGone = (error: unknown): boolean => GONE.has(codeOf(error));
 
 /** The server's last words on a connection, a refused password for one: the close follows a moment later. */
-export const isFatal = (error: unknown): error is Error =>
-  error instanceof Error && "severity" in error && (error.severity === "FATAL" || error.severity === "PANIC");
+export const isFatal = (error: unknown): error is Error => {
+  if (!(error instanceof Error)) return false;
+  // PgBouncer sends the severity in one field only.
+  const severity = Reflect.get(error, "severity") ?? Reflect.get(error, "severity_local");
+  return severity === "FATAL" || severity === "PANIC";
+};

@@ -1,6 +1,6 @@
 /**
  * Finds the server to use among several hosts, as libpq does: the first that answers and is of the wanted
- * kind. With one host and no wish there is nothing to find, and connecting costs no extra round trip.
+ * kind. With one host and no wish there is nothing to find.
  */
 
 import { ConnectionError } from "../errors.ts";
@@ -40,15 +40,33 @@ export function matchesTargetSessionAttrs(
   }
 }
 
-/** Opens a connection. Rejects with the last host's failure, or with NO_SERVER when all answer and none matches. */
+/**
+ * Opens a connection, and waits until the server answers on it. `onSelected` gets it before, and may destroy it. Rejects
+ * with the last host's failure, or with NO_SERVER when all answer and none matches.
+ */
 export async function openConnection(
   options: OpenOptions,
   hosts: Hosts,
   onClose: (connection: Connection) => void,
+  onSelected: (connection: Connection) => void = () => {},
 ): Promise<Connection> {
   const connection = await selectHost(options, hosts, onClose);
-  if (options.config.prepare) await admit(connection, options, hosts);
+  onSelected(connection);
+  try {
+    // Now, and not with the first statement: a pooler may let a client wait, and the wait is for a connection.
+    await connection.establish(options.config.connectionTimeoutMillis);
+    if (options.config.prepare) await admit(connection, options, hosts);
+    await prepareByCaller(connection, options);
+  } catch (error) {
+    connection.destroy(error instanceof Error ? error : new Error("not admitted"));
+    throw error;
+  }
   return connection;
+}
+
+async function prepareByCaller(connection: Connection, { config, secrets }: OpenOptions): Promise<void> {
+  const query = (text: string) => connection.run({ text }, config.connectionTimeoutMillis);
+  await secrets.onConnect?.({ query });
 }
 
 async function admit(connection: Connection, options: OpenOptions, hosts: Hosts): Promise<void> {
@@ -66,7 +84,6 @@ async function admit(connection: Connection, options: OpenOptions, hosts: Hosts)
   } catch (error) {
     // Of this connection alone, or for the time being: the next one finds out for itself.
     if (hosts.pooling === pooling) hosts.pooling = undefined;
-    connection.destroy(error instanceof Error ? error : new Error("not admitted"));
     throw error;
   }
 }

@@ -211,6 +211,8 @@ export function readRow(body: Buffer, columns: readonly ResultColumn[]): Record<
 
 const ERROR_FIELDS: Readonly<Record<string, string>> = {
   V: "severity",
+  // In the server's language. PgBouncer sends only this one, in English.
+  S: "localSeverity",
   C: "code",
   M: "message",
   n: "constraint_name",
@@ -238,7 +240,7 @@ export class ServerError extends Error {
       at = end + 1;
     }
     super(fields.message ?? "unknown error");
-    this.severity = fields.severity ?? "ERROR";
+    this.severity = fields.severity ?? fields.localSeverity ?? "ERROR";
     this.code = fields.code ?? "XX000";
     this.routine = fields.routine;
     this.constraint_name = fields.constraint_name;

@@ -6,7 +6,7 @@
 import { ConnectionError, guard, outcomeUnknown } from "../errors.ts";
 import type { Backend, Connection } from "./connection.ts";
 import type { Query, Row } from "./exchange.ts";
-import { BEGIN } from "./transaction.ts";
+import { BEGIN, VALUES_AS_WRITTEN } from "./transaction.ts";
 
 /** Runs one statement of a transaction. */
 export type Run = (query: Query) => Promise<readonly Row[]>;
@@ -20,7 +20,7 @@ export type SessionOptions<T> = {
   readonly wasCommitted?: (backend: Backend | undefined) => Promise<boolean>;
 };
 
-const IDLE_LIMIT_MS = 60_000;
+const IDLE_LIMIT = "set_config('idle_in_transaction_session_timeout', '60000', true)";
 const HEARTBEAT_MS = 10_000;
 
 /** Runs `work` in a transaction. When it fails, the connection is thrown away, so that nothing of it can linger. */
@@ -44,7 +44,7 @@ export async function runSession<T>(connection: Connection, options: SessionOpti
   }, HEARTBEAT_MS);
   try {
     await run(BEGIN);
-    await run({ text: `set local idle_in_transaction_session_timeout = ${IDLE_LIMIT_MS}` });
+    await run({ text: `${VALUES_AS_WRITTEN.text}, ${IDLE_LIMIT}` });
     const result = await work(run);
     clearInterval(heartbeat);
     await run({ text: "commit" }).catch(async (error: unknown) => {

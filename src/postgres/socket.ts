@@ -5,15 +5,11 @@
  */
 import net from "node:net";
 import { ConnectionError, connectFailed } from "../errors.ts";
-import type { Endpoint } from "../options/config.ts";
-import type { Ssl } from "../options/modes.ts";
+import type { ConnectionTarget, Endpoint } from "../options/config.ts";
 import { afterPoll } from "./timers.ts";
 import { secure, tlsOptions } from "./tls.ts";
 
 export type OpenSocket = net.Socket;
-
-/** A peer that is gone is noticed by the operating system, as the driver asks of it too. */
-const KEEP_ALIVE_MS = 60_000;
 
 /**
  * Connects, with TLS where it is asked for. Rejects with a ConnectionError that names host and port. `unref`: the process
@@ -21,15 +17,23 @@ const KEEP_ALIVE_MS = 60_000;
  */
 export function openSocket(
   endpoint: Endpoint,
-  timeout: number,
-  ssl: Ssl,
-  { unref = false }: { unref?: boolean } = {},
+  { config, secrets }: ConnectionTarget,
+  { unref = false }: { readonly unref?: boolean } = {},
 ): Promise<OpenSocket> {
   const { host, port } = endpoint;
+  const { connectionTimeoutMillis: timeout, keepAlive, keepAliveInitialDelayMillis } = config;
+  const local = host.startsWith("/");
   return new Promise((resolve, reject) => {
-    const socket: OpenSocket = host.startsWith("/")
+    const socket: OpenSocket = local
       ? net.connect(`${host}/.s.PGSQL.${port}`)
-      : net.connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
+      : net.connect({
+          host,
+          port,
+          noDelay: true,
+          // A peer that is gone is noticed by the operating system.
+          keepAlive,
+          keepAliveInitialDelay: keepAliveInitialDelayMillis,
+        });
     if (unref) socket.unref();
     const cancel = afterPoll(
       timeout,
@@ -48,7 +52,8 @@ export function openSocket(
     socket.once("error", fail);
     socket.once("connect", async () => {
       try {
-        const tls = tlsOptions(ssl);
+        // The server speaks no TLS on a Unix socket, and libpq does not ask it to.
+        const tls = local ? undefined : tlsOptions(config.ssl, secrets.tls);
         const open: OpenSocket = tls ? await secure(socket, endpoint, tls) : socket;
         cancel();
         socket.removeListener("error", fail);

@@ -3,7 +3,7 @@ import net from "node:net";
 import { type ConnectionOptions, connect } from "node:tls";
 import { ConnectionError } from "../errors.ts";
 import type { Endpoint } from "../options/config.ts";
-import type { Ssl } from "../options/modes.ts";
+import type { SslMode } from "../options/modes.ts";
 
 /** The length of the message, and its code: https://www.postgresql.org/docs/current/protocol-flow.html */
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]);
@@ -11,13 +11,24 @@ const ACCEPTED = "S";
 
 type Tls = { readonly required: boolean; readonly options: ConnectionOptions };
 
-/** What the mode means in terms of node's TLS; undefined: none. */
-export function tlsOptions(ssl: Ssl): Tls | undefined {
-  if (ssl === false || ssl === "disable") return undefined;
-  if (ssl === "allow" || ssl === "prefer") return { required: false, options: { rejectUnauthorized: false } };
-  if (ssl === "require") return { required: true, options: { rejectUnauthorized: false } };
-  if (ssl === "verify-ca") return { required: true, options: { checkServerIdentity: () => undefined } };
-  return { required: true, options: typeof ssl === "object" ? ssl : {} };
+/** What the mode means in terms of node's TLS, with `own` options beside it; undefined: none. */
+export function tlsOptions(ssl: boolean | SslMode, own: ConnectionOptions = {}): Tls | undefined {
+  switch (ssl) {
+    case false:
+    case "disable":
+      return undefined;
+    case "allow":
+    case "prefer":
+      return { required: false, options: { ...own, rejectUnauthorized: false } };
+    case "require":
+    case "no-verify":
+      return { required: true, options: { ...own, rejectUnauthorized: false } };
+    case "verify-ca":
+      return { required: true, options: { checkServerIdentity: () => undefined, ...own } };
+    case true:
+    case "verify-full":
+      return { required: true, options: own };
+  }
 }
 
 /** Asks the server for TLS. Rejects where it is required and not offered, or its certificate does not hold. */

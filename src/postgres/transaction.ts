@@ -45,6 +45,15 @@ export class TransactionFailure extends Error {
 export const BEGIN: Query = { text: "begin isolation level read committed" };
 const COMMIT: Query = { text: "commit" };
 const ROLLBACKS = 3;
+/**
+ * Behind a pooler, where no session keeps settings, a role's own would spoil nulls in arrays and the digits of numbers.
+ * Sent with BEGIN, before the parameters: those are read by the first of these settings.
+ */
+export const VALUES_AS_WRITTEN: Query = {
+  text: "select set_config('array_nulls', 'on', true), set_config('extra_float_digits', '1', true)",
+};
+/** What comes before all parameters, and runs before they are sent. */
+const isPrologue = (query: Query) => query === BEGIN || query === VALUES_AS_WRITTEN;
 
 const stepOf = (failed: Step | undefined): TransactionFailure["step"] =>
   failed?.kind === "describe" ? "parse" : (failed?.kind ?? "commit");
@@ -73,8 +82,9 @@ export class TransactionChannel {
   async run(queries: readonly Query[], options: TransactionOptions): Promise<readonly Answer[]> {
     this.committing = false;
     // A transaction block of its own sets the isolation, whatever the session's default is.
-    const all = options.prepare ? queries : [BEGIN, ...queries, COMMIT];
-    const offset = options.prepare ? 0 : 1;
+    const prologue = options.prepare ? [] : [BEGIN, VALUES_AS_WRITTEN];
+    const all = options.prepare ? queries : [...prologue, ...queries, COMMIT];
+    const offset = prologue.length;
     for (let attempt = 1; ; attempt++) {
       const exchange = this.#plan(all, options);
       const { answers, error, failed, status } = await exchange.run();
@@ -84,7 +94,7 @@ export class TransactionChannel {
         continue;
       }
       if (error) {
-        const failedAt = failed ? failed.index - offset : queries.length;
+        const failedAt = failed ? Math.max(-1, failed.index - offset) : queries.length;
         const step = failedAt === queries.length ? "commit" : stepOf(failed);
         const raises = step === "execute" ? queries[failedAt]?.raises : undefined;
         const cause = raises && isRaised(raises, error) ? raisedError(raises) : error;
@@ -128,7 +138,7 @@ export class TransactionChannel {
     queries.forEach((query, index) => {
       const { text } = query;
       // BEGIN comes first of all.
-      const early = query.bindFirst === true || query === BEGIN;
+      const early = query.bindFirst === true || isPrologue(query);
       const steps = early ? head : tail;
       const known = options.prepare ? this.#prepared.get(text) : undefined;
       const name = options.prepare ? `${this.#prefix}${this.#names + 1}` : "";
@@ -139,7 +149,7 @@ export class TransactionChannel {
         steps.push(step("parse"), step("describe"));
       }
       steps.push(step("bind"));
-      if (execute) (query === BEGIN ? head : tail).push(step("execute"));
+      if (execute) (isPrologue(query) ? head : tail).push(step("execute"));
     });
     return new Exchange(this.#socket, queries, head, tail, {
       ...options,

@@ -18,12 +18,14 @@ export function eventColumns(alias: string, { pii }: { pii: boolean }): string {
 
 /**
  * A timestamp as whole milliseconds since the epoch. As float8 arithmetic, which is exact to the microsecond
- * in these centuries, at a third of the cost of numeric (0.16 instead of 0.5 ms for 1,000 rows).
+ * in these centuries, at a third of the cost of numeric (0.16 instead of 0.5 ms for 1,000 rows); sent as bigint, for
+ * behind a pooler a role's extra_float_digits could cut digits off.
  */
 export const millisOf = (column: string): string =>
   `case when ${column} between '1900-01-01Z' and '2200-01-01Z'
-    then trunc(round(date_part('epoch', ${column}) * 1000000) / 1000)
-    else trunc(extract(epoch from ${column}) * 1000)::float8 end`;
+    then trunc(round(date_part('epoch', ${column}) * 1000000) / 1000)::bigint
+    when isfinite(${column}) then trunc(extract(epoch from ${column}) * 1000)::bigint
+    when not isfinite(${column}) then ${Number.MAX_SAFE_INTEGER} end`;
 
 /** Turns a row into an event. Throws a PiiError where pii cannot be decrypted. */
 export type DecodeEvent = (row: Row) => Event;

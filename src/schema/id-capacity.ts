@@ -16,9 +16,9 @@ export const idCapacityColumns = (names: Names): string => {
     join pg_attribute a on a.attrelid = to_regclass(${literal(names.events)}) and a.attname = 'id'
     where s.seqrelid = ${idSequence(names)})`;
   const used = `case when has_sequence_privilege(s.seqrelid, 'usage, select')
-    then pg_sequence_last_value(s.seqrelid)::float8 end`;
+    then pg_sequence_last_value(s.seqrelid) end`;
   const ends = `case a.atttypid when 'int4'::regtype then ${LAST_NARROW} else ${LAST_ID} end`;
-  return `${of(used)} as ids, ${of(`least(s.seqmax, ${ends})::float8`)} as last`;
+  return `${of(used)} as ids, ${of(`least(s.seqmax, ${ends})::bigint`)} as last`;
 };
 
 /** Warns if ids run short, and returns the id from which on to check again. `row` has the columns of {@link idCapacityColumns}. */

@@ -39,17 +39,19 @@ function positionsQuery(names: Names, query: QueryStreams, after: string | undef
   }
   const text = `select (select id from ${names.events} order by id desc limit 1) as head, p.* from (select 1) one left join lateral (
   select s.stream, s.source, s.at, s.retry, s.blocked, s.error, s.priority, s.leased_by, s.lane, s.correlated_at,
-    extract(epoch from s.leased_until)::float8 * 1000 as leased_until, extract(epoch from s.deferred_at)::float8 * 1000 as deferred_at
+    (extract(epoch from s.leased_until) * 1000)::text as leased_until, (extract(epoch from s.deferred_at) * 1000)::text as deferred_at
   from ${names.streams} s${where.where}
   order by s.stream using ~<~ limit ${where.param(limit)}::bigint) p on true`;
   return { text, params: where.params };
 }
 
+/** As text, which no setting of the session makes shorter. */
+const toMillis = (value: unknown): number | undefined => (value === null ? undefined : Number(value));
 const orUndefined = <T>(value: unknown): T | undefined => (value === null ? undefined : (value as T));
 
 function toPosition(row: Row): StreamPosition {
-  const until = orUndefined<number>(row.leased_until);
-  const deferred = orUndefined<number>(row.deferred_at);
+  const until = toMillis(row.leased_until);
+  const deferred = toMillis(row.deferred_at);
   return {
     stream: row.stream as string,
     source: orUndefined(row.source),

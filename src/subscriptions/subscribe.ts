@@ -89,7 +89,7 @@ function fold(
 ): (SubscribeInput & { readonly priority: number; readonly lane: string })[] {
   const byStream = new Map<string, SubscribeInput & { priority: number; lane: string }>();
   for (const entry of streams) {
-    const next = { ...entry, priority: entry.priority ?? 0, lane: entry.lane ?? "default" };
+    const next = { ...entry, priority: toInt(entry.priority ?? 0), lane: entry.lane ?? "default" };
     const first = byStream.get(entry.stream);
     if (!first) {
       byStream.set(entry.stream, next);
@@ -150,7 +150,7 @@ export async function subscribe(
     const given = fold(streams);
     param(textArray(given.map((s) => s.stream)));
     param(nullableTextArray(given.map((s) => s.source ?? null)));
-    param(numberArray(given.map((s) => toInt(s.priority))));
+    param(numberArray(given.map((s) => s.priority)));
     param(textArray(given.map((s) => s.lane)));
     param(
       numberArray(

@@ -236,3 +236,57 @@ test("events that lack a field are refused", async () => {
       details: "created of event 1 must be a valid Date",
     });
 });
+
+const IN_RESTORE = (operation: string) => ({ operation, cause: { code: "IN_RESTORE", sent: false } });
+
+test.each([1, 2])("with max: %i a driver that reads from its own store is told at once", async (max) => {
+  const store = await scene.seeded({ max });
+  await append(store, "kept", "A");
+  const start = performance.now();
+  for (const [verb, read] of Object.entries({
+    query: () => store.query(() => {}),
+    query_stats: () => store.query_stats({}),
+    query_streams: () => store.query_streams(() => {}),
+  }))
+    expect(await outcome(store.restore(async () => void (await read())))).toMatchObject(IN_RESTORE(verb));
+  expect(performance.now() - start).toBeLessThan(5_000);
+  expect(idsOf(await read(store))).toEqual([1]);
+});
+
+test("with max: 3 a driver may read from its own store", async () => {
+  const store = await scene.seeded({ max: 3 });
+  await append(store, "kept", "A", "B");
+  await store.restore(async (insert) => {
+    await store.query(async (event) => void (await insert(event)));
+  });
+  expect(idsOf(await read(store))).toEqual([1, 2]);
+});
+
+test("a driver that writes to its own store, or disposes of it, is told at once and changes nothing", async () => {
+  const store = await filled();
+  const start = performance.now();
+  for (const [verb, call] of Object.entries({
+    commit: () => append(store, "s", "A"),
+    subscribe: () => store.subscribe([{ stream: "t" }]),
+    truncate: () => store.truncate([{ stream: "kept" }]),
+    restore: () => store.restore(async () => {}),
+    seed: () => store.seed(),
+    dispose: () => store.dispose(),
+  }))
+    expect(await outcome(store.restore(async () => void (await call())))).toMatchObject(IN_RESTORE(verb));
+  expect(performance.now() - start).toBeLessThan(5_000);
+  expect(idsOf(await read(store))).toEqual([1, 2, 3]);
+});
+
+test("another store may be written to meanwhile, and this one by others and afterwards", async () => {
+  const [store, other] = [await filled(), await scene.seeded()];
+  let later: Promise<unknown> = Promise.resolve();
+  await store.restore(async (insert) => {
+    await append(other, "s", "A");
+    await insert(restorable("s", 0));
+    later = new Promise((resolve) => setImmediate(resolve));
+  });
+  await later;
+  await append(store, "s", "B");
+  expect(idsOf(await read(store))).toEqual([1, 2]);
+});

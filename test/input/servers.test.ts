@@ -190,7 +190,7 @@ test("a server that closes every connection at once is told as such, not as one 
   }
 });
 
-test("a server that turns away all but one connection says so to the others, and answers that one", async (context) => {
+test("a server that turns away all but one connection answers every call on that one", async (context) => {
   const owner = await scene.seeded();
   const { table, schema } = owner.config;
   const single = await scene.role("connection limit 1");
@@ -198,12 +198,5 @@ test("a server that turns away all but one connection says so to the others, and
   await scene.sql.unsafe(`grant all on all tables in schema "${schema}" to ${single.user}`);
   const store = scene.store({ table, ...single });
   const results = await Promise.allSettled(Array.from({ length: 8 }, () => store.query(() => {})));
-  expect(results.some(({ status }) => status === "fulfilled")).toBe(true);
-  const failed = results.filter((result) => result.status === "rejected");
-  expect(failed.length).toBeGreaterThan(0);
-  for (const { reason } of failed)
-    expect(reason).toMatchObject({
-      name: "ERR_STORE",
-      cause: { code: "53300", message: expect.stringContaining("max") },
-    });
+  expect(results.filter(({ status }) => status === "rejected")).toEqual([]);
 });

@@ -18,10 +18,21 @@ const defaults = {
   table: "events",
   notify: false,
   max: 20,
+  min: 0,
+  maxUses: 0,
   connectionTimeoutMillis: 10_000,
   idleTimeoutMillis: 30_000,
+  keepAlive: true,
+  keepAliveInitialDelayMillis: 60_000,
   statement_timeout: 60_000,
+  query_timeout: 0,
+  lock_timeout: 0,
+  idle_in_transaction_session_timeout: 60_000,
+  options: "",
   ssl: false,
+  sslrootcert: "",
+  sslcert: "",
+  sslkey: "",
   prepare: true,
   application_name: "act-drizzle",
   target_session_attrs: "any",
@@ -51,7 +62,17 @@ describe("defaults", () => {
 
 /** A value of each option that is not its default. */
 const given: Required<
-  Omit<PostgresStoreOptions, "url" | "connectionString" | "listen_url" | "pii_encryption">
+  Omit<
+    PostgresStoreOptions,
+    | "url"
+    | "connectionString"
+    | "listen_url"
+    | "pii_encryption"
+    | "onConnect"
+    | "sslrootcert"
+    | "sslcert"
+    | "sslkey"
+  >
 > = {
   host: "given",
   port: 1,
@@ -63,9 +84,17 @@ const given: Required<
   notify: true,
   pollIntervalMillis: 10,
   max: 3,
+  min: 2,
+  maxUses: 100,
   connectionTimeoutMillis: 4,
   idleTimeoutMillis: 5,
+  keepAlive: false,
+  keepAliveInitialDelayMillis: 11,
   statement_timeout: 6,
+  query_timeout: 12,
+  lock_timeout: 13,
+  idle_in_transaction_session_timeout: 14,
+  options: "-c geqo=off",
   ssl: "verify-full",
   prepare: false,
   application_name: "given_name",
@@ -75,7 +104,9 @@ const given: Required<
 
 const url =
   "postgres://url_user:url_password@url.example:2/url_db?sslmode=require&application_name=url_name" +
-  "&target_session_attrs=standby&connect_timeout=7&statement_timeout=8";
+  "&target_session_attrs=standby&connect_timeout=7&statement_timeout=8&lock_timeout=9&query_timeout=10" +
+  "&idle_in_transaction_session_timeout=11&options=-c%20geqo%3Don&schema=url_schema&connection_limit=12" +
+  "&idle_timeout=13&keepalives=0&keepalives_idle=14&pgbouncer=true";
 const fromUrl = {
   host: "url.example",
   port: 2,
@@ -87,6 +118,16 @@ const fromUrl = {
   target_session_attrs: "standby",
   connectionTimeoutMillis: 7_000,
   statement_timeout: 8,
+  lock_timeout: 9,
+  query_timeout: 10,
+  idle_in_transaction_session_timeout: 11,
+  options: "-c geqo=on",
+  schema: "url_schema",
+  max: 12,
+  idleTimeoutMillis: 13_000,
+  keepAlive: false,
+  keepAliveInitialDelayMillis: 14_000,
+  prepare: false,
 };
 
 const env = {
@@ -99,6 +140,7 @@ const env = {
   PGSSLMODE: "prefer",
   PGTARGETSESSIONATTRS: "read-write",
   PGCONNECT_TIMEOUT: "9",
+  PGOPTIONS: "--jit=off",
 };
 const fromEnv = {
   host: "env.example",
@@ -110,6 +152,7 @@ const fromEnv = {
   ssl: "prefer",
   target_session_attrs: "read-write",
   connectionTimeoutMillis: 9_000,
+  options: "--jit=off",
 };
 
 describe("precedence", () => {
@@ -253,9 +296,14 @@ describe("URLs", () => {
     });
   });
 
-  test("ssl=true is TLS, as node-postgres takes it", () => {
-    expect(config({ url: "postgres://a/db?ssl=true" }).ssl).toBe(true);
-    expect(config({ url: "postgres://a/db?sslmode=disable" }).ssl).toBe("disable");
+  test("what stands behind the question mark wins over what stands before it, as in libpq", () => {
+    const both = "postgres://u:p@localhost:1/d?host=/cloudsql/p:r:i&user=u2&password=p2&dbname=d2";
+    expect(config({ url: both })).toMatchObject({
+      hosts: [{ host: "/cloudsql/p:r:i", port: 1 }],
+      user: "u2",
+      password: "p2",
+      database: "d2",
+    });
   });
 });
 

@@ -79,7 +79,7 @@ test.each(CASES)("$name, $format: actTables() works, store.tables works or says 
   const file = one.format === "esm" ? "app.mjs" : "app.cjs";
   await mkdir(folder, { recursive: true });
   // What a bundle must not take for the schema.
-  for (const foreign of ["tables.ts", "schema.js", "tables.js"])
+  for (const foreign of ["tables.ts", "schema.js", "schema.mjs", "schema.cjs", "tables.js", "tables.mjs"])
     await writeFile(join(folder, foreign), 'throw new Error("a foreign file was loaded");');
   await BUNDLERS[one.name]?.(join(project, "bundled.mjs"), folder, file, one.format);
 

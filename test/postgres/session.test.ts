@@ -9,7 +9,7 @@ import { FakeServer } from "./fake-server.ts";
 
 const OPENING = [
   "begin isolation level read committed",
-  "set local idle_in_transaction_session_timeout = 60000",
+  "select set_config('array_nulls', 'on', true), set_config('extra_float_digits', '1', true), set_config('idle_in_transaction_session_timeout', '60000', true)",
 ] as const;
 
 async function open() {

@@ -1,6 +1,7 @@
 /** A transaction in one message: what is written and when, and what becomes of errors. */
 import { describe, expect, test, vi } from "vitest";
 import type { Query } from "../../src/postgres/exchange.ts";
+import { VALUES_AS_WRITTEN } from "../../src/postgres/transaction.ts";
 import { failureOf, insert, lock, open, prepared, texts, unprepared } from "./channel.ts";
 
 describe("a transaction", () => {
@@ -53,6 +54,8 @@ describe("a transaction", () => {
     const once = [
       "bind begin isolation level read committed",
       "execute begin isolation level read committed",
+      `bind ${VALUES_AS_WRITTEN.text}`,
+      `execute ${VALUES_AS_WRITTEN.text}`,
       "bind insert",
       "bind lock",
       "execute lock",
@@ -62,7 +65,7 @@ describe("a transaction", () => {
     ];
     expect(steps).toEqual([...once, ...once]);
     expect(received().filter((step) => step === "sync").length).toBe(2);
-    expect(server.ran.length).toBe(8);
+    expect(server.ran.length).toBe(10);
   });
 
   test("answers with the rows and the tag of each statement, in the order of the statements", async () => {
@@ -147,10 +150,10 @@ describe("large parameters", () => {
     const running = channel.run([lock, insert(size)], unprepared);
     await hold.reached;
     expect(received().filter((step) => step.includes("lock"))).toEqual([]);
-    expect(texts(server.ran)).toEqual(["begin isolation level read committed"]);
+    expect(texts(server.ran)).toEqual(["begin isolation level read committed", VALUES_AS_WRITTEN.text]);
     hold.release();
     await running;
-    expect(texts(server.ran).slice(1)).toEqual(["lock", "insert", "commit"]);
+    expect(texts(server.ran).slice(2)).toEqual(["lock", "insert", "commit"]);
   });
 
   test("that the server refuses are told, and nothing runs", async () => {

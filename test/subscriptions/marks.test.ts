@@ -186,3 +186,15 @@ test("a reset and an unblock clear their columns, and leave the others", async (
   expect(unblocked).not.toHaveProperty("deferred_at");
   expect(await store.unblock(["u"])).toBe(0);
 });
+
+test("priorities beyond an integer are equal, so that the last of them says the lane", async () => {
+  const store = await scene.seeded();
+  await store.subscribe([
+    { stream: "s", priority: 9e15, lane: "x" },
+    { stream: "s", priority: 3e9, lane: "y" },
+    { stream: "t", priority: 1.9, lane: "x" },
+    { stream: "t", priority: 1.1, lane: "y" },
+  ]);
+  expect(await positionOf(store, "s")).toMatchObject({ priority: 2_147_483_647, lane: "y" });
+  expect(await positionOf(store, "t")).toMatchObject({ priority: 1, lane: "y" });
+});

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { PostgresStore, type PostgresStoreOptions } from "../../../src/index.ts";
 import { everyVerb } from "../../input/verbs.ts";
 import { event, failureOf, meta } from "../../postgres/fixture.ts";
-import { createDatabase, serverUrl, type TestDatabase } from "../../support/database.ts";
+import { connect, createDatabase, serverUrl, type TestDatabase } from "../../support/database.ts";
 import { absent, findProgram, titled } from "../failover/programs.ts";
 import { LONG } from "../kit/scale.ts";
 import { type Bouncer, type BouncerOptions, startBouncer } from "./bouncer.ts";
@@ -100,5 +100,47 @@ describe.skipIf(reason !== "")(titled("with prepare: true behind PgBouncer", rea
     await expect.poll(() => told).toEqual(["s"]);
     expect(heard).toEqual([]);
     expect(await listener.query(() => {})).toBe(1);
+  });
+});
+
+describe.skipIf(reason !== "")(titled("with prepare: false behind PgBouncer", reason), () => {
+  test("nulls and numbers are as they were written, whatever the settings of the role are", async () => {
+    const own = await createDatabase();
+    onTestFinished(() => own.drop());
+    const sql = connect(own.url);
+    onTestFinished(() => sql.end());
+    const [row] = await sql`select current_database() as name`;
+    const role = `alter role current_user in database "${row?.name}"`;
+    onTestFinished(async () => void (await sql.unsafe(`${role} reset all`)));
+    await sql.unsafe(`${role} set array_nulls = off`);
+    await sql.unsafe(`${role} set extra_float_digits = -15`);
+    const bouncer = await bouncerWith();
+    const store = new PostgresStore({ url: bouncer.through(own.url), schema: own.schema, prepare: false });
+    onTestFinished(() => store.dispose());
+    await store.seed();
+    const before = Date.now();
+    const [committed] = await store.commit("s", [event()], meta);
+    expect(Math.abs(Number(committed?.created) - before)).toBeLessThan(60_000);
+    const read: Date[] = [];
+    await store.query(({ created }) => void read.push(created));
+    expect(read).toEqual([committed?.created]);
+    expect((await store.query_stats(["s"])).get("s")?.head.created).toEqual(committed?.created);
+    await store.subscribe([
+      { stream: "without", correlated_at: 5 },
+      { stream: "of", source: "s" },
+    ]);
+    const [lease] = await store.claim(1, 0, "w", 60_000);
+    await store.defer(["of"], before + 3_600_000);
+    const positions: unknown[] = [];
+    await store.query_streams(({ stream, source, leased_until, deferred_at }) => {
+      positions.push({ stream, source, leased: Number(leased_until) > before, deferred_at });
+    });
+    expect(positions).toMatchObject([
+      { stream: "of", source: "s", deferred_at: before + 3_600_000 },
+      { stream: "without", source: undefined, leased: true },
+    ]);
+    expect(await store.ack(lease ? [{ ...lease, at: 5 }] : [])).toHaveLength(1);
+    const [truncated] = (await store.truncate([{ stream: "s" }])).values();
+    expect(Math.abs(Number(truncated?.committed?.created) - before)).toBeLessThan(60_000);
   });
 });

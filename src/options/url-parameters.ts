@@ -1,0 +1,114 @@
+/**
+ * The parameters of a URL that are no option of their own: what they mean here, or why they are refused. Those that are
+ * an option stand in option-list.ts. Whatever stands in neither list is an error: to ignore a word about TLS would be
+ * to connect without it.
+ *
+ * `npm run generate:docs` makes from both the table in docs/reference/connection-strings.md.
+ */
+export type UrlParameter = {
+  /** Where the name comes from. */
+  readonly from: "libpq" | "node-postgres" | "postgres.js" | "Prisma" | "Vercel";
+  /** What the values that are taken do here, as a sentence. Left out: none is taken. */
+  readonly does?: string;
+  /** The values that are taken; left out, with `does`: any. */
+  readonly takes?: readonly string[];
+  /** Why another value, or any, is refused, and what to do. */
+  readonly refused?: string;
+};
+
+const ENCODING = ["utf8", "UTF8", "utf-8", "UTF-8", "auto", "unicode", "UNICODE"];
+const by = (instead: string) => `give the option ${instead} instead`;
+const NO_SOCKET_OPTION = "Node.js cannot set it: leave it out";
+const NO_KERBEROS = "the driver knows neither GSSAPI nor Kerberos: leave it out";
+const NOT_CHECKED = "the driver does not check it: leave it out";
+
+export const URL_PARAMETERS: Readonly<Record<string, UrlParameter>> = {
+  search_path: {
+    from: "postgres.js",
+    does: "The session's search_path, as in `options`. The store names its own tables with their schema.",
+  },
+  channel_binding: {
+    from: "libpq",
+    takes: ["disable", "prefer", "require"],
+    does: "`require` demands what it protects from: the server's certificate is verified (verify-full, or verify-ca with `sslrootcert`). The driver itself cannot bind channels.",
+    refused: "it takes disable, prefer or require",
+  },
+  sslnegotiation: {
+    from: "libpq",
+    takes: ["postgres"],
+    does: "As it is.",
+    refused: "TLS is asked for in PostgreSQL's way: leave it out",
+  },
+  sslcompression: { from: "libpq", does: "Nothing: TLS is never compressed.", takes: ["0", "1"] },
+  sslsni: {
+    from: "libpq",
+    takes: ["1"],
+    does: "As it is.",
+    refused: "the server's name is sent: leave it out",
+  },
+  sslcertmode: {
+    from: "libpq",
+    takes: ["allow"],
+    does: "As it is.",
+    refused: "a certificate is sent if sslcert is given and the server asks: leave it out",
+  },
+  sslaccept: {
+    from: "Prisma",
+    takes: ["strict", "accept_invalid_certs"],
+    does: "`strict` is `sslmode=verify-full`; `accept_invalid_certs` is `sslmode=require`.",
+    refused: "it takes strict or accept_invalid_certs",
+  },
+  uselibpqcompat: {
+    from: "node-postgres",
+    takes: ["true"],
+    does: "As it is: the modes of `sslmode` are libpq's.",
+    refused: "the modes of sslmode are libpq's: ask for verify-full by its name",
+  },
+  gssencmode: {
+    from: "libpq",
+    takes: ["disable", "prefer"],
+    does: "As without GSSAPI.",
+    refused: NO_KERBEROS,
+  },
+  client_encoding: { from: "libpq", takes: ENCODING, does: "As it is.", refused: "it is UTF8: leave it out" },
+  encoding: {
+    from: "node-postgres",
+    takes: ENCODING,
+    does: "As it is.",
+    refused: "it is UTF8: leave it out",
+  },
+  load_balance_hosts: {
+    from: "libpq",
+    takes: ["disable"],
+    does: "As it is.",
+    refused: "hosts are tried in their order: leave it out",
+  },
+  supa: { from: "Vercel", does: "Nothing: Vercel's mark for Supabase." },
+  workaround: { from: "Vercel", does: "Nothing: Vercel's mark for its own client." },
+  sslcrl: { from: "libpq", refused: by("ssl: { ca, crl }") },
+  sslcrldir: { from: "libpq", refused: by("ssl: { ca, crl }") },
+  sslpassword: { from: "libpq", refused: by("ssl: { cert, key, passphrase }") },
+  sslidentity: { from: "Prisma", refused: by("ssl: { pfx, passphrase }") },
+  ssl_min_protocol_version: { from: "libpq", refused: by("ssl: { minVersion }") },
+  ssl_max_protocol_version: { from: "libpq", refused: by("ssl: { maxVersion }") },
+  sslkeylogfile: { from: "libpq", refused: by("ssl and Node's --tls-keylog") },
+  service: { from: "libpq", refused: "no pg_service.conf is read: write host, port and database" },
+  servicefile: { from: "libpq", refused: "no pg_service.conf is read: write host, port and database" },
+  passfile: {
+    from: "libpq",
+    refused: "no .pgpass is read: give the option password, which may be a function",
+  },
+  require_auth: { from: "libpq", refused: NOT_CHECKED },
+  requirepeer: { from: "libpq", refused: NOT_CHECKED },
+  keepalives_interval: { from: "libpq", refused: NO_SOCKET_OPTION },
+  keepalives_count: { from: "libpq", refused: NO_SOCKET_OPTION },
+  tcp_user_timeout: { from: "libpq", refused: NO_SOCKET_OPTION },
+  krbsrvname: { from: "libpq", refused: NO_KERBEROS },
+  gsslib: { from: "libpq", refused: NO_KERBEROS },
+  gssdelegation: { from: "libpq", refused: NO_KERBEROS },
+  replication: { from: "libpq", refused: "a store has no use for it: leave it out" },
+  max_lifetime: { from: "postgres.js", refused: by("maxUses or idleTimeoutMillis") },
+  socket_timeout: { from: "Prisma", refused: by("query_timeout") },
+  statement_cache_size: { from: "Prisma", refused: by("prepare: false") },
+  single_use_connections: { from: "Prisma", refused: by("maxUses: 1") },
+};

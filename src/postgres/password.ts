@@ -1,0 +1,30 @@
+/** The password of a new connection: the option itself, or what its function says now. */
+import { ConnectionError } from "../errors.ts";
+import type { ConnectionTarget } from "../options/config.ts";
+import { afterPoll } from "./timers.ts";
+
+export async function askForPassword({ config, secrets }: ConnectionTarget): Promise<string> {
+  const { password } = secrets;
+  if (typeof password === "string") return password;
+  // Before the connection itself is given up, so that the reason is named.
+  const limit = Math.ceil(config.connectionTimeoutMillis * 0.9);
+  let cancel = () => {};
+  const late = new Promise<never>((_, reject) => {
+    cancel = afterPoll(limit, () => reject(failed(`gave none within ${limit} ms`)));
+  });
+  try {
+    const given: unknown = await Promise.race([late, Promise.resolve().then(password)]);
+    if (typeof given === "string") return given;
+    throw failed(`returned ${given === null ? "null" : typeof given} instead of a string`);
+  } catch (error) {
+    // The function's own words: it is the caller's.
+    throw error instanceof ConnectionError
+      ? error
+      : failed(`failed: ${error instanceof Error ? error.message : "it threw what is no Error"}`);
+  } finally {
+    cancel();
+  }
+}
+
+const failed = (text: string) =>
+  new ConnectionError("PASSWORD", `the function of option password ${text}`, false);

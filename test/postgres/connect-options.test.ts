@@ -1,0 +1,118 @@
+/** Options that tell how connections are made, kept and given up. */
+import { expect, onTestFinished, test } from "vitest";
+import { resolveOptions } from "../../src/options/resolve.ts";
+import { openSocket } from "../../src/postgres/socket.ts";
+import { until } from "../order/fence.ts";
+import { event, failureOf, meta, useScene } from "./fixture.ts";
+
+const scene = useScene();
+
+test("each new connection asks the function for the password, so that a token may expire", async () => {
+  const { password } = scene.parts;
+  let asked = 0;
+  const store = await scene.seeded({
+    password: async () => {
+      asked++;
+      return password;
+    },
+  });
+  await store.commit("s", [event()], meta);
+  await store.query(() => {});
+  const before = asked;
+  expect(before).toBe((await scene.pids(store)).length);
+  await scene.kill(store);
+  expect(await store.query(() => {})).toBe(1);
+  expect(asked).toBeGreaterThan(before);
+});
+
+test.each([
+  ["throws", () => Promise.reject(new Error("no token today")), "no token today"],
+  ["returns nothing", () => undefined as unknown as string, "undefined instead of a string"],
+  ["never returns", () => new Promise<string>(() => {}), "gave none within 270 ms"],
+])("a function that %s is named as the reason", async (_, password, said) => {
+  const store = scene.store({ password, connectionTimeoutMillis: 300 });
+  const { error } = await failureOf(store.query(() => {}));
+  expect(error).toMatchObject({
+    cause: { code: "PASSWORD", sent: false, message: expect.stringContaining(said) },
+  });
+});
+
+test("onConnect runs on each connection before its first use, and may fail it", async () => {
+  const store = await scene.seeded({
+    onConnect: async ({ query }) => void (await query("set search_path = pg_catalog")),
+  });
+  await Promise.all([store.query(() => {}), store.query(() => {}), store.commit("s", [event()], meta)]);
+  const broken = scene.store({ onConnect: ({ query }) => query("set role nobody_there").then(() => {}) });
+  expect((await failureOf(broken.query(() => {}))).error).toMatchObject({ cause: { code: "22023" } });
+  expect(await scene.pids(broken)).toEqual([]);
+});
+
+test("settings of options, lock_timeout and idle_in_transaction_session_timeout are those of the session", async () => {
+  const seen: unknown[] = [];
+  const store = await scene.seeded({
+    options: "-c search_path=pg_catalog -c work_mem=5MB",
+    lock_timeout: 1_234,
+    idle_in_transaction_session_timeout: 4_321,
+    onConnect: async ({ query }) =>
+      void seen.push(
+        ...(await query(`select current_setting('search_path') as path, current_setting('work_mem') as memory,
+          current_setting('lock_timeout') as lock, current_setting('idle_in_transaction_session_timeout') as idle`)),
+      ),
+  });
+  await store.commit("s", [event()], meta);
+  expect(seen.length).toBeGreaterThan(0);
+  for (const one of seen)
+    expect(one).toEqual({ path: "pg_catalog", memory: "5MB", lock: "1234ms", idle: "4321ms" });
+});
+
+test("query_timeout gives up an answer that does not come", async () => {
+  const store = await scene.seeded({ query_timeout: 300 });
+  const { release } = await scene.hold(store);
+  const { error, millis } = await failureOf(store.truncate([{ stream: "s" }]));
+  expect(error).toMatchObject({ cause: { code: expect.stringMatching(/DEADLINE|OUTCOME_UNKNOWN/) } });
+  expect(millis).toBeLessThan(5_000);
+  await release();
+});
+
+test("maxUses closes a connection after so many uses", async () => {
+  let opened = 0;
+  const store = await scene.seeded({
+    maxUses: 2,
+    max: 2,
+    onConnect: () => {
+      opened++;
+    },
+  });
+  const before = opened;
+  for (let n = 0; n < 6; n++) await store.query(() => {});
+  expect(opened - before).toBeGreaterThanOrEqual(2);
+  expect(opened - before).toBeLessThanOrEqual(4);
+});
+
+test("min idle connections stay open", async () => {
+  const store = await scene.seeded({ min: 2, idleTimeoutMillis: 50 });
+  await Promise.all([1, 2, 3, 4, 5].map(() => store.query(() => {})));
+  await store.commit("s", [event()], meta);
+  // One for commits, and one for the rest.
+  await until("the others are closed", async () => (await scene.pids(store)).length === 2);
+  // Four times the limit: what does not happen gives no signal.
+  await scene.sql`select pg_sleep(0.2)`;
+  expect((await scene.pids(store)).length).toBe(2);
+});
+
+test("a Unix socket is not asked for TLS, as in libpq", async () => {
+  const net = await import("node:net");
+  const { mkdtempSync, rmSync } = await import("node:fs");
+  const folder = mkdtempSync("/tmp/act-");
+  const received: number[] = [];
+  const server = net.createServer((socket) => socket.on("data", ({ length }) => void received.push(length)));
+  await new Promise<void>((resolve) => server.listen(`${folder}/.s.PGSQL.5432`, resolve));
+  onTestFinished(() => {
+    server.close();
+    rmSync(folder, { recursive: true });
+  });
+  const target = resolveOptions({ url: `postgres:///d?host=${folder}&sslmode=require` }, {});
+  const socket = await openSocket({ host: folder, port: 5432 }, target);
+  expect(received).toEqual([]);
+  socket.destroy();
+});
