@@ -75,14 +75,14 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
 
       test("a load with a cache asks for what is new", () =>
         read(
-          { stream: "ledger", stream_exact: true, with_snaps: true, after: 255_040 },
+          { stream: "ledger", stream_exact: true, with_snaps: true, after: 260_040 },
           { indexes: ["stream_id_ix"], rows: 30, pages: 20 },
         ));
 
       test("a drain's fetch reads the events it returns, in the middle of a long stream too", async () => {
         const bounds = { indexes: ["stream_id_ix"], rows: 12, pages: 30 };
         await read({ stream: order(50_000), stream_exact: true, after: 100_000, limit: 10 }, bounds);
-        await read({ stream: "ledger", stream_exact: true, after: 250_000, limit: 10 }, bounds);
+        await read({ stream: "ledger", stream_exact: true, after: 255_000, limit: 10 }, bounds);
       });
 
       test("a fetch without a source, and a correlator's scan, read as many events as they ask for", async () => {
@@ -100,7 +100,7 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
         await read({ correlation: "c-500" }, bounds);
         await read({ correlation: "c-500", limit: 10 }, bounds);
         await read({ correlation: "c-500", limit: 10, backward: true }, bounds);
-        await read({ correlation: "absent", limit: 1 }, { indexes: ["correlation_ix"], rows: 0, pages: 10 });
+        await read({ correlation: "absent", limit: 1 }, { ...bounds, rows: 0, pages: 10 });
       });
 
       test("a narrow prefix reads its range, with and without a limit", async () => {
@@ -119,7 +119,7 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
 
       test("a prefix of thousands that ended long ago is found by its index, with what follows it too", async () => {
         // 301 entries, 500 events, and then the 5,000 entries, but not the log of 500,000.
-        const bounds = { indexes: ["stream_id_ix", "pkey"], rows: 7_000, pages: 6_500 };
+        const bounds = { indexes: ["stream_id_ix", "pkey"], rows: 12_000, pages: 6_500 };
         await read({ stream: "^old:", backward: true, limit: 10 }, bounds);
         await read({ stream: "^old:.*$", backward: true, limit: 10 }, bounds);
         await read({ stream: "^old:[0-9]+$", after: 20_000, limit: 10 }, bounds);
@@ -153,7 +153,7 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
         const [day, next] = [created(300_000), created(301_440)];
         await read({ created_after: created(489_900), limit: 10 }, bounds);
         await read({ created_before: created(100), backward: true, limit: 10 }, bounds);
-        await read({ created_after: created(600_000), limit: 10 }, { ...bounds, indexes: ["created_id_ix"] });
+        await read({ created_after: created(600_000), limit: 10 }, { ...bounds, rows: 0, pages: 10 });
         // A day: 301 entries, 500 events, then its 1,440 entries.
         const window = { created_after: day, created_before: next };
         await read({ ...window, backward: true, limit: 10 }, { ...bounds, rows: 2_400, pages: 1_100 });

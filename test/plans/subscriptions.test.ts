@@ -76,13 +76,13 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
       ) => expectWithin(await plans.costs(store, (n) => run(store, n)), bounds);
 
       const claims = async (pending: Pending, indexes: Bounds["indexes"], lane?: string) => {
-        // Ten leases: each row is found once and updated once, or sorted among the other arm's. Of what is due a
-        // thousand are looked at.
+        // Ten leases: each row is found once and updated once, or sorted among the other arm's. Of what is due 256
+        // are looked at.
         const limits = {
           none: { rows: 0, pages: 20 },
           ten: { rows: 40, pages: 250 },
           all: { rows: 40, pages: 250 },
-          due: { rows: 1_100, pages: 1_500 },
+          due: { rows: 320, pages: 600 },
           later: { rows: 0, pages: 20 },
         }[pending];
         await within(of(pending), (store) => store.claim(5, 5, "w", 0, lane), { indexes, ...limits });
@@ -132,7 +132,7 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
           pages: 600,
         });
         // None is left.
-        const none = { indexes: ["pkey", "streams_blocked_ix"], rows: 1, pages: 20 };
+        const none = { indexes: ["pkey", "streams_blocked_ix"], rows: 1, pages: 150 };
         await within(of("all"), (store) => store.query_streams(() => {}, { blocked: true }), none);
       });
 
@@ -179,7 +179,7 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
         await within(of("ten"), (store) => store.reset(names), bounds);
         await within(of("ten"), (store, n) => store.prioritize({ stream: "^sub-01234" }, n), {
           ...bounds,
-          rows: 40,
+          rows: 80,
           pages: 400,
         });
       });
