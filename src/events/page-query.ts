@@ -1,6 +1,6 @@
 /**
  * The statement of one page of query(). However rare what it asks for is, it must not walk the log from end to end for
- * it, whatever the planner's statistics say (ADR 0012). So where a filter has an index, the statement itself decides:
+ * it, whatever the planner's statistics say (ADR 0015). So where a filter has an index, the statement itself decides:
  *
  *   by_correlation, by_stream, by_time   what the index of the filter finds, if that is little
  *   probe                                the next events of the log: if enough of them match, the log is read

@@ -100,7 +100,7 @@ export function actTables<const Schema extends string = "public", const Name ext
       index(`${table}_snapshot_ix`).on(t.stream, t.id).where(sql`name = '__snapshot__'`),
       // `names` filters over the whole log, in id order.
       index(`${table}_name_id_ix`).on(t.name, t.id),
-      // created_after / created_before (ADR 0012). The name and the columns are act-pg's. The BRIN on `created` is
+      // created_after / created_before (ADR 0015). The name and the columns are act-pg's. The BRIN on `created` is
       // older, and no statement needs it.
       index(`${table}_created_id_ix`).on(t.created, t.id),
       index(`${table}_created_ix`).using("brin", t.created),

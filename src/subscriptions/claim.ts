@@ -40,7 +40,7 @@ const MAX_CLAIM = 100_000;
 
 /**
  * So many of the deferred subscriptions that are due, those with the earliest times, take part in the order by priority
- * and age. A sort of all of them cost 59 ms at 100,000 due at once (ADR 0011).
+ * and age. A sort of all of them cost 59 ms at 100,000 due at once (ADR 0014).
  */
 const DUE = 256;
 
