@@ -1,7 +1,7 @@
 /** What a page finds does not depend on how it is found: compared with a filter in JavaScript, at the sizes where a page changes its way. */
 import type { Query } from "@rotorsoft/act";
 import { beforeAll, describe, expect, test } from "vitest";
-import type { PostgresStore } from "../../src/index.ts";
+import { PostgresStore } from "../../src/index.ts";
 import { useScene } from "../postgres/fixture.ts";
 
 const scene = useScene();
@@ -27,7 +27,8 @@ const rows = Array.from({ length: COUNT }, (_, i) => row(i + 1));
 
 let store: PostgresStore;
 beforeAll(async () => {
-  store = await scene.seeded();
+  store = new PostgresStore({ ...scene.parts, table: "found" });
+  await store.seed();
   const { schema, table } = store.config;
   await scene.sql.unsafe(
     `insert into "${schema}"."${table}" (id, stream, version, name, data, meta, created)
@@ -35,6 +36,7 @@ beforeAll(async () => {
      from jsonb_to_recordset($1::jsonb) as x(id int, stream text, name text, correlation text, created float8)`,
     [rows as never],
   );
+  return () => store.dispose();
 });
 
 function expected(query: Query): number[] {

@@ -56,6 +56,8 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
   for (const statistics of ["old", "none", "new"] as const) {
     describe(`${statistics} statistics`, () => {
       beforeAll(() => plans.have(statistics, store));
+      /** Without statistics the planner takes a bitmap of the rows, and each is counted as an entry and as a row. */
+      const twice = statistics === "none" ? 2 : 1;
 
       const within = async (run: (n: number) => Promise<unknown>, bounds: Bounds) =>
         expectWithin(await plans.costs(store, run), bounds);
@@ -64,7 +66,7 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
       test("a load starts at the snapshot", () =>
         read(
           { stream: "ledger", stream_exact: true, with_snaps: true },
-          { indexes: ["snapshot_ix", "stream_id_ix"], rows: 60, pages: 30 },
+          { indexes: ["snapshot_ix", "stream_id_ix"], rows: 60 * twice, pages: 30 },
         ));
 
       test("a load without a snapshot reads its stream", () =>
@@ -93,7 +95,7 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
       });
 
       test("^literal$ reads its stream", () =>
-        read({ stream: `^${order(50_000)}$` }, { indexes: ["stream_id_ix"], rows: 5, pages: 20 }));
+        read({ stream: `^${order(50_000)}$` }, { indexes: ["stream_id_ix"], rows: 5 * twice, pages: 20 }));
 
       test("an event's correlation is looked up, with and without a limit", async () => {
         const bounds = { indexes: ["correlation_ix", "pkey"], rows: 12, pages: 40 };
@@ -172,7 +174,7 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
             store.query_stats({}, { limit: 50, after: order(50_000), count: true, names: true, tail: true }),
           {
             indexes: [byStream],
-            rows: 500,
+            rows: 500 * twice,
             pages: 1_500,
           },
         ));
@@ -206,7 +208,11 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
           rows: 12,
           pages: 150,
         });
-        await within(() => store.forget_pii(order(50_000)), { indexes: [byStream], rows: 5, pages: 20 });
+        await within(() => store.forget_pii(order(50_000)), {
+          indexes: [byStream],
+          rows: 5 * twice,
+          pages: 20,
+        });
       });
     });
   }

@@ -85,6 +85,9 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
           due: { rows: 320, pages: 600 },
           later: { rows: 0, pages: 20 },
         }[pending];
+        // Without statistics a lane is taken for a two-hundredth of the table, and all that is due in it is sorted.
+        if (pending === "due" && lane && statistics === "none")
+          Object.assign(limits, { rows: 51_000, pages: 4_000 });
         await within(of(pending), (store) => store.claim(5, 5, "w", 0, lane), { indexes, ...limits });
       };
 
