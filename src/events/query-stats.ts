@@ -62,12 +62,19 @@ function candidates(names: Names, input: Input, after: string | undefined, where
   }
   const from: string[] = [];
   if (after !== undefined) from.push(`e.stream ~>~ ${where.param(after)}::text`);
-  const range = pattern?.kind === "prefix" ? where.prefixRange(pattern.text) : undefined;
+  const prefix =
+    pattern?.kind === "prefix" ? pattern.text : pattern?.kind === "regex" ? pattern.prefix : undefined;
+  const range = prefix === undefined ? undefined : where.prefixRange(prefix);
   if (range) from.push(range.from("e.stream"));
   const end = range?.to("e.stream") ?? [];
   const all = (...conditions: string[]) =>
     conditions.length === 0 ? `` : ` where ${conditions.join(" and ")}`;
-  const rest: Pattern = pattern && !range ? pattern : { kind: "any" };
+  const rest: Pattern =
+    !pattern || pattern.kind === "prefix"
+      ? { kind: "any" }
+      : pattern.kind === "regex"
+        ? { kind: "regex", text: pattern.text }
+        : pattern;
   const matches = where.pattern("stream", rest) ?? `true`;
   return `walk(stream) as (
     (select e.stream from ${names.events} e${all(...from, ...end)} order by e.stream using ~<~ limit 1)

@@ -109,9 +109,9 @@ export function planAdoption(names: Names, tables: StoreTables, catalog: Catalog
   return { ...adopted, changes: [...changes, markSubscriptions(names)] };
 }
 
-/** Narrow ids are act-pg's, and so is every log without `dates`: its ids may have been widened by hand. */
+/** Narrow ids are act-pg's, and so is a log without columns of ours: its ids may have been widened by hand. */
 const isForeign = ({ events }: StoreTables) =>
-  events !== undefined && (hasNarrowIds(events) || !columnOf(events, "dates"));
+  events !== undefined && (hasNarrowIds(events) || !(columnOf(events, "dates") || columnOf(events, "token")));
 
 const MARK = "pg_sequence_last_value";
 

@@ -26,6 +26,8 @@ export const OLDEST_COMPATIBLE: Readonly<Record<string, number>> = {
   "0001_storage": 2,
   // Nullable. Older releases name the columns they insert, so their rows have no token, as those of act-pg have none.
   "0002_commit_token": 2,
+  // Indexes only.
+  "0003_read_paths": 2,
 };
 
 /** What one migration broke for older releases stays broken after later ones. */

@@ -68,4 +68,12 @@ ALTER TABLE "events_streams" SET (fillfactor = 50, autovacuum_vacuum_scale_facto
       `ALTER TABLE "events" ADD COLUMN IF NOT EXISTS "token" uuid;`,
     ],
   },
+  {
+    tag: "0003_read_paths",
+    statements: [
+      `CREATE INDEX IF NOT EXISTS "events_created_id_ix" ON "events" USING btree ("created","id");`,
+      `CREATE INDEX IF NOT EXISTS "events_streams_lane_due_ix" ON "events_streams" USING btree ("lane","deferred_at") WHERE not blocked and coalesce(at < correlated_at, false) and deferred_at is not null;`,
+      `CREATE INDEX IF NOT EXISTS "events_streams_blocked_ix" ON "events_streams" USING btree ("stream" text_pattern_ops) WHERE blocked;`,
+    ],
+  },
 ];

@@ -34,8 +34,13 @@ export class Conditions {
         return `${column} = ${this.param(pattern.text)}::text`;
       case "contains":
         return `strpos(${column}, ${this.param(pattern.text)}::text) > 0`;
-      case "regex":
-        return `${column} ~ ${this.param(pattern.text)}::text`;
+      case "regex": {
+        const range = pattern.prefix
+          ? this.pattern(column, { kind: "prefix", text: pattern.prefix })
+          : undefined;
+        const matches = `${column} ~ ${this.param(pattern.text)}::text`;
+        return range === undefined ? matches : `${range} and ${matches}`;
+      }
       case "prefix": {
         const { from, to } = this.prefixRange(pattern.text);
         return [from(column), ...to(column)].join(" and ");

@@ -17,3 +17,10 @@ export const CLAIM_ARMS = {
   laneFair: "at <= '9223372036854775807'::bigint",
 } as const;
 export type ClaimArm = keyof typeof CLAIM_ARMS;
+
+/**
+ * `at < correlated_at`, as the index of deferred subscriptions by lane says it, and the claim that reads it. PostgreSQL
+ * does not prove one form from the other. So a claim reads the times of its lane only, and one without a lane reads
+ * the times of all: with the other index it sorts all that is due (100 ms at 100,000).
+ */
+export const LANE_SCHEDULE = "coalesce(at < correlated_at, false)";

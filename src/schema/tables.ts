@@ -19,7 +19,7 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
-import { CLAIM_ARMS, type ClaimArm, tableNames } from "./table-names.ts";
+import { CLAIM_ARMS, type ClaimArm, LANE_SCHEDULE, tableNames } from "./table-names.ts";
 
 /**
  * A jsonb column that is parsed exactly once. Drizzle's own jsonb column parses what the driver has
@@ -101,7 +101,9 @@ export function actTables<const Schema extends string = "public", const Name ext
       index(`${table}_snapshot_ix`).on(t.stream, t.id).where(sql`name = '__snapshot__'`),
       // `names` filters over the whole log, in id order.
       index(`${table}_name_id_ix`).on(t.name, t.id),
-      // created_after / created_before: the log is appended in this order, so a BRIN does, at no write cost.
+      // created_after / created_before (ADR 0015). The name and the columns are act-pg's. The BRIN on `created` is
+      // older, and no statement needs it.
+      index(`${table}_created_id_ix`).on(t.created, t.id),
       index(`${table}_created_ix`).using("brin", t.created),
       index(`${table}_correlation_ix`).on(sql`(meta ->> 'correlation')`),
     ],
@@ -111,7 +113,8 @@ export function actTables<const Schema extends string = "public", const Name ext
   // index of its own, by its time: however many schedules there are, they cost a claim nothing until they are due.
   const pending = (arm: ClaimArm) =>
     sql.raw(`not blocked and at < correlated_at and deferred_at is null and ${CLAIM_ARMS[arm]}`);
-  const scheduled = () => sql`not blocked and at < correlated_at and deferred_at is not null`;
+  const scheduled = (behind = "at < correlated_at") =>
+    sql.raw(`not blocked and ${behind} and deferred_at is not null`);
 
   const streams = create(
     named.streams,
@@ -142,6 +145,9 @@ export function actTables<const Schema extends string = "public", const Name ext
         .where(pending("laneByPriority")),
       index(`${table}_streams_lane_fair_ix`).on(t.lane, t.at).where(pending("laneFair")),
       index(`${table}_streams_due_ix`).on(t.deferred_at).where(scheduled()),
+      index(`${table}_streams_lane_due_ix`).on(t.lane, t.deferred_at).where(scheduled(LANE_SCHEDULE)),
+      // Pages of blocked subscriptions, which are few.
+      index(`${table}_streams_blocked_ix`).on(t.stream.op("text_pattern_ops")).where(sql`blocked`),
     ],
   );
 

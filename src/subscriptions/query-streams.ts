@@ -3,7 +3,6 @@ import type { QueryStreams, QueryStreamsResult, StreamPosition } from "@rotorsof
 import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Query, Row } from "../postgres/index.ts";
-import { textArray } from "../postgres/parameters.ts";
 import type { Names } from "../schema/names.ts";
 import {
   checkFunction,
@@ -13,29 +12,28 @@ import {
   checkTexts,
 } from "../values/validate.ts";
 import { filterConditions } from "./filter.ts";
+import { SourceMatches } from "./source-matches.ts";
 
 const DEFAULT_LIMIT = 100;
 const PAGE = 1_000;
-/**
- * A source with one of these may be more than literal text. PostgreSQL reads some regular expressions differently, so
- * JavaScript matches these.
- */
-const METACHARACTERS = /[\^$.*+?()[\]{}|\\]/;
+/** Stands between the names of one parameter. */
+const BETWEEN = "\u001e";
 
 /**
  * One page, with the head of the log. Without a subscription its row has a null stream.
  *
  * Which parameters there are depends on the query. In this order: those of the filter; `after`, a stream; the names of
- * `source_matches`, as text[]; the limit.
+ * `source_matches`, joined; the limit.
  */
 function positionsQuery(names: Names, query: QueryStreams, after: string | undefined, limit: number): Query {
   const where = filterConditions("query_streams", query, new Conditions());
   if (after !== undefined) where.add(`s.stream ~>~ ${where.param(after)}::text`);
   if (query.source_matches?.length) {
-    const given = where.param(textArray(query.source_matches));
-    // A literal source is a pattern, too: it matches every name that contains it.
+    const given = where.param(query.source_matches.join(BETWEEN));
+    // A literal source is a pattern, too: it matches every name that contains it. What is found across two names is
+    // sorted out by SourceMatches, as are the patterns.
     where.add(`(s.source is null or s.source = '' or s.source ~ '[][^$.*+?(){}|\\\\]'
-      or exists (select from unnest(${given}::text[]) n(name) where strpos(n.name, s.source) > 0))`);
+      or strpos(${given}::text, s.source) > 0)`);
   }
   const text = `select (select id from ${names.events} order by id desc limit 1) as head, p.* from (select 1) one left join lateral (
   select s.stream, s.source, s.at, s.retry, s.blocked, s.error, s.priority, s.leased_by, s.lane, s.correlated_at,
@@ -68,25 +66,6 @@ function toPosition(row: Row): StreamPosition {
   };
 }
 
-/** JavaScript may take minutes to match repeated groups against a name of thirty letters. */
-const REPEATED_GROUP = /\)[*+{]/;
-
-/**
- * True if a stored source, as a pattern, matches one of `given`. Also true where the match could take long: the answer
- * is a hint, of which one too many does no harm.
- */
-function mayMatch(source: unknown, given: readonly string[]): boolean {
-  if (typeof source !== "string" || source === "" || !METACHARACTERS.test(source)) return true;
-  if (REPEATED_GROUP.test(source)) return true;
-  try {
-    const pattern = new RegExp(source);
-    return given.some((name) => pattern.test(name));
-  } catch {
-    // The source is no regular expression.
-    return true;
-  }
-}
-
 /**
  * Calls `callback` with each position. `after` is exclusive. `limit` is 100 by default; with 0 there are none. Returns
  * the id of the log's last event (-1 for an empty log) and how many positions there were.
@@ -102,7 +81,7 @@ export async function queryStreams(
   if (query.source_matches !== undefined) checkTexts("query_streams", "source_matches", query.source_matches);
   if (query.limit !== undefined) checkNumber("query_streams", "limit", query.limit);
   const wanted = Math.max(0, query.limit ?? DEFAULT_LIMIT);
-  const given = query.source_matches ?? [];
+  const sources = query.source_matches?.length ? new SourceMatches(query.source_matches) : undefined;
   let after = query.after ?? undefined;
   let count = 0;
   for (;;) {
@@ -110,8 +89,12 @@ export async function queryStreams(
     const rows = await connections.read("query_streams", positionsQuery(names, query, after, limit));
     const maxEventId = Number(rows[0]?.head ?? -1);
     const found = rows.filter((row) => row.stream !== null);
+    await sources?.decide(
+      connections,
+      found.map(({ source }) => source),
+    );
     for (const row of found) {
-      if (given.length > 0 && !mayMatch(row.source, given)) continue;
+      if (sources && !sources.has(row.source)) continue;
       callback(toPosition(row));
       count++;
     }

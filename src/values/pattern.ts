@@ -12,7 +12,8 @@ export type Pattern =
   | { readonly kind: "equals"; readonly text: string }
   | { readonly kind: "prefix"; readonly text: string }
   | { readonly kind: "contains"; readonly text: string }
-  | { readonly kind: "regex"; readonly text: string };
+  /** `prefix`: literal text that every match begins with, where there is some. */
+  | { readonly kind: "regex"; readonly text: string; readonly prefix?: string };
 
 /** `.` as JavaScript reads it: it does not match line terminators. */
 const DOT = "[^\\n\\r\\u2028\\u2029]";
@@ -135,13 +136,18 @@ function readClass(reader: Reader): string {
   return `[${negated ? "^" : ""}${out}]`;
 }
 
-/** `literal`: its text, while it is plain text between anchors. `start`, `end`: it has `^`, `$`. */
-type Alternative = { text: string; literal?: string; start: boolean; end: boolean };
+/**
+ * `literal`: its text, while it is plain text between anchors. `head`: the plain text that it begins with. `start`,
+ * `end`: it has `^`, `$`.
+ */
+type Alternative = { text: string; literal?: string; head: string; start: boolean; end: boolean };
 
 /** Reads one alternative, up to `|`, `)` or the end. */
 function readAlternative(reader: Reader): Alternative {
   let text = "";
   let literal: string | undefined = "";
+  let head = "";
+  let plain = true;
   let start = false;
   let end = false;
   while (!reader.done && reader.peek() !== "|" && reader.peek() !== ")") {
@@ -154,6 +160,7 @@ function readAlternative(reader: Reader): Alternative {
       text += c;
       if (reader.quantifier()) throw new Refused("a quantified anchor");
       if (c === "$" && !reader.done) literal = undefined;
+      plain = plain && start && text === "^";
       continue;
     }
     const atom = readAtom(reader, c);
@@ -161,8 +168,10 @@ function readAlternative(reader: Reader): Alternative {
     if (times && atom.char && isAstral(atom.char)) throw new Refused("a quantified character beyond U+FFFF");
     text += atom.text + (times ?? "");
     if (literal !== undefined) literal = atom.char === undefined || times ? undefined : literal + atom.char;
+    plain = plain && atom.char !== undefined && !times;
+    if (plain) head += atom.char;
   }
-  return { text, literal, start, end };
+  return { text, literal, head, start, end };
 }
 
 function readAtom(reader: Reader, c: string): { text: string; char?: string } {
@@ -253,7 +262,10 @@ function read(pattern: string): Pattern {
     if (literal?.literal !== undefined && !literal.start && !literal.end)
       return literal.literal === "" ? { kind: "any" } : { kind: "prefix", text: literal.literal };
   }
-  return { kind: "regex", text: alternatives.map((a) => a.text).join("|") };
+  const text = alternatives.map((a) => a.text).join("|");
+  return only?.text.startsWith("^") && only.head !== ""
+    ? { kind: "regex", text, prefix: only.head }
+    : { kind: "regex", text };
 }
 
 /** The first string, in code-point order, after all that begin with `prefix`; undefined if there is none. */

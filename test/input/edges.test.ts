@@ -118,7 +118,7 @@ test("a stored source that JavaScript does not try matches any name", async () =
   ]);
   const seen: string[] = [];
   await store.query_streams(({ stream }) => void seen.push(stream), { source_matches: ["c"] });
-  expect(seen).toEqual(["(", "(a)*b", "(a){2}b", "(a+)+b", "[b"]);
+  expect(seen).toEqual(["(", "[b"]);
 });
 
 test("a user's own column stands in no verb's way, whatever its name", async () => {
@@ -169,7 +169,7 @@ test("names beyond U+FFFF sort by their code points, in JavaScript before U+E000
   expect(seen).toEqual(sorted);
 });
 
-test("a stored source that would take JavaScript minutes is taken to match", async () => {
+test("a stored source that would take JavaScript minutes is matched by the server", async () => {
   const store = await scene.seeded();
   await store.subscribe([
     { stream: "dear", source: "(a+)+$" },
@@ -180,6 +180,6 @@ test("a stored source that would take JavaScript minutes is taken to match", asy
   await store.query_streams(({ stream }) => void seen.push(stream), {
     source_matches: [`${"a".repeat(40)}!`],
   });
-  expect(seen).toEqual(["dear"]);
+  expect(seen).toEqual([]);
   expect(performance.now() - began).toBeLessThan(10_000);
 });

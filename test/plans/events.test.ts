@@ -1,6 +1,6 @@
 /**
  * Plans of the verbs that read and write the log, on 500,000 events in 100,000 streams; with the statistics
- * of a log that had a thousand events when it was last analyzed, and with new ones.
+ * of a log that had a thousand events when it was last analyzed, with none, and with new ones.
  */
 import type { Query } from "@rotorsoft/act";
 import { beforeAll, describe, test } from "vitest";
@@ -18,6 +18,12 @@ const reason = (await mayExplain()) ? "" : " [skipped: auto_explain needs a supe
 /** Either finds the events of a stream, where their order is left open. */
 const byStream = ["stream_id_ix", "stream_ix"];
 
+/** One event a minute. Made in this order, as the log is. */
+const START = Date.UTC(2026, 0, 1);
+const created = (n: number) => new Date(START + n * 60_000);
+/** Streams and a name that are no longer written. */
+const OLD = 5_000;
+
 const meta = { correlation: "plans", causation: {} };
 const order = (n: number) => `order-${String(n).padStart(6, "0")}`;
 
@@ -25,28 +31,33 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
   const plans = usePlans();
   let store: PostgresStore;
 
-  const into = () => `insert into ${plans.named(TABLE)} (stream, version, name, data, meta)`;
+  const into = () => `insert into ${plans.named(TABLE)} (stream, version, name, data, meta, created)`;
+  const at = (g: string) => `timestamptz '2026-01-01Z' + ${g} * interval '1 minute'`;
   const orders = (from: number, to: number) => `${into()}
     select 'order-' || lpad((g % ${STREAMS})::text, 6, '0'), g / ${STREAMS},
       (array['Placed', 'Paid', 'Packed', 'Shipped'])[g * 7 % 4 + 1],
-      jsonb_build_object('n', g), jsonb_build_object('correlation', 'c-' || g / 5, 'causation', '{}'::jsonb)
+      jsonb_build_object('n', g), jsonb_build_object('correlation', 'c-' || g / 5, 'causation', '{}'::jsonb), ${at("g")}
     from generate_series(${from}, ${to}) g`;
   const ledger = () => `${into()}
     select 'ledger', g, case when g % 1000 = 999 then '__snapshot__' else 'Booked' end,
-      jsonb_build_object('n', g), '{"correlation": "l", "causation": {}}'
+      jsonb_build_object('n', g), '{"correlation": "l", "causation": {}}', ${at(String(ORDERS / 2))}
     from generate_series(0, ${LEDGER - 1}) g`;
+
+  const old = () => `${into()}
+    select 'old:' || g, 0, 'Gone', '{}', '{"correlation": "o", "causation": {}}', ${at("1000")}
+    from generate_series(1, ${OLD}) g`;
 
   beforeAll(async () => {
     const half = ORDERS / 2;
-    const fill = [orders(1_000, half), ledger(), orders(half + 1, ORDERS - 1)];
+    const fill = [old(), orders(1_000, half), ledger(), orders(half + 1, ORDERS - 1)];
     store = await plans.filled(TABLE, [orders(0, 999)], fill);
   });
 
-  for (const statistics of ["old", "new"] as const) {
+  for (const statistics of ["old", "none", "new"] as const) {
     describe(`${statistics} statistics`, () => {
-      beforeAll(async () => {
-        if (statistics === "new") await plans.analyze(store);
-      });
+      beforeAll(() => plans.have(statistics, store));
+      /** Without statistics the planner takes a bitmap of the rows, and each is counted as an entry and as a row. */
+      const twice = statistics === "none" ? 2 : 1;
 
       const within = async (run: (n: number) => Promise<unknown>, bounds: Bounds) =>
         expectWithin(await plans.costs(store, run), bounds);
@@ -55,7 +66,7 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
       test("a load starts at the snapshot", () =>
         read(
           { stream: "ledger", stream_exact: true, with_snaps: true },
-          { indexes: ["snapshot_ix", "stream_id_ix"], rows: 60, pages: 30 },
+          { indexes: ["snapshot_ix", "stream_id_ix"], rows: 60 * twice, pages: 30 },
         ));
 
       test("a load without a snapshot reads its stream", () =>
@@ -66,14 +77,14 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
 
       test("a load with a cache asks for what is new", () =>
         read(
-          { stream: "ledger", stream_exact: true, with_snaps: true, after: 255_040 },
+          { stream: "ledger", stream_exact: true, with_snaps: true, after: 260_040 },
           { indexes: ["stream_id_ix"], rows: 30, pages: 20 },
         ));
 
       test("a drain's fetch reads the events it returns, in the middle of a long stream too", async () => {
         const bounds = { indexes: ["stream_id_ix"], rows: 12, pages: 30 };
         await read({ stream: order(50_000), stream_exact: true, after: 100_000, limit: 10 }, bounds);
-        await read({ stream: "ledger", stream_exact: true, after: 250_000, limit: 10 }, bounds);
+        await read({ stream: "ledger", stream_exact: true, after: 255_000, limit: 10 }, bounds);
       });
 
       test("a fetch without a source, and a correlator's scan, read as many events as they ask for", async () => {
@@ -84,12 +95,15 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
       });
 
       test("^literal$ reads its stream", () =>
-        read({ stream: `^${order(50_000)}$` }, { indexes: ["stream_id_ix"], rows: 5, pages: 20 }));
+        read({ stream: `^${order(50_000)}$` }, { indexes: ["stream_id_ix"], rows: 5 * twice, pages: 20 }));
 
-      // Old statistics say nothing of correlations: the table was never analyzed with its index.
-      if (statistics === "new")
-        test("an event's correlation is looked up", () =>
-          read({ correlation: "c-500" }, { indexes: ["correlation_ix"], rows: 5, pages: 20 }));
+      test("an event's correlation is looked up, with and without a limit", async () => {
+        const bounds = { indexes: ["correlation_ix", "pkey"], rows: 12, pages: 40 };
+        await read({ correlation: "c-500" }, bounds);
+        await read({ correlation: "c-500", limit: 10 }, bounds);
+        await read({ correlation: "c-500", limit: 10, backward: true }, bounds);
+        await read({ correlation: "absent", limit: 1 }, { ...bounds, rows: 0, pages: 10 });
+      });
 
       test("a narrow prefix reads its range, with and without a limit", async () => {
         const bounds = { indexes: ["stream_id_ix", "pkey"], rows: 200, pages: 300 };
@@ -105,8 +119,48 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
         await read({ stream: "^order-", backward: true, limit: 1 }, bounds);
       });
 
-      test("a name that nobody used costs nothing", () =>
-        read({ names: ["Absent"], limit: 10 }, { indexes: ["name_id_ix"], rows: 0, pages: 12 }));
+      test("a prefix of thousands that ended long ago is found by its index, with what follows it too", async () => {
+        // 301 entries, 500 events, and then the 5,000 entries, but not the log of 500,000.
+        const bounds = { indexes: ["stream_id_ix", "pkey"], rows: 12_000, pages: 6_500 };
+        await read({ stream: "^old:", backward: true, limit: 10 }, bounds);
+        await read({ stream: "^old:.*$", backward: true, limit: 10 }, bounds);
+        await read({ stream: "^old:[0-9]+$", after: 20_000, limit: 10 }, bounds);
+      });
+
+      test("a name that nobody uses any more costs nothing, forward, backward and among others", async () => {
+        const bounds = { indexes: ["name_id_ix"], rows: 10, pages: 30 };
+        await read({ names: ["Absent"], limit: 10 }, { ...bounds, rows: 0 });
+        await read({ names: ["Gone"], after: 20_000, limit: 10 }, { ...bounds, rows: 0 });
+        await read({ names: ["Gone"], backward: true, limit: 10 }, bounds);
+        await read(
+          { names: ["Gone", "Absent"], backward: true, limit: 10 },
+          {
+            indexes: ["name_id_ix", "pkey"],
+            rows: 20,
+            pages: 80,
+          },
+        );
+        await read(
+          { names: ["Placed", "Paid", "Gone"], after: 20_000, limit: 10 },
+          {
+            indexes: ["name_id_ix", "pkey"],
+            rows: 60,
+            pages: 150,
+          },
+        );
+      });
+
+      test("a created window reads what is in it, forward and backward", async () => {
+        const bounds = { indexes: ["created_id_ix", "pkey"], rows: 1_000, pages: 1_000 };
+        const [day, next] = [created(300_000), created(301_440)];
+        await read({ created_after: created(489_900), limit: 10 }, bounds);
+        await read({ created_before: created(100), backward: true, limit: 10 }, bounds);
+        await read({ created_after: created(600_000), limit: 10 }, { ...bounds, rows: 0, pages: 10 });
+        // A day: 301 entries, 500 events, then its 1,440 entries.
+        const window = { created_after: day, created_before: next };
+        await read({ ...window, backward: true, limit: 10 }, { ...bounds, rows: 2_400, pages: 1_100 });
+        await read({ ...window, limit: 10 }, { ...bounds, rows: 2_400, pages: 1_100 });
+      });
 
       test("a page of heads reads two rows for each stream on it", async () => {
         const bounds = { indexes: ["stream_id_ix", "stream_ix"], rows: 110, pages: 600 };
@@ -120,7 +174,7 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
             store.query_stats({}, { limit: 50, after: order(50_000), count: true, names: true, tail: true }),
           {
             indexes: [byStream],
-            rows: 500,
+            rows: 500 * twice,
             pages: 1_500,
           },
         ));
@@ -141,20 +195,24 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
 
       test("a commit reads the head of its stream, guarded or not", async () => {
         const bounds = { indexes: ["pkey", "stream_id_ix", "stream_ix"], rows: 4, pages: 120 };
-        const version = statistics === "old" ? 4 : 5;
+        const version = { old: 4, none: 5, new: 6 }[statistics];
         const message = [{ name: "Placed", data: {} }];
         await within((n) => store.commit(`${statistics}-${n}`, message, meta), bounds);
         await within((n) => store.commit(order(n), message, meta, version), bounds);
       });
 
       test("truncate and forget_pii read their stream", async () => {
-        const digit = statistics === "old" ? 1 : 2;
+        const digit = { old: 1, none: 2, new: 3 }[statistics];
         await within((n) => store.truncate([{ stream: order(70_000 + 10 * n + digit) }]), {
           indexes: ["pkey", byStream],
           rows: 12,
           pages: 150,
         });
-        await within(() => store.forget_pii(order(50_000)), { indexes: [byStream], rows: 5, pages: 20 });
+        await within(() => store.forget_pii(order(50_000)), {
+          indexes: [byStream],
+          rows: 5 * twice,
+          pages: 20,
+        });
       });
     });
   }

@@ -76,6 +76,25 @@ export class Plans extends Scene {
       await this.sql.unsafe(`vacuum (analyze) ${this.named(name)}`);
   }
 
+  /** As after a bulk load or a restore, before autovacuum gets to it, or where it is off. For superusers only. */
+  async forget({ config: { table } }: PostgresStore): Promise<void> {
+    for (const name of [table, `${table}_streams`]) {
+      const relations = await this.sql<{ oid: number }[]>`
+        select indexrelid::int as oid from pg_index where indrelid = ${this.named(name)}::regclass
+        union all select ${this.named(name)}::regclass::oid::int`;
+      const oids = relations.map(({ oid }) => oid);
+      await this.sql`delete from pg_statistic where starelid = any(${oids}::oid[])`;
+      await this
+        .sql`update pg_class set reltuples = -1, relpages = 0, relallvisible = 0 where oid = any(${oids}::oid[])`;
+    }
+  }
+
+  /** Statistics `old`: as the table was when it was small; `none`; or `new`. In this order. */
+  async have(statistics: "old" | "none" | "new", store: PostgresStore): Promise<void> {
+    if (statistics === "none") await this.forget(store);
+    if (statistics === "new") await this.analyze(store);
+  }
+
   /** What the statements of `run` cost that touch the store's tables, as often as {@link RUNS} says. */
   async costs({ config: { table } }: PostgresStore, run: (n: number) => Promise<unknown>): Promise<Cost[]> {
     const costs: Cost[] = [];

@@ -1,6 +1,7 @@
 /**
- * Plans of the subscription verbs on 100,000 subscriptions, with 0, 10 and all of them pending; with the
- * statistics of a table that was small and idle when it was last analyzed, and with new ones.
+ * Plans of the subscription verbs on 100,000 subscriptions, with 0, 10 and all of them pending, and with all of them
+ * deferred and due; with the statistics of a table that was small and idle when it was last analyzed, with none, and
+ * with new ones.
  */
 import { beforeAll, describe, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
@@ -8,12 +9,20 @@ import { type Bounds, expectWithin } from "./cost.ts";
 import { mayExplain, usePlans } from "./fixture.ts";
 
 const COUNT = 100_000;
-const PENDING = { none: 0, ten: 10, all: COUNT } as const;
+const PENDING = { none: 0, ten: 10, all: COUNT, due: COUNT, later: COUNT } as const;
 type Pending = keyof typeof PENDING;
-const pendings: readonly Pending[] = ["none", "ten", "all"];
+const pendings: readonly Pending[] = ["none", "ten", "all", "due", "later"];
+/** When what is deferred is due. */
+const DEFERRED: Partial<Record<Pending, string>> = {
+  due: "now() - interval '1 minute'",
+  later: "now() + interval '1 day'",
+};
 
 /** Either finds a subscription by its name. */
 const byName = ["streams_order_ix", "streams_pkey"];
+
+/** Either reads the schedule; which one depends on the lane. */
+const due = ["streams_due_ix", "streams_lane_due_ix"];
 
 const name = (n: number) => `sub-${String(n).padStart(6, "0")}`;
 const range = (count: number) => Array.from({ length: count }, (_, n) => n);
@@ -47,17 +56,17 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
       // that holds one by chance is taken for a hundredth of the table, for which a scan is the right plan.
       const exact = `alter table ${plans.named(`${table}_streams`)} alter column stream set statistics 400`;
       const before = [exact, insert(table, COUNT, 100, 0)];
-      stores.set(
-        pending,
-        await plans.filled(table, before, [log, insert(table, 0, COUNT, PENDING[pending])]),
-      );
+      const fill = [log, insert(table, 0, COUNT, PENDING[pending])];
+      const at = DEFERRED[pending];
+      if (at) fill.push(`update ${plans.named(`${table}_streams`)} set deferred_at = ${at}`);
+      stores.set(pending, await plans.filled(table, before, fill));
     }
   });
 
-  for (const statistics of ["old", "new"] as const) {
+  for (const statistics of ["old", "none", "new"] as const) {
     describe(`${statistics} statistics`, () => {
       beforeAll(async () => {
-        if (statistics === "new") for (const store of stores.values()) await plans.analyze(store);
+        for (const store of stores.values()) await plans.have(statistics, store);
       });
 
       const within = async (
@@ -66,20 +75,45 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
         bounds: Bounds,
       ) => expectWithin(await plans.costs(store, (n) => run(store, n)), bounds);
 
-      for (const pending of pendings) {
-        // Ten leases: each row is found once and updated once, or sorted among the other arm's.
-        const limits = pending === "none" ? { rows: 0, pages: 20 } : { rows: 40, pages: 250 };
+      const claims = async (pending: Pending, indexes: Bounds["indexes"], lane?: string) => {
+        // Ten leases: each row is found once and updated once, or sorted among the other arm's. Of what is due 256
+        // are looked at.
+        const limits = {
+          none: { rows: 0, pages: 20 },
+          ten: { rows: 40, pages: 250 },
+          all: { rows: 40, pages: 250 },
+          due: { rows: 320, pages: 600 },
+          later: { rows: 0, pages: 20 },
+        }[pending];
+        // Without statistics a lane is taken for a two-hundredth of the table, and all that is due in it is sorted.
+        if (pending === "due" && lane && statistics === "none")
+          Object.assign(limits, { rows: 51_000, pages: 4_000 });
+        await within(of(pending), (store) => store.claim(5, 5, "w", 0, lane), { indexes, ...limits });
+      };
 
-        test(`claim with ${PENDING[pending]} pending`, async () => {
-          const indexes = ["streams_due_ix", "streams_fair_ix", byName, "streams_prio_ix"];
-          await within(of(pending), (store) => store.claim(5, 5, "w", 0), { indexes, ...limits });
-        });
+      for (const pending of ["none", "ten", "all"] as const) {
+        test(`claim with ${PENDING[pending]} pending`, () =>
+          claims(pending, [due, "streams_fair_ix", byName, "streams_prio_ix"]));
 
-        test(`claim in a lane with ${PENDING[pending]} pending`, async () => {
-          const indexes = ["streams_due_ix", "streams_lane_fair_ix", "streams_lane_prio_ix", byName];
-          const run = (store: PostgresStore) => store.claim(5, 5, "w", 0, "default");
-          await within(of(pending), run, { indexes, ...limits });
-        });
+        test(`claim in a lane with ${PENDING[pending]} pending`, () =>
+          claims(
+            pending,
+            ["streams_lane_due_ix", "streams_lane_fair_ix", byName, "streams_lane_prio_ix"],
+            "default",
+          ));
+      }
+
+      for (const pending of ["due", "later"] as const) {
+        const when = pending === "due" ? "all due at once" : "all deferred";
+        test(`claim with ${when}`, () =>
+          claims(pending, ["streams_due_ix", "streams_fair_ix", byName, "streams_prio_ix"]));
+
+        test(`claim in a lane with ${when}`, () =>
+          claims(
+            pending,
+            ["streams_lane_due_ix", "streams_lane_fair_ix", byName, "streams_lane_prio_ix"],
+            "a",
+          ));
       }
 
       test("ack of ten", async () => {
@@ -93,16 +127,22 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
         const ten = (n: number) => leases.slice(n * 10, n * 10 + 10).map((l) => ({ ...l, error: "poison" }));
         const bounds = { indexes: [byName], rows: 20, pages: 400 };
         await within(of("all"), (store, n) => store.block(ten(n)), bounds);
+        const page = { indexes: ["pkey", ["streams_blocked_ix"]], rows: 81, pages: 200 };
+        await within(of("all"), (store) => store.query_streams(() => {}, { blocked: true }), page);
         await within(of("all"), (store, n) => store.unblock(ten(n).map(({ stream }) => stream)), {
-          ...bounds,
-          rows: 40,
+          indexes: [[...byName, "streams_blocked_ix"]],
+          rows: 200,
+          pages: 600,
         });
+        // None is left.
+        const none = { indexes: ["pkey", "streams_blocked_ix"], rows: 1, pages: 150 };
+        await within(of("all"), (store) => store.query_streams(() => {}, { blocked: true }), none);
       });
 
       const subscribing = ["correlated_pkey", "streams_at_ix", byName];
 
       test("subscribe that raises the marks of ten", async () => {
-        const at = statistics === "old" ? 200_000 : 300_000;
+        const at = { old: 200_000, none: 300_000, new: 400_000 }[statistics];
         const entries = (n: number) =>
           range(10).map((k) => ({ stream: name(5_001 + k), correlated_at: at + n }));
         const bounds = { indexes: subscribing, rows: 30, pages: 400 };
@@ -142,7 +182,7 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
         await within(of("ten"), (store) => store.reset(names), bounds);
         await within(of("ten"), (store, n) => store.prioritize({ stream: "^sub-01234" }, n), {
           ...bounds,
-          rows: 40,
+          rows: 80,
           pages: 400,
         });
       });

@@ -53,7 +53,9 @@ export class PlanTap {
 
   private constructor(target: net.TcpSocketConnectOpts) {
     this.#server = net.createServer((client) => {
+      client.setNoDelay(true);
       const upstream = net.connect(target);
+      upstream.setNoDelay(true);
       for (const socket of [client, upstream]) {
         this.#sockets.add(socket);
         socket.on("error", () => {});

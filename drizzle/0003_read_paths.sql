@@ -1,0 +1,3 @@
+CREATE INDEX IF NOT EXISTS "events_created_id_ix" ON "events" USING btree ("created","id");--> statement-breakpoint
+CREATE INDEX IF NOT EXISTS "events_streams_lane_due_ix" ON "events_streams" USING btree ("lane","deferred_at") WHERE not blocked and coalesce(at < correlated_at, false) and deferred_at is not null;--> statement-breakpoint
+CREATE INDEX IF NOT EXISTS "events_streams_blocked_ix" ON "events_streams" USING btree ("stream" text_pattern_ops) WHERE blocked;

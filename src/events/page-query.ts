@@ -1,0 +1,292 @@
+/**
+ * The statement of one page of query(). However rare what it asks for is, it must not walk the log from end to end for
+ * it, whatever the planner's statistics say (ADR 0015). So where a filter has an index, the statement itself decides:
+ *
+ *   by_correlation, by_stream, by_time   what the index of the filter finds, if that is little
+ *   probe                                the next events of the log: if enough of them match, the log is read
+ *   more_by_stream, more_by_time         what the index finds, if that can still be sorted
+ *   else                                 the log in order of id; of names, each name's events in order of id
+ *
+ * Each step runs only if the ones before it did not answer.
+ */
+import type { Query as ActQuery } from "@rotorsoft/act";
+import { Conditions } from "../postgres/conditions.ts";
+import type { Query } from "../postgres/index.ts";
+import { textArray } from "../postgres/parameters.ts";
+import { eventColumns } from "../schema/event-rows.ts";
+import type { Names } from "../schema/names.ts";
+import { type Pattern, toPattern } from "../values/pattern.ts";
+import { toTime } from "../values/time.ts";
+import { toId } from "../values/validate.ts";
+
+/** Ids, exclusive. `newest`: the highest id that was delivered; undefined before the first page. */
+export type Range = { readonly after?: number; readonly before?: number; readonly newest?: number };
+
+/** So many events are read and sorted before anything else is tried. */
+const FEW = 300;
+/** The same for a correlation: it has no second try, because its index does not know the ids. */
+const FEW_CORRELATED = 1_000;
+/**
+ * So many entries of an index that knows the ids are read and sorted, for 0.2 ms each thousand. More are, in a log of
+ * millions, dense enough to be met soon in order of id. A created window is met by the probe from its second page on.
+ */
+const MORE = { by_stream: 20_000, by_time: 100_000 } as const;
+/**
+ * The next events of the log that are looked at, and how many of them have to match. For a small page they have all to
+ * be there. A large page goes on anyway, and an eighth is dense enough.
+ */
+const PROBE = 500;
+const enoughOf = (step: number, cap: string) => (step <= 256 ? cap : String(PROBE / 8));
+/**
+ * The steps of what a page may hold. The step is part of the text, the exact limit a parameter: a limit that is only a
+ * parameter would be planned anew for every page.
+ */
+const STEPS = [16, 256] as const;
+/** Events that all names of one page's filter may give together, before the page is cut out of them. */
+const NAMED = 20_000;
+
+/** Bounds may be fractions, ids are whole: greater than 1.5 is greater than 1, less than 1.5 is less than 2. */
+const below = (id: number) => toId(Math.ceil(id));
+const above = (id: number) => toId(Math.floor(id));
+
+const SNAPSHOT = "__snapshot__";
+
+/** The names to look for; undefined for any. Without snapshots theirs is left out, so that the list may be empty. */
+export function namesOf({ names, with_snaps }: ActQuery): string[] | undefined {
+  if (!names) return undefined;
+  const wanted = [...new Set(names)];
+  return with_snaps ? wanted : wanted.filter((name) => name !== SNAPSHOT);
+}
+
+/** How many events a page may have. Each of many names is looked for up to this. */
+export const pageSize = (q: ActQuery | undefined, size: number): number =>
+  Math.min(size, Math.max(100, Math.floor(NAMED / Math.max(1, q?.names?.length ?? 0))));
+
+/** The parts of a query as conditions on `e`. */
+class Parts {
+  readonly where = new Conditions();
+  readonly #q: ActQuery;
+  readonly #range: Range;
+
+  constructor(q: ActQuery, range: Range) {
+    this.#q = q;
+    this.#range = range;
+  }
+
+  /**
+   * A parameter that the planner cannot look into. What it knows of one value would make a plan for this value only
+   * look cheaper, and each page would be planned anew.
+   */
+  hidden(value: string | number, type: string): string {
+    return `(select ${this.where.param(value)}::${type})`;
+  }
+
+  /** The bounds of the ids of `alias`. */
+  ids(): (alias: string) => string {
+    const { after, before } = this.#range;
+    const bounds: [string, string][] = [];
+    if (after !== undefined) bounds.push([">", this.hidden(above(after), "bigint")]);
+    if (before !== undefined) bounds.push(["<", this.hidden(below(before), "bigint")]);
+    return (alias) => bounds.map(([than, id]) => ` and ${alias}.id ${than} ${id}`).join("");
+  }
+
+  /** The created window. A reader sees milliseconds of the stored microseconds: later than .001 means from .002 on. */
+  created(): string | undefined {
+    const { created_after, created_before } = this.#q;
+    const at = (ms: number) => `to_timestamp(${this.hidden(toTime(ms), "float8")} / 1000)`;
+    const bounds: string[] = [];
+    if (created_after) bounds.push(`e.created >= ${at(created_after.getTime() + 1)}`);
+    if (created_before) bounds.push(`e.created < ${at(created_before.getTime())}`);
+    return bounds.length === 0 ? undefined : bounds.join(" and ");
+  }
+
+  /** Equality of the correlation with `of` one value, in a form of the caller's choice. */
+  correlation(): string | undefined {
+    return this.#q.correlation ? this.hidden(this.#q.correlation, "text") : undefined;
+  }
+
+  /** The range of a pattern that begins with literal text. */
+  prefix(pattern: Pattern | undefined): string | undefined {
+    const text = pattern?.kind === "prefix" ? pattern.text : pattern?.kind === "regex" && pattern.prefix;
+    if (!text) return undefined;
+    const { from, to } = this.where.prefixRange(text);
+    return [from("e.stream"), ...to("e.stream")].join(" and ");
+  }
+
+  /** What a pattern asks for beyond its prefix. */
+  match(pattern: Pattern | undefined): string | undefined {
+    if (!pattern || pattern.kind === "prefix") return undefined;
+    return this.where.pattern(
+      "e.stream",
+      pattern.kind === "regex" ? { kind: "regex", text: pattern.text } : pattern,
+    );
+  }
+}
+
+const all = (...conditions: (string | undefined)[]) =>
+  conditions.filter((c) => c !== undefined).join(" and ");
+
+/**
+ * One page. `range` stands for the query's own bounds, and moves from page to page.
+ *
+ * Which parameters there are depends on the filters; see {@link streamPage} and {@link logPage} for their order. The
+ * last one is the limit.
+ */
+export function pageQuery(names: Names, query: ActQuery | undefined, range: Range, limit: number): Query {
+  const q: ActQuery = query ?? { with_snaps: true };
+  const pattern: Pattern | undefined = !q.stream
+    ? undefined
+    : q.stream_exact
+      ? { kind: "equals", text: q.stream }
+      : toPattern("stream", q.stream);
+  return pattern?.kind === "equals"
+    ? streamPage(names, q, pattern.text, range, limit)
+    : logPage(names, q, pattern, range, limit);
+}
+
+/**
+ * A page of one stream. A list of one, and the order by stream: only an index that begins with the stream has this
+ * order. Ordered by id alone, the planner would walk the log by its primary key as soon as its statistics show a few
+ * busy streams, and for a quiet stream it would walk all of it.
+ *
+ * The parameters, each if it is asked for: the stream, the names, the correlation, `after`, `before`, `created_after`
+ * and `created_before` in ms, the newest id delivered and the stream, the limit.
+ */
+function streamPage(names: Names, q: ActQuery, stream: string, range: Range, limit: number): Query {
+  const parts = new Parts(q, range);
+  const { where } = parts;
+  where.add(`e.stream = any(array[${where.param(stream)}::text])`);
+  const wanted = namesOf(q);
+  if (wanted) where.add(`e.name = any(${where.param(textArray(wanted))}::text[])`);
+  else if (!q.with_snaps) where.add(`e.name <> '${SNAPSHOT}'`);
+  if (q.correlation) where.add(`(e.meta ->> 'correlation') = ${where.param(q.correlation)}::text`);
+  if (range.after !== undefined) where.add(`e.id > ${where.param(above(range.after))}::bigint`);
+  if (range.before !== undefined) where.add(`e.id < ${where.param(below(range.before))}::bigint`);
+  const created = parts.created();
+  if (created) where.add(created);
+  // The load begins at the newest snapshot that existed when the query began. Forward it is looked up for the first
+  // page only: later pages start behind it.
+  if (q.with_snaps && q.stream_exact && range.after === undefined) {
+    const known = range.newest === undefined ? `` : ` and s.id <= ${where.param(range.newest)}::bigint`;
+    where.add(`e.id >= coalesce(
+      (select s.id from ${names.events} s where s.stream = ${where.param(stream)}::text and s.name = '${SNAPSHOT}'${known} order by s.id desc limit 1), 0)`);
+  }
+  const text = `select ${eventColumns(`e`, { pii: true })}
+  from ${names.events} e${where.where}
+  order by ${q.backward ? `e.stream using ~>~, e.id desc` : `e.stream using ~<~, e.id`} limit ${where.param(limit)}::bigint`;
+  return { text, params: where.params };
+}
+
+/**
+ * A page of the log.
+ *
+ * The parameters, each if it is asked for: the names, `after`, `before`, the correlation, the prefix and the first
+ * string behind it, the pattern, `created_after` and `created_before` in ms, the limit.
+ */
+function logPage(
+  names: Names,
+  q: ActQuery,
+  pattern: Pattern | undefined,
+  range: Range,
+  limit: number,
+): Query {
+  const parts = new Parts(q, range);
+  const { where } = parts;
+  const wanted = namesOf(q);
+  const one = wanted?.length === 1 ? wanted[0] : undefined;
+  const named = wanted && (one === undefined ? where.param(textArray(wanted)) : parts.hidden(one, "text"));
+  const ids = parts.ids();
+  const correlation = parts.correlation();
+  const prefix = parts.prefix(pattern);
+  const match = parts.match(pattern);
+  const created = parts.created();
+  const ofNames = named && (one === undefined ? `e.name = any(${named}::text[])` : `e.name = ${named}`);
+  const ofCorrelation = correlation && `(e.meta ->> 'correlation') = ${correlation}`;
+  const noSnaps = !named && !q.with_snaps ? `e.name <> '${SNAPSHOT}'` : undefined;
+  // coalesce keeps every index out of the plan but the one that has the order, and is taken for half of the events: by
+  // any smaller share the planner would read and sort the whole log.
+  const unindexed = (...conditions: (string | undefined)[]) => {
+    const text = all(...conditions);
+    return text === "" ? "" : ` and coalesce(${text}, false)`;
+  };
+  const rest = all(prefix, match, noSnaps, created, ofCorrelation);
+  const cap = parts.hidden(limit, "bigint");
+  const step = STEPS.find((most) => limit <= most) ?? 2_000;
+  const [by, columns] = [q.backward ? " desc" : "", eventColumns(`e`, { pii: true })];
+  const capped = (rows: string) => `select * from (${rows} limit ${step}) e limit ${cap}`;
+  const read = (from: string, conditions: string) =>
+    capped(`select e.* from (${from} order by id${by}) f
+    cross join lateral (select ${columns} from ${names.events} e where e.id = f.id${conditions} limit 1) e
+    order by f.id${by}`);
+
+  /** The statement's steps, where they find ids, and the condition under which none of them has answered. */
+  const steps: string[] = [];
+  const found: string[] = [];
+  let open = "true";
+  const few = (name: string, select: string, order: string, most: number, also = "") => {
+    steps.push(`${name} as materialized (
+  ${select} and ${open} order by ${order} limit ${most + 1}
+)`);
+    found.push(`select id from ${name} f where (select count(*) from ${name}) <= ${most}${also}${ids("f")}`);
+    open = `(select count(*) from ${name}) > ${most}`;
+  };
+  const byStream = (name: string, most: number) =>
+    prefix &&
+    few(
+      name,
+      `select e.id, e.stream from ${names.events} e where ${prefix}`,
+      "e.stream using ~<~",
+      most,
+      match && ` and ${match.replaceAll("e.stream", "f.stream")}`,
+    );
+  const byTime = (name: string, most: number) =>
+    created && few(name, `select e.id from ${names.events} e where ${created}`, "e.created, e.id", most);
+
+  if (correlation)
+    few(
+      "by_correlation",
+      `select e.id from ${names.events} e where (e.meta ->> 'correlation') = any(array[${correlation}])`,
+      "e.meta ->> 'correlation'",
+      FEW_CORRELATED,
+    );
+  byStream("by_stream", FEW);
+  byTime("by_time", FEW);
+  if (prefix || created) {
+    steps.push(`probe as materialized (
+  select e.id, coalesce(${all(ofNames, rest)}, false) as hit
+  from (select * from ${names.events} e where ${open}${ids("e")} order by e.id${by} limit ${PROBE}) e
+), seen as materialized (
+  select ${open} and (count(*) < ${PROBE} or count(*) filter (where hit) >= ${enoughOf(step, cap)}) as enough,
+    ${open} as open from probe
+)`);
+    open = "(select open and not enough from seen)";
+    byStream("more_by_stream", MORE.by_stream);
+    byTime("more_by_time", MORE.by_time);
+    open = `((select enough from seen) or ${open})`;
+  }
+
+  let log: string;
+  if (!named)
+    log = capped(`select ${columns} from ${names.events} e
+    where ${open}${ids("e")}${unindexed(rest || undefined)} order by e.id${by}`);
+  else if (one !== undefined)
+    // As for a stream: only the index of names has this order.
+    log = capped(`select ${columns} from ${names.events} e
+    where ${open} and e.name = any(array[${named}])${ids("e")}${unindexed(rest || undefined)} order by e.name${by}, e.id${by}`);
+  else
+    log = read(
+      `select x.id from unnest(${named}::text[]) n(name) cross join lateral (${capped(`select e.id from ${names.events} e
+      where ${open} and e.name = any(array[n.name])${ids("e")}${unindexed(rest || undefined)} order by e.name${by}, e.id${by}`)}) x`,
+      "",
+    );
+  const text =
+    steps.length === 0
+      ? log
+      : `with ${steps.join(", ")}
+select * from (
+  (${read(`select id from (${found.join(" union all ")}) found`, unindexed(ofNames, rest || undefined))})
+  union all
+  (${log})
+) e order by e.id${by}`;
+  return { text, params: where.params };
+}
