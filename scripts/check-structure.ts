@@ -11,6 +11,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["index.ts"],
   ["store.ts"],
   ["runtime.ts", "own-methods.ts"],
+  ["admin"],
   ["events", "subscriptions", "notifications", "migrations"],
   ["context.ts", "operations.ts"],
   ["schema"],

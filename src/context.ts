@@ -4,6 +4,12 @@ import type { EventReader } from "./schema/event-rows.ts";
 import type { Names } from "./schema/names.ts";
 import type { PiiCipher } from "./values/pii-encryption.ts";
 
+/**
+ * A store's context is a property of the store by this symbol: the package's other entries (act-drizzle/admin, …) work
+ * on the store's own connections. The symbol is global, because each entry is bundled by itself.
+ */
+export const CONTEXT = Symbol.for("act-drizzle.context");
+
 export type Context = {
   readonly names: Names;
   readonly connections: Database;
@@ -13,3 +19,17 @@ export type Context = {
   readonly by: string;
   readonly notify: boolean;
 };
+
+/**
+ * The context of a PostgresStore, also through a Proxy.
+ *
+ * @throws TypeError if `store` is something else.
+ */
+export function contextOf(store: object): Context {
+  const context: Context | undefined = Reflect.get(store, CONTEXT);
+  if (context === undefined)
+    throw new TypeError(
+      "act-drizzle: a PostgresStore of this release is needed. Pass the store that you gave to store(…).",
+    );
+  return context;
+}

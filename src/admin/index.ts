@@ -1,0 +1,113 @@
+/** `act-drizzle/admin`: what the command, the console, health checks and your own tools look at. */
+import { type Context, contextOf } from "../context.ts";
+import { type Blocked, type BlockedOptions, blocked } from "./blocked.ts";
+import { type AppendLock, appendLock, type ServerConnections, serverConnections } from "./connections.ts";
+import { type EventFilter, type EventView, event, events } from "./events.ts";
+import { type Lagging, type LagOptions, lag } from "./lag.ts";
+import { type CorrelatorState, correlators, type HeldLease, leases } from "./leases.ts";
+import { type Overview, overview } from "./overview.ts";
+import { type Growth, growth, type Storage, storage } from "./storage.ts";
+import { type StreamView, stream } from "./stream.ts";
+import { type Trace, trace } from "./trace.ts";
+
+export type { Blocked, BlockedOptions } from "./blocked.ts";
+export type { Count } from "./bounded.ts";
+export type { AppendLock, LockHolder, ServerConnections } from "./connections.ts";
+export type { EventFilter, EventView } from "./events.ts";
+export type { Lagging, LagOptions } from "./lag.ts";
+export type { CorrelatorState, HeldLease } from "./leases.ts";
+export type { EventRef } from "./next-events.ts";
+export type { Overview, ServerFacts } from "./overview.ts";
+export type { Growth, IdCapacity, IndexSize, Storage, TableSize } from "./storage.ts";
+export type { StreamReader, StreamView } from "./stream.ts";
+export type { Trace, TraceNode } from "./trace.ts";
+
+/**
+ * Looks at a store, on the store's own connections. Every method reads only, takes one or two statements, and costs the
+ * same on a log of any size: counts stop at a limit, lists have one.
+ *
+ * @throws StoreError, as the store's verbs do.
+ * @example
+ * ```ts
+ * import { Admin } from "act-drizzle/admin";
+ *
+ * const admin = new Admin(store);
+ * for (const { stream, lagMs, events } of await admin.lag()) console.log(stream, lagMs, events.count);
+ * ```
+ */
+export class Admin {
+  readonly #context: Context;
+
+  /** @param store A PostgresStore, seeded. */
+  constructor(store: object) {
+    this.#context = contextOf(store);
+  }
+
+  /** The server, the log's ends, and how many subscriptions are behind, blocked, leased and deferred. */
+  overview(): Promise<Overview> {
+    return overview(this.#context);
+  }
+
+  /** Subscriptions with events that wait: how many, for how long, and which one is next. */
+  lag(options?: LagOptions): Promise<Lagging[]> {
+    return lag(this.#context, options);
+  }
+
+  /** Blocked subscriptions, each with its error and the event that it stands at. */
+  blocked(options?: BlockedOptions): Promise<Blocked[]> {
+    return blocked(this.#context, options);
+  }
+
+  /** Who works on what, and until when. */
+  leases(options?: { readonly limit?: number | undefined }): Promise<HeldLease[]> {
+    return leases(this.#context, options);
+  }
+
+  /** The checkpoints of the correlators, and which of them is held. */
+  correlators(options?: { readonly limit?: number | undefined }): Promise<CorrelatorState[]> {
+    return correlators(this.#context, options);
+  }
+
+  /** The server's connections, by application. */
+  connections(): Promise<ServerConnections> {
+    return serverConnections(this.#context);
+  }
+
+  /** Who holds the append lock, and who waits for it. */
+  appendLock(): Promise<AppendLock> {
+    return appendLock(this.#context);
+  }
+
+  /** Sizes of tables and indexes, dead rows, and ids that are left. */
+  storage(): Promise<Storage> {
+    return storage(this.#context);
+  }
+
+  /** Events of the last `windowMs` (default 60,000). */
+  growth(options?: { readonly windowMs?: number | undefined }): Promise<Growth> {
+    return growth(this.#context, options);
+  }
+
+  /** Events by a filter, newest first. Personal data is never among them. */
+  events(filter?: EventFilter): Promise<EventView[]> {
+    return events(this.#context, filter);
+  }
+
+  /** One event with its payload. Undefined if the log does not hold it. */
+  event(id: number): Promise<EventView | undefined> {
+    return event(this.#context, id);
+  }
+
+  /** One stream: head, snapshot, latest events, and who reads it. */
+  stream(name: string, options?: Pick<EventFilter, "limit" | "before" | "payload">): Promise<StreamView> {
+    return stream(this.#context, name, options);
+  }
+
+  /** The tree of causes of a correlation. */
+  trace(
+    correlation: string,
+    options?: { readonly limit?: number; readonly payload?: boolean },
+  ): Promise<Trace> {
+    return trace(this.#context, correlation, options);
+  }
+}
