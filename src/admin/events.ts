@@ -36,7 +36,7 @@ export type EventView = EventRef & {
   readonly action: string | undefined;
   /** The event that caused this one: a reaction committed it. */
   readonly cause: { readonly id: number; readonly stream: string; readonly name: string } | undefined;
-  /** The keys of `data`, so that one sees what an event is about without its content. */
+  /** The keys of `data`, in the order of jsonb, so that one sees what an event is about without its content. */
   readonly keys: readonly string[];
   /** Undefined unless `payload` was asked for. */
   readonly data: unknown;

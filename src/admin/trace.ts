@@ -26,7 +26,8 @@ export function toTrace(correlation: string, found: readonly EventView[], limit:
   const effects = new Map<number, TraceNode[]>();
   const nodes = new Map<number, TraceNode>();
   const roots: TraceNode[] = [];
-  for (const event of found) {
+  const shown = found.slice(0, limit);
+  for (const event of shown) {
     // A cause always has a lower id, so its node exists by now.
     const cause = event.cause && nodes.get(event.cause.id);
     const own: TraceNode[] = [];
@@ -39,12 +40,12 @@ export function toTrace(correlation: string, found: readonly EventView[], limit:
     effects.set(event.id, own);
     (cause ? (effects.get(cause.event.id) ?? roots) : roots).push(node);
   }
-  const first = found[0]?.created.getTime() ?? 0;
-  const last = found.at(-1)?.created.getTime() ?? first;
+  const first = shown[0]?.created.getTime() ?? 0;
+  const last = shown.at(-1)?.created.getTime() ?? first;
   return {
     correlation,
     roots,
-    events: Math.min(found.length, limit),
+    events: shown.length,
     cut: found.length > limit,
     durationMs: last - first,
   };
@@ -56,5 +57,5 @@ export async function trace(
   { limit = DEFAULT_LIMIT, payload = false }: { readonly limit?: number; readonly payload?: boolean } = {},
 ): Promise<Trace> {
   const found = await events(context, { correlation, forward: true, limit: limit + 1, payload });
-  return toTrace(correlation, found.slice(0, limit + 1), limit);
+  return toTrace(correlation, found, limit);
 }
