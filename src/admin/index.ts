@@ -2,6 +2,8 @@
 import { type Context, contextOf } from "../context.ts";
 import { type Blocked, type BlockedOptions, blocked } from "./blocked.ts";
 import { type AppendLock, appendLock, type ServerConnections, serverConnections } from "./connections.ts";
+import type { Finding } from "./doctor/checks.ts";
+import { type DoctorOptions, doctor } from "./doctor/doctor.ts";
 import { type EventFilter, type EventView, event, events } from "./events.ts";
 import { type Lagging, type LagOptions, lag } from "./lag.ts";
 import { type CorrelatorState, correlators, type HeldLease, leases } from "./leases.ts";
@@ -13,6 +15,8 @@ import { type Trace, trace } from "./trace.ts";
 export type { Blocked, BlockedOptions } from "./blocked.ts";
 export type { Count } from "./bounded.ts";
 export type { AppendLock, LockHolder, ServerConnections } from "./connections.ts";
+export { FINDING_CODES, type Finding, type FindingCode, type Severity } from "./doctor/checks.ts";
+export type { DoctorOptions } from "./doctor/doctor.ts";
 export type { EventFilter, EventView } from "./events.ts";
 export type { Lagging, LagOptions } from "./lag.ts";
 export type { CorrelatorState, HeldLease } from "./leases.ts";
@@ -96,6 +100,11 @@ export class Admin {
   /** One event with its payload. Undefined if the log does not hold it. */
   event(id: number): Promise<EventView | undefined> {
     return event(this.#context, id);
+  }
+
+  /** Everything that is wrong with the store, the server or the connection, each with what to do. Empty: nothing. */
+  doctor(options?: DoctorOptions): Promise<Finding[]> {
+    return doctor(this.#context, options);
   }
 
   /** One stream: head, snapshot, latest events, and who reads it. */
