@@ -8,6 +8,7 @@ import { join, posix } from "node:path";
 
 /** From top to bottom. A room is a folder of src/ or a single file in it. */
 const LAYERS: readonly (readonly string[])[] = [
+  ["cli"],
   ["index.ts"],
   ["store.ts"],
   ["runtime.ts", "own-methods.ts"],
@@ -25,6 +26,9 @@ const LAYERS: readonly (readonly string[])[] = [
 /** Packages that only these files or folders import. load-tables.ts names act-drizzle/schema, by which it loads Drizzle. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   postgres: ["postgres"],
+  commander: ["cli"],
+  "cli-table3": ["cli"],
+  "@clack/prompts": ["cli"],
   "drizzle-orm": ["schema/tables.ts"],
   "act-drizzle": ["schema/load-tables.ts"],
 };

@@ -5,9 +5,11 @@ import { type AppendLock, appendLock, type ServerConnections, serverConnections 
 import type { Finding } from "./doctor/checks.ts";
 import { type DoctorOptions, doctor } from "./doctor/doctor.ts";
 import { type EventFilter, type EventView, event, events } from "./events.ts";
+import { type FollowOptions, follow } from "./follow.ts";
 import { type Lagging, type LagOptions, lag } from "./lag.ts";
 import { type CorrelatorState, correlators, type HeldLease, leases } from "./leases.ts";
 import { type Overview, overview } from "./overview.ts";
+import { type PlannedStep, plan } from "./plan.ts";
 import { type Growth, growth, type Storage, storage } from "./storage.ts";
 import { type StreamView, stream } from "./stream.ts";
 import { type Trace, trace } from "./trace.ts";
@@ -18,10 +20,12 @@ export type { AppendLock, LockHolder, ServerConnections } from "./connections.ts
 export { FINDING_CODES, type Finding, type FindingCode, type Severity } from "./doctor/checks.ts";
 export type { DoctorOptions } from "./doctor/doctor.ts";
 export type { EventFilter, EventView } from "./events.ts";
+export type { FollowOptions } from "./follow.ts";
 export type { Lagging, LagOptions } from "./lag.ts";
 export type { CorrelatorState, HeldLease } from "./leases.ts";
 export type { EventRef } from "./next-events.ts";
 export type { Overview, ServerFacts } from "./overview.ts";
+export type { PlannedStep } from "./plan.ts";
 export type { Growth, IdCapacity, IndexSize, Storage, TableSize } from "./storage.ts";
 export type { StreamReader, StreamView } from "./stream.ts";
 export type { Trace, TraceNode } from "./trace.ts";
@@ -100,6 +104,20 @@ export class Admin {
   /** One event with its payload. Undefined if the log does not hold it. */
   event(id: number): Promise<EventView | undefined> {
     return event(this.#context, id);
+  }
+
+  /**
+   * New events in order of id, page by page, until the signal aborts.
+   *
+   * @example for await (const page of admin.follow({ signal: AbortSignal.timeout(60_000) })) console.log(page.length);
+   */
+  follow(options: FollowOptions): AsyncGenerator<readonly EventView[], void> {
+    return follow(this.#context, options);
+  }
+
+  /** What seed() would do, and which locks it would take. Empty if the tables are up to date. */
+  plan(): Promise<PlannedStep[]> {
+    return plan(this.#context);
   }
 
   /** Everything that is wrong with the store, the server or the connection, each with what to do. Empty: nothing. */
