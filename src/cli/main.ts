@@ -73,5 +73,10 @@ function exitCodeOf(error: unknown): number {
 
 if (import.meta.main) {
   log(stderrLogger);
+  // `act-drizzle events | head` closes the pipe: that is no failure.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  });
   process.exitCode = await run(process.argv.slice(2));
 }

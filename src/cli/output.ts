@@ -40,11 +40,6 @@ export class Output {
   constructor({ json, stream = process.stdout }: { json: boolean; stream?: NodeJS.WriteStream }) {
     this.json = json;
     this.#stream = stream;
-    // `act-drizzle events | head` closes the pipe: that is no failure.
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "EPIPE") process.exit(0);
-      throw error;
-    });
   }
 
   get width(): number {

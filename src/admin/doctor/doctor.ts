@@ -1,7 +1,5 @@
 /** doctor(): looks for whatever is known to go wrong with a store, and says what to do. It changes nothing. */
-import { StoreError } from "@rotorsoft/act";
 import type { Context } from "../../context.ts";
-import { ConnectionError } from "../../errors.ts";
 import { introspect } from "../../migrations/introspect.ts";
 import { planMigration } from "../../migrations/plan.ts";
 import { tableNames } from "../../schema/table-names.ts";
@@ -39,9 +37,13 @@ const notSeeded = (table: string): Finding => ({
   remedy: "Call seed(), or check `schema` and `table`.",
 });
 
+/** The store may come from another bundle of this package, so its errors are known by name. */
+const isConnectionError = (error: unknown): error is Error & { readonly code: string } =>
+  error instanceof Error && error.name === "ConnectionError" && "code" in error;
+
 function ofConnection(error: unknown): Finding | undefined {
-  const cause = error instanceof StoreError ? error.cause : error;
-  if (!(cause instanceof ConnectionError)) return undefined;
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  if (!isConnectionError(cause)) return undefined;
   return {
     code: cause.code === "POOLER" ? "pooler-in-transaction-mode" : "unreachable",
     severity: "error",
