@@ -3,9 +3,8 @@ import type { Logger } from "@rotorsoft/act";
 
 function write(first: unknown, message?: string): void {
   const text = typeof first === "string" ? first : message;
-  // The framework tells which ports it uses.
-  if (text?.startsWith("[act] ")) return;
-  if (text !== undefined) process.stderr.write(`${text}\n`);
+  // The framework's own messages are about an app, and here is none.
+  if (text?.startsWith("[act-drizzle]")) process.stderr.write(`${text}\n`);
 }
 
 const silent = () => {};
