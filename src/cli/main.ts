@@ -30,7 +30,15 @@ export function createProgram(): Command {
     .usage("<command> [options]")
     .exitOverride()
     .showSuggestionAfterError()
-    .configureHelp({ helpWidth: 80, showGlobalOptions: false })
+    .configureHelp({
+      helpWidth: 80,
+      // Without options and optional arguments, so that a line holds the name and what it does.
+      subcommandTerm: (command) =>
+        [
+          [command.name(), ...command.aliases()].join(", "),
+          ...command.registeredArguments.filter(({ required }) => required).map((a) => `<${a.name()}>`),
+        ].join(" "),
+    })
     .addHelpText(
       "after",
       `
