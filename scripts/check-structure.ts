@@ -13,6 +13,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["store.ts"],
   ["runtime.ts", "own-methods.ts"],
   ["admin"],
+  ["backup"],
   ["events", "subscriptions", "notifications", "migrations"],
   ["context.ts", "operations.ts"],
   ["schema"],

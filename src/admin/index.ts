@@ -1,4 +1,7 @@
 /** `act-drizzle/admin`: what the command, the console, health checks and your own tools look at. */
+import { type Archived, type ArchiveOptions, archive } from "../backup/archive.ts";
+import { type ExportOptions, exportEvents } from "../backup/export.ts";
+import { type Imported, type ImportOptions, importEvents } from "../backup/import.ts";
 import { type Context, contextOf } from "../context.ts";
 import { type Blocked, type BlockedOptions, blocked } from "./blocked.ts";
 import { type AppendLock, appendLock, type ServerConnections, serverConnections } from "./connections.ts";
@@ -10,10 +13,23 @@ import { type Lagging, type LagOptions, lag } from "./lag.ts";
 import { type CorrelatorState, correlators, type HeldLease, leases } from "./leases.ts";
 import { type Overview, overview } from "./overview.ts";
 import { type PlannedStep, plan } from "./plan.ts";
+import { type Reaped, type ReapOptions, reap } from "./reap.ts";
 import { type Growth, growth, type Storage, storage } from "./storage.ts";
 import { type StreamView, stream } from "./stream.ts";
 import { type Trace, trace } from "./trace.ts";
 
+export {
+  type Archived,
+  ArchiveError,
+  type ArchiveManifest,
+  type ArchiveOptions,
+  type ArchiveProgress,
+} from "../backup/archive.ts";
+export { type Compression, compress, decompress } from "../backup/compression.ts";
+export { ImportError } from "../backup/event-lines.ts";
+export type { ExportOptions, ExportProgress } from "../backup/export.ts";
+export { type ArchiveTarget, folder } from "../backup/folder.ts";
+export type { Imported, ImportMode, ImportOptions } from "../backup/import.ts";
 export type { Blocked, BlockedOptions } from "./blocked.ts";
 export type { Count } from "./bounded.ts";
 export type { AppendLock, LockHolder, ServerConnections } from "./connections.ts";
@@ -26,12 +42,13 @@ export type { CorrelatorState, HeldLease } from "./leases.ts";
 export type { EventRef } from "./next-events.ts";
 export type { Overview, ServerFacts } from "./overview.ts";
 export type { PlannedStep } from "./plan.ts";
+export type { Reaped, ReapOptions } from "./reap.ts";
 export type { Growth, IdCapacity, IndexSize, Storage, TableSize } from "./storage.ts";
 export type { StreamReader, StreamView } from "./stream.ts";
 export type { Trace, TraceNode } from "./trace.ts";
 
 /**
- * Looks at a store, on the store's own connections. Every method reads only, takes one or two statements, and costs the
+ * Looks at a store and operates it, on the store's own connections. What looks takes one or two statements and costs the
  * same on a log of any size: counts stop at a limit, lists have one.
  *
  * @throws StoreError, as the store's verbs do.
@@ -123,6 +140,39 @@ export class Admin {
   /** Everything that is wrong with the store, the server or the connection, each with what to do. Empty: nothing. */
   doctor(options?: DoctorOptions): Promise<Finding[]> {
     return doctor(this.#context, options);
+  }
+
+  /** Deletes subscriptions of closed streams that have handled everything, and correlators of registries that are gone. */
+  reap(options?: ReapOptions): Promise<Reaped> {
+    return reap(this.#context, options);
+  }
+
+  /**
+   * The log as JSON lines, with ids, snapshots and personal data as they are stored.
+   *
+   * @example await pipeline(admin.export(), createGzip(), createWriteStream("log.jsonl.gz"));
+   */
+  export(options?: ExportOptions): AsyncGenerator<string, void> {
+    return exportEvents(this.#context, options);
+  }
+
+  /**
+   * Brings an export back, all of it or nothing. Commits wait until it has ended.
+   *
+   * @throws ImportError that names the line, and nothing is imported.
+   */
+  import(source: AsyncIterable<string>, options?: ImportOptions): Promise<Imported> {
+    return importEvents(this.#context, source, options);
+  }
+
+  /**
+   * Moves the events of closed streams, or those behind old snapshots, to a folder or an object store. Rows are deleted
+   * only after the file was read back and found complete.
+   *
+   * @example await admin.archive({ target: folder("/var/archive"), before: new Date("2025-01-01") });
+   */
+  archive(options: ArchiveOptions): Promise<Archived> {
+    return archive(this.#context, options);
   }
 
   /** One stream: head, snapshot, latest events, and who reads it. */
