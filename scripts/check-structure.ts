@@ -28,6 +28,7 @@ const LAYERS: readonly (readonly string[])[] = [
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   postgres: ["postgres"],
   commander: ["cli"],
+  "cli-progress": ["cli"],
   "cli-table3": ["cli"],
   "@clack/prompts": ["cli"],
   "drizzle-orm": ["schema/tables.ts"],

@@ -2,6 +2,7 @@
 /** `act-drizzle`: the command for whoever runs a store. One file of commands/ for each command. */
 import { log, StoreError, ValidationError } from "@rotorsoft/act";
 import { Command, CommanderError } from "commander";
+import { archive, exportLog, importLog, reap } from "./commands/backup.ts";
 import { blocked } from "./commands/blocked.ts";
 import { doctor } from "./commands/doctor.ts";
 import { event, events, tail } from "./commands/events.ts";
@@ -21,6 +22,7 @@ const WRONG_USE = 2;
 const GROUPS: readonly (readonly [string, readonly ((program: Command) => void)[]])[] = [
   ["Look:", [status, lag, blocked, doctor, events, event, tail, stream, trace]],
   ["Change subscriptions:", [unblock, reset, defer, prioritize]],
+  ["Keep:", [exportLog, importLog, archive, reap]],
   ["Tables:", [plan, seed, ddl]],
 ];
 

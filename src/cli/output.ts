@@ -1,4 +1,5 @@
 /** What a command prints: a table or lines for people, JSON for programs. Nothing is wider than the terminal. */
+import { once } from "node:events";
 import { styleText } from "node:util";
 import Table from "cli-table3";
 
@@ -48,6 +49,11 @@ export class Output {
 
   style(style: Style | undefined, text: string): string {
     return style === undefined ? text : styleText(style, text, { stream: this.#stream });
+  }
+
+  /** Resolves once the stream takes more. */
+  async write(text: string): Promise<void> {
+    if (!this.#stream.write(text)) await once(this.#stream, "drain");
   }
 
   line(text = ""): void {

@@ -51,6 +51,10 @@ describe("--help", () => {
     "plan",
     "seed",
     "ddl",
+    "export",
+    "import",
+    "archive",
+    "reap",
   ])("of %s", async (name) => {
     const { code, out } = await runCommand([name, "--help"]);
     expect(code).toBe(0);
