@@ -12,11 +12,18 @@ import { build } from "tsup";
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
 
+/** What users import: the name behind act-drizzle, and its file. */
+const ENTRIES = {
+  index: "src/index.ts",
+  schema: "src/schema/tables.ts",
+  admin: "src/admin/index.ts",
+} as const;
+
 rmSync(dist, { recursive: true, force: true });
 
 for (const format of ["esm", "cjs"] as const) {
   await build({
-    entry: { index: "src/index.ts", schema: "src/schema/tables.ts" },
+    entry: ENTRIES,
     format,
     outDir: `dist/${format}`,
     outExtension: () => ({ js: ".js" }),
@@ -46,6 +53,37 @@ for (const format of ["esm", "cjs"] as const) {
   });
 }
 
+// The command: one file with the packages that only it needs, so that installing the store brings none of them. The
+// store itself stays where it is.
+await build({
+  entry: { "act-drizzle": "src/cli/main.ts" },
+  format: "esm",
+  outDir: "dist/cli",
+  outExtension: () => ({ js: ".js" }),
+  target: "node22",
+  platform: "node",
+  sourcemap: false,
+  splitting: false,
+  // tsup bundles devDependencies, and leaves dependencies and peers outside.
+  // Bundled CommonJS packages call require for Node's own modules.
+  banner: {
+    js: 'import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);',
+  },
+  esbuildPlugins: [
+    {
+      name: "store-of-the-package",
+      setup: ({ onResolve }) =>
+        onResolve({ filter: /\/(index|admin\/index)\.ts$/ }, ({ path }) => ({
+          path: `../esm/${path.endsWith("admin/index.ts") ? "admin" : "index"}.js`,
+          external: true,
+        })),
+    },
+  ],
+  dts: false,
+  config: false,
+  silent: true,
+});
+
 const tsc = join(root, "node_modules/typescript/bin/tsc");
 const types = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json"], {
   cwd: root,
@@ -66,7 +104,8 @@ writeFileSync(join(dist, "cjs/package.json"), `${JSON.stringify({ type: "commonj
 // By the names that users import: a missing entry, a wrong path in package.json or a CJS file that does not
 // load fails the build. (tsup says nothing when an entry does not exist.)
 const require = createRequire(import.meta.url);
-for (const name of ["act-drizzle", "act-drizzle/schema"]) {
+for (const entry of Object.keys(ENTRIES)) {
+  const name = entry === "index" ? "act-drizzle" : `act-drizzle/${entry}`;
   const esm: object = await import(name);
   const cjs: object = require(name);
   const missing = Object.keys(esm).filter((key) => !(key in cjs));

@@ -8,9 +8,12 @@ import { join, posix } from "node:path";
 
 /** From top to bottom. A room is a folder of src/ or a single file in it. */
 const LAYERS: readonly (readonly string[])[] = [
+  ["cli"],
   ["index.ts"],
   ["store.ts"],
   ["runtime.ts", "own-methods.ts"],
+  ["admin"],
+  ["backup"],
   ["events", "subscriptions", "notifications", "migrations"],
   ["context.ts", "operations.ts"],
   ["schema"],
@@ -24,6 +27,10 @@ const LAYERS: readonly (readonly string[])[] = [
 /** Packages that only these files or folders import. load-tables.ts names act-drizzle/schema, by which it loads Drizzle. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   postgres: ["postgres"],
+  commander: ["cli"],
+  "cli-progress": ["cli"],
+  "cli-table3": ["cli"],
+  "@clack/prompts": ["cli"],
   "drizzle-orm": ["schema/tables.ts"],
   "act-drizzle": ["schema/load-tables.ts"],
 };

@@ -4,6 +4,12 @@ import type { EventReader } from "./schema/event-rows.ts";
 import type { Names } from "./schema/names.ts";
 import type { PiiCipher } from "./values/pii-keys.ts";
 
+/**
+ * A store's context is a property of the store by this symbol: the package's other entries (act-drizzle/admin, …) work
+ * on the store's own connections. The symbol is global, because each entry is bundled by itself.
+ */
+export const CONTEXT = Symbol.for("act-drizzle.context");
+
 export type Context = {
   readonly names: Names;
   readonly connections: Database;
@@ -15,3 +21,17 @@ export type Context = {
   /** ms between two looks of a listener for work that nobody announced; 0: it looks only when told to. */
   readonly pollIntervalMillis: number;
 };
+
+/**
+ * The context of a PostgresStore, also through a Proxy.
+ *
+ * @throws TypeError if `store` is something else.
+ */
+export function contextOf(store: object): Context {
+  const context: Context | undefined = Reflect.get(store, CONTEXT);
+  if (context === undefined)
+    throw new TypeError(
+      "act-drizzle: a PostgresStore of this release is needed. Pass the store that you gave to store(…).",
+    );
+  return context;
+}

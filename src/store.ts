@@ -19,7 +19,7 @@ import type {
   SubscribeResult,
   TruncateResult,
 } from "@rotorsoft/act";
-import type { Context } from "./context.ts";
+import { CONTEXT, type Context } from "./context.ts";
 import { commit } from "./events/commit.ts";
 import { forgetPii } from "./events/forget-pii.ts";
 import { query } from "./events/query.ts";
@@ -93,6 +93,7 @@ export class PostgresStore implements Store {
     const { notifier, operations } = runtime;
     this.config = runtime.config;
     this.#runtime = runtime;
+    Object.defineProperty(this, CONTEXT, { value: runtime.context });
     if (notifier)
       this.notify = async (handler: Handler) => {
         operations.assertOpen("notify");

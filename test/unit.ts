@@ -3,6 +3,7 @@
  * for a server fails, because there is none.
  */
 const FILES: Readonly<Record<string, readonly string[]>> = {
+  cli: ["format"],
   demo: ["domain"],
   dev: ["structure"],
   events: [

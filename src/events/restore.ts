@@ -71,7 +71,7 @@ from unnest($1::bigint[], $2::text[], $3::int[], $4::float8[], $5::text[],
  * a checkpoint from the old log into the new one. Subscriptions are locked in the order in which the other verbs lock
  * them: a DELETE without an order deadlocks with ack and subscribe.
  */
-const wipe = ({ events, streams, correlated }: Names) => [
+export const wipe = ({ events, streams, correlated }: Names) => [
   `delete from ${events}`,
   `lock table ${correlated} in exclusive mode`,
   `delete from ${correlated}`,

@@ -5,8 +5,17 @@ import type { Param } from "./index.ts";
 
 /** Filters of the same kind make the same text, so that a prepared statement is found again. */
 export class Conditions {
-  readonly params: Param[] = [];
+  readonly params: Param[];
   readonly #parts: string[] = [];
+
+  constructor(params: Param[] = []) {
+    this.params = params;
+  }
+
+  /** Conditions of another part of the same statement: it shares the parameters. */
+  fork(): Conditions {
+    return new Conditions(this.params);
+  }
 
   /** Adds a parameter, and returns its `$n`. */
   param(value: Param): string {

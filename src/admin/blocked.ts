@@ -1,0 +1,79 @@
+/** Blocked subscriptions: the error, the attempt, and the event that each stands at. */
+import { z } from "zod";
+import type { Context } from "../context.ts";
+import { Conditions } from "../postgres/conditions.ts";
+import type { Query } from "../postgres/index.ts";
+import type { Names } from "../schema/names.ts";
+import { optionalText } from "./bounded.ts";
+import { type EventRef, nextEvents } from "./next-events.ts";
+
+export type BlockedOptions = {
+  readonly lane?: string | undefined;
+  /** Subscriptions at most. Default 50. */
+  readonly limit?: number | undefined;
+  /** Only those behind this one, in code-unit order of their names: for the next page. */
+  readonly after?: string | undefined;
+};
+
+export type Blocked = {
+  readonly stream: string;
+  readonly source: string | undefined;
+  readonly lane: string;
+  readonly priority: number;
+  readonly at: number;
+  /** How often the event was tried. */
+  readonly attempts: number;
+  /** What the handler failed with. */
+  readonly error: string | undefined;
+  /** The event that it failed at, if its source still has it. */
+  readonly event: EventRef | undefined;
+};
+
+const DEFAULT_LIMIT = 50;
+
+/** $1 lane and $2 the last stream of the page before, if given; then the limit. */
+export function blockedQuery(names: Names, { lane, after, limit = DEFAULT_LIMIT }: BlockedOptions): Query {
+  const where = new Conditions();
+  where.add("s.blocked");
+  if (lane !== undefined) where.add(`s.lane = ${where.param(lane)}::text`);
+  if (after !== undefined) where.add(`s.stream ~>~ ${where.param(after)}::text`);
+  return {
+    text: `select s.stream, s.source, s.lane, s.priority, s.at, s.correlated_at, s.retry, s.error
+from ${names.streams} s${where.where} order by s.stream using ~<~ limit ${where.param(limit)}::bigint`,
+    params: where.params,
+  };
+}
+
+const row = z.object({
+  stream: z.string(),
+  source: optionalText,
+  lane: z.string(),
+  priority: z.number(),
+  at: z.coerce.number(),
+  correlated_at: z.coerce.number().nullable(),
+  retry: z.number(),
+  error: optionalText,
+});
+
+export async function blocked(context: Context, options: BlockedOptions = {}): Promise<Blocked[]> {
+  const rows = z
+    .array(row)
+    .parse(await context.connections.read("admin", blockedQuery(context.names, options)));
+  const positions = rows.map(({ stream, source, at, correlated_at }) => ({
+    stream,
+    source,
+    at,
+    correlatedAt: correlated_at ?? undefined,
+  }));
+  const pending = await nextEvents(context, positions);
+  return rows.map((found, index) => ({
+    stream: found.stream,
+    source: found.source,
+    lane: found.lane,
+    priority: found.priority,
+    at: found.at,
+    attempts: found.retry + 1,
+    error: found.error,
+    event: pending[index]?.next,
+  }));
+}

@@ -1,0 +1,105 @@
+/** doctor(): looks for whatever is known to go wrong with a store, and says what to do. It changes nothing. */
+import type { Context } from "../../context.ts";
+import { introspect } from "../../migrations/introspect.ts";
+import { planMigration } from "../../migrations/plan.ts";
+import { tableNames } from "../../schema/table-names.ts";
+import { type Finding, findings } from "./checks.ts";
+import { factsRow, factsText } from "./facts.ts";
+import { hearsItself } from "./listen.ts";
+
+export type DoctorOptions = {
+  /** Sends itself a notification, on one more connection. Default: if the store notifies. */
+  readonly listen?: boolean | undefined;
+};
+
+/** What keeps doctor from looking at the tables is its only finding. */
+export async function doctor(context: Context, options: DoctorOptions = {}): Promise<Finding[]> {
+  const { names, connections } = context;
+  try {
+    const catalog = await introspect((query) => connections.read("admin", query), names);
+    if (!catalog.relations.has(tableNames(names.table).events)) return [notSeeded(names.lockKey)];
+    return [
+      ...schemaDrift(context, catalog),
+      ...(await facts(context)),
+      ...((options.listen ?? context.notify) ? await listening(context) : []),
+    ];
+  } catch (error) {
+    const found = ofConnection(error);
+    if (found) return [found];
+    throw error;
+  }
+}
+
+const notSeeded = (table: string): Finding => ({
+  code: "not-seeded",
+  severity: "error",
+  found: `There is no table ${table}.`,
+  remedy: "Call seed(), or check `schema` and `table`.",
+});
+
+/** The store may come from another bundle of this package, so its errors are known by name. */
+const isConnectionError = (error: unknown): error is Error & { readonly code: string } =>
+  error instanceof Error && error.name === "ConnectionError" && "code" in error;
+
+function ofConnection(error: unknown): Finding | undefined {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  if (!isConnectionError(cause)) return undefined;
+  return {
+    code: cause.code === "POOLER" ? "pooler-in-transaction-mode" : "unreachable",
+    severity: "error",
+    found: cause.message,
+    remedy:
+      cause.code === "POOLER"
+        ? "Set `prepare: false`, or connect to the server directly."
+        : `See ${cause.code} in docs/reference/errors.md.`,
+  };
+}
+
+function schemaDrift({ names }: Context, catalog: Awaited<ReturnType<typeof introspect>>): Finding[] {
+  try {
+    const plan = planMigration(names, catalog);
+    return (plan?.changes ?? []).flatMap(({ done }) =>
+      done === undefined
+        ? []
+        : [
+            {
+              code: "schema-drift",
+              severity: "warning",
+              found: `The tables are not as this release makes them; seed() would do this: ${done}.`,
+              remedy: "Call seed(). `act-drizzle plan` shows the statements and their locks.",
+            } satisfies Finding,
+          ],
+    );
+  } catch (error) {
+    return [
+      {
+        code: "schema-drift",
+        severity: "error",
+        found: error instanceof Error ? error.message : String(error),
+        remedy: "Mend it by hand: seed() refuses to.",
+      },
+    ];
+  }
+}
+
+async function facts({ names, connections }: Context): Promise<Finding[]> {
+  const before = Date.now();
+  const [row] = await connections.read("admin", { text: factsText(names) });
+  const after = Date.now();
+  const found = factsRow.parse(row);
+  // The server read its clock somewhere between the two.
+  const ahead = found.now < before ? before - found.now : found.now > after ? after - found.now : 0;
+  return findings(found, { max: connections.config.max, clockAheadMs: ahead });
+}
+
+async function listening(context: Context): Promise<Finding[]> {
+  if (await hearsItself(context)) return [];
+  return [
+    {
+      code: "listen-deaf",
+      severity: "error",
+      found: "A notification that was sent did not come back: LISTEN hears nothing.",
+      remedy: "LISTEN needs a direct connection: set `listen_url`.",
+    },
+  ];
+}

@@ -1,0 +1,120 @@
+/** Events for a person to read: newest first, without personal data, the payload only on request. */
+import type { Query as ActQuery } from "@rotorsoft/act";
+import type { Context } from "../context.ts";
+import { guard } from "../errors.ts";
+import { pageQuery } from "../events/query.ts";
+import type { Query } from "../postgres/index.ts";
+import type { Event } from "../schema/event-rows.ts";
+import type { Names } from "../schema/names.ts";
+import type { EventRef } from "./next-events.ts";
+
+export type EventFilter = {
+  /** Name of a stream, or a pattern as for `query`. */
+  readonly stream?: string | undefined;
+  /** `stream` is a name and no pattern. */
+  readonly streamExact?: boolean | undefined;
+  readonly names?: readonly string[] | undefined;
+  readonly correlation?: string | undefined;
+  /** Exclusive bounds of the id. */
+  readonly after?: number | undefined;
+  readonly before?: number | undefined;
+  readonly createdAfter?: Date | undefined;
+  readonly createdBefore?: Date | undefined;
+  /** Oldest first. Default: newest first. */
+  readonly forward?: boolean | undefined;
+  /** Events at most. Default 50. */
+  readonly limit?: number | undefined;
+  /** With `data`. Default false: its keys only. */
+  readonly payload?: boolean | undefined;
+};
+
+export type EventView = EventRef & {
+  readonly correlation: string;
+  /** Who acted, where the framework recorded it. */
+  readonly actor: string | undefined;
+  /** The action that committed the event, where the framework recorded it. */
+  readonly action: string | undefined;
+  /** The event that caused this one: a reaction committed it. */
+  readonly cause: { readonly id: number; readonly stream: string; readonly name: string } | undefined;
+  /** The keys of `data`, in the order of jsonb, so that one sees what an event is about without its content. */
+  readonly keys: readonly string[];
+  /** Undefined unless `payload` was asked for. */
+  readonly data: unknown;
+  /** It has personal data, which is never shown here. */
+  readonly personal: boolean;
+};
+
+const DEFAULT_LIMIT = 50;
+
+const toActQuery = (filter: EventFilter): ActQuery => ({
+  stream: filter.stream,
+  stream_exact: filter.streamExact,
+  names: filter.names && [...filter.names],
+  correlation: filter.correlation,
+  with_snaps: true,
+  created_after: filter.createdAfter,
+  created_before: filter.createdBefore,
+  backward: !filter.forward,
+});
+
+/** The page of query(), from which personal data does not leave the server. */
+export function eventsQuery(names: Names, filter: EventFilter): Query {
+  // Without `after`, a query of one stream with its snapshots would begin at the newest of them, as a load does.
+  const { after = -1, before, limit = DEFAULT_LIMIT, forward } = filter;
+  const page = pageQuery(names, toActQuery(filter), { after, before }, limit);
+  return {
+    text: `select q.id, q.name, q.stream, q.version, q.created, q.data, q.meta, q.dates, q.pii is not null as personal
+from (${page.text}) q order by q.id${forward ? "" : " desc"}`,
+    ...(page.params && { params: page.params }),
+  };
+}
+
+const keysOf = (data: unknown): string[] =>
+  typeof data === "object" && data !== null && !Array.isArray(data) ? Object.keys(data) : [];
+
+function toView(
+  event: Event,
+  { personal, payload }: { readonly personal: boolean; readonly payload: boolean },
+): EventView {
+  const { id, stream, version, name, created, data, meta } = event;
+  const { action, event: cause } = meta.causation ?? {};
+  return {
+    id,
+    stream,
+    version,
+    name,
+    created,
+    correlation: meta.correlation,
+    actor: action?.actor?.name ?? action?.actor?.id,
+    action: action?.name,
+    cause: cause && { id: cause.id, stream: cause.stream, name: cause.name },
+    keys: keysOf(data),
+    data: payload ? data : undefined,
+    personal,
+  };
+}
+
+export async function events(
+  { names, connections, reader }: Context,
+  filter: EventFilter = {},
+): Promise<EventView[]> {
+  const rows = await connections.read("admin", eventsQuery(names, filter));
+  const decode = await guard("admin", () => reader.forRows(rows));
+  return rows.map((row) =>
+    toView(decode(row), {
+      personal: row.personal === true,
+      payload: filter.payload === true,
+    }),
+  );
+}
+
+/** One event with its payload; undefined if the log does not hold it. */
+export async function event(context: Context, id: number): Promise<EventView | undefined> {
+  const [found] = await events(context, {
+    after: id - 1,
+    before: id + 1,
+    limit: 1,
+    payload: true,
+  });
+  return found;
+}

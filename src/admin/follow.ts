@@ -1,0 +1,61 @@
+/** New events as they are committed: woken by NOTIFY where the store notifies, and by a look every second. */
+import { setTimeout as delay } from "node:timers/promises";
+import type { Context } from "../context.ts";
+import type { Listener } from "../postgres/index.ts";
+import { type EventFilter, type EventView, events } from "./events.ts";
+
+export type FollowOptions = Omit<EventFilter, "forward" | "before" | "createdAfter" | "createdBefore"> & {
+  /** Begin behind this id. Default: with what is committed from now on. */
+  readonly after?: number | undefined;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+};
+
+/** ms between two looks where nothing wakes it. */
+const POLL_MS = 1_000;
+const PAGE = 500;
+
+/** Yields pages of events in order of id, until `signal` aborts. No event is left out, and none comes twice. */
+export async function* follow(
+  context: Context,
+  { signal, after, ...filter }: FollowOptions,
+): AsyncGenerator<readonly EventView[], void> {
+  let wake = Promise.withResolvers<void>();
+  const listener = await listen(context, () => wake.resolve());
+  try {
+    let position = after ?? (await lastId(context));
+    while (!signal.aborted) {
+      wake = Promise.withResolvers<void>();
+      const page = await events(context, { ...filter, after: position, forward: true, limit: PAGE });
+      if (page.length > 0) {
+        position = page.at(-1)?.id ?? position;
+        yield page;
+      }
+      if (page.length === PAGE) continue;
+      const pause = new AbortController();
+      await Promise.race([
+        wake.promise,
+        delay(POLL_MS, undefined, { signal: AbortSignal.any([signal, pause.signal]) }).catch(() => {}),
+      ]);
+      pause.abort();
+    }
+  } finally {
+    await listener?.stop();
+  }
+}
+
+/** Undefined where LISTEN is not to be had, as behind a pooler: then it looks every second. */
+async function listen({ names, connections }: Context, onWake: () => void): Promise<Listener | undefined> {
+  try {
+    return await connections.listen({ channel: names.channel, onPayload: onWake, onReconnected: onWake });
+  } catch {
+    return undefined;
+  }
+}
+
+async function lastId({ names, connections }: Context): Promise<number> {
+  const [row] = await connections.read("admin", {
+    text: `select coalesce(max(id), 0) as id from ${names.events}`,
+  });
+  return Number(row?.id);
+}

@@ -1,0 +1,190 @@
+/** `act-drizzle/admin`: what the command, the console, health checks and your own tools look at. */
+import { type Archived, type ArchiveOptions, archive } from "../backup/archive.ts";
+import { type ExportOptions, exportEvents } from "../backup/export.ts";
+import { type Imported, type ImportOptions, importEvents } from "../backup/import.ts";
+import { type Context, contextOf } from "../context.ts";
+import { type Blocked, type BlockedOptions, blocked } from "./blocked.ts";
+import { type AppendLock, appendLock, type ServerConnections, serverConnections } from "./connections.ts";
+import type { Finding } from "./doctor/checks.ts";
+import { type DoctorOptions, doctor } from "./doctor/doctor.ts";
+import { type EventFilter, type EventView, event, events } from "./events.ts";
+import { type FollowOptions, follow } from "./follow.ts";
+import { type Lagging, type LagOptions, lag } from "./lag.ts";
+import { type CorrelatorState, correlators, type HeldLease, leases } from "./leases.ts";
+import { type Overview, overview } from "./overview.ts";
+import { type PlannedStep, plan } from "./plan.ts";
+import { type Reaped, type ReapOptions, reap } from "./reap.ts";
+import { type Growth, growth, type Storage, storage } from "./storage.ts";
+import { type StreamView, stream } from "./stream.ts";
+import { type Trace, trace } from "./trace.ts";
+
+export {
+  type Archived,
+  ArchiveError,
+  type ArchiveManifest,
+  type ArchiveOptions,
+  type ArchiveProgress,
+} from "../backup/archive.ts";
+export { type Compression, compress, decompress } from "../backup/compression.ts";
+export { ImportError } from "../backup/event-lines.ts";
+export type { ExportOptions, ExportProgress } from "../backup/export.ts";
+export { type ArchiveTarget, folder } from "../backup/folder.ts";
+export type { Imported, ImportMode, ImportOptions } from "../backup/import.ts";
+export type { Blocked, BlockedOptions } from "./blocked.ts";
+export type { Count } from "./bounded.ts";
+export type { AppendLock, LockHolder, ServerConnections } from "./connections.ts";
+export { FINDING_CODES, type Finding, type FindingCode, type Severity } from "./doctor/checks.ts";
+export type { DoctorOptions } from "./doctor/doctor.ts";
+export type { EventFilter, EventView } from "./events.ts";
+export type { FollowOptions } from "./follow.ts";
+export type { Lagging, LagOptions } from "./lag.ts";
+export type { CorrelatorState, HeldLease } from "./leases.ts";
+export type { EventRef } from "./next-events.ts";
+export type { Overview, ServerFacts } from "./overview.ts";
+export type { PlannedStep } from "./plan.ts";
+export type { Reaped, ReapOptions } from "./reap.ts";
+export type { Growth, IdCapacity, IndexSize, Storage, TableSize } from "./storage.ts";
+export type { StreamReader, StreamView } from "./stream.ts";
+export type { Trace, TraceNode } from "./trace.ts";
+
+/**
+ * Looks at a store and operates it, on the store's own connections. What looks takes one or two statements and costs the
+ * same on a log of any size: counts stop at a limit, lists have one.
+ *
+ * @throws StoreError, as the store's verbs do.
+ * @example
+ * ```ts
+ * import { Admin } from "act-drizzle/admin";
+ *
+ * const admin = new Admin(store);
+ * for (const { stream, lagMs, events } of await admin.lag()) console.log(stream, lagMs, events.count);
+ * ```
+ */
+export class Admin {
+  readonly #context: Context;
+
+  /** @param store A PostgresStore, seeded. */
+  constructor(store: object) {
+    this.#context = contextOf(store);
+  }
+
+  /** The server, the log's ends, and how many subscriptions are behind, blocked, leased and deferred. */
+  overview(): Promise<Overview> {
+    return overview(this.#context);
+  }
+
+  /** Subscriptions with events that wait: how many, for how long, and which one is next. */
+  lag(options?: LagOptions): Promise<Lagging[]> {
+    return lag(this.#context, options);
+  }
+
+  /** Blocked subscriptions, each with its error and the event that it stands at. */
+  blocked(options?: BlockedOptions): Promise<Blocked[]> {
+    return blocked(this.#context, options);
+  }
+
+  /** Who works on what, and until when. */
+  leases(options?: { readonly limit?: number | undefined }): Promise<HeldLease[]> {
+    return leases(this.#context, options);
+  }
+
+  /** The checkpoints of the correlators, and which of them is held. */
+  correlators(options?: { readonly limit?: number | undefined }): Promise<CorrelatorState[]> {
+    return correlators(this.#context, options);
+  }
+
+  /** The server's connections, by application. */
+  connections(): Promise<ServerConnections> {
+    return serverConnections(this.#context);
+  }
+
+  /** Who holds the append lock, and who waits for it. */
+  appendLock(): Promise<AppendLock> {
+    return appendLock(this.#context);
+  }
+
+  /** Sizes of tables and indexes, dead rows, and ids that are left. */
+  storage(): Promise<Storage> {
+    return storage(this.#context);
+  }
+
+  /** Events of the last `windowMs` (default 60,000). */
+  growth(options?: { readonly windowMs?: number | undefined }): Promise<Growth> {
+    return growth(this.#context, options);
+  }
+
+  /** Events by a filter, newest first. Personal data is never among them. */
+  events(filter?: EventFilter): Promise<EventView[]> {
+    return events(this.#context, filter);
+  }
+
+  /** One event with its payload. Undefined if the log does not hold it. */
+  event(id: number): Promise<EventView | undefined> {
+    return event(this.#context, id);
+  }
+
+  /**
+   * New events in order of id, page by page, until the signal aborts.
+   *
+   * @example for await (const page of admin.follow({ signal: AbortSignal.timeout(60_000) })) console.log(page.length);
+   */
+  follow(options: FollowOptions): AsyncGenerator<readonly EventView[], void> {
+    return follow(this.#context, options);
+  }
+
+  /** What seed() would do, and which locks it would take. Empty if the tables are up to date. */
+  plan(): Promise<PlannedStep[]> {
+    return plan(this.#context);
+  }
+
+  /** Everything that is wrong with the store, the server or the connection, each with what to do. Empty: nothing. */
+  doctor(options?: DoctorOptions): Promise<Finding[]> {
+    return doctor(this.#context, options);
+  }
+
+  /** Deletes subscriptions of closed streams that have handled everything, and correlators of registries that are gone. */
+  reap(options?: ReapOptions): Promise<Reaped> {
+    return reap(this.#context, options);
+  }
+
+  /**
+   * The log as JSON lines, with ids, snapshots and personal data as they are stored.
+   *
+   * @example await pipeline(admin.export(), createGzip(), createWriteStream("log.jsonl.gz"));
+   */
+  export(options?: ExportOptions): AsyncGenerator<string, void> {
+    return exportEvents(this.#context, options);
+  }
+
+  /**
+   * Brings an export back, all of it or nothing. Commits wait until it has ended.
+   *
+   * @throws ImportError that names the line, and nothing is imported.
+   */
+  import(source: AsyncIterable<string>, options?: ImportOptions): Promise<Imported> {
+    return importEvents(this.#context, source, options);
+  }
+
+  /**
+   * Moves the events of closed streams, or those behind old snapshots, to a folder or an object store. Rows are deleted
+   * only after the file was read back and found complete.
+   *
+   * @example await admin.archive({ target: folder("/var/archive"), before: new Date("2025-01-01") });
+   */
+  archive(options: ArchiveOptions): Promise<Archived> {
+    return archive(this.#context, options);
+  }
+
+  /** One stream: head, snapshot, latest events, and who reads it. */
+  stream(name: string, options?: Pick<EventFilter, "limit" | "before" | "payload">): Promise<StreamView> {
+    return stream(this.#context, name, options);
+  }
+
+  /** The tree of causes of a correlation. */
+  trace(
+    correlation: string,
+    options?: { readonly limit?: number; readonly payload?: boolean },
+  ): Promise<Trace> {
+    return trace(this.#context, correlation, options);
+  }
+}

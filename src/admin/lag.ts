@@ -1,0 +1,101 @@
+/** Subscriptions that are behind: how many events, for how long, and which event they would get next. */
+import { z } from "zod";
+import type { Context } from "../context.ts";
+import { Conditions } from "../postgres/conditions.ts";
+import type { Query } from "../postgres/index.ts";
+import type { Names } from "../schema/names.ts";
+import { CLAIM_ARMS } from "../schema/table-names.ts";
+import { epochMs, optionalInstant, optionalText } from "./bounded.ts";
+import { nextEvents, type Pending } from "./next-events.ts";
+
+export type LagOptions = {
+  /** Only of this lane. Default: all. */
+  readonly lane?: string | undefined;
+  /** Subscriptions at most, those with the lowest watermark first. Default 50. */
+  readonly limit?: number | undefined;
+};
+
+export type Lagging = Pending & {
+  readonly stream: string;
+  readonly source: string | undefined;
+  readonly lane: string;
+  readonly priority: number;
+  /** Watermark: the id of the last event that was handled. */
+  readonly at: number;
+  /** Work mark: the id up to which there is work. */
+  readonly correlatedAt: number;
+  /** ms since the next event was committed. Undefined if none waits. */
+  readonly lagMs: number | undefined;
+  /** Not before this time. */
+  readonly deferredUntil: Date | undefined;
+  /** Holder of the lease, while it is valid. */
+  readonly leasedBy: string | undefined;
+  readonly leasedUntil: Date | undefined;
+};
+
+const DEFAULT_LIMIT = 50;
+
+/** $1 limit, $2 lane, if given. What a claim would consider, and in its order by age: no query walks more. */
+export function laggingQuery(names: Names, { lane, limit = DEFAULT_LIMIT }: LagOptions): Query {
+  const where = new Conditions();
+  const cap = `${where.param(limit)}::bigint`;
+  const inLane = lane === undefined ? "" : ` and s.lane = ${where.param(lane)}::text`;
+  const pending = `not s.blocked and s.at < s.correlated_at${inLane}`;
+  const columns = `s.stream, s.source, s.lane, s.priority, s.at, s.correlated_at, s.deferred_at, s.leased_by, s.leased_until`;
+  const now = `(select * from (select ${columns} from ${names.streams} s
+    where ${pending} and s.deferred_at is null and s.${CLAIM_ARMS[lane === undefined ? "fair" : "laneFair"]}
+    order by s.at limit ${cap}) pending)`;
+  const later = `(select ${columns} from ${names.streams} s
+    where ${pending} and s.deferred_at is not null order by s.deferred_at limit ${cap})`;
+  return {
+    text: `select stream, source, lane, priority, at, correlated_at, ${epochMs("deferred_at")} as deferred_at,
+  case when leased_until > clock_timestamp() then leased_by end as leased_by,
+  case when leased_until > clock_timestamp() then ${epochMs("leased_until")} end as leased_until,
+  ${epochMs("clock_timestamp()")} as now
+from (${now} union all ${later}) s order by at, stream limit ${cap}`,
+    params: where.params,
+  };
+}
+
+const row = z.object({
+  stream: z.string(),
+  source: optionalText,
+  lane: z.string(),
+  priority: z.number(),
+  at: z.coerce.number(),
+  correlated_at: z.coerce.number(),
+  deferred_at: optionalInstant,
+  leased_by: optionalText,
+  leased_until: optionalInstant,
+  now: z.number(),
+});
+
+export async function lag(context: Context, options: LagOptions = {}): Promise<Lagging[]> {
+  const rows = z
+    .array(row)
+    .parse(await context.connections.read("admin", laggingQuery(context.names, options)));
+  const positions = rows.map(({ stream, source, at, correlated_at }) => ({
+    stream,
+    source,
+    at,
+    correlatedAt: correlated_at,
+  }));
+  const pending = await nextEvents(context, positions);
+  return rows.map((found, index) => {
+    const { next, events } = pending[index] ?? { next: undefined, events: { count: 0, exact: true } };
+    return {
+      stream: found.stream,
+      source: found.source,
+      lane: found.lane,
+      priority: found.priority,
+      at: found.at,
+      correlatedAt: found.correlated_at,
+      next,
+      events,
+      lagMs: next && Math.max(0, found.now - next.created.getTime()),
+      deferredUntil: found.deferred_at,
+      leasedBy: found.leased_by,
+      leasedUntil: found.leased_until,
+    };
+  });
+}

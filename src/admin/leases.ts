@@ -1,0 +1,82 @@
+/** Who holds which subscription, and which correlator, and for how long. */
+import { z } from "zod";
+import type { Context } from "../context.ts";
+import type { Names } from "../schema/names.ts";
+import { epochMs, instant, optionalInstant, optionalText } from "./bounded.ts";
+
+export type HeldLease = {
+  readonly stream: string;
+  readonly lane: string;
+  readonly at: number;
+  readonly holder: string;
+  readonly until: Date;
+  /** ms until it ends; negative for one that has expired without being given back. */
+  readonly leftMs: number;
+  readonly attempts: number;
+};
+
+export type CorrelatorState = {
+  /** The correlator's key: a digest of the registry of its app. Empty for the checkpoint that all share. */
+  readonly key: string;
+  /** Checkpoint: the id up to which it has read the log. */
+  readonly at: number;
+  readonly holder: string | undefined;
+  readonly until: Date | undefined;
+};
+
+const leaseRow = z.object({
+  stream: z.string(),
+  lane: z.string(),
+  at: z.coerce.number(),
+  leased_by: z.string(),
+  leased_until: instant,
+  left_ms: z.number(),
+  retry: z.number(),
+});
+
+/** $1 limit. Only rows that a claim may return can be leased, so the claim's index serves it. */
+export const leasesText = ({ streams }: Names): string => `select stream, lane, at, leased_by, retry,
+  ${epochMs("leased_until")} as leased_until, ${epochMs("leased_until - clock_timestamp()")} as left_ms
+from (select * from ${streams} s where not blocked and at < correlated_at and leased_by is not null and leased_until is not null) s
+order by leased_until limit $1::bigint`;
+
+/** Leases, those that end first in front; expired ones too, as long as nobody has taken the work. */
+export async function leases(
+  { names, connections }: Context,
+  { limit = 100 }: { readonly limit?: number | undefined } = {},
+): Promise<HeldLease[]> {
+  const rows = await connections.read("admin", { text: leasesText(names), params: [limit] });
+  return z
+    .array(leaseRow)
+    .parse(rows)
+    .map(({ leased_by, leased_until, left_ms, retry, ...rest }) => ({
+      ...rest,
+      holder: leased_by,
+      until: leased_until,
+      leftMs: left_ms,
+      attempts: retry + 1,
+    }));
+}
+
+const correlatorRow = z.object({
+  key: z.string(),
+  at: z.coerce.number(),
+  leased_by: optionalText,
+  leased_until: optionalInstant,
+});
+
+/** Correlators with the highest checkpoint first. Those of registries that no app has any more stay behind. */
+export async function correlators(
+  { names, connections }: Context,
+  { limit = 100 }: { readonly limit?: number | undefined } = {},
+): Promise<CorrelatorState[]> {
+  const rows = await connections.read("admin", {
+    text: `select key, at, leased_by, ${epochMs("leased_until")} as leased_until
+from ${names.correlated} order by at desc, key limit $1::bigint`,
+    params: [limit],
+  });
+  return z
+    .array(correlatorRow)
+    .parse(rows)
+    .map(({ key, at, leased_by, leased_until }) => ({ key, at, holder: leased_by, until: leased_until }));
+}

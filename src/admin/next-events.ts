@@ -1,0 +1,89 @@
+/** The event that a subscription would get next, and how many wait for it. One statement for a page of subscriptions. */
+import { z } from "zod";
+import type { Context } from "../context.ts";
+import { Conditions } from "../postgres/conditions.ts";
+import type { Query } from "../postgres/index.ts";
+import type { Names } from "../schema/names.ts";
+import { boundedCount, type Count, countOf, epochMs, instant } from "./bounded.ts";
+import { sourceConditions, sourceKind } from "./sources.ts";
+
+/** An event without its payload. */
+export type EventRef = {
+  readonly id: number;
+  readonly stream: string;
+  readonly version: number;
+  readonly name: string;
+  readonly created: Date;
+};
+
+export type Position = {
+  readonly stream: string;
+  readonly source: string | undefined;
+  /** Watermark: the id of the last event that was handled. */
+  readonly at: number;
+  /** Work mark: the id up to which there is work. */
+  readonly correlatedAt: number | undefined;
+};
+
+export type Pending = {
+  /** Undefined if no event waits: another one of the same id range was for somebody else. */
+  readonly next: EventRef | undefined;
+  /** Events up to the work mark that it has not handled. */
+  readonly events: Count;
+};
+
+/** Events that are counted at most for each subscription. */
+const EVENTS_LIMIT = 1_000;
+/** Ids behind the watermark that are searched at most for a pattern, which no index may serve. */
+const PATTERN_WINDOW = 100_000;
+
+export const eventRef = z.object({
+  id: z.coerce.number(),
+  stream: z.string(),
+  version: z.coerce.number(),
+  name: z.string(),
+  created: instant,
+});
+
+/** Parameters of each subscription, in this order: those of its source, its watermark, the last id to look at. */
+export function nextEventsQuery(names: Names, positions: readonly Position[]): Query {
+  const where = new Conditions();
+  const branches = positions.map(({ source, at, correlatedAt }, index) => {
+    const own = where.fork();
+    sourceConditions(own, source);
+    const mark = correlatedAt ?? at;
+    const last = sourceKind(source) === "pattern" ? Math.min(mark, at + PATTERN_WINDOW) : mark;
+    own.add(`e.id > ${own.param(at)}::bigint`);
+    own.add(`e.id <= ${own.param(last)}::bigint`);
+    const from = `from ${names.events} e${own.where}`;
+    return `select ${index} as position, ${countOf(from, EVENTS_LIMIT)} as events, n.* from (select 1) one left join lateral (
+  select e.id, e.stream, e.version, e.name, ${epochMs("e.created")} as created ${from} order by e.id limit 1) n on true`;
+  });
+  return { text: branches.join("\nunion all\n"), params: where.params };
+}
+
+const answer = z.object({ position: z.number(), events: boundedCount(EVENTS_LIMIT), id: z.unknown() });
+
+/** In the order of `positions`. */
+export async function nextEvents(
+  { names, connections }: Context,
+  positions: readonly Position[],
+): Promise<Pending[]> {
+  if (positions.length === 0) return [];
+  const rows = await connections.read("admin", nextEventsQuery(names, positions));
+  const pending: Pending[] = positions.map(() => ({ next: undefined, events: { count: 0, exact: true } }));
+  for (const row of rows) {
+    const { position, events, id } = answer.parse(row);
+    // A pattern was searched in a window only: there may be more behind it.
+    const given = positions[position];
+    const whole =
+      given === undefined ||
+      sourceKind(given.source) !== "pattern" ||
+      (given.correlatedAt ?? given.at) <= given.at + PATTERN_WINDOW;
+    pending[position] = {
+      next: id === null ? undefined : eventRef.parse(row),
+      events: { count: events.count, exact: events.exact && whole },
+    };
+  }
+  return pending;
+}

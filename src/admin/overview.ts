@@ -1,0 +1,104 @@
+/** The state of a store at a glance. Two statements; none of them grows with the log. */
+import { z } from "zod";
+import type { Context } from "../context.ts";
+import { literal, type Names } from "../schema/names.ts";
+import { boundedCount, type Count, countOf, epochMs, instant, optionalInstant } from "./bounded.ts";
+
+export type ServerFacts = {
+  /** As `18.4`. */
+  readonly version: string;
+  readonly versionNumber: number;
+  readonly database: string;
+  readonly user: string;
+  readonly now: Date;
+  readonly startedAt: Date;
+  /** A standby, which takes no writes. */
+  readonly standby: boolean;
+};
+
+export type Overview = {
+  readonly server: ServerFacts;
+  readonly events: {
+    /** Rows by the planner's statistics, undefined before the first ANALYZE. */
+    readonly estimate: number | undefined;
+    readonly firstId: number | undefined;
+    readonly lastId: number | undefined;
+    readonly lastCreated: Date | undefined;
+  };
+  readonly subscriptions: {
+    readonly all: Count;
+    /** With events that wait to be handled, leased or not. */
+    readonly behind: Count;
+    readonly blocked: Count;
+    /** Held by a worker now. */
+    readonly leased: Count;
+    /** Wait for a later time. */
+    readonly deferred: Count;
+  };
+  readonly correlators: number;
+};
+
+const row = z.object({
+  version: z.string(),
+  version_number: z.coerce.number(),
+  database: z.string(),
+  user: z.string(),
+  now: instant,
+  started: instant,
+  standby: z.boolean(),
+  estimate: z.number().nullable(),
+  first_id: z.coerce.number().nullable(),
+  last_id: z.coerce.number().nullable(),
+  last_created: optionalInstant,
+  total: boundedCount(),
+  behind: boundedCount(),
+  blocked: boundedCount(),
+  leased: boundedCount(),
+  deferred: boundedCount(),
+  correlators: z.coerce.number(),
+});
+
+export function overviewText({ events, streams, correlated }: Names): string {
+  const pending = `from ${streams} s where not s.blocked and s.at < s.correlated_at`;
+  return `select current_setting('server_version') as version, current_setting('server_version_num') as version_number,
+  current_database() as database, current_user as user, ${epochMs("clock_timestamp()")} as now,
+  ${epochMs("pg_postmaster_start_time()")} as started, pg_is_in_recovery() as standby,
+  (select nullif(c.reltuples, -1)::float8 from pg_class c where c.oid = to_regclass(${literal(events)})) as estimate,
+  (select min(id) from ${events}) as first_id, (select max(id) from ${events}) as last_id,
+  (select ${epochMs("created")} from ${events} order by id desc limit 1) as last_created,
+  ${countOf(`from ${streams}`)} as total, ${countOf(pending)} as behind,
+  ${countOf(`from ${streams} s where s.blocked`)} as blocked,
+  ${countOf(`${pending} and s.leased_until > clock_timestamp()`)} as leased,
+  ${countOf(`${pending} and s.deferred_at > clock_timestamp()`)} as deferred,
+  (select count(*) from ${correlated} where key <> '') as correlators`;
+}
+
+export async function overview({ names, connections }: Context): Promise<Overview> {
+  const [found] = await connections.read("admin", { text: overviewText(names) });
+  const f = row.parse(found);
+  return {
+    server: {
+      version: f.version.split(" ")[0] ?? f.version,
+      versionNumber: f.version_number,
+      database: f.database,
+      user: f.user,
+      now: f.now,
+      startedAt: f.started,
+      standby: f.standby,
+    },
+    events: {
+      estimate: f.estimate ?? undefined,
+      firstId: f.first_id ?? undefined,
+      lastId: f.last_id ?? undefined,
+      lastCreated: f.last_created,
+    },
+    subscriptions: {
+      all: f.total,
+      behind: f.behind,
+      blocked: f.blocked,
+      leased: f.leased,
+      deferred: f.deferred,
+    },
+    correlators: f.correlators,
+  };
+}

@@ -1,0 +1,61 @@
+/** The tree of causes of one correlation: which event made a reaction commit which other one, across streams. */
+import type { Context } from "../context.ts";
+import { type EventView, events } from "./events.ts";
+
+export type TraceNode = {
+  readonly event: EventView;
+  /** ms between the cause's commit and this one; undefined for a root. */
+  readonly afterMs: number | undefined;
+  readonly effects: readonly TraceNode[];
+};
+
+export type Trace = {
+  readonly correlation: string;
+  readonly roots: readonly TraceNode[];
+  readonly events: number;
+  /** Fewer than there are, because of `limit`. */
+  readonly cut: boolean;
+  /** From the first event to the last, in ms. */
+  readonly durationMs: number;
+};
+
+const DEFAULT_LIMIT = 1_000;
+
+/** Makes a tree of events in the order of the log. An event whose cause is not among them is a root. */
+export function toTrace(correlation: string, found: readonly EventView[], limit: number): Trace {
+  const effects = new Map<number, TraceNode[]>();
+  const nodes = new Map<number, TraceNode>();
+  const roots: TraceNode[] = [];
+  const shown = found.slice(0, limit);
+  for (const event of shown) {
+    // A cause always has a lower id, so its node exists by now.
+    const cause = event.cause && nodes.get(event.cause.id);
+    const own: TraceNode[] = [];
+    const node: TraceNode = {
+      event,
+      afterMs: cause && event.created.getTime() - cause.event.created.getTime(),
+      effects: own,
+    };
+    nodes.set(event.id, node);
+    effects.set(event.id, own);
+    (cause ? (effects.get(cause.event.id) ?? roots) : roots).push(node);
+  }
+  const first = shown[0]?.created.getTime() ?? 0;
+  const last = shown.at(-1)?.created.getTime() ?? first;
+  return {
+    correlation,
+    roots,
+    events: shown.length,
+    cut: found.length > limit,
+    durationMs: last - first,
+  };
+}
+
+export async function trace(
+  context: Context,
+  correlation: string,
+  { limit = DEFAULT_LIMIT, payload = false }: { readonly limit?: number; readonly payload?: boolean } = {},
+): Promise<Trace> {
+  const found = await events(context, { correlation, forward: true, limit: limit + 1, payload });
+  return toTrace(correlation, found, limit);
+}

@@ -1,0 +1,189 @@
+/**
+ * archive(): moves events of closed streams, or events that a snapshot has made superfluous, out of the log.
+ *
+ * Events are written to the target first, with a manifest. The target is then read back, and its events are counted
+ * and their checksum compared. Only then are rows deleted, and only those that were written:
+ *
+ * - A closed stream ends with a tombstone, behind which the framework commits nothing. The tombstone stays.
+ * - Behind a snapshot no row is ever added. The snapshot stays.
+ *
+ * What was interrupted is done again by the next call: events that are still in the log are archived anew.
+ */
+import { randomUUID } from "node:crypto";
+import type { Context } from "../context.ts";
+import type { Query } from "../postgres/index.ts";
+import { numberArray, textArray } from "../postgres/parameters.ts";
+import { lockAppends } from "../schema/append-lock.ts";
+import type { Names } from "../schema/names.ts";
+import { type Compression, compress, compressionOf, decompress, ENDINGS } from "./compression.ts";
+import { LINE, LineReader } from "./event-lines.ts";
+import { exportRows } from "./export.ts";
+import type { ArchiveTarget } from "./folder.ts";
+
+export type ArchiveOptions = {
+  readonly target: ArchiveTarget;
+  /**
+   * Events that are older than the newest snapshot of their stream that is itself older than this. Default: the events
+   * of closed streams.
+   */
+  readonly before?: Date | undefined;
+  /** Default `zstd`. */
+  readonly compression?: Compression | undefined;
+  /** Counts what would be archived, and does nothing. */
+  readonly dryRun?: boolean | undefined;
+  /** Streams of one file. Default 1,000. */
+  readonly streamsPerFile?: number | undefined;
+  readonly onProgress?: ((progress: ArchiveProgress) => void) | undefined;
+};
+
+export type ArchiveProgress = { readonly streams: number; readonly events: number; readonly file: string };
+
+export type ArchiveManifest = {
+  readonly file: string;
+  readonly events: number;
+  readonly streams: number;
+  readonly firstId: number;
+  readonly lastId: number;
+  /** Of the text of the file, uncompressed, without its header and footer. */
+  readonly sha256: string;
+  readonly archivedAt: string;
+  readonly table: string;
+};
+
+export type Archived = {
+  readonly streams: number;
+  readonly events: number;
+  readonly files: readonly ArchiveManifest[];
+};
+
+/** A stream, and the id of the tombstone or snapshot that its events lie behind. */
+type Cut = { readonly stream: string; readonly id: number };
+
+const STREAMS_PER_FILE = 1_000;
+
+/** $1 the last stream of the page before, $2 limit, $3 `before` in ms, if given */
+function candidatesQuery(names: Names, after: string, limit: number, before: Date | undefined): Query {
+  const { events } = names;
+  const behind = `exists (select from ${events} o where o.stream = e.stream and o.id < e.id)`;
+  if (before === undefined)
+    return {
+      text: `select e.stream, max(e.id) as id from ${events} e
+where e.name = '__tombstone__' and e.stream ~>~ $1::text and ${behind}
+  and not exists (select from ${events} n where n.stream = e.stream and n.id > e.id)
+group by e.stream order by e.stream using ~<~ limit $2::bigint`,
+      params: [after, limit],
+    };
+  return {
+    text: `select e.stream, max(e.id) as id from ${events} e
+where e.name = '__snapshot__' and e.created < to_timestamp($3::float8 / 1000) and e.stream ~>~ $1::text and ${behind}
+group by e.stream order by e.stream using ~<~ limit $2::bigint`,
+    params: [after, limit, before.getTime()],
+  };
+}
+
+/** The events behind the cuts, in order of id. $1 streams, $2 ids of the cuts, $3 after, $4 limit */
+const rowsQuery = (names: Names, cuts: readonly Cut[], after: number, limit: number): Query => ({
+  text: `select e.id, ${LINE} as line from ${names.events} e
+join unnest($1::text[], $2::bigint[]) as c(stream, id) on e.stream = c.stream and e.id < c.id
+where e.id > $3::bigint order by e.id limit $4::bigint`,
+  params: [textArray(cuts.map((c) => c.stream)), numberArray(cuts.map((c) => c.id)), after, limit],
+});
+
+/** $1 streams, $2 ids of the cuts, $3 the last archived id. The cut must still be there. */
+const deleteQuery = (names: Names, cuts: readonly Cut[], lastId: number): Query => ({
+  text: `with deleted as (
+  delete from ${names.events} e using unnest($1::text[], $2::bigint[]) as c(stream, id)
+  where e.stream = c.stream and e.id < c.id and e.id <= $3::bigint
+    and exists (select from ${names.events} k where k.stream = c.stream and k.id = c.id)
+  returning 1
+) select count(*) as deleted from deleted`,
+  params: [textArray(cuts.map((c) => c.stream)), numberArray(cuts.map((c) => c.id)), lastId],
+  bindFirst: true,
+});
+
+/** The file is not what was written: nothing of it was deleted from the log. */
+export class ArchiveError extends Error {
+  override readonly name = "ArchiveError";
+}
+
+export async function archive(context: Context, options: ArchiveOptions): Promise<Archived> {
+  const { names, connections } = context;
+  const perFile = options.streamsPerFile ?? STREAMS_PER_FILE;
+  const files: ArchiveManifest[] = [];
+  let [streams, events, after] = [0, 0, ""];
+  for (;;) {
+    const page = await connections.read("archive", candidatesQuery(names, after, perFile, options.before));
+    const cuts = page.map(({ stream, id }): Cut => ({ stream: String(stream), id: Number(id) }));
+    if (cuts.length === 0) break;
+    streams += cuts.length;
+    after = cuts.at(-1)?.stream ?? after;
+    if (options.dryRun) events += await countBehind(context, cuts);
+    else {
+      const manifest = await archiveStreams(context, cuts, options);
+      files.push(manifest);
+      events += manifest.events;
+      options.onProgress?.({ streams, events, file: manifest.file });
+    }
+    if (cuts.length < perFile) break;
+  }
+  return { streams, events, files };
+}
+
+async function countBehind({ names, connections }: Context, cuts: readonly Cut[]): Promise<number> {
+  const [row] = await connections.read("archive", {
+    text: `select count(*) as behind from ${names.events} e
+join unnest($1::text[], $2::bigint[]) as c(stream, id) on e.stream = c.stream and e.id < c.id`,
+    params: [textArray(cuts.map((c) => c.stream)), numberArray(cuts.map((c) => c.id))],
+  });
+  return Number(row?.behind);
+}
+
+async function archiveStreams(
+  context: Context,
+  cuts: readonly Cut[],
+  { target, compression = "zstd" }: ArchiveOptions,
+): Promise<ArchiveManifest> {
+  const { names, connections } = context;
+  const file = `${names.table}-${new Date().toISOString().replaceAll(/[:.]/g, "")}-${randomUUID().slice(0, 8)}.jsonl${ENDINGS[compression]}`;
+  const written = { events: 0, firstId: 0, lastId: 0, sha256: "" };
+  const text = exportRows(
+    context,
+    (after, limit) => rowsQuery(names, cuts, after, limit),
+    (end) => Object.assign(written, end),
+  );
+  await target.write(file, compress(text, compression));
+  await verify(target, file, written);
+  const manifest: ArchiveManifest = {
+    file,
+    events: written.events,
+    streams: cuts.length,
+    firstId: written.firstId,
+    lastId: written.lastId,
+    sha256: written.sha256,
+    archivedAt: new Date().toISOString(),
+    table: `${names.schema}.${names.table}`,
+  };
+  await target.write(`${file}.manifest.json`, lone(`${JSON.stringify(manifest, undefined, 2)}\n`));
+  await connections.transaction("archive", [lockAppends(names, 0), deleteQuery(names, cuts, written.lastId)]);
+  return manifest;
+}
+
+async function* lone(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text);
+}
+
+/** Reads the file back as an import would: its footer and checksum are checked by the reader. */
+async function verify(target: ArchiveTarget, file: string, written: { events: number }): Promise<void> {
+  const reader = new LineReader();
+  let rest = "";
+  for await (const text of decompress(target.read(file), compressionOf(file))) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) reader.read(line);
+  }
+  reader.end();
+  if (reader.events !== written.events)
+    throw new ArchiveError(
+      `${file} holds ${reader.events} of ${written.events} events. Nothing was deleted: check the target, and archive again.`,
+    );
+}

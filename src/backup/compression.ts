@@ -1,0 +1,37 @@
+/** Text to compressed bytes and back, by the ending of the file's name: `.gz`, `.zst`, or neither. */
+import { Readable } from "node:stream";
+import { createGunzip, createGzip, createZstdCompress, createZstdDecompress } from "node:zlib";
+
+export type Compression = "gzip" | "zstd" | "none";
+
+export const ENDINGS: Readonly<Record<Compression, string>> = { gzip: ".gz", zstd: ".zst", none: "" };
+
+export const compressionOf = (name: string): Compression =>
+  name.endsWith(".gz") ? "gzip" : name.endsWith(".zst") ? "zstd" : "none";
+
+export function compress(text: AsyncIterable<string>, compression: Compression): AsyncIterable<Uint8Array> {
+  const bytes = Readable.from(encode(text), { objectMode: false });
+  if (compression === "none") return bytes;
+  const stream = compression === "gzip" ? createGzip() : createZstdCompress();
+  bytes.on("error", (error) => stream.destroy(error));
+  return bytes.pipe(stream);
+}
+
+export async function* decompress(
+  bytes: AsyncIterable<Uint8Array>,
+  compression: Compression,
+): AsyncGenerator<string> {
+  const source = Readable.from(bytes, { objectMode: false });
+  const stream =
+    compression === "none"
+      ? source
+      : source.pipe(compression === "gzip" ? createGunzip() : createZstdDecompress());
+  source.on("error", (error) => stream.destroy(error));
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  for await (const chunk of stream) yield decoder.decode(chunk, { stream: true });
+  yield decoder.decode();
+}
+
+async function* encode(text: AsyncIterable<string>): AsyncGenerator<Uint8Array> {
+  for await (const part of text) yield Buffer.from(part);
+}

@@ -1,0 +1,22 @@
+/** Where archives go: a folder, or whatever of the user's has these two functions, as an object store. */
+import { createReadStream, createWriteStream } from "node:fs";
+import { mkdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+
+export type ArchiveTarget = {
+  /** Resolves once the object is durable. One of the same name is replaced. */
+  readonly write: (name: string, content: AsyncIterable<Uint8Array>) => Promise<void>;
+  readonly read: (name: string) => AsyncIterable<Uint8Array>;
+};
+
+/** A folder, created if absent. A file has its name only once it is complete. */
+export const folder = (path: string): ArchiveTarget => ({
+  write: async (name, content) => {
+    await mkdir(path, { recursive: true });
+    const file = join(path, name);
+    await pipeline(content, createWriteStream(`${file}.partial`, { flush: true }));
+    await rename(`${file}.partial`, file);
+  },
+  read: (name) => createReadStream(join(path, name)),
+});

@@ -1,0 +1,168 @@
+/** Brings an export back, with the ids it has, in one transaction under the append lock: all of it or nothing. */
+import { z } from "zod";
+import type { Context } from "../context.ts";
+import { wipe } from "../events/restore.ts";
+import type { Query, Run } from "../postgres/index.ts";
+import { numberArray, SEPARATOR, splitJson, textArray } from "../postgres/parameters.ts";
+import { lockQuery } from "../schema/append-lock.ts";
+import { idSequence } from "../schema/id-sequence.ts";
+import { literal, type Names } from "../schema/names.ts";
+import { type EventLine, ImportError, LineReader } from "./event-lines.ts";
+
+export type ImportMode =
+  /** The log must be empty. */
+  | "empty"
+  /** The log, all subscriptions and checkpoints are deleted first. */
+  | "replace"
+  /** Beside what is there: archived events come back to their places. */
+  | "merge";
+
+export type ImportOptions = {
+  /** Default `empty`. */
+  readonly mode?: ImportMode | undefined;
+  /** Checks every line, and writes nothing. */
+  readonly dryRun?: boolean | undefined;
+  readonly onProgress?: ((progress: { readonly events: number }) => void) | undefined;
+};
+
+export type Imported = { readonly events: number; readonly lastId: number | undefined };
+
+const BATCH = 1_000;
+const BATCH_TEXT = 4_000_000;
+
+/** $1 the lines */
+const insertQuery = (names: Names, batch: readonly EventLine[]): Query => ({
+  text: `insert into ${names.events} (id, stream, version, created, name, data, meta, pii, dates, token)
+overriding system value
+select (l ->> 'id')::bigint, l ->> 'stream', (l ->> 'version')::int, (l ->> 'created')::timestamptz, l ->> 'name',
+  l -> 'data', l -> 'meta', l -> 'pii', l -> 'dates', (l ->> 'token')::uuid
+from (select x.line::jsonb as l from unnest(${splitJson("$1")}) as x(line)) x`,
+  params: [batch.map(({ text }) => text).join(SEPARATOR)],
+});
+
+/** $1 ids, $2 streams, $3 versions. The position of the first line that meets an event of the log. */
+const conflictQuery = (names: Names, batch: readonly EventLine[]): Query => ({
+  text: `select g.n::int as n, exists (select from ${names.events} e where e.id = g.id) as by_id
+from unnest($1::bigint[], $2::text[], $3::int[]) with ordinality as g(id, stream, version, n)
+where exists (select from ${names.events} e where e.id = g.id)
+  or exists (select from ${names.events} e where e.stream = g.stream and e.version = g.version)
+order by g.n limit 1`,
+  params: [
+    numberArray(batch.map(({ id }) => id)),
+    textArray(batch.map(({ stream }) => stream)),
+    numberArray(batch.map(({ version }) => version)),
+  ],
+});
+
+const conflict = z.object({ n: z.number(), by_id: z.boolean() });
+
+async function refuseConflicts(run: Run, names: Names, batch: readonly EventLine[]): Promise<void> {
+  const [row] = await run(conflictQuery(names, batch));
+  if (!row) return;
+  const { n, by_id } = conflict.parse(row);
+  const { line = 0, stream, version } = batch[n - 1] ?? {};
+  throw new ImportError(
+    by_id ? "the log has an event with this id" : "the log has an event of this version",
+    {
+      line,
+      stream,
+      version,
+    },
+  );
+}
+
+/** Ids go on behind the imported ones. It never moves back. */
+async function moveSequence(run: Run, names: Names, lastId: number): Promise<void> {
+  const [row] = await run({
+    text: `select format('%I.%I', n.nspname, s.relname) as name from pg_class s
+join pg_namespace n on n.oid = s.relnamespace where s.oid = ${idSequence(names)}`,
+  });
+  if (!row) return;
+  const name = String(row.name);
+  await run({
+    text: `select setval(${literal(name)}, $1::bigint) from ${name} where last_value < $1::bigint or not is_called`,
+    params: [lastId],
+  });
+}
+
+/** Lines from pieces of text that end anywhere. */
+async function* linesOf(source: AsyncIterable<string>): AsyncGenerator<string> {
+  let rest = "";
+  for await (const text of source) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    yield* lines;
+  }
+  if (rest !== "") yield rest;
+}
+
+async function* batchesOf(
+  source: AsyncIterable<string>,
+  reader: LineReader,
+): AsyncGenerator<readonly EventLine[]> {
+  let batch: EventLine[] = [];
+  let size = 0;
+  for await (const text of linesOf(source)) {
+    const event = reader.read(text);
+    if (!event) continue;
+    batch.push(event);
+    size += text.length;
+    if (batch.length < BATCH && size < BATCH_TEXT) continue;
+    yield batch;
+    batch = [];
+    size = 0;
+  }
+  reader.end();
+  if (batch.length > 0) yield batch;
+}
+
+/**
+ * Reads what {@link exportEvents} wrote. Commits wait until it has ended.
+ *
+ * @param source Text in pieces of any size.
+ * @throws ImportError that names line, stream and version of what is wrong; the store is as it was. StoreError if the
+ *   database fails.
+ */
+export async function importEvents(
+  context: Context,
+  source: AsyncIterable<string>,
+  { mode = "empty", dryRun = false, onProgress }: ImportOptions = {},
+): Promise<Imported> {
+  const { names, connections } = context;
+  const reader = new LineReader();
+  let lastId: number | undefined;
+  const note = (batch: readonly EventLine[]) => {
+    lastId = batch.at(-1)?.id ?? lastId;
+    onProgress?.({ events: reader.events });
+  };
+  if (dryRun) {
+    const run: Run = (query) => connections.read("import", query);
+    if (mode === "empty") await assertEmpty(run, names);
+    for await (const batch of batchesOf(source, reader)) {
+      if (mode === "merge") await refuseConflicts(run, names, batch);
+      note(batch);
+    }
+    return { events: reader.events, lastId };
+  }
+  await connections.session("import", async (run) => {
+    await run({ text: "set local statement_timeout = 0" });
+    await run({ text: lockQuery(names) });
+    if (mode === "empty") await assertEmpty(run, names);
+    if (mode === "replace") for (const text of wipe(names)) await run({ text });
+    for await (const batch of batchesOf(source, reader)) {
+      if (mode === "merge") await refuseConflicts(run, names, batch);
+      await run(insertQuery(names, batch));
+      note(batch);
+    }
+    if (lastId !== undefined) await moveSequence(run, names, lastId);
+  });
+  return { events: reader.events, lastId };
+}
+
+async function assertEmpty(run: Run, names: Names): Promise<void> {
+  const [row] = await run({ text: `select exists (select from ${names.events}) as filled` });
+  if (row?.filled === true)
+    throw new Error(
+      'act-drizzle: the log is not empty. Choose mode "replace", which deletes it, or "merge". Nothing was imported.',
+    );
+}

@@ -1,0 +1,45 @@
+/** `act-drizzle blocked`: what is blocked, why, and at which event. */
+import { type Command, Option } from "commander";
+import { printable } from "../output.ts";
+import { toCount, withStore } from "../session.ts";
+
+export function blocked(program: Command): void {
+  program
+    .command("blocked")
+    .summary("blocked subscriptions, with error and event")
+    .description(
+      "Shows blocked subscriptions: the handler's error, the attempts, and the event that each stands at.",
+    )
+    .option("--lane <name>", "only of this lane")
+    .option("--after <subscription>", "only those behind this one, for the next page")
+    .addOption(new Option("--limit <n>", "subscriptions at most").argParser(toCount).default(20))
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ act-drizzle blocked
+  $ act-drizzle event 4711          the event that one stands at
+  $ act-drizzle unblock mailer      tries the same event again`,
+    )
+    .action((options: { lane?: string; after?: string; limit: number }, command: Command) =>
+      withStore(command, async ({ admin, output }) => {
+        const found = await admin.blocked(options);
+        if (output.json) return output.document(found);
+        if (found.length === 0) return output.line("Nothing is blocked.");
+        for (const { stream, lane, attempts, event, error, at } of found) {
+          output.line(
+            `${output.style("bold", printable(stream))}  lane ${printable(lane)}, ${attempts} attempts`,
+          );
+          output.paragraph(
+            event
+              ? `stands at event ${event.id}, ${event.name} of ${event.stream}, version ${event.version}`
+              : `has no event behind ${at}`,
+            "  ",
+          );
+          output.paragraph(`error: ${printable(error ?? "none")}`, "  ");
+        }
+        if (found.length === options.limit)
+          output.line(`\nThere may be more: --after ${JSON.stringify(found.at(-1)?.stream)}`);
+      }),
+    );
+}

@@ -1,0 +1,45 @@
+/** `act-drizzle lag`: which subscriptions are behind. */
+import { type Command, Option } from "commander";
+import { counted, duration, instant } from "../format.ts";
+import { toCount, withStore } from "../session.ts";
+
+export function lag(program: Command): void {
+  program
+    .command("lag")
+    .summary("subscriptions that are behind, in events and in time")
+    .description(
+      "Shows subscriptions with events that wait: how many, since when, the next one, and who holds the lease.\nThe lowest watermark comes first.",
+    )
+    .option("--lane <name>", "only of this lane")
+    .addOption(new Option("--limit <n>", "subscriptions at most").argParser(toCount).default(20))
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ act-drizzle lag\n  $ act-drizzle lag --lane mail --json | jq '.[0].lagMs'",
+    )
+    .action((options: { lane?: string; limit: number }, command: Command) =>
+      withStore(command, async ({ admin, output }) => {
+        const found = await admin.lag(options);
+        if (output.json) return output.document(found);
+        if (found.length === 0) return output.line("Nothing is behind.");
+        output.table(
+          [
+            { title: "SUBSCRIPTION", value: ({ stream }) => stream },
+            { title: "LANE", value: ({ lane }) => lane },
+            { title: "EVENTS", value: ({ events }) => counted(events), right: true },
+            { title: "LAG", value: ({ lagMs }) => duration(lagMs), right: true },
+            { title: "NEXT EVENT", value: ({ next }) => next && `${next.id} ${next.name} ${next.stream}` },
+            {
+              title: "STATE",
+              value: ({ leasedBy, deferredUntil }) =>
+                leasedBy
+                  ? `leased by ${leasedBy}`
+                  : deferredUntil
+                    ? `deferred until ${instant(deferredUntil)}`
+                    : "waits",
+            },
+          ],
+          found,
+        );
+      }),
+    );
+}

@@ -1,0 +1,23 @@
+/** The store's own messages, on stderr: what a command prints on stdout may be read by a program. */
+import type { Logger } from "@rotorsoft/act";
+
+function write(first: unknown, message?: string): void {
+  const text = typeof first === "string" ? first : message;
+  // The framework's own messages are about an app, and here is none.
+  if (text?.startsWith("[act-drizzle]")) process.stderr.write(`${text}\n`);
+}
+
+const silent = () => {};
+
+export const stderrLogger: Logger = {
+  level: "info",
+  fatal: write,
+  // A failure is printed once, by the command.
+  error: silent,
+  warn: write,
+  info: write,
+  debug: silent,
+  trace: silent,
+  child: () => stderrLogger,
+  dispose: async () => {},
+};

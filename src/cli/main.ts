@@ -1,0 +1,92 @@
+#!/usr/bin/env node
+/** `act-drizzle`: the command for whoever runs a store. One file of commands/ for each command. */
+import { log, StoreError, ValidationError } from "@rotorsoft/act";
+import { Command, CommanderError } from "commander";
+import { archive, exportLog, importLog, reap } from "./commands/backup.ts";
+import { blocked } from "./commands/blocked.ts";
+import { doctor } from "./commands/doctor.ts";
+import { event, events, tail } from "./commands/events.ts";
+import { lag } from "./commands/lag.ts";
+import { defer, prioritize, reset, unblock } from "./commands/operate.ts";
+import { ddl, plan, seed } from "./commands/schema.ts";
+import { status } from "./commands/status.ts";
+import { stream } from "./commands/stream.ts";
+import { trace } from "./commands/trace.ts";
+import { stderrLogger } from "./logger.ts";
+import { ExitCode, UsageError, withStoreOptions } from "./session.ts";
+
+/** Exit codes: 0 done, 1 failed or found something, 2 wrong use. */
+const FAILED = 1;
+const WRONG_USE = 2;
+
+const GROUPS: readonly (readonly [string, readonly ((program: Command) => void)[]])[] = [
+  ["Look:", [status, lag, blocked, doctor, events, event, tail, stream, trace]],
+  ["Change subscriptions:", [unblock, reset, defer, prioritize]],
+  ["Keep:", [exportLog, importLog, archive, reap]],
+  ["Tables:", [plan, seed, ddl]],
+];
+
+export function createProgram(): Command {
+  const program = withStoreOptions(new Command("act-drizzle"))
+    .description("Looks at an Act event store in PostgreSQL, and operates it.")
+    .usage("<command> [options]")
+    .exitOverride()
+    .showSuggestionAfterError()
+    .configureHelp({
+      helpWidth: 80,
+      // Without options and optional arguments, so that a line holds the name and what it does.
+      subcommandTerm: (command) =>
+        [
+          [command.name(), ...command.aliases()].join(", "),
+          ...command.registeredArguments.filter(({ required }) => required).map((a) => `<${a.name()}>`),
+        ].join(" "),
+    })
+    .addHelpText(
+      "after",
+      `
+The store is found by --url, else DATABASE_URL, else PGHOST, PGUSER, …
+Exit codes: 0 done; 1 failed, or doctor found something; 2 wrong use.
+
+Examples:
+  $ act-drizzle status
+  $ act-drizzle blocked
+  $ act-drizzle doctor --json`,
+    );
+  for (const [title, commands] of GROUPS) {
+    program.commandsGroup(title);
+    for (const add of commands) add(program);
+  }
+  for (const command of program.commands) withStoreOptions(command.exitOverride());
+  return program;
+}
+
+/** Returns the exit code. */
+export async function run(args: readonly string[]): Promise<number> {
+  try {
+    await createProgram().parseAsync([...args], { from: "user" });
+    return 0;
+  } catch (error) {
+    return exitCodeOf(error);
+  }
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof ExitCode) return error.exitCode;
+  // Its message was printed already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_USE;
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`act-drizzle: ${message}\n`);
+  if (error instanceof UsageError || error instanceof ValidationError) return WRONG_USE;
+  if (!(error instanceof StoreError)) process.stderr.write("This is a fault of the command.\n");
+  return FAILED;
+}
+
+if (import.meta.main) {
+  log(stderrLogger);
+  // `act-drizzle events | head` closes the pipe: that is no failure.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  });
+  process.exitCode = await run(process.argv.slice(2));
+}

@@ -1,0 +1,129 @@
+/** What a command prints: a table or lines for people, JSON for programs. Nothing is wider than the terminal. */
+import { once } from "node:events";
+import { styleText } from "node:util";
+import Table from "cli-table3";
+
+type Style = Parameters<typeof styleText>[0];
+
+const NARROW = 80;
+/** A column that holds text is not squeezed below this. */
+const SMALLEST = 6;
+const GAP = 2;
+
+export type Column<Row> = {
+  readonly title: string;
+  readonly value: (row: Row) => string | number | undefined;
+  readonly right?: boolean;
+  readonly style?: (row: Row) => Style | undefined;
+};
+
+/** The width of each column, so that all fit: the widest gives way first. */
+export function fitWidths(natural: readonly number[], available: number): number[] {
+  const widths = [...natural];
+  const total = () => widths.reduce((sum, width) => sum + width, 0) + GAP * Math.max(0, widths.length - 1);
+  while (total() > available) {
+    const widest = Math.max(...widths);
+    if (widest <= SMALLEST) break;
+    widths[widths.indexOf(widest)] = widest - 1;
+  }
+  return widths;
+}
+
+/** Control characters of stored names must not reach the terminal. */
+export const printable = (text: string): string =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is replaced.
+  text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, "\ufffd");
+
+export class Output {
+  readonly json: boolean;
+  readonly #stream: NodeJS.WriteStream;
+
+  constructor({ json, stream = process.stdout }: { json: boolean; stream?: NodeJS.WriteStream }) {
+    this.json = json;
+    this.#stream = stream;
+  }
+
+  get width(): number {
+    return this.#stream.isTTY ? (this.#stream.columns ?? NARROW) : NARROW;
+  }
+
+  style(style: Style | undefined, text: string): string {
+    return style === undefined ? text : styleText(style, text, { stream: this.#stream });
+  }
+
+  /** Resolves once the stream takes more. */
+  async write(text: string): Promise<void> {
+    if (!this.#stream.write(text)) await once(this.#stream, "drain");
+  }
+
+  line(text = ""): void {
+    this.#stream.write(`${text}\n`);
+  }
+
+  /** A line that ends with … where the terminal does. */
+  cutLine(text: string): void {
+    const { width } = this;
+    this.line(text.length > width ? `${text.slice(0, width - 1)}…` : text);
+  }
+
+  /** Text that goes on in the next line, between words. */
+  paragraph(text: string, indent = ""): void {
+    let line = indent;
+    for (const word of text.split(" ")) {
+      if (line.length > indent.length && line.length + 1 + word.length > this.width) {
+        this.line(line);
+        line = indent;
+      }
+      line += line.length > indent.length ? ` ${word}` : word;
+    }
+    this.line(line);
+  }
+
+  /** One document, whose form is stable; dates are ISO strings. */
+  document(value: unknown): void {
+    this.line(JSON.stringify(value, undefined, 2));
+  }
+
+  /** JSON lines, for output that goes on. */
+  jsonLine(value: unknown): void {
+    this.line(JSON.stringify(value));
+  }
+
+  table<Row>(columns: readonly Column<Row>[], rows: readonly Row[], { header = true } = {}): void {
+    const cells = rows.map((row) => columns.map(({ value }) => printable(String(value(row) ?? ""))));
+    const natural = columns.map(({ title }, i) =>
+      Math.max(header ? title.length : 0, ...cells.map((row) => row[i]?.length ?? 0)),
+    );
+    const widths = fitWidths(natural, this.width);
+    const table = new Table({
+      chars: NO_LINES,
+      style: { "padding-left": 0, "padding-right": GAP, head: [], border: [] },
+      // The last column needs no gap behind it, but the table adds it: it is cut from the line below.
+      colWidths: widths.map((width) => width + GAP),
+      colAligns: columns.map(({ right }) => (right ? "right" : "left")),
+    });
+    if (header) table.push(columns.map(({ title }) => this.style("bold", title)));
+    rows.forEach((row, r) => {
+      table.push(columns.map(({ style }, c) => this.style(style?.(row), cells[r]?.[c] ?? "")));
+    });
+    for (const line of table.toString().split("\n")) this.line(line.trimEnd());
+  }
+
+  /** Names and values, one pair a line. */
+  facts(pairs: readonly (readonly [string, string])[]): void {
+    this.table(
+      [
+        { title: "", value: ([name]) => name, style: () => "bold" },
+        { title: "", value: ([, value]) => value },
+      ],
+      pairs,
+      { header: false },
+    );
+  }
+}
+
+const NO_LINES = Object.fromEntries(
+  ["top", "top-mid", "top-left", "top-right", "bottom", "bottom-mid", "bottom-left", "bottom-right"]
+    .concat(["left", "left-mid", "mid", "mid-mid", "right", "right-mid", "middle"])
+    .map((name) => [name, ""]),
+);

@@ -1,0 +1,111 @@
+/** The options that every command takes, and the store that it works on. */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { Admin } from "../admin/index.ts";
+import { PostgresStore } from "../index.ts";
+import { Output } from "./output.ts";
+
+/** A mistake of the user: its message is all that is printed. */
+export class UsageError extends Error {}
+
+/** The command ends with this exit code, and has printed why. */
+export class ExitCode extends Error {
+  readonly exitCode: number;
+  constructor(exitCode: number) {
+    super(`exit ${exitCode}`);
+    this.exitCode = exitCode;
+  }
+}
+
+export type Session = { readonly store: PostgresStore; readonly admin: Admin; readonly output: Output };
+
+export type GlobalOptions = {
+  readonly url?: string;
+  readonly schema?: string;
+  readonly table?: string;
+  readonly json?: boolean;
+  readonly timeout?: number;
+  readonly prepare?: boolean;
+};
+
+export const toCount = (text: string): number => {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new InvalidArgumentError("A whole number above 0 is needed.");
+  return value;
+};
+
+export const toEventId = (text: string): number => {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new InvalidArgumentError("The id of an event is needed.");
+  return value;
+};
+
+const AGO = /^(\d+)(s|m|h|d)$/;
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `15m`, `2h`, `3d` ago, or a date and time in ISO 8601. */
+export const toTime = (text: string): Date => {
+  const [, amount, unit] = AGO.exec(text) ?? [];
+  const time = amount ? new Date(Date.now() - Number(amount) * (UNIT_MS[unit ?? ""] ?? 0)) : new Date(text);
+  if (Number.isNaN(time.getTime()))
+    throw new InvalidArgumentError("A time is needed, as 2h (ago) or 2026-01-31T12:00Z.");
+  return time;
+};
+
+/** Which store, and how it is printed. They may stand before or behind the command's name. */
+export const withStoreOptions = (command: Command): Command =>
+  command
+    .addOption(new Option("--url <url>", "the database").env("DATABASE_URL").helpGroup("Store:"))
+    .addOption(new Option("--schema <name>", "PostgreSQL schema (default: public)").helpGroup("Store:"))
+    .addOption(new Option("--table <name>", "events table (default: events)").helpGroup("Store:"))
+    .addOption(new Option("--no-prepare", "behind a pooler in transaction mode").helpGroup("Store:"))
+    .addOption(
+      new Option("--timeout <s>", "longest statement, in seconds").argParser(toCount).helpGroup("Store:"),
+    )
+    .addOption(new Option("--json", "JSON instead of text").helpGroup("Output:"));
+
+/** Few connections: a command must not take those that the app needs. */
+const CONNECTIONS = 3;
+
+/**
+ * An option may stand before the command's name or behind it, and behind counts. What was written counts more than the
+ * environment.
+ */
+export function globalOptions(command: Command): GlobalOptions {
+  const chain = [command, ...(command.parent ? [command.parent] : [])];
+  const found: Record<string, unknown> = {};
+  for (const written of [false, true])
+    for (const each of [...chain].reverse())
+      for (const [name, value] of Object.entries(each.opts()))
+        if (value !== undefined && (each.getOptionValueSource(name) === "cli") === written)
+          found[name] = value;
+  return found;
+}
+
+/** Opens the store, runs `work`, and closes it whatever happens. */
+export async function withStore(command: Command, work: (session: Session) => Promise<void>): Promise<void> {
+  const { url, schema, table, json = false, timeout, prepare } = globalOptions(command);
+  const store = openStore({
+    ...(url !== undefined && { url }),
+    ...(schema !== undefined && { schema }),
+    ...(table !== undefined && { table }),
+    ...(timeout !== undefined && { statement_timeout: timeout * 1_000 }),
+    ...(prepare === false && { prepare }),
+    max: CONNECTIONS,
+    application_name: "act-drizzle command",
+  });
+  try {
+    await work({ store, admin: new Admin(store), output: new Output({ json }) });
+  } finally {
+    await store.dispose();
+  }
+}
+
+function openStore(options: ConstructorParameters<typeof PostgresStore>[0]): PostgresStore {
+  try {
+    return new PostgresStore(options);
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}

@@ -1,0 +1,264 @@
+/** What the admin functions show of a store. */
+import { describe, expect, test } from "vitest";
+import { Admin } from "../../src/admin/index.ts";
+import { useScene } from "../postgres/fixture.ts";
+import { blockMailer, cause, withBacklog } from "./fixture.ts";
+
+const scene = useScene();
+
+test("a store of something else is refused with what to pass", () => {
+  expect(() => new Admin({})).toThrow(/Pass the store that you gave to store/);
+});
+
+test("a store behind a Proxy is found", async () => {
+  const store = await scene.seeded();
+  const admin = new Admin(new Proxy(store, {}));
+  expect((await admin.overview()).server.versionNumber).toBeGreaterThanOrEqual(140_000);
+});
+
+test("the overview counts subscriptions that are behind, blocked, leased and deferred", async () => {
+  const store = await withBacklog(scene);
+  await blockMailer(store);
+  await store.claim(1, 0, "w", 60_000, "slow");
+  await store.defer(["idle"], Date.now() + 60_000);
+  const { events, subscriptions, correlators } = await new Admin(store).overview();
+  expect(events).toMatchObject({ firstId: 1, lastId: 5 });
+  expect(subscriptions).toEqual({
+    all: { count: 3, exact: true },
+    behind: { count: 2, exact: true },
+    blocked: { count: 1, exact: true },
+    leased: { count: 1, exact: true },
+    deferred: { count: 1, exact: true },
+  });
+  expect(correlators).toBe(0);
+});
+
+describe("lag", () => {
+  test("counts the events that a subscription would get, not those of the log", async () => {
+    const admin = new Admin(await withBacklog(scene));
+    const found = await admin.lag();
+    expect(found.map(({ stream, events, next }) => [stream, events.count, next?.id])).toEqual([
+      ["idle", 0, undefined],
+      ["mailer", 4, 1],
+      ["report", 1, 2],
+    ]);
+  });
+
+  test("is counted in time since the next event was committed", async () => {
+    const store = await withBacklog(scene);
+    await scene.sql.unsafe(
+      `update ${store.config.table} set created = now() - interval '90 seconds' where id = 2`,
+    );
+    const report = (await new Admin(store).lag()).find(({ stream }) => stream === "report");
+    expect(report?.lagMs).toBeGreaterThanOrEqual(90_000);
+    expect(report?.lagMs).toBeLessThan(120_000);
+  });
+
+  test("names the holder of a lease, and the lane can be chosen", async () => {
+    const store = await withBacklog(scene);
+    await store.claim(1, 0, "worker-7", 60_000, "slow");
+    const found = await new Admin(store).lag({ lane: "slow" });
+    expect(found.map(({ stream, leasedBy }) => [stream, leasedBy])).toEqual([["report", "worker-7"]]);
+  });
+
+  test("is empty where everything was handled", async () => {
+    const store = await scene.seeded();
+    expect(await new Admin(store).lag()).toEqual([]);
+  });
+
+  test("shows what is deferred, and until when", async () => {
+    const store = await withBacklog(scene);
+    const until = Date.now() + 60_000;
+    await store.defer(["report"], until);
+    const report = (await new Admin(store).lag()).find(({ stream }) => stream === "report");
+    expect(report?.deferredUntil).toEqual(new Date(until));
+  });
+});
+
+describe("blocked work", () => {
+  test("is shown with its error, its attempts and the event that it stands at", async () => {
+    const store = await withBacklog(scene);
+    await blockMailer(store);
+    const [only, ...others] = await new Admin(store).blocked();
+    expect(others).toEqual([]);
+    expect(only).toMatchObject({
+      stream: "mailer",
+      at: 1,
+      error: "no such address",
+      attempts: 1,
+      event: { id: 2, stream: "order-2", name: "Placed", version: 0 },
+    });
+  });
+
+  test("comes page by page", async () => {
+    const store = await withBacklog(scene);
+    const all = await store.claim(10, 0, "w", 60_000);
+    await store.block(all.map((lease) => ({ ...lease, error: "no" })));
+    const admin = new Admin(store);
+    const [first] = await admin.blocked({ limit: 1 });
+    const rest = await admin.blocked({ after: first?.stream });
+    expect([first?.stream, ...rest.map(({ stream }) => stream)]).toEqual(["idle", "mailer", "report"]);
+  });
+});
+
+test("leases are shown with their holder and the time that is left", async () => {
+  const store = await withBacklog(scene);
+  await store.claim(1, 0, "worker-7", 60_000, "slow");
+  const [lease] = await new Admin(store).leases();
+  expect(lease).toMatchObject({ stream: "report", lane: "slow", holder: "worker-7", attempts: 1 });
+  expect(lease?.leftMs).toBeGreaterThan(50_000);
+});
+
+test("correlators are shown with checkpoint and holder", async () => {
+  const store = await scene.seeded();
+  await store.subscribe([], 3, { key: "k", by: "worker-7", millis: 60_000 });
+  const found = await new Admin(store).correlators();
+  expect(found.find(({ key }) => key === "k")).toMatchObject({ at: 3, holder: "worker-7" });
+});
+
+test("the append lock names its holder and those that wait for it", async () => {
+  const store = await scene.seeded();
+  const admin = new Admin(store);
+  expect(await admin.appendLock()).toEqual({ holder: undefined, waiting: [] });
+  const held = await scene.hold(store);
+  const commit = store.commit("s", [{ name: "Waited", data: {} }], cause("c"));
+  await expect.poll(async () => (await admin.appendLock()).waiting.length).toBe(1);
+  const { holder, waiting } = await admin.appendLock();
+  expect(holder?.state).toBe("idle in transaction");
+  expect(holder?.transactionMs).toBeGreaterThan(0);
+  expect(waiting[0]?.application).toBe(store.config.application_name);
+  await held.release();
+  await commit;
+});
+
+test("connections are counted by application", async () => {
+  const store = await scene.seeded();
+  const { applications, max, used } = await new Admin(store).connections();
+  expect(
+    applications.find(({ name }) => name === store.config.application_name)?.connections,
+  ).toBeGreaterThan(0);
+  expect(used).toBeLessThanOrEqual(max);
+});
+
+test("storage shows sizes of tables and indexes, and the share of ids that is used", async () => {
+  const store = await withBacklog(scene);
+  const { tables, indexes, ids } = await new Admin(store).storage();
+  const { table } = store.config;
+  expect(tables.map((t) => t.table)).toEqual([table, `${table}_correlated`, `${table}_streams`]);
+  expect(indexes.find(({ index }) => index === `${table}_stream_ix`)).toMatchObject({ table, valid: true });
+  expect(indexes[0]?.bytes).toBeGreaterThan(0);
+  expect(ids).toMatchObject({ used: 5, last: Number.MAX_SAFE_INTEGER });
+});
+
+describe("growth", () => {
+  test("counts the events of the window", async () => {
+    const store = await withBacklog(scene);
+    await scene.sql.unsafe(
+      `update ${store.config.table} set created = now() - interval '1 hour' where id <= 2`,
+    );
+    const { events, perSecond } = await new Admin(store).growth({ windowMs: 60_000 });
+    expect(events).toBe(3);
+    expect(perSecond).toBeCloseTo(3 / 60);
+  });
+
+  test("is zero where nothing was committed lately, and for an empty log", async () => {
+    const store = await withBacklog(scene);
+    await scene.sql.unsafe(`update ${store.config.table} set created = now() - interval '1 hour'`);
+    expect((await new Admin(store).growth()).events).toBe(0);
+    expect((await new Admin(await scene.seeded()).growth()).events).toBe(0);
+  });
+});
+
+describe("events", () => {
+  test("come newest first, with their keys and without payload", async () => {
+    const admin = new Admin(await withBacklog(scene));
+    const found = await admin.events({ limit: 2 });
+    expect(found.map(({ id }) => id)).toEqual([5, 4]);
+    const [placed] = await admin.events({ stream: "order-1", streamExact: true, forward: true, limit: 1 });
+    expect(placed).toMatchObject({
+      keys: ["lines", "total"],
+      data: undefined,
+      actor: "Ada",
+      action: "place",
+    });
+  });
+
+  test("carry their payload on request", async () => {
+    const admin = new Admin(await withBacklog(scene));
+    const [placed] = await admin.events({ names: ["Placed"], forward: true, limit: 1, payload: true });
+    expect(placed?.data).toEqual({ total: 1, lines: [] });
+  });
+
+  test("never carry personal data, only that there is some", async () => {
+    const store = await scene.seeded();
+    await store.commit("s", [{ name: "Joined", data: {}, pii: { email: "ada@example.org" } }], cause("c"));
+    const found = await new Admin(store).events({ payload: true });
+    expect(found[0]?.personal).toBe(true);
+    expect(JSON.stringify(found)).not.toContain("ada@example.org");
+  });
+
+  test("are filtered by correlation and by time", async () => {
+    const store = await withBacklog(scene);
+    await scene.sql.unsafe(
+      `update ${store.config.table} set created = now() - interval '1 hour' where id <= 2`,
+    );
+    const admin = new Admin(store);
+    const filter = { correlation: "c-1", createdAfter: new Date(Date.now() - 60_000) };
+    expect((await admin.events(filter)).map(({ id }) => id)).toEqual([4, 3]);
+  });
+
+  test("one is found by its id, and an absent one is undefined", async () => {
+    const admin = new Admin(await withBacklog(scene));
+    expect(await admin.event(4)).toMatchObject({ id: 4, name: "Shipped", cause: { id: 1 }, data: {} });
+    expect(await admin.event(99)).toBeUndefined();
+  });
+});
+
+describe("a stream", () => {
+  test("shows its head, its history and who reads it", async () => {
+    const admin = new Admin(await withBacklog(scene));
+    const view = await admin.stream("order-2");
+    expect(view).toMatchObject({
+      head: { id: 2, version: 0 },
+      events: { count: 1, exact: true },
+      snapshot: undefined,
+      firstVersion: 0,
+      closed: false,
+    });
+    expect(view.history.map(({ name }) => name)).toEqual(["Placed"]);
+    expect(view.readers.map(({ stream }) => stream)).toEqual(["report"]);
+  });
+
+  test("that was closed or truncated says so, with its snapshot in the history", async () => {
+    const store = await withBacklog(scene);
+    await store.truncate([{ stream: "order-1", snapshot: { total: 1 } }, { stream: "order-2" }]);
+    const admin = new Admin(store);
+    const kept = await admin.stream("order-1");
+    expect(kept.snapshot).toEqual(kept.head);
+    expect(kept.history.map(({ name }) => name)).toEqual(["__snapshot__"]);
+    expect((await admin.stream("order-2")).closed).toBe(true);
+  });
+
+  test("without events has no head", async () => {
+    const store = await scene.seeded();
+    expect(await new Admin(store).stream("nobody")).toMatchObject({ head: undefined, history: [] });
+  });
+});
+
+describe("a trace", () => {
+  test("is the tree of causes across streams", async () => {
+    const store = await withBacklog(scene);
+    const { roots, events, cut } = await new Admin(store).trace("c-1");
+    expect([events, cut]).toEqual([4, false]);
+    expect(roots.map(({ event }) => event.id)).toEqual([1, 2, 3]);
+    const [effect] = roots[0]?.effects ?? [];
+    expect(effect?.event.id).toBe(4);
+    expect(effect?.afterMs).toBeGreaterThanOrEqual(0);
+  });
+
+  test("says when it was cut", async () => {
+    const admin = new Admin(await withBacklog(scene));
+    const cut = await admin.trace("c-1", { limit: 2 });
+    expect([cut.events, cut.cut, cut.roots.length]).toEqual([2, true, 2]);
+  });
+});

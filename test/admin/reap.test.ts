@@ -1,0 +1,47 @@
+/** What reap deletes, and what it leaves. */
+import { expect, test } from "vitest";
+import { Admin } from "../../src/admin/index.ts";
+import { useScene } from "../postgres/fixture.ts";
+
+const scene = useScene();
+const meta = { correlation: "c", causation: {} };
+
+test("subscriptions of closed streams go once they have handled everything; the others stay", async () => {
+  const store = await scene.seeded();
+  for (const stream of ["closed-1", "closed-2", "closed-3", "open"])
+    await store.commit(stream, [{ name: "A", data: {} }], meta);
+  for (const stream of ["closed-1", "closed-2", "closed-3"])
+    await store.commit(stream, [{ name: "__tombstone__", data: {} }], meta, 0);
+  await store.subscribe([
+    { stream: "finished", source: "closed-1" },
+    { stream: "behind", source: "closed-2", correlated_at: 6 },
+    { stream: "blocked", source: "closed-3" },
+    { stream: "of-open", source: "open" },
+    { stream: "of-pattern", source: "^closed-" },
+    { stream: "of-all" },
+  ]);
+  await scene.sql.unsafe(`update ${store.config.table}_streams set blocked = true where stream = 'blocked'`);
+  const admin = new Admin(store);
+  expect(await admin.reap()).toEqual({ subscriptions: 0, correlators: 0 });
+  expect(await admin.reap({ olderThanMs: 0, dryRun: true })).toEqual({ subscriptions: 1, correlators: 0 });
+  expect(await admin.reap({ olderThanMs: 0 })).toEqual({ subscriptions: 1, correlators: 0 });
+  const left: string[] = [];
+  await store.query_streams(({ stream }) => left.push(stream));
+  expect(left).toEqual(["behind", "blocked", "of-all", "of-open", "of-pattern"]);
+});
+
+test("correlators go that have not run for the time; the furthest one and the shared checkpoint stay", async () => {
+  const store = await scene.seeded();
+  for (const [key, at] of [
+    ["old", 3],
+    ["last", 9],
+    ["young", 5],
+  ] as const)
+    await store.subscribe([], at, { key, by: "w", millis: 60_000 });
+  await scene.sql.unsafe(
+    `update ${store.config.table}_correlated set leased_until = now() - interval '30 days' where key in ('old', 'last')`,
+  );
+  const admin = new Admin(store);
+  expect(await admin.reap()).toEqual({ subscriptions: 0, correlators: 1 });
+  expect((await admin.correlators()).map(({ key }) => key).sort()).toEqual(["", "last", "young"]);
+});

@@ -1,0 +1,40 @@
+/** Runs the command as a user does, in a process of its own. */
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import type { Scene } from "../postgres/fixture.ts";
+
+const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");
+
+export type Result = { readonly code: number | null; readonly out: string; readonly err: string };
+
+/** The environment without variables that lead to a database. */
+function cleanEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^PG|DATABASE_URL|^FORCE_COLOR$/.test(name)),
+  );
+}
+
+export function runCommand(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Result> {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { ...cleanEnvironment(), NO_COLOR: "1", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let out = "";
+  let err = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (err += text));
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code) => resolve({ code, out, err }));
+  });
+}
+
+/** On a store of the scene. */
+export const commandOn =
+  (scene: Scene, store: { readonly config: { readonly schema: string; readonly table: string } }) =>
+  (...args: string[]): Promise<Result> =>
+    runCommand([...args, "--schema", store.config.schema, "--table", store.config.table], {
+      DATABASE_URL: scene.url,
+    });
+
+export const widest = (text: string): number => Math.max(...text.split("\n").map((line) => [...line].length));

@@ -1,0 +1,56 @@
+/** How the command prints figures, and how it fits tables into the terminal. */
+import { describe, expect, test } from "vitest";
+import { bytes, counted, duration, instant } from "../../src/cli/format.ts";
+import { fitWidths, printable } from "../../src/cli/output.ts";
+
+test.each([
+  [0, "0 ms"],
+  [999, "999 ms"],
+  [12_400, "12 s"],
+  [-12_400, "−12 s"],
+  [300_000, "5 min"],
+  [10_800_000, "3 h"],
+  [864_000_000, "10 d"],
+  [undefined, ""],
+])("%s ms are shown as %s", (ms, shown) => {
+  expect(duration(ms)).toBe(shown);
+});
+
+test.each([
+  [0, "0 B"],
+  [999, "999 B"],
+  [1_500, "1.5 kB"],
+  [52_000_000, "52 MB"],
+  [3_000_000_000_000_000, "3000 TB"],
+])("%i bytes are shown as %s", (size, shown) => {
+  expect(bytes(size)).toBe(shown);
+});
+
+test("a count that stopped at its limit says so", () => {
+  expect([counted({ count: 10_000, exact: false }), counted({ count: 1_234, exact: true })]).toEqual([
+    "10,000+",
+    "1,234",
+  ]);
+});
+
+test("a time is shown in UTC, to the second", () => {
+  expect(instant(new Date("2026-01-31T12:00:00.500Z"))).toBe("2026-01-31 12:00:00Z");
+});
+
+describe("columns", () => {
+  test("that fit keep their width", () => {
+    expect(fitWidths([10, 20], 80)).toEqual([10, 20]);
+  });
+
+  test("give way widest first, and fit with the gaps between them", () => {
+    expect(fitWidths([10, 60, 40], 80)).toEqual([10, 33, 33]);
+  });
+
+  test("are never squeezed to nothing", () => {
+    expect(fitWidths([50, 50, 50], 10)).toEqual([6, 6, 6]);
+  });
+});
+
+test("control characters of stored names do not reach the terminal", () => {
+  expect(printable("a\u001b[31mred\nb")).toBe("a\ufffd[31mred\ufffdb");
+});
