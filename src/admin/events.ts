@@ -2,7 +2,7 @@
 import type { Query as ActQuery } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { guard } from "../errors.ts";
-import { pageQuery } from "../events/query.ts";
+import { pageQuery } from "../events/page-query.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Event } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";

@@ -2,7 +2,9 @@
 import type { Context } from "../context.ts";
 import { introspect } from "../migrations/introspect.ts";
 import { planMigration } from "../migrations/plan.ts";
-import { planSequence } from "../migrations/sequence.ts";
+import { idFactsQuery, planSequence, toIdFacts } from "../migrations/sequence.ts";
+import type { Run } from "../postgres/index.ts";
+import { tableNames } from "../schema/table-names.ts";
 
 export type PlannedStep = {
   readonly statement: string;
@@ -26,13 +28,23 @@ const LOCKS: readonly (readonly [RegExp, string])[] = [
 const lockOf = (statement: string): string | undefined =>
   LOCKS.find(([pattern]) => pattern.test(statement.trim()))?.[1];
 
+/** Indexes of large tables are built while the tables are in use. */
+const online = (sql: string): string =>
+  sql.replace(/^create (unique )?index /i, "create $1index concurrently ");
+
 /** Empty if the tables are up to date. */
 export async function plan({ names, connections }: Context): Promise<PlannedStep[]> {
-  const catalog = await introspect((query) => connections.read("admin", query), names);
-  const { locks, changes } = planMigration(names, catalog) ?? { locks: [], changes: [] };
-  return [...locks, ...changes, ...planSequence(catalog.sequence)].map(({ sql, done }) => ({
-    statement: sql,
-    done,
-    lock: lockOf(sql),
-  }));
+  const run: Run = (query) => connections.read("admin", query);
+  const catalog = await introspect(run, names);
+  const planned = planMigration(names, catalog, { online: connections.config.prepare });
+  // A sequence can be looked at once there is a log.
+  const [row] = catalog.relations.has(tableNames(names.table).events) ? await run(idFactsQuery(names)) : [];
+  const { sequence } = row ? toIdFacts(row) : { sequence: null };
+  const steps = [
+    ...(planned?.locks ?? []),
+    ...(planned?.changes ?? []),
+    ...(sequence ? planSequence(sequence) : []),
+    ...(planned?.builds ?? []).map(({ sql, done }) => ({ sql: online(sql), done })),
+  ];
+  return steps.map(({ sql, done }) => ({ statement: sql, done, lock: lockOf(sql) }));
 }

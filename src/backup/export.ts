@@ -26,9 +26,11 @@ export type ExportOptions = {
   readonly onProgress?: ((progress: ExportProgress) => void) | undefined;
 };
 
+/** Events of the first page, whose size is not known, and of each further one at most. */
+const FIRST_PAGE = 100;
 const PAGE = 2_000;
-/** Characters after which a page ends early. */
-const BUDGET = 8_000_000;
+/** Characters of a page. */
+const BUDGET = 4_000_000;
 
 /** A page behind `after` up to `last`. */
 function exportQuery(
@@ -71,8 +73,9 @@ export async function* exportRows(
   const hash = createHash("sha256");
   let [events, firstId, id] = [0, 0, after];
   yield `${HEADER}\n`;
+  let limit = FIRST_PAGE;
   for (;;) {
-    const { rows, cut } = await connections.readPage("export", page(id, PAGE), BUDGET);
+    const rows = await connections.read("export", page(id, limit));
     const text = rows.map(({ line }) => `${line}\n`).join("");
     if (rows.length > 0) {
       if (events === 0) firstId = Number(rows[0]?.id);
@@ -82,7 +85,9 @@ export async function* exportRows(
       yield text;
       onPage?.(events, id);
     }
-    if (!cut && rows.length < PAGE) break;
+    if (rows.length < limit) break;
+    // As many events as fit into the budget, if the next ones are like these.
+    limit = Math.max(1, Math.min(PAGE, Math.floor((BUDGET * rows.length) / text.length)));
   }
   yield `${footerOf(events, hash)}\n`;
   onEnd({ events, firstId, lastId: id, sha256: hash.digest("hex") });

@@ -58,7 +58,7 @@ function ofConnection(error: unknown): Finding | undefined {
 function schemaDrift({ names }: Context, catalog: Awaited<ReturnType<typeof introspect>>): Finding[] {
   try {
     const plan = planMigration(names, catalog);
-    return (plan?.changes ?? []).flatMap(({ done }) =>
+    return [...(plan?.changes ?? []), ...(plan?.builds ?? [])].flatMap(({ done }) =>
       done === undefined
         ? []
         : [
