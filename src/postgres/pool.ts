@@ -12,6 +12,7 @@
 import { ConnectionError, codeOf, sanitize, storeClosed } from "../errors.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { type Hosts, openConnection } from "./host-selection.ts";
+import { LONGEST_MS } from "./timers.ts";
 
 type Waiter = {
   /** How many attempts to open a connection there had been when it came. */
@@ -109,7 +110,9 @@ export class Pool {
       connection.ref(false);
       return work(connection);
     };
-    this.use(prepare).catch(() => {});
+    this.#acquire({ background: true })
+      .then((connection) => this.#run(connection, prepare))
+      .catch(() => {});
   }
 
   async #run<T>(connection: Connection, work: (connection: Connection) => Promise<T>): Promise<T> {
@@ -127,7 +130,10 @@ export class Pool {
       connection.destroy(new ConnectionError("SUSPECT", "the connection was given up", false));
   }
 
-  #acquire(): Promise<Connection> {
+  /** `background`: the process may end meanwhile. */
+  #acquire({ background = false } = {}): Promise<Connection> {
+    // What a warm-up still holds must now keep the process alive, or nobody would wait for it.
+    if (!background) for (const connection of this.#connections) connection.ref(true);
     return new Promise((resolve, reject) => {
       const limit = this.#options.config.connectionTimeoutMillis;
       let timer: NodeJS.Timeout | undefined;
@@ -154,6 +160,7 @@ export class Pool {
         reject(this.#timedOut(limit));
       };
       if (limit > 0) timer = setTimeout(expire, limit);
+      if (background) timer?.unref();
       this.#waiting.push(waiter);
       this.#openMore();
     });
@@ -326,8 +333,14 @@ export class Pool {
     const drained = new Promise<void>((resolve) => {
       this.#drained = resolve;
     });
-    await Promise.all(idle.map((connection) => connection.end()));
-    this.#next();
-    await drained;
+    // Idle connections, and one that is warmed up, keep no process alive. Whoever awaits dispose() is to see its end.
+    const alive = setInterval(() => {}, LONGEST_MS);
+    try {
+      await Promise.all(idle.map((connection) => connection.end()));
+      this.#next();
+      await drained;
+    } finally {
+      clearInterval(alive);
+    }
   }
 }

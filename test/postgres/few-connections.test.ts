@@ -90,7 +90,7 @@ test.each([
 const reason = absent({ pgbouncer: findProgram("pgbouncer") });
 const behind = async (pool_mode: string, options: PostgresStoreOptions, poolSize = 2) => {
   const ignore_startup_parameters =
-    "statement_timeout,default_transaction_isolation,jit,idle_in_transaction_session_timeout,plan_cache_mode,array_nulls,extra_float_digits,idle_session_timeout,tcp_keepalives_idle,tcp_keepalives_interval,tcp_keepalives_count,tcp_user_timeout";
+    "statement_timeout,default_transaction_isolation,jit,idle_in_transaction_session_timeout,plan_cache_mode,array_nulls,extra_float_digits,idle_session_timeout,tcp_keepalives_idle,tcp_keepalives_interval,tcp_keepalives_count,tcp_user_timeout,row_security";
   const bouncer = await startBouncer(serverUrl(), {
     poolSize,
     settings: { pool_mode, ignore_startup_parameters },

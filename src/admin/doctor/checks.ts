@@ -99,17 +99,6 @@ const CHECKS = {
             "Make sure that they repeat transactions that fail with 40001.",
           ),
         ],
-  "rows-hidden": ({ tables }) => {
-    const hidden = tables.filter((t) => t.hidden).map((t) => t.table);
-    return hidden.length === 0
-      ? []
-      : [
-          error(
-            `Row level security hides rows of ${hidden.join(", ")} from this role.`,
-            "Connect as the owner, give the role BYPASSRLS, or disable row level security on these tables.",
-          ),
-        ];
-  },
   "tables-exposed": ({ tables }) =>
     tables
       .filter((t) => t.readers.length > 0 && !t.rowSecurity)
@@ -269,6 +258,7 @@ const CHECKS = {
 /** Everything that doctor may find. Those of OTHER_CODES are found by talking to the server, not by its facts. */
 const OTHER_CODES = [
   "unreachable",
+  "rows-hidden",
   "pooler-in-transaction-mode",
   "not-seeded",
   "schema-drift",

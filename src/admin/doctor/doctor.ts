@@ -18,6 +18,9 @@ export async function doctor(context: Context, options: DoctorOptions = {}): Pro
   try {
     const catalog = await introspect((query) => connections.read("admin", query), names);
     if (!catalog.relations.has(tableNames(names.table).events)) return [notSeeded(names.lockKey)];
+    // The session refuses to read such tables, instead of missing rows.
+    const hidden = [...catalog.relations.values()].filter(({ restricted }) => restricted);
+    if (hidden.length > 0) return [rowsHidden(hidden.map(({ name }) => name))];
     return [
       ...schemaDrift(context, catalog),
       ...(await facts(context)),
@@ -40,6 +43,13 @@ const notSeeded = (table: string): Finding => ({
 /** The store may come from another bundle of this package, so its errors are known by name. */
 const isConnectionError = (error: unknown): error is Error & { readonly code: string } =>
   error instanceof Error && error.name === "ConnectionError" && "code" in error;
+
+const rowsHidden = (tables: readonly string[]): Finding => ({
+  code: "rows-hidden",
+  severity: "error",
+  found: `Row level security could hide rows of ${tables.join(", ")} from this role.`,
+  remedy: "Connect as the owner, give the role BYPASSRLS, or disable row level security on these tables.",
+});
 
 function ofConnection(error: unknown): Finding | undefined {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;

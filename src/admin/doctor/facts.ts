@@ -18,8 +18,6 @@ const tableFacts = z.object({
   vacuumed: optionalInstant,
   analyzed: optionalInstant,
   rowSecurity: z.boolean(),
-  /** Row level security hides rows from the role that asks. */
-  hidden: z.boolean(),
   /** Roles that may read the table though nobody granted it to them by name in person: `public`, `anon`, … */
   readers: z.array(z.string()),
 });
@@ -74,7 +72,6 @@ const tablesText = (ours: string) => `(select coalesce(jsonb_agg(jsonb_build_obj
     'vacuumed', ${epochMs("greatest(s.last_vacuum, s.last_autovacuum)")},
     'analyzed', ${epochMs("greatest(s.last_analyze, s.last_autoanalyze)")},
     'rowSecurity', c.relrowsecurity,
-    'hidden', row_security_active(c.oid),
     'readers', (select coalesce(jsonb_agg(distinct g.reader order by g.reader), '[]') from (
       select case a.grantee when 0 then 'public' else r.rolname::text end as reader
       from aclexplode(c.relacl) a left join pg_roles r on r.oid = a.grantee

@@ -33,7 +33,15 @@ const SETTINGS = [
     "tcp_keepalives_count",
     "default_transaction_isolation",
   ],
-  ...["array_nulls", "extra_float_digits", "jit", "plan_cache_mode", "search_path", "options"],
+  ...[
+    "array_nulls",
+    "extra_float_digits",
+    "jit",
+    "plan_cache_mode",
+    "row_security",
+    "search_path",
+    "options",
+  ],
   ...["bytea_output", "IntervalStyle", "client_min_messages", "synchronous_commit", "work_mem"],
 ];
 

@@ -52,7 +52,7 @@ describe.skipIf(reason !== "")(titled("with prepare: true behind PgBouncer", rea
   const hidden = "every call settles, and failures name prepare: false, when the pooler hides it";
   test.skipIf(!LONG)(titled(hidden, LONG ? "" : "takes a while, FAULTS=long runs it"), async () => {
     const ignore_startup_parameters =
-      "statement_timeout,default_transaction_isolation,jit,idle_in_transaction_session_timeout,plan_cache_mode";
+      "statement_timeout,default_transaction_isolation,jit,idle_in_transaction_session_timeout,plan_cache_mode,row_security";
     const bouncer = await bouncerWith({ poolSize: 2, settings: { ignore_startup_parameters } });
     const limits = { statement_timeout: 1_000, connectionTimeoutMillis: 2_000 };
     const store = storeBy(bouncer.through(database.url), limits);

@@ -15,7 +15,7 @@ const scene = useScene();
 const DROPPED = [
   "statement_timeout,default_transaction_isolation,array_nulls,extra_float_digits,idle_session_timeout",
   "idle_in_transaction_session_timeout,tcp_keepalives_idle,tcp_keepalives_interval,tcp_keepalives_count",
-  "tcp_user_timeout,jit,plan_cache_mode",
+  "tcp_user_timeout,jit,plan_cache_mode,row_security",
 ].join();
 
 describe.skipIf(reason !== "")(titled("behind PgBouncer in session mode", reason), () => {
