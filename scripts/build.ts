@@ -16,7 +16,11 @@ rmSync(dist, { recursive: true, force: true });
 
 for (const format of ["esm", "cjs"] as const) {
   await build({
-    entry: { index: "src/index.ts", schema: "src/schema/tables.ts" },
+    entry: {
+      index: "src/index.ts",
+      schema: "src/schema/tables.ts",
+      projections: "src/projections/index.ts",
+    },
     format,
     outDir: `dist/${format}`,
     outExtension: () => ({ js: ".js" }),
@@ -66,7 +70,7 @@ writeFileSync(join(dist, "cjs/package.json"), `${JSON.stringify({ type: "commonj
 // By the names that users import: a missing entry, a wrong path in package.json or a CJS file that does not
 // load fails the build. (tsup says nothing when an entry does not exist.)
 const require = createRequire(import.meta.url);
-for (const name of ["act-drizzle", "act-drizzle/schema"]) {
+for (const name of ["act-drizzle", "act-drizzle/schema", "act-drizzle/projections"]) {
   const esm: object = await import(name);
   const cjs: object = require(name);
   const missing = Object.keys(esm).filter((key) => !(key in cjs));

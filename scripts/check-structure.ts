@@ -8,6 +8,8 @@ import { join, posix } from "node:path";
 
 /** From top to bottom. A room is a folder of src/ or a single file in it. */
 const LAYERS: readonly (readonly string[])[] = [
+  // Entry points of their own, beside the store.
+  ["projections"],
   ["index.ts"],
   ["store.ts"],
   ["runtime.ts", "own-methods.ts"],
@@ -24,7 +26,7 @@ const LAYERS: readonly (readonly string[])[] = [
 /** Packages that only these files or folders import. load-tables.ts names act-drizzle/schema, by which it loads Drizzle. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   postgres: ["postgres"],
-  "drizzle-orm": ["schema/tables.ts"],
+  "drizzle-orm": ["schema/tables.ts", "projections"],
   "act-drizzle": ["schema/load-tables.ts"],
 };
 

@@ -1,0 +1,9 @@
+/** `act-drizzle/projections`: read models in your own Drizzle database. */
+export { ProjectionError, type ProjectionErrorCode } from "./errors.ts";
+export {
+  type ExactlyOnce,
+  type ExactlyOnceOptions,
+  exactlyOnce,
+  type TransactionOf,
+} from "./exactly-once.ts";
+export { type ActPositions, type ActPositionsOptions, actPositions } from "./positions.ts";
