@@ -1,4 +1,6 @@
 /** `act-drizzle/projections`: read models in your own Drizzle database. */
+
+export { type BackfillOptions, type BackfillProgress, type BackfillResult, backfill } from "./backfill.ts";
 export { ProjectionError, type ProjectionErrorCode } from "./errors.ts";
 export {
   type ExactlyOnce,
@@ -7,3 +9,4 @@ export {
   type TransactionOf,
 } from "./exactly-once.ts";
 export { type ActPositions, type ActPositionsOptions, actPositions } from "./positions.ts";
+export type { App } from "./reactions.ts";
