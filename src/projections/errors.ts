@@ -8,16 +8,22 @@ import { codeOf, sanitize } from "../errors.ts";
  * - `POSITIONS_MISSING`: the table of positions is not there, or lacks a column.
  * - `SUPERSEDED`: the events were fetched before a rebuild of the projection, and are delivered again.
  * - `HANDLER_FAILED`: a query of the handler failed; `cause` says why.
+ * - `TIMED_OUT`: a target did not catch up in time; see {@link CaughtUpTimeout}.
+ * - `BLOCKED`: a target that is waited for is blocked.
+ * - `DISPOSED`: the wait ended because `dispose()` was called.
  */
 export type ProjectionErrorCode =
   | "BAD_INPUT"
   | "NO_TRANSACTIONS"
   | "POSITIONS_MISSING"
   | "SUPERSEDED"
-  | "HANDLER_FAILED";
+  | "HANDLER_FAILED"
+  | "TIMED_OUT"
+  | "BLOCKED"
+  | "DISPOSED";
 
 export class ProjectionError extends Error {
-  override readonly name = "ProjectionError";
+  override readonly name: string = "ProjectionError";
   readonly code: ProjectionErrorCode;
 
   constructor(code: ProjectionErrorCode, message: string, options?: ErrorOptions) {
@@ -56,4 +62,31 @@ export function withoutValues(error: unknown, doing: string): unknown {
   if (!(error instanceof DrizzleQueryError)) return error;
   const cause = sanitize(causeOf(error));
   return new ProjectionError("HANDLER_FAILED", `${doing}: ${cause.message}`, { cause });
+}
+
+/** A target that has not handled an event yet. */
+export type Lagging = {
+  readonly target: string;
+  /** The id of the last event that it has acknowledged; -1: none. */
+  readonly at: number;
+  /** The id of the event that is waited for: the last one for this target. */
+  readonly waitsFor: number;
+};
+
+/** Projections did not catch up in time. They go on: what was written will be read later. */
+export class CaughtUpTimeout extends ProjectionError {
+  override readonly name = "CaughtUpTimeout";
+  /** How far each target is that has not caught up. */
+  readonly behind: readonly Lagging[];
+
+  constructor(id: number, timeout: number, behind: readonly Lagging[]) {
+    const told = behind.map(
+      ({ target, at, waitsFor }) => `${JSON.stringify(target)} is at ${at} of ${waitsFor}`,
+    );
+    super(
+      "TIMED_OUT",
+      `caughtUp: event ${id} was not handled within ${timeout} ms: ${told.slice(0, 5).join(", ")}${told.length > 5 ? ` and ${told.length - 5} more` : ""}. The event is stored: check that workers run, or raise the timeout.`,
+    );
+    this.behind = behind.map(({ target, at, waitsFor }) => ({ target, at, waitsFor }));
+  }
 }
