@@ -20,6 +20,7 @@ for (const format of ["esm", "cjs"] as const) {
       index: "src/index.ts",
       schema: "src/schema/tables.ts",
       projections: "src/projections/index.ts",
+      testing: "src/testing/index.ts",
     },
     format,
     outDir: `dist/${format}`,
@@ -35,13 +36,15 @@ for (const format of ["esm", "cjs"] as const) {
     external: [/^[^./]/],
     esbuildPlugins: [
       {
-        // Instead: index imports the other entry, so that there is one copy of the tables.
-        name: "one-schema",
-        setup: ({ onResolve }) =>
+        // Instead: entries import each other, so that there is one copy of the tables, and one of the store's class.
+        name: "one-copy",
+        setup: ({ onResolve }) => {
           onResolve({ filter: /^\.{1,2}\/(schema\/)?tables\.ts$/ }, () => ({
             path: "./schema.js",
             external: true,
-          })),
+          }));
+          onResolve({ filter: /^\.\.\/store\.ts$/ }, () => ({ path: "./index.js", external: true }));
+        },
       },
     ],
     dts: false,
@@ -70,7 +73,7 @@ writeFileSync(join(dist, "cjs/package.json"), `${JSON.stringify({ type: "commonj
 // By the names that users import: a missing entry, a wrong path in package.json or a CJS file that does not
 // load fails the build. (tsup says nothing when an entry does not exist.)
 const require = createRequire(import.meta.url);
-for (const name of ["act-drizzle", "act-drizzle/schema", "act-drizzle/projections"]) {
+for (const name of ["act-drizzle", "act-drizzle/schema", "act-drizzle/projections", "act-drizzle/testing"]) {
   const esm: object = await import(name);
   const cjs: object = require(name);
   const missing = Object.keys(esm).filter((key) => !(key in cjs));

@@ -12,8 +12,8 @@ import {
 } from "@rotorsoft/act";
 import type { PostgresStoreOptions } from "../options/options.generated.ts";
 import { type Drainable, drained } from "./drained.ts";
+import { statementsFor } from "./drizzle-kit.ts";
 import { serverOf, TestSchema, type TestStore } from "./schema.ts";
-import { statementsFor } from "./tables.ts";
 
 /** An app of `act()…build()`. */
 export type TestableApp = Drainable & { shutdown(options?: { graceMs?: number }): Promise<void> };

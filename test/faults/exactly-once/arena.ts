@@ -18,6 +18,8 @@ import { counters, differences, folds } from "./read-models.ts";
 import type { WorkerOptions } from "./worker.ts";
 
 const STREAMS = 5;
+/** ms in which two workers have to be done with whatever is left. */
+const FINISH = 150_000;
 const meta = { correlation: "test", causation: {} };
 
 export class Arena {
@@ -102,8 +104,8 @@ export class Arena {
       from ${this.#world.sql(`${this.store.config.table}_streams`)} s`
         )[0]?.n,
       );
-    await expect.poll(() => this.store.unblock({}).then(head), { timeout: 60_000, interval: 100 }).toBe(0);
-    await expect.poll(() => this.#world.unfinished(this.store), { timeout: 60_000 }).toEqual([]);
+    await expect.poll(() => this.store.unblock({}).then(head), { timeout: FINISH, interval: 100 }).toBe(0);
+    await expect.poll(() => this.#world.unfinished(this.store), { timeout: FINISH }).toEqual([]);
     await Promise.all(finishers.map((finisher) => finisher.kill()));
     const { events, found } = await differences(this.#world.sql, this.store, this.models);
     const seconds = Math.round((performance.now() - this.#start) / 100) / 10;
