@@ -2,6 +2,7 @@
 import type { Scenario } from "../lib/types.ts";
 import { commitScenarios } from "./commit.ts";
 import { maintenanceScenarios } from "./maintenance.ts";
+import { projectionScenarios } from "./projections.ts";
 import { reactionScenarios } from "./reactions.ts";
 import { readScenarios } from "./read.ts";
 import { roundTrips } from "./round-trips.ts";
@@ -14,6 +15,7 @@ export const scenarios: readonly Scenario[] = [
   ...readScenarios,
   ...subscriptionScenarios,
   ...reactionScenarios,
+  ...projectionScenarios,
   ...tailScenarios,
   ...statsScenarios,
   ...maintenanceScenarios,

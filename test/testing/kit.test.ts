@@ -67,7 +67,7 @@ test("drained() comes back once what follows from what follows is done, however 
         .withState(Chain)
         .on("Step")
         .do(async function next({ stream, data: { left } }, _target, app) {
-          if (left > 0) await app.do("step", { stream: `${stream}+`, actor }, { left: left - 1 });
+          if (left > 0) await app.do("step", { stream: `${stream}-`, actor }, { left: left - 1 });
         })
         .build(options),
   });
