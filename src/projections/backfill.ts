@@ -180,6 +180,8 @@ async function wake(store: PostgresStore, { stream, id, name }: StoredEvent): Pr
   try {
     const payload = { stream, events: [{ id, name }], by: randomUUID() };
     await connection.notify(connection.names.channel, JSON.stringify(payload));
+  } catch {
+    // A hint: the subscriptions are there, and workers find them with their next event or look.
   } finally {
     await connection.close();
   }

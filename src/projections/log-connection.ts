@@ -1,4 +1,6 @@
 /** A connection to the log beside the store's own, for what the Store port has no verb for: NOTIFY and LISTEN. */
+import type { PostgresStoreOptions } from "../options/options.generated.ts";
+import { resolveOptions } from "../options/resolve.ts";
 import { Database, type Listener, type Row } from "../postgres/index.ts";
 import type { Param } from "../postgres/protocol.ts";
 import { type Names, namesOf } from "../schema/names.ts";
@@ -8,15 +10,16 @@ export class LogConnection {
   readonly names: Names;
   readonly #database: Database;
 
-  /** Opens nothing yet. TLS options that were given as an object are the store's secret: they are not known here. */
-  constructor({ config }: Pick<PostgresStore, "config">) {
+  /**
+   * Opens nothing yet. TLS options that were given to the store as an object are its secret, and not known here: then
+   * `options` say how to connect.
+   */
+  constructor({ config }: Pick<PostgresStore, "config">, options?: PostgresStoreOptions) {
     this.names = namesOf(config.schema, config.table);
+    const secrets = { password: config.password, tls: undefined, key: undefined };
+    const target = options ? resolveOptions(options) : { config, secrets, listen: undefined };
     // One that reads and one that appends: the second is never opened.
-    this.#database = new Database({
-      config: { ...config, max: 2 },
-      secrets: { password: config.password, tls: undefined, key: undefined },
-      listen: undefined,
-    });
+    this.#database = new Database({ ...target, config: { ...target.config, max: 2 } });
   }
 
   read(operation: string, text: string, params: Param[]): Promise<readonly Row[]> {

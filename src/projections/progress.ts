@@ -6,6 +6,7 @@
  * looks by itself as well, so that a lost notification costs time and nothing else.
  */
 import type { Lease } from "@rotorsoft/act";
+import type { PostgresStoreOptions } from "../options/options.generated.ts";
 import type { Listener } from "../postgres/index.ts";
 import type { PostgresStore } from "../store.ts";
 import { isRecord } from "../values/json-dates.ts";
@@ -31,6 +32,8 @@ export type ProgressOptions = {
   /** The app, with the reactions that are waited for; it need not run them. */
   readonly app: Announcing;
   readonly store: PostgresStore;
+  /** How its connection is made. Default: as the store's. Needed if the store got TLS options as an object. */
+  readonly connection?: PostgresStoreOptions | undefined;
 };
 
 export type CaughtUpOptions = {
@@ -74,10 +77,10 @@ class Watch implements Progress {
   #announces = false;
   #disposed = false;
 
-  constructor({ app, store }: ProgressOptions) {
+  constructor({ app, store, connection }: ProgressOptions) {
     this.#app = app;
     this.#store = store;
-    this.#connection = new LogConnection(store);
+    this.#connection = new LogConnection(store, connection);
     this.#channel = `act_acks_${this.#connection.names.schema}_${this.#connection.names.table}`;
     app.on("acked", this.#acked);
   }
