@@ -107,10 +107,10 @@ export class Arena {
     await expect.poll(() => this.store.unblock({}).then(head), { timeout: FINISH, interval: 100 }).toBe(0);
     await expect.poll(() => this.#world.unfinished(this.store), { timeout: FINISH }).toEqual([]);
     await Promise.all(finishers.map((finisher) => finisher.kill()));
-    const { events, found } = await differences(this.#world.sql, this.store, this.models);
+    const { events, found, lost, duplicated } = await differences(this.#world.sql, this.store, this.models);
     const seconds = Math.round((performance.now() - this.#start) / 100) / 10;
     const told = { acknowledged: events, failed: 0, unknown: 0, longestOutageMs: 0 };
-    const summary = { item: 16, fault, load, seconds, injected, ...told, lost: found.length, duplicated: 0 };
+    const summary = { item: 16, fault, load, seconds, injected, ...told, lost, duplicated };
     console.log(JSON.stringify({ ...summary, crashes: this.crashes }));
     record(summary);
     expect(found).toEqual([]);

@@ -21,12 +21,20 @@ export const folds = pgTable("folds", {
 
 export type Difference = { readonly model: string; readonly stream: string; readonly told: string };
 
+export type Differences = {
+  readonly events: number;
+  readonly found: Difference[];
+  /** Events that are missing in a counter, and that are in one too often. */
+  readonly lost: number;
+  readonly duplicated: number;
+};
+
 /** Where the read models are not what the log says: nowhere. */
 export async function differences(
   log: postgres.Sql,
   { config }: PostgresStore,
   models: postgres.Sql,
-): Promise<{ readonly events: number; readonly found: Difference[] }> {
+): Promise<Differences> {
   const events = log`${log(config.schema)}.${log(config.table)}`;
   const truth = await log<{ stream: string; total: number; events: number; version: number; id: number }[]>`
     select stream, sum((data ->> 'amount')::int)::int as total, count(*)::int as events,
@@ -39,12 +47,16 @@ export async function differences(
   const byStream = new Map(counted.map((row) => [row.stream, row]));
   const byFold = new Map(folded.map((row) => [row.stream, row]));
   const found: Difference[] = [];
+  let lost = 0;
+  let duplicated = 0;
   const expectEqual = (model: string, stream: string, is: string, mustBe: string) => {
     if (is !== mustBe) found.push({ model, stream, told: `${is} instead of ${mustBe}` });
   };
   for (const { stream, total, events: count, version, id } of truth) {
     for (const model of [PREFIXES.one, PREFIXES.each, PREFIXES.batch]) {
       const row = byStream.get(`${model}:${stream}`);
+      lost += Math.max(0, count - (row?.events ?? 0));
+      duplicated += Math.max(0, (row?.events ?? 0) - count);
       expectEqual(model, stream, `${row?.total} in ${row?.events}`, `${total} in ${count}`);
     }
     const fold = byFold.get(stream);
@@ -61,5 +73,5 @@ export async function differences(
     `${byStream.size} and ${byFold.size}`,
     `${3 * truth.length} and ${truth.length}`,
   );
-  return { events: truth.reduce((sum, row) => sum + row.events, 0), found };
+  return { events: truth.reduce((sum, row) => sum + row.events, 0), found, lost, duplicated };
 }
