@@ -40,12 +40,20 @@ function watching(options: ProgressOptions): Progress {
   return progress;
 }
 
+/** Act loses a wake that comes while it correlates: a worker looks by itself, too. */
+function looking(worker: ReturnType<typeof build>): void {
+  worker.start_correlations({}, 100);
+  const look = setInterval(() => worker.settle(), 100);
+  onTestFinished(() => clearInterval(look));
+}
+
 /** A process that runs the projections, and announces; and one that writes and waits. */
 async function processes(handlers?: Handlers) {
   const store = await world.seeded({ notify: true });
   const worker = build(store, handlers);
   watching({ app: worker, store }).announce();
   await settled(worker);
+  looking(worker);
   const own = world.beside(store);
   const writer = build(own, {}, false);
   const deposit = (amount: number) => writer.do("deposit", { stream: "a", actor }, { amount });
@@ -127,6 +135,7 @@ test("without announcements, and without LISTEN, it looks by itself", async () =
   const store = await world.seeded({ notify: true });
   const worker = build(store);
   await settled(worker);
+  looking(worker);
   const own = world.beside(store);
   const writer = build(own, {}, false);
   const progress = watching({ app: writer, store: own });
