@@ -136,6 +136,16 @@ const caughtUp: Scenario = {
     const [own, other] = [new PostgresStore(options), new PostgresStore(options)];
     await own.seed();
     const handled = new Map<number, number>();
+    // Act loses a wake that comes while it correlates, and would rest until the next event: it is woken again and again.
+    const { notify } = other;
+    let wake: Parameters<NonNullable<typeof notify>>[0] = () => {};
+    const listen: typeof notify = async (handler) => {
+      wake = handler;
+      return (await notify?.(handler)) ?? (async () => {});
+    };
+    Object.assign(other, { notify: listen });
+    const looking = setInterval(() => wake({ stream: "", events: [{ id: 0, name: "Deposited" }] }), 100);
+    looking.unref();
     const worker = build(other, (id) => void handled.set(id, performance.now()), true);
     const writer = build(own, () => {}, false);
     const announcing = progressOf({ app: worker, store: other });
@@ -146,9 +156,6 @@ const caughtUp: Scenario = {
       worker.on("settled", () => resolve());
       worker.settle();
     });
-    // Act loses a wake that comes while it correlates: without a look of its own it would rest until the next event.
-    worker.start_correlations({}, 50);
-    const looking = setInterval(() => worker.settle(), 50);
     const wait = subject.id === "act-drizzle";
     return {
       run: async () => {

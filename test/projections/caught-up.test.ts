@@ -40,20 +40,25 @@ function watching(options: ProgressOptions): Progress {
   return progress;
 }
 
-/** Act loses a wake that comes while it correlates: a worker looks by itself, too. */
-function looking(worker: ReturnType<typeof build>): void {
-  worker.start_correlations({}, 100);
-  const look = setInterval(() => worker.settle(), 100);
+/** Act loses a wake that comes while it correlates: this store's app is woken again and again. */
+function waking(store: PostgresStore): PostgresStore {
+  const { notify } = store;
+  let wake: Parameters<NonNullable<typeof notify>>[0] = () => {};
+  const listen: typeof notify = async (handler) => {
+    wake = handler;
+    return (await notify?.(handler)) ?? (async () => {});
+  };
+  const look = setInterval(() => wake({ stream: "", events: [{ id: 0, name: "Deposited" }] }), 100);
   onTestFinished(() => clearInterval(look));
+  return Object.assign(store, { notify: listen });
 }
 
 /** A process that runs the projections, and announces; and one that writes and waits. */
 async function processes(handlers?: Handlers) {
-  const store = await world.seeded({ notify: true });
+  const store = waking(await world.seeded({ notify: true }));
   const worker = build(store, handlers);
   watching({ app: worker, store }).announce();
   await settled(worker);
-  looking(worker);
   const own = world.beside(store);
   const writer = build(own, {}, false);
   const deposit = (amount: number) => writer.do("deposit", { stream: "a", actor }, { amount });
@@ -132,10 +137,9 @@ test("a target that is blocked fails at once", async () => {
 });
 
 test("without announcements, and without LISTEN, it looks by itself", async () => {
-  const store = await world.seeded({ notify: true });
+  const store = waking(await world.seeded({ notify: true }));
   const worker = build(store);
   await settled(worker);
-  looking(worker);
   const own = world.beside(store);
   const writer = build(own, {}, false);
   const progress = watching({ app: writer, store: own });
