@@ -17,6 +17,8 @@ const ENTRIES = {
   index: "src/index.ts",
   schema: "src/schema/tables.ts",
   admin: "src/admin/index.ts",
+  projections: "src/projections/index.ts",
+  testing: "src/testing/index.ts",
 } as const;
 
 rmSync(dist, { recursive: true, force: true });
@@ -38,13 +40,15 @@ for (const format of ["esm", "cjs"] as const) {
     external: [/^[^./]/],
     esbuildPlugins: [
       {
-        // Instead: index imports the other entry, so that there is one copy of the tables.
-        name: "one-schema",
-        setup: ({ onResolve }) =>
+        // Instead: entries import each other, so that there is one copy of the tables, and one of the store's class.
+        name: "one-copy",
+        setup: ({ onResolve }) => {
           onResolve({ filter: /^\.{1,2}\/(schema\/)?tables\.ts$/ }, () => ({
             path: "./schema.js",
             external: true,
-          })),
+          }));
+          onResolve({ filter: /^\.\.\/store\.ts$/ }, () => ({ path: "./index.js", external: true }));
+        },
       },
     ],
     dts: false,

@@ -9,6 +9,9 @@ import { join, posix } from "node:path";
 /** From top to bottom. A room is a folder of src/ or a single file in it. */
 const LAYERS: readonly (readonly string[])[] = [
   ["cli"],
+  // Entry points of their own, beside the store.
+  ["testing"],
+  ["projections"],
   ["index.ts"],
   ["store.ts"],
   ["runtime.ts", "own-methods.ts"],
@@ -31,7 +34,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "cli-progress": ["cli"],
   "cli-table3": ["cli"],
   "@clack/prompts": ["cli"],
-  "drizzle-orm": ["schema/tables.ts"],
+  "drizzle-orm": ["schema/tables.ts", "projections"],
   "act-drizzle": ["schema/load-tables.ts"],
 };
 

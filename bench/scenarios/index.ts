@@ -3,6 +3,7 @@ import type { Scenario } from "../lib/types.ts";
 import { commitScenarios } from "./commit.ts";
 import { idleScenarios } from "./idle.ts";
 import { maintenanceScenarios } from "./maintenance.ts";
+import { projectionScenarios } from "./projections.ts";
 import { reactionScenarios } from "./reactions.ts";
 import { readScenarios } from "./read.ts";
 import { roundTrips } from "./round-trips.ts";
@@ -16,6 +17,7 @@ export const scenarios: readonly Scenario[] = [
   ...subscriptionScenarios,
   ...reactionScenarios,
   ...idleScenarios,
+  ...projectionScenarios,
   ...tailScenarios,
   ...statsScenarios,
   ...maintenanceScenarios,

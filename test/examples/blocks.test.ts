@@ -36,6 +36,8 @@ beforeAll(() => {
     paths: {
       "act-drizzle": [join(root, "src/index.ts")],
       "act-drizzle/schema": [join(root, "src/schema/tables.ts")],
+      "act-drizzle/projections": [join(root, "src/projections/index.ts")],
+      "act-drizzle/testing": [join(root, "src/testing/index.ts")],
     },
   };
   const config = { compilerOptions, include: ["**/*.ts"], exclude: ["node_modules"] };

@@ -19,6 +19,8 @@ const consumer = `
 import { store, type Store } from "@rotorsoft/act";
 import { ConnectionError, DatabaseError, PostgresStore, type Config, type PostgresStoreOptions } from "act-drizzle";
 import { type ActTables, actTables, events } from "act-drizzle/schema";
+import { actPositions, backfill, exactlyOnce, ProjectionError } from "act-drizzle/projections";
+import { type TestKit, testKit } from "act-drizzle/testing";
 import { drizzle } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
 
@@ -46,6 +48,18 @@ async function rows(): Promise<{ id: number; stream: string; at: number }[]> {
   const found = await db.select({ stream: streams.stream, at: streams.at }).from(streams);
   return found.map((one) => ({ ...one, id: row?.id ?? 0 }));
 }
+const once = exactlyOnce({ db, projection: "p", positions: actPositions({ schema: "tenant" }) });
+export const handler = once.do(async (event: { id: number; stream: string }, tx, stream) => {
+  const found: { id: number }[] = await tx.select({ id: events.id }).from(events);
+  // @ts-expect-error: a target is a string
+  const target: number = stream;
+});
+// @ts-expect-error: a projection has a name
+exactlyOnce({ db });
+// @ts-expect-error: an app is needed
+backfill({ store: new PostgresStore() });
+const failed: string = new ProjectionError("BLOCKED", "").code;
+export { failed, testKit, type TestKit };
 // With \`declaration: true\` each of these types has to have a name that users can reach.
 export class Subclass extends PostgresStore {}
 export const made = new PostgresStore({ url: process.env.DATABASE_URL });

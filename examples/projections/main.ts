@@ -1,0 +1,66 @@
+/** `npm run example:projections`: read your own write, deliver everything twice, and add a projection to a history. */
+import { ConsoleLogger, log } from "@rotorsoft/act";
+import { PostgresStore } from "act-drizzle";
+import { backfill, progressOf } from "act-drizzle/projections";
+import { generateDrizzleJson, generateMigration } from "drizzle-kit/api";
+import { count, max, sql, sum } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/node-postgres";
+import pg from "pg";
+import { startPostgres } from "../../dev/postgres/index.ts";
+import { runSession } from "../git/session.ts";
+import { buildFirst, buildSecond } from "./app.ts";
+import { balances, biggest, positions, SCHEMA } from "./tables.ts";
+
+const ACCOUNTS = 40;
+const actor = { id: "1", name: "User" };
+
+log(new ConsoleLogger({ level: "error" }));
+await runSession(async ({ onEnd }) => {
+  const starting = startPostgres({ url: process.env.DATABASE_URL || undefined, prefer: "embedded" });
+  onEnd(async () => (await starting).stop());
+  const { url } = await starting;
+  const pool = new pg.Pool({ connectionString: url, max: 4 });
+  onEnd(() => pool.end());
+  const db = drizzle(pool);
+  await db.execute(sql.raw(`drop schema if exists ${SCHEMA} cascade`));
+  const store = new PostgresStore({ url, schema: SCHEMA });
+  onEnd(() => store.dispose());
+  await store.seed();
+  // What `drizzle-kit push` would do.
+  const wanted = generateDrizzleJson({ balances, biggest, positions });
+  for (const statement of await generateMigration(generateDrizzleJson({}), wanted))
+    await db.execute(sql.raw(statement));
+
+  const first = buildFirst(store, db);
+  onEnd(() => first.shutdown());
+  first.on("committed", () => first.settle());
+  const progress = progressOf({ app: first, store });
+  onEnd(() => progress.dispose());
+  for (let n = 0; n < ACCOUNTS; n++)
+    await first.do("deposit", { stream: `account-${n}`, actor }, { amount: n + 1 });
+  const last = await first.do("deposit", { stream: "account-0", actor }, { amount: 100 });
+  await progress.caughtUp(["balances"], last);
+  const total = async () => (await db.select({ is: sum(balances.balance), of: count() }).from(balances))[0];
+  const before = await total();
+  console.log(`${before?.of} accounts hold ${before?.is}`);
+
+  // As after the loss of every acknowledgement.
+  await first.reset(["balances"]);
+  first.settle();
+  await progress.caughtUp(["balances"], last);
+  console.log(`after every event was delivered again they hold ${(await total())?.is}`);
+
+  const second = buildSecond(store, db);
+  onEnd(() => second.shutdown());
+  const { targets, subscribed } = await backfill({ app: second, store });
+  second.settle();
+  const waiting = progressOf({ app: second, store });
+  onEnd(() => waiting.dispose());
+  const names = Array.from({ length: ACCOUNTS }, (_, n) => `biggest:account-${n}`);
+  await waiting.caughtUp(names, last);
+  const [row] = await db.select({ accounts: count(), most: max(biggest.amount) }).from(biggest);
+  console.log(
+    `${subscribed} of ${targets} targets are new: ${row?.accounts} accounts, the biggest deposit is ${row?.most}`,
+  );
+  return 0;
+}, String);

@@ -1,0 +1,188 @@
+/**
+ * backfill(): makes an app with history process that history for reactions and projections that are new.
+ *
+ * Act subscribes a target when an event resolves to it, and looks only at events past its checkpoint. So the row of a
+ * new static target waits without a work mark, and new dynamic targets get a row only with their next event. This
+ * reads what is behind the checkpoint, subscribes every target that it resolves to, and raises each work mark to the
+ * last event for it. A work mark never goes down and a row is never made twice, so it may be run at any time, beside
+ * workers, again, and on several processes at once. The checkpoint is not touched.
+ */
+import { randomUUID } from "node:crypto";
+import { DEFAULT_LANE, type SubscribeInput } from "@rotorsoft/act";
+import type { PostgresStore } from "../store.ts";
+import { badInput } from "./errors.ts";
+import { LogConnection } from "./log-connection.ts";
+import {
+  type App,
+  bySource,
+  inSource,
+  type Reaction,
+  reactionsOf,
+  resolve,
+  type StoredEvent,
+  type Target,
+} from "./reactions.ts";
+
+const PAGE = 1_000;
+
+export type BackfillProgress = {
+  /** The id up to which the log has been read. */
+  readonly at: number;
+  /** The id up to which it will be read: the end of the log at the start. */
+  readonly head: number;
+  /** Events read so far. Only those that reactions with dynamic targets react to are read. */
+  readonly events: number;
+  /** Targets found so far. */
+  readonly targets: number;
+};
+
+export type BackfillOptions = {
+  /** The app with the new reactions. It need not run. */
+  readonly app: App;
+  readonly store: PostgresStore;
+  /** Called after each page of the log, and once at the end. */
+  readonly onProgress?: ((progress: BackfillProgress) => void) | undefined;
+  /** Stops it between two pages. What was subscribed stays; run it again to go on. */
+  readonly signal?: AbortSignal | undefined;
+};
+
+export type BackfillResult = {
+  readonly events: number;
+  /** Targets that have events in the log. */
+  readonly targets: number;
+  /** How many of them had no subscription. */
+  readonly subscribed: number;
+};
+
+type Entry = SubscribeInput & { readonly priority: number; readonly correlated_at: number };
+
+/** Merges what several events say of one target: the highest mark, and the lane of the highest priority. */
+function add(entries: Map<string, Entry>, lanes: ReadonlySet<string>, id: number, to: Target): void {
+  const { target: stream, source, priority = 0 } = to;
+  // Nobody claims from a lane that is not declared: Act runs the default lane instead.
+  const lane = to.lane !== undefined && lanes.has(to.lane) ? to.lane : undefined;
+  const known = entries.get(stream);
+  const kept = known && known.priority >= priority ? known : { stream, source, priority, lane };
+  entries.set(stream, { ...kept, source: known ? known.source : source, correlated_at: id });
+}
+
+function check({ app, store }: BackfillOptions): void {
+  if (typeof app?.registry?.events !== "object")
+    throw badInput("backfill: app must be what act()…build() returns.");
+  if (typeof store?.subscribe !== "function" || typeof store.config?.table !== "string")
+    throw badInput("backfill: store must be the PostgresStore of the app.");
+}
+
+async function headOf(store: PostgresStore): Promise<number> {
+  let head = -1;
+  await store.query(
+    ({ id }) => {
+      head = id;
+    },
+    { backward: true, limit: 1, with_snaps: true },
+  );
+  return head;
+}
+
+/** The last event that each static target has, one look at an index for each. */
+async function markStatic(
+  store: PostgresStore,
+  reactions: readonly Reaction[],
+  found: (event: StoredEvent, to: Target) => void,
+): Promise<void> {
+  const targets = Map.groupBy(
+    reactions.filter(({ resolver }) => typeof resolver !== "function"),
+    ({ resolver }) => JSON.stringify(resolver),
+  );
+  for (const same of targets.values()) {
+    const [first] = same;
+    if (!first || typeof first.resolver === "function") continue;
+    const { resolver } = first;
+    const names = same.map(({ event }) => event);
+    await store.query((event) => found(event, resolver), {
+      ...bySource(resolver.source),
+      names,
+      backward: true,
+      limit: 1,
+    });
+  }
+}
+
+/**
+ * Subscribes every target that the log has events for, up to its last event. Workers that listen (`notify: true`) are
+ * woken and process the history at their own pace, oldest first; others find it with their next event or start.
+ *
+ * It does not deliver again what a target has handled: a reaction that is added to a target that exists begins with
+ * the next event. Give it a target of its own, or `reset` the target.
+ *
+ * @throws ProjectionError if an argument is of no use; StoreError if the database fails; the signal's reason.
+ * @example
+ * ```ts
+ * await backfill({ app, store, onProgress: ({ at, head }) => console.log(`${at} of ${head}`) });
+ * ```
+ */
+export async function backfill(options: BackfillOptions): Promise<BackfillResult> {
+  check(options);
+  const { app, store, onProgress, signal } = options;
+  const reactions = reactionsOf(app);
+  const dynamic = Map.groupBy(
+    reactions.filter(({ resolver }) => typeof resolver === "function"),
+    ({ event }) => event,
+  );
+  const lanes = new Set([DEFAULT_LANE, ...app.lanes.map(({ name }) => name)]);
+  const seen = new Set<string>();
+  let subscribed = 0;
+  let last: StoredEvent | undefined;
+  const found = (entries: Map<string, Entry>, event: StoredEvent, to: Target) => {
+    if (!inSource(to.source, event.stream)) return;
+    add(entries, lanes, event.id, to);
+    if (!last || event.id > last.id) last = event;
+  };
+  const subscribe = async (entries: Map<string, Entry>) => {
+    if (entries.size === 0) return;
+    subscribed += (await store.subscribe([...entries.values()])).subscribed;
+    for (const stream of entries.keys()) seen.add(stream);
+  };
+
+  const head = await headOf(store);
+  const statics = new Map<string, Entry>();
+  signal?.throwIfAborted();
+  await markStatic(store, reactions, (event, to) => found(statics, event, to));
+  await subscribe(statics);
+
+  let events = 0;
+  let at = dynamic.size > 0 ? -1 : head;
+  const names = [...dynamic.keys()];
+  while (at < head) {
+    signal?.throwIfAborted();
+    const page: StoredEvent[] = [];
+    // Past the head are the events of the app's own correlation.
+    await store.query((event) => void page.push(event), { names, after: at, before: head + 1, limit: PAGE });
+    const entries = new Map<string, Entry>();
+    for (const event of page)
+      for (const reaction of dynamic.get(event.name) ?? []) {
+        const to = resolve(reaction, event);
+        if (to) found(entries, event, to);
+      }
+    await subscribe(entries);
+    events += page.length;
+    at = page.length < PAGE ? head : (page.at(-1)?.id ?? head);
+    onProgress?.({ at, head, events, targets: seen.size });
+  }
+  if (names.length === 0) onProgress?.({ at, head, events, targets: seen.size });
+  if (last && store.config.notify) await wake(store, last);
+  return { events, targets: seen.size, subscribed };
+}
+
+/** Workers drain when they hear of an event that they react to: they are told of the last one again. */
+async function wake(store: PostgresStore, { stream, id, name }: StoredEvent): Promise<void> {
+  const connection = new LogConnection(store);
+  try {
+    const payload = { stream, events: [{ id, name }], by: randomUUID() };
+    await connection.notify(connection.names.channel, JSON.stringify(payload));
+  } catch {
+    // A hint: the subscriptions are there, and workers find them with their next event or look.
+  } finally {
+    await connection.close();
+  }
+}

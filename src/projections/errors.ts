@@ -1,0 +1,92 @@
+/** What the wrapper says when it cannot work. No message carries data of an event or of a row. */
+import { DrizzleQueryError } from "drizzle-orm";
+import { codeOf, sanitize } from "../errors.ts";
+
+/**
+ * - `BAD_INPUT`: an argument is of no use; the message says which.
+ * - `NO_TRANSACTIONS`: the driver of the database has none.
+ * - `POSITIONS_MISSING`: the table of positions is not there, or lacks a column.
+ * - `SUPERSEDED`: the events were fetched before a rebuild of the projection, and are delivered again.
+ * - `HANDLER_FAILED`: a query of the handler failed; `cause` says why.
+ * - `TIMED_OUT`: a target did not catch up in time; see {@link CaughtUpTimeout}.
+ * - `BLOCKED`: a target that is waited for is blocked.
+ * - `DISPOSED`: the wait ended because `dispose()` was called.
+ */
+export type ProjectionErrorCode =
+  | "BAD_INPUT"
+  | "NO_TRANSACTIONS"
+  | "POSITIONS_MISSING"
+  | "SUPERSEDED"
+  | "HANDLER_FAILED"
+  | "TIMED_OUT"
+  | "BLOCKED"
+  | "DISPOSED";
+
+export class ProjectionError extends Error {
+  override readonly name: string = "ProjectionError";
+  readonly code: ProjectionErrorCode;
+
+  constructor(code: ProjectionErrorCode, message: string, options?: ErrorOptions) {
+    super(`act-drizzle: ${message}`, options);
+    this.code = code;
+  }
+}
+
+export const badInput = (message: string): ProjectionError => new ProjectionError("BAD_INPUT", message);
+
+/** undefined_table, undefined_column, invalid_schema_name, and ON CONFLICT without its unique index. */
+const NOT_THERE = new Set(["42P01", "42703", "3F000", "42P10"]);
+
+/** What the server or the driver said, under the DrizzleQueryError, whose message holds every parameter. */
+const causeOf = (error: unknown): unknown =>
+  error instanceof DrizzleQueryError ? (error.cause ?? new Error("the query failed")) : error;
+
+/** SQLSTATE of a query that failed, whichever driver ran it. */
+export const sqlStateOf = (error: unknown): string | undefined => codeOf(causeOf(error));
+
+/** An error of a statement on the positions. */
+export function positionsError(error: unknown, table: string): unknown {
+  if (!NOT_THERE.has(sqlStateOf(error) ?? "")) return error;
+  return new ProjectionError(
+    "POSITIONS_MISSING",
+    `the table of positions ${table} is missing or incomplete (${sqlStateOf(error)}): export actPositions() from your Drizzle schema, then run drizzle-kit push, or drizzle-kit generate and migrate. Nothing was written.`,
+    { cause: sanitize(causeOf(error)) },
+  );
+}
+
+/**
+ * An error as the framework may log it, and write it into the subscription: without the parameters of the query, which
+ * are values of events. Errors that are no query's pass as they are, Act's signals among them.
+ */
+export function withoutValues(error: unknown, doing: string): unknown {
+  if (!(error instanceof DrizzleQueryError)) return error;
+  const cause = sanitize(causeOf(error));
+  return new ProjectionError("HANDLER_FAILED", `${doing}: ${cause.message}`, { cause });
+}
+
+/** A target that has not handled an event yet. */
+export type Lagging = {
+  readonly target: string;
+  /** The id of the last event that it has acknowledged; -1: none. */
+  readonly at: number;
+  /** The id of the event that is waited for: the last one for this target. */
+  readonly waitsFor: number;
+};
+
+/** Projections did not catch up in time. They go on: what was written will be read later. */
+export class CaughtUpTimeout extends ProjectionError {
+  override readonly name = "CaughtUpTimeout";
+  /** How far each target is that has not caught up. */
+  readonly behind: readonly Lagging[];
+
+  constructor(id: number, timeout: number, behind: readonly Lagging[]) {
+    const told = behind.map(
+      ({ target, at, waitsFor }) => `${JSON.stringify(target)} is at ${at} of ${waitsFor}`,
+    );
+    super(
+      "TIMED_OUT",
+      `caughtUp: event ${id} was not handled within ${timeout} ms: ${told.slice(0, 5).join(", ")}${told.length > 5 ? ` and ${told.length - 5} more` : ""}. The event is stored: check that workers run, or raise the timeout.`,
+    );
+    this.behind = behind.map(({ target, at, waitsFor }) => ({ target, at, waitsFor }));
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * Keeps events that were fetched before a rebuild out of the run that follows it.
+ *
+ * Act gives a handler no lease, so the position's row tells: a rebuild raises its generation. A process that has
+ * handled the target in an earlier generation refuses its next event once, and so does one that was up when the
+ * generation began and sees the target for the first time: either may have claimed before. The refused events stay
+ * unacknowledged, and what is delivered next was claimed after the refusal, so after the rebuild.
+ */
+
+/** How far the clocks of a worker and of the server may be apart. */
+const CLOCK_SKEW = 60_000;
+/** Targets whose generation is remembered. One that was forgotten is refused once more, at worst. */
+const MAX_KNOWN = 100_000;
+
+export class Fence {
+  readonly #projection: string;
+  readonly #known = new Map<string, number>();
+  readonly #up = Date.now();
+
+  constructor(projection: string) {
+    this.#projection = projection;
+  }
+
+  /** Whether events of this target may be of an earlier run. */
+  refuses(target: string, generation: number, since: number): boolean {
+    const known = this.#known.get(target);
+    if (known === generation) return false;
+    this.#known.set(target, generation);
+    for (const oldest of this.#known.keys()) {
+      if (this.#known.size <= MAX_KNOWN) break;
+      this.#known.delete(oldest);
+    }
+    if (known === undefined) return generation > 0 && this.#up < since + CLOCK_SKEW;
+    return true;
+  }
+
+  /** What to say of a refusal. */
+  reason(target: string): string {
+    return `projection ${JSON.stringify(this.#projection)} was rebuilt while events of ${JSON.stringify(target)} were on their way: nothing was written, and they are delivered again.`;
+  }
+}

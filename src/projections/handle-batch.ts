@@ -1,0 +1,50 @@
+/** The new events of a batch and the position of its target, in one transaction: for `.batch` of projections. */
+import { sql } from "drizzle-orm";
+import { ProjectionError } from "./errors.ts";
+import type { Fence } from "./fence.ts";
+import type { Row, Transactions } from "./transactions.ts";
+
+/** The position, locked until COMMIT. It is inserted for the first batch of a target. */
+async function lock<Tx>(transactions: Transactions<Tx>, tx: Tx, target: string): Promise<Row | undefined> {
+  const { projection, positions } = transactions;
+  const select = sql`
+    select at, generation, (extract(epoch from since) * 1000)::float8 as since from ${positions}
+    where projection = ${projection} and target = ${target} for update`;
+  const [row] = await transactions.query(tx, select);
+  if (row) return row;
+  await transactions.query(
+    tx,
+    sql`insert into ${positions} (projection, target) values (${projection}, ${target})
+      on conflict (projection, target) do nothing`,
+  );
+  const [inserted] = await transactions.query(tx, select);
+  return inserted;
+}
+
+export function handleBatch<Tx, Event extends { readonly id: number }>(
+  transactions: Transactions<Tx>,
+  fence: Fence,
+  handler: (events: readonly Event[], tx: Tx, stream: string) => PromiseLike<unknown>,
+): (events: readonly Event[], stream: string) => Promise<void> {
+  const { projection, positions } = transactions;
+  const once = async (events: readonly Event[], stream: string) => {
+    const doing = `the batch of projection ${JSON.stringify(projection)} failed at events ${events[0]?.id} to ${events.at(-1)?.id}`;
+    await transactions.run(doing, async (tx) => {
+      const row = await lock(transactions, tx, stream);
+      const at = Number(row?.at ?? -1);
+      const fresh = events.filter(({ id }) => id > at);
+      const last = fresh.at(-1);
+      if (!last) return;
+      if (fence.refuses(stream, Number(row?.generation), Number(row?.since)))
+        throw new ProjectionError("SUPERSEDED", fence.reason(stream));
+      await handler(fresh, tx, stream);
+      await transactions.query(
+        tx,
+        sql`update ${positions} set at = ${last.id}::bigint, handlers = null
+          where projection = ${projection} and target = ${stream}`,
+      );
+    });
+  };
+  Object.defineProperty(once, "name", { value: handler.name || projection });
+  return once;
+}

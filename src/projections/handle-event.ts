@@ -1,0 +1,49 @@
+/** One event and its position, in one transaction: for `.do` of projections and reactions. */
+import { DeferSignal } from "@rotorsoft/act";
+import { sql } from "drizzle-orm";
+import type { Fence } from "./fence.ts";
+import type { ActPositions } from "./positions.ts";
+import type { Transactions } from "./transactions.ts";
+
+/**
+ * Moves the target to the event, and gives a row if the handler has not handled it. The row is locked either way.
+ * Several handlers may react to one event for one target; the target stands at the event while they are noted one
+ * after the other.
+ */
+const advance = (
+  positions: ActPositions,
+  projection: string,
+  target: string,
+  id: number,
+  handler: string,
+) => sql`
+  insert into ${positions} as p (projection, target, at, handlers)
+  values (${projection}, ${target}, ${id}::bigint, array[${handler}::text])
+  on conflict (projection, target) do update set
+    at = excluded.at,
+    handlers = case when p.at = excluded.at then p.handlers || excluded.handlers else excluded.handlers end
+  where p.at < excluded.at or (p.at = excluded.at and not p.handlers @> excluded.handlers)
+  returning generation, (extract(epoch from since) * 1000)::float8 as since`;
+
+export function handleEvent<Tx, Event extends { readonly id: number }, Rest extends unknown[]>(
+  transactions: Transactions<Tx>,
+  fence: Fence,
+  handler: (event: Event, tx: Tx, stream: string, ...rest: Rest) => PromiseLike<unknown>,
+): (event: Event, stream: string, ...rest: Rest) => Promise<void> {
+  const { projection, positions } = transactions;
+  const name = handler.name || projection;
+  const once = async (event: Event, stream: string, ...rest: Rest) => {
+    const doing = `handler ${JSON.stringify(name)} of projection ${JSON.stringify(projection)} failed at event ${event.id}`;
+    await transactions.run(doing, async (tx) => {
+      const [row] = await transactions.query(tx, advance(positions, projection, stream, event.id, name));
+      if (!row) return;
+      // Deferred until now: Act then neither counts a failure nor moves the watermark, and delivers again at once.
+      if (fence.refuses(stream, Number(row.generation), Number(row.since)))
+        throw Object.assign(new DeferSignal({ at: new Date() }), { message: fence.reason(stream) });
+      await handler(event, tx, stream, ...rest);
+    });
+  };
+  // Act tells handlers of one event apart by their names.
+  Object.defineProperty(once, "name", { value: name });
+  return once;
+}

@@ -1,0 +1,46 @@
+/** The newer rows of a flush and their positions, in one transaction: for `.of(State).flush` of projections. */
+import { sql } from "drizzle-orm";
+import { ProjectionError } from "./errors.ts";
+import type { Fence } from "./fence.ts";
+import type { ActPositions } from "./positions.ts";
+import type { Transactions } from "./transactions.ts";
+
+/**
+ * Moves each stream to the event of its row, and gives those that stood before it. The rows are locked in order of
+ * stream, so that two flushes of the same streams do not deadlock.
+ *
+ * The streams and ids go as one text: Drizzle would make a list of an array, and drivers differ in how they send one.
+ */
+const advance = (positions: ActPositions, projection: string, rows: string) => sql`
+  insert into ${positions} as p (projection, target, at)
+  select ${projection}::text, r.stream, r.event_id
+  from jsonb_to_recordset((${rows}::text)::jsonb) as r(stream text, event_id bigint)
+  order by r.stream
+  on conflict (projection, target) do update set at = excluded.at, handlers = null where p.at < excluded.at
+  returning target, generation, (extract(epoch from since) * 1000)::float8 as since`;
+
+export function handleRows<Tx, Flushed extends { readonly stream: string; readonly event_id: number }>(
+  transactions: Transactions<Tx>,
+  fence: Fence,
+  handler: (rows: readonly Flushed[], tx: Tx) => PromiseLike<unknown>,
+): (rows: readonly Flushed[]) => Promise<void> {
+  const { projection, positions } = transactions;
+  const once = async (rows: readonly Flushed[]) => {
+    const doing = `the flush of projection ${JSON.stringify(projection)} failed with ${rows.length} streams`;
+    const heads = JSON.stringify(rows.map(({ stream, event_id }) => ({ stream, event_id })));
+    await transactions.run(doing, async (tx) => {
+      const moved = await transactions.query(tx, advance(positions, projection, heads));
+      // All of them, so that each target is refused no more than once.
+      const refused = moved.filter(({ target, generation, since }) =>
+        fence.refuses(String(target), Number(generation), Number(since)),
+      );
+      if (refused.length > 0)
+        throw new ProjectionError("SUPERSEDED", fence.reason(String(refused[0]?.target)));
+      const newer = new Set(moved.map(({ target }) => target));
+      const fresh = rows.filter(({ stream }) => newer.has(stream));
+      if (fresh.length > 0) await handler(fresh, tx);
+    });
+  };
+  Object.defineProperty(once, "name", { value: handler.name || projection });
+  return once;
+}

@@ -1,0 +1,18 @@
+/** `act-drizzle/projections`: read models in your own Drizzle database. */
+export { type BackfillOptions, type BackfillProgress, type BackfillResult, backfill } from "./backfill.ts";
+export { CaughtUpTimeout, type Lagging, ProjectionError, type ProjectionErrorCode } from "./errors.ts";
+export {
+  type ExactlyOnce,
+  type ExactlyOnceOptions,
+  exactlyOnce,
+  type TransactionOf,
+} from "./exactly-once.ts";
+export { type ActPositions, type ActPositionsOptions, actPositions } from "./positions.ts";
+export {
+  type CaughtUpOptions,
+  type Progress,
+  type ProgressOptions,
+  progressOf,
+  type Reached,
+} from "./progress.ts";
+export type { App } from "./reactions.ts";

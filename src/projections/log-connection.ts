@@ -1,0 +1,41 @@
+/** A connection to the log beside the store's own, for what the Store port has no verb for: NOTIFY and LISTEN. */
+import type { PostgresStoreOptions } from "../options/options.generated.ts";
+import { resolveOptions } from "../options/resolve.ts";
+import { Database, type Listener, type Row } from "../postgres/index.ts";
+import type { Param } from "../postgres/protocol.ts";
+import { type Names, namesOf } from "../schema/names.ts";
+import type { PostgresStore } from "../store.ts";
+
+export class LogConnection {
+  readonly names: Names;
+  readonly #database: Database;
+
+  /** Opens nothing yet. `options` say how to connect, where that is not as the store does. */
+  constructor({ config }: Pick<PostgresStore, "config">, options?: PostgresStoreOptions) {
+    this.names = namesOf(config.schema, config.table);
+    const target = resolveOptions(options ?? { ...config });
+    // One that reads and one that appends: the second is never opened.
+    this.#database = new Database({ ...target, config: { ...target.config, max: 2 } });
+  }
+
+  read(operation: string, text: string, params: Param[]): Promise<readonly Row[]> {
+    return this.#database.read(operation, { text, params });
+  }
+
+  /** Sends a notification, which may be lost: whoever waits for it polls as well. */
+  async notify(channel: string, payload: string): Promise<void> {
+    await this.read("notify", "select pg_notify($1::text, $2::text)", [channel, payload]);
+  }
+
+  listen(
+    channel: string,
+    onPayload: (payload: string) => void,
+    onReconnected: () => void,
+  ): Promise<Listener> {
+    return this.#database.listen({ channel, onPayload, onReconnected });
+  }
+
+  close(): Promise<void> {
+    return this.#database.close();
+  }
+}

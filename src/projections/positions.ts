@@ -1,0 +1,72 @@
+/** The table of positions: how far each projection has come, kept in the database that its read models are in. */
+import { sql } from "drizzle-orm";
+import {
+  bigint,
+  integer,
+  type PgTableFn,
+  pgSchema,
+  pgTable,
+  text,
+  timestamp,
+  uniqueIndex,
+} from "drizzle-orm/pg-core";
+
+export type ActPositionsOptions<Schema extends string = string, Name extends string = string> = {
+  /** PostgreSQL schema. Default `public`. */
+  readonly schema?: Schema | undefined;
+  /** Name of the table. Default `act_positions`. */
+  readonly table?: Name | undefined;
+};
+
+/** What Drizzle calls a table's schema: none for `public`, either where the schema is not known before it runs. */
+type SchemaOf<Schema extends string> = string extends Schema
+  ? string | undefined
+  : Schema extends "public"
+    ? undefined
+    : Schema;
+
+/**
+ * The Drizzle table in which {@link exactlyOnce} keeps its positions. Export it from your Drizzle schema, so that
+ * drizzle-kit pushes and migrates it with your own tables.
+ *
+ * - `projection`, `target`: whose position. The target of a state's projection (`flush`) is the stream of the row.
+ * - `at`: the id of the last event that was handled; -1 before the first.
+ * - `handlers`: which handlers are done with event `at`; null if all are.
+ * - `generation`: which run this is, from 0. A rebuild raises it, so that nothing of an earlier run is written into it.
+ * - `since`: when the generation began.
+ *
+ * @example
+ * ```ts
+ * // your drizzle schema file
+ * import { actPositions } from "act-drizzle/projections";
+ * export const positions = actPositions();
+ * ```
+ */
+export function actPositions<
+  const Schema extends string = "public",
+  const Name extends string = "act_positions",
+>(options: ActPositionsOptions<Schema, Name> = {}) {
+  const { schema = "public", table = "act_positions" } = options;
+  // Drizzle has no pgSchema("public"): its tables are the ones without a schema.
+  const create: PgTableFn<SchemaOf<Schema>> =
+    schema === "public" ? (pgTable as never) : (pgSchema(schema).table as never);
+  return create(
+    table as Name,
+    {
+      projection: text("projection").notNull(),
+      target: text("target").notNull(),
+      at: bigint("at", { mode: "number" }).notNull().default(sql`'-1'`),
+      handlers: text("handlers").array(),
+      generation: integer("generation").notNull().default(0),
+      since: timestamp("since", { withTimezone: true, mode: "date" }).notNull().defaultNow(),
+    },
+    (t) => [
+      // No primary key of two columns: drizzle-kit 0.31 drops and adds it at each push.
+      uniqueIndex(`${table}_target_ix`).on(t.projection, t.target),
+    ],
+  );
+}
+
+export type ActPositions<Schema extends string = string, Name extends string = string> = ReturnType<
+  typeof actPositions<Schema, Name>
+>;

@@ -1,0 +1,261 @@
+/**
+ * progressOf(): waits until projections have handled an event, so that who wrote it reads it in the read models.
+ *
+ * A target has handled an event when its watermark in the log has reached it: the acknowledgement follows the
+ * transaction of the handler. Workers announce their acknowledgements with NOTIFY; whoever waits is woken by that, and
+ * looks by itself as well, so that a lost notification costs time and nothing else.
+ */
+import type { Lease } from "@rotorsoft/act";
+import type { PostgresStoreOptions } from "../options/options.generated.ts";
+import type { Listener } from "../postgres/index.ts";
+import type { PostgresStore } from "../store.ts";
+import { isRecord } from "../values/json-dates.ts";
+import { badInput, CaughtUpTimeout, type Lagging, ProjectionError } from "./errors.ts";
+import { lastFor, targetsOf } from "./last-for.ts";
+import { LogConnection } from "./log-connection.ts";
+import type { App, StoredEvent } from "./reactions.ts";
+
+/** How long it waits for a notification before it looks by itself: short at first, for a worker may not announce. */
+const FIRST_LOOK = 25;
+const LONGEST_PAUSE = 500;
+const DEFAULT_TIMEOUT = 5_000;
+/** NOTIFY takes less than 8,000 bytes. Without names everybody looks. */
+const MAX_PAYLOAD = 7_500;
+
+/** An app that tells what it has acknowledged: an act() app. */
+type Announcing = App & {
+  on(event: "acked", listener: (leases: Lease[]) => void): unknown;
+  off(event: "acked", listener: (leases: Lease[]) => void): unknown;
+};
+
+export type ProgressOptions = {
+  /** The app, with the reactions that are waited for; it need not run them. */
+  readonly app: Announcing;
+  readonly store: PostgresStore;
+  /** How its connection is made. Default: as the store's. Needed if the store got TLS options as an object. */
+  readonly connection?: PostgresStoreOptions | undefined;
+};
+
+export type CaughtUpOptions = {
+  /** How long to wait at most, in ms. Default 5,000. */
+  readonly timeout?: number | undefined;
+  /** Ends the wait; it rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+};
+
+/** An event, what `app.do()` returned, or the id of an event. */
+export type Reached = number | StoredEvent | readonly { readonly event?: StoredEvent | undefined }[];
+
+export type Progress = {
+  /**
+   * Resolves once each target has handled the event, and all events before it that are for the target. Without targets
+   * it waits for all that react to the event.
+   *
+   * @throws CaughtUpTimeout, which says how far each target is; ProjectionError `BLOCKED` at once if a target is
+   * blocked; StoreError if the log cannot be read.
+   */
+  caughtUp(
+    targets: readonly string[] | undefined,
+    reached: Reached,
+    options?: CaughtUpOptions,
+  ): Promise<void>;
+  /** In a process that runs the reactions: tells other processes of each acknowledgement, from now on. */
+  announce(): void;
+  /** Ends the connection to the log. Who still waits gets an error. */
+  dispose(): Promise<void>;
+};
+
+type Position = Lagging & { readonly error: string | undefined; readonly blocked: boolean };
+
+class Watch implements Progress {
+  readonly #app: Announcing;
+  readonly #store: PostgresStore;
+  readonly #connection: LogConnection;
+  readonly #channel: string;
+  readonly #waiting = new Set<() => void>();
+  #listener: Promise<Listener | undefined> | undefined;
+  #announces = false;
+  #disposed = false;
+
+  constructor({ app, store, connection }: ProgressOptions) {
+    this.#app = app;
+    this.#store = store;
+    this.#connection = new LogConnection(store, connection);
+    this.#channel = `act_acks_${this.#connection.names.schema}_${this.#connection.names.table}`;
+    app.on("acked", this.#acked);
+  }
+
+  readonly #wake = () => {
+    for (const look of this.#waiting) look();
+  };
+
+  readonly #acked = (leases: Lease[]) => {
+    this.#wake();
+    if (!this.#announces || this.#disposed) return;
+    const text = JSON.stringify(leases.map(({ stream }) => stream));
+    const payload = Buffer.byteLength(text) > MAX_PAYLOAD ? "" : text;
+    // Who waits looks by himself if this is lost.
+    this.#connection.notify(this.#channel, payload).catch(() => {});
+  };
+
+  announce = (): void => {
+    this.#announces = true;
+  };
+
+  caughtUp: Progress["caughtUp"] = async (targets, reached, options = {}) => {
+    const { timeout = DEFAULT_TIMEOUT, signal } = options;
+    checkWait(targets, timeout);
+    const event = await this.#eventOf(reached);
+    const names = targets ?? (typeof event === "number" ? undefined : targetsOf(this.#app, event));
+    if (!names) throw badInput("caughtUp: name the targets, or give the event itself instead of its id.");
+    const deadline = performance.now() + timeout;
+    // LISTEN is on its way while it looks for the first time: often there is nothing to wait for.
+    void this.#listen();
+    const id = typeof event === "number" ? event : event.id;
+    let behind = await this.#behind(names, id);
+    if (behind.length > 0) behind = await this.#relevant(behind, id);
+    for (let pause = FIRST_LOOK; behind.length > 0; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+      failOnBlocked(behind);
+      const left = deadline - performance.now();
+      if (left <= 0) throw new CaughtUpTimeout(id, timeout, behind);
+      await this.#pause(Math.min(left, pause), signal);
+      behind = await this.#stillBehind(behind);
+    }
+  };
+
+  async #eventOf(reached: Reached): Promise<number | StoredEvent> {
+    const last = Array.isArray(reached) ? reached.at(-1)?.event : reached;
+    if (typeof last === "number" && Number.isSafeInteger(last)) return last;
+    if (isEvent(last)) return last;
+    throw badInput("caughtUp: give an event, what app.do() returned, or the id of an event.");
+  }
+
+  /** Those whose watermark is before `id`. */
+  async #behind(targets: readonly string[], id: number): Promise<Position[]> {
+    const rows = await this.#connection.read(
+      "caughtUp",
+      `select t.stream, coalesce(s.at, -1) as at, coalesce(s.blocked, false) as blocked, s.error
+from jsonb_array_elements_text($1::text::jsonb) as t(stream)
+left join ${this.#connection.names.streams} s on s.stream = t.stream
+where coalesce(s.at, -1) < $2::bigint`,
+      [JSON.stringify([...new Set(targets)]), id],
+    );
+    return rows.map(({ stream, at, blocked, error }) => ({
+      target: String(stream),
+      at: Number(at),
+      waitsFor: id,
+      blocked: blocked === true,
+      error: typeof error === "string" ? error : undefined,
+    }));
+  }
+
+  /** A watermark stands at the last event for its target: those that nothing later is for are not behind. */
+  async #relevant(behind: readonly Position[], id: number): Promise<Position[]> {
+    const all = await Promise.all(
+      behind.map(async (position) => {
+        const waitsFor = await lastFor(this.#app, this.#store, position.target, id);
+        return { ...position, waitsFor };
+      }),
+    );
+    return all.filter(({ at, waitsFor }) => at < waitsFor);
+  }
+
+  async #stillBehind(behind: readonly Position[]): Promise<Position[]> {
+    const waitsFor = new Map(behind.map((position) => [position.target, position.waitsFor]));
+    const highest = Math.max(...waitsFor.values());
+    const now = await this.#behind([...waitsFor.keys()], highest);
+    return now
+      .map((position) => ({ ...position, waitsFor: waitsFor.get(position.target) ?? position.waitsFor }))
+      .filter(({ at, waitsFor: until }) => at < until);
+  }
+
+  /** LISTEN, once for all who wait. Where it is not to be had, they look by themselves. */
+  #listen(): Promise<Listener | undefined> {
+    this.#listener ??= this.#connection
+      .listen(this.#channel, this.#wake, this.#wake)
+      .then((listener) => {
+        this.#wake();
+        return listener;
+      })
+      .catch(() => {
+        this.#listener = undefined;
+        return undefined;
+      });
+    return this.#listener;
+  }
+
+  /** Until something was acknowledged, or `millis` are over. */
+  #pause(millis: number, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = (settle: () => void) => () => {
+        clearTimeout(timer);
+        this.#waiting.delete(look);
+        signal?.removeEventListener("abort", aborted);
+        settle();
+      };
+      const look = end(() =>
+        this.#disposed
+          ? reject(new ProjectionError("DISPOSED", "progress.dispose() was called."))
+          : resolve(),
+      );
+      const aborted = end(() => reject(signal?.reason));
+      const timer = setTimeout(look, millis);
+      this.#waiting.add(look);
+      signal?.addEventListener("abort", aborted);
+      if (signal?.aborted) aborted();
+      else if (this.#disposed) look();
+    });
+  }
+
+  dispose = async (): Promise<void> => {
+    this.#disposed = true;
+    this.#app.off("acked", this.#acked);
+    this.#wake();
+    await this.#connection.close();
+  };
+}
+
+const isEvent = (value: unknown): value is StoredEvent =>
+  isRecord(value) &&
+  typeof value.id === "number" &&
+  typeof value.name === "string" &&
+  typeof value.stream === "string";
+
+function checkWait(targets: unknown, timeout: unknown): void {
+  const named =
+    targets === undefined || (Array.isArray(targets) && targets.every((t) => typeof t === "string"));
+  if (!named) throw badInput("caughtUp: targets must be an array of names.");
+  if (typeof timeout !== "number" || Number.isNaN(timeout) || timeout < 0)
+    throw badInput("caughtUp: timeout must be a number of ms, 0 or more.");
+}
+
+function failOnBlocked(behind: readonly Position[]): void {
+  const blocked = behind.find((position) => position.blocked);
+  if (!blocked) return;
+  throw new ProjectionError(
+    "BLOCKED",
+    `caughtUp: ${JSON.stringify(blocked.target)} is blocked at event ${blocked.at} and will not reach event ${blocked.waitsFor}: mend its handler, then call app.unblock([${JSON.stringify(blocked.target)}]).`,
+  );
+}
+
+/**
+ * Waits for projections to handle an event. Make one per process, and dispose of it at the end; it opens a connection
+ * to the log when it is first used.
+ *
+ * @throws ProjectionError if an argument is of no use.
+ * @example
+ * ```ts
+ * const progress = progressOf({ app, store });
+ * const snapshots = await app.do("deposit", target, { amount: 5 });
+ * await progress.caughtUp(["balances"], snapshots, { timeout: 2_000 });
+ * ```
+ */
+export function progressOf(options: ProgressOptions): Progress {
+  if (!isRecord(options))
+    throw badInput("progressOf: give its options as an object: progressOf({ app, store }).");
+  if (typeof options.app?.on !== "function" || typeof options.app.registry?.events !== "object")
+    throw badInput("progressOf: app must be what act()…build() returns.");
+  if (typeof options.store?.config?.table !== "string")
+    throw badInput("progressOf: store must be the PostgresStore of the app.");
+  return new Watch(options);
+}

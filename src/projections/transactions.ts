@@ -1,0 +1,65 @@
+/** Transactions of the user's Drizzle database, whichever driver is under it, and statements on the positions in them. */
+import { getTableName, type SQL } from "drizzle-orm";
+import { isRecord } from "../values/json-dates.ts";
+import { positionsError, sqlStateOf, withoutValues } from "./errors.ts";
+import type { ActPositions } from "./positions.ts";
+
+/** Any Drizzle database on PostgreSQL. Structural, for the generics of `PgDatabase` differ from version to version. */
+export type Database = { transaction(work: Work["run"]): Promise<unknown> };
+
+/** A method, whose parameter TypeScript compares both ways: each driver's transaction is of a type of its own. */
+interface Work {
+  run(tx: unknown): Promise<unknown>;
+}
+
+type Executes = { execute(query: SQL): PromiseLike<unknown> };
+
+const executes = (tx: unknown): tx is Executes =>
+  isRecord(tx) && "execute" in tx && typeof tx.execute === "function";
+
+/** serialization_failure and deadlock_detected: the server has undone the transaction, and asks for it again. */
+const AGAIN = new Set(["40001", "40P01"]);
+const ATTEMPTS = 4;
+
+export type Row = Readonly<Record<string, unknown>>;
+
+/** The rows of `execute`: an array of postgres.js, `{ rows }` of the others. */
+function rowsOf(result: unknown): readonly Row[] {
+  const rows = isRecord(result) && "rows" in result ? result.rows : result;
+  return Array.isArray(rows) ? rows : [];
+}
+
+export class Transactions<Tx> {
+  readonly positions: ActPositions;
+  readonly projection: string;
+  readonly #db: Database;
+
+  constructor(db: Database, positions: ActPositions, projection: string) {
+    this.#db = db;
+    this.positions = positions;
+    this.projection = projection;
+  }
+
+  /** Runs `work` in a transaction, again if the server asks for it. `doing`: what to say when a query of it fails. */
+  async run(doing: string, work: (tx: Tx) => Promise<void>): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#db.transaction(work);
+        return;
+      } catch (error) {
+        if (attempt < ATTEMPTS && AGAIN.has(sqlStateOf(error) ?? "")) continue;
+        throw withoutValues(error, doing);
+      }
+    }
+  }
+
+  /** A statement on the positions. */
+  async query(tx: Tx, statement: SQL): Promise<readonly Row[]> {
+    if (!executes(tx)) throw new Error("act-drizzle: the transaction of db cannot execute SQL.");
+    try {
+      return rowsOf(await tx.execute(statement));
+    } catch (error) {
+      throw positionsError(error, getTableName(this.positions));
+    }
+  }
+}

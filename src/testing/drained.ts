@@ -1,0 +1,70 @@
+/** drained(): everything that follows from the events of the log has been done. */
+import type { StreamPosition } from "@rotorsoft/act";
+import type { TestStore } from "./schema.ts";
+
+export type Drainable = {
+  readonly registry: { readonly events: object };
+  correlate(query?: { after?: number; limit?: number }): Promise<{ readonly last_id: number }>;
+  on(event: "settled", listener: () => void): unknown;
+  off(event: "settled", listener: () => void): unknown;
+};
+
+const PAGE = 1_000;
+/** A lease that runs out, or a time that comes, tells nobody. */
+const LOOK = 25;
+
+async function positionsOf(store: TestStore): Promise<{ head: number; positions: StreamPosition[] }> {
+  const positions: StreamPosition[] = [];
+  const { maxEventId } = await store.query_streams((position) => void positions.push(position), {
+    limit: Number.MAX_SAFE_INTEGER,
+  });
+  return { head: maxEventId, positions };
+}
+
+const isBehind = ({ at, correlated_at, deferred_at }: StreamPosition) =>
+  at < (correlated_at ?? -1) && (deferred_at ?? 0) <= Date.now();
+
+const told = (positions: readonly StreamPosition[]) =>
+  positions.map(({ stream, at, correlated_at }) => `"${stream}" is at ${at} of ${correlated_at}`).join(", ");
+
+/** Until the app has drained what it knows of, or LOOK ms are over. */
+function settled(app: Drainable, wake: () => void): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      app.off("settled", done);
+      resolve();
+    };
+    const timer = setTimeout(done, LOOK);
+    app.on("settled", done);
+    wake();
+  });
+}
+
+/**
+ * Drains until no subscription is behind. What is deferred to a later time is not waited for.
+ *
+ * @throws Error if a subscription is blocked, with the error of its handler, and if it takes longer than `timeout` ms.
+ */
+export async function drained(app: Drainable, store: TestStore, timeout: number): Promise<void> {
+  const names = Object.keys(app.registry.events);
+  const deadline = performance.now() + timeout;
+  for (;;) {
+    store.wake(names);
+    const { last_id } = await app.correlate({ limit: PAGE });
+    await settled(app, () => store.wake(names));
+    // Handlers append too: only if all of the log was looked at before, its work is done now.
+    const { head, positions } = await positionsOf(store);
+    const blocked = positions.find((position) => position.blocked);
+    if (blocked)
+      throw new Error(
+        `act-drizzle/testing: drained: "${blocked.stream}" is blocked at event ${blocked.at}: ${blocked.error || "its handler failed"}. Mend the handler, or expect the error by kit.positions().`,
+      );
+    const behind = positions.filter(isBehind);
+    if (last_id >= head && behind.length === 0) return;
+    if (performance.now() > deadline)
+      throw new Error(
+        `act-drizzle/testing: drained: not done within ${timeout} ms: ${told(behind) || `events up to ${last_id} of ${head} were looked at`}. Raise the timeout, or look for a handler that does not end.`,
+      );
+  }
+}

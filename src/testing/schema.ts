@@ -1,0 +1,77 @@
+/** A schema of a test's own on a server that many tests share, and everything in it. */
+import { randomBytes } from "node:crypto";
+import type { PostgresStoreOptions } from "../options/options.generated.ts";
+import { LogConnection } from "../projections/log-connection.ts";
+import { PostgresStore } from "../store.ts";
+
+/** What wakes an app: it drains when it hears of an event that it reacts to. */
+type Wake = Parameters<NonNullable<PostgresStore["notify"]>>[0];
+
+/** A store that can wake its app. Nothing is announced to other processes: a test has its log for itself. */
+export class TestStore extends PostgresStore {
+  #wake: Wake = () => {};
+
+  constructor(options: PostgresStoreOptions) {
+    super({ ...options, notify: false });
+    Object.assign(this, {
+      notify: async (wake: Wake) => {
+        this.#wake = wake;
+        return async () => {};
+      },
+    });
+  }
+
+  /** Makes the app look for work with these events. */
+  wake(names: readonly string[]): void {
+    this.#wake({ stream: "", events: names.map((name) => ({ id: 0, name })) });
+  }
+}
+
+/** The server: an option, or where CI and `npm run postgres` say that it is. */
+export function serverOf(url: string | undefined): string {
+  const server = url ?? process.env.TEST_DATABASE_URL ?? process.env.DATABASE_URL;
+  if (!server)
+    throw new Error(
+      "act-drizzle/testing: no server: give testKit({ url }), or set TEST_DATABASE_URL or DATABASE_URL.",
+    );
+  return server;
+}
+
+export class TestSchema {
+  readonly name = `act_test_${randomBytes(8).toString("hex")}`;
+  /** Tables without a schema are made and found in the test's own, by way of `search_path`. */
+  readonly url: string;
+  readonly store: TestStore;
+  readonly #connection: LogConnection;
+
+  constructor(server: string, options: PostgresStoreOptions) {
+    const url = new URL(server);
+    url.searchParams.set("options", `-c search_path=${this.name}`);
+    this.url = url.href;
+    // The kit's connections find the tables of the user too: drizzle-kit's statements name no schema.
+    this.store = new TestStore({ max: 4, ...options, url: server, schema: this.name });
+    this.#connection = new LogConnection(this.store);
+  }
+
+  async create(statements: readonly string[]): Promise<void> {
+    await this.store.seed();
+    if (statements.length === 0) return;
+    // One text, so that all of it runs on one connection with one search_path.
+    const body = [`set local search_path to "${this.name}"`, ...statements].join(";\n");
+    await this.#connection.read(
+      "testKit",
+      `do ${quote(body.split("--> statement-breakpoint").join(""))}`,
+      [],
+    );
+  }
+
+  /** Drops the schema, whatever the test has made in it. */
+  async drop(): Promise<void> {
+    await this.store.dispose();
+    await this.#connection.read("testKit", `drop schema if exists "${this.name}" cascade`, []);
+    await this.#connection.close();
+  }
+}
+
+/** A plpgsql block as a literal. */
+const quote = (body: string) => `$act_test$ begin\n${body};\nend $act_test$`;

@@ -1,0 +1,162 @@
+/** A log, read models in another database, and workers between them that die and are started again. */
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import type postgres from "postgres";
+import { expect, onTestFinished } from "vitest";
+import type { PostgresStore } from "../../../src/index.ts";
+import { actPositions } from "../../../src/projections/index.ts";
+import type { World } from "../../framework/fixture.ts";
+import { tables } from "../../projections/fixture.ts";
+import { connect, createDatabase } from "../../support/database.ts";
+import { record } from "../kit/report.ts";
+import { counters, differences, folds } from "./read-models.ts";
+import type { WorkerOptions } from "./worker.ts";
+
+const STREAMS = 5;
+/** ms in which two workers have to be done with whatever is left. */
+const FINISH = 150_000;
+const meta = { correlation: "test", causation: {} };
+
+export class Arena {
+  readonly store: PostgresStore;
+  readonly models: postgres.Sql;
+  readonly #world: World;
+  readonly #url: string;
+  readonly #program: string;
+  readonly #start = performance.now();
+  /** Processes that ended by themselves: a driver's crash. */
+  crashes = 0;
+
+  private constructor(
+    world: World,
+    store: PostgresStore,
+    url: string,
+    models: postgres.Sql,
+    program: string,
+  ) {
+    this.#program = program;
+    this.#world = world;
+    this.store = store;
+    this.#url = url;
+    this.models = models;
+  }
+
+  static async open(world: World): Promise<Arena> {
+    const { url, drop } = await createDatabase();
+    const models = connect(url);
+    for (const statement of await tables({ counters, folds, positions: actPositions() }))
+      await models.unsafe(statement);
+    onTestFinished(async () => {
+      await models.end();
+      await drop();
+    });
+    return new Arena(world, await world.seeded(), url, models, await bundleWorker());
+  }
+
+  /** Appends so many events, to streams in turn. */
+  async deposit(events: number): Promise<void> {
+    const commit = (_: unknown, n: number) =>
+      this.store.commit(`s${n % STREAMS}`, [{ name: "Deposited", data: { amount: 1 + (n % 7) } }], meta);
+    await Promise.all(Array.from({ length: events }, commit));
+    // Act blocks a target whose workers died or failed four times in a row; an operator unblocks it.
+    await this.store.unblock({});
+  }
+
+  start(options: Pick<WorkerOptions, "driver" | "leaseMillis"> & Partial<WorkerOptions>): Process {
+    const log = { url: this.#world.url, table: this.store.config.table };
+    const process = new Process(this.#program, { log, readModels: this.#url, ...options });
+    onTestFinished(() => process.kill());
+    return process;
+  }
+
+  /** How many transactions are open on the read models. */
+  async inTransaction(): Promise<number> {
+    const open = await this.models`
+      select from pg_stat_activity where application_name = 'read-models' and xact_start is not null`;
+    return open.length;
+  }
+
+  /** Ends every connection to the read models, as an administrator or a crashing backend does. */
+  async endConnections(): Promise<number> {
+    const ended = await this.models`
+      select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'read-models'`;
+    return ended.length;
+  }
+
+  /** Lets two workers finish in peace, and fails unless the read models are what the log says. */
+  async conclude(fault: string, load: string, injected: number): Promise<void> {
+    const finishers = [
+      this.start({ driver: "postgres.js", leaseMillis: 2_000 }),
+      this.start({ driver: "node-postgres", leaseMillis: 2_000 }),
+    ];
+    // A target that lost its lease too often is blocked at its next claim: it has to be unblocked after that.
+    const head = async () =>
+      Number(
+        (
+          await this.#world.sql`
+      select count(*) filter (where at < (select max(id) from ${this.#world.table(this.store)} e
+        where s.source is null or e.stream = s.source)) as n, count(*) as all
+      from ${this.#world.sql(`${this.store.config.table}_streams`)} s`
+        )[0]?.n,
+      );
+    await expect.poll(() => this.store.unblock({}).then(head), { timeout: FINISH, interval: 100 }).toBe(0);
+    await expect.poll(() => this.#world.unfinished(this.store), { timeout: FINISH }).toEqual([]);
+    await Promise.all(finishers.map((finisher) => finisher.kill()));
+    const { events, found, lost, duplicated } = await differences(this.#world.sql, this.store, this.models);
+    const seconds = Math.round((performance.now() - this.#start) / 100) / 10;
+    const told = { acknowledged: events, failed: 0, unknown: 0, longestOutageMs: 0 };
+    const summary = { item: 16, fault, load, seconds, injected, ...told, lost, duplicated };
+    console.log(JSON.stringify({ ...summary, crashes: this.crashes }));
+    record(summary);
+    expect(found).toEqual([]);
+    expect(injected).toBeGreaterThan(0);
+  }
+}
+
+/** One file with all that a worker needs: it starts in a fraction of the time, which the many starts are worth. */
+async function bundleWorker(): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), "act-drizzle-worker-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const outfile = join(folder, "worker.mjs");
+  const require = `import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);`;
+  await build({
+    entryPoints: [fileURLToPath(new URL("./worker.ts", import.meta.url))],
+    outfile,
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node22",
+    external: ["pg-native"],
+    banner: { js: require },
+  });
+  return outfile;
+}
+
+export class Process {
+  readonly #child: ChildProcess;
+  readonly #exit: Promise<string | number | null>;
+
+  constructor(program: string, options: WorkerOptions) {
+    this.#child = fork(program, [JSON.stringify(options)], {
+      execArgv: [],
+      env: { ...process.env, NODE_ENV: "production", LOG_LEVEL: "fatal" },
+      stdio: ["ignore", "ignore", process.env.WORKERS_SAY ? "inherit" : "ignore", "ipc"],
+    });
+    this.#exit = once(this.#child, "exit").then(([code, signal]) => signal ?? code);
+  }
+
+  /** By what it ended: a signal, or an exit code. */
+  exit(): Promise<string | number | null> {
+    return this.#exit;
+  }
+
+  async kill(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.#exit;
+  }
+}

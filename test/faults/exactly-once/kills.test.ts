@@ -1,0 +1,52 @@
+/**
+ * Workers are killed at each step from the claim to the acknowledgement, by stops in the code, and started again. What
+ * they have in the read models is then compared with a fold of the log. It does not cover a power cut of the server.
+ */
+import { expect, test } from "vitest";
+import { useWorld } from "../../framework/fixture.ts";
+import { scale } from "../kit/scale.ts";
+import { Arena } from "./arena.ts";
+import { STEPS } from "./steps.ts";
+
+const world = useWorld();
+const KILLS = Number(process.env.KILLS ?? scale(40, 1_000));
+/** At once: each finds the leases of the others, which are alive, and of those who are dead. */
+const LANES = 3;
+
+/** More events until the worker is dead: the others may have taken all the work before it came to its step. */
+async function feeding(arena: Arena, exit: Promise<unknown>): Promise<never> {
+  for (let alive = true; alive; ) {
+    const pause = new Promise<boolean>((resolve) => setTimeout(resolve, 300, true));
+    alive = await Promise.race([exit.then(() => false), pause]);
+    if (alive) await arena.deposit(5);
+  }
+  return new Promise<never>(() => {});
+}
+
+test(`${KILLS} kills at each step in turn leave every counter equal to a fold of the log`, {
+  timeout: scale(300_000, 3_000_000),
+}, async () => {
+  const arena = await Arena.open(world);
+  const killed = new Map<string, number>();
+  let started = 0;
+  const lane = async () => {
+    for (;;) {
+      const n = started++;
+      if (n >= KILLS) return;
+      const step = STEPS[n % STEPS.length] ?? "claimed";
+      const round = Math.floor(n / STEPS.length);
+      await arena.deposit(15);
+      const worker = arena.start({
+        driver: round % 2 ? "postgres.js" : "node-postgres",
+        leaseMillis: 150,
+        stop: { step, nth: 1 + (round % 4) },
+      });
+      const exit = await Promise.race([worker.exit(), feeding(arena, worker.exit())]);
+      expect([step, exit]).toEqual([step, "SIGKILL"]);
+      killed.set(step, (killed.get(step) ?? 0) + 1);
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+  console.log(JSON.stringify(Object.fromEntries(killed)));
+  await arena.conclude("SIGKILL at each step of a handler", `${LANES} workers, four shapes`, KILLS);
+});

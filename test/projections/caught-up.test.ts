@@ -1,0 +1,185 @@
+/** caughtUp(): whoever wrote an event waits until the read models have it, in its own process or another. */
+import { act, projection } from "@rotorsoft/act";
+import { expect, onTestFinished, test } from "vitest";
+import type { PostgresStore } from "../../src/index.ts";
+import {
+  CaughtUpTimeout,
+  type Progress,
+  type ProgressOptions,
+  progressOf,
+} from "../../src/projections/index.ts";
+import { Account, actor, Deposited, on, settled, stopping, useWorld } from "../framework/fixture.ts";
+
+const world = useWorld();
+
+type Handlers = { readonly all?: (id: number) => unknown; readonly each?: (id: number) => unknown };
+
+/** Two projections of deposits: one target, and one per account for amounts that are even. */
+function build(store: PostgresStore, { all = () => {}, each = () => {} }: Handlers = {}, works = true) {
+  const sums = projection("all")
+    .on({ Deposited })
+    .do(async function sum({ id }) {
+      await all(id);
+    })
+    .build();
+  const evens = projection()
+    .on({ Deposited })
+    .do(async function even({ id }) {
+      await each(id);
+    })
+    .to(({ stream, data }) => (data.amount % 2 ? undefined : { target: `of-${stream}`, source: stream }))
+    .build();
+  const options = works ? on(store) : { ...on(store), drain: false };
+  const app = stopping(act().withState(Account).withProjection(sums).withProjection(evens).build(options));
+  return app;
+}
+
+function watching(options: ProgressOptions): Progress {
+  const progress = progressOf(options);
+  onTestFinished(() => progress.dispose());
+  return progress;
+}
+
+/** Act loses a wake that comes while it correlates: this store's app is woken again and again. */
+function waking(store: PostgresStore): PostgresStore {
+  const { notify } = store;
+  let wake: Parameters<NonNullable<typeof notify>>[0] = () => {};
+  const listen: typeof notify = async (handler) => {
+    wake = handler;
+    return (await notify?.(handler)) ?? (async () => {});
+  };
+  const look = setInterval(() => wake({ stream: "", events: [{ id: 0, name: "Deposited" }] }), 100);
+  onTestFinished(() => clearInterval(look));
+  return Object.assign(store, { notify: listen });
+}
+
+/** A process that runs the projections, and announces; and one that writes and waits. */
+async function processes(handlers?: Handlers) {
+  const store = waking(await world.seeded({ notify: true }));
+  const worker = build(store, handlers);
+  watching({ app: worker, store }).announce();
+  await settled(worker);
+  const own = world.beside(store);
+  const writer = build(own, {}, false);
+  const deposit = (amount: number) => writer.do("deposit", { stream: "a", actor }, { amount });
+  return { store, worker, writer, deposit, progress: watching({ app: writer, store: own }) };
+}
+
+test("it resolves once every reaction to the event is done, in another process", async () => {
+  const done: string[] = [];
+  const { progress, deposit } = await processes({
+    all: (id) => done.push(`all ${id}`),
+    each: (id) => done.push(`each ${id}`),
+  });
+  await progress.caughtUp(undefined, await deposit(2));
+  expect(done.toSorted()).toEqual(["all 1", "each 1"]);
+});
+
+test("it waits for the named targets only", async () => {
+  const release = Promise.withResolvers<void>();
+  onTestFinished(() => release.resolve());
+  const { progress, deposit } = await processes({ each: () => release.promise });
+  const snapshots = await deposit(2);
+  const both = progress.caughtUp(["all", "of-a"], snapshots, { timeout: 60_000 });
+  const early = await Promise.race([
+    both.then(() => "both"),
+    world.sql`select pg_sleep(0.2)`.then(() => "held"),
+  ]);
+  expect(early).toBe("held");
+  release.resolve();
+  await both;
+});
+
+test("a target that the event is not for is not waited for", async () => {
+  const { progress, deposit } = await processes();
+  const snapshots = await deposit(3);
+  await progress.caughtUp(["of-a"], snapshots, { timeout: 1_000 });
+  await progress.caughtUp(["all", "of-a"], snapshots.at(-1)?.event?.id ?? -1);
+  await deposit(2);
+  const odd = await deposit(5);
+  await progress.caughtUp(["of-a"], odd, { timeout: 10_000 });
+  await progress.caughtUp(undefined, odd);
+});
+
+test("a wait that is too long ends with an error that says how far each target is", async () => {
+  const release = Promise.withResolvers<void>();
+  onTestFinished(() => release.resolve());
+  const { progress, deposit } = await processes({ all: (id) => (id > 2 ? release.promise : undefined) });
+  await progress.caughtUp(["all"], await deposit(1));
+  await progress.caughtUp(["all"], await deposit(1));
+  const late = progress.caughtUp(["all"], await deposit(1), { timeout: 300 });
+  await expect(late).rejects.toBeInstanceOf(CaughtUpTimeout);
+  await expect(late).rejects.toMatchObject({
+    code: "TIMED_OUT",
+    behind: [{ target: "all", at: 2, waitsFor: 3 }],
+    message: expect.stringMatching(
+      /event 3 was not handled within 300 ms: "all" is at 2 of 3.*check that workers run/,
+    ),
+  });
+});
+
+test("a target that is blocked fails at once", async () => {
+  const { store, progress, deposit } = await processes({
+    all: () => {
+      throw new Error("down");
+    },
+  });
+  const [lease] = await store.claim(0, 0, "nobody", 1_000);
+  expect(lease).toBeUndefined();
+  const snapshots = await deposit(1);
+  const waiting = progress.caughtUp(["all"], snapshots, { timeout: 60_000 });
+  const rejected = expect(waiting).rejects.toMatchObject({
+    code: "BLOCKED",
+    message: /unblock\(\["all"\]\)/,
+  });
+  await world.sql`update ${world.sql(`${store.config.table}_streams`)} set blocked = true where stream = 'all'`;
+  await rejected;
+});
+
+test("without announcements, and without LISTEN, it looks by itself", async () => {
+  const store = waking(await world.seeded({ notify: true }));
+  const worker = build(store);
+  await settled(worker);
+  const own = world.beside(store);
+  const writer = build(own, {}, false);
+  const progress = watching({ app: writer, store: own });
+  await progress.caughtUp(undefined, await writer.do("deposit", { stream: "a", actor }, { amount: 2 }));
+});
+
+test("in the process that runs the projections it is woken by the app itself", async () => {
+  const store = await world.seeded();
+  const app = build(store);
+  const progress = watching({ app, store });
+  app.on("committed", () => app.settle());
+  await progress.caughtUp(undefined, await app.do("deposit", { stream: "a", actor }, { amount: 2 }));
+  expect(await world.unfinished(store)).toEqual([]);
+});
+
+test("a wait ends by its signal, and by dispose()", async () => {
+  const release = Promise.withResolvers<void>();
+  onTestFinished(() => release.resolve());
+  const { progress, deposit } = await processes({ all: () => release.promise });
+  const snapshots = await deposit(1);
+  const stop = new AbortController();
+  const stopped = progress.caughtUp(["all"], snapshots, { signal: stop.signal, timeout: 60_000 });
+  const disposed = progress.caughtUp(["all"], snapshots, { timeout: 60_000 });
+  const both = Promise.all([
+    expect(stopped).rejects.toThrow("enough"),
+    expect(disposed).rejects.toMatchObject({ code: "DISPOSED" }),
+  ]);
+  stop.abort(new Error("enough"));
+  await expect(stopped).rejects.toThrow("enough");
+  await progress.dispose();
+  await both;
+});
+
+test.each([
+  ["targets that are no array", ["all", 1], /targets must be an array of names/],
+  ["an id without targets", [undefined, 1], /name the targets, or give the event itself/],
+  ["nothing to wait for", [["all"], []], /give an event, what app.do\(\) returned, or the id/],
+  ["a negative timeout", [["all"], 1, { timeout: -1 }], /timeout must be a number of ms/],
+])("%s is refused", async (_, given, says) => {
+  const store = await world.seeded();
+  const progress = watching({ app: build(store), store });
+  await expect(Reflect.apply(progress.caughtUp, undefined, given)).rejects.toThrow(says);
+});

@@ -1,0 +1,158 @@
+/** testKit(): an app on a schema of its own, with given, when, then, and a drain that tells when it is done. */
+import { act, state } from "@rotorsoft/act";
+import { expect, onTestFinished, test } from "vitest";
+import { z } from "zod";
+import { testKit } from "../../src/testing/index.ts";
+import { connect, serverUrl } from "../support/database.ts";
+import { actor, bank, InvariantError } from "./bank.ts";
+
+const open = async () => {
+  const made = await bank(serverUrl());
+  onTestFinished(() => made.kit.dispose());
+  return made;
+};
+const opened = { name: "Opened", data: { owner: "Ann" } } as const;
+const deposited = (amount: number) => ({ name: "Deposited", data: { amount } }) as const;
+
+/** How many schemas of the kit are on the server. */
+async function schemas(name: string): Promise<number> {
+  const sql = connect(serverUrl());
+  try {
+    return (await sql`select from pg_namespace where nspname = ${name}`).length;
+  } finally {
+    await sql.end();
+  }
+}
+
+test("given events, when an action is tried, then its events and those of reactions follow", async () => {
+  const { kit, read } = await open();
+  await kit.scenario({
+    given: { a: [opened, deposited(5)], b: [opened] },
+    when: (app) => app.do("deposit", { stream: "a", actor }, { amount: 1_000 }),
+    thenEvents: [deposited(1_000), { name: "Thanked", data: { for: 1_000 }, stream: "a" }],
+  });
+  expect(await read()).toEqual([{ account: "a", balance: 1_005 }]);
+});
+
+test("an action that is refused is expected by its error", async () => {
+  const { kit } = await open();
+  const when = (app: typeof kit.app) => app.do("deposit", { stream: "a", actor }, { amount: 1 });
+  await kit.scenario({ when, thenThrows: InvariantError });
+  await kit.scenario({ when, thenThrows: /The account is open/ });
+  await expect(kit.scenario({ when, thenThrows: TypeError })).rejects.toThrow("another error than TypeError");
+  await expect(kit.scenario({ when, thenEvents: [] })).rejects.toBeInstanceOf(InvariantError);
+  await kit.given("a", opened);
+  await expect(kit.scenario({ when, thenThrows: "open" })).rejects.toThrow("the action did not throw");
+});
+
+test("events that differ from what is expected are shown", async () => {
+  const { kit } = await open();
+  const when = (app: typeof kit.app) => app.do("open", { stream: "a", actor }, { owner: "Bob" });
+  await expect(kit.scenario({ when, thenEvents: [opened] })).rejects.toThrow(/Bob.*Ann|Ann.*Bob/s);
+});
+
+test("drained() comes back once what follows from what follows is done, however long the chain", async () => {
+  const Step = z.object({ left: z.number() });
+  const Chain = state({ Chain: z.object({}) })
+    .init(() => ({}))
+    .emits({ Step })
+    .patch({ Step: () => ({}) })
+    .on({ step: Step })
+    .emit("Step")
+    .build();
+  const kit = await testKit({
+    url: serverUrl(),
+    build: ({ options }) =>
+      act()
+        .withState(Chain)
+        .on("Step")
+        .do(async function next({ stream, data: { left } }, _target, app) {
+          if (left > 0) await app.do("step", { stream: `${stream}-`, actor }, { left: left - 1 });
+        })
+        .build(options),
+  });
+  onTestFinished(() => kit.dispose());
+  for (let round = 1; round <= 2; round++) {
+    await kit.given(`s${round}`, { name: "Step", data: { left: 8 } });
+    await kit.drained();
+    expect(await kit.events()).toHaveLength(9 * round);
+  }
+  expect((await kit.positions()).every(({ at, correlated_at }) => at === correlated_at)).toBe(true);
+});
+
+test("drained() says which handler is blocked and why, and which does not end", async () => {
+  const Happened = z.object({});
+  const Thing = state({ Thing: z.object({}) })
+    .init(() => ({}))
+    .emits({ Happened })
+    .patch({ Happened: () => ({}) })
+    .on({ happen: Happened })
+    .emit("Happened")
+    .build();
+  const release = Promise.withResolvers<void>();
+  onTestFinished(() => release.resolve());
+  const build = (handler: () => Promise<void>) =>
+    testKit({
+      url: serverUrl(),
+      build: ({ options }) =>
+        act()
+          .withState(Thing)
+          .on("Happened")
+          .do(
+            async function handle() {
+              await handler();
+            },
+            { maxRetries: 0 },
+          )
+          .to("things")
+          .build(options),
+    });
+  const failing = await build(async () => {
+    throw new Error("out of paper");
+  });
+  onTestFinished(() => failing.dispose());
+  await failing.given("t", { name: "Happened", data: {} });
+  await expect(failing.drained()).rejects.toThrow(/"things" is blocked at event -1: out of paper/);
+
+  const hanging = await build(() => release.promise);
+  onTestFinished(() => hanging.dispose());
+  await hanging.given("t", { name: "Happened", data: {} });
+  await expect(hanging.drained({ timeout: 300 })).rejects.toThrow(
+    /not done within 300 ms: "things" is at -1 of 1/,
+  );
+});
+
+test("two kits at once see nothing of each other, and leave nothing behind", async () => {
+  const [one, two] = await Promise.all([bank(serverUrl()), bank(serverUrl())]);
+  await Promise.all([one.kit.given("a", opened, deposited(1)), two.kit.given("a", opened, deposited(2))]);
+  await Promise.all([one.kit.drained(), two.kit.drained()]);
+  expect([await one.read(), await two.read()]).toEqual([
+    [{ account: "a", balance: 1 }],
+    [{ account: "a", balance: 2 }],
+  ]);
+  expect(await schemas(one.kit.schema)).toBe(1);
+  await Promise.all([one.kit.dispose(), two.kit.dispose(), one.kit.dispose()]);
+  expect(await schemas(one.kit.schema)).toBe(0);
+});
+
+test("a build that fails leaves no schema behind", async () => {
+  let schema = "";
+  const made = testKit({
+    url: serverUrl(),
+    build: (setup) => {
+      schema = setup.schema;
+      throw new Error("no app");
+    },
+  });
+  await expect(made).rejects.toThrow("no app");
+  expect(await schemas(schema)).toBe(0);
+});
+
+test("the kit says what it needs", async () => {
+  await expect(Reflect.apply(testKit, undefined, [{}])).rejects.toThrow(/must get build/);
+  const { kit } = await open();
+  // @ts-expect-error: no such event
+  await kit.given("a", { name: "Nothing", data: {} });
+  // @ts-expect-error: data of another event
+  await kit.given("a", { name: "Opened", data: { amount: 1 } });
+});
