@@ -130,7 +130,7 @@ describe("tables of this release", () => {
   });
 });
 
-test("tables of release 0.1.0 get the commit token, and nothing else", () => {
+test("tables of release 0.1.0 get the commit token and the newer indexes, and nothing else", () => {
   const relations = migrated(2);
   const events = relations.get("carts");
   if (!events) throw new Error("The first migration creates the events table");
@@ -138,6 +138,10 @@ test("tables of release 0.1.0 get the commit token, and nothing else", () => {
   expect(sqlOf(catalogOf(...relations.values()))).toEqual([
     SEARCH_PATH,
     'alter table "shop"."carts" add column "token" uuid',
+    expect.stringMatching(/^CREATE INDEX .*"carts_created_id_ix"/),
+    expect.stringMatching(/^CREATE INDEX .*"carts_streams_lane_due_ix"/),
+    expect.stringMatching(/^CREATE INDEX .*"carts_streams_blocked_ix"/),
+    'analyze "shop"."carts", "shop"."carts_streams"',
     COMMENT,
   ]);
 });

@@ -40,10 +40,10 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
   };
 
   /** Subscriptions in four lanes, scattered over the pages, so many of COUNT behind their marks. */
-  const insert = (table: string, from: number, count: number, pending: number) => `
-    insert into ${plans.named(`${table}_streams`)} (stream, source, at, priority, lane, correlated_at)
+  const insert = (table: string, from: number, count: number, pending: number, at = "null") => `
+    insert into ${plans.named(`${table}_streams`)} (stream, source, at, priority, lane, correlated_at, deferred_at)
     select 'sub-' || lpad(n::text, 6, '0'), 'src-' || n, n, n % 3, (array['default', 'a', 'b', 'c'])[n % 4 + 1],
-      n + case when ${pending} > 0 and n % ${COUNT / Math.max(1, pending)} = 0 then 5 else 0 end
+      n + case when ${pending} > 0 and n % ${COUNT / Math.max(1, pending)} = 0 then 5 else 0 end, ${at}
     from (select ${from} + g * 7919 % ${count} as n from generate_series(0, ${count - 1}) g) numbers`;
 
   beforeAll(async () => {
@@ -56,9 +56,8 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
       // that holds one by chance is taken for a hundredth of the table, for which a scan is the right plan.
       const exact = `alter table ${plans.named(`${table}_streams`)} alter column stream set statistics 400`;
       const before = [exact, insert(table, COUNT, 100, 0)];
-      const fill = [log, insert(table, 0, COUNT, PENDING[pending])];
-      const at = DEFERRED[pending];
-      if (at) fill.push(`update ${plans.named(`${table}_streams`)} set deferred_at = ${at}`);
+      // Not by an UPDATE: while anything on the server still sees the rows as they were, indexes take these in, too.
+      const fill = [log, insert(table, 0, COUNT, PENDING[pending], DEFERRED[pending])];
       stores.set(pending, await plans.filled(table, before, fill));
     }
   });
@@ -180,9 +179,10 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
         const bounds = { indexes: [byName], rows: 8, pages: 120 };
         await within(of("ten"), (store) => store.defer(names, Date.now() - 1), bounds);
         await within(of("ten"), (store) => store.reset(names), bounds);
+        // A scan of a bitmap counts the dead entries, too, that the runs before have left.
         await within(of("ten"), (store, n) => store.prioritize({ stream: "^sub-01234" }, n), {
           ...bounds,
-          rows: 80,
+          rows: 250,
           pages: 400,
         });
       });
