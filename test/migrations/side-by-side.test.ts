@@ -151,7 +151,7 @@ test("seed() amid act-pg's work, then both at once: order, leases, notifications
   let seeding = true;
   const alone = Promise.all([theirs.append(50, 0, () => seeding), theirs.append(50, 3, () => seeding)]);
   await until("act-pg writes", async () => theirs.ids.length > 40);
-  const ours = new Side(await fixture.seeded(name, { notify: true }));
+  const ours = new Side(await fixture.seeded(name, { notify: true, pollIntervalMillis: 0 }));
   seeding = false;
   await alone;
 
