@@ -18,6 +18,7 @@ A verb fails with one of these errors.
 | \`ValidationError\` | The input cannot be stored or matched. Nothing was written. The details name the stream, event or option, and no values. |
 | what your own code throws | A callback of a query or a driver of restore() threw it. It passes unchanged. |
 | \`StoreError\` | The database failed. \`operation\` is the verb, and \`cause\` is one of the errors below. |
+| \`InlineProjectionError\` | An [inline projection](../guides/projections.md#inline-projections) refused the commit. Nothing was written. It is a \`StoreError\`: \`event\` and \`stream\` say which, \`code\` is \`HANDLER_FAILED\` or \`TIMED_OUT\`, and \`cause\` is the handler's own error. |
 
 The message of a \`StoreError\` ends with that of its cause, and so does its stack: a logger that prints nothing else
 still says why. No message holds event data, personal data or a password.

@@ -1,4 +1,5 @@
 /** What every verb gets: the names of the tables, the connections, and the reader of rows. */
+import type { InlineProjections } from "./options/inline.ts";
 import type { Database } from "./postgres/index.ts";
 import type { EventReader } from "./schema/event-rows.ts";
 import type { Names } from "./schema/names.ts";
@@ -15,6 +16,7 @@ export type Context = {
   readonly connections: Database;
   readonly reader: EventReader;
   readonly cipher: PiiCipher | undefined;
+  readonly inline: InlineProjections | undefined;
   /** Identifies this store in notifications, so that it ignores those of its own commits. */
   readonly by: string;
   readonly notify: boolean;

@@ -12,6 +12,7 @@ export {
   type KnownSqlState,
   type SqlState,
 } from "./errors/database-error.ts";
+export { InlineProjectionError, type InlineProjectionErrorCode } from "./errors/inline-error.ts";
 export {
   codeOf,
   guard,

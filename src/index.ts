@@ -3,6 +3,8 @@ export {
   type ConnectionErrorCode,
   DatabaseError,
   type DatabaseErrorCode,
+  InlineProjectionError,
+  type InlineProjectionErrorCode,
   type KnownSqlState,
   type SqlState,
 } from "./errors.ts";

@@ -35,8 +35,9 @@ export class Runtime {
     const by = randomUUID();
     const reader = eventReader(config.dates, cipher);
     const { notify, pollIntervalMillis } = config;
-    this.context = { names, connections, cipher, reader, by, notify, pollIntervalMillis };
-    this.#appender = new Appender({ connections, names, by, announce: config.notify });
+    const { inline } = secrets;
+    this.context = { names, connections, cipher, inline, reader, by, notify, pollIntervalMillis };
+    this.#appender = new Appender({ connections, names, by, announce: config.notify, inline });
     this.#queue = new AppendQueue(connections, this.#appender);
     this.notifier = config.notify ? new Notifier(this.context) : undefined;
   }

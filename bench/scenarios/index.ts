@@ -2,6 +2,7 @@
 import type { Scenario } from "../lib/types.ts";
 import { commitScenarios } from "./commit.ts";
 import { idleScenarios } from "./idle.ts";
+import { inlineScenarios } from "./inline.ts";
 import { maintenanceScenarios } from "./maintenance.ts";
 import { projectionScenarios } from "./projections.ts";
 import { reactionScenarios } from "./reactions.ts";
@@ -18,6 +19,7 @@ export const scenarios: readonly Scenario[] = [
   ...reactionScenarios,
   ...idleScenarios,
   ...projectionScenarios,
+  ...inlineScenarios,
   ...tailScenarios,
   ...statsScenarios,
   ...maintenanceScenarios,

@@ -1,10 +1,10 @@
-/** Accounts, and two projections of their deposits: the second is added when the log has a history. */
+/** Accounts, and projections of their deposits: one in the commit itself, one beside, one that is added to a history. */
 import { act, InMemoryCache, projection, type Store, state } from "@rotorsoft/act";
-import { exactlyOnce } from "act-drizzle/projections";
+import { exactlyOnce, inline } from "act-drizzle/projections";
 import { sql } from "drizzle-orm";
 import type { NodePgDatabase } from "drizzle-orm/node-postgres";
 import { z } from "zod";
-import { balances, biggest, positions } from "./tables.ts";
+import { balances, biggest, positions, statements } from "./tables.ts";
 
 const Deposited = z.object({ amount: z.int().min(1) });
 
@@ -57,6 +57,24 @@ function biggestOf(db: NodePgDatabase) {
     .to(({ stream }) => ({ target: `biggest:${stream}`, source: stream }))
     .build();
 }
+
+/** Part of the commit: whoever has made a deposit finds it in the statement of the account. */
+export const inlineStatements = inline({
+  events: { Deposited },
+  on: {
+    Deposited: (events, tx) =>
+      tx
+        .insert(statements)
+        .values({
+          account: events[0]?.stream ?? "",
+          total: events.reduce((sum, { data }) => sum + data.amount, 0),
+        })
+        .onConflictDoUpdate({
+          target: statements.account,
+          set: { total: sql`${statements.total} + excluded.total` },
+        }),
+  },
+});
 
 const ports = (store: Store) => ({ scoped: { store, cache: new InMemoryCache() }, settleDebounceMs: 0 });
 

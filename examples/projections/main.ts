@@ -3,13 +3,13 @@ import { ConsoleLogger, log } from "@rotorsoft/act";
 import { PostgresStore } from "act-drizzle";
 import { backfill, progressOf } from "act-drizzle/projections";
 import { generateDrizzleJson, generateMigration } from "drizzle-kit/api";
-import { count, max, sql, sum } from "drizzle-orm";
+import { count, eq, max, sql, sum } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
 import pg from "pg";
 import { startPostgres } from "../../dev/postgres/index.ts";
 import { runSession } from "../git/session.ts";
-import { buildFirst, buildSecond } from "./app.ts";
-import { balances, biggest, positions, SCHEMA } from "./tables.ts";
+import { buildFirst, buildSecond, inlineStatements } from "./app.ts";
+import { balances, biggest, positions, SCHEMA, statements } from "./tables.ts";
 
 const ACCOUNTS = 40;
 const actor = { id: "1", name: "User" };
@@ -23,11 +23,11 @@ await runSession(async ({ onEnd }) => {
   onEnd(() => pool.end());
   const db = drizzle(pool);
   await db.execute(sql.raw(`drop schema if exists ${SCHEMA} cascade`));
-  const store = new PostgresStore({ url, schema: SCHEMA });
+  const store = new PostgresStore({ url, schema: SCHEMA, inline: inlineStatements });
   onEnd(() => store.dispose());
   await store.seed();
   // What `drizzle-kit push` would do.
-  const wanted = generateDrizzleJson({ balances, biggest, positions });
+  const wanted = generateDrizzleJson({ balances, biggest, positions, statements });
   for (const statement of await generateMigration(generateDrizzleJson({}), wanted))
     await db.execute(sql.raw(statement));
 
@@ -39,6 +39,8 @@ await runSession(async ({ onEnd }) => {
   for (let n = 0; n < ACCOUNTS; n++)
     await first.do("deposit", { stream: `account-${n}`, actor }, { amount: n + 1 });
   const last = await first.do("deposit", { stream: "account-0", actor }, { amount: 100 });
+  const [mine] = await db.select().from(statements).where(eq(statements.account, "account-0"));
+  console.log(`the commit has left ${mine?.total} in the statement of account-0`);
   await progress.caughtUp(["balances"], last);
   const total = async () => (await db.select({ is: sum(balances.balance), of: count() }).from(balances))[0];
   const before = await total();

@@ -16,5 +16,10 @@ export const biggest = schema.table("biggest", {
   account: text("account").primaryKey(),
   amount: integer("amount").notNull(),
 });
+/** Written with the commit itself. */
+export const statements = schema.table("statements", {
+  account: text("account").primaryKey(),
+  total: integer("total").notNull(),
+});
 /** In a project of your own: `import { actPositions } from "act-drizzle/projections"`. */
 export const positions = actPositions({ schema: SCHEMA });

@@ -28,6 +28,7 @@ function types(): string {
     config ? [property(name, config.type, config.docs)] : [],
   );
   return `// Made from option-list.ts by "npm run generate:docs": do not edit.
+import type { InlineProjections } from "./inline.ts";
 import type { OnConnect, Password, SslMode, TargetSessionAttrs } from "./modes.ts";
 import type { PiiEncryption } from "./pii.ts";
 

@@ -9,6 +9,7 @@
  */
 
 import { raise } from "../errors.ts";
+import type { InlineEvent } from "../options/inline.ts";
 import type { Param, Query, Row } from "../postgres/index.ts";
 import {
   joinJson,
@@ -22,6 +23,12 @@ import { idSequence } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
 import type { EncodedEvent } from "./encode-messages.ts";
 
+/** What a commit brings with it if one of its events is projected inline. */
+export type InlineWork = {
+  /** The events as they will stand in the log. */
+  committed(outcome: Outcome, created: Date): readonly InlineEvent[];
+};
+
 /** One `commit()` call, ready to be sent. */
 export type Append = {
   readonly stream: string;
@@ -31,6 +38,8 @@ export type Append = {
   readonly events: readonly EncodedEvent[];
   /** The commit token, a UUID: kept with the first event, and looked for when the answer was lost. */
   readonly token: string;
+  /** Handlers that are part of the commit. */
+  readonly inline?: InlineWork | undefined;
 };
 
 /** For each commit of a batch: whether it was accepted, the head it was held against, and the ids of its events. */

@@ -1,6 +1,7 @@
 /** Sends one batch of commits, and keeps what has to be known to look for it should its connection be lost. */
 import { log } from "@rotorsoft/act";
 import { ConnectionError, codeOf, outcomeUnknown } from "../errors.ts";
+import type { InlineProjections } from "../options/inline.ts";
 import {
   type Connection,
   type Database,
@@ -24,6 +25,7 @@ import {
   RUN_DEFERRED,
   readAppended,
 } from "./append.ts";
+import { InlineRunner } from "./inline.ts";
 import {
   firstEventOf,
   firstEventQuery,
@@ -47,6 +49,7 @@ export type AppenderOptions = {
   /** Identifies this store in notifications. */
   readonly by: string;
   readonly announce: boolean;
+  readonly inline?: InlineProjections | undefined;
 };
 
 const TRIM_NOTIFICATIONS: Query = { text: "select pg_notification_queue_usage()" };
@@ -86,6 +89,7 @@ const timeIsUp = () =>
 
 export class Appender {
   readonly #options: AppenderOptions;
+  readonly #inline: InlineRunner | undefined;
   readonly #texts = new Map<string, InsertTexts>();
   /** The highest id that was seen: what is appended from now on has higher ones. */
   #lastId = 0;
@@ -99,6 +103,7 @@ export class Appender {
 
   constructor(options: AppenderOptions) {
     this.#options = options;
+    this.#inline = options.inline && new InlineRunner(options.inline);
   }
 
   /**
@@ -184,16 +189,27 @@ export class Appender {
         });
     const look = firstEvent === undefined || !this.#looked.has(connection);
     const insert = insertQuery(this.#textsFor(mode), batch, mode.sequence);
-    const queries: Query[] = [
-      lock,
-      insert,
-      ...(mode.deferred ? [RUN_DEFERRED] : []),
-      // A queue that was full stays so, though all has been read, until somebody asks.
-      ...(mode.announce && this.#silence.for > 0 ? [TRIM_NOTIFICATIONS] : []),
-      ...(look ? [firstEventQuery(names)] : []),
-    ];
+    const deferred = mode.deferred ? [RUN_DEFERRED] : [];
+    const looks = look ? [firstEventQuery(names)] : [];
+    // A queue that was full stays so, though all has been read, until somebody asks.
+    const trim = mode.announce && this.#silence.for > 0 ? [TRIM_NOTIFICATIONS] : [];
+    // A batch is of one kind.
+    const inline = batch[0]?.inline && this.#inline;
     try {
-      const answers = await connection.transact(queries, msUntil(end), transferred);
+      const answers = inline
+        ? await inline.run(connection, {
+            batch,
+            queries: [lock, insert, ...trim],
+            look: looks,
+            tail: deferred,
+            end,
+            transferred,
+          })
+        : await connection.transact(
+            [lock, insert, ...deferred, ...trim, ...looks],
+            msUntil(end),
+            transferred,
+          );
       if (mode.announce) this.#silence.for = 0;
       if (look) {
         this.#looked.add(connection);

@@ -10,10 +10,16 @@ const MIN_TEXT = 128_000;
 /** A batch should be on the server within this time, so that a slow network makes small batches. */
 const TRANSFER_MS = 500;
 
+/** A batch with inline projections should hold the append lock no longer than this. */
+const PROJECTED_MS = 100;
+const FIRST_PROJECTED = 64;
+
 type Sized = { readonly text: number; readonly events: readonly unknown[]; readonly alone: boolean };
+type Kind = Sized & { readonly stream: string; readonly inline?: object | undefined };
 
 export class BatchLimits {
   #text = MAX_TEXT;
+  #projected = FIRST_PROJECTED;
 
   /** Of the first of them; at least one. */
   count(waiting: readonly Sized[]): number {
@@ -39,4 +45,33 @@ export class BatchLimits {
     const inTime = (bytes / Math.max(ms, 0.1)) * TRANSFER_MS;
     this.#text = Math.round(Math.min(MAX_TEXT, Math.max(MIN_TEXT, inTime)));
   }
+
+  /** How many commits with inline projections go out together. */
+  get projectedCount(): number {
+    return this.#projected;
+  }
+
+  /** So many commits with inline projections took so long. */
+  projected(commits: number, ms: number): void {
+    const inTime = Math.floor((commits / Math.max(ms, 0.1)) * PROJECTED_MS);
+    // A small batch tells little of a large one.
+    this.#projected = Math.min(MAX_COMMITS, Math.max(1, Math.min(inTime, this.#projected * 2)));
+  }
+}
+
+/**
+ * The next batch: commits that all have inline projections, or none, as the oldest does, so neither kind waits for longer
+ * than one batch of the other. None overtakes an earlier commit to its stream.
+ */
+export function takeOneKind<W extends Kind>(waiting: readonly W[], limits: BatchLimits): W[] {
+  const inline = waiting[0]?.inline !== undefined;
+  const most = inline ? limits.projectedCount : MAX_COMMITS;
+  const passed = new Set<string>();
+  const same: W[] = [];
+  for (const commit of waiting) {
+    if (same.length === most) break;
+    if ((commit.inline !== undefined) === inline && !passed.has(commit.stream)) same.push(commit);
+    else passed.add(commit.stream);
+  }
+  return same.slice(0, limits.count(same));
 }

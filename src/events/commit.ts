@@ -8,7 +8,7 @@ import { safeId } from "../schema/event-rows.ts";
 import { watchForFutureEvents } from "../schema/future-events.ts";
 import { watchIdCapacity } from "../schema/id-capacity.ts";
 import { checkArray, checkNumber } from "../values/validate.ts";
-import { type Append, UNSATISFIABLE_VERSION } from "./append.ts";
+import { type Append, type Outcome, UNSATISFIABLE_VERSION } from "./append.ts";
 import { encodeEvents } from "./encode-messages.ts";
 import type { Stored } from "./queue.ts";
 
@@ -43,8 +43,23 @@ export async function commit<E extends Schemas>(
         ? expectedVersion
         : UNSATISFIABLE_VERSION
       : null;
+  const committed = ({ head, ids }: Pick<Outcome, "head" | "ids">, at: Date): Committed<E, keyof E>[] =>
+    msgs.map((msg, i) => {
+      const event = {
+        id: ids[i] ?? 0,
+        stream,
+        version: head + 1 + i,
+        created: new Date(at),
+        name: msg.name,
+        data: msg.data,
+        meta,
+      };
+      return msg.pii === null || msg.pii === undefined ? event : { ...event, pii: msg.pii };
+    });
+  const inlined = context.inline?.handlers;
+  const inline = inlined && msgs.some(({ name }) => inlined.has(String(name))) ? { committed } : undefined;
   const { outcome, created } = await guard("commit", () =>
-    append({ stream, expected, meta: encoded.meta, events: encoded.events, token: randomUUID() }),
+    append({ stream, expected, meta: encoded.meta, events: encoded.events, token: randomUUID(), inline }),
   );
   if (!outcome.accepted)
     throw new ConcurrencyError(
@@ -56,18 +71,7 @@ export async function commit<E extends Schemas>(
   const ids = readIds(outcome.ids);
   watchIdCapacity(context, ids.at(-1) ?? 0);
   watchForFutureEvents(context, created.getTime());
-  return msgs.map((msg, i) => {
-    const event = {
-      id: ids[i] ?? 0,
-      stream,
-      version: outcome.head + 1 + i,
-      created: new Date(created),
-      name: msg.name,
-      data: msg.data,
-      meta,
-    };
-    return msg.pii === null || msg.pii === undefined ? event : { ...event, pii: msg.pii };
-  });
+  return committed({ head: outcome.head, ids }, created);
 }
 
 function readIds(ids: readonly number[]): number[] {

@@ -12,7 +12,8 @@ import { ConnectionError, codeOf, outcomeUnknown, sanitize, storeClosed } from "
 import { type Database, RETRIABLE, TransactionFailure } from "../postgres/index.ts";
 import type { Append, Appended, Outcome } from "./append.ts";
 import { type Appender, InDoubtError, isOwnFault } from "./appender.ts";
-import { BatchLimits } from "./batch-limits.ts";
+import { BatchLimits, takeOneKind } from "./batch-limits.ts";
+import { InlineFailure } from "./inline.ts";
 import type { InDoubtTransaction, RecoveredOutcome } from "./recover.ts";
 
 /** Commits waiting in one process, and the characters of their JSON; more are refused at once. */
@@ -20,6 +21,8 @@ export const MAX_WAITING = 100_000;
 export const MAX_WAITING_TEXT = 256_000_000;
 /** Attempts after the server has undone a transaction, or a connection was lost, for nothing that the commit did. */
 const REPLAYS = 2;
+/** From so many refusals by inline projections on, the commits of a batch go one by one. */
+const MAX_RESENT = 3;
 /** How long an outcome is looked for beyond the commit's own deadline. */
 const RECOVERY_WINDOW_MS = 5_000;
 const FIRST_PAUSE_MS = 100;
@@ -31,6 +34,8 @@ type Waiting = Append & {
   readonly tries: number;
   /** It goes in a batch of its own. */
   readonly alone: boolean;
+  /** How often its batch has been sent again because an inline projection had refused another commit of it. */
+  readonly resent?: number;
   stored(outcome: Outcome, created: Date): void;
   failed(error: Error): void;
 };
@@ -68,6 +73,8 @@ export class AppendQueue {
   readonly #limits = new BatchLimits();
   #waiting: Waiting[] = [];
   #waitingText = 0;
+  /** A commit with inline projections may be waiting. */
+  #inline = false;
   #running: Promise<void> | undefined;
   readonly #recovering = new Set<Promise<void>>();
   #expiry: NodeJS.Timeout | undefined;
@@ -125,7 +132,10 @@ export class AppendQueue {
   #enqueue(commits: readonly Waiting[], first = false): void {
     if (first) this.#waiting = [...commits, ...this.#waiting];
     else this.#waiting.push(...commits);
-    for (const { text } of commits) this.#waitingText += text;
+    for (const { text, inline } of commits) {
+      this.#waitingText += text;
+      if (inline) this.#inline = true;
+    }
     this.#watchDeadlines();
     // A microtask later, so that commits called in the same turn share the first batch.
     this.#running ??= Promise.resolve().then(() => this.#drain());
@@ -149,8 +159,12 @@ export class AppendQueue {
   }
 
   #nextBatch(): Waiting[] {
-    const count = this.#limits.count(this.#waiting);
-    return this.#taken(this.#waiting.splice(0, count));
+    if (!this.#inline) return this.#taken(this.#waiting.splice(0, this.#limits.count(this.#waiting)));
+    const taken = takeOneKind(this.#waiting, this.#limits);
+    const all = new Set(taken);
+    this.#waiting = this.#waiting.filter((w) => !all.has(w));
+    this.#inline = this.#waiting.some(({ inline }) => inline);
+    return this.#taken(taken);
   }
 
   #taken(commits: Waiting[]): Waiting[] {
@@ -195,7 +209,9 @@ export class AppendQueue {
     if (!oldest) return () => {};
     try {
       const transferred = (bytes: number, ms: number) => this.#limits.transferred(bytes, ms);
+      const sent = performance.now();
       const appended = await this.#appender.append(batch, this.#endOf(oldest), transferred);
+      if (oldest.inline) this.#limits.projected(batch.length, performance.now() - sent);
       return () => this.#resolve(batch, appended);
     } catch (error) {
       await this.#handle(batch, error);
@@ -225,6 +241,7 @@ export class AppendQueue {
       this.#recovering.add(recovery);
       return;
     }
+    if (error instanceof InlineFailure) return this.#sendWithout(batch, error);
     // The batch was committed, and its answer not understood: none of it may go again.
     if (codeOf(error) === "OUTCOME_UNKNOWN") {
       for (const w of batch) w.failed(sanitize(error));
@@ -237,6 +254,21 @@ export class AppendQueue {
     if (batch.length > 1 && error instanceof TransactionFailure && isOwnFault(error))
       for (const w of batch) (await this.#send([{ ...w, alone: true }]))();
     else this.#fail(batch, cause);
+  }
+
+  /** An inline projection has refused one of them; or one of several, of which each is tried alone. */
+  async #sendWithout(batch: readonly Waiting[], { error, refused }: InlineFailure): Promise<void> {
+    if (refused === undefined) {
+      for (const w of batch) (await this.#send([{ ...w, alone: true }]))();
+      return;
+    }
+    batch[refused]?.failed(error);
+    const rest = batch
+      .filter((_, i) => i !== refused)
+      .map((w): Waiting => ({ ...w, resent: (w.resent ?? 0) + 1 }));
+    const alone = rest.some(({ resent = 0 }) => resent >= MAX_RESENT);
+    const batches = alone ? rest.map((w) => [w]) : [rest];
+    for (const again of batches) (await this.#send(again))();
   }
 
   /** All of them, unless it was the oldest's deadline that ended the batch: then those that have time left go again. */

@@ -2,6 +2,7 @@
 import { inspect } from "node:util";
 import { isRecord } from "../values/json-dates.ts";
 import type { PiiOptions } from "../values/pii-keys.ts";
+import type { InlineProjections } from "./inline.ts";
 import type { OnConnect, Password } from "./modes.ts";
 import type { ConfigOptions } from "./options.generated.ts";
 import type { Values } from "./sources.ts";
@@ -24,6 +25,7 @@ export type Secrets = {
   /** The keys for pii, or who provides them. */
   readonly pii: PiiOptions | undefined;
   readonly onConnect: OnConnect | undefined;
+  readonly inline: InlineProjections | undefined;
 };
 
 /** What it takes to connect. */

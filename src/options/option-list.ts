@@ -7,6 +7,7 @@
  */
 import { z } from "zod";
 import { isKeyMaterial, type Key } from "../values/pii-keys.ts";
+import { type InlineProjections, isInline } from "./inline.ts";
 import { type OnConnect, type Password, SSL_MODES, TARGET_SESSION_ATTRS } from "./modes.ts";
 import { leavesTakenAlone } from "./server-options.ts";
 
@@ -315,6 +316,13 @@ export const optionsSchema = z.strictObject({
       type: quoted(["exact", "revive"]),
       docs: "`exact`: what was committed comes back. `revive`: ISO strings in rows of other adapters are read as Dates.",
     }),
+  inline: z.custom<InlineProjections>(isInline).optional().register(about, {
+    type: "InlineProjections",
+    config: false,
+    docs: "Projections that are part of the commit: what `inline()` of `act-drizzle/projections` returns.",
+    takes:
+      "what inline() of act-drizzle/projections returns, as in inline: inline({ on: { Placed: (events, tx) => … } })",
+  }),
   pii_encryption: pii.readonly().optional().register(about, {
     type: "PiiEncryption",
     config: false,

@@ -1,4 +1,5 @@
 // Made from option-list.ts by "npm run generate:docs": do not edit.
+import type { InlineProjections } from "./inline.ts";
 import type { OnConnect, Password, SslMode, TargetSessionAttrs } from "./modes.ts";
 import type { PiiEncryption } from "./pii.ts";
 
@@ -70,6 +71,8 @@ export type PostgresStoreOptions = {
   readonly target_session_attrs?: TargetSessionAttrs | undefined;
   /** `exact`: what was committed comes back. `revive`: ISO strings in rows of other adapters are read as Dates. Default `exact`. */
   readonly dates?: "exact" | "revive" | undefined;
+  /** Projections that are part of the commit: what `inline()` of `act-drizzle/projections` returns. */
+  readonly inline?: InlineProjections | undefined;
   /** `{ key }`: encrypts `pii` at rest with AES-256-GCM. Left out, `pii` is stored as plain text. */
   readonly pii_encryption?: PiiEncryption | undefined;
 };

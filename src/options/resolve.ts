@@ -16,9 +16,16 @@ export function resolveOptions(options: unknown = {}, env: Environment = process
   const chosen = withUrl(setOptions(given));
   const target = resolve(chosen, env);
   const listen = listen_url === undefined ? undefined : listenTarget(chosen, listen_url, env);
-  const { pii_encryption, ssl } = chosen;
+  const { pii_encryption, inline, ssl } = chosen;
   const { password, onConnect } = target.secrets;
-  const hidden = { password, onConnect, listen_url, pii_encryption, ...(typeof ssl === "object" && { ssl }) };
+  const hidden = {
+    password,
+    onConnect,
+    listen_url,
+    pii_encryption,
+    inline,
+    ...(typeof ssl === "object" && { ssl }),
+  };
   return { ...target, listen, hidden: setOptions(hidden) };
 }
 
@@ -38,13 +45,13 @@ function resolve(chosen: Values, env: Environment): ConnectionTarget {
   const said = { ...environment, ...chosen };
   const all = checkOptions(said);
   const { url: _url, connectionString: _sameUrl, listen_url: _listen, ...resolved } = all;
-  const { password, pii_encryption, onConnect, ...shown } = resolved;
+  const { password, pii_encryption, inline, onConnect, ...shown } = resolved;
   const hosts = endpoints(all.host, all.port);
   const [first = { host: all.host, port: 5432 }] = hosts;
   const { ssl, tls } = chooseTls({ ...all, ssl: "ssl" in said ? all.ssl : undefined });
   return {
     config: { ...shown, ...first, hosts, ssl, encrypted: pii_encryption !== undefined },
-    secrets: { password, tls, pii: piiOptions(pii_encryption), onConnect },
+    secrets: { password, tls, pii: piiOptions(pii_encryption), inline, onConnect },
   };
 }
 

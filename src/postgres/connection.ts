@@ -312,19 +312,24 @@ export class Connection {
    * Statements of one transaction, in one message: one round trip, or two with large parameters. Rejects with a
    * {@link TransactionFailure}. `transferred`: see TransactionOptions.
    */
-  async transact(
+  transact(
     queries: readonly Query[],
     deadline: number,
     transferred?: (bytes: number, ms: number) => void,
   ): Promise<readonly Answer[]> {
+    const options = { prepare: this.ownsSession, transferred };
+    return this.onChannel(deadline, (channel) => channel.run(queries, options));
+  }
+
+  /** What takes the channel for itself: rejects with a {@link TransactionFailure} when the connection is lost. */
+  async onChannel<T>(deadline: number, work: (channel: TransactionChannel) => Promise<T>): Promise<T> {
     const end = instantIn(deadline);
     let channel: TransactionChannel | undefined;
     try {
       if (this.closedWith) throw this.closedWith;
       // Without a turn in between: the next batch is on its way before the callers of this one go on.
       channel = this.#channel ?? (await this.#openChannel(deadline));
-      const running = channel.run(queries, { prepare: this.ownsSession, transferred });
-      return await this.#race(running, msUntil(end));
+      return await this.#race(work(channel), msUntil(end));
     } catch (error) {
       if (error instanceof TransactionFailure) throw error;
       const cause = error instanceof Error ? error : new Error("unknown failure");

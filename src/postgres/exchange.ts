@@ -12,6 +12,7 @@ import {
   type ResultColumn,
   readColumns,
   readRow,
+  readUserRow,
   ServerError,
 } from "./protocol.ts";
 
@@ -29,6 +30,8 @@ export type Query = {
   readonly bindFirst?: boolean;
   /** The reason that its text may raise. The same words in another statement's error are somebody else's. */
   readonly raises?: Raised;
+  /** A statement of the user's own: its rows are read as his driver would read them, and `answer` is told of them. */
+  readonly answer?: (columns: readonly string[], rows: readonly (readonly unknown[])[]) => void;
 };
 
 export const paramsOf = ({ params = [] }: Query): readonly Param[] =>
@@ -60,6 +63,8 @@ export type ExchangeOptions = TransactionOptions & {
   readonly described: (step: Step) => void;
   readonly fatal: (error: ServerError) => void;
   readonly committing: () => void;
+  /** Begins the names of portals: one lives as long as its transaction block, of which this may be a later message. */
+  readonly portals?: string;
 };
 
 export type ExchangeResult = {
@@ -79,6 +84,7 @@ export class Exchange {
   readonly #tail: readonly Step[];
   readonly #options: ExchangeOptions;
   readonly #answers: { rows: Row[]; tag: string }[];
+  readonly #userRows = new Map<number, unknown[][]>();
   #done = 0;
   #error: ServerError | undefined;
   /** Set while large parameters travel: called once they have arrived. */
@@ -148,7 +154,7 @@ export class Exchange {
 
   #write(writer: MessageWriter, { kind, index, text, prepared }: Step): void {
     // A named portal lives as long as its transaction block: a block that goes on takes the unnamed one again.
-    const portal = this.#queries.length === 1 ? "" : String(index);
+    const portal = this.#queries.length === 1 ? "" : `${this.#options.portals ?? ""}${index}`;
     switch (kind) {
       case "parse":
         writer.parse(prepared.name, text);
@@ -187,16 +193,31 @@ export class Exchange {
         this.#next();
         break;
       case "D": // DataRow
-        if (step) answer?.rows.push(readRow(body, step.prepared.columns));
+        if (step && this.#queries[step.index]?.answer) this.#keepUserRow(step, body);
+        else if (step) answer?.rows.push(readRow(body, step.prepared.columns));
         break;
       case "C": // CommandComplete
         if (answer) answer.tag = body.toString("utf8", 0, body.length - 1);
+        if (step) this.#answer(step);
         this.#next();
         break;
       case "E":
         this.#refuse(new ServerError(body));
         break;
     }
+  }
+
+  #keepUserRow({ index, prepared }: Step, body: Buffer): void {
+    const rows = this.#userRows.get(index) ?? [];
+    rows.push(readUserRow(body, prepared.columns));
+    this.#userRows.set(index, rows);
+  }
+
+  #answer({ index, prepared }: Step): void {
+    this.#queries[index]?.answer?.(
+      prepared.columns.map(({ name }) => name),
+      this.#userRows.get(index) ?? [],
+    );
   }
 
   /** Only now can the statement be used again: without its columns its rows could not be read. */

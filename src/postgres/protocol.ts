@@ -209,6 +209,27 @@ export function readRow(body: Buffer, columns: readonly ResultColumn[]): Record<
   return row;
 }
 
+const INT8 = 20;
+const BYTEA = 17;
+
+/** As node-postgres gives it: a bigint as text, for it may be larger than a number is exact, and bytes as a Buffer. */
+function readUserValue(text: string, type: number): unknown {
+  if (type === INT8) return text;
+  return type === BYTEA && text.startsWith("\\x") ? Buffer.from(text.slice(2), "hex") : readValue(text, type);
+}
+
+/** The body of DataRow as the values that Drizzle expects, in the order of the columns: two may have one name. */
+export function readUserRow(body: Buffer, columns: readonly ResultColumn[]): unknown[] {
+  let at = 2;
+  return columns.map(({ type }) => {
+    const length = body.readInt32BE(at);
+    at += 4;
+    if (length < 0) return null;
+    at += length;
+    return readUserValue(body.toString("utf8", at - length, at), type);
+  });
+}
+
 const ERROR_FIELDS: Readonly<Record<string, string>> = {
   V: "severity",
   // In the server's language. PgBouncer sends only this one, in English.

@@ -14,6 +14,7 @@ import { isRaised, raisedError } from "../errors.ts";
 import {
   type Answer,
   Exchange,
+  type ExchangeResult,
   listenUntilReady,
   type Prepared,
   type Query,
@@ -45,6 +46,8 @@ export class TransactionFailure extends Error {
 export const BEGIN: Query = { text: "begin isolation level read committed" };
 const COMMIT: Query = { text: "commit" };
 const ROLLBACKS = 3;
+/** Statements that a connection keeps prepared. Those of users may have many texts, as with lists of any length. */
+const MAX_PREPARED = 256;
 /**
  * Behind a pooler, where no session keeps settings, a role's own would spoil nulls in arrays and the digits of numbers.
  * Sent with BEGIN, before the parameters: those are read by the first of these settings.
@@ -58,9 +61,34 @@ const isPrologue = (query: Query) => query === BEGIN || query === VALUES_AS_WRIT
 const stepOf = (failed: Step | undefined): TransactionFailure["step"] =>
   failed?.kind === "describe" ? "parse" : (failed?.kind ?? "commit");
 
+/** What the server said against one of `queries`, which `offset` others came before. */
+function refusal(
+  queries: readonly Query[],
+  error: ServerError,
+  failed: Step | undefined,
+  offset: number,
+): TransactionFailure {
+  const failedAt = failed ? Math.max(-1, failed.index - offset) : queries.length;
+  const step = failedAt === queries.length ? "commit" : stepOf(failed);
+  const raises = step === "execute" ? queries[failedAt]?.raises : undefined;
+  const cause = raises && isRaised(raises, error) ? raisedError(raises) : error;
+  return new TransactionFailure(cause, { step, failedAt });
+}
+
 /** The statement is gone or has changed: the server has rolled back, and it may run again once it is parsed anew. */
 const isStale = (error: ServerError): boolean =>
   error.code === "26000" || (error.code === "0A000" && error.routine === "RevalidateCachedQuery");
+
+/** A message of a transaction block: the first one begins it, the last one commits it. */
+export type BlockOptions = TransactionOptions & { readonly part: "first" | "middle" | "last" };
+
+/** What became of a message of a block. */
+export type BlockResult = Pick<ExchangeResult, "answers" | "status"> & {
+  /** What the server refused. The block is then to be rolled back, unless it goes on from a savepoint. */
+  readonly failure: TransactionFailure | undefined;
+  /** A statement has to be parsed anew: the whole block may run again. */
+  readonly stale: boolean;
+};
 
 export class TransactionChannel {
   readonly #socket: Socket;
@@ -93,13 +121,7 @@ export class TransactionChannel {
         this.#prepared.clear();
         continue;
       }
-      if (error) {
-        const failedAt = failed ? Math.max(-1, failed.index - offset) : queries.length;
-        const step = failedAt === queries.length ? "commit" : stepOf(failed);
-        const raises = step === "execute" ? queries[failedAt]?.raises : undefined;
-        const cause = raises && isRaised(raises, error) ? raisedError(raises) : error;
-        throw new TransactionFailure(cause, { step, failedAt });
-      }
+      if (error) throw refusal(queries, error, failed, offset);
       // Nothing was committed: the session was in a transaction block already.
       if (status !== "I")
         throw new TransactionFailure(
@@ -115,9 +137,38 @@ export class TransactionChannel {
     }
   }
 
+  /**
+   * Statements of a transaction block that takes several messages. The caller ends a block that fails by
+   * {@link rollback}. Never settles when the connection is lost, as {@link run}.
+   */
+  async block(queries: readonly Query[], { part, ...options }: BlockOptions): Promise<BlockResult> {
+    this.committing = false;
+    const begin = options.prepare ? [BEGIN] : [BEGIN, VALUES_AS_WRITTEN];
+    const prologue = part === "first" ? begin : [];
+    const all = [...prologue, ...queries, ...(part === "last" ? [COMMIT] : [])];
+    const exchange = this.#plan(all, options, { commits: part === "last", portals: `${part}_` });
+    const { answers, error, failed, status } = await exchange.run();
+    const stale = error !== undefined && isStale(error);
+    if (stale) this.#prepared.clear();
+    const offset = prologue.length;
+    const tag = answers.at(-1)?.tag;
+    const isOpen = part === "last" && !error && (status !== "I" || tag !== "COMMIT");
+    const failure = error
+      ? refusal(queries, error, failed, offset)
+      : isOpen
+        ? new TransactionFailure(new Error(`COMMIT was answered by ${tag}`), { step: "commit" })
+        : undefined;
+    return { answers: answers.slice(offset), status, stale, failure };
+  }
+
+  /** Ends a block without a trace. */
+  async rollback(): Promise<void> {
+    await this.#rollback();
+  }
+
   /** Parses and plans statements, and runs none of them. */
   async prepare(queries: readonly Query[]): Promise<void> {
-    const { error } = await this.#plan(queries, { prepare: true }, false).run();
+    const { error } = await this.#plan(queries, { prepare: true }, { execute: false }).run();
     if (error) throw error;
   }
 
@@ -132,20 +183,28 @@ export class TransactionChannel {
     return answer;
   }
 
-  #plan(queries: readonly Query[], options: TransactionOptions, execute = true): Exchange {
+  #plan(
+    queries: readonly Query[],
+    options: TransactionOptions,
+    { execute = true, commits = true, portals = "" } = {},
+  ): Exchange {
     const head: Step[] = [];
     const tail: Step[] = [];
+    /** Parsed in this message already. */
+    const parsed = new Map<string, Prepared>();
     queries.forEach((query, index) => {
       const { text } = query;
       // BEGIN comes first of all.
       const early = query.bindFirst === true || isPrologue(query);
       const steps = early ? head : tail;
-      const known = options.prepare ? this.#prepared.get(text) : undefined;
-      const name = options.prepare ? `${this.#prefix}${this.#names + 1}` : "";
+      const keeps = options.prepare && (this.#prepared.size < MAX_PREPARED || query.answer === undefined);
+      const known = options.prepare ? (this.#prepared.get(text) ?? parsed.get(text)) : undefined;
+      const name = keeps ? `${this.#prefix}${this.#names + 1}` : "";
       const prepared = known ?? { name, columns: [] };
       const step = (kind: Step["kind"]) => ({ kind, index, text, prepared });
       if (!known) {
         this.#names++;
+        if (keeps) parsed.set(text, prepared);
         steps.push(step("parse"), step("describe"));
       }
       steps.push(step("bind"));
@@ -155,8 +214,9 @@ export class TransactionChannel {
       ...options,
       described: ({ text, prepared }) => void (prepared.name !== "" && this.#prepared.set(text, prepared)),
       fatal: this.#fatal,
+      portals,
       committing: () => {
-        this.committing = true;
+        this.committing = commits;
       },
     });
   }

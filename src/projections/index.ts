@@ -7,6 +7,14 @@ export {
   exactlyOnce,
   type TransactionOf,
 } from "./exactly-once.ts";
+export {
+  type InlineEventOf,
+  type InlineHandle,
+  type InlineHandlerOptions,
+  type InlineOptions,
+  type InlineTransaction,
+  inline,
+} from "./inline.ts";
 export { type ActPositions, type ActPositionsOptions, actPositions } from "./positions.ts";
 export {
   type CaughtUpOptions,

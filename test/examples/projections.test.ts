@@ -10,6 +10,7 @@ test("the projections example counts every deposit once, and fills a new project
   expect(await program.ended()).toBe(0);
   expect(program.output).toBe(
     [
+      "the commit has left 101 in the statement of account-0",
       "40 accounts hold 920",
       "after every event was delivered again they hold 920",
       "40 of 41 targets are new: 40 accounts, the biggest deposit is 100",

@@ -68,6 +68,7 @@ const given: Required<
     | "connectionString"
     | "listen_url"
     | "pii_encryption"
+    | "inline"
     | "onConnect"
     | "sslrootcert"
     | "sslcert"

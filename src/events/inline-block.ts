@@ -1,0 +1,222 @@
+/**
+ * The transaction of a batch with inline projections: BEGIN, the append lock and the INSERT in one message, then the
+ * statements of the handlers, then COMMIT. What was left to be sent later goes in one message with what comes next.
+ *
+ * The server ends a handler's statement that takes too long, and the transaction of a client that vanished.
+ */
+import { codeOf, outcomeUnknown } from "../errors.ts";
+import type { InlineQuery } from "../options/inline.ts";
+import {
+  type Answer,
+  type BlockResult,
+  type Connection,
+  lessOf,
+  msUntil,
+  type Param,
+  type Query,
+  RETRIABLE,
+  rollbackBlock,
+  sendBlock,
+  type TransactionFailure,
+} from "../postgres/index.ts";
+
+/** Beyond a handler's time: a server that is reached answers within it. */
+const GRACE_MS = 2_000;
+/** A vanished client's transaction ends so long after the handler's time. */
+const IDLE_GRACE_MS = 1_000;
+
+const limits = (ms: number): Query => ({
+  text: `select set_config('statement_timeout', '${ms}', true),
+    set_config('idle_in_transaction_session_timeout', '${ms + IDLE_GRACE_MS}', true)`,
+});
+const limitTo = (ms: number): Query => ({
+  text: "select set_config('statement_timeout', $1, true)",
+  params: [String(ms)],
+});
+/** COMMIT waits for standbys as long as it takes: cut off, it would be acknowledged without them. */
+const NO_LIMIT: Query = { text: "select set_config('statement_timeout', '0', true)" };
+
+/** Statements that would end the transaction, and the events with it. */
+const ENDS = /^\s*(begin|start|commit|end|rollback(?!\s+to\s)|abort|prepare\s+transaction)\b/i;
+
+/** As text, as other drivers of Drizzle send what its columns have not encoded. */
+function toParam(value: unknown): Param {
+  if (value === null || value === undefined) return null;
+  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
+  if (value instanceof Date) return value.toISOString();
+  if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString("hex")}`;
+  return typeof value === "bigint" ? String(value) : JSON.stringify(value);
+}
+
+const toRow = (columns: readonly string[], row: readonly unknown[]) =>
+  Object.fromEntries(columns.map((name, i) => [name, row[i]]));
+
+/** Who has a statement sent, and until when: an instant of `performance.now()`. */
+export type Caller = { readonly until: number };
+
+type Held<C> = { readonly query: InlineQuery; readonly caller: C };
+
+export type BlockOptions = {
+  readonly end: number;
+  readonly transferred: (bytes: number, ms: number) => void;
+  /** The longest time of its handlers, in ms. */
+  readonly limit: number;
+};
+
+export class InlineBlock<C extends Caller> {
+  readonly #connection: Connection;
+  readonly #options: BlockOptions;
+  #serverLimit: number;
+  #held: Held<C>[] = [];
+  #last: Promise<unknown> = Promise.resolve();
+  #closed = false;
+  /** True while the server says that the transaction has failed, and the failure that it began with. */
+  #failed: Error | undefined;
+  /** What nobody's handler is to blame for: the connection is lost, or the server has undone the transaction. */
+  lost: Error | undefined;
+  /** A statement has to be parsed anew: the whole block may run again. */
+  stale = false;
+  /** Whose statement has failed when it was sent later. */
+  blamed: { readonly caller: C; readonly error: Error } | undefined;
+
+  constructor(connection: Connection, options: BlockOptions) {
+    this.#connection = connection;
+    this.#options = options;
+    this.#serverLimit = options.limit;
+  }
+
+  /** What the transaction has failed with, where a handler has gone on regardless. */
+  get failed(): Error | undefined {
+    return this.#failed;
+  }
+
+  /** Begins the transaction; `look` comes last of all. Rejects with a {@link TransactionFailure}. */
+  async begin(queries: readonly Query[], look: readonly Query[]): Promise<readonly Answer[]> {
+    const { end } = this.#options;
+    const all = [...queries, limits(this.#serverLimit), ...look];
+    const { answers, failure } = await this.#exchange(all, msUntil(end), "first");
+    if (failure) throw failure;
+    return answers;
+  }
+
+  /** Sends a statement of a handler, after those that were held back. One after the other. */
+  send(query: InlineQuery, caller: C): Promise<readonly unknown[]> {
+    const rows = this.#last.then(() => this.#send(query, caller));
+    this.#last = rows.catch(() => {});
+    return rows;
+  }
+
+  /** A statement whose rows nobody waits for is sent with what comes next. */
+  hold(query: InlineQuery, caller: C): void {
+    this.#assertUsable(query);
+    this.#held.push({ query, caller });
+  }
+
+  /** Resolves when nothing is on its way. */
+  async idle(): Promise<void> {
+    for (let last = this.#last; ; last = this.#last) {
+      await last;
+      if (last === this.#last) return;
+    }
+  }
+
+  /** Commits, and what was held back with it. `tail` comes before COMMIT. */
+  async commit(tail: readonly Query[]): Promise<void> {
+    this.#closed = true;
+    const held = this.#takeHeld();
+    const queries = held.map(({ query }) => toQuery(query));
+    const { failure } = await this.#exchange(
+      [...queries, ...tail, NO_LIMIT],
+      msUntil(this.#options.end),
+      "last",
+    );
+    if (!failure) return;
+    this.#blame(held, failure);
+    throw failure;
+  }
+
+  /** Ends it without a trace, as soon as nothing is on its way. Statements that come later are refused. */
+  async rollback(): Promise<void> {
+    this.#closed = true;
+    await this.idle();
+    await rollbackBlock(this.#connection, GRACE_MS);
+  }
+
+  async #send(query: InlineQuery, caller: C): Promise<readonly unknown[]> {
+    this.#assertUsable(query);
+    const left = Math.max(1, Math.ceil(caller.until - performance.now()));
+    const held = this.#takeHeld();
+    const limit = this.#limit(left);
+    let rows: readonly unknown[] = [];
+    const own = toQuery(query, (answered) => {
+      rows = answered;
+    });
+    const before = held.map((h) => toQuery(h.query));
+    const deadline = lessOf(left + GRACE_MS, msUntil(this.#options.end));
+    const { failure } = await this.#exchange([...before, ...limit, own], deadline, "middle");
+    if (failure) {
+      this.#blame(held, failure);
+      throw failure.cause;
+    }
+    return rows;
+  }
+
+  /** Sets the server's limit anew where it is far from the time that is left. */
+  #limit(left: number): Query[] {
+    if (left > this.#serverLimit * 0.9 && left < this.#serverLimit * 1.1) return [];
+    this.#serverLimit = Math.min(left, this.#options.limit);
+    return [limitTo(this.#serverLimit)];
+  }
+
+  async #exchange(
+    queries: readonly Query[],
+    deadline: number,
+    part: "first" | "middle" | "last",
+  ): Promise<BlockResult> {
+    try {
+      const { transferred } = this.#options;
+      const result = await sendBlock(this.#connection, queries, deadline, { part, transferred });
+      const { failure, status, stale } = result;
+      this.stale ||= stale;
+      if (failure && (stale || RETRIABLE.has(codeOf(failure.cause)))) this.lost = failure;
+      // A statement of the handler's has ended the transaction: what it had done may be stored.
+      if (part !== "last" && status === "I" && !failure) throw outcomeUnknown();
+      this.#failed = status === "E" ? (this.#failed ?? failure?.cause) : undefined;
+      return result;
+    } catch (error) {
+      this.lost = error instanceof Error ? error : new Error("unknown failure");
+      throw this.lost;
+    }
+  }
+
+  #blame(held: readonly Held<C>[], failure: TransactionFailure): void {
+    const caller = held[failure.failedAt ?? -1]?.caller;
+    if (caller) this.blamed ??= { caller, error: failure.cause };
+  }
+
+  #takeHeld(): Held<C>[] {
+    const held = this.#held;
+    this.#held = [];
+    return held;
+  }
+
+  #assertUsable({ text }: InlineQuery): void {
+    if (this.#closed)
+      throw new Error(
+        "act-drizzle: the transaction of the commit is over: wait for every query within the inline handler.",
+      );
+    if (ENDS.test(text))
+      throw new Error(
+        "act-drizzle: an inline handler runs in the transaction of the commit, and must not begin or end one: use tx.transaction() for a savepoint.",
+      );
+  }
+}
+
+const toQuery = (
+  { text, params, arrays }: InlineQuery,
+  answered: (rows: readonly unknown[]) => void = () => {},
+): Query => ({
+  text,
+  params: params.map(toParam),
+  answer: (columns, rows) => answered(arrays ? rows : rows.map((row) => toRow(columns, row))),
+});

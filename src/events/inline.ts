@@ -1,0 +1,181 @@
+/**
+ * Inline projections: handlers that run in the transaction of the commit, between its INSERT and its COMMIT. They hold
+ * the append lock meanwhile, so each has a time limit.
+ *
+ * A handler that fails ends the transaction of the whole batch. The queue then refuses its commit, and sends the others
+ * again without it.
+ */
+import { codeOf, InlineProjectionError, sanitize } from "../errors.ts";
+import type { InlineEvent, InlineHandler, InlineProjections } from "../options/inline.ts";
+import { type Answer, type Connection, msUntil, type Query } from "../postgres/index.ts";
+import { type Append, type Appended, readAppended } from "./append.ts";
+import { type Caller, InlineBlock } from "./inline-block.ts";
+
+/** A handler has refused a commit of the batch. Nothing of the batch was stored. */
+export class InlineFailure extends Error {
+  readonly error: InlineProjectionError;
+  /** Index of the refused commit in the batch; undefined: the handler had several, and each has to be tried alone. */
+  readonly refused: number | undefined;
+
+  constructor(error: InlineProjectionError, refused: number | undefined) {
+    super(error.message);
+    this.error = error;
+    this.refused = refused;
+  }
+}
+
+type Call = {
+  readonly handler: InlineHandler;
+  readonly events: InlineEvent[];
+  /** Index of the one commit that the events are of. */
+  readonly refused: number | undefined;
+};
+type Running = Call & Caller;
+
+/** The handler was cut, or the server has cut its statement (query_canceled). */
+const CUT = Symbol("cut");
+const QUERY_CANCELED = "57014";
+
+export type InlineSend = {
+  readonly batch: readonly Append[];
+  /** The append lock and the INSERT come first. */
+  readonly queries: readonly Query[];
+  /** Statements behind all others of the opening message, and those before COMMIT. */
+  readonly look: readonly Query[];
+  readonly tail: readonly Query[];
+  readonly end: number;
+  readonly transferred: (bytes: number, ms: number) => void;
+};
+
+export class InlineRunner {
+  readonly #projections: InlineProjections;
+  /** One for all commits: making it takes longer than a statement. */
+  readonly #tx: unknown;
+  #block: InlineBlock<Running> | undefined;
+  #running: Running | undefined;
+
+  constructor(projections: InlineProjections) {
+    this.#projections = projections;
+    this.#tx = projections.open(async (query) => {
+      if (!this.#block || !this.#running)
+        throw new Error(
+          "act-drizzle: no commit is being projected: use tx within the inline handler, and wait for every query there.",
+        );
+      return await this.#block.send(query, this.#running);
+    });
+  }
+
+  /**
+   * The transaction of a batch: the answers to its opening message. Rejects with an {@link InlineFailure} or as
+   * {@link Connection.transact}.
+   */
+  async run(connection: Connection, send: InlineSend): Promise<readonly Answer[]> {
+    for (let attempt = 1; ; attempt++) {
+      const limit = Math.max(...[...this.#projections.handlers.values()].map(({ timeout }) => timeout));
+      const block = new InlineBlock<Running>(connection, { ...send, limit });
+      try {
+        return await this.#run(block, send);
+      } catch (error) {
+        await block.rollback();
+        // A prepared statement was gone, or its table has changed.
+        if (!block.stale || attempt > 1) throw error;
+      } finally {
+        this.#block = undefined;
+        this.#running = undefined;
+      }
+    }
+  }
+
+  async #run(
+    block: InlineBlock<Running>,
+    { batch, queries, look, tail, end }: InlineSend,
+  ): Promise<readonly Answer[]> {
+    const answers = await block.begin(queries, look);
+    this.#block = block;
+    const calls = this.#callsOf(batch, readAppended(batch, answers[1]?.rows[0]));
+    for (const call of calls) {
+      const left = Math.min(call.handler.timeout, msUntil(end) || Number.POSITIVE_INFINITY);
+      const running = { ...call, until: performance.now() + left };
+      this.#running = running;
+      try {
+        await this.#call(block, running, left);
+      } catch (error) {
+        throw this.#failure(block, running, error);
+      }
+    }
+    try {
+      await block.commit(tail);
+    } catch (error) {
+      throw block.blamed ? this.#failure(block, block.blamed.caller, block.blamed.error) : error;
+    }
+    return answers;
+  }
+
+  /** A handler gets the events of one commit at a time; then those that take all of the batch get theirs. */
+  #callsOf(batch: readonly Append[], { outcomes, created }: Appended): readonly Call[] {
+    const single: Call[] = [];
+    const grouped = new Map<string, Call>();
+    batch.forEach(({ inline }, i) => {
+      const outcome = outcomes[i];
+      if (!inline || !outcome?.accepted) return;
+      const own = new Map<string, Call>();
+      for (const event of inline.committed(outcome, created)) {
+        const name = String(event.name);
+        const handler = this.#projections.handlers.get(name);
+        if (!handler) continue;
+        const calls = handler.batch ? grouped : own;
+        const call = calls.get(name);
+        if (call) call.events.push(event);
+        else
+          calls.set(name, {
+            handler,
+            events: [event],
+            refused: batch.length === 1 || !handler.batch ? i : undefined,
+          });
+      }
+      single.push(...own.values());
+    });
+    return [...single, ...grouped.values()];
+  }
+
+  async #call(block: InlineBlock<Running>, call: Running, left: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const cut = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(CUT), left);
+    });
+    // The handler may be done before anybody looks.
+    cut.catch(() => {});
+    try {
+      const returned = call.handler.run(call.events, this.#tx);
+      const query = this.#projections.toQuery(returned);
+      if (query) block.hold(query, call);
+      else await Promise.race([returned, cut]);
+      await Promise.race([block.idle(), cut]);
+    } finally {
+      clearTimeout(timer);
+    }
+    // It has kept the process busy.
+    if (performance.now() > call.until) throw CUT;
+    if (block.failed) throw block.failed;
+  }
+
+  #failure(block: InlineBlock<Running>, call: Running, thrown: unknown): Error {
+    if (block.lost) return block.lost;
+    const { handler, refused, events } = block.blamed?.caller ?? call;
+    const error = this.#projections.causeOf(block.blamed?.error ?? thrown);
+    const stream = events[0]?.stream ?? "";
+    const fail = (code: InlineProjectionError["code"], said: string, cause?: unknown) =>
+      new InlineFailure(new InlineProjectionError(code, handler.name, stream, said, cause), refused);
+    const state = codeOf(error);
+    if (error === CUT || state === QUERY_CANCELED)
+      return fail(
+        "TIMED_OUT",
+        `took longer than ${handler.timeout} ms and was cut: the append lock is held meanwhile. Make it faster, do slow work in a reaction, or raise its timeout.`,
+      );
+    // A server's error may quote rows. What the handler itself has thrown is the user's own.
+    const isServers = state !== undefined && error instanceof Error && "severity" in error;
+    const cause = isServers ? sanitize(error) : error;
+    const reason = isServers && cause instanceof Error ? `failed: ${cause.message}` : "threw: see the cause.";
+    return fail("HANDLER_FAILED", reason, cause);
+  }
+}

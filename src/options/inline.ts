@@ -1,0 +1,51 @@
+/** What the option `inline` holds: made by inline() of act-drizzle/projections, so that Drizzle is loaded there only. */
+import type { Committed, Schemas } from "@rotorsoft/act";
+import { isRecord } from "../values/json-dates.ts";
+
+/** Global, because each entry of the package is bundled by itself. */
+export const INLINE = Symbol.for("act-drizzle.inline");
+
+/** An event as `commit()` answers with it. */
+export type InlineEvent = Pick<
+  Committed<Schemas, string>,
+  "id" | "stream" | "version" | "created" | "meta"
+> & {
+  readonly name: PropertyKey;
+  readonly data: unknown;
+  readonly pii?: unknown;
+};
+
+/** A statement of a handler, with the values that Drizzle has made of its parameters. */
+export type InlineQuery = {
+  readonly text: string;
+  readonly params: readonly unknown[];
+  /** Rows as arrays, or as objects. */
+  readonly arrays: boolean;
+};
+
+/** Sends a statement on the connection of the commit that is being projected: its rows. */
+export type SendInline = (query: InlineQuery) => Promise<readonly unknown[]>;
+
+export type InlineHandler = {
+  /** Of the events. */
+  readonly name: string;
+  /** It takes the events of all commits that go out together. */
+  readonly batch: boolean;
+  /** Longest run, in ms. */
+  readonly timeout: number;
+  run(events: readonly InlineEvent[], tx: unknown): unknown;
+};
+
+export type InlineProjections = {
+  readonly [INLINE]: true;
+  readonly handlers: ReadonlyMap<string, InlineHandler>;
+  /** A Drizzle transaction whose statements go through `send`. */
+  open(send: SendInline): unknown;
+  /** The statement of a query that a handler has returned without waiting for it; undefined for anything else. */
+  toQuery(returned: unknown): InlineQuery | undefined;
+  /** What is under an error of Drizzle, whose message holds the parameters; anything else as it is. */
+  causeOf(error: unknown): unknown;
+};
+
+export const isInline = (value: unknown): value is InlineProjections =>
+  isRecord(value) && Reflect.get(value, INLINE) === true;

@@ -1,0 +1,22 @@
+/** A transaction block of several messages on a connection: what the client does in between holds it open. */
+import type { Connection } from "./connection.ts";
+import type { Query } from "./exchange.ts";
+import type { BlockOptions, BlockResult } from "./transaction.ts";
+
+/** See {@link TransactionChannel.block}. `deadline` in ms, 0 for none. */
+export const sendBlock = (
+  connection: Connection,
+  queries: readonly Query[],
+  deadline: number,
+  options: Omit<BlockOptions, "prepare">,
+): Promise<BlockResult> =>
+  connection.onChannel(deadline, (channel) =>
+    channel.block(queries, { ...options, prepare: connection.ownsSession }),
+  );
+
+/** Ends a block without a trace, or the connection with it. */
+export async function rollbackBlock(connection: Connection, deadline: number): Promise<void> {
+  if (connection.closedWith) return;
+  // A connection that does not answer is closed by that, and the server ends what ran on it.
+  await connection.onChannel(deadline, (channel) => channel.rollback()).catch(() => {});
+}
