@@ -9,6 +9,7 @@ import { event, events, tail } from "./commands/events.ts";
 import { lag } from "./commands/lag.ts";
 import { defer, prioritize, reset, unblock } from "./commands/operate.ts";
 import { ddl, plan, seed } from "./commands/schema.ts";
+import { skip, skipped } from "./commands/skip.ts";
 import { status } from "./commands/status.ts";
 import { stream } from "./commands/stream.ts";
 import { trace } from "./commands/trace.ts";
@@ -20,8 +21,8 @@ const FAILED = 1;
 const WRONG_USE = 2;
 
 const GROUPS: readonly (readonly [string, readonly ((program: Command) => void)[]])[] = [
-  ["Look:", [status, lag, blocked, doctor, events, event, tail, stream, trace]],
-  ["Change subscriptions:", [unblock, reset, defer, prioritize]],
+  ["Look:", [status, lag, blocked, skipped, doctor, events, event, tail, stream, trace]],
+  ["Change subscriptions:", [unblock, skip, reset, defer, prioritize]],
   ["Keep:", [exportLog, importLog, archive, reap]],
   ["Tables:", [plan, seed, ddl]],
 ];
