@@ -77,8 +77,8 @@ await build({
     {
       name: "store-of-the-package",
       setup: ({ onResolve }) =>
-        onResolve({ filter: /\/(index|admin\/index)\.ts$/ }, ({ path }) => ({
-          path: `../esm/${path.endsWith("admin/index.ts") ? "admin" : "index"}.js`,
+        onResolve({ filter: /\/index\.ts$/ }, ({ path }) => ({
+          path: `../esm/${/(admin|projections)\/index\.ts$/.exec(path)?.[1] ?? "index"}.js`,
           external: true,
         })),
     },

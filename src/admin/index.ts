@@ -14,6 +14,7 @@ import { type CorrelatorState, correlators, type HeldLease, leases } from "./lea
 import { type Overview, overview } from "./overview.ts";
 import { type PlannedStep, plan } from "./plan.ts";
 import { type Reaped, type ReapOptions, reap } from "./reap.ts";
+import { type ReleaseOptions, release } from "./release.ts";
 import { type SkipOptions, type Skipped, type SkippedOptions, skip, skipped } from "./skip.ts";
 import { type Growth, growth, type Storage, storage } from "./storage.ts";
 import { type StreamView, stream } from "./stream.ts";
@@ -44,6 +45,7 @@ export type { EventRef } from "./next-events.ts";
 export type { Overview, ServerFacts } from "./overview.ts";
 export type { PlannedStep } from "./plan.ts";
 export type { Reaped, ReapOptions } from "./reap.ts";
+export type { ReleaseOptions } from "./release.ts";
 export { SkipError, type SkipOptions, type Skipped, type SkippedOptions } from "./skip.ts";
 export type { Growth, IdCapacity, IndexSize, Storage, TableSize } from "./storage.ts";
 export type { StreamReader, StreamView } from "./stream.ts";
@@ -158,6 +160,11 @@ export class Admin {
   /** What was skipped, by whom and why, the newest first. A restore of the log, and reap, delete it with the subscription. */
   skipped(options?: SkippedOptions): Promise<Skipped[]> {
     return skipped(this.#context, options);
+  }
+
+  /** Ends the lease of a worker that is gone. False if nobody, or somebody else than `holder`, holds one. */
+  release(options: ReleaseOptions): Promise<boolean> {
+    return release(this.#context, options);
   }
 
   /** Deletes subscriptions of closed streams that have handled everything, and correlators of registries that are gone. */
