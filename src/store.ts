@@ -19,6 +19,7 @@ import type {
   SubscribeResult,
   TruncateResult,
 } from "@rotorsoft/act";
+import { type Health, type HealthOptions, health } from "./admin/health.ts";
 import { CONTEXT, type Context } from "./context.ts";
 import { commit } from "./events/commit.ts";
 import { forgetPii } from "./events/forget-pii.ts";
@@ -375,12 +376,21 @@ export class PostgresStore implements Store {
     return this.#run("query_streams", (context) => queryStreams(context, callback, filter));
   }
 
+  /**
+   * Whether this process can work with its store now: one round trip, and it never rejects.
+   *
+   * @param options `timeoutMs` (2,000); `deep`: also append lock, blocked, oldest lag.
+   * @example const { ok, problems } = await store.health();
+   */
+  health(options?: HealthOptions): Promise<Health> {
+    return health(this.#runtime.context, options);
+  }
+
   #run<T>(verb: string, work: (context: Context) => Promise<T>): Promise<T> {
     const { operations, context } = this.#runtime;
     return operations.run(verb, () => work(context));
   }
 
-  /** The config, without the password. */
   toJSON(): { config: StoreConfig } {
     return { config: this.config };
   }

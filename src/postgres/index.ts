@@ -1,5 +1,5 @@
 export type { Backend, Connection } from "./connection.ts";
-export { Database } from "./database.ts";
+export { Database, type ListenerState } from "./database.ts";
 export { msUntil } from "./deadline.ts";
 export type { Answer, Query, Row } from "./exchange.ts";
 export type { Listener } from "./listener.ts";
