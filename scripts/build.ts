@@ -18,6 +18,8 @@ const ENTRIES = {
   schema: "src/schema/tables.ts",
   admin: "src/admin/index.ts",
   projections: "src/projections/index.ts",
+  telemetry: "src/telemetry/index.ts",
+  idempotency: "src/idempotency/index.ts",
   testing: "src/testing/index.ts",
 } as const;
 

@@ -2,6 +2,7 @@
 import type { Database } from "./postgres/index.ts";
 import type { EventReader } from "./schema/event-rows.ts";
 import type { Names } from "./schema/names.ts";
+import type { Signals } from "./signals.ts";
 import type { PiiCipher } from "./values/pii-keys.ts";
 
 /**
@@ -20,6 +21,8 @@ export type Context = {
   readonly notify: boolean;
   /** ms between two looks of a listener for work that nobody announced; 0: it looks only when told to. */
   readonly pollIntervalMillis: number;
+  /** Whom the store tells what happens in it. */
+  readonly signals: Signals;
 };
 
 /**
