@@ -10,6 +10,7 @@ import { roundTrips } from "./round-trips.ts";
 import { statsScenarios } from "./stats.ts";
 import { subscriptionScenarios } from "./subscriptions.ts";
 import { tailScenarios } from "./tails.ts";
+import { telemetryScenarios } from "./telemetry.ts";
 
 export const scenarios: readonly Scenario[] = [
   ...commitScenarios,
@@ -21,5 +22,6 @@ export const scenarios: readonly Scenario[] = [
   ...tailScenarios,
   ...statsScenarios,
   ...maintenanceScenarios,
+  ...telemetryScenarios,
   roundTrips,
 ];

@@ -1,4 +1,5 @@
 /** PostgresIdempotency: a key is handled once, however many ask for it. */
+import { ValidationError } from "@rotorsoft/act";
 import { getTableConfig } from "drizzle-orm/pg-core";
 import { Hono } from "hono";
 import { expect, test } from "vitest";
@@ -121,7 +122,7 @@ test("seed() makes the table that the Drizzle table describes", async () => {
 test("keys that cannot be kept are refused", async () => {
   const { first } = await keys();
   for (const key of ["", "x".repeat(501), "a\u0000b"])
-    expect((await failureOf(first.claim(key))).error).toHaveProperty("name", "ValidationError");
+    expect((await failureOf(first.claim(key))).error).toBeInstanceOf(ValidationError);
   expect(() => new PostgresIdempotency(scene.store(), { ttlMs: 0 })).toThrow("ttlMs");
 });
 
