@@ -18,6 +18,8 @@ const ENTRIES = {
   schema: "src/schema/tables.ts",
   admin: "src/admin/index.ts",
   projections: "src/projections/index.ts",
+  telemetry: "src/telemetry/index.ts",
+  idempotency: "src/idempotency/index.ts",
   testing: "src/testing/index.ts",
 } as const;
 
@@ -77,8 +79,8 @@ await build({
     {
       name: "store-of-the-package",
       setup: ({ onResolve }) =>
-        onResolve({ filter: /\/(index|admin\/index)\.ts$/ }, ({ path }) => ({
-          path: `../esm/${path.endsWith("admin/index.ts") ? "admin" : "index"}.js`,
+        onResolve({ filter: /\/index\.ts$/ }, ({ path }) => ({
+          path: `../esm/${/(admin|projections)\/index\.ts$/.exec(path)?.[1] ?? "index"}.js`,
           external: true,
         })),
     },

@@ -11,7 +11,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["cli"],
   // Entry points of their own, beside the store.
   ["testing"],
-  ["projections"],
+  ["projections", "telemetry", "idempotency"],
   ["index.ts"],
   ["store.ts"],
   ["runtime.ts", "own-methods.ts"],
@@ -19,6 +19,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["backup"],
   ["events", "subscriptions", "notifications", "migrations"],
   ["context.ts", "operations.ts"],
+  ["signals.ts"],
   ["schema"],
   ["postgres"],
   ["errors.ts"],
@@ -34,7 +35,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "cli-progress": ["cli"],
   "cli-table3": ["cli"],
   "@clack/prompts": ["cli"],
-  "drizzle-orm": ["schema/tables.ts", "projections"],
+  "@opentelemetry/api": ["telemetry"],
+  "drizzle-orm": ["schema/tables.ts", "projections", "idempotency"],
   "act-drizzle": ["schema/load-tables.ts"],
 };
 

@@ -3,6 +3,7 @@ import type { InlineProjections } from "./options/inline.ts";
 import type { Database } from "./postgres/index.ts";
 import type { EventReader } from "./schema/event-rows.ts";
 import type { Names } from "./schema/names.ts";
+import type { Signals } from "./signals.ts";
 import type { PiiCipher } from "./values/pii-keys.ts";
 
 /**
@@ -22,6 +23,8 @@ export type Context = {
   readonly notify: boolean;
   /** ms between two looks of a listener for work that nobody announced; 0: it looks only when told to. */
   readonly pollIntervalMillis: number;
+  /** Whom the store tells what happens in it. */
+  readonly signals: Signals;
 };
 
 /**

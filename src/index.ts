@@ -1,3 +1,4 @@
+export type { Health, HealthOptions } from "./admin/health.ts";
 export {
   ConnectionError,
   type ConnectionErrorCode,

@@ -10,6 +10,7 @@ import { type ResolvedOptions, type StoreConfig, withHiddenPassword } from "./op
 import { Database } from "./postgres/index.ts";
 import { eventReader } from "./schema/event-rows.ts";
 import { namesOf } from "./schema/names.ts";
+import { noSignals } from "./signals.ts";
 import { PiiCipher } from "./values/pii-keys.ts";
 
 /** ms for which dispose() waits for running calls where statements have no limit. */
@@ -36,9 +37,11 @@ export class Runtime {
     const reader = eventReader(config.dates, cipher);
     const { notify, pollIntervalMillis } = config;
     const { inline } = secrets;
-    this.context = { names, connections, cipher, inline, reader, by, notify, pollIntervalMillis };
+    const signals = noSignals();
+    this.context = { names, connections, cipher, inline, reader, by, notify, pollIntervalMillis, signals };
     this.#appender = new Appender({ connections, names, by, announce: config.notify, inline });
-    this.#queue = new AppendQueue(connections, this.#appender);
+    this.#queue = new AppendQueue(connections, this.#appender, signals);
+    signals.commitsWaiting = () => this.#queue.waiting;
     this.notifier = config.notify ? new Notifier(this.context) : undefined;
   }
 

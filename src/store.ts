@@ -19,6 +19,7 @@ import type {
   SubscribeResult,
   TruncateResult,
 } from "@rotorsoft/act";
+import { type Health, type HealthOptions, health } from "./admin/health.ts";
 import { CONTEXT, type Context } from "./context.ts";
 import { commit } from "./events/commit.ts";
 import { forgetPii } from "./events/forget-pii.ts";
@@ -106,11 +107,7 @@ export class PostgresStore implements Store {
    * The store's Drizzle tables, to query and join with your own. Drizzle is loaded when they are first asked for.
    *
    * @throws Error if drizzle-orm is not installed.
-   * @example
-   * ```ts
-   * const { streams } = store.tables;
-   * await db.select().from(streams).where(eq(streams.blocked, true));
-   * ```
+   * @example await db.select().from(store.tables.streams).where(eq(store.tables.streams.blocked, true));
    */
   get tables(): ActTables {
     return tablesOf(this.config);
@@ -375,12 +372,21 @@ export class PostgresStore implements Store {
     return this.#run("query_streams", (context) => queryStreams(context, callback, filter));
   }
 
+  /**
+   * Whether this process can work with its store now: one round trip, and it never rejects.
+   *
+   * @param options `timeoutMs` (2,000); `deep`: also append lock, blocked, oldest lag.
+   * @example const { ok, problems } = await store.health();
+   */
+  health(options?: HealthOptions): Promise<Health> {
+    return health(this.#runtime.context, options);
+  }
+
   #run<T>(verb: string, work: (context: Context) => Promise<T>): Promise<T> {
     const { operations, context } = this.#runtime;
     return operations.run(verb, () => work(context));
   }
 
-  /** The config, without the password. */
   toJSON(): { config: StoreConfig } {
     return { config: this.config };
   }

@@ -11,6 +11,7 @@ import { roundTrips } from "./round-trips.ts";
 import { statsScenarios } from "./stats.ts";
 import { subscriptionScenarios } from "./subscriptions.ts";
 import { tailScenarios } from "./tails.ts";
+import { telemetryScenarios } from "./telemetry.ts";
 
 export const scenarios: readonly Scenario[] = [
   ...commitScenarios,
@@ -23,5 +24,6 @@ export const scenarios: readonly Scenario[] = [
   ...tailScenarios,
   ...statsScenarios,
   ...maintenanceScenarios,
+  ...telemetryScenarios,
   roundTrips,
 ];

@@ -14,6 +14,8 @@ import { type CorrelatorState, correlators, type HeldLease, leases } from "./lea
 import { type Overview, overview } from "./overview.ts";
 import { type PlannedStep, plan } from "./plan.ts";
 import { type Reaped, type ReapOptions, reap } from "./reap.ts";
+import { type ReleaseOptions, release } from "./release.ts";
+import { type SkipOptions, type Skipped, type SkippedOptions, skip, skipped } from "./skip.ts";
 import { type Growth, growth, type Storage, storage } from "./storage.ts";
 import { type StreamView, stream } from "./stream.ts";
 import { type Trace, trace } from "./trace.ts";
@@ -43,6 +45,8 @@ export type { EventRef } from "./next-events.ts";
 export type { Overview, ServerFacts } from "./overview.ts";
 export type { PlannedStep } from "./plan.ts";
 export type { Reaped, ReapOptions } from "./reap.ts";
+export type { ReleaseOptions } from "./release.ts";
+export { SkipError, type SkipOptions, type Skipped, type SkippedOptions } from "./skip.ts";
 export type { Growth, IdCapacity, IndexSize, Storage, TableSize } from "./storage.ts";
 export type { StreamReader, StreamView } from "./stream.ts";
 export type { Trace, TraceNode } from "./trace.ts";
@@ -140,6 +144,27 @@ export class Admin {
   /** Everything that is wrong with the store, the server or the connection, each with what to do. Empty: nothing. */
   doctor(options?: DoctorOptions): Promise<Finding[]> {
     return doctor(this.#context, options);
+  }
+
+  /**
+   * Moves a blocked subscription past the event that it stands at, unblocks it, and records who did so. The worker that
+   * blocked it cannot set it back.
+   *
+   * @throws SkipError if it is not blocked, stands at another event, or moved meanwhile; nothing is changed.
+   * @example await admin.skip({ stream: "mailer", event: 2, by: "ada", reason: "address was deleted" });
+   */
+  skip(options: SkipOptions): Promise<Skipped> {
+    return skip(this.#context, options);
+  }
+
+  /** What was skipped, by whom and why, the newest first. A restore of the log, and reap, delete it with the subscription. */
+  skipped(options?: SkippedOptions): Promise<Skipped[]> {
+    return skipped(this.#context, options);
+  }
+
+  /** Ends the lease of a worker that is gone. False if nobody, or somebody else than `holder`, holds one. */
+  release(options: ReleaseOptions): Promise<boolean> {
+    return release(this.#context, options);
   }
 
   /** Deletes subscriptions of closed streams that have handled everything, and correlators of registries that are gone. */

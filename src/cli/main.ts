@@ -2,13 +2,17 @@
 /** `act-drizzle`: the command for whoever runs a store. One file of commands/ for each command. */
 import { log, StoreError, ValidationError } from "@rotorsoft/act";
 import { Command, CommanderError } from "commander";
+import { backfill } from "./commands/backfill.ts";
 import { archive, exportLog, importLog, reap } from "./commands/backup.ts";
 import { blocked } from "./commands/blocked.ts";
 import { doctor } from "./commands/doctor.ts";
 import { event, events, tail } from "./commands/events.ts";
+import { forget } from "./commands/forget.ts";
 import { lag } from "./commands/lag.ts";
 import { defer, prioritize, reset, unblock } from "./commands/operate.ts";
+import { release } from "./commands/release.ts";
 import { ddl, plan, seed } from "./commands/schema.ts";
+import { skip, skipped } from "./commands/skip.ts";
 import { status } from "./commands/status.ts";
 import { stream } from "./commands/stream.ts";
 import { trace } from "./commands/trace.ts";
@@ -20,9 +24,9 @@ const FAILED = 1;
 const WRONG_USE = 2;
 
 const GROUPS: readonly (readonly [string, readonly ((program: Command) => void)[]])[] = [
-  ["Look:", [status, lag, blocked, doctor, events, event, tail, stream, trace]],
-  ["Change subscriptions:", [unblock, reset, defer, prioritize]],
-  ["Keep:", [exportLog, importLog, archive, reap]],
+  ["Look:", [status, lag, blocked, skipped, doctor, events, event, tail, stream, trace]],
+  ["Change subscriptions:", [unblock, skip, reset, defer, prioritize, release, backfill]],
+  ["Keep:", [exportLog, importLog, archive, reap, forget]],
   ["Tables:", [plan, seed, ddl]],
 ];
 

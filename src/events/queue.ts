@@ -8,8 +8,10 @@
  * alone. A commit that is not stored by its deadline fails.
  */
 
+import { log } from "@rotorsoft/act";
 import { ConnectionError, codeOf, outcomeUnknown, sanitize, storeClosed } from "../errors.ts";
 import { type Database, RETRIABLE, TransactionFailure } from "../postgres/index.ts";
+import { noSignals, type Signals } from "../signals.ts";
 import type { Append, Appended, Outcome } from "./append.ts";
 import { type Appender, InDoubtError, isOwnFault } from "./appender.ts";
 import { BatchLimits, takeOneKind } from "./batch-limits.ts";
@@ -36,6 +38,8 @@ type Waiting = Append & {
   readonly alone: boolean;
   /** How often its batch has been sent again because an inline projection had refused another commit of it. */
   readonly resent?: number;
+  /** What the observer returned for it. */
+  readonly queued: unknown;
   stored(outcome: Outcome, created: Date): void;
   failed(error: Error): void;
 };
@@ -70,6 +74,7 @@ const notApplied = () =>
 export class AppendQueue {
   readonly #database: Database;
   readonly #appender: Appender;
+  readonly #signals: Signals;
   readonly #limits = new BatchLimits();
   #waiting: Waiting[] = [];
   #waitingText = 0;
@@ -81,9 +86,15 @@ export class AppendQueue {
   #closing = false;
   #closed = false;
 
-  constructor(database: Database, appender: Appender) {
+  constructor(database: Database, appender: Appender, signals = noSignals()) {
     this.#database = database;
     this.#appender = appender;
+    this.#signals = signals;
+  }
+
+  /** Commits that wait for a batch. */
+  get waiting(): number {
+    return this.#waiting.length;
   }
 
   push(append: Append): Promise<Stored> {
@@ -109,6 +120,7 @@ export class AppendQueue {
           since: performance.now(),
           tries: 0,
           alone: false,
+          queued: this.#signals.observer?.queued(),
           stored: (outcome, created) => resolve({ outcome, created }),
           failed: reject,
         },
@@ -207,13 +219,25 @@ export class AppendQueue {
     const batch = this.#dropExpired(all);
     const [oldest] = batch;
     if (!oldest) return () => {};
+    const { observer } = this.#signals;
+    const sent = performance.now();
+    const tellObserver = (failed: boolean) =>
+      observer?.batch({
+        commits: batch.length,
+        events: batch.reduce((sum, { events }) => sum + events.length, 0),
+        waitedMs: sent - oldest.since,
+        millis: performance.now() - sent,
+        queued: batch.map(({ queued }) => queued),
+        failed,
+      });
     try {
       const transferred = (bytes: number, ms: number) => this.#limits.transferred(bytes, ms);
-      const sent = performance.now();
       const appended = await this.#appender.append(batch, this.#endOf(oldest), transferred);
       if (oldest.inline) this.#limits.projected(batch.length, performance.now() - sent);
+      tellObserver(false);
       return () => this.#resolve(batch, appended);
     } catch (error) {
+      tellObserver(true);
       await this.#handle(batch, error);
       return () => {};
     }
@@ -299,6 +323,7 @@ export class AppendQueue {
   async #recover(batch: readonly Waiting[], transaction: InDoubtTransaction): Promise<void> {
     const outcomes = await this.#outcomesOf(batch, transaction);
     const absent: Waiting[] = [];
+    this.#report(batch, outcomes);
     batch.forEach((w, i) => {
       const outcome = outcomes[i] ?? "unknown";
       if (typeof outcome === "object") w.stored(outcome.outcome, outcome.created);
@@ -312,6 +337,22 @@ export class AppendQueue {
       return !expired;
     });
     if (timely.length > 0) this.#sendAgain(timely, notApplied());
+  }
+
+  /** Once for each lost connection: it was in doubt, and what the log said. */
+  #report(batch: readonly Waiting[], outcomes: readonly RecoveredOutcome[]): void {
+    const found = { stored: 0, absent: 0, unknown: 0 };
+    batch.forEach((_, i) => {
+      const outcome = outcomes[i];
+      if (typeof outcome === "object") found.stored++;
+      else if (outcome === "absent") found.absent++;
+      else found.unknown++;
+    });
+    this.#signals.observer?.inDoubt(found);
+    const text = `[act-drizzle] the connection was lost after ${batch.length} commits had been sent; the log was asked: ${found.stored} had been stored, ${found.absent} had not and are sent again, ${found.unknown} are unknown`;
+    if (found.unknown > 0)
+      log().error(`${text}: those callers got OUTCOME_UNKNOWN and have to look for themselves`);
+    else log().warn(text);
   }
 
   /** Nothing when it can't be found out in time, and nothing is guessed then. */

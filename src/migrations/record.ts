@@ -28,6 +28,8 @@ export const OLDEST_COMPATIBLE: Readonly<Record<string, number>> = {
   "0002_commit_token": 2,
   // Indexes only.
   "0003_read_paths": 2,
+  // Nullable, and an index. Older releases name the columns of the subscriptions that they change.
+  "0004_skipped": 2,
 };
 
 /** What one migration broke for older releases stays broken after later ones. */

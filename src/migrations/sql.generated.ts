@@ -76,4 +76,11 @@ ALTER TABLE "events_streams" SET (fillfactor = 50, autovacuum_vacuum_scale_facto
       `CREATE INDEX IF NOT EXISTS "events_streams_blocked_ix" ON "events_streams" USING btree ("stream" text_pattern_ops) WHERE blocked;`,
     ],
   },
+  {
+    tag: "0004_skipped",
+    statements: [
+      `ALTER TABLE "events_streams" ADD COLUMN IF NOT EXISTS "skipped" jsonb;`,
+      `CREATE INDEX IF NOT EXISTS "events_streams_skipped_ix" ON "events_streams" USING btree ("stream" text_pattern_ops) WHERE skipped IS NOT NULL;`,
+    ],
+  },
 ];

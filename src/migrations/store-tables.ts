@@ -42,6 +42,7 @@ const LATER_STREAMS: Shape = {
   priority: /^integer$/,
   deferred_at: /^(timestamp(\(\d\))? with time zone|bigint)$/,
   correlated_at: NUMBER,
+  skipped: JSONB,
 };
 
 export const columnOf = (relation: Relation | undefined, name: string) =>

@@ -146,7 +146,16 @@ class Subscription {
       connections.listen({
         channel: names.channel,
         onPayload: (payload) => this.#receive(payload),
+        // Once for each loss: while it tries to listen again, nothing is said.
+        onLost: () =>
+          log().warn(
+            `[act-drizzle] "${names.schema}"."${names.table}": the connection that listens was lost; until it is back, events of other processes are found by polling only`,
+          ),
         onReconnected: () => {
+          this.#context.signals?.observer?.listenerReconnected();
+          log().info(
+            `[act-drizzle] "${names.schema}"."${names.table}": listening again; reading what was missed`,
+          );
           this.#catchUps = this.#catchUps.then(() => this.#catchUp());
         },
       }),

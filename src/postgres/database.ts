@@ -24,6 +24,8 @@ const writerSettings = ({ idle_in_transaction_session_timeout: limit }: Config) 
   plan_cache_mode: "force_generic_plan",
 });
 
+export type ListenerState = "off" | "listening" | "reconnecting";
+
 /** Why a transaction failed; that it may have been committed is said where it is not looked for. */
 const causeOf = (error: unknown): unknown => (error instanceof TransactionFailure ? error.cause : error);
 
@@ -62,8 +64,16 @@ export class Database {
     this.writer.share(this.#pool);
   }
 
+  /** Connections for all but commits. */
   get counts() {
-    return this.#pool.counts;
+    return { ...this.#pool.counts, max: this.config.max === 1 ? 1 : this.config.max - 1 };
+  }
+
+  /** The state of the listener of notify(). */
+  get listenerState(): ListenerState {
+    const listeners = [...this.#listeners].filter(({ stopped }) => !stopped);
+    if (listeners.length === 0) return "off";
+    return listeners.some(({ listening }) => listening) ? "listening" : "reconnecting";
   }
 
   /** Longest wait for an answer, in ms; 0 is none. */

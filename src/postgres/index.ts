@@ -1,6 +1,6 @@
 export { rollbackBlock, sendBlock } from "./block.ts";
 export type { Backend, Connection } from "./connection.ts";
-export { Database } from "./database.ts";
+export { Database, type ListenerState } from "./database.ts";
 export { lessOf, msUntil } from "./deadline.ts";
 export type { Answer, Query, Row } from "./exchange.ts";
 export type { Listener } from "./listener.ts";

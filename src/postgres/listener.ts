@@ -49,6 +49,11 @@ export class Listener {
     return this.#connection?.established === true && !this.#connection.closedWith;
   }
 
+  /** It was ended, and does not come back. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
   /** Resolves once the server has confirmed LISTEN. Rejects, and leaves nothing behind, when it can't. */
   async start(): Promise<void> {
     const { config, secrets, channel, onPayload } = this.#options;

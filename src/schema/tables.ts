@@ -131,6 +131,8 @@ export function actTables<const Schema extends string = "public", const Name ext
       lane: text("lane").notNull().default("default"),
       deferred_at: timestamptz("deferred_at"),
       correlated_at: bigint("correlated_at", { mode: "number" }),
+      /** What operators skipped: an array, the newest last. Null: nothing. `Skipped` of act-drizzle/admin is its element. */
+      skipped: jsonbOnce("skipped"),
     },
     (t) => [
       // Pages of query_streams and ^prefix filters, in code-unit order whatever the collation.
@@ -148,6 +150,10 @@ export function actTables<const Schema extends string = "public", const Name ext
       index(`${table}_streams_lane_due_ix`).on(t.lane, t.deferred_at).where(scheduled(LANE_SCHEDULE)),
       // Pages of blocked subscriptions, which are few.
       index(`${table}_streams_blocked_ix`).on(t.stream.op("text_pattern_ops")).where(sql`blocked`),
+      // Those with a record of skipped events, which are few. Only skip writes the column, so that acks stay HOT updates.
+      index(`${table}_streams_skipped_ix`)
+        .on(t.stream.op("text_pattern_ops"))
+        .where(sql`skipped IS NOT NULL`),
     ],
   );
 

@@ -45,6 +45,11 @@ describe("--help", () => {
     "stream",
     "trace",
     "unblock",
+    "skip",
+    "skipped",
+    "release",
+    "backfill",
+    "forget",
     "reset",
     "defer",
     "prioritize",
@@ -82,6 +87,8 @@ describe("--json has a stable form", () => {
     ["seed"],
     ["unblock", "--all", "--dry-run"],
     ["reset", "report", "--dry-run"],
+    ["skip", "mailer", "--event", "2", "--reason", "no such address", "--by", "ada"],
+    ["skipped"],
   ])("%s", async (...args) => {
     const { code, out, err } = await command(...args, "--json");
     expect(err).toBe("");
@@ -150,6 +157,25 @@ test("unblock lets the subscription go on", async () => {
   const { code, out } = await commandOn(scene, store)("unblock", "mailer");
   expect([code, out]).toEqual([0, "1 subscription was unblocked.\n"]);
   expect((await store.claim(1, 0, "w", 1_000)).map(({ stream }) => stream)).toEqual(["mailer"]);
+});
+
+test("skip goes past the event, and says when it stands elsewhere", async () => {
+  const command = await onBroken();
+  const refused = await command("skip", "mailer", "--event", "3", "--reason", "why not");
+  expect([refused.code, refused.err]).toEqual([2, expect.stringContaining("stands at event 2, not at 3")]);
+  const done = await command(
+    "skip",
+    "mailer",
+    "--event",
+    "2",
+    "--reason",
+    "address was deleted",
+    "--by",
+    "ada",
+  );
+  expect([done.code, done.err]).toEqual([0, ""]);
+  expect((await command("blocked")).out).toBe("Nothing is blocked.\n");
+  expect((await command("skipped")).out).toContain("by ada: address was deleted");
 });
 
 test("many are changed only with --yes where nobody can be asked", async () => {

@@ -15,6 +15,7 @@ import {
 } from "../../src/postgres/index.ts";
 import { ServerError } from "../../src/postgres/protocol.ts";
 import { namesOf } from "../../src/schema/names.ts";
+import { noSignals } from "../../src/signals.ts";
 
 export const backend: Backend = { pid: 1, started: "now" };
 
@@ -196,8 +197,10 @@ export function fixture(options: Options = {}) {
     by: "me",
     announce: options.announce ?? false,
   });
+  const signals = noSignals();
   return {
-    queue: new AppendQueue(connections, appender),
+    queue: new AppendQueue(connections, appender, signals),
+    signals,
     appender,
     batches,
     sent,

@@ -1,4 +1,5 @@
 /** A batch whose connection is lost after it was sent: what its commits are told, without a server. */
+import { log } from "@rotorsoft/act";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { ConnectionError, DatabaseError } from "../../src/errors.ts";
 import { type Row, TransactionFailure } from "../../src/postgres/index.ts";
@@ -33,6 +34,27 @@ function stopClock() {
 }
 
 describe("each commit of a batch in doubt", () => {
+  test("is told to the observer and, once for the connection, to the log, without its stream", async () => {
+    const { queue, signals } = losing(1, {
+      recover: () => recovered([found(4, 9), notFound, { ...notFound, truncated: true }]),
+    });
+    const told: unknown[] = [];
+    signals.observer = {
+      queued: () => undefined,
+      batch: () => {},
+      inDoubt: (outcomes) => void told.push(outcomes),
+      listenerReconnected: () => {},
+    };
+    const error = vi.spyOn(log(), "error").mockImplementation(() => {});
+    onTestFinished(() => error.mockRestore());
+    await Promise.allSettled(
+      ["secret-a", "secret-b", "secret-c"].map((stream) => queue.push(commit(stream))),
+    );
+    expect(told).toEqual([{ stored: 1, absent: 1, unknown: 1 }]);
+    expect(error.mock.calls).toEqual([[expect.stringContaining("3 commits had been sent")]]);
+    expect(String(error.mock.calls)).not.toContain("secret");
+  });
+
   test("is told what the log shows: stored, unknown; what is absent goes again, alone", async () => {
     const { queue, batches } = losing(1, {
       recover: () =>

@@ -36,6 +36,9 @@ beforeAll(() => {
     paths: {
       "act-drizzle": [join(root, "src/index.ts")],
       "act-drizzle/schema": [join(root, "src/schema/tables.ts")],
+      "act-drizzle/admin": [join(root, "src/admin/index.ts")],
+      "act-drizzle/idempotency": [join(root, "src/idempotency/index.ts")],
+      "act-drizzle/telemetry": [join(root, "src/telemetry/index.ts")],
       "act-drizzle/projections": [join(root, "src/projections/index.ts")],
       "act-drizzle/testing": [join(root, "src/testing/index.ts")],
     },

@@ -19,7 +19,8 @@ export function blocked(program: Command): void {
 Examples:
   $ act-drizzle blocked
   $ act-drizzle event 4711          the event that one stands at
-  $ act-drizzle unblock mailer      tries the same event again`,
+  $ act-drizzle unblock mailer      tries the same event again
+  $ act-drizzle skip mailer --event 4711 --reason "address was deleted"`,
     )
     .action((options: { lane?: string; after?: string; limit: number }, command: Command) =>
       withStore(command, async ({ admin, output }) => {

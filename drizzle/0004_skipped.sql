@@ -1,0 +1,2 @@
+ALTER TABLE "events_streams" ADD COLUMN IF NOT EXISTS "skipped" jsonb;--> statement-breakpoint
+CREATE INDEX IF NOT EXISTS "events_streams_skipped_ix" ON "events_streams" USING btree ("stream" text_pattern_ops) WHERE skipped IS NOT NULL;

@@ -1,0 +1,145 @@
+/** health(): can this process work with its store now? Never throws, and never waits longer than it was told to. */
+import { z } from "zod";
+import type { Context } from "../context.ts";
+import type { ListenerState } from "../postgres/index.ts";
+import { literal, type Names } from "../schema/names.ts";
+import { boundedCount, type Count, countOf, epochMs } from "./bounded.ts";
+import { appendLock } from "./connections.ts";
+import { lag } from "./lag.ts";
+
+export type HealthOptions = {
+  /** Also looks at the append lock, at blocked subscriptions and at the oldest lag: for a dashboard, not for each probe. */
+  readonly deep?: boolean | undefined;
+  /** Longest wait in ms. Default 2,000. */
+  readonly timeoutMs?: number | undefined;
+};
+
+export type Health = {
+  /** The database answers, and the tables are there and can be written to. */
+  readonly ok: boolean;
+  /** Why it is not, in words that hold no data and no address. Empty if it is. */
+  readonly problems: readonly string[];
+  /** Until the database answered, with the wait for a connection. Undefined if it did not. */
+  readonly latencyMs: number | undefined;
+  /** Connections for all but commits, of this process. */
+  readonly pool: {
+    readonly busy: number;
+    readonly idle: number;
+    /** Calls that wait for one. */
+    readonly waiting: number;
+    readonly max: number;
+  };
+  /** `off`: notify is off, or was not started. Not listening is no failure: work is found by polling. */
+  readonly listener: ListenerState;
+  /** With `deep`, if the database answered. */
+  readonly deep:
+    | {
+        readonly appendLock: {
+          /** Transactions of all processes that wait to append. */
+          readonly waiting: number;
+          /** ms for which the holder's transaction has run. */
+          readonly heldMs: number | undefined;
+        };
+        readonly blocked: Count;
+        /** Age of the event that the furthest-behind subscription gets next. Undefined: nothing is behind. */
+        readonly oldestLagMs: number | undefined;
+      }
+    | undefined;
+};
+
+const TIMEOUT = 2_000;
+/** Of the lowest watermarks some have no event that waits: their mark stands for somebody else's. */
+const FURTHEST_BEHIND = 50;
+
+const answer = z.object({
+  present: z.boolean(),
+  permitted: z.boolean().nullable(),
+  standby: z.boolean(),
+  read_only: z.boolean(),
+});
+
+/** One round trip, and nothing of the tables is read. */
+function shallowText({ events, streams, correlated }: Names): string {
+  const of = (name: string) => `to_regclass(${literal(name)})`;
+  const may = (name: string, right: string) => `has_table_privilege(${of(name)}, '${right}')`;
+  return `select ${[events, streams, correlated].map((name) => `${of(name)} is not null`).join(" and ")} as present,
+  ${[may(events, "select"), may(events, "insert"), may(streams, "insert"), may(streams, "update"), may(correlated, "update")].join(" and ")} as permitted,
+  pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as read_only`;
+}
+
+function problemsOf({ present, permitted, standby, read_only }: z.infer<typeof answer>): string[] {
+  if (!present) return ["the store's tables are missing: call seed() first"];
+  const found: string[] = [];
+  if (standby) found.push("the server is a standby, which takes no writes: connect to the primary");
+  else if (read_only) found.push("transactions are read-only: look at default_transaction_read_only");
+  if (permitted !== true)
+    found.push("the role may not write to the tables: grant it what docs/guides/security.md lists");
+  return found;
+}
+
+async function deepOf(context: Context): Promise<NonNullable<Health["deep"]>> {
+  const { names, connections } = context;
+  const [lock, behind, [row]] = await Promise.all([
+    appendLock(context),
+    lag(context, { limit: FURTHEST_BEHIND }),
+    connections.read("health", {
+      text: `select ${countOf(`from ${names.streams} s where s.blocked`)} as blocked,
+  ${epochMs("clock_timestamp()")} as now`,
+    }),
+  ]);
+  const lags = behind.flatMap(({ lagMs }) => lagMs ?? []);
+  return {
+    appendLock: { waiting: lock.waiting.length, heldMs: lock.holder?.transactionMs },
+    blocked: boundedCount().parse(row?.blocked),
+    oldestLagMs: lags.length > 0 ? Math.max(...lags) : undefined,
+  };
+}
+
+/** Rejects after `ms`, whatever `work` does. */
+function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`the database did not answer within ${ms} ms`)), ms);
+    timer.unref();
+  });
+  // What comes later is nobody's: a rejection of it must not end the process.
+  work.catch(() => {});
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+/** The code of a failure says enough: messages may hold the server's address. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return "the database failed";
+  const cause = error.cause;
+  if (typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string")
+    return `the database failed: ${cause.code}`;
+  return error.message;
+}
+
+export async function health(
+  context: Context,
+  { deep = false, timeoutMs = TIMEOUT }: HealthOptions = {},
+): Promise<Health> {
+  const { names, connections } = context;
+  const start = performance.now();
+  const problems: string[] = [];
+  let latencyMs: number | undefined;
+  let found: Health["deep"];
+  try {
+    const [row] = await within(timeoutMs, connections.read("health", { text: shallowText(names) }));
+    latencyMs = performance.now() - start;
+    problems.push(...problemsOf(answer.parse(row)));
+    const left = Math.max(1, timeoutMs - latencyMs);
+    if (deep && problems.length === 0) found = await within(left, deepOf(context));
+  } catch (error) {
+    problems.push(reasonOf(error));
+  }
+  return {
+    ok: problems.length === 0,
+    problems,
+    latencyMs,
+    pool: connections.counts,
+    listener: connections.listenerState,
+    deep: found,
+  };
+}

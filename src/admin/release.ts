@@ -1,0 +1,20 @@
+/** release(): ends the lease of a worker that is gone, so that others need not wait until it runs out. */
+import type { Context } from "../context.ts";
+import { Conditions } from "../postgres/conditions.ts";
+import { updateStreams } from "../subscriptions/update.ts";
+
+export type ReleaseOptions = {
+  /** The subscription. */
+  readonly stream: string;
+  /** Only if this worker holds it: `lag` shows who does. Left out: whoever does. */
+  readonly holder?: string | undefined;
+};
+
+/** A worker that still lives handles its events to the end, and its ack is then refused: another one handles them again. */
+export async function release(context: Context, { stream, holder }: ReleaseOptions): Promise<boolean> {
+  const where = new Conditions();
+  where.add(`s.stream = ${where.param(stream)}::text`);
+  where.add("s.leased_by is not null");
+  if (holder !== undefined) where.add(`s.leased_by = ${where.param(holder)}::text`);
+  return (await updateStreams(context, "release", where, "leased_by = null, leased_until = null")) > 0;
+}

@@ -1,0 +1,148 @@
+/**
+ * skip(): moves a blocked subscription past the event that it stands at, and records who did so.
+ *
+ * The record is a column of the subscription, written by the statement that moves it: there is no skip without a
+ * record, no record without a skip, and a role that may operate subscriptions needs no other right.
+ */
+import { z } from "zod";
+import type { Context } from "../context.ts";
+import { announcedPart, writeAnnounced } from "../subscriptions/announce.ts";
+import { epochMs, instant, optionalText } from "./bounded.ts";
+import { type EventRef, nextEvents } from "./next-events.ts";
+
+export type SkipOptions = {
+  /** The subscription. */
+  readonly stream: string;
+  /** The id of the event that it stands at: what was looked at is what is skipped. */
+  readonly event: number;
+  /** Who skips it. */
+  readonly by: string;
+  /** Why. It is stored, so it must hold no personal data. */
+  readonly reason: string;
+};
+
+export type Skipped = {
+  readonly stream: string;
+  readonly event: EventRef;
+  readonly by: string;
+  readonly reason: string;
+  readonly skippedAt: Date;
+  /** What the handler had failed with, and how often it was tried. */
+  readonly error: string | undefined;
+  readonly attempts: number;
+};
+
+export type SkippedOptions = {
+  /** Only of this subscription. */
+  readonly stream?: string | undefined;
+  /** Records at most, the newest first. Default 50. */
+  readonly limit?: number | undefined;
+};
+
+/** Nothing was changed. */
+export class SkipError extends Error {
+  override readonly name = "SkipError";
+}
+
+const position = z.object({
+  source: optionalText,
+  at: z.coerce.number(),
+  correlated_at: z.coerce.number().nullable(),
+  blocked: z.boolean(),
+});
+
+const record = z
+  .object({
+    stream: z.string(),
+    id: z.coerce.number(),
+    event_stream: z.string(),
+    version: z.coerce.number(),
+    name: z.string(),
+    created: instant,
+    by: z.string(),
+    reason: z.string(),
+    skipped_at: instant,
+    error: optionalText,
+    attempts: z.coerce.number(),
+  })
+  .transform(
+    ({ id, event_stream, version, name, created, skipped_at, ...rest }): Skipped => ({
+      ...rest,
+      event: { id, stream: event_stream, version, name, created },
+      skippedAt: skipped_at,
+    }),
+  );
+
+const required = (option: string, text: string): string => {
+  if (text.trim() === "") throw new SkipError(`skip needs ${option}: it is recorded. Nothing was skipped.`);
+  return text;
+};
+
+/**
+ * @throws SkipError if the subscription is not there, not blocked, stands at another event, or has moved meanwhile.
+ */
+export async function skip(context: Context, { stream, event, by, reason }: SkipOptions): Promise<Skipped> {
+  const { names, connections } = context;
+  const who = required("`by`", by);
+  const why = required("`reason`", reason);
+  const name = JSON.stringify(stream);
+  const [found] = await connections.read("skip", {
+    text: `select s.source, s.at, s.correlated_at, s.blocked from ${names.streams} s where s.stream = $1::text`,
+    params: [stream],
+  });
+  if (!found)
+    throw new SkipError(`There is no subscription ${name}: \`act-drizzle blocked\` lists what is blocked.`);
+  const { source, at, correlated_at, blocked } = position.parse(found);
+  if (!blocked)
+    throw new SkipError(
+      `The subscription ${name} is not blocked, and nothing was skipped: it goes on by itself.`,
+    );
+  const [pending] = await nextEvents(context, [
+    { stream, source, at, correlatedAt: correlated_at ?? undefined },
+  ]);
+  const next = pending?.next;
+  if (next?.id !== event)
+    throw new SkipError(
+      `The subscription ${name} ${next ? `stands at event ${next.id}` : `has no event behind ${at}`}, not at ${event}. Nothing was skipped: look at \`act-drizzle blocked\` again.`,
+    );
+  // $1 stream, $2 watermark that was seen, $3 event, $4 by, $5 reason, $6 to $9 the event's stream, version, name, time
+  const text = (announce: boolean) => `with held as materialized (
+  select s.stream, s.error, s.retry, s.skipped from ${names.streams} s
+  where s.stream = $1::text and s.blocked and s.at = $2::bigint for update of s
+), one as materialized (
+  select jsonb_build_object('id', $3::bigint, 'event_stream', $6::text, 'version', $7::int, 'name', $8::text,
+    'created', $9::float8, 'by', $4::text, 'reason', $5::text, 'error', h.error, 'attempts', h.retry + 1,
+    'skipped_at', floor(${epochMs("clock_timestamp()")})) as record from held h
+), changed as (
+  update ${names.streams} s set at = $3::bigint, retry = -1, blocked = false, error = null, leased_by = null,
+    leased_until = null, deferred_at = null, skipped = coalesce(h.skipped, '[]') || o.record
+  from held h cross join one o where s.stream = h.stream returning s.stream, o.record
+)${announce ? `, ${announcedPart(context, "exists (select from changed)")}` : ""}
+select stream, record${announce ? ", (select count(*) from announced) as announced" : ""} from changed`;
+  const [changed] = await writeAnnounced(context, "skip", (announce) => ({
+    text: text(announce),
+    params: [stream, at, event, who, why, next.stream, next.version, next.name, next.created.getTime()],
+  }));
+  if (!changed)
+    throw new SkipError(
+      `The subscription ${name} has moved or was unblocked meanwhile. Nothing was skipped: look at \`act-drizzle blocked\` again.`,
+    );
+  return record.parse({ ...z.record(z.string(), z.unknown()).parse(changed.record), stream });
+}
+
+/** The records of all skips, the newest first. */
+export async function skipped(
+  { names, connections }: Context,
+  { stream, limit = 50 }: SkippedOptions = {},
+): Promise<Skipped[]> {
+  // $1 limit, $2 stream
+  const rows = await connections.read("admin", {
+    text: `select s.stream, r.record from ${names.streams} s cross join lateral jsonb_array_elements(s.skipped) r(record)
+where s.skipped is not null${stream === undefined ? "" : " and s.stream = $2::text"}
+order by (r.record ->> 'skipped_at')::float8 desc, s.stream limit $1::bigint`,
+    params: [limit, ...(stream === undefined ? [] : [stream])],
+  });
+  return rows.map((row) =>
+    record.parse({ ...z.record(z.string(), z.unknown()).parse(row.record), stream: row.stream }),
+  );
+}

@@ -1,0 +1,54 @@
+/** `act-drizzle backfill`: lets new reactions of an app process the history. */
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { Command } from "commander";
+import type { BackfillOptions } from "../../projections/index.ts";
+import { integer } from "../format.ts";
+import { progress } from "../progress.ts";
+import { UsageError, withStore } from "../session.ts";
+
+type App = BackfillOptions["app"];
+
+const isApp = (value: unknown): value is App =>
+  typeof value === "object" && value !== null && "registry" in value && "lanes" in value;
+
+/** The app is the user's own code: what the module does when it is imported, it does here. */
+async function appOf(module: string, name: string): Promise<App> {
+  const path = resolve(module);
+  const found: Record<string, unknown> = await import(pathToFileURL(path).href).catch((error: unknown) => {
+    throw new UsageError(
+      `${path} cannot be imported: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  });
+  const app = found[name];
+  if (!isApp(app))
+    throw new UsageError(
+      `${path} exports no app as "${name}": name what act()…build() returned by --export.`,
+    );
+  return app;
+}
+
+export function backfill(program: Command): void {
+  program
+    .command("backfill")
+    .argument("<module>", "the file that exports the app")
+    .option("--export <name>", "the name by which it does", "app")
+    .summary("lets new reactions of an app process the history")
+    .description(
+      "Subscribes every target of an app's reactions that the log has events for, up to its last event. Running workers process them. It may be run again, and beside workers.\nThe module is imported, so it must not start the app. It needs drizzle-orm.",
+    )
+    .addHelpText("after", "\nExample:\n  $ act-drizzle backfill ./dist/app.js")
+    .action((module: string, options: { export: string }, command: Command) =>
+      withStore(command, async ({ store, output }) => {
+        const app = await appOf(module, options.export);
+        const { backfill: run } = await import("../../projections/index.ts");
+        const bar = progress("backfill", undefined);
+        const done = await run({ app, store, onProgress: ({ at }) => bar.update(at) }).finally(bar.stop);
+        if (output.json) output.document(done);
+        else
+          output.line(
+            `${integer(done.targets)} targets have events in the log, ${integer(done.subscribed)} of them are new.`,
+          );
+      }),
+    );
+}

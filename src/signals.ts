@@ -1,0 +1,36 @@
+/**
+ * What a store tells whoever observes it (act-drizzle/telemetry). Without an observer a signal costs a look at an
+ * undefined property.
+ */
+
+export type Batch = {
+  readonly commits: number;
+  readonly events: number;
+  /** How long its first commit had waited, in ms. */
+  readonly waitedMs: number;
+  /** From sending to the answer, with the wait for the append lock, in ms. */
+  readonly millis: number;
+  /** What {@link Observer.queued} had returned for each of them. */
+  readonly queued: readonly unknown[];
+  readonly failed: boolean;
+};
+
+export type InDoubtOutcomes = { readonly stored: number; readonly absent: number; readonly unknown: number };
+
+/** None of the methods may throw. */
+export type Observer = {
+  /** A commit waits for its batch. What this returns is handed over with the batch. */
+  queued(): unknown;
+  batch(batch: Batch): void;
+  /** Commits whose connection was lost after they were sent: what the log said. */
+  inDoubt(outcomes: InDoubtOutcomes): void;
+  listenerReconnected(): void;
+};
+
+export type Signals = {
+  observer: Observer | undefined;
+  /** Commits that wait for a batch. */
+  commitsWaiting: () => number;
+};
+
+export const noSignals = (): Signals => ({ observer: undefined, commitsWaiting: () => 0 });

@@ -1,0 +1,114 @@
+/** Every metric by its name, with unit and meaning: the instruments are made from this list, and the board is checked by it. */
+
+export const METRICS = {
+  duration: {
+    name: "db.client.operation.duration",
+    kind: "histogram",
+    unit: "s",
+    description: "Duration of a store's verb.",
+  },
+  connections: {
+    name: "db.client.connection.count",
+    kind: "gauge",
+    unit: "{connection}",
+    description: "Connections of the pool for all but commits, by state.",
+  },
+  connectionsMax: {
+    name: "db.client.connection.max",
+    kind: "gauge",
+    unit: "{connection}",
+    description: "Most connections of that pool.",
+  },
+  pending: {
+    name: "db.client.connection.pending_requests",
+    kind: "gauge",
+    unit: "{request}",
+    description: "Calls that wait for a connection.",
+  },
+  batchCommits: {
+    name: "act_drizzle.batch.commits",
+    kind: "histogram",
+    unit: "{commit}",
+    description: "Commits that shared one transaction.",
+  },
+  batchDuration: {
+    name: "act_drizzle.batch.duration",
+    kind: "histogram",
+    unit: "s",
+    description: "From sending a batch of commits to its answer, with the wait for the append lock.",
+  },
+  commitWait: {
+    name: "act_drizzle.commit.wait",
+    kind: "histogram",
+    unit: "s",
+    description: "How long the first commit of a batch had waited for the batch before.",
+  },
+  queue: {
+    name: "act_drizzle.queue.commits",
+    kind: "gauge",
+    unit: "{commit}",
+    description: "Commits of this process that wait for a batch.",
+  },
+  inDoubt: {
+    name: "act_drizzle.commits.in_doubt",
+    kind: "counter",
+    unit: "{commit}",
+    description: "Commits whose connection was lost after they were sent, by what the log said.",
+  },
+  listening: {
+    name: "act_drizzle.listener.listening",
+    kind: "gauge",
+    unit: "1",
+    description: "1 if notifications are listened to, 0 while the connection is lost. Absent without notify.",
+  },
+  reconnects: {
+    name: "act_drizzle.listener.reconnects",
+    kind: "counter",
+    unit: "{reconnect}",
+    description: "How often the listener came back.",
+  },
+  leasesLost: {
+    name: "act_drizzle.leases.lost",
+    kind: "counter",
+    unit: "{lease}",
+    description: "Leases that were given back too late: somebody else handles those events, too.",
+  },
+  lag: {
+    name: "act_drizzle.lag",
+    kind: "gauge",
+    unit: "s",
+    description: "Age of the oldest event that waits to be handled, by lane.",
+  },
+  blocked: {
+    name: "act_drizzle.subscriptions.blocked",
+    kind: "gauge",
+    unit: "{subscription}",
+    description: "Blocked subscriptions. Counted up to 10,000.",
+  },
+  lockWaiting: {
+    name: "act_drizzle.append_lock.waiting",
+    kind: "gauge",
+    unit: "{transaction}",
+    description: "Transactions of all processes that wait for the append lock.",
+  },
+  lockHeld: {
+    name: "act_drizzle.append_lock.held",
+    kind: "gauge",
+    unit: "s",
+    description: "For how long the holder of the append lock has been in its transaction.",
+  },
+} as const satisfies Readonly<
+  Record<
+    string,
+    {
+      readonly name: string;
+      readonly kind: "histogram" | "gauge" | "counter";
+      readonly unit: string;
+      readonly description: string;
+    }
+  >
+>;
+
+/** Boundaries of the semantic conventions for database clients. */
+export const SECONDS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10];
+export const COMMITS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];

@@ -1,0 +1,105 @@
+/** skip: a blocked subscription goes past the event that it stands at, and a record says who did so. */
+import { expect, test } from "vitest";
+import { Admin, SkipError } from "../../src/admin/index.ts";
+import type { PostgresStore } from "../../src/index.ts";
+import { failureOf, useScene } from "../postgres/fixture.ts";
+import { blockMailer, withBacklog } from "./fixture.ts";
+
+const scene = useScene();
+const SKIP = { stream: "mailer", event: 2, by: "ada", reason: "address was deleted" };
+
+async function broken(): Promise<{ store: PostgresStore; admin: Admin }> {
+  const store = await withBacklog(scene);
+  await blockMailer(store);
+  return { store, admin: new Admin(store) };
+}
+
+test("the next claim gets the event behind the skipped one, as a first attempt", async () => {
+  const { store, admin } = await broken();
+  await admin.skip(SKIP);
+  expect(await admin.blocked()).toEqual([]);
+  const [lease] = await store.claim(1, 0, "other", 10_000);
+  expect(lease).toMatchObject({ stream: "mailer", at: 2, retry: 0 });
+});
+
+test("a late ack of the worker that blocked it does not set it back", async () => {
+  const { store, admin } = await broken();
+  await admin.skip(SKIP);
+  expect(
+    await store.ack([
+      { stream: "mailer", source: "^order-", at: 1, by: "w", retry: 0, lagging: true, lane: "default" },
+    ]),
+  ).toEqual([]);
+  const [lease] = await store.claim(1, 0, "other", 10_000);
+  expect(lease?.at).toBe(2);
+});
+
+test("records who skipped which event, when, why, and what the handler had said", async () => {
+  const { admin } = await broken();
+  const before = Date.now() - 60_000;
+  const done = await admin.skip(SKIP);
+  expect(done).toMatchObject({
+    stream: "mailer",
+    by: "ada",
+    reason: "address was deleted",
+    error: "no such address",
+    attempts: 1,
+    event: { id: 2, stream: "order-2", version: 0, name: "Placed" },
+  });
+  expect(done.skippedAt.getTime()).toBeGreaterThan(before);
+  expect(await admin.skipped()).toEqual([done]);
+  expect(await admin.skipped({ stream: "report" })).toEqual([]);
+});
+
+test("a second skip is recorded beside the first, and a reset keeps both", async () => {
+  const { store, admin } = await broken();
+  await admin.skip(SKIP);
+  const [lease] = await store.claim(1, 0, "w", 60_000);
+  if (!lease) throw new Error("The mailer was not claimed");
+  await store.block([{ ...lease, error: "again" }]);
+  await admin.skip({ ...SKIP, event: 3 });
+  await store.reset(["mailer"]);
+  expect((await admin.skipped()).map(({ event, error }) => [event.id, error])).toEqual([
+    [3, "again"],
+    [2, "no such address"],
+  ]);
+});
+
+test.each([
+  ["stands at another event", { event: 3 }, "stands at event 2, not at 3"],
+  ["is not blocked", { stream: "report" }, "is not blocked"],
+  ["does not exist", { stream: "nobody" }, "There is no subscription"],
+  ["is skipped by nobody", { by: " " }, "needs `by`"],
+  ["is skipped for no reason", { reason: "" }, "needs `reason`"],
+])("a subscription that %s is refused, and stays as it is", async (_, change, message) => {
+  const { admin } = await broken();
+  const { error } = await failureOf(admin.skip({ ...SKIP, ...change }));
+  expect(error).toBeInstanceOf(SkipError);
+  expect(error).toHaveProperty("message", expect.stringContaining(message));
+  expect((await admin.blocked()).map(({ stream }) => stream)).toEqual(["mailer"]);
+  expect(await admin.skipped()).toEqual([]);
+});
+
+test("of 16 operators who skip the same event at once one succeeds, and one event is skipped", async () => {
+  const { store, admin } = await broken();
+  const outcomes = await Promise.allSettled(Array.from({ length: 16 }, () => admin.skip(SKIP)));
+  expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
+  for (const outcome of outcomes)
+    if (outcome.status === "rejected") expect(outcome.reason).toBeInstanceOf(SkipError);
+  expect(await admin.skipped()).toHaveLength(1);
+  const [lease] = await store.claim(1, 0, "other", 10_000);
+  expect(lease?.at).toBe(2);
+});
+
+test("tells the listeners of other processes that there is work", async () => {
+  const store = await withBacklog(scene);
+  await blockMailer(store);
+  const { schema, table } = store.config;
+  const heard = new Promise<string>((resolve) => {
+    void scene.sql.listen(`act_commit_${schema}_${table}`, resolve).then(() => {
+      const operator = scene.store({ table, notify: true });
+      return new Admin(operator).skip(SKIP);
+    });
+  });
+  expect(JSON.parse(await heard)).toMatchObject({ claimable: true });
+});

@@ -1,0 +1,93 @@
+/** OpenTelemetry in memory: what would be sent is read at once. */
+import { AsyncLocalStorage } from "node:async_hooks";
+import { type Context, type ContextManager, context, ROOT_CONTEXT } from "@opentelemetry/api";
+import {
+  type CollectionResult,
+  MeterProvider,
+  MetricReader,
+  type ResourceMetrics,
+} from "@opentelemetry/sdk-metrics";
+import {
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  type ReadableSpan,
+  SimpleSpanProcessor,
+} from "@opentelemetry/sdk-trace-base";
+import { afterAll, beforeAll } from "vitest";
+
+class Reader extends MetricReader {
+  protected async onForceFlush(): Promise<void> {}
+  protected async onShutdown(): Promise<void> {}
+}
+
+/** As the Node SDK has one. */
+class AsyncContexts implements ContextManager {
+  readonly #storage = new AsyncLocalStorage<Context>();
+  active(): Context {
+    return this.#storage.getStore() ?? ROOT_CONTEXT;
+  }
+  with<A extends unknown[], F extends (...args: A) => ReturnType<F>>(
+    active: Context,
+    work: F,
+    self?: ThisParameterType<F>,
+    ...args: A
+  ): ReturnType<F> {
+    return this.#storage.run(active, () => Reflect.apply(work, self, args));
+  }
+  bind<T>(_: Context, target: T): T {
+    return target;
+  }
+  enable(): this {
+    return this;
+  }
+  disable(): this {
+    return this;
+  }
+}
+
+export function useContexts(): void {
+  beforeAll(() => void context.setGlobalContextManager(new AsyncContexts()));
+  afterAll(() => context.disable());
+}
+
+export type Point = { readonly value: unknown; readonly attributes: Readonly<Record<string, unknown>> };
+
+export class Otel {
+  readonly #reader = new Reader();
+  readonly #exporter = new InMemorySpanExporter();
+  readonly meterProvider = new MeterProvider({ readers: [this.#reader] });
+  readonly tracerProvider = new BasicTracerProvider({
+    spanProcessors: [new SimpleSpanProcessor(this.#exporter)],
+  });
+
+  get spans(): ReadableSpan[] {
+    return this.#exporter.getFinishedSpans();
+  }
+
+  /** Everything that would be sent, as text. */
+  async all(): Promise<string> {
+    const spans = this.spans.map(({ name, attributes, events, status }) => [
+      name,
+      attributes,
+      events,
+      status,
+    ]);
+    return JSON.stringify([(await this.#collect()).resourceMetrics.scopeMetrics, spans]);
+  }
+
+  async metrics(): Promise<ReadonlyMap<string, readonly Point[]>> {
+    const { resourceMetrics }: { resourceMetrics: ResourceMetrics } = await this.#collect();
+    return new Map(
+      resourceMetrics.scopeMetrics.flatMap(({ metrics }) =>
+        metrics.map(({ descriptor, dataPoints }) => [
+          descriptor.name,
+          dataPoints.map(({ value, attributes }) => ({ value, attributes })),
+        ]),
+      ),
+    );
+  }
+
+  #collect(): Promise<CollectionResult> {
+    return this.#reader.collect();
+  }
+}
