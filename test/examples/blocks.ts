@@ -9,6 +9,10 @@ const GIVEN: Readonly<Record<string, string>> = {
   store: 'import { store } from "@rotorsoft/act";',
   readFileSync: 'import { readFileSync } from "node:fs";',
   db: 'import { db } from "./src/db/index.ts";',
+  kms: "declare const kms: { decrypt(key: Uint8Array): Promise<Uint8Array> };",
+  wrapped: "declare const wrapped: Uint8Array;",
+  vault: "declare const vault: { find(stream: string): Promise<Uint8Array | undefined> };",
+  signer: "declare const signer: { getAuthToken(): Promise<string> };",
 };
 
 /** The reader's own files, which a page adds to. */

@@ -44,7 +44,7 @@ test("onConnect runs on each connection before its first use, and may fail it", 
   await Promise.all([store.query(() => {}), store.query(() => {}), store.commit("s", [event()], meta)]);
   const broken = scene.store({ onConnect: ({ query }) => query("set role nobody_there").then(() => {}) });
   expect((await failureOf(broken.query(() => {}))).error).toMatchObject({ cause: { code: "22023" } });
-  expect(await scene.pids(broken)).toEqual([]);
+  await expect.poll(() => scene.pids(broken)).toEqual([]);
 });
 
 test("settings of options, lock_timeout and idle_in_transaction_session_timeout are those of the session", async () => {
