@@ -2,6 +2,7 @@
 import type { Scenario } from "../lib/types.ts";
 import { commitScenarios } from "./commit.ts";
 import { idleScenarios } from "./idle.ts";
+import { limitScenarios } from "./limits.ts";
 import { maintenanceScenarios } from "./maintenance.ts";
 import { projectionScenarios } from "./projections.ts";
 import { reactionScenarios } from "./reactions.ts";
@@ -21,5 +22,6 @@ export const scenarios: readonly Scenario[] = [
   ...tailScenarios,
   ...statsScenarios,
   ...maintenanceScenarios,
+  ...limitScenarios,
   roundTrips,
 ];
