@@ -42,7 +42,7 @@ const MAX_CLAIM = 100_000;
  * So many of the deferred subscriptions that are due take part in the order by priority and age. If more are due, these
  * are the ones with the earliest times: a sort of all cost 59 ms at 100,000 due at once (ADR 0014).
  */
-const DUE = 1_000;
+const DUE = 320;
 /** So many more than it may take are offered to an arm, because other claims may have locked some of them. */
 const SPARE = 256;
 
