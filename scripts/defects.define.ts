@@ -44,11 +44,6 @@ export const code =
   (module) =>
     exactlyOne(selector, codeChanges(module, selector, to), module);
 
-export const codeEverywhere =
-  (selector: string, to: string): Edit =>
-  (module) =>
-    atLeastOne(selector, codeChanges(module, selector, to), module);
-
 /** Replaces a part of a statement. White space in the pattern matches any; `${}` is any expression. */
 export const sql =
   (pattern: string | RegExp, to: string): Edit =>

@@ -51,7 +51,8 @@ let modules: ReadonlyMap<string, readonly Module[]> | undefined;
 function modulesByExport(): ReadonlyMap<string, readonly Module[]> {
   if (modules) return modules;
   const found = new Map<string, Module[]>();
-  for (const file of globSync("src/**/*.ts", { cwd: root }).sort()) {
+  // Commands of the command line have the names of the verbs that they call.
+  for (const file of globSync("src/**/*.ts", { cwd: root, exclude: ["src/cli/**"] }).sort()) {
     const module = parse(file, readFileSync(join(root, file), "utf8"));
     for (const node of query(module, EXPORTED)) {
       const name = "id" in node && isRecord(node.id) ? String(node.id.name) : "";

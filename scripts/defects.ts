@@ -17,6 +17,7 @@ import { broken, type Defect } from "./defects.define.ts";
 import { defects } from "./defects.list.ts";
 import { sqlMutants } from "./defects.sql.ts";
 import { keepCaught } from "./docs/defects.ts";
+import { exitOnErrors } from "./exit-on-errors.ts";
 import { writeDocs } from "./generate-docs.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -148,8 +149,20 @@ async function run(chosen: readonly Defect[]): Promise<void> {
   await writeDocs({ only: ["defects"] });
 }
 
+exitOnErrors();
 const chosen = choose();
 // A place that is not found is known before any test runs.
-for (const defect of chosen) broken(defect);
+const lost = chosen.flatMap((defect) => {
+  try {
+    broken(defect);
+    return [];
+  } catch (error) {
+    return [error instanceof Error ? error.message : String(error)];
+  }
+});
+if (lost.length > 0) {
+  for (const message of lost) console.error(message);
+  process.exit(1);
+}
 if (options.check) console.log(`all ${chosen.length} deliberate defects find their place in src`);
 else await run(chosen);

@@ -11,6 +11,7 @@ import { defectsTable } from "./docs/defects.ts";
 import { faultTable } from "./docs/faults.ts";
 import { fill, type Generator } from "./docs/generator.ts";
 import { optionTables } from "./docs/options.ts";
+import { exitOnErrors } from "./exit-on-errors.ts";
 
 const generators: readonly Generator[] = [
   ...optionTables,
@@ -55,6 +56,7 @@ export async function writeDocs({ only = [] }: { only?: readonly string[] } = {}
 }
 
 if (import.meta.main) {
+  exitOnErrors();
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: { check: { type: "boolean", default: false } },

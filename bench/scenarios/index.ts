@@ -3,6 +3,7 @@ import type { Scenario } from "../lib/types.ts";
 import { commitScenarios } from "./commit.ts";
 import { idleScenarios } from "./idle.ts";
 import { inlineScenarios } from "./inline.ts";
+import { limitScenarios } from "./limits.ts";
 import { maintenanceScenarios } from "./maintenance.ts";
 import { projectionScenarios } from "./projections.ts";
 import { reactionScenarios } from "./reactions.ts";
@@ -25,5 +26,6 @@ export const scenarios: readonly Scenario[] = [
   ...statsScenarios,
   ...maintenanceScenarios,
   ...telemetryScenarios,
+  ...limitScenarios,
   roundTrips,
 ];

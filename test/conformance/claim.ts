@@ -352,6 +352,20 @@ export const claim = section("claim", (line) => {
     },
   );
 
+  line("L2", "of hundreds that are due at once the highest priorities go first", async ({ store }) => {
+    // Those with the highest priorities become due last.
+    const rows = Array.from({ length: 300 }, (_, n) => ({ stream: `d${n}`, priority: n % 100, at: 300 - n }));
+    await arrange(store, rows);
+    const millis = Date.now();
+    await Promise.all(rows.map(({ stream, priority }) => store.defer([stream], millis - 60_000 + priority)));
+    const leases = await store.claim(8, 2, "w", MINUTE);
+    const [byPriority, byAge] = [
+      ["d99", "d98", "d199", "d198", "d299", "d298"],
+      ["d297", "d296"],
+    ];
+    expect(sorted(leases)).toEqual([...byPriority, ...byAge, "d0", "d1"].sort());
+  });
+
   line("L2", "what was deferred and is due takes its place by priority and age", async ({ store }) => {
     await arrange(store, [
       { stream: "never", at: 5 },

@@ -75,13 +75,13 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
       ) => expectWithin(await plans.costs(store, (n) => run(store, n)), bounds);
 
       const claims = async (pending: Pending, indexes: Bounds["indexes"], lane?: string) => {
-        // Ten leases: each row is found once and updated once, or sorted among the other arm's. Of what is due 256
+        // Ten leases: each row is found once and updated once, or sorted among the other arm's. Of what is due 320
         // are looked at.
         const limits = {
           none: { rows: 0, pages: 20 },
           ten: { rows: 40, pages: 250 },
           all: { rows: 40, pages: 250 },
-          due: { rows: 320, pages: 600 },
+          due: { rows: 400, pages: 800 },
           later: { rows: 0, pages: 20 },
         }[pending];
         // Without statistics a lane is taken for a two-hundredth of the table, and all that is due in it is sorted.
