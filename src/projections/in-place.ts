@@ -42,8 +42,8 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   }
 
   /** They are what it is to write. */
-  async wroteLive(): Promise<boolean> {
-    return false;
+  async liveWrites(): Promise<number> {
+    return 0;
   }
 
   async analyze(): Promise<void> {}

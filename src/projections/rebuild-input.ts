@@ -7,7 +7,6 @@ import { checkDatabase, hasColumns } from "./exactly-once.ts";
 
 type Input = {
   readonly db: unknown;
-  readonly store: unknown;
   readonly projection: unknown;
   readonly positions?: unknown;
   readonly tables: unknown;
@@ -15,10 +14,8 @@ type Input = {
 
 export function checkProjection(verb: string, options: Input): void {
   if (!isRecord(options)) throw badInput(`${verb}: give its options as an object.`);
-  const { db, store, projection, positions, tables } = options;
+  const { db, projection, positions, tables } = options;
   checkDatabase(verb, db);
-  if (!isRecord(store) || typeof store.query !== "function" || !isRecord(store.config))
-    throw badInput(`${verb}: store must be the PostgresStore of the log.`);
   if (typeof projection !== "string" || projection === "")
     throw badInput(`${verb}: projection must be the name that exactlyOnce got.`);
   if (positions !== undefined && !hasColumns(positions))
@@ -28,9 +25,13 @@ export function checkProjection(verb: string, options: Input): void {
     throw badInput(`${verb}: tables must be an object of your Drizzle tables, as in tables: { balances }.`);
 }
 
-export function checkRebuild(options: Input & { readonly events: unknown; readonly apply: unknown }): void {
+export function checkRebuild(
+  options: Input & { readonly store: unknown; readonly events: unknown; readonly apply: unknown },
+): void {
   checkProjection("rebuild", options);
-  const { events, apply } = options;
+  const { store, events, apply } = options;
+  if (!isRecord(store) || typeof store.query !== "function" || !isRecord(store.config))
+    throw badInput("rebuild: store must be the PostgresStore of the log.");
   if (!isRecord(events) || Object.keys(events).length === 0)
     throw badInput(
       "rebuild: events must be the schemas of the events by name, as .on(…) of the projection gets them.",

@@ -98,7 +98,7 @@ type Filled<Tx, Tables> = {
   open(names: readonly string[], restart: boolean): Promise<number>;
   tables(): Tables;
   advance(tx: Tx, from: number, to: number): Promise<boolean>;
-  wroteLive(tx: Tx): Promise<boolean>;
+  liveWrites(tx: Tx): Promise<number>;
   analyze(): Promise<void>;
   swap(tx: Tx): Promise<void>;
 };
@@ -153,9 +153,10 @@ export async function rebuild<
         `rebuild: another process rebuilds ${JSON.stringify(projection)}: wait for it, or stop it and run this again.`,
       );
     if (page.events.length === 0) return;
+    const before = await filled.liveWrites(tx);
     // The names that were asked for are those of the schemas.
     await options.apply(page.events as readonly EventOf<Events>[], tx, target);
-    if (await filled.wroteLive(tx))
+    if ((await filled.liveWrites(tx)) !== before)
       throw new ProjectionError(
         "BAD_INPUT",
         "rebuild: apply has written to a table itself: write to the tables that it gets as its third argument.",

@@ -15,15 +15,19 @@ import { type ActPositions, actPositions } from "./positions.ts";
 import { checkProjection } from "./rebuild-input.ts";
 import { type Database, Transactions } from "./transactions.ts";
 
+type Targets = Parameters<PostgresStore["reset"]>[0];
+type Resetting = { reset(targets: Targets): Promise<number> };
+
 export type RedeliverOptions<Db extends Database> = {
   readonly db: Db;
-  readonly store: PostgresStore;
+  /** The app with the projection's handlers. Its `reset` also wakes its own worker; others find the work by themselves. */
+  readonly app: Resetting;
   readonly projection: string;
   readonly positions?: ActPositions | undefined;
   /** The tables that the projection writes, and no other projection. */
   readonly tables: Readonly<Record<string, PgTable>>;
-  /** Its targets in the log, as `app.reset` and `store.reset` take them: names, or a filter. */
-  readonly targets: Parameters<PostgresStore["reset"]>[0];
+  /** Its targets in the log, as `app.reset` takes them: names, or a filter. */
+  readonly targets: Targets;
 };
 
 /**
@@ -33,12 +37,14 @@ export type RedeliverOptions<Db extends Database> = {
  * @throws ProjectionError if an argument is of no use, before anything is written; StoreError if the log fails.
  * @example
  * ```ts
- * await redeliver({ db, store, projection: "balances", tables: { balances }, targets: ["balances"] });
+ * await redeliver({ app, db, projection: "balances", tables: { balances }, targets: ["balances"] });
  * ```
  */
 export async function redeliver<Db extends Database>(options: RedeliverOptions<Db>): Promise<number> {
   checkProjection("redeliver", options);
-  const { db, store, projection, positions = actPositions(), tables, targets } = options;
+  if (typeof options.app?.reset !== "function")
+    throw badInput("redeliver: app must be what act()…build() returns.");
+  const { app, db, projection, positions = actPositions(), tables, targets } = options;
   if (typeof targets !== "object" || targets === null)
     throw badInput("redeliver: targets must be the projection's targets: a list of names, or a filter.");
   const transactions = new Transactions<TransactionOf<Db>>(db, positions, projection);
@@ -51,7 +57,7 @@ export async function redeliver<Db extends Database>(options: RedeliverOptions<D
     if (floor?.handlers && Number(floor.at) < 0) return;
     await clearTables(transactions, tx, Object.values(tables));
   });
-  const reset = await store.reset(targets);
+  const reset = await app.reset(targets);
   await transactions.run(doing, async (tx) => {
     await transactions.query(tx, raiseFloor(positions, projection, -1));
   });

@@ -130,15 +130,18 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return moved.length > 0;
   }
 
-  /** Whether this transaction has changed a table that is to be left alone until the swap. */
-  async wroteLive(tx: Tx): Promise<boolean> {
+  /**
+   * How often this session has changed the tables that are to be left alone until the swap. Within a transaction it only
+   * grows, by the changes of that transaction.
+   */
+  async liveWrites(tx: Tx): Promise<number> {
     const oids = sql.raw(`'{${this.#facts.map(({ oid }) => Number(oid)).join(",")}}'::oid[]`);
     const [row] = await this.#transactions.execute(
       tx,
-      sql`select coalesce(bool_or(pg_stat_get_xact_tuples_inserted(oid) + pg_stat_get_xact_tuples_updated(oid)
-        + pg_stat_get_xact_tuples_deleted(oid) > 0), false) as wrote from unnest(${oids}) as oid`,
+      sql`select sum(pg_stat_get_xact_tuples_inserted(oid) + pg_stat_get_xact_tuples_updated(oid)
+        + pg_stat_get_xact_tuples_deleted(oid))::float8 as writes from unnest(${oids}) as oid`,
     );
-    return row?.wrote === true;
+    return Number(row?.writes ?? 0);
   }
 
   /** Gives the planner what it knows of the originals. */
