@@ -18,6 +18,7 @@ const ENTRIES = {
   schema: "src/schema/tables.ts",
   admin: "src/admin/index.ts",
   projections: "src/projections/index.ts",
+  queries: "src/queries/index.ts",
   testing: "src/testing/index.ts",
 } as const;
 

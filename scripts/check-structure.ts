@@ -11,6 +11,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["cli"],
   // Entry points of their own, beside the store.
   ["testing"],
+  ["queries"],
   ["projections"],
   ["index.ts"],
   ["store.ts"],
@@ -34,7 +35,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "cli-progress": ["cli"],
   "cli-table3": ["cli"],
   "@clack/prompts": ["cli"],
-  "drizzle-orm": ["schema/tables.ts", "projections"],
+  "drizzle-orm": ["schema/tables.ts", "projections", "queries"],
   "act-drizzle": ["schema/load-tables.ts"],
 };
 
