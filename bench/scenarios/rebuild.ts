@@ -30,9 +30,7 @@ async function prepare(bench: Bench, subject: Subject) {
   const { url, admin, freshSchema } = bench;
   const schema = await freshSchema();
   const own = subject.id === "act-drizzle";
-  const store = own
-    ? new PostgresStore({ url, schema, max: 6 })
-    : await subject.open({ url, schema, table: "events" });
+  const store = new PostgresStore({ url, schema, max: 6 });
   await store.seed();
   const events = own ? EVENTS.rebuild : EVENTS.drain;
   await fillEvents(admin, { schema, streams: STREAMS, perStream: events / STREAMS });
@@ -59,7 +57,7 @@ async function prepare(bench: Bench, subject: Subject) {
   const viaRebuild = () =>
     rebuild({
       db,
-      store: store as PostgresStore,
+      store,
       projection: "counts",
       positions,
       events: { Incremented },

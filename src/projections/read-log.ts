@@ -6,6 +6,7 @@ import { contextOf } from "../context.ts";
 import { textArray } from "../postgres/parameters.ts";
 import { millisOf } from "../schema/event-rows.ts";
 import type { PostgresStore } from "../store.ts";
+import { isRecord } from "../values/json-dates.ts";
 import type { StoredEvent } from "./reactions.ts";
 
 /** Ranges that are on their way. With more, memory grows and speed does not: one thread parses and applies. */
@@ -24,32 +25,41 @@ export type Page = {
   readonly to: number;
 };
 
-/** $1, $2: the ids; $3: the names; $4: the budget. */
-const statement = (events: string) => `
+/**
+ * $1, $2: the ids; $3: the names; $4: the budget. One JSON list for each column: 20 % faster than a list for each event.
+ * `meta` is two thirds of the text of a small event, so it is sent only where it is asked for.
+ */
+const statement = (events: string, meta: boolean) => `
   with page as materialized (
-    select id, name, stream, version, data, meta, dates, pii, ${millisOf("e.created")} as created
-    from ${events} e where id > $1::bigint and id <= $2::bigint and name = any($3::text[])
+    select id, array_position($3::text[], name) as name, stream, version, data, ${meta ? "meta" : "null::jsonb as meta"},
+      dates, pii, ${millisOf("e.created")} as created
+    from ${events} e where id > $1::bigint and id <= $2::bigint and name = any($3::text[]) order by id
   )
   select case
-    when (select sum(pg_column_size(data) + pg_column_size(meta)) from page) > $4::bigint then null
-    else (select coalesce(json_agg(
-      json_build_array(id, name, stream, version, data, meta, dates, pii, created) order by id), '[]')::text from page)
+    when (select sum(pg_column_size(data) + pg_column_size(pii)) from page) > $4::bigint then null
+    else (select concat('{"id":[', string_agg(id::text, ','), '],"name":[', string_agg(name::text, ','),
+      '],"stream":', coalesce(json_agg(stream)::text, '[]'), ',"version":[', string_agg(version::text, ','),
+      '],"data":[', string_agg(data::text, ','),
+      ${meta ? `'],"meta":[', string_agg(meta::text, ','),` : ""}
+      '],"dates":[', string_agg(coalesce(dates::text, 'null'), ','),
+      '],"pii":[', string_agg(coalesce(pii::text, 'null'), ','),
+      '],"created":[', string_agg(created::text, ','), ']}') from page)
     end as page`;
 
-const COLUMNS = ["id", "name", "stream", "version", "data", "meta", "dates", "pii", "created"] as const;
-const toRow = (values: unknown): Record<string, unknown> => {
-  const row: Record<string, unknown> = {};
-  if (Array.isArray(values)) for (let i = 0; i < COLUMNS.length; i++) row[COLUMNS[i] ?? ""] = values[i];
-  return row;
+const listOf = (columns: Record<string, unknown>, name: string): readonly unknown[] => {
+  const list = columns[name];
+  return Array.isArray(list) ? list : [];
 };
 
 export class LogReader {
   readonly #store: PostgresStore;
   readonly #names: readonly string[];
+  readonly #meta: boolean;
 
-  constructor(store: PostgresStore, names: readonly string[]) {
+  constructor(store: PostgresStore, names: readonly string[], meta: boolean) {
     this.#store = store;
     this.#names = names;
+    this.#meta = meta;
   }
 
   /** The id of the last event; -1 in an empty log. Ids become visible in their order: none below it comes later. */
@@ -109,15 +119,32 @@ export class LogReader {
     // A single event is sent whatever its size.
     const limit = to - after > 1 ? budget : Number.MAX_SAFE_INTEGER;
     const [row] = await connections.read("rebuild", {
-      text: statement(names.events),
+      text: statement(names.events, this.#meta),
       params: [after, to, textArray([...this.#names]), limit],
     });
     return typeof row?.page === "string" ? row.page : undefined;
   }
 
   async #decode(text: string): Promise<StoredEvent[]> {
-    const values: unknown = JSON.parse(text);
-    const rows = Array.isArray(values) ? values.map(toRow) : [];
+    const columns: unknown = JSON.parse(text);
+    if (!isRecord(columns)) return [];
+    const [streams, versions, data, dates] = ["stream", "version", "data", "dates"].map((name) =>
+      listOf(columns, name),
+    );
+    const [names, meta, pii, created] = ["name", "meta", "pii", "created"].map((name) =>
+      listOf(columns, name),
+    );
+    const rows = listOf(columns, "id").map((id, n) => ({
+      id,
+      name: this.#names[Number(names?.[n]) - 1],
+      stream: streams?.[n],
+      version: versions?.[n],
+      data: data?.[n],
+      meta: meta?.[n],
+      dates: dates?.[n],
+      pii: pii?.[n] ?? null,
+      created: created?.[n],
+    }));
     const decode = await contextOf(this.#store).reader.forRows(rows);
     return rows.map(decode);
   }

@@ -7,7 +7,7 @@
  * such an event writes it a second time. With `inPlace` the tables themselves are emptied and filled, and handlers are
  * kept out from the beginning to the end.
  */
-import type { Committed } from "@rotorsoft/act";
+import type { Committed, EventMeta } from "@rotorsoft/act";
 import { sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import type { PostgresStore } from "../store.ts";
@@ -30,12 +30,12 @@ const ROUNDS = 20;
 /** A schema of an event: a zod object, as `.emits({ … })` and `.on({ … })` get it. */
 type Schema = { readonly _zod: { readonly output: unknown } };
 export type EventSchemas = Readonly<Record<string, Schema>>;
-/** The events of these schemas, as handlers get them. */
+/** The events of these schemas, as handlers get them; `meta` only where it was asked for. */
 export type EventOf<Events extends EventSchemas> = {
-  [Name in keyof Events & string]: Committed<
-    { [N in Name]: Extract<Events[Name]["_zod"]["output"], Record<string, unknown>> },
-    Name
-  >;
+  [Name in keyof Events & string]: Omit<
+    Committed<{ [N in Name]: Extract<Events[Name]["_zod"]["output"], Record<string, unknown>> }, Name>,
+    "meta"
+  > & { readonly meta?: EventMeta | undefined };
 }[keyof Events & string];
 
 export type RebuildProgress = {
@@ -74,6 +74,8 @@ export type RebuildOptions<
   ) => PromiseLike<unknown>;
   /** Empties and fills the tables themselves: readers see them grow, and handlers wait. Default false. */
   readonly inPlace?: boolean | undefined;
+  /** Reads the events' `meta`, too: it is often larger than the rest of them. Default false. */
+  readonly meta?: boolean | undefined;
   /** Begins from the first event, also where a rebuild did not end: needed if `apply` is another one. Default false. */
   readonly restart?: boolean | undefined;
   /** Called after each batch. */
@@ -133,7 +135,7 @@ export async function rebuild<
   const filled: Filled<TransactionOf<Db>, Tables> = options.inPlace
     ? new InPlace(transactions, tables)
     : new Shadow(transactions, tables);
-  const log = new LogReader(store, names);
+  const log = new LogReader(store, names, options.meta ?? false);
   const target = filled.tables();
   const doing = `the rebuild of projection ${JSON.stringify(projection)} failed`;
 
@@ -155,7 +157,7 @@ export async function rebuild<
     if (page.events.length === 0) return;
     const before = await filled.liveWrites(tx);
     // The names that were asked for are those of the schemas.
-    await options.apply(page.events as readonly EventOf<Events>[], tx, target);
+    await options.apply(page.events as unknown as readonly EventOf<Events>[], tx, target);
     if ((await filled.liveWrites(tx)) !== before)
       throw new ProjectionError(
         "BAD_INPUT",
