@@ -36,7 +36,7 @@ const statement = (events: string, meta: boolean) => `
     from ${events} e where id > $1::bigint and id <= $2::bigint and name = any($3::text[]) order by id
   )
   select case
-    when (select sum(pg_column_size(data) + pg_column_size(pii)) from page) > $4::bigint then null
+    when (select sum(pg_column_size(data) + coalesce(pg_column_size(pii), 0)) from page) > $4::bigint then null
     else (select concat('{"id":[', string_agg(id::text, ','), '],"name":[', string_agg(name::text, ','),
       '],"stream":', coalesce(json_agg(stream)::text, '[]'), ',"version":[', string_agg(version::text, ','),
       '],"data":[', string_agg(data::text, ','),
