@@ -1,5 +1,5 @@
 /** act-drizzle/queries: payloads with their types, conditions on paths in them, and plans that use the log's indexes. */
-import { and, eq, gt, sql } from "drizzle-orm";
+import { and, eq, gt, type SQL, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
 import pg from "pg";
 import { beforeAll, expect, expectTypeOf, onTestFinished, test } from "vitest";
@@ -71,7 +71,7 @@ test("a payload has the type of its schema, as jsonb holds it, and with its Date
 test("conditions reach into payloads, by paths that the types know", async () => {
   const db = open();
   const orders = log.named("Placed");
-  const find = (where: Parameters<typeof and>[0]) =>
+  const find = (where: SQL) =>
     db
       .select({ stream: orders.stream })
       .from(orders)
