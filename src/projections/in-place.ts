@@ -2,7 +2,7 @@
 import { sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import { clearTables } from "./clear-tables.ts";
-import { floorOf, lockPositions } from "./floor.ts";
+import { floorOf, lockPositions, makeFloor } from "./floor.ts";
 import type { Transactions } from "./transactions.ts";
 
 export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
@@ -24,6 +24,7 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     let at = -1;
     await this.#transactions.run("the tables could not be emptied", async (tx) => {
       await this.#transactions.query(tx, lockPositions(positions));
+      await this.#transactions.query(tx, makeFloor(positions, projection));
       const [floor] = await this.#transactions.query(tx, floorOf(positions, projection));
       at = floor?.handlers && !restart ? Number(floor.at) : -1;
       if (at < 0) await clearTables(this.#transactions, tx, Object.values(this.#tables));

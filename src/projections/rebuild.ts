@@ -13,7 +13,7 @@ import type { PgTable } from "drizzle-orm/pg-core";
 import type { PostgresStore } from "../store.ts";
 import { ProjectionError } from "./errors.ts";
 import type { TransactionOf } from "./exactly-once.ts";
-import { lockPositions, makeFloor, raiseFloor } from "./floor.ts";
+import { floorOf, lockPositions, makeFloor, raiseFloor } from "./floor.ts";
 import { InPlace } from "./in-place.ts";
 import { type ActPositions, actPositions } from "./positions.ts";
 import { LogReader, type Page } from "./read-log.ts";
@@ -141,7 +141,8 @@ export async function rebuild<
 
   signal?.throwIfAborted();
   await transactions.run(doing, async (tx) => {
-    await transactions.query(tx, makeFloor(positions, projection));
+    // A missing table of positions is told before the work.
+    await transactions.query(tx, floorOf(positions, projection));
   });
   const from = await filled.open(names, options.restart ?? false);
   let at = from;
@@ -181,6 +182,7 @@ export async function rebuild<
     await transactions.run(doing, async (tx) => {
       await transactions.execute(tx, sql`set local lock_timeout = '2s'`);
       await transactions.query(tx, lockPositions(positions));
+      await transactions.query(tx, makeFloor(positions, projection));
       const start = performance.now();
       // Whatever a handler has committed is at or below this: it is read when no handler runs.
       const end = await log.head();

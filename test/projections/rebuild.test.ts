@@ -14,6 +14,7 @@ import {
   drained,
   folded,
   onNodePostgres,
+  positionsOf,
   type Tx,
 } from "./fixture.ts";
 
@@ -219,6 +220,7 @@ test("a table that another table refers to is not replaced, and the error says w
   const [db, store] = [await onNodePostgres(), await deposited()];
   await db.execute(sql`create table notes (stream text references counters (stream))`);
   await expect(rebuild(options(store, db))).rejects.toThrow(/foreign key notes_stream_fkey of public.notes/);
+  expect(await positionsOf(db)).toEqual([]);
 });
 
 test("the new table has the indexes, the defaults, the sequences and the grants of the old one", async () => {
