@@ -4,6 +4,7 @@ import { drizzle } from "drizzle-orm/node-postgres";
 import pg from "pg";
 import { beforeAll, expect, expectTypeOf, onTestFinished, test } from "vitest";
 import { z } from "zod";
+import { PostgresStore } from "../../src/index.ts";
 import { actPositions } from "../../src/projections/index.ts";
 import {
   actRelations,
@@ -46,7 +47,7 @@ function open() {
 }
 
 beforeAll(async () => {
-  const store = world.store({ table: TABLE });
+  const store = new PostgresStore({ url: world.url, table: TABLE });
   await store.seed();
   await store.commit("order-1", [placed("Ada", 100), { name: "Paid", data: { amount: 100 } }], meta);
   await store.commit("order-2", [placed("Grace", 7)], meta);
