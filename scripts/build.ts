@@ -20,6 +20,7 @@ const ENTRIES = {
   projections: "src/projections/index.ts",
   telemetry: "src/telemetry/index.ts",
   idempotency: "src/idempotency/index.ts",
+  queries: "src/queries/index.ts",
   testing: "src/testing/index.ts",
 } as const;
 

@@ -11,6 +11,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["cli"],
   // Entry points of their own, beside the store.
   ["testing"],
+  ["queries"],
   ["projections", "telemetry", "idempotency"],
   ["index.ts"],
   ["store.ts"],
@@ -36,7 +37,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "cli-table3": ["cli"],
   "@clack/prompts": ["cli"],
   "@opentelemetry/api": ["telemetry"],
-  "drizzle-orm": ["schema/tables.ts", "projections", "idempotency"],
+  "drizzle-orm": ["schema/tables.ts", "projections", "idempotency", "queries"],
   "act-drizzle": ["schema/load-tables.ts"],
 };
 

@@ -8,6 +8,7 @@ import { maintenanceScenarios } from "./maintenance.ts";
 import { projectionScenarios } from "./projections.ts";
 import { reactionScenarios } from "./reactions.ts";
 import { readScenarios } from "./read.ts";
+import { rebuildScenarios } from "./rebuild.ts";
 import { roundTrips } from "./round-trips.ts";
 import { statsScenarios } from "./stats.ts";
 import { subscriptionScenarios } from "./subscriptions.ts";
@@ -22,6 +23,7 @@ export const scenarios: readonly Scenario[] = [
   ...idleScenarios,
   ...projectionScenarios,
   ...inlineScenarios,
+  ...rebuildScenarios,
   ...tailScenarios,
   ...statsScenarios,
   ...maintenanceScenarios,

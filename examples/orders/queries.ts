@@ -1,9 +1,9 @@
 /** Reads: the app's tables joined with the log and the subscriptions, with types throughout. */
-import { and, desc, eq, getTableColumns, lt, sql, sum } from "drizzle-orm";
+import { numberIn, textIn, typedEvents } from "act-drizzle/queries";
+import { and, desc, eq, getTableColumns, lt, sum } from "drizzle-orm";
 import type { Database } from "./database.ts";
 import type { OrderEvents, Status } from "./domain.ts";
 import { events, orderLines, orders, streams } from "./schema.ts";
-import { numberIn, typedEvents } from "./typed-events.ts";
 
 const log = typedEvents<OrderEvents>(events);
 
@@ -53,7 +53,7 @@ export function shipments(db: Database) {
 /** Sums over payloads: what each way of paying brought in, before refunds. */
 export function income(db: Database) {
   const paid = log.named("OrderPaid");
-  const method = sql<OrderEvents["OrderPaid"]["method"]>`${paid.data} ->> 'method'`;
+  const method = textIn(paid.data, "method");
   return db
     .select({ method, amount: sum(numberIn(paid.data, "amount")).mapWith(Number) })
     .from(paid)

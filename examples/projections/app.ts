@@ -6,7 +6,7 @@ import type { NodePgDatabase } from "drizzle-orm/node-postgres";
 import { z } from "zod";
 import { balances, biggest, positions, statements } from "./tables.ts";
 
-const Deposited = z.object({ amount: z.int().min(1) });
+export const Deposited = z.object({ amount: z.int().min(1) });
 
 const Account = state({ Account: z.object({ balance: z.int() }) })
   .init(() => ({ balance: 0 }))

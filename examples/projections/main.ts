@@ -1,14 +1,14 @@
-/** `npm run example:projections`: read your own write, deliver everything twice, and add a projection to a history. */
+/** `npm run example:projections`: read your own write, deliver everything twice, add a projection to a history, and rebuild one. */
 import { ConsoleLogger, log } from "@rotorsoft/act";
 import { PostgresStore } from "act-drizzle";
-import { backfill, progressOf } from "act-drizzle/projections";
+import { backfill, progressOf, rebuild } from "act-drizzle/projections";
 import { generateDrizzleJson, generateMigration } from "drizzle-kit/api";
 import { count, eq, max, sql, sum } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
 import pg from "pg";
 import { startPostgres } from "../../dev/postgres/index.ts";
 import { runSession } from "../git/session.ts";
-import { buildFirst, buildSecond, inlineStatements } from "./app.ts";
+import { buildFirst, buildSecond, Deposited, inlineStatements } from "./app.ts";
 import { balances, biggest, positions, SCHEMA, statements } from "./tables.ts";
 
 const ACCOUNTS = 40;
@@ -64,5 +64,30 @@ await runSession(async ({ onEnd }) => {
   console.log(
     `${subscribed} of ${targets} targets are new: ${row?.accounts} accounts, the biggest deposit is ${row?.most}`,
   );
+
+  // Somebody has spoilt the balances. They are filled anew beside the old ones, and swapped.
+  await db.update(balances).set({ balance: 0 });
+  const { events } = await rebuild({
+    db,
+    store,
+    projection: "balances",
+    positions,
+    events: { Deposited },
+    tables: { balances },
+    apply: async (deposits, tx, shadow) => {
+      for (const { stream, data } of deposits)
+        await tx
+          .insert(shadow.balances)
+          .values({ account: stream, balance: data.amount, deposits: 1 })
+          .onConflictDoUpdate({
+            target: shadow.balances.account,
+            set: {
+              balance: sql`${shadow.balances.balance} + excluded.balance`,
+              deposits: sql`${shadow.balances.deposits} + 1`,
+            },
+          });
+    },
+  });
+  console.log(`rebuilt from ${events} events, they hold ${(await total())?.is}`);
   return 0;
 }, String);

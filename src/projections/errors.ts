@@ -10,6 +10,8 @@ import { codeOf, sanitize } from "../errors.ts";
  * - `HANDLER_FAILED`: a query of the handler failed; `cause` says why.
  * - `TIMED_OUT`: a target did not catch up in time; see {@link CaughtUpTimeout}.
  * - `BLOCKED`: a target that is waited for is blocked.
+ * - `CANNOT_SWAP`: a table cannot be replaced by its shadow; the message says why.
+ * - `REBUILD_RUNS`: another process rebuilds the projection.
  * - `DISPOSED`: the wait ended because `dispose()` was called.
  */
 export type ProjectionErrorCode =
@@ -20,6 +22,8 @@ export type ProjectionErrorCode =
   | "HANDLER_FAILED"
   | "TIMED_OUT"
   | "BLOCKED"
+  | "CANNOT_SWAP"
+  | "REBUILD_RUNS"
   | "DISPOSED";
 
 export class ProjectionError extends Error {

@@ -55,17 +55,17 @@ const WITHOUT_TRANSACTIONS: Readonly<Record<string, string>> = {
   XataHttpSession: "drizzle-orm/xata-http: use a driver with a connection, such as drizzle-orm/node-postgres",
 };
 
-function checkDatabase(db: unknown): void {
+export function checkDatabase(verb: string, db: unknown): void {
   if (!is(db, PgDatabase))
     throw badInput(
-      "exactlyOnce: db must be a Drizzle database on PostgreSQL: give what drizzle() of drizzle-orm/postgres-js, node-postgres, neon-serverless or pglite returns.",
+      `${verb}: db must be a Drizzle database on PostgreSQL: give what drizzle() of drizzle-orm/postgres-js, node-postgres, neon-serverless or pglite returns.`,
     );
   const session: unknown = Reflect.get(db, "session");
   const kind: unknown =
     typeof session === "object" && session !== null ? Reflect.get(session.constructor, entityKind) : "";
   const instead = WITHOUT_TRANSACTIONS[String(kind)];
   if (instead)
-    throw new ProjectionError("NO_TRANSACTIONS", `exactlyOnce: there are no transactions in ${instead}.`);
+    throw new ProjectionError("NO_TRANSACTIONS", `${verb}: there are no transactions in ${instead}.`);
 }
 
 function checkHandler(method: string, handler: unknown): void {
@@ -75,7 +75,7 @@ function checkHandler(method: string, handler: unknown): void {
     );
 }
 
-const hasColumns = (table: unknown): table is ActPositions =>
+export const hasColumns = (table: unknown): table is ActPositions =>
   isRecord(table) &&
   ["projection", "target", "at", "handlers", "generation"].every((column) => column in table);
 
@@ -107,7 +107,7 @@ export function exactlyOnce<Db extends Database>(
   if (!isRecord(options))
     throw badInput("exactlyOnce: give its options as an object: exactlyOnce({ db, projection }).");
   const { db, projection, positions = actPositions() } = options;
-  checkDatabase(db);
+  checkDatabase("exactlyOnce", db);
   if (typeof projection !== "string" || projection === "")
     throw badInput(
       "exactlyOnce: projection must be a name: its positions are kept under it, as in exactlyOnce({ db, projection: 'balances' }).",

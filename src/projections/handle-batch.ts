@@ -2,19 +2,25 @@
 import { sql } from "drizzle-orm";
 import { ProjectionError } from "./errors.ts";
 import type { Fence } from "./fence.ts";
+import { floorOf, heldReason } from "./floor.ts";
 import type { Row, Transactions } from "./transactions.ts";
 
 /** The position, locked until COMMIT. It is inserted for the first batch of a target. */
 async function lock<Tx>(transactions: Transactions<Tx>, tx: Tx, target: string): Promise<Row | undefined> {
   const { projection, positions } = transactions;
+  const floor = floorOf(positions, projection);
   const select = sql`
-    select at, generation, (extract(epoch from since) * 1000)::float8 as since from ${positions}
-    where projection = ${projection} and target = ${target} for update`;
+    select greatest(at, (select f.at from (${floor}) f)) as at, generation,
+      (extract(epoch from since) * 1000)::float8 as since,
+      exists (select from (${floor}) f where f.handlers is not null) as held
+    from ${positions} where projection = ${projection} and target = ${target} for update`;
   const [row] = await transactions.query(tx, select);
   if (row) return row;
   await transactions.query(
     tx,
-    sql`insert into ${positions} (projection, target) values (${projection}, ${target})
+    sql`insert into ${positions} (projection, target, generation, since)
+      select ${projection}::text, ${target}::text, coalesce(f.generation, 0), coalesce(f.since, now())
+      from (select) as one left join (${floor}) f on true
       on conflict (projection, target) do nothing`,
   );
   const [inserted] = await transactions.query(tx, select);
@@ -35,6 +41,7 @@ export function handleBatch<Tx, Event extends { readonly id: number }>(
       const fresh = events.filter(({ id }) => id > at);
       const last = fresh.at(-1);
       if (!last) return;
+      if (row?.held) throw new ProjectionError("SUPERSEDED", heldReason(projection));
       if (fence.refuses(stream, Number(row?.generation), Number(row?.since)))
         throw new ProjectionError("SUPERSEDED", fence.reason(stream));
       await handler(fresh, tx, stream);

@@ -2,8 +2,12 @@
 import { DeferSignal } from "@rotorsoft/act";
 import { sql } from "drizzle-orm";
 import type { Fence } from "./fence.ts";
+import { floorOf, heldReason } from "./floor.ts";
 import type { ActPositions } from "./positions.ts";
 import type { Transactions } from "./transactions.ts";
+
+/** ms until an event is delivered again that came while its read model was being rebuilt in place. */
+const HELD_MS = 500;
 
 /**
  * Moves the target to the event, and gives a row if the handler has not handled it. The row is locked either way.
@@ -17,13 +21,18 @@ const advance = (
   id: number,
   handler: string,
 ) => sql`
-  insert into ${positions} as p (projection, target, at, handlers)
-  values (${projection}, ${target}, ${id}::bigint, array[${handler}::text])
+  with floor as (${floorOf(positions, projection)})
+  insert into ${positions} as p (projection, target, at, handlers, generation, since)
+  select ${projection}::text, ${target}::text, ${id}::bigint, array[${handler}::text],
+    coalesce(f.generation, 0), coalesce(f.since, now())
+  from (select) as one left join floor f on true
+  where f.at is null or f.at < ${id}::bigint
   on conflict (projection, target) do update set
     at = excluded.at,
     handlers = case when p.at = excluded.at then p.handlers || excluded.handlers else excluded.handlers end
   where p.at < excluded.at or (p.at = excluded.at and not p.handlers @> excluded.handlers)
-  returning generation, (extract(epoch from since) * 1000)::float8 as since`;
+  returning generation, (extract(epoch from since) * 1000)::float8 as since,
+    exists (select from floor where handlers is not null) as held`;
 
 export function handleEvent<Tx, Event extends { readonly id: number }, Rest extends unknown[]>(
   transactions: Transactions<Tx>,
@@ -37,6 +46,10 @@ export function handleEvent<Tx, Event extends { readonly id: number }, Rest exte
     await transactions.run(doing, async (tx) => {
       const [row] = await transactions.query(tx, advance(positions, projection, stream, event.id, name));
       if (!row) return;
+      if (row.held)
+        throw Object.assign(new DeferSignal({ at: new Date(Date.now() + HELD_MS) }), {
+          message: heldReason(projection),
+        });
       // Deferred until now: Act then neither counts a failure nor moves the watermark, and delivers again at once.
       if (fence.refuses(stream, Number(row.generation), Number(row.since)))
         throw Object.assign(new DeferSignal({ at: new Date() }), { message: fence.reason(stream) });

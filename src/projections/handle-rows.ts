@@ -2,6 +2,7 @@
 import { sql } from "drizzle-orm";
 import { ProjectionError } from "./errors.ts";
 import type { Fence } from "./fence.ts";
+import { floorOf, heldReason } from "./floor.ts";
 import type { ActPositions } from "./positions.ts";
 import type { Transactions } from "./transactions.ts";
 
@@ -12,12 +13,15 @@ import type { Transactions } from "./transactions.ts";
  * The streams and ids go as one text: Drizzle would make a list of an array, and drivers differ in how they send one.
  */
 const advance = (positions: ActPositions, projection: string, rows: string) => sql`
-  insert into ${positions} as p (projection, target, at)
-  select ${projection}::text, r.stream, r.event_id
-  from jsonb_to_recordset((${rows}::text)::jsonb) as r(stream text, event_id bigint)
+  with floor as (${floorOf(positions, projection)})
+  insert into ${positions} as p (projection, target, at, generation, since)
+  select ${projection}::text, r.stream, r.event_id, coalesce(f.generation, 0), coalesce(f.since, now())
+  from jsonb_to_recordset((${rows}::text)::jsonb) as r(stream text, event_id bigint) left join floor f on true
+  where f.at is null or f.at < r.event_id
   order by r.stream
   on conflict (projection, target) do update set at = excluded.at, handlers = null where p.at < excluded.at
-  returning target, generation, (extract(epoch from since) * 1000)::float8 as since`;
+  returning target, generation, (extract(epoch from since) * 1000)::float8 as since,
+    exists (select from floor where handlers is not null) as held`;
 
 export function handleRows<Tx, Flushed extends { readonly stream: string; readonly event_id: number }>(
   transactions: Transactions<Tx>,
@@ -30,6 +34,7 @@ export function handleRows<Tx, Flushed extends { readonly stream: string; readon
     const heads = JSON.stringify(rows.map(({ stream, event_id }) => ({ stream, event_id })));
     await transactions.run(doing, async (tx) => {
       const moved = await transactions.query(tx, advance(positions, projection, heads));
+      if (moved.some(({ held }) => held)) throw new ProjectionError("SUPERSEDED", heldReason(projection));
       // All of them, so that each target is refused no more than once.
       const refused = moved.filter(({ target, generation, since }) =>
         fence.refuses(String(target), Number(generation), Number(since)),

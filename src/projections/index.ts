@@ -24,3 +24,12 @@ export {
   type Reached,
 } from "./progress.ts";
 export type { App } from "./reactions.ts";
+export {
+  type EventOf,
+  type EventSchemas,
+  type RebuildOptions,
+  type RebuildProgress,
+  type RebuildResult,
+  rebuild,
+} from "./rebuild.ts";
+export { type RedeliverOptions, redeliver } from "./redeliver.ts";

@@ -35,6 +35,9 @@ type SchemaOf<Schema extends string> = string extends Schema
  * - `generation`: which run this is, from 0. A rebuild raises it, so that nothing of an earlier run is written into it.
  * - `since`: when the generation began.
  *
+ * A projection that was rebuilt has one more row, with an empty target: `at` is the id up to which its tables hold all
+ * events, whatever their targets, and `handlers` is `{rebuilding}` while its handlers are held.
+ *
  * @example
  * ```ts
  * // your drizzle schema file

@@ -53,11 +53,16 @@ export class Transactions<Tx> {
     }
   }
 
+  /** A statement on anything else. */
+  async execute(tx: Tx, statement: SQL): Promise<readonly Row[]> {
+    if (!executes(tx)) throw new Error("act-drizzle: the transaction of db cannot execute SQL.");
+    return rowsOf(await tx.execute(statement));
+  }
+
   /** A statement on the positions. */
   async query(tx: Tx, statement: SQL): Promise<readonly Row[]> {
-    if (!executes(tx)) throw new Error("act-drizzle: the transaction of db cannot execute SQL.");
     try {
-      return rowsOf(await tx.execute(statement));
+      return await this.execute(tx, statement);
     } catch (error) {
       throw positionsError(error, getTableName(this.positions));
     }

@@ -27,11 +27,6 @@ export const users = pgTable("users", { name: text("name").primaryKey() });
 `,
 };
 
-/** Where a page puts what it says to copy. */
-const COPIED: Readonly<Record<string, string>> = {
-  "examples/orders/typed-events.ts": "src/typed-events.ts",
-};
-
 const BLOCK = /(?:<!-- (\S+\.ts) -->\n)?^```(?:ts|typescript)\n(.*?)^```$/gms;
 
 /** Imports of what the block uses and neither imports nor declares. */
@@ -49,7 +44,7 @@ export function filesOf(page: string): ReadonlyMap<string, string> {
   const files = new Map<string, string>();
   for (const [, shown, code = ""] of page.matchAll(BLOCK)) {
     const [, named] = /^\/\/ ([\w./-]+\.ts)\b/.exec(code) ?? [];
-    const path = (shown && (COPIED[shown] ?? shown)) || named || `block-${files.size + 1}.ts`;
+    const path = shown || named || `block-${files.size + 1}.ts`;
     const before = files.get(path) ?? OWN[path] ?? "";
     files.set(path, `${before}${before ? code : given(code) + code}\nexport {};\n`);
   }

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { connect, createDatabase } from "../support/database.ts";
 import { Program } from "./program.ts";
 
-test("the projections example counts every deposit once, and fills a new projection", {
+test("the projections example counts every deposit once, fills a new projection, and rebuilds one", {
   timeout: 60_000,
 }, async () => {
   const database = await createDatabase();
@@ -14,6 +14,7 @@ test("the projections example counts every deposit once, and fills a new project
       "40 accounts hold 920",
       "after every event was delivered again they hold 920",
       "40 of 41 targets are new: 40 accounts, the biggest deposit is 100",
+      "rebuilt from 41 events, they hold 920",
       "",
     ].join("\n"),
   );

@@ -11,8 +11,8 @@ import { buildShop, type OrderEvents } from "../../examples/orders/domain.ts";
 import { behind, income, listOrders, shipments, storyOf } from "../../examples/orders/queries.ts";
 import { buildWorker } from "../../examples/orders/reactions.ts";
 import { correlated, events, orders, SCHEMA, streams } from "../../examples/orders/schema.ts";
-import { numberIn, type Stored, typedEvents } from "../../examples/orders/typed-events.ts";
 import type { PostgresStore } from "../../src/index.ts";
+import { numberIn, type Stored, typedEvents } from "../../src/queries/index.ts";
 import { createDatabase, type TestDatabase } from "../support/database.ts";
 
 const log = typedEvents<OrderEvents>(events);
@@ -73,6 +73,8 @@ describe("a payload", () => {
         version: 2,
         created: expect.any(Date),
         data: { carrier: "Pigeon", due: due.toISOString() },
+        meta: expect.anything(),
+        dates: { data: [["due"]] },
       },
     ]);
   });

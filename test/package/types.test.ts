@@ -20,6 +20,7 @@ import { store, type Store } from "@rotorsoft/act";
 import { ConnectionError, DatabaseError, PostgresStore, type Config, type PostgresStoreOptions } from "act-drizzle";
 import { type ActTables, actTables, events } from "act-drizzle/schema";
 import { actPositions, backfill, exactlyOnce, ProjectionError } from "act-drizzle/projections";
+import { typedEvents } from "act-drizzle/queries";
 import { type TestKit, testKit } from "act-drizzle/testing";
 import { drizzle } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
@@ -54,6 +55,13 @@ export const handler = once.do(async (event: { id: number; stream: string }, tx,
   // @ts-expect-error: a target is a string
   const target: number = stream;
 });
+const paid = typedEvents<{ Paid: { amount: number; at: Date } }>(events).named("Paid");
+export async function when(): Promise<string | undefined> {
+  const [row] = await db.select({ data: paid.data }).from(paid);
+  // @ts-expect-error: jsonb holds a text
+  const at: Date | undefined = row?.data.at;
+  return row?.data.at;
+}
 // @ts-expect-error: a projection has a name
 exactlyOnce({ db });
 // @ts-expect-error: an app is needed

@@ -1,0 +1,54 @@
+/** The tables of a projection, emptied and filled where they are. Handlers are held from the first moment to the last. */
+import { sql } from "drizzle-orm";
+import type { PgTable } from "drizzle-orm/pg-core";
+import { clearTables } from "./clear-tables.ts";
+import { floorOf, lockPositions, makeFloor } from "./floor.ts";
+import type { Transactions } from "./transactions.ts";
+
+export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
+  readonly #transactions: Transactions<Tx>;
+  readonly #tables: Tables;
+
+  constructor(transactions: Transactions<Tx>, tables: Tables) {
+    this.#transactions = transactions;
+    this.#tables = tables;
+  }
+
+  tables(): Tables {
+    return this.#tables;
+  }
+
+  /** Empties tables and positions in one transaction, or finds that it was done, and returns how far they are filled. */
+  async open(_names: readonly string[], restart: boolean): Promise<number> {
+    const { positions, projection } = this.#transactions;
+    let at = -1;
+    await this.#transactions.run("the tables could not be emptied", async (tx) => {
+      await this.#transactions.query(tx, lockPositions(positions));
+      await this.#transactions.query(tx, makeFloor(positions, projection));
+      const [floor] = await this.#transactions.query(tx, floorOf(positions, projection));
+      at = floor?.handlers && !restart ? Number(floor.at) : -1;
+      if (at < 0) await clearTables(this.#transactions, tx, Object.values(this.#tables));
+    });
+    return at;
+  }
+
+  async advance(tx: Tx, from: number, to: number): Promise<boolean> {
+    const { positions, projection } = this.#transactions;
+    const moved = await this.#transactions.query(
+      tx,
+      sql`update ${positions} set at = ${to}::bigint
+        where projection = ${projection} and target = '' and at = ${from}::bigint and handlers is not null returning at`,
+    );
+    return moved.length > 0;
+  }
+
+  /** They are what it is to write. */
+  async liveWrites(): Promise<number> {
+    return 0;
+  }
+
+  async analyze(): Promise<void> {}
+
+  /** They are where they belong. */
+  async swap(): Promise<void> {}
+}

@@ -1,0 +1,153 @@
+/**
+ * Reads the log in ranges of ids, several at once, for rebuilds: filtered by name on the server, which sends each range
+ * as one JSON text. A text is parsed in a fraction of the time that rows of the driver take.
+ */
+import { contextOf } from "../context.ts";
+import { textArray } from "../postgres/parameters.ts";
+import { millisOf } from "../schema/event-rows.ts";
+import type { PostgresStore } from "../store.ts";
+import { isRecord } from "../values/json-dates.ts";
+import type { StoredEvent } from "./reactions.ts";
+
+/** Ranges that are on their way. With more, memory grows and speed does not: one thread parses and applies. */
+const AT_ONCE = 3;
+/** Events that a range is to hold. */
+const WANTED = 5_000;
+const FIRST_IDS = 1_000;
+const MOST_IDS = 1_000_000;
+/** Bytes, as stored, of a range that is sent as one text: a larger one is read in halves. */
+const BUDGET = 8_000_000;
+
+export type Page = {
+  readonly events: readonly StoredEvent[];
+  /** Ids of the range: greater than `after`, up to `to`. */
+  readonly after: number;
+  readonly to: number;
+};
+
+/**
+ * $1, $2: the ids; $3: the names; $4: the budget. One JSON list for each column: 20 % faster than a list for each event.
+ * `meta` is two thirds of the text of a small event, so it is sent only where it is asked for.
+ */
+const statement = (events: string, meta: boolean) => `
+  with page as materialized (
+    select id, array_position($3::text[], name) as name, stream, version, data, ${meta ? "meta" : "null::jsonb as meta"},
+      dates, pii, ${millisOf("e.created")} as created
+    from ${events} e where id > $1::bigint and id <= $2::bigint and name = any($3::text[]) order by id
+  )
+  select case
+    when (select sum(pg_column_size(data) + coalesce(pg_column_size(pii), 0)) from page) > $4::bigint then null
+    else (select concat('{"id":[', string_agg(id::text, ','), '],"name":[', string_agg(name::text, ','),
+      '],"stream":', coalesce(json_agg(stream)::text, '[]'), ',"version":[', string_agg(version::text, ','),
+      '],"data":[', string_agg(data::text, ','),
+      ${meta ? `'],"meta":[', string_agg(meta::text, ','),` : ""}
+      '],"dates":[', string_agg(coalesce(dates::text, 'null'), ','),
+      '],"pii":[', string_agg(coalesce(pii::text, 'null'), ','),
+      '],"created":[', string_agg(created::text, ','), ']}') from page)
+    end as page`;
+
+const listOf = (columns: Record<string, unknown>, name: string): readonly unknown[] => {
+  const list = columns[name];
+  return Array.isArray(list) ? list : [];
+};
+
+export class LogReader {
+  readonly #store: PostgresStore;
+  readonly #names: readonly string[];
+  readonly #meta: boolean;
+
+  constructor(store: PostgresStore, names: readonly string[], meta: boolean) {
+    this.#store = store;
+    this.#names = names;
+    this.#meta = meta;
+  }
+
+  /** The id of the last event; -1 in an empty log. Ids become visible in their order: none below it comes later. */
+  async head(): Promise<number> {
+    const { names, connections } = contextOf(this.#store);
+    const text = `select coalesce(max(id), -1)::text as head from ${names.events}`;
+    const [row] = await connections.read("rebuild", { text, params: [] });
+    return Number(row?.head ?? -1);
+  }
+
+  /** Every event with an id greater than `after` and up to `to`, in order of id. */
+  async *read(after: number, to: number): AsyncGenerator<Page> {
+    const running: { range: Range; text: Promise<string | undefined> }[] = [];
+    let ids = FIRST_IDS;
+    let next = after;
+    const start = (range: Range) => {
+      const text = this.#textOf(range, BUDGET);
+      // Told when its turn comes.
+      text.catch(() => {});
+      return { range, text };
+    };
+    while (next < to || running.length > 0) {
+      while (running.length < AT_ONCE && next < to) {
+        const range = { after: next, to: Math.min(next + ids, to) };
+        running.push(start(range));
+        next = range.to;
+      }
+      const first = running.shift();
+      if (!first) return;
+      let events = 0;
+      for await (const page of this.#pages(first.range, await first.text)) {
+        events += page.events.length;
+        yield page;
+      }
+      const wanted =
+        events === 0 ? ids * 4 : Math.ceil((WANTED * (first.range.to - first.range.after)) / events);
+      ids = Math.max(1, Math.min(wanted, ids * 4, MOST_IDS));
+    }
+  }
+
+  /** A range that was too large for one text comes in halves, one after the other. */
+  async *#pages(range: Range, text: string | undefined): AsyncGenerator<Page> {
+    if (text !== undefined) {
+      yield { ...range, events: await this.#decode(text) };
+      return;
+    }
+    const middle = Math.floor((range.after + range.to) / 2);
+    for (const half of [
+      { after: range.after, to: middle },
+      { after: middle, to: range.to },
+    ])
+      yield* this.#pages(half, await this.#textOf(half, BUDGET));
+  }
+
+  async #textOf({ after, to }: Range, budget: number): Promise<string | undefined> {
+    const { names, connections } = contextOf(this.#store);
+    // A single event is sent whatever its size.
+    const limit = to - after > 1 ? budget : Number.MAX_SAFE_INTEGER;
+    const [row] = await connections.read("rebuild", {
+      text: statement(names.events, this.#meta),
+      params: [after, to, textArray([...this.#names]), limit],
+    });
+    return typeof row?.page === "string" ? row.page : undefined;
+  }
+
+  async #decode(text: string): Promise<StoredEvent[]> {
+    const columns: unknown = JSON.parse(text);
+    if (!isRecord(columns)) return [];
+    const [streams, versions, data, dates] = ["stream", "version", "data", "dates"].map((name) =>
+      listOf(columns, name),
+    );
+    const [names, meta, pii, created] = ["name", "meta", "pii", "created"].map((name) =>
+      listOf(columns, name),
+    );
+    const rows = listOf(columns, "id").map((id, n) => ({
+      id,
+      name: this.#names[Number(names?.[n]) - 1],
+      stream: streams?.[n],
+      version: versions?.[n],
+      data: data?.[n],
+      meta: meta?.[n],
+      dates: dates?.[n],
+      pii: pii?.[n] ?? null,
+      created: created?.[n],
+    }));
+    const decode = await contextOf(this.#store).reader.forRows(rows);
+    return rows.map(decode);
+  }
+}
+
+type Range = { readonly after: number; readonly to: number };

@@ -1,0 +1,205 @@
+/**
+ * rebuild(): fills the tables of a projection anew from the log, through a fast path of its own beside the workers.
+ *
+ * Shadows of the tables are filled while the tables go on answering, and are swapped in at a watermark: in one
+ * transaction handlers are kept out, the last events are applied, the tables change places, and the projection's floor
+ * is raised to the last event of the log. Handlers skip what is at or below the floor, so that nobody who still holds
+ * such an event writes it a second time. With `inPlace` the tables themselves are emptied and filled, and handlers are
+ * kept out from the beginning to the end.
+ */
+import type { Committed, EventMeta } from "@rotorsoft/act";
+import { sql } from "drizzle-orm";
+import type { PgTable } from "drizzle-orm/pg-core";
+import type { PostgresStore } from "../store.ts";
+import { ProjectionError } from "./errors.ts";
+import type { TransactionOf } from "./exactly-once.ts";
+import { floorOf, lockPositions, makeFloor, raiseFloor } from "./floor.ts";
+import { InPlace } from "./in-place.ts";
+import { type ActPositions, actPositions } from "./positions.ts";
+import { LogReader, type Page } from "./read-log.ts";
+import { checkRebuild } from "./rebuild-input.ts";
+import { Shadow } from "./shadow.ts";
+import { lockingAgain } from "./swap-lock.ts";
+import { type Database, Transactions } from "./transactions.ts";
+
+/** Once it is so few ids behind, it takes the locks and applies the rest. */
+const NEAR = 1_000;
+/** Under a load that it cannot overtake it takes the locks after so many rounds all the same. */
+const ROUNDS = 20;
+
+/** A schema of an event: a zod object, as `.emits({ … })` and `.on({ … })` get it. */
+type Schema = { readonly _zod: { readonly output: unknown } };
+export type EventSchemas = Readonly<Record<string, Schema>>;
+/** The events of these schemas, as handlers get them; `meta` only where it was asked for. */
+export type EventOf<Events extends EventSchemas> = {
+  [Name in keyof Events & string]: Omit<
+    Committed<{ [N in Name]: Extract<Events[Name]["_zod"]["output"], Record<string, unknown>> }, Name>,
+    "meta"
+  > & { readonly meta?: EventMeta | undefined };
+}[keyof Events & string];
+
+export type RebuildProgress = {
+  /** The id up to which the log has been applied. */
+  readonly at: number;
+  /** The id of the last event of the log, as it was last looked up. */
+  readonly head: number;
+  /** Events applied by this call. */
+  readonly events: number;
+};
+
+export type RebuildOptions<
+  Db extends Database,
+  Events extends EventSchemas,
+  Tables extends Readonly<Record<string, PgTable>>,
+> = {
+  /** The database of the read models. */
+  readonly db: Db;
+  readonly store: PostgresStore;
+  /** The name that `exactlyOnce` got. */
+  readonly projection: string;
+  /** Default `actPositions()`. */
+  readonly positions?: ActPositions | undefined;
+  /** All events that the projection handles, by name, as its `.on({ … })` gets them. */
+  readonly events: Events;
+  /** The tables that the projection writes, and no other projection. They are filled from empty. */
+  readonly tables: Tables;
+  /**
+   * Applies events, which come in order of id, through `tx` to the tables that it is given: they are shadows of yours. It
+   * may run again with the same events after its transaction was rolled back.
+   */
+  readonly apply: (
+    events: readonly EventOf<Events>[],
+    tx: TransactionOf<Db>,
+    tables: Tables,
+  ) => PromiseLike<unknown>;
+  /** Empties and fills the tables themselves: readers see them grow, and handlers wait. Default false. */
+  readonly inPlace?: boolean | undefined;
+  /** Reads the events' `meta`, too: it is often larger than the rest of them. Default false. */
+  readonly meta?: boolean | undefined;
+  /** Begins from the first event, also where a rebuild did not end: needed if `apply` is another one. Default false. */
+  readonly restart?: boolean | undefined;
+  /** Called after each batch. */
+  readonly onProgress?: ((progress: RebuildProgress) => void) | undefined;
+  /** Stops it between two batches. Run it again to go on. */
+  readonly signal?: AbortSignal | undefined;
+};
+
+export type RebuildResult = {
+  /** Events applied by this call. */
+  readonly events: number;
+  /** The watermark: the tables hold every event up to this id. */
+  readonly at: number;
+  /** The id from which it went on; -1 if it began from the first event. */
+  readonly from: number;
+  /** ms for which handlers waited for the last transaction. */
+  readonly lockedMillis: number;
+};
+
+/** What is filled: shadows, or the tables themselves. */
+type Filled<Tx, Tables> = {
+  open(names: readonly string[], restart: boolean): Promise<number>;
+  tables(): Tables;
+  advance(tx: Tx, from: number, to: number): Promise<boolean>;
+  liveWrites(tx: Tx): Promise<number>;
+  analyze(): Promise<void>;
+  swap(tx: Tx): Promise<void>;
+};
+
+/**
+ * Rebuilds a projection from the whole log. Readers and workers go on meanwhile.
+ *
+ * A rebuild that was killed goes on where it stopped when it is called again. Only one may run for a projection.
+ *
+ * @throws ProjectionError: `BAD_INPUT`; `CANNOT_SWAP` if a table cannot be replaced, before anything is written;
+ *   `REBUILD_RUNS`; `HANDLER_FAILED` if a query of `apply` fails. StoreError if the log cannot be read. What `apply`
+ *   throws, or the signal's reason. The tables that are read are unchanged then, unless it is `inPlace`.
+ * @example
+ * ```ts
+ * await rebuild({
+ *   db, store, projection: "balances", events: { Deposited }, tables: { balances },
+ *   apply: async (events, tx, { balances }) => {
+ *     for (const { stream, data } of events) await add(tx, balances, stream, data.amount);
+ *   },
+ * });
+ * ```
+ */
+export async function rebuild<
+  Db extends Database,
+  Events extends EventSchemas,
+  Tables extends Readonly<Record<string, PgTable>>,
+>(options: RebuildOptions<Db, Events, Tables>): Promise<RebuildResult> {
+  checkRebuild(options);
+  const { db, store, projection, positions = actPositions(), events: schemas, tables, signal } = options;
+  const transactions = new Transactions<TransactionOf<Db>>(db, positions, projection);
+  const names = Object.keys(schemas);
+  const filled: Filled<TransactionOf<Db>, Tables> = options.inPlace
+    ? new InPlace(transactions, tables)
+    : new Shadow(transactions, tables);
+  const log = new LogReader(store, names, options.meta ?? false);
+  const target = filled.tables();
+  const doing = `the rebuild of projection ${JSON.stringify(projection)} failed`;
+
+  signal?.throwIfAborted();
+  await transactions.run(doing, async (tx) => {
+    // A missing table of positions is told before the work.
+    await transactions.query(tx, floorOf(positions, projection));
+  });
+  const from = await filled.open(names, options.restart ?? false);
+  let at = from;
+  let events = 0;
+  let head = await log.head();
+  /** Within a transaction: it counts when that has committed. */
+  const apply = async (tx: TransactionOf<Db>, page: Page, known: number) => {
+    if (!(await filled.advance(tx, known, page.to)))
+      throw new ProjectionError(
+        "REBUILD_RUNS",
+        `rebuild: another process rebuilds ${JSON.stringify(projection)}: wait for it, or stop it and run this again.`,
+      );
+    if (page.events.length === 0) return;
+    const before = await filled.liveWrites(tx);
+    // The names that were asked for are those of the schemas.
+    await options.apply(page.events as unknown as readonly EventOf<Events>[], tx, target);
+    if ((await filled.liveWrites(tx)) !== before)
+      throw new ProjectionError(
+        "BAD_INPUT",
+        "rebuild: apply has written to a table itself: write to the tables that it gets as its third argument.",
+      );
+  };
+  for (let round = 0; round < ROUNDS && head - at > (round === 0 ? 0 : NEAR); round++) {
+    for await (const page of log.read(at, head)) {
+      signal?.throwIfAborted();
+      await transactions.run(doing, (tx) => apply(tx, page, at));
+      at = page.to;
+      events += page.events.length;
+      options.onProgress?.({ at, head, events });
+    }
+    head = await log.head();
+  }
+  await filled.analyze();
+
+  const finished = await lockingAgain(async () => {
+    let last = { at, head, events: 0, lockedMillis: 0 };
+    await transactions.run(doing, async (tx) => {
+      await transactions.execute(tx, sql`set local lock_timeout = '2s'`);
+      await transactions.query(tx, lockPositions(positions));
+      await transactions.query(tx, makeFloor(positions, projection));
+      const start = performance.now();
+      // Whatever a handler has committed is at or below this: it is read when no handler runs.
+      const end = await log.head();
+      let applied = 0;
+      let known = at;
+      for await (const page of log.read(at, end)) {
+        await apply(tx, page, known);
+        known = page.to;
+        applied += page.events.length;
+      }
+      await filled.swap(tx);
+      await transactions.query(tx, raiseFloor(positions, projection, end));
+      last = { at: end, head: end, events: applied, lockedMillis: performance.now() - start };
+    });
+    return last;
+  }, signal);
+  events += finished.events;
+  options.onProgress?.({ at: finished.at, head: finished.head, events });
+  return { events, at: finished.at, from, lockedMillis: Math.round(finished.lockedMillis) };
+}

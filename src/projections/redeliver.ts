@@ -1,0 +1,65 @@
+/**
+ * redeliver(): rebuilds a projection in place by its own handlers: its tables and positions are cleared, and its targets
+ * are sent back to the beginning of the log.
+ *
+ * The tables may be in another database than the subscriptions, so these are two steps. In between the projection is
+ * marked, and its handlers write nothing: a worker that goes on at the old watermark would skip what lies before it.
+ */
+import type { PgTable } from "drizzle-orm/pg-core";
+import type { PostgresStore } from "../store.ts";
+import { clearTables } from "./clear-tables.ts";
+import { badInput } from "./errors.ts";
+import type { TransactionOf } from "./exactly-once.ts";
+import { floorOf, lockPositions, makeFloor, raiseFloor } from "./floor.ts";
+import { type ActPositions, actPositions } from "./positions.ts";
+import { checkProjection } from "./rebuild-input.ts";
+import { type Database, Transactions } from "./transactions.ts";
+
+type Targets = Parameters<PostgresStore["reset"]>[0];
+type Resetting = { reset(targets: Targets): Promise<number> };
+
+export type RedeliverOptions<Db extends Database> = {
+  readonly db: Db;
+  /** The app with the projection's handlers. Its `reset` also wakes its own worker; others find the work by themselves. */
+  readonly app: Resetting;
+  readonly projection: string;
+  readonly positions?: ActPositions | undefined;
+  /** The tables that the projection writes, and no other projection. */
+  readonly tables: Readonly<Record<string, PgTable>>;
+  /** Its targets in the log, as `app.reset` takes them: names, or a filter. */
+  readonly targets: Targets;
+};
+
+/**
+ * Returns how many subscriptions were sent back. Workers then process the whole log again, oldest first; call
+ * `app.settle()` if none runs. Run it again if it failed or was killed: until then handlers write nothing.
+ *
+ * @throws ProjectionError if an argument is of no use, before anything is written; StoreError if the log fails.
+ * @example
+ * ```ts
+ * await redeliver({ app, db, projection: "balances", tables: { balances }, targets: ["balances"] });
+ * ```
+ */
+export async function redeliver<Db extends Database>(options: RedeliverOptions<Db>): Promise<number> {
+  checkProjection("redeliver", options);
+  if (typeof options.app?.reset !== "function")
+    throw badInput("redeliver: app must be what act()…build() returns.");
+  const { app, db, projection, positions = actPositions(), tables, targets } = options;
+  if (typeof targets !== "object" || targets === null)
+    throw badInput("redeliver: targets must be the projection's targets: a list of names, or a filter.");
+  const transactions = new Transactions<TransactionOf<Db>>(db, positions, projection);
+  const doing = `projection ${JSON.stringify(projection)} could not be cleared`;
+  await transactions.run(doing, async (tx) => {
+    await transactions.query(tx, lockPositions(positions));
+    await transactions.query(tx, makeFloor(positions, projection));
+    const [floor] = await transactions.query(tx, floorOf(positions, projection));
+    // Cleared already, by a call that did not end.
+    if (floor?.handlers && Number(floor.at) < 0) return;
+    await clearTables(transactions, tx, Object.values(tables));
+  });
+  const reset = await app.reset(targets);
+  await transactions.run(doing, async (tx) => {
+    await transactions.query(tx, raiseFloor(positions, projection, -1));
+  });
+  return reset;
+}

@@ -1,0 +1,160 @@
+/**
+ * The shadows of a projection's tables: made, filled, and swapped in. Beside them, in the same schema, is a table that
+ * says how far they are filled: a rebuild that was killed goes on from there.
+ */
+import { createHash } from "node:crypto";
+import { type SQL, sql } from "drizzle-orm";
+import { getTableConfig, type PgTable } from "drizzle-orm/pg-core";
+import { ProjectionError } from "./errors.ts";
+import { createShadows, factsOf, isFacts, quoteName, swapShadows, type TableFacts } from "./shadow-ddl.ts";
+import { inSchema } from "./shadow-table.ts";
+import type { Transactions } from "./transactions.ts";
+
+const MAX_NAME = 30;
+
+/** The schema of a projection's shadows: the same for every process, and another one for each table of positions. */
+export function shadowSchema({ projection, positions }: Transactions<unknown>): string {
+  const { schema = "", name } = getTableConfig(positions);
+  const hash = createHash("sha256").update(`${schema}.${name}.${projection}`).digest("hex").slice(0, 10);
+  const told = projection
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, "_")
+    .slice(0, MAX_NAME);
+  return `act_rebuild_${told}_${hash}`;
+}
+
+export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
+  readonly schema: string;
+  readonly #transactions: Transactions<Tx>;
+  readonly #tables: Tables;
+  #facts: readonly TableFacts[] = [];
+
+  constructor(transactions: Transactions<Tx>, tables: Tables) {
+    this.#transactions = transactions;
+    this.#tables = tables;
+    this.schema = shadowSchema(transactions);
+  }
+
+  get #progress(): SQL {
+    return sql.raw(`${quoteName(this.schema)}."act_rebuild_progress"`);
+  }
+
+  /** The tables as `apply` gets them. */
+  tables(): Tables {
+    const moved = Object.entries(this.#tables).map(([key, table]) => [key, inSchema(table, this.schema)]);
+    return Object.fromEntries(moved) as Tables;
+  }
+
+  /**
+   * Makes the shadows, or finds those of a rebuild that did not end, and returns the id up to which they are filled.
+   *
+   * @throws ProjectionError `CANNOT_SWAP` if a table cannot be replaced. Nothing is written then.
+   */
+  async open(names: readonly string[], restart: boolean): Promise<number> {
+    let at = -1;
+    await this.#transactions.run("the shadow tables could not be made", async (tx) => {
+      const run = (text: string) => this.#transactions.execute(tx, sql.raw(text));
+      this.#facts = await this.#lookUp(tx);
+      const definition = createHash("sha256")
+        .update(
+          JSON.stringify([[...names].sort(), this.#facts.map(({ oid, own, obstacles, ...rest }) => rest)]),
+        )
+        .digest("hex");
+      const [known] = await this.#transactions.execute(
+        tx,
+        sql`select to_regclass(${`${quoteName(this.schema)}."act_rebuild_progress"`}) is not null as there`,
+      );
+      if (known?.there === true && !restart) {
+        const [row] = await this.#transactions.execute(
+          tx,
+          sql`select at, definition from ${this.#progress} for update`,
+        );
+        if (row?.definition === definition) {
+          at = Number(row.at);
+          return;
+        }
+      }
+      at = -1;
+      await run(`drop schema if exists ${quoteName(this.schema)} cascade`);
+      await run(`create schema ${quoteName(this.schema)}`);
+      for (const statement of createShadows(this.#facts, this.schema)) await run(statement);
+      await this.#transactions.execute(
+        tx,
+        sql`create table ${this.#progress} (at bigint not null, definition text not null)`,
+      );
+      await this.#transactions.execute(tx, sql`insert into ${this.#progress} values (-1, ${definition})`);
+    });
+    return at;
+  }
+
+  async #lookUp(tx: Tx): Promise<TableFacts[]> {
+    const oids: number[] = [];
+    for (const table of Object.values(this.#tables)) {
+      const { schema, name } = getTableConfig(table);
+      const full = schema ? `${quoteName(schema)}.${quoteName(name)}` : quoteName(name);
+      const [row] = await this.#transactions.execute(
+        tx,
+        sql`select to_regclass(${full})::oid::bigint as oid`,
+      );
+      if (!row?.oid)
+        throw new ProjectionError(
+          "CANNOT_SWAP",
+          `rebuild: the table ${full} does not exist: push or migrate your schema first. Nothing was written.`,
+        );
+      oids.push(Number(row.oid));
+    }
+    // So that the catalog names everything with its schema.
+    await this.#transactions.execute(tx, sql`set local search_path = pg_catalog`);
+    const facts: TableFacts[] = [];
+    for (const oid of oids) {
+      const [row] = await this.#transactions.execute(tx, factsOf(oid, oids));
+      if (isFacts(row?.facts)) facts.push(row.facts);
+    }
+    const reasons = facts.flatMap(({ name, obstacles }) => obstacles.map((why) => `table ${name}: ${why}`));
+    const twice = facts.find(({ name }, n) => facts.findIndex((other) => other.name === name) !== n);
+    if (twice) reasons.push(`two of the tables have the name ${twice.name}`);
+    if (reasons.length > 0)
+      throw new ProjectionError(
+        "CANNOT_SWAP",
+        `rebuild: a shadow cannot take the place of the table: ${reasons.join("; ")}. Remove that, or rebuild with inPlace: true. Nothing was written.`,
+      );
+    return facts;
+  }
+
+  /** Notes that everything up to `to` is in the shadows. It fails if another process has done so. */
+  async advance(tx: Tx, from: number, to: number): Promise<boolean> {
+    const moved = await this.#transactions.execute(
+      tx,
+      sql`update ${this.#progress} set at = ${to}::bigint where at = ${from}::bigint returning at`,
+    );
+    return moved.length > 0;
+  }
+
+  /**
+   * How often this session has changed the tables that are to be left alone until the swap. Within a transaction it only
+   * grows, by the changes of that transaction.
+   */
+  async liveWrites(tx: Tx): Promise<number> {
+    const oids = sql.raw(`'{${this.#facts.map(({ oid }) => Number(oid)).join(",")}}'::oid[]`);
+    const [row] = await this.#transactions.execute(
+      tx,
+      sql`select sum(pg_stat_get_xact_tuples_inserted(oid) + pg_stat_get_xact_tuples_updated(oid)
+        + pg_stat_get_xact_tuples_deleted(oid))::float8 as writes from unnest(${oids}) as oid`,
+    );
+    return Number(row?.writes ?? 0);
+  }
+
+  /** Gives the planner what it knows of the originals. */
+  async analyze(): Promise<void> {
+    await this.#transactions.run("the shadow tables could not be analyzed", async (tx) => {
+      for (const { name } of this.#facts)
+        await this.#transactions.execute(tx, sql.raw(`analyze ${quoteName(this.schema)}.${quoteName(name)}`));
+    });
+  }
+
+  /** In one transaction with the last events: readers see the old tables before it, and the new ones after. */
+  async swap(tx: Tx): Promise<void> {
+    for (const statement of swapShadows(this.#facts, this.schema))
+      await this.#transactions.execute(tx, sql.raw(statement));
+  }
+}

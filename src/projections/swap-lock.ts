@@ -1,0 +1,24 @@
+/** Tries a transaction again whose locks were not granted in time, so that readers do not queue behind it for long. */
+import { setTimeout as pause } from "node:timers/promises";
+import { codeOf } from "../errors.ts";
+import { ProjectionError } from "./errors.ts";
+
+const ATTEMPTS = 30;
+const PAUSE = 200;
+const LOCK_NOT_AVAILABLE = "55P03";
+
+const isLocked = (error: unknown) =>
+  error instanceof ProjectionError
+    ? codeOf(error.cause) === LOCK_NOT_AVAILABLE
+    : codeOf(error) === LOCK_NOT_AVAILABLE;
+
+export async function lockingAgain<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt >= ATTEMPTS || !isLocked(error)) throw error;
+      await pause(PAUSE, undefined, { signal });
+    }
+  }
+}

@@ -1,0 +1,95 @@
+/** Typed reads of the log: a payload's type comes from the zod schema that the app emits it with. */
+import type { Schemas } from "@rotorsoft/act";
+import { and, eq, type SQL } from "drizzle-orm";
+import { type PgColumn, QueryBuilder } from "drizzle-orm/pg-core";
+import type { ActTables } from "../schema/tables.ts";
+import { isRecord, setDates } from "../values/json-dates.ts";
+
+/** A value as jsonb gives it back: a Date is an ISO string, what is optional may be missing. */
+export type Stored<T> = T extends Date
+  ? string
+  : T extends readonly (infer Item)[]
+    ? Stored<Item>[]
+    : T extends object
+      ? { [Key in keyof T]: Stored<T[Key]> }
+      : T;
+
+type SchemaMap = Readonly<Record<string, { readonly _zod: { readonly output: unknown } }>>;
+/** The events of zod schemas, by name. */
+export type EventsOf<Map extends SchemaMap> = {
+  [Name in keyof Map]: Extract<Map[Name]["_zod"]["output"], Record<string, unknown>>;
+};
+
+type Events = ActTables["events"];
+type DataColumn = Events["data"];
+
+/** As a column, not as `sql<…>`, which Drizzle writes without its table: ambiguous in a join of two. */
+type Typed<Data> = PgColumn<Omit<DataColumn["_"], "data"> & { data: Data }>;
+// The same column: only its type says more.
+const typed = <Data>(column: DataColumn) => column as unknown as Typed<Data>;
+
+const isPath = (value: unknown): value is readonly (string | number)[] => Array.isArray(value);
+
+class TypedEvents<E extends Schemas> {
+  readonly #events: Events;
+
+  constructor(events: Events) {
+    this.#events = events;
+  }
+
+  /**
+   * The events of one name, to select from and to join with: `data` has their type, as jsonb holds it. PostgreSQL
+   * flattens the subquery, so that the log's indexes serve as if the condition stood in your query.
+   *
+   * @param options `alias`: the name of the subquery, by default the event's; `where`: a condition on the log's columns.
+   */
+  named<N extends keyof E & string, Alias extends string = N>(
+    name: N,
+    { alias, where }: { readonly alias?: Alias | undefined; readonly where?: SQL | undefined } = {},
+  ) {
+    const { id, stream, version, created, data, meta, dates } = this.#events;
+    return new QueryBuilder()
+      .select({ id, stream, version, created, data: typed<Stored<E[N]>>(data), meta, dates })
+      .from(this.#events)
+      .where(and(eq(this.#events.name, name), where))
+      .as((alias ?? name) as Alias);
+  }
+
+  /** Narrows a row of any query, relational ones too, by its name. */
+  is<N extends keyof E & string>(
+    row: { readonly name: string; readonly data: unknown },
+    name: N,
+  ): row is { readonly name: N; readonly data: Stored<E[N]> } {
+    return row.name === name;
+  }
+
+  /**
+   * The payload as it was committed, with its Dates. The row needs the columns `data` and `dates`, as those of `named`
+   * have them. Rows of another adapter have no `dates`: their dates stay strings.
+   */
+  revive<N extends keyof E & string>(
+    _name: N,
+    { data, dates }: { readonly data: Stored<E[N]>; readonly dates: unknown },
+  ): E[N] {
+    const paths = isRecord(dates) && Array.isArray(dates.data) ? dates.data.filter(isPath) : [];
+    // What the schema let in is what comes out, once the Dates are set. The row itself stays as it is.
+    return setDates(structuredClone(data), paths) as E[N];
+  }
+}
+
+/**
+ * Typed reads of a log. The types are those of your state, or of the zod schemas themselves:
+ *
+ * @example
+ * ```ts
+ * const log = typedEvents<InferEvents<typeof Account>>(events);
+ * const same = typedEvents(events, { Deposited, Withdrawn });
+ * const deposited = log.named("Deposited");
+ * const rows = await db.select({ amount: numberIn(deposited.data, "amount") }).from(deposited);
+ * ```
+ */
+export function typedEvents<E extends Schemas>(events: Events): TypedEvents<E>;
+export function typedEvents<Map extends SchemaMap>(events: Events, schemas: Map): TypedEvents<EventsOf<Map>>;
+export function typedEvents(events: Events): TypedEvents<Schemas> {
+  return new TypedEvents(events);
+}
