@@ -1,4 +1,4 @@
-/** Values that options take by name, and functions that they take. Apart from the list, so that the published types need no zod. */
+/** Types of option values. They are not in option-list.ts, so that the published types do not need zod. */
 
 /** The modes of libpq's sslmode, and node-postgres' `no-verify`. */
 export const SSL_MODES = [
