@@ -18,7 +18,7 @@ export type ActPositionsOptions<Schema extends string = string, Name extends str
   readonly table?: Name | undefined;
 };
 
-/** What Drizzle calls a table's schema: none for `public`, either where the schema is not known before it runs. */
+/** The schema's name in Drizzle's types: undefined for `public`, and `string | undefined` for a name known only at run time. */
 type SchemaOf<Schema extends string> = string extends Schema
   ? string | undefined
   : Schema extends "public"
