@@ -110,7 +110,7 @@ export class Pool {
   warmUp(work: (connection: Connection) => Promise<unknown>): void {
     if (this.#size > 0 || this.#closed) return;
     const prepare = (connection: Connection) => {
-      connection.ref(false);
+      connection.ref(this.#waiting.length > 0);
       return work(connection);
     };
     this.#acquire({ background: true })

@@ -4,6 +4,7 @@ import type { PostgresStoreOptions } from "../../src/index.ts";
 import { resolveOptions } from "../../src/options/resolve.ts";
 import { type Hosts, openConnection } from "../../src/postgres/host-selection.ts";
 import { Database } from "../../src/postgres/index.ts";
+import { VALUES_AS_WRITTEN } from "../../src/postgres/transaction.ts";
 import { FakeServer } from "./fake-server.ts";
 
 /** A pooler whose clients are given the server processes that the function says. */
@@ -122,6 +123,7 @@ describe("a pooler that serves no second client", () => {
     await connection.transact([{ text: "insert" }], 0);
     expect(server.ran.map(({ text }) => text)).toEqual([
       "begin isolation level read committed",
+      VALUES_AS_WRITTEN.text,
       "insert",
       "commit",
     ]);
@@ -133,8 +135,9 @@ describe("a pooler that serves no second client", () => {
     const database = new Database(options);
     onTestFinished(() => database.close());
     await database.write("ack", { text: "update" });
-    expect(server.ran.map(({ text }) => text).slice(-3)).toEqual([
+    expect(server.ran.map(({ text }) => text).slice(-4)).toEqual([
       "begin isolation level read committed",
+      VALUES_AS_WRITTEN.text,
       "update",
       "commit",
     ]);

@@ -257,7 +257,13 @@ describe("an error", () => {
     await failureOf(channel.run([lock, insert()], unprepared));
     server.ran.length = 0;
     expect(await channel.run([lock, insert()], unprepared)).toHaveLength(2);
-    expect(texts(server.ran)).toEqual(["begin isolation level read committed", "lock", "insert", "commit"]);
+    expect(texts(server.ran)).toEqual([
+      "begin isolation level read committed",
+      VALUES_AS_WRITTEN.text,
+      "lock",
+      "insert",
+      "commit",
+    ]);
   });
 
   test("in the description of a statement leaves no half of it: its rows are read as ever", async () => {
