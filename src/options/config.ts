@@ -42,8 +42,11 @@ export type StoreConfig = Config & { readonly password: Password };
 /**
  * The key of a config under which it keeps the options that it does not show. It is an own property, so that
  * `{ ...store.config }` copies it, and `new PostgresStore({ ...store.config, table: "other" })` can connect.
+ *
+ * The symbol is global, because each entry of the package is bundled by itself: act-drizzle/projections connects with the
+ * config of a store of the main entry.
  */
-const HIDDEN = Symbol("act-drizzle.hidden");
+const HIDDEN = Symbol.for("act-drizzle.hidden");
 
 class HiddenOptions {
   readonly #options: Values;
@@ -77,10 +80,14 @@ class HiddenOptions {
   }
 }
 
+/** By its method and not by its class, of which each entry of the package has its own. */
+const isHidden = (value: unknown): value is Pick<HiddenOptions, "reveal"> =>
+  isRecord(value) && typeof value.reveal === "function";
+
 /** The options themselves, or those of a config that was spread. */
 export function fromConfig(options: unknown): unknown {
   const hidden: unknown = isRecord(options) ? Reflect.get(options, HIDDEN) : undefined;
-  return isRecord(options) && hidden instanceof HiddenOptions ? hidden.reveal(options) : options;
+  return isRecord(options) && isHidden(hidden) ? hidden.reveal(options) : options;
 }
 
 class HiddenPassword {
