@@ -42,7 +42,7 @@ export type ActTablesOptions<Schema extends string = string, Name extends string
 };
 
 /** The schema's name in Drizzle's types: undefined for `public`, and `string | undefined` for a name known only at run time. */
-type SchemaOf<Schema extends string> = string extends Schema
+export type SchemaOf<Schema extends string> = string extends Schema
   ? string | undefined
   : Schema extends "public"
     ? undefined
