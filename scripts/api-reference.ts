@@ -24,13 +24,7 @@ const plugin = join(typedoc, "../../../typedoc-plugin-markdown/dist/index.js");
 const home = mkdtempSync(join(tmpdir(), "act-drizzle-api-"));
 const config = join(home, "typedoc.json");
 const options = {
-  entryPoints: [
-    "src/index.ts",
-    "src/schema/tables.ts",
-    "src/admin/index.ts",
-    "src/projections/index.ts",
-    "src/testing/index.ts",
-  ].map((file) => join(ROOT, file)),
+  entryPoints: ["src/index.ts", "src/schema/tables.ts"].map((file) => join(ROOT, file)),
   plugin: [plugin],
   tsconfig: join(ROOT, "tsconfig.json"),
   out: join(ROOT, "docs/api"),
