@@ -21,7 +21,7 @@ export type Context = {
   /** Identifies this store in notifications, so that it ignores those of its own commits. */
   readonly by: string;
   readonly notify: boolean;
-  /** ms between two looks of a listener for work that nobody announced; 0: it looks only when told to. */
+  /** ms between two polls of a listener for work that no event announces; 0: it polls after announcements only. */
   readonly pollIntervalMillis: number;
   /** Whom the store tells what happens in it. */
   readonly signals: Signals;

@@ -3,9 +3,8 @@
  *
  * States: open → closing (new verbs are refused, running ones are carried out) → idle (no verb is running).
  *
- * A verb that was called before dispose() is carried out, whatever it waits for: the key of the pii, the next page, a
- * statement that is retried after a deadlock. Otherwise a commit that was called in time would fail because its key
- * provider was slow.
+ * A verb that was called before dispose() is carried out, even if it still waits for a pii key, for the next page, or for
+ * a retry after a deadlock. Otherwise a commit that was called in time would fail because its key provider was slow.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { ConnectionError, storeClosed, toStoreError } from "./errors.ts";
@@ -13,7 +12,7 @@ import { ConnectionError, storeClosed, toStoreError } from "./errors.ts";
 /** A running verb. `caller`: the verb in whose callback, driver or key provider this one was called. */
 type Operation = { readonly verb: string; readonly caller: Operation | undefined };
 
-/** Verbs that wait for nothing that a restore holds, if there is a connection for them. */
+/** Verbs that never wait for a lock of a restore. They still need a connection. */
 const READING = new Set(["query", "query_stats", "query_streams"]);
 
 /** Tells which verb a call comes from. One instance for all stores, because Node 22 never frees one. */
@@ -27,7 +26,7 @@ function callers(): Operation[] {
 }
 
 export class Operations {
-  /** Most connections of the store. */
+  /** Maximum number of connections of the store. */
   readonly #max: number;
   readonly #running = new Set<Operation>();
   #closed = false;
@@ -70,8 +69,8 @@ export class Operations {
   }
 
   /**
-   * The driver of a restore waits for what it calls, and that may wait for the restore: for its append lock, its locks on
-   * rows, or its connection, where there is no other.
+   * Refuses calls that would never end: the driver of a restore waits for the verb that it calls, and the verb would wait
+   * for the restore's append lock, its row locks, or its connection.
    *
    * @throws StoreError if the verb is called by the driver of a running restore of this store, and would wait for it.
    */
@@ -85,7 +84,7 @@ export class Operations {
     throw toStoreError(verb, new ConnectionError("IN_RESTORE", text, false));
   }
 
-  /** No longer waits for the verbs that this is called from: they may be waiting for dispose() themselves. */
+  /** Stops waiting for the verbs from whose callbacks this is called: they may be waiting for dispose() themselves. */
   leave(): void {
     for (const caller of callers()) this.#leave(caller);
   }

@@ -1,4 +1,4 @@
-/** What a store is made of, and how it ends. */
+/** Builds the parts of a store, and ends them in order. */
 import { randomUUID } from "node:crypto";
 import type { Context } from "./context.ts";
 import { type Append, appendFacts } from "./events/append.ts";
@@ -13,7 +13,7 @@ import { namesOf } from "./schema/names.ts";
 import { noSignals } from "./signals.ts";
 import { PiiCipher } from "./values/pii-keys.ts";
 
-/** ms for which dispose() waits for running calls where statements have no limit. */
+/** ms for which dispose() waits for running calls if statements have no time limit. */
 const DISPOSE_LIMIT = 65_000;
 
 export class Runtime {

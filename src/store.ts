@@ -72,8 +72,8 @@ export class PostgresStore implements Store {
   /**
    * Calls `handler` with the stream and the events of each commit of another process. It resolves, once the server has
    * confirmed LISTEN, to a function that ends it. A second call replaces the first handler. After a lost connection it
-   * listens again by itself and tells what was missed. It also calls `handler` for work that no event announces, as of
-   * leases that ran out, with events that the work is about. Until it is ended the process stays alive.
+   * listens again by itself, and reports the events that it missed. It also calls `handler` for work that no event
+   * announces, such as expired leases, with an event of that work. It keeps the process alive until it is ended.
    *
    * Present only with `notify: true`, as Act asks of a store; so it is a property of the instance, not a method.
    *
@@ -128,8 +128,8 @@ export class PostgresStore implements Store {
 
   /**
    * Creates the store's schema, tables and indexes, or brings them up to date, those of act-pg too. Nothing that holds
-   * events is dropped or rewritten. Call it at every start of every process: they may do so at the same time, and on an
-   * up-to-date schema it only looks.
+   * events is dropped or rewritten. Call it at every start of every process. Processes may call it at the same time, and on
+   * an up-to-date schema it only reads the catalog.
    *
    * @throws StoreError; the database is then as it was before, or lacks indexes of a large table, which the next call
    *   builds.
@@ -155,8 +155,8 @@ export class PostgresStore implements Store {
 
   /**
    * Stops listening, refuses new calls, carries out those that were made before, and closes every connection.
-   * Idempotent. It waits for them as long as for an answer of the server: `statement_timeout` and 5 s. What takes
-   * longer, as a query whose callback is slow, rejects with its next statement.
+   * Idempotent. It waits at most `statement_timeout` and 5 s for running calls. A call that takes longer, such as a query
+   * with a slow callback, rejects at its next statement.
    *
    * @example process.once("SIGTERM", () => store.dispose());
    */
@@ -171,7 +171,7 @@ export class PostgresStore implements Store {
    * @param stream Name of the stream; it begins with its first event.
    * @param msgs The events. `[]` costs nothing.
    * @param meta Correlation and causation, the same for all of them.
-   * @param expectedVersion Version of the stream's last event, -1 for a new stream. Left out: whatever it is.
+   * @param expectedVersion Version of the stream's last event, -1 for a new stream. Left out: no check.
    * @returns The events as they stand in the log, with `id`, `version` and `created`.
    * @throws ConcurrencyError with the real version, ValidationError for what PostgreSQL cannot store, both with nothing
    *   written. StoreError: nothing written either, unless the cause's `code` is `OUTCOME_UNKNOWN`.
@@ -207,7 +207,8 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * The last event of each stream; on demand its first, how many there are, and how many of each name. Never pii.
+   * The last event of each stream, and on request its first event, the number of events, and their number by name. Never
+   * pii.
    *
    * @param input Names of streams, or a filter; `{}` is all.
    * @param options `tail`, `count`, `names`; `exclude` names of events, `before` an id, `after` a stream, `limit` streams.
@@ -222,8 +223,8 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * Replaces all events of streams by one snapshot or tombstone; with `before`, deletes what lies behind the latest
-   * snapshot that is older. All streams or none. There is no way back.
+   * Replaces all events of streams by one snapshot or tombstone. With `before`, deletes the events before the latest
+   * snapshot that is older than that time. All streams or none. There is no way back.
    *
    * @returns By stream: how many events were deleted, and the event that the stream now begins with.
    * @throws StoreError if the database fails; see its cause for whether it was done.
@@ -254,7 +255,7 @@ export class PostgresStore implements Store {
   /**
    * Erases the pii of a stream's events, and leaves the rest of them. Backups and the WAL are not reached.
    *
-   * @returns How many events had some: 0 the second time.
+   * @returns How many events had pii: 0 the second time.
    * @example await store.forget_pii("customer-7");
    */
   forget_pii(stream: string): Promise<number> {
@@ -267,7 +268,7 @@ export class PostgresStore implements Store {
    * @param streams Subscriptions with `source`, `priority` (default 0), `lane` (default `default`) and `correlated_at`,
    *   the id up to which there is work. A priority or mark only ever rises.
    * @param correlated_at Id up to which the log has been correlated.
-   * @param correlator Who asks for the lease of `key`, and for how many ms. 0 or less gives it back.
+   * @param correlator `by` asks for the lease of `key` for `millis` ms. 0 or less releases it.
    * @returns How many are new, the highest watermark (-1: none), the checkpoint, and whether the lease is held.
    * @example await store.subscribe([{ stream: "mailer", source: "^order-", correlated_at: 10 }]);
    */

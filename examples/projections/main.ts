@@ -1,4 +1,7 @@
-/** `npm run example:projections`: read your own write, deliver everything twice, add a projection to a history, and rebuild one. */
+/**
+ * Read your own write, deliver everything twice, add a projection to a history, and rebuild one, on the database at DATABASE_URL. In
+ * this repository: `npm run example:projections`.
+ */
 import { ConsoleLogger, log } from "@rotorsoft/act";
 import { PostgresStore } from "act-drizzle";
 import { backfill, progressOf, rebuild } from "act-drizzle/projections";
@@ -6,8 +9,6 @@ import { generateDrizzleJson, generateMigration } from "drizzle-kit/api";
 import { count, eq, max, sql, sum } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
 import pg from "pg";
-import { startPostgres } from "../../dev/postgres/index.ts";
-import { runSession } from "../git/session.ts";
 import { buildFirst, buildSecond, Deposited, inlineStatements } from "./app.ts";
 import { balances, biggest, positions, SCHEMA, statements } from "./tables.ts";
 
@@ -15,16 +16,14 @@ const ACCOUNTS = 40;
 const actor = { id: "1", name: "User" };
 
 log(new ConsoleLogger({ level: "error" }));
-await runSession(async ({ onEnd }) => {
-  const starting = startPostgres({ url: process.env.DATABASE_URL || undefined, prefer: "embedded" });
-  onEnd(async () => (await starting).stop());
-  const { url } = await starting;
-  const pool = new pg.Pool({ connectionString: url, max: 4 });
-  onEnd(() => pool.end());
+const url = process.env.DATABASE_URL ?? "postgres://postgres:postgres@localhost:5432/postgres";
+const pool = new pg.Pool({ connectionString: url, max: 4 });
+const closing: (() => Promise<unknown>)[] = [() => pool.end()];
+try {
   const db = drizzle(pool);
   await db.execute(sql.raw(`drop schema if exists ${SCHEMA} cascade`));
   const store = new PostgresStore({ url, schema: SCHEMA, inline: inlineStatements });
-  onEnd(() => store.dispose());
+  closing.push(() => store.dispose());
   await store.seed();
   // What `drizzle-kit push` would do.
   const wanted = generateDrizzleJson({ balances, biggest, positions, statements });
@@ -32,10 +31,10 @@ await runSession(async ({ onEnd }) => {
     await db.execute(sql.raw(statement));
 
   const first = buildFirst(store, db);
-  onEnd(() => first.shutdown());
+  closing.push(() => first.shutdown());
   first.on("committed", () => first.settle());
   const progress = progressOf({ app: first, store });
-  onEnd(() => progress.dispose());
+  closing.push(() => progress.dispose());
   for (let n = 0; n < ACCOUNTS; n++)
     await first.do("deposit", { stream: `account-${n}`, actor }, { amount: n + 1 });
   const last = await first.do("deposit", { stream: "account-0", actor }, { amount: 100 });
@@ -53,11 +52,11 @@ await runSession(async ({ onEnd }) => {
   console.log(`after every event was delivered again they hold ${(await total())?.is}`);
 
   const second = buildSecond(store, db);
-  onEnd(() => second.shutdown());
+  closing.push(() => second.shutdown());
   const { targets, subscribed } = await backfill({ app: second, store });
   second.settle();
   const waiting = progressOf({ app: second, store });
-  onEnd(() => waiting.dispose());
+  closing.push(() => waiting.dispose());
   const names = Array.from({ length: ACCOUNTS }, (_, n) => `biggest:account-${n}`);
   await waiting.caughtUp(names, last);
   const [row] = await db.select({ accounts: count(), most: max(biggest.amount) }).from(biggest);
@@ -89,5 +88,6 @@ await runSession(async ({ onEnd }) => {
     },
   });
   console.log(`rebuilt from ${events} events, they hold ${(await total())?.is}`);
-  return 0;
-}, String);
+} finally {
+  for (const close of closing.reverse()) await close();
+}

@@ -1,4 +1,4 @@
-/** Connections to the server, and who holds the append lock or waits for it. */
+/** Connections to the server, and the sessions that hold the append lock or wait for it. */
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import { literal } from "../schema/names.ts";

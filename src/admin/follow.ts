@@ -1,17 +1,17 @@
-/** New events as they are committed: woken by NOTIFY where the store notifies, and by a look every second. */
+/** Follows the log: reads new events after a NOTIFY, if the store notifies, and once a second. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../context.ts";
 import type { Listener } from "../postgres/index.ts";
 import { type EventFilter, type EventView, events } from "./events.ts";
 
 export type FollowOptions = Omit<EventFilter, "forward" | "before" | "createdAfter" | "createdBefore"> & {
-  /** Begin behind this id. Default: with what is committed from now on. */
+  /** Begin after this id. Default: with the events that are committed from now on. */
   readonly after?: number | undefined;
   /** Ends it. */
   readonly signal: AbortSignal;
 };
 
-/** ms between two looks where nothing wakes it. */
+/** ms between two reads without a notification. */
 const POLL_MS = 1_000;
 const PAGE = 500;
 
@@ -44,7 +44,7 @@ export async function* follow(
   }
 }
 
-/** Undefined where LISTEN is not to be had, as behind a pooler: then it looks every second. */
+/** Undefined if LISTEN is not possible, as behind a pooler. Then it only reads once a second. */
 async function listen({ names, connections }: Context, onWake: () => void): Promise<Listener | undefined> {
   try {
     return await connections.listen({ channel: names.channel, onPayload: onWake, onReconnected: onWake });

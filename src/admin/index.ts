@@ -1,4 +1,4 @@
-/** `act-drizzle/admin`: what the command, the console, health checks and your own tools look at. */
+/** `act-drizzle/admin`: reads the state of a store and operates it, for the command, health checks and your own tools. */
 import { type Archived, type ArchiveOptions, archive } from "../backup/archive.ts";
 import { type ExportOptions, exportEvents } from "../backup/export.ts";
 import { type Imported, type ImportOptions, importEvents } from "../backup/import.ts";
@@ -87,7 +87,7 @@ export class Admin {
     return blocked(this.#context, options);
   }
 
-  /** Who works on what, and until when. */
+  /** The leases: who holds which subscription, and until when. */
   leases(options?: { readonly limit?: number | undefined }): Promise<HeldLease[]> {
     return leases(this.#context, options);
   }

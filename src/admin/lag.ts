@@ -35,7 +35,7 @@ export type Lagging = Pending & {
 
 const DEFAULT_LIMIT = 50;
 
-/** $1 limit, $2 lane, if given. What a claim would consider, and in its order by age: no query walks more. */
+/** The subscriptions that a claim would consider, in its order by age. $1 limit, $2 lane, if given */
 export function laggingQuery(names: Names, { lane, limit = DEFAULT_LIMIT }: LagOptions): Query {
   const where = new Conditions();
   const cap = `${where.param(limit)}::bigint`;

@@ -26,7 +26,7 @@ export type Position = {
 };
 
 export type Pending = {
-  /** Undefined if no event waits: another one of the same id range was for somebody else. */
+  /** Undefined if no event waits: the events up to the work mark are for other subscriptions. */
   readonly next: EventRef | undefined;
   /** Events up to the work mark that it has not handled. */
   readonly events: Count;

@@ -7,7 +7,9 @@
  * - A closed stream ends with a tombstone, behind which the framework commits nothing. The tombstone stays.
  * - Behind a snapshot no row is ever added. The snapshot stays.
  *
- * What was interrupted is done again by the next call: events that are still in the log are archived anew.
+ * If it is interrupted, the next call starts again: events that are still in the log are archived again.
+ *
+ * States of a file: written → verified → its events are deleted from the log.
  */
 import { randomUUID } from "node:crypto";
 import type { Context } from "../context.ts";
@@ -29,7 +31,7 @@ export type ArchiveOptions = {
   readonly before?: Date | undefined;
   /** Default `zstd`. */
   readonly compression?: Compression | undefined;
-  /** Counts what would be archived, and does nothing. */
+  /** Only counts the events that would be archived. */
   readonly dryRun?: boolean | undefined;
   /** Streams of one file. Default 1,000. */
   readonly streamsPerFile?: number | undefined;
@@ -56,7 +58,7 @@ export type Archived = {
   readonly files: readonly ArchiveManifest[];
 };
 
-/** A stream, and the id of the tombstone or snapshot that its events lie behind. */
+/** A stream, and the id of its tombstone or snapshot. The events before that id are archived. */
 type Cut = { readonly stream: string; readonly id: number };
 
 const STREAMS_PER_FILE = 1_000;
@@ -81,7 +83,7 @@ group by e.stream order by e.stream using ~<~ limit $2::bigint`,
   };
 }
 
-/** The events behind the cuts, in order of id. $1 streams, $2 ids of the cuts, $3 after, $4 limit */
+/** The events before the cuts, in order of id. $1 streams, $2 ids of the cuts, $3 after, $4 limit */
 const rowsQuery = (names: Names, cuts: readonly Cut[], after: number, limit: number): Query => ({
   text: `select e.id, ${LINE} as line from ${names.events} e
 join unnest($1::text[], $2::bigint[]) as c(stream, id) on e.stream = c.stream and e.id < c.id
@@ -101,7 +103,7 @@ const deleteQuery = (names: Names, cuts: readonly Cut[], lastId: number): Query 
   bindFirst: true,
 });
 
-/** The file is not what was written: nothing of it was deleted from the log. */
+/** The file that was read back differs from what was written. None of its events was deleted from the log. */
 export class ArchiveError extends Error {
   override readonly name = "ArchiveError";
 }

@@ -36,7 +36,7 @@ export const LINE = `(jsonb_build_object('id', e.id, 'stream', e.stream, 'versio
   || case when e.dates is null then '{}' else jsonb_build_object('dates', e.dates) end
   || case when e.token is null then '{}' else jsonb_build_object('token', e.token) end)::text`;
 
-/** A line of the input is wrong. It says where, and never what the event holds. */
+/** A line of the input is wrong. The error names the line, and never shows the event's content. */
 export class ImportError extends Error {
   override readonly name = "ImportError";
   /** 1 is the first line. */
@@ -73,7 +73,7 @@ function parse(text: string, line: number): unknown {
   }
 }
 
-/** Reads lines in their order, and checks what each of them says about the others. */
+/** Reads lines in their order, and checks them against header and footer: order of ids, number and checksum. */
 export class LineReader {
   readonly #hash = createHash("sha256");
   readonly #versions = new Map<string, number>();
@@ -101,7 +101,7 @@ export class LineReader {
     return this.#event(value, text, line);
   }
 
-  /** Call it behind the last line. */
+  /** Called after the last line. */
   end(): void {
     if (!this.#ended)
       throw new ImportError("the footer is missing: the export was cut off", { line: this.#line + 1 });

@@ -9,7 +9,7 @@ import { footerOf, HEADER, LINE } from "./event-lines.ts";
 
 export type ExportProgress = {
   readonly events: number;
-  /** The id that was reached, and the last one there is. */
+  /** The id up to which events are exported, and the id of the last one to export. */
   readonly id: number;
   readonly lastId: number;
 };

@@ -14,7 +14,7 @@ export type ImportMode =
   | "empty"
   /** The log, all subscriptions and checkpoints are deleted first. */
   | "replace"
-  /** Beside what is there: archived events come back to their places. */
+  /** Keeps the events of the log: archived events come back to their places. */
   | "merge";
 
 export type ImportOptions = {
@@ -71,7 +71,7 @@ async function refuseConflicts(run: Run, names: Names, batch: readonly EventLine
   );
 }
 
-/** Ids go on behind the imported ones. It never moves back. */
+/** Moves the id sequence behind the imported ids. It never moves the sequence back. */
 async function moveSequence(run: Run, names: Names, lastId: number): Promise<void> {
   const [row] = await run({
     text: `select format('%I.%I', n.nspname, s.relname) as name from pg_class s
@@ -85,7 +85,7 @@ join pg_namespace n on n.oid = s.relnamespace where s.oid = ${idSequence(names)}
   });
 }
 
-/** Lines from pieces of text that end anywhere. */
+/** Splits pieces of text, which may end in the middle of a line, into lines. */
 async function* linesOf(source: AsyncIterable<string>): AsyncGenerator<string> {
   let rest = "";
   for await (const text of source) {

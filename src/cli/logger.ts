@@ -3,7 +3,7 @@ import type { Logger } from "@rotorsoft/act";
 
 function write(first: unknown, message?: string): void {
   const text = typeof first === "string" ? first : message;
-  // The framework's own messages are about an app, and here is none.
+  // The framework's own messages are about an app. Here there is no app.
   if (text?.startsWith("[act-drizzle]")) process.stderr.write(`${text}\n`);
 }
 

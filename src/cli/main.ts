@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `act-drizzle`: the command for whoever runs a store. One file of commands/ for each command. */
+/** `act-drizzle`: the command for operating a store. Each file of commands/ has one command or a few related ones. */
 import { log, StoreError, ValidationError } from "@rotorsoft/act";
 import { Command, CommanderError } from "commander";
 import { backfill } from "./commands/backfill.ts";

@@ -17,7 +17,7 @@ export type Column<Row> = {
   readonly style?: (row: Row) => Style | undefined;
 };
 
-/** The width of each column, so that all fit: the widest gives way first. */
+/** The width of each column, so that all columns fit. The widest column is shortened first. */
 export function fitWidths(natural: readonly number[], available: number): number[] {
   const widths = [...natural];
   const total = () => widths.reduce((sum, width) => sum + width, 0) + GAP * Math.max(0, widths.length - 1);
@@ -66,7 +66,7 @@ export class Output {
     this.line(text.length > width ? `${text.slice(0, width - 1)}…` : text);
   }
 
-  /** Text that goes on in the next line, between words. */
+  /** Text that is wrapped between words. */
   paragraph(text: string, indent = ""): void {
     let line = indent;
     for (const word of text.split(" ")) {
@@ -84,7 +84,7 @@ export class Output {
     this.line(JSON.stringify(value, undefined, 2));
   }
 
-  /** JSON lines, for output that goes on. */
+  /** JSON lines, for output without an end. */
   jsonLine(value: unknown): void {
     this.line(JSON.stringify(value));
   }

@@ -53,7 +53,7 @@ export const toTime = (text: string): Date => {
   return time;
 };
 
-/** Which store, and how it is printed. They may stand before or behind the command's name. */
+/** The options that select the store and the form of the output. They may stand before or after the command's name. */
 export const withStoreOptions = (command: Command): Command =>
   command
     .addOption(new Option("--url <url>", "the database").env("DATABASE_URL").helpGroup("Store:"))
@@ -69,8 +69,8 @@ export const withStoreOptions = (command: Command): Command =>
 const CONNECTIONS = 3;
 
 /**
- * An option may stand before the command's name or behind it, and behind counts. What was written counts more than the
- * environment.
+ * An option may stand before or after the command's name. The one after the name takes precedence, and both take
+ * precedence over the environment.
  */
 export function globalOptions(command: Command): GlobalOptions {
   const chain = [command, ...(command.parent ? [command.parent] : [])];

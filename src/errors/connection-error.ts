@@ -30,7 +30,7 @@ const certificate: ErrorEntry = {
   retry: WHEN_MENDED,
 };
 
-/** The store closes connections with these for reasons of its own. None should reach a caller. */
+/** Codes with which the store closes its own connections. None of them should reach a caller. */
 const internal = (happened: string): ErrorEntry => ({
   happened,
   applied: "Unknown.",
@@ -41,7 +41,7 @@ const internal = (happened: string): ErrorEntry => ({
 export const CONNECTION_ERRORS = {
   OUTCOME_UNKNOWN: {
     happened:
-      "The connection was lost while a transaction was under way, and the log did not tell in time what became of it.",
+      "The connection was lost during a transaction, and the store could not find out in time whether it was committed.",
     applied: "Unknown: all of it, or none.",
     advice: "load the stream before trying again",
     retry:
@@ -56,14 +56,14 @@ export const CONNECTION_ERRORS = {
     retry: SAFE_TO_REPEAT,
   },
   CONNECTION_CLOSED: {
-    happened: "The server, or something between, closed the connection.",
+    happened: "The server, a pooler or a firewall closed the connection.",
     applied: COMMIT_KNOWN,
     advice:
-      "try again; if it happens often, look at the server's log and at idle limits of what stands between",
+      "try again; if it happens often, look at the server's log and at idle limits of poolers and firewalls",
     retry: SAFE_TO_REPEAT,
   },
   CONNECTION_DESTROYED: {
-    happened: "The driver gave the connection up.",
+    happened: "The driver closed the connection.",
     applied: COMMIT_KNOWN,
     advice: "try again",
     retry: SAFE_TO_REPEAT,
@@ -83,7 +83,7 @@ export const CONNECTION_ERRORS = {
   CONNECT_TIMEOUT: {
     happened: "The server did not answer within `connectionTimeoutMillis` of connecting.",
     applied: NOTHING_SENT,
-    advice: "check host, port and the firewall between, or raise connectionTimeoutMillis",
+    advice: "check host, port and firewalls, or raise connectionTimeoutMillis",
     retry: LATER,
   },
   POOLER: {
@@ -124,14 +124,16 @@ export const CONNECTION_ERRORS = {
     retry: "After the restore.",
   },
   BACKEND_ALIVE: {
-    happened: "The server still works on a lost connection, and did not end its process when asked to.",
+    happened:
+      "The server process of a lost connection is still running, and did not end when the store asked it to.",
     applied: "Unknown.",
     advice:
       "load the stream before trying again, and end the process that holds the append lock (pg_locks, pg_terminate_backend)",
     retry: "Not blindly. Load the stream first.",
   },
   CONNECT: {
-    happened: "The connection could not be opened, for a reason that has no code here. The message names it.",
+    happened:
+      "The connection could not be opened, for a reason without a code of its own. The message names it.",
     applied: NOTHING_SENT,
     advice: "check host, port and ssl",
     retry: LATER,
@@ -157,7 +159,7 @@ export const CONNECTION_ERRORS = {
   ETIMEDOUT: {
     happened: "the network gave no answer",
     applied: COMMIT_KNOWN,
-    advice: "check host, port and the firewall between",
+    advice: "check host, port and firewalls",
     retry: SAFE_TO_REPEAT,
   },
   ENOTFOUND: {
@@ -233,20 +235,18 @@ export const CONNECTION_ERRORS = {
   SEQUENCE_CHANGED: internal(
     "Ids are drawn from another sequence: the connection for appends is opened again.",
   ),
-  CLOCK_CHANGED: internal(
-    "The server's clock is not where it was thought to be: the connection for appends is opened again.",
-  ),
+  CLOCK_CHANGED: internal("The server's clock has changed: the connection for appends is opened again."),
   SUSPECT: internal("An idle connection was closed after another one had died."),
-  YIELDED: internal("A connection was no longer waited for, because commits, or all other calls, had none."),
+  YIELDED: internal("An attempt to connect was given up, so that the store's other pool could connect."),
   BUDGET: internal("A page of a query reached its limit of characters, and the rest was not read."),
-  LOOKED: internal("A second connection, by which a pooler is found out, was closed."),
-  HOST_FOUND: internal("A connection that had only looked for the right host was closed."),
+  LOOKED: internal("A second connection, used only to detect a pooler, was closed."),
+  HOST_FOUND: internal("A connection, used only to select a host, was closed."),
   OTHER_SERVER: internal(
     "A host was not of the kind that target_session_attrs asks for, and the next one was tried.",
   ),
   LISTEN_FAILED: internal("LISTEN could not start, and its connection was closed."),
   LISTEN_STOPPED: internal("The listener was stopped."),
-  LISTEN_SILENT: internal("The connection that listens gave no sign of life, and is opened again."),
+  LISTEN_SILENT: internal("The connection for LISTEN did not answer a ping, and is opened again."),
 } as const satisfies Readonly<Record<string, ErrorEntry>>;
 
 /** Every `code` of a {@link ConnectionError}. Each has an entry in docs/reference/errors.md. */
@@ -255,14 +255,14 @@ export type ConnectionErrorCode = keyof typeof CONNECTION_ERRORS;
 export const isConnectionErrorCode = (code: string): code is ConnectionErrorCode =>
   Object.hasOwn(CONNECTION_ERRORS, code);
 
-/** A message, and behind it what to do. */
+/** A message, followed by the advice. */
 export function withAdvice(message: string, advice: string): string {
   if (message === "") return advice;
   return `${message}${message.includes(": ") ? "; " : ": "}${advice}`;
 }
 
 /**
- * The connection was lost, or never came to be: the `cause` of a `StoreError`. The message names no data and ends with
+ * The connection was lost, or could not be opened: the `cause` of a `StoreError`. The message shows no data and ends with
  * what to do; docs/reference/errors.md has an entry for each `code`.
  *
  * @example
@@ -281,7 +281,7 @@ export class ConnectionError extends Error {
   /** False when the statement certainly did not run. */
   readonly sent: boolean;
 
-  /** `message` says what happened; what to do is added by the code. */
+  /** `message` says what happened. The advice on `code` is added to it. */
   constructor(code: ConnectionErrorCode, message: string, sent: boolean) {
     super(withAdvice(message, CONNECTION_ERRORS[code].advice));
     this.code = code;
@@ -298,7 +298,7 @@ export function connectFailed(endpoint: string, error: Error & { readonly code?:
   return new ConnectionError(code, `cannot connect to ${endpoint}: ${happened} (${code})`, false);
 }
 
-/** The connection was lost while a transaction was under way, and nothing tells whether it was committed. */
+/** The connection was lost during a transaction, and it is not known whether the transaction was committed. */
 export const outcomeUnknown = (): ConnectionError =>
   new ConnectionError(
     "OUTCOME_UNKNOWN",

@@ -7,7 +7,7 @@ export type SqlState = string & { readonly [sqlState]: true };
 
 export const isSqlState = (code: string): code is SqlState => /^[0-9A-Z]{5}$/.test(code);
 
-/** What the store's own statements raise. */
+/** Errors that the store's own statements raise. */
 export const STORE_REASONS = {
   EVENTS_LEFT_OUT: {
     happened: "a trigger on the events table left out events of this commit: nothing of it was written",
@@ -40,13 +40,13 @@ const entry = (condition: string, advice: string, retry = MENDED): SqlStateEntry
 });
 
 /**
- * What to do about it, by SQLSTATE. A message of the server is kept where it cannot quote a value, and comes first.
- * One code has several causes: a text says all that the store and the tables of its users can meet.
+ * The advice on each SQLSTATE. It follows the server's message, if that cannot quote a value. One code may have several
+ * causes: the text names those that the store and its users' tables and triggers can have.
  */
 export const SQL_STATES = {
   "08P01": entry(
     "protocol_violation",
-    "a pooler says this of an unknown user or database: check both; in transaction mode set prepare: false",
+    "a pooler reports an unknown user or database with this code: check both; in transaction mode set prepare: false",
   ),
   "2200H": entry(
     "sequence_generator_limit_exceeded",
@@ -99,12 +99,12 @@ export const SQL_STATES = {
   "40001": entry(
     "serialization_failure",
     "it came into conflict with another transaction and was undone: try again; on a standby, replication ended a read that took too long (max_standby_streaming_delay, hot_standby_feedback)",
-    "Yes. The store has tried again itself before it told you.",
+    "Yes. The store itself has already tried again.",
   ),
   "40P01": entry(
     "deadlock_detected",
     "it and another transaction waited for each other, and it was undone: try again",
-    "Yes. The store has tried again itself before it told you.",
+    "Yes. The store itself has already tried again.",
   ),
   "42501": entry(
     "insufficient_privilege",
@@ -175,7 +175,7 @@ export const SQL_STATE_CLASSES: Readonly<Record<string, string>> = {
   "0A": "the server does not support it: check that it is PostgreSQL 14 or newer",
   "22": "a value was refused by PostgreSQL: check what is written, and triggers of yours",
   "23": "a constraint refused a row (see constraint and table): mend the value, or the constraint",
-  "25": "the transaction is in the wrong state: look for triggers of yours, and at what stands between",
+  "25": "the transaction is in the wrong state: look at triggers of yours, and at poolers",
   "28": "the server refused the login: check user, password and pg_hba.conf",
   "40": "the transaction was undone: try again",
   "42": "the statement does not fit the tables: call seed(), and look at triggers of yours",
@@ -188,7 +188,7 @@ export const SQL_STATE_CLASSES: Readonly<Record<string, string>> = {
 };
 export const OTHER_CLASS = "look at the server's log";
 
-/** Own lookup, for a code is whatever a server says. */
+/** Reads own properties only, because a code may be any text that a server sends. */
 const ownOf = <T>(table: Readonly<Record<string, T>>, key: string): T | undefined =>
   Object.hasOwn(table, key) ? table[key] : undefined;
 
@@ -199,8 +199,8 @@ export function adviceOn(code: SqlState): string {
 }
 
 /**
- * PostgreSQL refused a statement: the `cause` of a `StoreError`. It is what is left of the server's error once
- * everything that can carry event data is gone, and its message ends with what to do.
+ * PostgreSQL refused a statement: the `cause` of a `StoreError`. It is the server's error without everything that can
+ * carry event data, and its message ends with what to do.
  *
  * @example
  * ```ts

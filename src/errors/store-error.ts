@@ -1,4 +1,4 @@
-/** From whatever a driver throws to what a caller of the Store port may see. */
+/** Turns errors of the driver into errors that a caller of the Store port may see. */
 import { ConcurrencyError, StoreError, ValidationError } from "@rotorsoft/act";
 import { isRecord } from "../values/json-dates.ts";
 import { ConnectionError, isConnectionErrorCode, withAdvice } from "./connection-error.ts";
@@ -7,14 +7,15 @@ import { adviceOn, DatabaseError, isSqlState, STORE_REASONS, type StoreReason } 
 export type Raised = Lowercase<StoreReason>;
 
 /**
- * An SQL expression of type int that fails when it is evaluated: SQL alone has no RAISE, so the reason is the text of a
- * failing cast. Not a constant: that would fail when it is planned.
+ * An SQL expression of type int that fails when it is evaluated. SQL has no RAISE, so the reason is the text of a cast
+ * that fails. It contains the clock, because a constant expression would already fail in the planner.
  */
 export const raise = (reason: Raised): string => `('act-drizzle: ${reason} ' || clock_timestamp())::int`;
 
 /**
- * The text that could not be cast begins with the reason. Each language has quotes of its own; what comes before the
- * text has none, or quotes the type (Japanese). So a text that quotes a reason further behind is told apart.
+ * Matches the server's message about a failed cast whose text begins with a reason, in any language of the server: each
+ * has its own quotation marks. Before that text there is no quotation mark, or the quoted type (Japanese). So a message
+ * that quotes a reason further on does not match.
  */
 const REASON = /^(?:"integer"[^"]*|[^"«»„“”「『]*)["«»„“「『]\s?act-drizzle: (\w+) /;
 
@@ -35,10 +36,10 @@ const REASON_CODES: Readonly<Record<Raised, StoreReason>> = {
   too_late: "TOO_LATE",
 };
 
-/** Classes whose messages speak of connections, objects and resources, not of rows. */
+/** SQLSTATE classes whose messages name connections, objects and resources, but never values of rows. */
 const TELLS_NO_VALUES = /^(08|0A|25|26|28|34|3D|3F|40|42|53|54|55|57|58|XX)/;
 
-/** A text that a RAISE has made may quote the row, and the code is of its own choosing. */
+/** Replaces the message of a RAISE in a user's function, which may quote the row and may use any SQLSTATE. */
 const RAISED =
   "a trigger or function of yours raised it: its text is not shown, for it may quote the row; see the server's log";
 
@@ -55,8 +56,8 @@ export function sanitize(error: unknown): Error {
   const raw = str(error.message) ?? "unknown failure";
   if (isSqlState(code)) {
     const raised = error.routine === "exec_stmt_raise" || error.routine === "exec_stmt_assert";
-    const said = raised || !TELLS_NO_VALUES.test(code) ? "" : raw;
-    const text = [said, raised ? RAISED : adviceOn(code)].filter(Boolean).join(": ");
+    const message = raised || !TELLS_NO_VALUES.test(code) ? "" : raw;
+    const text = [message, raised ? RAISED : adviceOn(code)].filter(Boolean).join(": ");
     return new DatabaseError(code, `${text} (${code})`, str(error.constraint_name), str(error.table_name));
   }
   if (isConnectionErrorCode(code)) return new ConnectionError(code, raw, true);
@@ -64,7 +65,7 @@ export function sanitize(error: unknown): Error {
   return new Error(code ? `${raw} (${code})` : raw);
 }
 
-/** SQLSTATE of an error that came through {@link sanitize}, or the driver's code. */
+/** The SQLSTATE of an error, or the driver's or Node's code. */
 export function codeOf(error: unknown): string | undefined {
   return isRecord(error) ? str(error.code) : undefined;
 }
@@ -74,8 +75,8 @@ const isDomainError = (error: unknown): error is Error =>
   error instanceof StoreError || error instanceof ConcurrencyError || error instanceof ValidationError;
 
 /**
- * `StoreError(operation, { cause })` whose message and stack end with the cause's message. Loggers print these two and
- * nothing else: without it an outage is logged as `Store operation "subscribe" failed`, and no reason.
+ * A `StoreError(operation, { cause })` whose message and stack end with the cause's message. Act's loggers print only the
+ * message and the stack, so without it they would show `Store operation "subscribe" failed` and no reason.
  */
 export function storeError(operation: string, cause: Error): StoreError {
   const error = new StoreError(operation, { cause });
@@ -85,10 +86,10 @@ export function storeError(operation: string, cause: Error): StoreError {
   return error;
 }
 
-/** {@link storeError}, once, and Act's own errors as they are. */
+/** Wraps an error by {@link storeError}. Act's own errors, StoreError among them, are returned unchanged. */
 export function toStoreError(operation: string, error: unknown): Error {
   if (isDomainError(error)) return error;
-  // A pattern that is written well, but that PostgreSQL will not compile.
+  // The pattern is valid, but PostgreSQL does not compile it.
   if (codeOf(error) === "2201B")
     return new ValidationError(
       operation,
@@ -98,7 +99,7 @@ export function toStoreError(operation: string, error: unknown): Error {
   return storeError(operation, sanitize(error));
 }
 
-/** Runs a verb; whatever fails in it surfaces as a StoreError of that verb, Act's own errors excepted. */
+/** Runs a verb. Errors become a StoreError of that verb, except Act's own errors. */
 export async function guard<T>(operation: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();

@@ -3,9 +3,9 @@
  *
  *   take the append lock · INSERT … SELECT
  *
- * The lock makes the order of ids the order of visibility. The heads are read by the statement after the lock, whose
- * snapshot is newer than the grant: in one statement with the lock they would be stale, and a commit that raced a
- * truncate would land behind the new seed. The INSERT's parameters are on the server before the lock is asked for.
+ * The lock makes the order of ids the order of visibility. The INSERT reads the heads. It is a statement of its own, so
+ * that its snapshot is taken after the lock was granted. Otherwise the heads could be stale, and a commit that raced a
+ * truncate would be stored behind the new seed. The INSERT's parameters are sent before the lock is asked for.
  */
 
 import { raise } from "../errors.ts";
@@ -42,7 +42,7 @@ export type Append = {
   readonly inline?: InlineWork | undefined;
 };
 
-/** For each commit of a batch: whether it was accepted, the head it was held against, and the ids of its events. */
+/** For each commit of a batch: whether it was accepted, the head that it was compared with, and the ids of its events. */
 export type Outcome = { readonly accepted: boolean; readonly head: number; readonly ids: readonly number[] };
 export type Appended = { readonly created: Date; readonly outcomes: readonly Outcome[] };
 
@@ -60,20 +60,20 @@ export type AppendMode = {
 
 /** An expectation that no head can meet. */
 export const UNSATISFIABLE_VERSION = -2;
-/** `pg_notify` of more than this many bytes fails, so it is not tried. */
+/** `pg_notify` fails for a payload of this many bytes or more. */
 const NOTIFY_LIMIT = 8_000;
 
 /**
- * A bound for the ids of the log: the last one that its sequence gave out. After a restore, which numbers the log
- * anew, deleted entries of higher ids stay in the indexes as long as an old snapshot may see them; a search that
- * begins at the bound does not walk over them (300,000 of them: 24 ms under the lock instead of 0.5).
+ * An upper bound for the ids of the log: the last id that its sequence gave out. A restore numbers events from 1 again,
+ * and dead index entries of the old, higher ids stay until VACUUM removes them. A search that begins at the bound skips
+ * them (300,000 dead entries: 0.5 ms under the lock instead of 24).
  */
 export const idBound = (sequence: string): string =>
   `(select coalesce(pg_sequence_last_value(${sequence}::oid), 9223372036854775807))`;
 
 /**
- * `created` of what is appended now, to the millisecond. The clock may step back (NTP, a fail-over): then
- * the newest event's time is repeated, so that `created` never runs backward along ids.
+ * `created` of the events that are appended now, to the millisecond. If the clock steps back (NTP, a fail-over), they get
+ * the time of the newest event, so that `created` never decreases along ids.
  */
 export const nowQuery = (names: Names, sequence: string): string => `select greatest(
     date_trunc('milliseconds', clock_timestamp()),
@@ -81,7 +81,10 @@ export const nowQuery = (names: Names, sequence: string): string => `select grea
       where id <= ${idBound(sequence)} order by id desc limit 1)
   ) as created`;
 
-/** Whether heads can be found by id, and in which sequence to look up the bound: facts about the database. */
+/**
+ * Facts about the database that appends depend on, as a select list: the sequence of the ids and its last value, whether
+ * the index that finds heads by id exists, the primary key's name, and whether there are deferred triggers.
+ */
 export const appendFacts = (names: Names): string => `(select case
     when has_sequence_privilege(s.oid, 'usage, select') then s.oid::bigint end from (select ${idSequence(names)} as oid) s
   ) as id_sequence,
@@ -94,25 +97,28 @@ export const appendFacts = (names: Names): string => `(select case
     where i.indrelid = to_regclass(${literal(names.events)}) and i.indisprimary) as primary_key,
   exists (select from pg_trigger t where t.tgrelid = to_regclass(${literal(names.events)}) and t.tgdeferrable) as deferred`;
 
-/** Rows came with ids of their own, as an import brings them: ids go on behind them. $1: oid of the sequence. */
+/** Moves the sequence behind the log's highest id, after rows were inserted with explicit ids. $1 oid of the sequence */
 export const moveSequence = ({ events }: Names, sequence: number): Query => ({
   text: `select setval($1::oid::regclass, greatest((select max(id) from ${events}), pg_sequence_last_value($1::oid))) as id`,
   params: [sequence],
 });
 
-/** Deferred triggers run while a statement's time is limited, not within the commit, which nothing limits. */
+/** Runs deferred triggers now, where statement_timeout limits them. Nothing would limit them within COMMIT. */
 export const RUN_DEFERRED: Query = { text: "set constraints all immediate" };
 
 const headByVersion = ({ events }: Names): string =>
   `select e.version from ${events} e where e.stream = c.stream order by e.version desc limit 1`;
 
 /**
- * The head of stream `c.stream`; -1 for a new one. By id: a truncated stream's deleted versions lie above its seed and
- * its deleted ids below, so nothing dead is walked over. `= any` and the order by stream keep the planner from walking
- * the primary key back until it meets a quiet stream (12 ms in 300,000 events).
+ * The head of stream `c.stream`; -1 for a new one.
  *
- * Ids beyond the bound, as an import may bring them, are not seen. So no commit is refused by what was found by id, and
- * one that is accepted by mistake meets the unique index and runs again by version.
+ * A search by id is faster after a truncate: the dead index entries have higher versions than the seed, but lower ids. So
+ * a search from the highest id meets none of them. `= any` and the order by stream keep the planner from walking the
+ * primary key backward until it finds a quiet stream (12 ms in 300,000 events).
+ *
+ * A search by id does not see ids above the bound, such as those of an import. So it never refuses a commit: if the head
+ * that it found does not match, the search by version decides. A commit that it accepts by mistake fails at the unique
+ * index, and runs again by version.
  */
 const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: string): string => {
   const byVersion = `(${headByVersion(names)})`;
@@ -122,7 +128,7 @@ const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: string): s
   return `coalesce(${headBy === "version" ? byVersion : `${byId}, ${byVersion}`}, -1)`;
 };
 
-/** Announces each accepted commit: whole if it fits, else only the range of its ids, else not at all. */
+/** Announces each accepted commit: with all its events if they fit, else with the range of its ids, else not at all. */
 const announceText = (names: Names, by: string): string => `, announced as (
   select pg_notify(${literal(names.channel)}, case when octet_length(whole) < ${NOTIFY_LIMIT} then whole else brief end)
   from (
@@ -137,16 +143,16 @@ const announceText = (names: Names, by: string): string => `, announced as (
   where octet_length(brief) < ${NOTIFY_LIMIT}
 )`;
 
-/** The one rule by which a commit is accepted: it expects no head, or the head that it meets. */
+/** The one rule by which a commit is accepted: it expects no version, or the version that is the head. */
 const accepts = (commit: string, head: string): string =>
   `${commit}.expected is null or ${commit}.expected = ${head}`;
 
-/** No stream occurs twice in the batch: each commit meets the head of the log. */
+/** For a batch in which no stream occurs twice: each commit is compared with the head in the log. */
 const decidedAtOnce = `decided as (
     select r.*, ${accepts("r", "r.head")} as accepted from requested r
 )`;
 
-/** Commits to the same stream are decided one after the other, each seeing what the ones before it have appended. */
+/** For a batch with several commits to one stream: each is compared with the head that the commits before it leave. */
 const decidedInTurn = `decided as (
     select r.*, ${accepts("r", "r.head")} as accepted from requested r where r.position = 1
   union all
@@ -159,9 +165,11 @@ const decidedInTurn = `decided as (
 /**
  * The one statement that appends.
  *
- * For each commit: $1 stream, $2 expected head or null, $3 number of events, $4 meta, $5 token. $6 the oid of the id
- * sequence. For each event: $7 number of its commit, $8 number within the commit, $9 name, $10 data, $11 pii, $12
- * paths of Dates. With `repeats` also for each commit: $13 its position among the commits to its stream (1, 2, …).
+ * - One element per commit: $1 stream, $2 expected head or null, $3 number of events, $4 meta, $5 token
+ * - $6 oid of the id sequence
+ * - One element per event: $7 number of its commit, $8 number within the commit, $9 name, $10 data, $11 pii, $12 paths of
+ *   Dates
+ * - With `repeats`, one element per commit: $13 its position among the commits to its stream (1, 2, …)
  */
 function insertText(names: Names, { headBy, announce }: AppendMode, by: string, repeats: boolean): string {
   const head = headOf(names, headBy, "$6");
@@ -192,7 +200,10 @@ from clock,
   (select array_agg(id order by id)::text as ids, count(*) as stored from inserted) events`;
 }
 
-/** The texts of one mode. The recursive one takes the server longer (one commit: 143 µs instead of 137), and Citus has none. */
+/**
+ * The statements of one mode. The recursive one is slower (143 µs for one commit instead of 137), and Citus does not
+ * support recursion. So it is used only where a stream occurs twice.
+ */
 export type InsertTexts = {
   /** No stream occurs more than once in the batch. */
   readonly distinct: string;
@@ -251,7 +262,7 @@ export function insertQuery(
   return { text: positions ? repeated : distinct, params, bindFirst: true, raises: "events_left_out" };
 }
 
-/** Both statements as they insert nothing, to have them prepared. */
+/** Both statements with parameters that insert nothing, to prepare them in advance. */
 export const emptyInserts = ({ distinct, repeated }: InsertTexts, sequence: number | null): Query[] => {
   const { params = [] } = insertQuery({ distinct, repeated }, [], sequence);
   const values = typeof params === "function" ? params() : params;
@@ -261,7 +272,7 @@ export const emptyInserts = ({ distinct, repeated }: InsertTexts, sequence: numb
   ];
 };
 
-/** What the statement's one row says about each append. */
+/** Reads the outcome of each append from the statement's one row. */
 export function readAppended(appends: readonly Append[], row: Row | undefined): Appended {
   const heads = parseNumbers(row?.heads);
   const accepted = parseBooleans(row?.accepted);

@@ -1,4 +1,4 @@
-/** Sends one batch of commits, and keeps what has to be known to look for it should its connection be lost. */
+/** Sends one batch of commits, and records what a recovery needs if the connection is lost. */
 import { log } from "@rotorsoft/act";
 import { ConnectionError, codeOf, outcomeUnknown } from "../errors.ts";
 import type { InlineProjections } from "../options/inline.ts";
@@ -37,9 +37,9 @@ import {
   recoveryQueries,
 } from "./recover.ts";
 
-/** Where the server process is not known: a message that takes longer until it begins is not carried out. */
+/** Behind a pooler: a batch that begins later than this many ms after it was sent is not carried out. */
 const ARRIVAL_MS = 3_000;
-/** A queue of notifications that was full is left alone for a while, each time for twice as long. */
+/** ms without notifications after the server's NOTIFY queue was full. The time doubles up to the second value. */
 const FIRST_SILENCE_MS = 1_000;
 const LONGEST_SILENCE_MS = 5_000;
 
@@ -65,11 +65,11 @@ export class InDoubtError extends Error {
   }
 }
 
-/** True if it was the batch's own that failed: its values, or what the database made of them under the lock. */
+/** True if the batch itself made the transaction fail, by its values or a constraint, and not the lock before it. */
 export const isOwnFault = ({ step, failedAt = 0 }: TransactionFailure): boolean =>
   step === "bind" || step === "commit" || (step === "execute" && failedAt > 0);
 
-/** The batch met a row that is there already, by this unique index. */
+/** True if this unique index refused a row of the batch. */
 const isRefusedBy = (error: unknown, index: unknown): boolean =>
   error instanceof TransactionFailure &&
   codeOf(error.cause) === "23505" &&
@@ -91,14 +91,14 @@ export class Appender {
   readonly #options: AppenderOptions;
   readonly #inline: InlineRunner | undefined;
   readonly #texts = new Map<string, InsertTexts>();
-  /** The highest id that was seen: what is appended from now on has higher ones. */
+  /** The highest known id. Events appended from now on get higher ones. */
   #lastId = 0;
   #firstEvent: string | undefined;
   /** Connections on which the log's first event has been looked up. */
   readonly #looked = new WeakSet<Connection>();
   /** The last commit that was stored. */
   #known: KnownCommit | undefined;
-  /** Nothing is announced until then; `for` is 0 while announcing works. */
+  /** Nothing is announced until `until`. `for` is the length of the pause in ms; 0 while announcing works. */
   #silence = { until: 0, for: 0 };
 
   constructor(options: AppenderOptions) {
@@ -107,13 +107,13 @@ export class Appender {
   }
 
   /**
-   * Rejects with a {@link TransactionFailure} if nothing was stored, with an {@link InDoubtError}, or with why there is
-   * no connection. `end` is when all of it has to be over: an instant of `performance.now()`, or Infinity.
+   * Rejects with a {@link TransactionFailure} if nothing was stored, with an {@link InDoubtError} if that is unknown, or
+   * with the pool's error if there is no connection. `end` is the deadline: an instant of `performance.now()`, or Infinity.
    */
   append(batch: readonly Append[], end: number, transferred: Transferred): Promise<Appended> {
     return useBefore(this.#options.connections.writer, end, async (connection) => {
       const facts = connection.facts ?? (await connection.establish(msUntil(end)));
-      // Never what an earlier connection knew: a restore or a fail-over may have set ids back since.
+      // A new connection reads the last id again: a restore or a fail-over may have set ids back.
       if (!this.#looked.has(connection)) this.#lastId = Number(facts.last_id ?? 0);
       const mode = this.#modeFor(facts);
       try {
@@ -126,7 +126,7 @@ export class Appender {
         const other = this.#otherMode(error, mode);
         if (!other) throw error;
         const appended = await this.#send(connection, batch, other, end, transferred);
-        // The next connection looks again where ids are drawn from.
+        // The next connection looks up the sequence again.
         if (other.sequence !== mode.sequence) connection.destroy(sequenceChanged());
         return appended;
       }
@@ -177,8 +177,8 @@ export class Appender {
     const { names, connections } = this.#options;
     const firstEvent = this.#firstEvent;
     const known = this.#known;
-    // Without it nothing would tell of a restore that has numbered the log anew: then all of it is looked through.
-    // Behind a pooler the server may be another one than before, as after a fail-over.
+    // A recovery searches the log behind this id. It searches the whole log in two cases: without a known first event,
+    // because a restore in between could not be noticed; and behind a pooler, because the server may have changed.
     const after = firstEvent === undefined || connection.backend === undefined ? 0 : this.#lastId;
     let until: number | undefined;
     const lock = connection.backend
@@ -191,7 +191,7 @@ export class Appender {
     const insert = insertQuery(this.#textsFor(mode), batch, mode.sequence);
     const deferred = mode.deferred ? [RUN_DEFERRED] : [];
     const looks = look ? [firstEventQuery(names)] : [];
-    // A queue that was full stays so, though all has been read, until somebody asks.
+    // A full NOTIFY queue is trimmed only when somebody asks for its usage.
     const trim = mode.announce && this.#silence.for > 0 ? [TRIM_NOTIFICATIONS] : [];
     // A batch is of one kind.
     const inline = batch[0]?.inline && this.#inline;
@@ -220,7 +220,7 @@ export class Appender {
       if (!(error instanceof TransactionFailure)) throw error;
       if (error.inDoubt)
         throw new InDoubtError({ backend: connection.backend, after, firstEvent, known, until });
-      // Whatever held it back, the next connection asks anew what time it is there.
+      // The next connection reads the server's clock again.
       if (codeOf(error.cause) === "TOO_LATE") connection.destroy(clockChanged());
       throw error;
     }
@@ -242,7 +242,7 @@ export class Appender {
     return texts;
   }
 
-  /** It is committed by now, so whatever the answer looks like, nothing may be sent again. */
+  /** The batch is committed by now. So an answer that cannot be read must not lead to a retry. */
   #read(batch: readonly Append[], row: Row | undefined): Appended {
     try {
       const appended = readAppended(batch, row);
@@ -268,11 +268,11 @@ export class Appender {
     this.#silence = { until: performance.now() + ms, for: ms };
   }
 
-  /** What the server has refused may be taken in another form. */
+  /** The mode in which to send a refused batch again; undefined if no other mode can help. */
   #otherMode(error: unknown, mode: AppendMode): AppendMode | undefined {
     if (!(error instanceof TransactionFailure)) return undefined;
     const code = codeOf(error.cause);
-    // Versions that were given out of order: only the highest one tells which is free.
+    // Rows were inserted with versions out of order. Only the highest version tells which is free.
     if (mode.headBy === "id" && isRefusedBy(error, `${this.#options.names.table}_stream_ix`))
       return { ...mode, headBy: "version" };
     if (code === "54000" && error.step === "commit" && mode.announce) {

@@ -1,11 +1,11 @@
-/** How many of the waiting commits go out together. */
+/** Decides how many of the queued commits form the next batch. */
 
 const MAX_COMMITS = 512;
 /** Events in one batch, beyond the first commit: an insert of 1,000 holds the append lock for some 20 ms. */
 const MAX_EVENTS = 1_000;
 /** Characters of JSON in one batch, beyond the first commit. */
 const MAX_TEXT = 4_000_000;
-/** Above what is measured: below it the rate would never be measured again. */
+/** The lowest limit. It is above LARGE_BYTES of exchange.ts: smaller batches are not timed, so the limit could not rise. */
 const MIN_TEXT = 128_000;
 /** A batch should be on the server within this time, so that a slow network makes small batches. */
 const TRANSFER_MS = 500;
@@ -21,7 +21,7 @@ export class BatchLimits {
   #text = MAX_TEXT;
   #projected = FIRST_PROJECTED;
 
-  /** Of the first of them; at least one. */
+  /** How many commits from the start of the queue go into the next batch; at least one. */
   count(waiting: readonly Sized[]): number {
     let text = 0;
     let events = 0;
@@ -40,7 +40,7 @@ export class BatchLimits {
     return count;
   }
 
-  /** So many bytes took so long to the server. */
+  /** Adapts the limit to a measured transfer: `bytes` took `ms` to reach the server. */
   transferred(bytes: number, ms: number): void {
     const inTime = (bytes / Math.max(ms, 0.1)) * TRANSFER_MS;
     this.#text = Math.round(Math.min(MAX_TEXT, Math.max(MIN_TEXT, inTime)));

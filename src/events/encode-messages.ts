@@ -1,4 +1,4 @@
-/** Messages on their way in: JSON text, noted dates, encrypted pii. Refuses what cannot be stored. */
+/** Encodes messages for the INSERT: JSON text, paths of Dates, encrypted pii. Refuses what cannot be stored. */
 import { type EventMeta, type Message, type Schemas, ValidationError } from "@rotorsoft/act";
 import { type DatePaths, datePaths, type Path, refusedJson, refusedText } from "../values/json-dates.ts";
 import { encrypt } from "../values/pii-encryption.ts";
@@ -20,7 +20,7 @@ function toJson(value: unknown, part: string, refuse: Refuse): Encoded {
   let dates: readonly Path[] | undefined;
   try {
     text = JSON.stringify(value);
-    // After it: what is circular never ends here.
+    // After JSON.stringify, which has refused circular values. datePaths would never end on them.
     dates = datePaths(value);
   } catch {
     throw refuse(part, "cannot be written as JSON (a BigInt, a circular reference, or nested too deep)");
@@ -70,11 +70,11 @@ export function encodeEvents(
     let piiDates: DatePaths["pii"];
     if (msg.pii !== null && msg.pii !== undefined) {
       const { text, dates } = toJson(msg.pii, "pii", refuse);
-      // Keys may be personal too: the way to a Date in encrypted pii is encrypted with it.
+      // Keys may be personal too. So the paths of Dates in encrypted pii are encrypted as well.
       piiDates = key && dates ? encrypt(key, JSON.stringify(dates)) : dates;
       pii = key ? JSON.stringify(encrypt(key, text)) : text;
     }
-    // The keys in it have been looked through with the values that they are in.
+    // Paths need no check of their own: their keys are part of the JSON that was checked above.
     const dates: DatePaths = { data: data.dates, meta: encodedMeta.dates, pii: piiDates };
     return { name: msg.name, data: data.text, pii, dates: JSON.stringify(dates) };
   });

@@ -1,11 +1,11 @@
 /**
- * The statement of one page of query(). However rare what it asks for is, it must not walk the log from end to end for
- * it, whatever the planner's statistics say (ADR 0015). So where a filter has an index, the statement itself decides:
+ * The statement of one page of query(). It must not walk the whole log, not even for rare events or with stale planner
+ * statistics (ADR 0015). So if a filter has an index, the statement itself decides how to read:
  *
- *   by_correlation, by_stream, by_time   what the index of the filter finds, if that is little
- *   probe                                the next events of the log: if enough of them match, the log is read
- *   more_by_stream, more_by_time         what the index finds, if that can still be sorted
- *   else                                 the log in order of id; of names, each name's events in order of id
+ *   by_correlation, by_stream, by_time   the events that the filter's index finds, if they are few
+ *   probe                                the next events of the log: if enough of them match, read the log
+ *   more_by_stream, more_by_time         the events that the index finds, if they are few enough to sort
+ *   else                                 the log in order of id; with names, each name's events in order of id
  *
  * Each step runs only if the ones before it did not answer.
  */
@@ -22,27 +22,28 @@ import { toId } from "../values/validate.ts";
 /** Ids, exclusive. `newest`: the highest id that was delivered; undefined before the first page. */
 export type Range = { readonly after?: number; readonly before?: number; readonly newest?: number };
 
-/** So many events are read and sorted before anything else is tried. */
+/** How many events the first step may find by an index and sort. */
 const FEW = 300;
-/** The same for a correlation: it has no second try, because its index does not know the ids. */
+/** The same for a correlation. It has no second step, because its index does not contain the ids. */
 const FEW_CORRELATED = 1_000;
 /**
- * So many entries of an index that knows the ids are read and sorted, for 0.2 ms each thousand. More are, in a log of
- * millions, dense enough to be met soon in order of id. A created window is met by the probe from its second page on.
+ * How many entries the second step may find by an index that contains the ids, and sort: 0.2 ms per thousand. If there
+ * are more, they are so dense in a log of millions that reading it in order of id finds them soon. From its second page
+ * on, a query by `created` is answered by the probe.
  */
 const MORE = { by_stream: 20_000, by_time: 100_000 } as const;
 /**
- * The next events of the log that are looked at, and how many of them have to match. For a small page they have all to
- * be there. A large page goes on anyway, and an eighth is dense enough.
+ * How many of the next events the probe reads, and how many of them have to match. For a small page they must fill the
+ * page. A large page reads on anyway, and for it one match in eight is dense enough.
  */
 const PROBE = 500;
 const enoughOf = (step: number, cap: string) => (step <= 256 ? cap : String(PROBE / 8));
 /**
- * The steps of what a page may hold. The step is part of the text, the exact limit a parameter: a limit that is only a
- * parameter would be planned anew for every page.
+ * Page sizes that are part of the statement's text. The exact limit is a parameter. PostgreSQL would plan a statement
+ * again for every page if its limit were only a parameter.
  */
 const STEPS = [16, 256] as const;
-/** Events that all names of one page's filter may give together, before the page is cut out of them. */
+/** With a filter by names: how many events all names together may contribute to one page before the limit is applied. */
 const NAMED = 20_000;
 
 /** Bounds may be fractions, ids are whole: greater than 1.5 is greater than 1, less than 1.5 is less than 2. */
@@ -51,14 +52,14 @@ const above = (id: number) => toId(Math.floor(id));
 
 const SNAPSHOT = "__snapshot__";
 
-/** The names to look for; undefined for any. Without snapshots theirs is left out, so that the list may be empty. */
+/** The names to look for; undefined for any. Without `with_snaps` the snapshot's name is removed, so the list may be empty. */
 export function namesOf({ names, with_snaps }: ActQuery): string[] | undefined {
   if (!names) return undefined;
   const wanted = [...new Set(names)];
   return with_snaps ? wanted : wanted.filter((name) => name !== SNAPSHOT);
 }
 
-/** How many events a page may have. Each of many names is looked for up to this. */
+/** How many events a page may have. With many names it is smaller, because each name is searched up to this number. */
 export const pageSize = (q: ActQuery | undefined, size: number): number =>
   Math.min(size, Math.max(100, Math.floor(NAMED / Math.max(1, q?.names?.length ?? 0))));
 
@@ -74,8 +75,8 @@ class Parts {
   }
 
   /**
-   * A parameter that the planner cannot look into. What it knows of one value would make a plan for this value only
-   * look cheaper, and each page would be planned anew.
+   * A parameter whose value the planner does not use. With the value it would find a custom plan cheaper than the generic
+   * one, and would plan again for every page.
    */
   hidden(value: string | number, type: string): string {
     return `(select ${this.where.param(value)}::${type})`;
@@ -100,7 +101,7 @@ class Parts {
     return bounds.length === 0 ? undefined : bounds.join(" and ");
   }
 
-  /** Equality of the correlation with `of` one value, in a form of the caller's choice. */
+  /** The parameter of the correlation; undefined without this filter. */
   correlation(): string | undefined {
     return this.#q.correlation ? this.hidden(this.#q.correlation, "text") : undefined;
   }
@@ -145,9 +146,9 @@ export function pageQuery(names: Names, query: ActQuery | undefined, range: Rang
 }
 
 /**
- * A page of one stream. A list of one, and the order by stream: only an index that begins with the stream has this
- * order. Ordered by id alone, the planner would walk the log by its primary key as soon as its statistics show a few
- * busy streams, and for a quiet stream it would walk all of it.
+ * A page of one stream. It compares with a list of one stream and orders by stream, because then only an index that
+ * begins with the stream serves. Ordered by id alone, the planner walks the primary key as soon as its statistics show a
+ * few busy streams. For a quiet stream that is the whole log.
  *
  * The parameters, each if it is asked for: the stream, the names, the correlation, `after`, `before`, `created_after`
  * and `created_before` in ms, the newest id delivered and the stream, the limit.
@@ -164,8 +165,8 @@ function streamPage(names: Names, q: ActQuery, stream: string, range: Range, lim
   if (range.before !== undefined) where.add(`e.id < ${where.param(below(range.before))}::bigint`);
   const created = parts.created();
   if (created) where.add(created);
-  // The load begins at the newest snapshot that existed when the query began. Forward it is looked up for the first
-  // page only: later pages start behind it.
+  // A load begins at the newest snapshot that existed when the query began. Only the first page forward looks it up:
+  // later pages have `after`.
   if (q.with_snaps && q.stream_exact && range.after === undefined) {
     const known = range.newest === undefined ? `` : ` and s.id <= ${where.param(range.newest)}::bigint`;
     where.add(`e.id >= coalesce(
@@ -181,7 +182,7 @@ function streamPage(names: Names, q: ActQuery, stream: string, range: Range, lim
  * A page of the log.
  *
  * The parameters, each if it is asked for: the names, `after`, `before`, the correlation, the prefix and the first
- * string behind it, the pattern, `created_after` and `created_before` in ms, the limit.
+ * string after that prefix, the pattern, `created_after` and `created_before` in ms, the limit.
  */
 function logPage(
   names: Names,
@@ -203,8 +204,8 @@ function logPage(
   const ofNames = named && (one === undefined ? `e.name = any(${named}::text[])` : `e.name = ${named}`);
   const ofCorrelation = correlation && `(e.meta ->> 'correlation') = ${correlation}`;
   const noSnaps = !named && !q.with_snaps ? `e.name <> '${SNAPSHOT}'` : undefined;
-  // coalesce keeps every index out of the plan but the one that has the order, and is taken for half of the events: by
-  // any smaller share the planner would read and sort the whole log.
+  // coalesce hides a condition from every index, so that the planner uses the one that has the order. It estimates such
+  // a condition at half of the events. With a smaller estimate it would read and sort the whole log.
   const unindexed = (...conditions: (string | undefined)[]) => {
     const text = all(...conditions);
     return text === "" ? "" : ` and coalesce(${text}, false)`;
@@ -219,7 +220,7 @@ function logPage(
     cross join lateral (select ${columns} from ${names.events} e where e.id = f.id${conditions} limit 1) e
     order by f.id${by}`);
 
-  /** The statement's steps, where they find ids, and the condition under which none of them has answered. */
+  /** The statement's CTEs, the selects of the ids that they found, and the condition that no step has answered so far. */
   const steps: string[] = [];
   const found: string[] = [];
   let open = "true";
@@ -270,7 +271,7 @@ function logPage(
     log = capped(`select ${columns} from ${names.events} e
     where ${open}${ids("e")}${unindexed(rest || undefined)} order by e.id${by}`);
   else if (one !== undefined)
-    // As for a stream: only the index of names has this order.
+    // As in streamPage: only the index that begins with the name has this order.
     log = capped(`select ${columns} from ${names.events} e
     where ${open} and e.name = any(array[${named}])${ids("e")}${unindexed(rest || undefined)} order by e.name${by}, e.id${by}`);
   else

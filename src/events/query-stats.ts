@@ -39,12 +39,12 @@ function checkOptions(options: QueryStatsOptions): void {
 }
 
 /**
- * CTEs up to `candidates`: the streams that may qualify, in code-unit order, after `after`. Of names they are the
- * names. Of a filter they are found by a loose index scan: the next stream after the last one, again and again, within
- * the range of a ^prefix. The (stream text_pattern_ops, id) index answers each step with one look-up.
+ * CTEs up to `candidates`: the streams that may qualify, in code-unit order, beginning after `after`. For a list of names
+ * they are the names. For a filter a loose index scan finds them: it looks up the next stream after the last one, within
+ * the range of a ^prefix, until there is none. The (stream text_pattern_ops, id) index answers each step with one look-up.
  *
- * Parameters: the names as text[], or the name, or `after` and then the prefix and the first string behind it, or the
- * substring or regular expression.
+ * Parameters, for a list: the names as text[], then `after`. For an exact name: the name, then `after`. For a pattern:
+ * `after`, the prefix and the first string after that prefix, the substring or regular expression. Each if it is given.
  */
 function candidates(names: Names, input: Input, after: string | undefined, where: Conditions): string {
   if (Array.isArray(input)) {
@@ -99,14 +99,14 @@ function statsQuery(
     kept.push(`x.id < ${where.param(toId(Math.ceil(options.before)))}::bigint`);
   if (options.exclude?.length) kept.push(`x.name <> all(${where.param(textArray(options.exclude))}::text[])`);
   const keep = kept.length === 0 ? `` : ` and ${kept.join(" and ")}`;
-  // Ordered by version, which within a stream is the order of ids, only the index on (stream, version) serves. Ordered
-  // by id, the planner would walk the log by its primary key as soon as its statistics show a few busy streams, and for
-  // each quiet stream it would walk all of it (82 ms instead of 0.2).
+  // Ordered by version, which within a stream is the order of ids, so that only the index on (stream, version) serves.
+  // Ordered by id, the planner walks the primary key as soon as its statistics show a few busy streams. For a quiet
+  // stream that is the whole log (82 ms instead of 0.2).
   const edge = (direction: string) =>
     `(select x.* from ${names.events} x where x.stream = c.stream${keep} order by x.version ${direction} limit 1)`;
   const counting = options.count || options.names;
-  // Candidates come in order and one by one, so that the scan ends when the page is full. A sort here would read them
-  // all (183 ms instead of 2 for 50 of 10,000). Tails and counts are looked up for the page only.
+  // Candidates are produced in order and one by one, so the scan ends when the page is full. A sort here would read all
+  // of them (183 ms instead of 2 for 50 of 10,000). Tails and counts are looked up for the page only.
   const text = `with recursive ${from}, page as materialized (
   select h.* from candidates c cross join lateral ${edge(`desc`)} h limit ${where.param(limit)}::bigint
 )

@@ -23,18 +23,18 @@ import { namesOf, pageQuery, pageSize, type Range } from "./page-query.ts";
 const FIRST_PAGE = 2_000;
 /** Events of each further page. A query that goes on reads a large part of the log, and smaller pages take less memory. */
 const PAGE = 1_000;
-/** Characters of JSON after which a page ends early. Its connection is lost then, so that should be rare. */
+/** Characters of JSON after which a page ends early. That costs its connection, so it should be rare. */
 const BUDGET = 16_000_000;
-/** Characters that a page is to have, by the size of the events before it: large ones come in clusters. */
+/** Characters that the next page should have, if its events are as large as those of the last page. */
 const WANTED = BUDGET * 0.75;
 
 /**
- * Events of the next page, by those of the last one. A page never asks for much more than fits: each cut costs a
- * connection, and 400 events of 1 MB took 25.
+ * How many events the next page asks for, by the size of those of the last page. Each page that ends early costs a
+ * connection: without this, 400 events of 1 MB took 25 connections.
  */
 function nextSize(size: number, found: number, bytes: number): number {
   const fitting = Math.floor((WANTED * found) / Math.max(bytes, 1));
-  // It grows slowly: one page of small events does not promise another.
+  // At most twice the last size: after a page of small events the next may be large.
   return Math.max(1, Math.min(fitting, PAGE, size * 2));
 }
 
@@ -76,7 +76,7 @@ export async function query<E extends Schemas>(
 ): Promise<number> {
   checkFunction("query", "callback", callback);
   if (q !== undefined && q !== null) checkQuery(q);
-  // A falsy limit is none. Of a negative one InMemoryStore delivers one event before it notices.
+  // A falsy limit is no limit. With a negative limit InMemoryStore delivers one event, so this does as well.
   const wanted = q?.limit ? Math.max(1, q.limit) : Number.POSITIVE_INFINITY;
   let range: Range = { after: q?.after ?? undefined, before: q?.before ?? undefined };
   if (q && namesOf(q)?.length === 0) {
@@ -102,7 +102,7 @@ export async function query<E extends Schemas>(
     }
     const found = rows.length;
     const [first, last] = [Number(rows[0]?.id), Number(rows.at(-1)?.id)];
-    // The driver keeps finished queries, with their rows, until the next full garbage collection: the events can go now.
+    // The driver keeps finished queries and their rows until the next full garbage collection. Emptying frees them now.
     rows.length = 0;
     // A page that was cut short holds at least one event.
     if (count >= wanted || (!cut && found < limit)) return count;

@@ -1,22 +1,22 @@
 /**
- * A batch whose connection was lost after it was sent: was it committed?
+ * Finds out whether a batch was committed, if its connection was lost after the batch was sent.
  *
- * Invariant: a commit is never stored twice, and never told to be absent while it can still be stored. So before the log
- * is asked for a commit's token, its message has ended, or can no longer begin:
+ * Invariant: a commit is never stored twice, and never reported as absent while it can still be stored. So before the
+ * recovery searches the log for a commit's token, the transaction must have ended, or must no longer be able to begin:
  *
- * - Where its server process is known, that process has been ended, by the server that is then asked.
- * - Where it is not (behind a pooler), a message first takes a lock of its own, then reads the clock, and is refused
- *   unless that is before `until`. A recovery takes the same lock, then reads the clock, and keeps the lock to its end.
- *   A message that took it first has ended by then, and the log shows what it did. One that takes it later reads a later
- *   clock. So once the recovery has read a clock beyond `until`, nothing is stored any more; before, what is not found
- *   is pending, and asked for again. A clock read after the append lock was granted would not do: a message that began in
- *   time may be waiting behind that lock.
+ * - If the server process is known, it has been ended, and the same server is asked.
+ * - Behind a pooler it is not known. There a batch first takes a lock by its token, then reads the server's clock, and
+ *   fails if the clock is past `until`. The recovery takes the same lock, then reads the clock, and keeps the lock until
+ *   it ends. If the batch had the lock first, it has ended by now, and the log shows its events. If the batch takes the
+ *   lock later, it reads a later clock. So once the recovery has read a clock past `until`, the batch cannot be stored any
+ *   more. Before that, a commit that is not found is `pending`, and the recovery asks again. (The clock has to be read
+ *   before the append lock: a batch that began in time may be waiting for that lock.)
  *
- * The log is asked under the append lock, so that no restore or truncate is half done.
+ * The recovery holds the append lock, so that it never sees a restore or truncate that is half done.
  *
- * A row that is visible on the primary may not have reached the synchronous standby yet: a COMMIT whose backend is
- * ended while it waits is on the primary only. So the question itself is a transaction that writes, and its COMMIT
- * waits for the standby as the lost one did. A standby that was asked by mistake refuses it.
+ * A row that is visible on the primary may not have reached the synchronous standby yet: if a backend is ended while its
+ * COMMIT waits for the standby, the commit is on the primary only. So the recovery is a transaction that writes, and its
+ * COMMIT waits for the standby as the lost one did. A standby that is asked by mistake refuses to write.
  *
  * A token that is not found was not committed, unless its stream has been truncated since, or the log restored.
  */
@@ -33,18 +33,18 @@ export type InDoubtTransaction = {
   readonly backend: Backend | undefined;
   /** Its events have higher ids than this. */
   readonly after: number;
-  /** What {@link firstEventOf} said before: another answer now means that the log may have been restored. */
+  /** The result of {@link firstEventOf} before the batch. If it differs now, the log may have been restored. */
   readonly firstEvent: string | undefined;
   /** A commit that was stored before: as long as its token is there, the log has not been restored. */
   readonly known: KnownCommit | undefined;
-  /** Not carried out if it begins later than this, in ms of the server's clock; undefined: its process is ended. */
+  /** The batch fails if it begins later than this, in ms of the server's clock. Undefined if `backend` is known. */
   readonly until: number | undefined;
 };
 
 /** A commit's first event. */
 export type KnownCommit = { readonly id: number; readonly token: string };
 
-/** The clock may be set back by as much between a recovery and a message that comes after it. */
+/** How far the server's clock may be set back between a recovery and a batch that arrives after it, in ms. */
 export const CLOCK_MARGIN_MS = 1_000;
 
 /** A commit that was stored. */
@@ -52,7 +52,7 @@ export type Stored = { readonly outcome: Outcome; readonly created: Date };
 /** `absent`: certainly not in the log, and it may be sent again. `pending`: it may still arrive. */
 export type RecoveredOutcome = "absent" | "pending" | "unknown" | Stored;
 
-/** The row version of the log's first event. A restore writes it anew. */
+/** The id and row version (xmin) of the log's first event. A restore inserts that row again, so it gets another xmin. */
 export const firstEventQuery = ({ events }: Names): Query => ({
   text: `select id || ' ' || xmin as first_event, token is not null as by_commit from ${events} order by id limit 1`,
 });
@@ -61,12 +61,16 @@ export const firstEventQuery = ({ events }: Names): Query => ({
 export const firstEventOf = (row: Row | undefined): string | undefined =>
   typeof row?.first_event === "string" ? row.first_event : undefined;
 
-/** Something to write, so that this transaction's COMMIT waits for whom the lost one's waited. */
+/** A write of no consequence, so that this transaction's COMMIT waits for the same standbys as the lost one. */
 export const WAIT_FOR_STANDBY: Query = {
   text: "select pg_logical_emit_message(true, 'act-drizzle', 'recover')::text",
 };
 
-/** For each commit: its first event, the ids of all of them, and whether its stream begins with a newer seed. */
+/**
+ * For each commit: its first event, the ids of all its events, and whether its stream begins with a newer seed.
+ *
+ * $1 streams, $2 tokens, $3 numbers of events: one element per commit. $4 id after which to search
+ */
 function tokensQuery({ events }: Names, appends: readonly Append[], after: number): Query {
   return {
     text: `select first.version - 1 as head, first.created, rest.ids,
@@ -90,16 +94,16 @@ function tokensQuery({ events }: Names, appends: readonly Append[], after: numbe
   };
 }
 
-/** Whether the log still has a commit. A restore writes no tokens. */
+/** Whether the log still has a known commit. A restore writes no tokens. $1 id of its first event, $2 token */
 const knownQuery = ({ events }: Names, known: KnownCommit | undefined): Query => ({
   text: `select exists (select from ${events} where id = $1::bigint and token = $2::uuid) as known`,
   params: [known?.id ?? null, known?.token ?? null],
 });
 
-/** The token by which a message of `lockAppendsUntil` is known. */
+/** The token by which `lockAppendsUntil` locks a batch: that of its first commit. */
 export const messageToken = (appends: readonly Append[]): string => appends[0]?.token ?? "";
 
-/** What to ask about a batch, in one transaction. `lock` takes the append lock. */
+/** The statements of a recovery, for one transaction. `lock` takes the append lock. */
 export const recoveryQueries = (
   names: Names,
   lock: Query,
@@ -128,13 +132,13 @@ export function inferOutcomes(
     const row = rows[i];
     const stored = row && readStored(append, row);
     if (stored) return stored;
-    // A first event without the others: some have been truncated.
+    // The first event is there but not all others: some have been truncated.
     if (!row || restored || row.truncated === true || typeof row.head === "number") return "unknown";
     return over ? "absent" : "pending";
   });
 }
 
-/** An empty log has no first event to compare: what is there now was committed, if it has a token. */
+/** If the log was empty before, there is no first event to compare. A first event with a token was not restored. */
 function mayBeRestored(before: string | undefined, now: Row | undefined): boolean {
   if (before === undefined) return now !== undefined && now.by_commit !== true;
   return firstEventOf(now) !== before;

@@ -17,7 +17,7 @@ import { type EncodedEvent, encodeEvents } from "./encode-messages.ts";
 import { firstEventOf, firstEventQuery, WAIT_FOR_STANDBY } from "./recover.ts";
 
 type Event = Committed<Schemas, keyof Schemas>;
-/** Hands the events of the new log to `callback`, one after the other, which resolves to each one's new id. */
+/** Calls `callback` with each event of the new log, one after the other. The callback resolves to the event's new id. */
 export type RestoreDriver = (callback: (event: Event) => Promise<number>) => Promise<void>;
 
 /** Events of one INSERT, and the characters of JSON after which it is sent early. */
@@ -67,9 +67,9 @@ from unnest($1::bigint[], $2::text[], $3::int[], $4::float8[], $5::text[],
 }
 
 /**
- * The lock on the checkpoints makes running calls of subscribe end first, and later ones wait. So none of them carries
- * a checkpoint from the old log into the new one. Subscriptions are locked in the order in which the other verbs lock
- * them: a DELETE without an order deadlocks with ack and subscribe.
+ * The statements that empty the tables. The lock on the checkpoints waits for running calls of subscribe, and makes later
+ * ones wait. So none of them writes a checkpoint of the old log into the new one. Subscriptions are locked in the order
+ * in which all verbs lock them: a DELETE without an order deadlocks with ack and subscribe.
  */
 export const wipe = ({ events, streams, correlated }: Names) => [
   `delete from ${events}`,
@@ -79,7 +79,7 @@ export const wipe = ({ events, streams, correlated }: Names) => [
 delete from ${streams} s using all_rows a where s.stream = a.stream`,
 ];
 
-/** In a restore a duplicate is in the input: no other writer can have caused it. */
+/** Names the cause of a unique violation. The restore holds the append lock, so the duplicate must be in its input. */
 function explainDuplicate(error: unknown): never {
   const cause = error instanceof StoreError ? error.cause : undefined;
   if (cause instanceof DatabaseError && cause.code === "23505")
@@ -131,7 +131,7 @@ export async function restore({ names, connections, cipher }: Context, driver: R
   const shared = cipher && !cipher.perStream ? await guard("restore", () => cipher.current("")) : undefined;
   let firstEvent: string | undefined;
   const wasCommitted = async (backend: Backend | undefined) => {
-    // The new log is empty. Nothing in it could prove that this restore has emptied it.
+    // The new log has no events, so nothing in it can prove that this restore was committed.
     if (firstEvent === undefined) throw outcomeUnknown();
     const lock = { text: lockQuery(names) };
     const [, , first] = await connections
@@ -171,7 +171,7 @@ export async function restore({ names, connections, cipher }: Context, driver: R
       }
       return pending.id;
     };
-    // A key of its own is waited for. Events keep their order, even if the driver does not await the ids.
+    // With a key per stream each event may wait for its key. Events keep their order, even if the driver does not await ids.
     let turn: Promise<unknown> = Promise.resolve();
     const sink = (event: Event) => {
       if (!cipher?.perStream) return put(event, shared);

@@ -32,7 +32,7 @@ export type TruncateTarget = {
   snapshot?: Schema;
   /** Of the snapshot or tombstone. Default: no correlation and no causation. */
   meta?: EventMeta;
-  /** Delete only what lies behind the latest snapshot that is older than this, and write nothing. */
+  /** Delete only the events before the stream's latest snapshot that is older than this, and write nothing. */
   before?: Date;
   /** With `before`: the highest id that this snapshot may have. Default: any. */
   max_id?: number;

@@ -130,9 +130,9 @@ export function lacksMarkOfNewRows(
 }
 
 /**
- * A new row's mark becomes the last id that was drawn: at worst a fetch finds nothing. This store and newer releases of
- * act-pg name the column, so the default is not for their rows. The sequence is looked up by its name at each insert,
- * so that act-pg can still drop its tables one by one.
+ * Gives column correlated_at a default: the last id that was drawn. At worst a fetch then finds nothing. The default
+ * applies only to rows of older act-pg releases: newer ones and this store name the column. The sequence is looked up by
+ * its name at each insert, so that act-pg can still drop its tables one by one.
  */
 function markNewRows({ streams }: Names, { sequence }: Catalog): Change[] {
   if (!sequence) return [];
@@ -166,7 +166,7 @@ function adoptTables(names: Names, { events, streams, correlated }: StoreTables)
 function adoptStreams(streams: TableChanges, events: Relation | undefined): void {
   const before = streams.relation;
   for (const column of STREAMS_TEXTS) streams.changeType(column, "text");
-  // 0.4.6 is known by `leased_at`. Its counter started at 0 and the first attempt was 0 too; here it starts at -1.
+  // Column `leased_at` means act-pg 0.4.6. Its `retry` starts at 0, here it starts at -1.
   const startsAtZero = columnOf(before, "leased_at") && columnOf(before, "retry")?.type === "smallint";
   streams.changeType("retry", "integer", startsAtZero ? "retry - 1" : undefined);
   if (!startsAtMinusOne(before)) streams.alter("alter column retry set default -1");

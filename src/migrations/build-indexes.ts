@@ -1,8 +1,11 @@
 /**
  * Builds indexes of large tables while they are in use: CREATE INDEX CONCURRENTLY under another name, then a swap of
- * names. Renaming an index takes a lock that neither readers nor writers of the table wait for; so does the rest.
+ * names. No step takes a lock for which readers or writers of the table wait.
  *
- * Whatever interrupts it, the next seed() finds what is left by its name, and goes on.
+ * If it is interrupted, the next seed() finds the unfinished indexes by their names, and goes on.
+ *
+ * States of one index: missing or outdated → built as `next` → renamed (`old` is the former one) → complete (`old` is
+ * dropped).
  */
 import { log } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
@@ -16,8 +19,8 @@ import { planMigration } from "./plan.ts";
 import type { Build } from "./plan-indexes.ts";
 
 /**
- * One process at a time builds. A waiting `pg_advisory_lock` would hold a snapshot, for which CREATE INDEX CONCURRENTLY
- * waits: so whoever does not get the lock asks again.
+ * ms between two attempts to take the lock, so that one process at a time builds. A process that waits in
+ * `pg_advisory_lock` would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for snapshots. So a process polls.
  */
 const ASK_AGAIN_MS = 250;
 const ATTEMPTS = 5;
@@ -26,12 +29,12 @@ const lockOf = ({ schema, table }: Names) =>
   `hashtext(${literal(`act-drizzle:build:"${schema}"."${table}"`)})`;
 
 /**
- * Builds what is still missing when this process has its turn, and returns what was done, in words. If another process
- * builds for longer than a statement may take, this one goes on without.
+ * Builds the indexes that are still missing once this process has the lock, and returns what was done, in words. If
+ * another process builds for longer than a statement may take, this one goes on without the indexes.
  */
 export function buildIndexes({ names, connections }: Context): Promise<string[]> {
   return guard("seed", () =>
-    // A new connection: what is set for this session must not be left to an old one's state, or the other way round.
+    // A new connection, because the build changes settings of its session.
     connections.writer.use(async (connection) => {
       try {
         const builder = new Builder(names, connection, connections.deadline);
@@ -80,7 +83,7 @@ class Builder {
     log().info(
       `[act-drizzle] seed "${schema}"."${table}": building ${builds.length} indexes; reads and appends go on meanwhile`,
     );
-    // It blocks nobody, so it may take the time that it takes.
+    // A build blocks nobody, so it has no time limit.
     await this.#run("set statement_timeout = 0");
     for (const build of builds) await this.#again(() => this.#buildOne(build));
     await this.#run(`analyze ${this.#names.events}, ${this.#names.streams}`);
@@ -95,7 +98,7 @@ class Builder {
     return planMigration(this.#names, await this.#catalog())?.builds ?? [];
   }
 
-  /** VACUUM, or an older release's seed(), may stand in the way. */
+  /** Retries after a deadlock, which VACUUM or an older release's seed() may cause. */
   async #again(work: () => Promise<void>): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {

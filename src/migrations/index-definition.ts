@@ -10,7 +10,7 @@ const STATEMENT =
 
 /** A cast to the type that the column or the literal has anyway. */
 const CAST = /::(?:text|integer|bigint|character varying|name)\b/g;
-/** Somebody's choice of storage, as `fillfactor`: it stays, as that of a table does. */
+/** Storage options such as `fillfactor`. They do not count as a difference, so that a user's choice stays. */
 const STORAGE = / with \([a-z_]+=[^)]*\)/;
 
 /**
@@ -21,7 +21,7 @@ export function canonicalIndex(definition: string): string | undefined {
   const [, unique = "", method = "", rest = ""] = STATEMENT.exec(definition.trim()) ?? [];
   if (!rest) return undefined;
   const body = rest
-    // Keywords are written in either case. What stands in '…' keeps its own.
+    // Keywords may have either case. Text in '…' keeps its case.
     .replace(/'[^']*'|[^']+/g, (part) => (part.startsWith("'") ? part : part.toLowerCase()))
     .replace(STORAGE, "")
     .replace(/;$/, "")

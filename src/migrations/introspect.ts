@@ -112,7 +112,7 @@ const relationText = (expressions: boolean) => `jsonb_build_object(
  *
  * `expressions: false` leaves out defaults, definitions of indexes, and sizes. pg_get_indexdef, pg_relation_size and,
  * from PostgreSQL 17 on, pg_get_expr lock the table, and so wait while another transaction has an exclusive lock on it.
- * `lockTimeout`: for so many ms at most.
+ * `lockTimeout`: how long they wait at most, in ms.
  */
 export function introspectQuery(
   names: Names,

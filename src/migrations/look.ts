@@ -1,18 +1,18 @@
-/** What seed() sees before it changes anything. */
+/** Reads the catalog for seed(), before it changes anything. */
 import { codeOf } from "../errors.ts";
 import type { Database, Row, Run } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 import { type Catalog, introspectQuery, toCatalog } from "./introspect.ts";
 import { idFactsQuery } from "./sequence.ts";
 
-/** ms for which it waits for a table. A user's own migration may hold the log for long, and a boot must not hang on it. */
+/** ms to wait for a lock. A user's own migration may lock the log for long, and a boot must not wait for that. */
 const LOCK_TIMEOUT_MS = 500;
 
 export type Look = {
   /** With the columns of the id capacity. */
   readonly row: Row | undefined;
   readonly catalog: Catalog;
-  /** Somebody holds an exclusive lock on one of the tables: what cannot be read then is left out. */
+  /** Another session holds an exclusive lock on one of the tables. Facts that need a lock are left out. */
   readonly held: boolean;
 };
 
@@ -43,7 +43,7 @@ export async function look(connections: Database, names: Names): Promise<Look> {
   return { row, catalog, held: full === undefined };
 }
 
-/** The row of {@link idFactsQuery}; undefined if somebody locks the log. */
+/** The row of {@link idFactsQuery}; undefined if another session has locked the log. */
 export function lookAtIds(connections: Database, names: Names): Promise<Row | undefined> {
   return unlessHeld(async () => {
     const timeout = { text: `set local lock_timeout = ${LOCK_TIMEOUT_MS}` };
@@ -52,7 +52,7 @@ export function lookAtIds(connections: Database, names: Names): Promise<Row | un
   });
 }
 
-/** Hidden events would be read as absent, and their versions be given again. */
+/** Row-level security could hide events: the store would take them for absent, and use their versions again. */
 function refuseRestricted({ schema }: Names, { relations }: Catalog): void {
   const restricted = [...relations.values()].find((relation) => relation.restricted);
   if (!restricted) return;

@@ -14,8 +14,8 @@ export type Build = IndexStep & {
 export type IndexPlan = { readonly changes: readonly Change[]; readonly builds: readonly Build[] };
 
 /**
- * The main file of a table from which on its indexes are built CONCURRENTLY. A smaller one takes some 0.1 s, and
- * CONCURRENTLY would wait for every transaction of the database that began before.
+ * Indexes of tables of at least this size are built CONCURRENTLY. For a smaller table a build takes about 0.1 s, while
+ * CONCURRENTLY would wait for every older transaction of the database.
  */
 export const LARGE_BYTES = 8 * 1024 * 1024;
 
@@ -30,7 +30,7 @@ function fault(found: Relation | undefined, step: IndexStep): string | undefined
 const leftovers = ({ relations }: Catalog, { next, old }: IndexStep): string[] =>
   [next, old].filter((name) => relations.has(name));
 
-/** @throws if one of an index's names belongs to something else, or what has it lets versions repeat. */
+/** @throws if one of an index's names belongs to something else, or if the index on (stream, version) is not unique. */
 function refuse({ schema }: Names, { relations }: Catalog, step: IndexStep): void {
   for (const name of [step.name, step.next, step.old]) {
     const found = relations.get(name);
@@ -54,8 +54,8 @@ export function unfinishedIndexes(names: Names, catalog: Catalog): string[] {
 }
 
 /**
- * What one index needs. That of a large table becomes a build, unless `online` is false; that of another one is made by
- * the transaction.
+ * Plans one index. For a large table it becomes a build, unless `online` is false. Otherwise the migration's transaction
+ * creates it.
  *
  * @throws if one of its names belongs to something else.
  */
@@ -66,10 +66,10 @@ export function planIndex(names: Names, catalog: Catalog, step: IndexStep, onlin
   const left = leftovers(catalog, step);
   if (!why && left.length === 0) return { changes: [], builds: [] };
   const done = `index "${step.name}" ${why ?? "is complete"}`;
-  // Unknown for partitioned tables: PostgreSQL builds no index of these concurrently.
+  // The size is unknown for partitioned tables, whose indexes PostgreSQL cannot build concurrently.
   if (online && (catalog.relations.get(step.table)?.bytes ?? 0) >= LARGE_BYTES)
     return { changes: [], builds: [{ ...step, done }] };
-  // It was built beforehand, as the migration guide has it.
+  // The user has built it beforehand, as the migration guide describes.
   const built = why !== undefined && !fault(catalog.relations.get(step.next), step);
   const dropped = [
     ...left.filter((name) => !built || name !== step.next),

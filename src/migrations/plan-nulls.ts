@@ -1,4 +1,4 @@
-/** Adopted columns that may hold NULL, where this store has NOT NULL: refused with counts, else forbidden from now on. */
+/** Adopted columns that allow NULL although this store needs NOT NULL: refuses rows with NULL, then sets NOT NULL. */
 import { literal, type Names } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
 import type { Change } from "./change.ts";
@@ -9,7 +9,7 @@ export type Check = { readonly sql: string };
 
 type Column = { readonly name: string; readonly remedy: string };
 
-/** With what a NULL is to be replaced. act-pg's `data` and `meta` may be NULL: this store reads that. */
+/** Columns that must not be NULL, and how to replace a NULL. `data` and `meta` of act-pg may be NULL: this store reads that. */
 const EVENTS: readonly Column[] = [
   { name: "name", remedy: "give each event its name" },
   { name: "stream", remedy: "give each event its stream" },
@@ -27,7 +27,7 @@ const CHECKPOINTS: readonly Column[] = [{ name: "at", remedy: "set it to -1" }];
 
 const quoted = (column: string) => `"${column}"`;
 
-/** Plans nothing for tables whose columns are NOT NULL, as all that act-pg makes. */
+/** The plan is empty for tables whose columns are NOT NULL, as in all tables that act-pg creates. */
 export function planNulls(
   names: Names,
   tables: StoreTables,
@@ -56,8 +56,8 @@ function checkText(schema: string, table: string, columns: readonly Column[]): s
     ({ name, remedy }) =>
       `case when count(*) > count(${quoted(name)}) then format('%s without %s (${remedy.replaceAll("'", "''").replaceAll("%", "%%")})', count(*) - count(${quoted(name)}), ${literal(name)}) end`,
   );
-  const said = literal(`"${schema}"."${table}" holds rows that this store cannot work with: `);
+  const problem = literal(`"${schema}"."${table}" holds rows that this store cannot work with: `);
   const advice = literal(". Correct them, and call seed() again. Nothing was changed");
-  return `select ${said} || what || ${advice} as refused
+  return `select ${problem} || what || ${advice} as refused
 from (select concat_ws(', ', ${counts.join(", ")}) as what from "${schema}"."${table}") as counted where what <> ''`;
 }

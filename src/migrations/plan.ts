@@ -14,12 +14,12 @@ import { actionFor, recordOf, VERSION, withRecord } from "./record.ts";
 import { columnOf, findStoreTables, hasNarrowIds } from "./store-tables.ts";
 
 export type Plan = {
-  /** To be applied first. Then the catalog has to be read again: somebody may have changed it meanwhile. */
+  /** Applied first. Then the catalog has to be read again, because it may have changed before the locks were granted. */
   readonly locks: readonly Change[];
-  /** What the rows must not hold. */
+  /** Queries that find rows which the store cannot work with. */
   readonly checks: readonly Check[];
   readonly changes: readonly Change[];
-  /** To be done when the changes are committed. */
+  /** Done after the changes are committed. */
   readonly builds: readonly Build[];
 };
 
@@ -29,9 +29,8 @@ const storageMissing = (relation: Relation | undefined, step: Step & { kind: "st
 };
 
 /**
- * True if the record says that this release's migrations were applied, and nothing of them was taken away since.
- * `drizzle-kit push` does that, and leaves the comment: it drops columns and indexes that another release's schema does
- * not know.
+ * True if the record says that this release's migrations were applied, and nothing of them is missing. `drizzle-kit push`
+ * with another release's schema drops columns and indexes that this schema does not have, and leaves the record.
  *
  * @throws for tables that only a newer release can work on.
  */
@@ -41,7 +40,7 @@ export function isCurrent(names: Names, catalog: Catalog): boolean {
   );
 }
 
-/** True if all is there that the store's statements name, so that it can work. */
+/** True if the record and the columns are complete, so that the store can work. */
 function hasColumns(names: Names, { relations }: Catalog): boolean {
   const record = recordOf(relations.get(names.table)?.comment);
   const action = actionFor(record);
@@ -60,7 +59,7 @@ function hasColumns(names: Names, { relations }: Catalog): boolean {
 const mayComplete = ({ table }: Names, { relations }: Catalog) =>
   Object.values(tableNames(table)).every((name) => relations.get(name)?.owned === true);
 
-/** Names of what only an owner can complete, and what the store can work without: indexes, storage options, a default. */
+/** Missing objects without which the store can work, and which only an owner can create: indexes, storage options, a default. */
 export function unfinished(names: Names, catalog: Catalog): string[] {
   const { relations } = catalog;
   const storage = migrationSteps(names).filter(
@@ -149,12 +148,12 @@ class PlannedRelations {
     }
   }
 
-  /** A role that does not own a complete schema works on it without recording it, and looks again at its next boot. */
+  /** Records the migration in the table's comment. A role that does not own the table cannot, and checks again at each boot. */
   record(): Change[] {
     const events = this.#relations.get(this.#names.table);
     if (!events?.owned) return [];
     const comment = withRecord(events.comment ?? undefined);
-    // COMMENT takes a lock for which CREATE INDEX CONCURRENTLY of another process would make it wait.
+    // COMMENT would wait for a CREATE INDEX CONCURRENTLY of another process, so it is left out if nothing changes.
     if (comment === events.comment) return [];
     return [{ sql: `comment on table ${this.#names.events} is ${literal(comment)}` }];
   }
@@ -183,7 +182,7 @@ class PlannedRelations {
     return [...changes];
   }
 
-  /** Only an owner can set storage options. Options that somebody chose stay: setting them would take a lock. */
+  /** Sets missing storage options, which only an owner can. Options that a user has set stay. */
   #completeStorage(step: Step & { kind: "storage" }): Change[] {
     const relation = this.#relations.get(step.name);
     if (!relation?.owned) return [];

@@ -12,8 +12,8 @@ import { migrations } from "./sql.generated.ts";
 export const VERSION = migrations.length;
 
 /**
- * For each migration, the oldest schema version whose release can go on working once it was applied. 2 is the least,
- * because no release knew less.
+ * For each migration, the oldest schema version whose release can go on working after the migration. It is at least 2,
+ * the version of the first release.
  *
  * Older releases can go on if each of their statements still succeeds and means the same, beside processes of the new
  * release. So it is with a new nullable column, an index or a storage setting. They can't if a column that they use is
@@ -32,7 +32,7 @@ export const OLDEST_COMPATIBLE: Readonly<Record<string, number>> = {
   "0004_skipped": 2,
 };
 
-/** What one migration broke for older releases stays broken after later ones. */
+/** The maximum: if one migration excludes older releases, later migrations do not let them back. */
 export const OLDEST = Math.max(...Object.values(OLDEST_COMPATIBLE));
 
 export type SchemaRecord = {
@@ -73,8 +73,8 @@ export function actionFor(
 }
 
 /**
- * The comment for tables that this release has just migrated. What a user wrote there stays. If a newer release had
- * migrated them before, its mark is set back, because what this release created may lack what the newer one adds.
+ * The comment for tables that this release has just migrated. A user's own text stays. If a newer release had migrated
+ * them before, its mark is set back, because objects that this release created may lack the newer release's additions.
  */
 export function withRecord(comment: unknown): string {
   const text = typeof comment === "string" ? comment : "";

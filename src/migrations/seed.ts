@@ -43,7 +43,7 @@ export async function seed(context: Context): Promise<void> {
       log().warn(
         `${title}: another session holds an exclusive lock on the tables. ${current ? "Nothing has to be changed, as far as can be seen without them: going on" : "Waiting for it, as the tables have to be changed"}`,
       );
-    // To an owner it would not be current.
+    // Only for a role that is not the owner: for an owner the tables would not count as current.
     const missing = current ? unfinished(names, catalog) : [];
     if (missing.length > 0)
       log().warn(
@@ -71,7 +71,7 @@ export async function seed(context: Context): Promise<void> {
 }
 
 type Options = {
-  /** A pooler in transaction mode keeps no session, as building an index while the table is in use needs. */
+  /** False behind a pooler in transaction mode: building an index CONCURRENTLY needs a session. */
   readonly online: boolean;
   /** Called if indexes are to be built afterwards. */
   readonly later: () => void;
@@ -91,7 +91,7 @@ async function migrate(run: Run, names: Names, { online, later }: Options): Prom
   return [...done, ...(await mendIdOrder(run, names))];
 }
 
-/** @throws if rows hold what this store cannot work with. */
+/** @throws if there are rows that this store cannot work with. */
 async function check(run: Run, { checks }: Plan): Promise<void> {
   for (const { sql } of checks) {
     const [row] = await run({ text: sql });

@@ -1,7 +1,7 @@
 /**
- * Keeps the ids in order. Readers ask for what follows the last id that they have seen, so an id that is given below it
- * is never read. Ids are in order if they come from a sequence that counts up, gives each session one at a time, and
- * stands behind the log. Anybody may change that later, so it is looked at in every boot.
+ * Keeps the ids in order. Readers ask for events after the last id that they have seen, so they never read an event that
+ * gets a lower id later. Ids are in order if they come from a sequence that counts up, gives each session one id at a
+ * time, and has passed the log's last id. Anybody may change the sequence later, so every boot checks it.
  */
 import { z } from "zod";
 import type { Run } from "../postgres/index.ts";
@@ -20,13 +20,13 @@ const sequence = z.object({
   /** How many ids a session takes at once. */
   cache: z.number(),
   increment: z.number(),
-  /** It begins again after its maximum. */
+  /** CYCLE: it begins again after its maximum. */
   cycles: z.boolean(),
   /** Its maximum is beyond 2^53. */
   unbounded: z.boolean(),
   /** A crash of the server sets it back, but not the log. */
   unlogged: z.boolean(),
-  /** It stands behind the log's last id. False if the role may not see that. */
+  /** Its last value is lower than the log's last id. False if the role may not read the sequence. */
   behind: z.boolean(),
 });
 
@@ -40,7 +40,7 @@ const facts = z.object({
 export type SequenceInfo = Readonly<z.infer<typeof sequence>>;
 export type IdFacts = Readonly<z.infer<typeof facts>>;
 
-/** What a trigger's function says that assigns to NEW.id: at the beginning of a statement, or with INTO. */
+/** Matches a trigger function that assigns to NEW.id: at the beginning of a statement, or with INTO. */
 const SETS_ID = String.raw`(^|;|\m(begin|then|else|loop)\M)\s*new\.id\s*:?=|\minto\s+(strict\s+)?new\.id\M`;
 
 /** One row: `facts`, for {@link toIdFacts}, and the columns for `warnOfFutureEvents`. The events table has to exist. */
@@ -128,9 +128,9 @@ function refuse({ schema, table }: Names, { sequence: found, trigger }: IdFacts)
 }
 
 /**
- * Brings the ids in order, and returns what was done, in words. A log that was copied, as logical replication does,
- * comes without the sequence's position: new ids would collide with the log's, or appear below ids that readers have
- * seen. The append lock keeps others from drawing an id meanwhile.
+ * Brings the ids in order, and returns what was done, in words. Logical replication copies a log without the position of
+ * its sequence: new ids would collide with existing ones, or be lower than ids that readers have seen. The append lock
+ * keeps others from drawing an id meanwhile.
  */
 export async function mendIdOrder(run: Run, names: Names): Promise<string[]> {
   const read = async () => toIdFacts((await run(idFactsQuery(names)))[0]);
@@ -138,7 +138,7 @@ export async function mendIdOrder(run: Run, names: Names): Promise<string[]> {
   refuse(names, before);
   if (isInOrder(before)) return [];
   await run({ text: lockQuery(names) });
-  // Somebody else may have mended it, or have appended, until the lock was granted.
+  // Another process may have changed the sequence or appended before the lock was granted.
   const { sequence: found } = await read();
   if (!found) return [];
   const done = await apply(run, planSequence(found));

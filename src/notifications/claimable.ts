@@ -1,5 +1,5 @@
 /**
- * The statement of the look-out: is there work that nobody was told of? It reads a few rows of the partial indexes that
+ * The statement of the look-out: is there work that no event has announced? It reads a few rows of the partial indexes that
  * claim uses, so it costs the same at 100 and at 1,000,000 subscriptions, and locks nothing.
  */
 import type { Query, Row } from "../postgres/index.ts";
@@ -8,16 +8,16 @@ import type { Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
 import type { EventRef } from "./payload.ts";
 
-/** Subscriptions of a lane that are looked at, those that are furthest behind. */
+/** How many subscriptions of each lane are read: those that are furthest behind. */
 const PER_LANE = 10;
-/** Names of events that are tried. */
+/** How many names of events are searched for. */
 const MAX_NAMES = 100;
 
 /** Work that waits: claimable subscriptions of one lane, or events that no correlator has seen. */
 export type Waiting = {
   /** Undefined: events that no correlator has seen. */
   readonly lane: string | undefined;
-  /** The same as long as nobody has claimed or correlated any of it. */
+  /** A fingerprint of the work. It changes as soon as somebody claims or correlates a part of it. */
   readonly state: string;
   /** The next event of each name, by id. */
   readonly events: readonly (EventRef & { readonly stream: string })[];

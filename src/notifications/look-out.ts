@@ -1,23 +1,25 @@
 /**
- * The look-out of a listener. Act claims when it hears of an event, by its own commit or by a notification. So work
- * that no event announces would wait for the next one: the lease of a killed worker that ran out, a backlog at a
- * restart, deferred work that is due, what an operator has reset or unblocked. The look-out finds it in the tables, and
- * reports events that make the app claim.
+ * The look-out of a listener: it polls for work that no event announces. Act claims when it learns of an event, by its own
+ * commit or by a notification. Other work would wait for the next event: the expired lease of a killed worker, a backlog
+ * at a restart, deferred work that is due, subscriptions that an operator has reset or unblocked. The look-out finds such
+ * work in the tables, and reports events that make the app claim.
  *
- * It looks at three times: every few seconds; when deferred work is due; and when somebody announces claimable work.
- * Each time comes with a random delay. Of twenty processes one looks first, and its app claims what there is before
- * the others look.
+ * It polls every few seconds, when deferred work is due, and when a process announces claimable work. Each poll has a
+ * random delay, so that of twenty processes one polls first, and its app claims the work before the others poll.
+ *
+ * States: scheduled (a timer runs) → polling (the statement runs) → scheduled → …; stopped, from any state. An
+ * announcement moves the next poll forward.
  */
 import type { Context } from "../context.ts";
 import { claimableQuery, type Found, toFound, type Waiting } from "./claimable.ts";
 import type { EventRef } from "./payload.ts";
 
-/** ms, at most, by which a look is late after work was announced or was due. */
+/** The longest random delay of a poll after an announcement or a due time, in ms. */
 const SPREAD = 500;
-/** ms, at most, after which work that the app leaves alone is reported again. */
+/** The longest pause before work that the app does not claim is reported again, in ms. */
 const LONGEST_PAUSE = 30_000;
 
-/** When this store has last claimed, by lane. An app that claims finds by itself what the look-out would find. */
+/** When this store has last claimed, by lane. A claim finds the same work as the look-out, which then need not poll. */
 export class RecentClaims {
   readonly #times = new Map<string | undefined, number>();
 
@@ -25,7 +27,7 @@ export class RecentClaims {
     this.#times.set(lane, performance.now());
   }
 
-  /** The lanes in which it has claimed since then; undefined if it has claimed in all. */
+  /** The lanes in which this store has claimed since `time`; undefined if it has claimed in all lanes. */
   since(time: number): string[] | undefined {
     for (const [lane, at] of this.#times) if (at < time) this.#times.delete(lane);
     if (this.#times.has(undefined)) return undefined;
@@ -35,7 +37,7 @@ export class RecentClaims {
 
 export type LookOutOptions = {
   readonly claims: RecentClaims;
-  /** The log's last id when the listener was last connected: of later events the app has been told. */
+  /** The log's last id when the listener last connected. The app has been told of all later events. */
   readonly position: () => number;
   /** Whether the app has been told of an event. */
   readonly isReported: (event: EventRef & { readonly stream: string }) => boolean;
@@ -47,7 +49,7 @@ export class LookOut {
   readonly #options: LookOutOptions;
   readonly #period: number;
   #timer: NodeJS.Timeout | undefined;
-  /** The next look is for what was announced at this time. */
+  /** When work was announced, in ms of `performance.now()`, if the next poll is for that announcement. */
   #announced: number | undefined;
   #stopped = false;
   /** What was reported last, by lane. */
@@ -68,7 +70,7 @@ export class LookOut {
     clearTimeout(this.#timer);
   }
 
-  /** Somebody says that there is something to claim. */
+  /** A process has announced claimable work. */
   announced(): void {
     if (this.#stopped || this.#announced !== undefined) return;
     this.#announced = performance.now();
@@ -80,7 +82,7 @@ export class LookOut {
     const regular = this.#period > 0 ? this.#period * (0.75 + random() / 2) : Number.POSITIVE_INFINITY;
     const due = dueIn === undefined ? Number.POSITIVE_INFINITY : dueIn + random() * SPREAD;
     const delay = Math.min(regular, due);
-    // Without a period only an announcement makes it look, and from then on what is due.
+    // With a period of 0 it polls after announcements only, and from the first one on also when deferred work is due.
     if (delay < 2_147_483_647) this.#schedule(delay);
   }
 
@@ -102,12 +104,12 @@ export class LookOut {
         const query = claimableQuery(names, busy, this.#options.position());
         found = toFound(await connections.read("notify", query));
       } catch {
-        // The database does not answer now. The next look may find it back.
+        // The database does not answer now. The next poll may succeed.
       }
     }
     if (this.#stopped) return;
     if (found) this.#report(found.waiting);
-    // An announcement that came meanwhile has a look of its own.
+    // An announcement that came meanwhile has already scheduled a poll.
     if (this.#announced === undefined) this.#scheduleNext(found?.dueIn);
   }
 
@@ -122,7 +124,7 @@ export class LookOut {
         this.#reported.set(lane, last);
         continue;
       }
-      // What the app leaves alone is not its own, or cannot be done now.
+      // The app did not claim it: it belongs to another app, or cannot be handled now.
       const pause = same ? Math.min(last.pause * 2, LONGEST_PAUSE) : this.#period;
       this.#reported.set(lane, { state, pause, until: now + pause });
       const news = lane === undefined ? events.filter((event) => !this.#options.isReported(event)) : events;

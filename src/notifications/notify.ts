@@ -1,6 +1,6 @@
 /**
- * notify(): tells the app what other processes commit, and what waits to be claimed (look-out.ts), so that it need not
- * poll. Notifications are hints: an error here is at most logged.
+ * notify(): tells the app of events that other processes commit, and of work to claim (look-out.ts), so that the app need
+ * not poll. Notifications are hints: an error here is at most logged.
  *
  * States of a subscription:
  *
@@ -27,13 +27,13 @@ import { type EventRef, type NotifyPayload, parsePayload } from "./payload.ts";
 
 export type Handler = (notification: StoreNotification) => void;
 
-/** Catch-up reads so many of the newest events. The app needs one notification per stream, and reads the rest itself. */
+/** How many of the newest events catch-up reads. The app needs one notification per stream, and reads the rest itself. */
 const MAX_CATCH_UP = 1_000;
 /** Events that are looked up for one shortened payload. Of a larger commit the first ones are reported. */
 const MAX_EVENTS = 10_000;
 /** Shortened payloads that wait to be looked up, one after the other. Further ones are left to polling. */
 const MAX_WAITING = 1_000;
-/** ms: a timer for as long as Node has. */
+/** The longest delay that Node's timers take, in ms. */
 const FOR_EVER = 2_147_483_647;
 
 /** The part of an append that is tracked. */
@@ -63,7 +63,7 @@ class OwnCommits {
     void recorded.then(() => this.#pending.delete(recorded));
   }
 
-  /** Resolves once the appends that are running now have ended. Their events may be in the log before. */
+  /** Resolves once the appends that are running now have ended. Their events may already be in the log. */
   async allRecorded(): Promise<void> {
     await Promise.all(this.#pending);
   }
@@ -165,7 +165,7 @@ class Subscription {
     const [row] = await connections.read("notify", {
       text: `select id from ${names.events} order by id desc limit 1`,
     });
-    // A catch-up may have read the log before.
+    // A catch-up may have set the position already.
     this.#position = Math.max(this.#position, Number(row?.id ?? -1));
     if (!this.#ended) this.#lookOut.start();
   }
@@ -181,7 +181,7 @@ class Subscription {
 
   #receive(text: string): void {
     const payload = parsePayload(text);
-    // Also this store's own: its app claims nothing after a verb that was called beside it.
+    // An announcement of this store counts too: its app does not claim by itself after an operator verb.
     if (payload?.claimable) this.#lookOut.announced();
     if (!payload || payload.claimable || payload.by === this.#context.by) return;
     if (!payload.range) {

@@ -1,7 +1,7 @@
 /**
  * The payload of a notification, which is act-pg's: `{ stream, events: [{ id, name }], by }`. If it would be too long
  * for NOTIFY, `events` is empty, and `from` and `to` give the range of ids to look up. With `claimable: true` it has
- * neither: there is work that no event brings.
+ * neither: there is work to claim that no event announces.
  *
  * Whoever may connect to the database may send to the channel. So each field is checked, and a payload with an invalid
  * field is ignored.
@@ -17,7 +17,7 @@ export type NotifyPayload = {
   /** Ascending by id. Empty if there is a range or claimable work, and never otherwise. */
   readonly events: EventRef[];
   readonly range: { readonly from: number; readonly to: number } | undefined;
-  /** Subscriptions may be claimed that no event says so of. */
+  /** Some subscriptions may be claimable although no event was committed. */
   readonly claimable?: true;
 };
 

@@ -1,17 +1,17 @@
-/** Checks options. What is wrong is one error that names each option and what it takes, and shows no value. */
+/** Checks options. Throws one error that names each wrong option and what it takes, and shows no value. */
 import type { z } from "zod";
 import { isRecord } from "../values/json-dates.ts";
 import { type Options, optionList, optionsSchema } from "./option-list.ts";
 import type { Values } from "./sources.ts";
 
-/** The options, with the defaults of those that are left out. `source`: where they come from. */
+/** The options, with defaults for those that are left out. `source` says in an error where they come from. */
 export function checkOptions(input: unknown, source = ""): Options {
   const result = optionsSchema.safeParse(input);
   if (!result.success) throw explain(result.error, source);
   return result.data;
 }
 
-/** One readable line for each wrong option; values are not shown, they may be secrets. */
+/** One readable line for each wrong option. It shows no values, because they may be secrets. */
 function explain(error: z.ZodError, source: string): Error {
   const known = optionList.map(({ name }) => name).join(", ");
   const lines = error.issues.flatMap((issue) => {
@@ -24,7 +24,7 @@ function explain(error: z.ZodError, source: string): Error {
   return new Error(`act-drizzle: ${lines.join("; ")}`);
 }
 
-/** The options that are set: undefined is as good as left out. */
+/** The options that are set. An option that is undefined counts as left out. */
 export function setOptions(input: unknown): Values {
   if (!isRecord(input)) return {};
   const set = optionList.map(({ name }) => [name, input[name]]).filter(([, value]) => value !== undefined);

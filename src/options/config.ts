@@ -1,4 +1,4 @@
-/** Options with every default applied: what may be printed, and beside it what may not. */
+/** Options with every default applied, in two parts: `Config` may be printed, `Secrets` may not. */
 import { inspect } from "node:util";
 import { isRecord } from "../values/json-dates.ts";
 import type { PiiOptions } from "../values/pii-keys.ts";
@@ -9,7 +9,7 @@ import type { Values } from "./sources.ts";
 
 export type Endpoint = { readonly host: string; readonly port: number };
 
-/** What may be printed. */
+/** Options that may be printed. */
 export type Config = ConfigOptions & {
   /** Every host with its port; `host` and `port` are the first of them. */
   readonly hosts: readonly Endpoint[];
@@ -17,39 +17,42 @@ export type Config = ConfigOptions & {
   readonly encrypted: boolean;
 };
 
-/** What is never printed. */
+/** Options that are never printed. */
 export type Secrets = {
   readonly password: Password;
-  /** Options of `tls.connect` beside what `config.ssl` means. They may hold a private key. */
+  /** Options of `tls.connect` in addition to those of the mode `config.ssl`. They may hold a private key. */
   readonly tls: Readonly<Record<string, unknown>> | undefined;
-  /** The keys for pii, or who provides them. */
+  /** The keys for pii, or a function that provides them. */
   readonly pii: PiiOptions | undefined;
   readonly onConnect: OnConnect | undefined;
   readonly inline: InlineProjections | undefined;
 };
 
-/** What it takes to connect. */
+/** All that is needed to connect. */
 export type ConnectionTarget = { readonly config: Config; readonly secrets: Secrets };
 
 export type ResolvedOptions = ConnectionTarget & {
-  /** Where LISTEN goes, when that is elsewhere. */
+  /** The target of LISTEN, if it has its own (`listen_url`). */
   readonly listen: ConnectionTarget | undefined;
   /** The options that the config does not show, by name. */
   readonly hidden: Values;
 };
 
-/** `store.config`: the password is there for whoever asks for it by name, and in no rendering. */
+/** The type of `store.config`. `config.password` returns the password, but inspect, JSON and spread do not show it. */
 export type StoreConfig = Config & { readonly password: Password };
 
 /**
- * The key of a config under which the options lie that it does not show. A property of its own, so that
- * `{ ...store.config }` has it too: `new PostgresStore({ ...store.config, table: "other" })` connects.
+ * The key of a config under which it keeps the options that it does not show. It is an own property, so that
+ * `{ ...store.config }` copies it, and `new PostgresStore({ ...store.config, table: "other" })` can connect.
+ *
+ * The symbol is global, because each entry of the package is bundled by itself: act-drizzle/projections connects with the
+ * config of a store of the main entry.
  */
-const HIDDEN = Symbol("act-drizzle.hidden");
+const HIDDEN = Symbol.for("act-drizzle.hidden");
 
 class HiddenOptions {
   readonly #options: Values;
-  /** Every host with its port, where the config has the first one as `host` and `port`. */
+  /** Every host with its port. The config shows only the first one as `host` and `port`. */
   readonly #hosts: readonly Endpoint[];
 
   constructor(options: Values, hosts: readonly Endpoint[]) {
@@ -57,7 +60,7 @@ class HiddenOptions {
     this.#hosts = hosts;
   }
 
-  /** The options of a config that was spread, with what it did not show. What was given beside it counts first. */
+  /** The options of a config that was spread, with the hidden ones. Options given beside it take precedence. */
   reveal({ hosts: _hosts, encrypted: _encrypted, ...given }: Values): Values {
     const { ssl, ...options } = this.#options;
     const [first] = this.#hosts;
@@ -65,7 +68,7 @@ class HiddenOptions {
     return {
       ...options,
       ...given,
-      // The config shows such an object as true.
+      // The config shows an object as true.
       ...(given.ssl === true && ssl !== undefined && { ssl }),
       ...(!moved && {
         host: this.#hosts.map(({ host }) => host).join(","),
@@ -79,10 +82,14 @@ class HiddenOptions {
   }
 }
 
+/** By its method and not by its class, of which each entry of the package has its own. */
+const isHidden = (value: unknown): value is Pick<HiddenOptions, "reveal"> =>
+  isRecord(value) && typeof value.reveal === "function";
+
 /** The options themselves, or those of a config that was spread. */
 export function fromConfig(options: unknown): unknown {
   const hidden: unknown = isRecord(options) ? Reflect.get(options, HIDDEN) : undefined;
-  return isRecord(options) && hidden instanceof HiddenOptions ? hidden.reveal(options) : options;
+  return isRecord(options) && isHidden(hidden) ? hidden.reveal(options) : options;
 }
 
 class HiddenPassword {

@@ -1,4 +1,4 @@
-/** What libpq reads from the environment. An empty variable is as good as none. */
+/** Reads the options from the variables that libpq reads. An empty variable counts as not set. */
 import { readSource, type Values } from "./sources.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;

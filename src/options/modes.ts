@@ -1,4 +1,4 @@
-/** Values that options take by name, and functions that they take. Apart from the list, so that the published types need no zod. */
+/** Types of option values. They are not in option-list.ts, so that the published types do not need zod. */
 
 /** The modes of libpq's sslmode, and node-postgres' `no-verify`. */
 export const SSL_MODES = [
@@ -19,8 +19,9 @@ export type Ssl = boolean | SslMode | Readonly<Record<string, unknown>>;
 /** The password, or a function that is asked for it by each new connection, such as for the token of a cloud. */
 export type Password = string | (() => string | Promise<string>);
 
-/** A connection that has just been opened. `query` runs statements without parameters. */
+/** A connection that has just been opened. */
 export type NewConnection = {
+  /** Runs one statement without parameters, and returns its rows. */
   query(text: string): Promise<readonly Readonly<Record<string, unknown>>[]>;
 };
 

@@ -1,9 +1,9 @@
 /**
- * Every option of PostgresStore, once. An entry is the schema with the default, followed by what the schema cannot say:
- * the type as TypeScript writes it, the names in a URL and in the environment, and a line of documentation.
+ * Every option of PostgresStore, once. An entry is a zod schema with the default, and what zod cannot express: the type as
+ * TypeScript writes it, the names in a URL and in the environment, and a line of documentation.
  *
- * `npm run generate:docs` makes from it options.generated.ts (the public types), the table in README.md and
- * docs/reference/options.md.
+ * `npm run generate:docs` writes options.generated.ts (the public types), the table in README.md and
+ * docs/reference/options.md from it.
  */
 import { z } from "zod";
 import { isKeyMaterial, type Key } from "../values/pii-keys.ts";
@@ -11,20 +11,20 @@ import { type InlineProjections, isInline } from "./inline.ts";
 import { type OnConnect, type Password, SSL_MODES, TARGET_SESSION_ATTRS } from "./modes.ts";
 import { leavesTakenAlone } from "./server-options.ts";
 
-/** Names in a URL or in the environment, each with how its text is read. The first that is there counts. */
+/** Names in a URL or in the environment, each with a function that parses its text. The first name that is set counts. */
 export type Sources = Readonly<Record<string, (text: string) => unknown>>;
 
 export type About = {
   /** The type as TypeScript writes it, without undefined. */
   readonly type: string;
   readonly docs: string;
-  /** What `store.config` holds, where that is another value. False: nothing. */
+  /** How `store.config` shows the option, if differently. False: not at all. */
   readonly config?: { readonly type: string; readonly docs: string } | false;
   /** Parameters of a URL, behind its question mark. */
   readonly url?: Sources;
   /** Variables of the environment. */
   readonly env?: Sources;
-  /** What it takes, where the schema's own message would not say it well. */
+  /** The accepted values, for the error message. Left out: zod's own message is used. */
   readonly takes?: string;
 };
 
@@ -32,10 +32,10 @@ const about = z.registry<About>();
 
 const asText = (text: string) => text;
 const secondsAsMillis = (text: string) => Number(text) * 1000;
-/** What is neither stays a text, and is refused by the schema. */
+/** Any other text stays a text, which the schema refuses. */
 const asFlag = (text: string) =>
   /^(1|true|on|yes)$/i.test(text) || (/^(0|false|off|no)$/i.test(text) ? false : text);
-/** Prisma's and Supabase's word for a pooler in transaction mode. */
+/** `pgbouncer=true` of Prisma and Supabase: a pooler in transaction mode, so `prepare` is false. */
 const asPooler = (text: string) => {
   const flag = asFlag(text);
   return flag === true ? false : flag === false ? undefined : flag;
@@ -52,10 +52,10 @@ const port = z.union([
 ]);
 const ssl = z.union([z.boolean(), z.enum(SSL_MODES), z.record(z.string(), z.unknown()).readonly()]);
 const limit = z.union([millis, z.literal(false)]).transform((value) => value || 0);
-/** A new one each time: what is registered belongs to one schema. */
+/** A new schema each time, because the registry keeps one entry per schema. */
 const path = () => z.string().default("");
 const key = z.custom<Key>((value) => typeof value === "function" || isKeyMaterial(value)).optional();
-/** Either name of the key, and a function where it is asked for each stream. */
+/** Exactly one of `key` and `keyProvider`; with `perStream` it must be a function. */
 const pii = z
   .strictObject({
     key,

@@ -1,6 +1,7 @@
-/** What `pii_encryption` takes. */
+/** The option `pii_encryption`. */
 import type { Key } from "../values/pii-keys.ts";
 
+/** The value of the option `pii_encryption`: the key, and what to do with an event whose pii cannot be decrypted. */
 export type PiiEncryption = {
   /**
    * 32 bytes. Or a list of such: the first encrypts, all of them decrypt. Or a function that returns one of these: it is

@@ -1,4 +1,4 @@
-/** Options given > URL > environment > defaults. */
+/** Merges the sources of options. Precedence: the given options, the URL, the environment, the defaults. */
 
 import type { PiiOptions } from "../values/pii-keys.ts";
 import { checkOptions, setOptions } from "./check.ts";
@@ -29,7 +29,7 @@ export function resolveOptions(options: unknown = {}, env: Environment = process
   return { ...target, listen, hidden: setOptions(hidden) };
 }
 
-/** The options, and what the URL says of those that are not given. */
+/** The given options, and those of the URL that are not given. */
 function withUrl(given: Values): Values {
   const { url, connectionString } = checkOptions(given);
   const address = url ?? connectionString;
@@ -42,20 +42,20 @@ function resolve(chosen: Values, env: Environment): ConnectionTarget {
     Object.entries(readEnvironment(env)).filter(([option]) => !(option in chosen)),
   );
   checkOptions(environment, " from the environment");
-  const said = { ...environment, ...chosen };
-  const all = checkOptions(said);
+  const merged = { ...environment, ...chosen };
+  const all = checkOptions(merged);
   const { url: _url, connectionString: _sameUrl, listen_url: _listen, ...resolved } = all;
   const { password, pii_encryption, inline, onConnect, ...shown } = resolved;
   const hosts = endpoints(all.host, all.port);
   const [first = { host: all.host, port: 5432 }] = hosts;
-  const { ssl, tls } = chooseTls({ ...all, ssl: "ssl" in said ? all.ssl : undefined });
+  const { ssl, tls } = chooseTls({ ...all, ssl: "ssl" in merged ? all.ssl : undefined });
   return {
     config: { ...shown, ...first, hosts, ssl, encrypted: pii_encryption !== undefined },
     secrets: { password, tls, pii: piiOptions(pii_encryption), inline, onConnect },
   };
 }
 
-/** The key has two names: that of the peer's adapter beside ours. */
+/** The key has two names: `keyProvider` is act-pg's. */
 function piiOptions(given: Options["pii_encryption"]): PiiOptions | undefined {
   const key = given?.key ?? given?.keyProvider;
   return given && key ? { key, perStream: given.perStream, unreadable: given.unreadable } : undefined;
@@ -74,7 +74,7 @@ function endpoints(host: string, port: number | string): Endpoint[] {
   return hosts.map((name, i) => ({ host: name, port: ports[i] ?? ports[0] ?? 5432 }));
 }
 
-/** As the store's own, but for what the direct URL says: host and port, and the login if it has one. */
+/** The store's own target, overridden by `listen_url`: its host and port, and its login if it has one. */
 function listenTarget(chosen: Values, url: string, env: Environment): ConnectionTarget {
   const { host: _host, port: _port, ...kept } = chosen;
   return resolve({ ...kept, ...readUrl(url, "listen_url") }, env);

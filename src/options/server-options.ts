@@ -3,11 +3,11 @@
 export type ServerOptions = {
   /** Settings by name. */
   readonly settings: Readonly<Record<string, string>>;
-  /** What is no setting, such as the `endpoint=…` of Neon: for whoever takes the connection. */
+  /** Words that are not settings, such as `endpoint=…` of Neon. They are passed on to the server or the proxy. */
   readonly rest: string;
 };
 
-/** Settings of which the store needs a value of its own, and those that are options themselves. */
+/** Settings that the store sets itself, and settings that have an option of their own. */
 const TAKEN = new Set([
   "application_name",
   "array_nulls",
@@ -49,6 +49,6 @@ export function parseServerOptions(text: string): ServerOptions {
 /** One setting, as a word of `options`. */
 export const settingWord = (name: string, value: string): string => `-c ${name}=${escaped(value)}`;
 
-/** Whether it leaves alone what the store sets itself. */
+/** True if `text` names none of the settings in TAKEN. */
 export const leavesTakenAlone = (text: string): boolean =>
   Object.keys(parseServerOptions(text).settings).every((name) => !TAKEN.has(name.toLowerCase()));

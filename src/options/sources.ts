@@ -1,10 +1,10 @@
-/** Reads options from names and texts, as a URL and the environment have them. */
+/** Reads options from a source of named texts: a URL's parameters or the environment. */
 import { optionList } from "./option-list.ts";
 
 /** Values by option, not yet checked. */
 export type Values = Readonly<Record<string, unknown>>;
 
-/** What a source says: its values, each under the name of its option. */
+/** The values that a source sets, by option. */
 export function readSource(
   source: "url" | "env",
   textOf: (name: string) => string | undefined,

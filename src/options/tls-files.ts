@@ -1,9 +1,9 @@
-/** What `ssl` and the files beside it ask for. No error shows a path or what a file holds. */
+/** Combines `ssl` with sslrootcert, sslcert and sslkey. No error shows a path or the content of a file. */
 import { readFileSync } from "node:fs";
 import type { Ssl, SslMode } from "./modes.ts";
 
 export type TlsRequest = {
-  /** Undefined: it was not said. */
+  /** Undefined: not given. */
   readonly ssl: Ssl | undefined;
   /** Paths; empty: none. */
   readonly sslrootcert: string;
@@ -13,11 +13,11 @@ export type TlsRequest = {
 
 export type TlsChoice = {
   readonly ssl: boolean | SslMode;
-  /** Options of `tls.connect` beside what the mode means. */
+  /** Options of `tls.connect` in addition to those of the mode. */
   readonly tls: Readonly<Record<string, unknown>> | undefined;
 };
 
-/** The CA certificates that Node trusts, instead of a file of them. */
+/** The value of sslrootcert for the CA certificates that Node trusts. */
 const SYSTEM = "system";
 
 const refuse = (option: string, text: string) => new Error(`act-drizzle: option "${option}": ${text}`);
@@ -25,7 +25,7 @@ const refuse = (option: string, text: string) => new Error(`act-drizzle: option 
 /** Throws an Error that names the option. */
 export function chooseTls({ ssl, sslrootcert, sslcert, sslkey }: TlsRequest): TlsChoice {
   const named = sslrootcert !== "" || sslcert !== "" || sslkey !== "";
-  // Who names a CA wants it to be asked.
+  // If a file is named but no mode, the certificate has to be verified.
   const mode = modeOf(ssl ?? (named ? "verify-full" : false), sslrootcert);
   if (mode === false || mode === "disable") return { ssl: mode, tls: undefined };
   const own = typeof ssl === "object" ? ssl : undefined;
@@ -43,7 +43,7 @@ export function chooseTls({ ssl, sslrootcert, sslcert, sslkey }: TlsRequest): Tl
   };
 }
 
-/** As in libpq, `require` beside a CA is verify-ca, and the system's CAs are for verify-full only. */
+/** As in libpq, `require` with a CA file means verify-ca, and sslrootcert=system needs verify-full. */
 function modeOf(ssl: Ssl, sslrootcert: string): boolean | SslMode {
   if (typeof ssl === "object") return true;
   if (sslrootcert === SYSTEM && !["verify-full", "disable", true, false].includes(ssl))

@@ -1,18 +1,18 @@
 /**
- * The parameters of a URL that are no option of their own: what they mean here, or why they are refused. Those that are
- * an option stand in option-list.ts. Whatever stands in neither list is an error: to ignore a word about TLS would be
- * to connect without it.
+ * The parameters of a URL that are not options: what they do here, or why they are refused. Parameters that are options
+ * are in option-list.ts. Any other parameter is an error: if the store ignored a misspelt TLS parameter, it would connect
+ * without TLS.
  *
- * `npm run generate:docs` makes from both the table in docs/reference/connection-strings.md.
+ * `npm run generate:docs` writes the table in docs/reference/connection-strings.md from both lists.
  */
 export type UrlParameter = {
   /** Where the name comes from. */
   readonly from: "libpq" | "node-postgres" | "postgres.js" | "Prisma" | "Vercel";
-  /** What the values that are taken do here, as a sentence. Left out: none is taken. */
+  /** What the accepted values do, as a sentence. Left out: every value is refused. */
   readonly does?: string;
-  /** The values that are taken; left out, with `does`: any. */
+  /** The accepted values. Left out, with `does`: any value. */
   readonly takes?: readonly string[];
-  /** Why another value, or any, is refused, and what to do. */
+  /** Why other values are refused, and what to do. */
   readonly refused?: string;
 };
 

@@ -1,6 +1,6 @@
 /**
- * The options that a URL gives. No error shows the URL or a part of it that may belong to a password. It is read here
- * and not by `new URL`, which knows one host only and forgives what was not percent-encoded.
+ * Reads options from a URL. No error shows the URL, or a part of it that may belong to a password. `new URL` would not do:
+ * it accepts only one host, and characters that should have been percent-encoded.
  */
 import { checkOptions, setOptions } from "./check.ts";
 import { optionList } from "./option-list.ts";
@@ -8,7 +8,7 @@ import { settingWord } from "./server-options.ts";
 import { readSource, type Values } from "./sources.ts";
 import { URL_PARAMETERS } from "./url-parameters.ts";
 
-/** `option`: whose value the URL is. */
+/** `option`: the name of the option that holds the URL. */
 export function readUrl(url: string, option = "url"): Values {
   const fail = (text: string) => new Error(`act-drizzle: option "${option}": ${text}`);
   const { userinfo, hosts, database, query } = split(url.trim(), fail);
@@ -48,7 +48,7 @@ type Parts = {
 const OPTION_PARAMETERS = new Set(optionList.flatMap(({ url }) => Object.keys(url ?? {})));
 const isKnown = (name: string) => OPTION_PARAMETERS.has(name) || Object.hasOwn(URL_PARAMETERS, name);
 
-/** What is raw ends a part too early, and the rest of a password would be taken for a host, a database or a parameter. */
+/** Refuses raw special characters: they would end a part early, and the rest of a password would be read as another part. */
 function split(url: string, fail: Fail): Parts {
   const [, authority = "", path = "", query = ""] =
     /^postgres(?:ql)?:\/\/([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/s.exec(url) ?? [];
@@ -108,7 +108,7 @@ function readParameters(
 
 const isOff = (ssl: unknown) => ssl === false || ssl === "disable";
 
-/** What several parameters say together. */
+/** The options that depend on several parameters. */
 function combine(parameters: ReadonlyMap<string, string>, { ssl, options }: Values, fail: Fail): Values {
   const path = parameters.get("search_path");
   const words = [options, path !== undefined && settingWord("search_path", path)].filter(Boolean);

@@ -3,7 +3,7 @@
 import { afterPrefix, type Pattern, toPattern } from "../values/pattern.ts";
 import type { Param } from "./index.ts";
 
-/** Filters of the same kind make the same text, so that a prepared statement is found again. */
+/** Filters of the same kind produce the same text, so that the server can reuse a prepared statement. */
 export class Conditions {
   readonly params: Param[];
   readonly #parts: string[] = [];
@@ -12,7 +12,7 @@ export class Conditions {
     this.params = params;
   }
 
-  /** Conditions of another part of the same statement: it shares the parameters. */
+  /** Conditions of another part of the same statement. Both share one list of parameters. */
   fork(): Conditions {
     return new Conditions(this.params);
   }

@@ -1,7 +1,5 @@
 /**
- * One connection, from its first use to its first close.
- *
- * States: new → connecting (its first statement is on the way) → established → closed. A closed connection is never
+ * One connection, from its first use to its first close. States: new → connecting (its first statement is on the way) → established → closed. A closed connection is never
  * used again.
  *
  * postgres.js 3.4.9 loses queries when a backend dies (they never settle), runs the rest of a transaction on a
@@ -23,8 +21,9 @@ import { TransactionChannel, TransactionFailure } from "./transaction.ts";
 
 export type Backend = {
   readonly pid: number;
+  /** pg_stat_activity.backend_start, as text. PostgreSQL reuses a pid, but never a pid together with its start. */
   readonly started: string;
-  /** The session's own application_name, where a pooler may hand the process on to another client. */
+  /** The session's own application_name. Set where a pooler may give the server process to another client later. */
   readonly mark?: string;
 };
 
@@ -32,13 +31,13 @@ export type ConnectionOptions = ConnectionTarget & {
   readonly endpoint: Endpoint;
   /** Server settings of this session beside the usual ones. Not sent through a pooler (prepare: false). */
   readonly settings?: SessionSettings;
-  /** What its user wants to know of the database: a select list, read with the first statement. */
+  /** Facts about the database that the owner of the connection needs: a select list, read with the first statement. */
   readonly facts?: string;
   /** Called at the server's first answer. Must not throw. */
   readonly onEstablished?: (() => void) | undefined;
 };
 
-/** Rows of a read, whether it was cut short, and how many characters of JSON they have. */
+/** The rows of a read, whether the read stopped early (`cut`), and how many characters of JSON the rows have (`bytes`). */
 export type Page = { readonly rows: Row[]; readonly cut: boolean; readonly bytes: number };
 
 const noop = () => {};
@@ -49,18 +48,18 @@ const IDENTITY = `pg_backend_pid() as pid,
   pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as read_only`;
 
 export class Connection {
-  /** Why it can't be used any more; undefined while it can. */
+  /** Why the connection was closed; undefined while it is open. */
   closedWith: Error | undefined;
-  /** When it was last handed back, in ms of `performance.now()`. */
+  /** When it last became idle, in ms of `performance.now()`. */
   idleSince = 0;
   /**
-   * The server process behind it; undefined until {@link establish}, and where it is not known which one works for this
-   * client: behind a pooler, unless that has handed one over for good. A pid is used again, a pid with its start is not.
+   * The server process behind the connection. Undefined until {@link establish}, and undefined behind a pooler in
+   * transaction mode, where nobody can tell which server process runs a transaction.
    */
   backend: Backend | undefined;
-  /** False where a pooler may run each transaction in another session: then none relies on what another one has set up. */
+  /** False where a pooler may run each transaction in another session. Then no transaction relies on session settings. */
   ownsSession: boolean;
-  /** What {@link establish} has learned; undefined until then. */
+  /** The result of {@link establish}; undefined until then. */
   facts: Row | undefined;
   /** True once the server has answered on it. */
   established = false;
@@ -72,10 +71,10 @@ export class Connection {
   #password = "";
   #channel: TransactionChannel | undefined;
   #identity: Promise<Row> | undefined;
-  /** What to add to `performance.now()` for the server's clock, in ms. */
+  /** The server's clock minus `performance.now()`, in ms. */
   #clockOffset = 0;
   #opened = false;
-  /** When its socket was handed to the driver, which sends nothing before. */
+  /** When the driver got its socket. The driver sends nothing before. */
   #openedAt = 0;
   #endLogin = noop;
   #referenced = true;
@@ -95,14 +94,14 @@ export class Connection {
       database: config.database,
       user: config.user,
       password: () => this.#password,
-      // The socket that it is given has TLS already.
+      // openSocket() has already set up TLS.
       ssl: false,
       max: 1,
       prepare: config.prepare,
       fetch_types: false,
       idle_timeout: 0,
       max_lifetime: 0,
-      // Its timer would keep the process alive: see #watchLogin.
+      // The driver's timer would keep the process alive. #watchLogin has its own.
       connect_timeout: 0,
       connection: startupParameters(config, settings),
       types: {
@@ -123,7 +122,7 @@ export class Connection {
     return JSON.parse(text);
   }
 
-  /** Its one socket. The driver asks for another when that closed: then it is the end. */
+  /** Opens the connection's one socket. The driver asks for a second one only after the first has closed: that ends it. */
   async #open(): Promise<OpenSocket> {
     if (this.#opened) this.#close(this.#lost());
     if (this.closedWith) throw this.closedWith;
@@ -148,7 +147,7 @@ export class Connection {
     }
   }
 
-  /** A server that takes the connection has as long again to let the user in. */
+  /** Limits the login. It gets the connect timeout once more, counted from the moment that the socket is open. */
   #watchLogin(): void {
     const { host, port } = this.endpoint;
     const ms = this.#options.config.connectionTimeoutMillis;
@@ -157,7 +156,7 @@ export class Connection {
     this.#endLogin = afterPoll(ms, fail, () => this.#socket?.bytesRead ?? 0, { unref: !this.#referenced });
   }
 
-  /** A connection that ends before the server has said anything is another matter than one that is lost. */
+  /** The error of a closed connection. Its text tells whether the server had ever answered on it. */
   #lost(): ConnectionError {
     const { host, port } = this.endpoint;
     const text = this.established
@@ -181,7 +180,7 @@ export class Connection {
     this.#close(error);
   }
 
-  /** Says goodbye to the server and closes. Only for a connection nobody uses. */
+  /** Sends Terminate and closes. Only for a connection that nobody uses. */
   async end(): Promise<void> {
     if (this.closedWith) return;
     this.ref(true);
@@ -189,7 +188,7 @@ export class Connection {
     this.#close(new ConnectionError("CONNECTION_ENDED", "the connection was closed", false));
   }
 
-  /** An unreferenced connection keeps no process alive. */
+  /** Whether the connection keeps the process alive, as `ref` and `unref` of a socket do. */
   ref(wanted: boolean): void {
     if (this.#referenced === wanted) return;
     this.#referenced = wanted;
@@ -204,7 +203,7 @@ export class Connection {
     this.#options.onEstablished?.();
   }
 
-  /** Settles with `work`, with the close of the connection, or with the deadline: never not at all. */
+  /** Settles when `work` settles, when the connection closes, or at the deadline, whichever comes first. */
   #race<T>(work: Promise<T>, deadline: number): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const cancel = afterPoll(
@@ -217,7 +216,7 @@ export class Connection {
           );
         },
         () => this.#socket?.bytesRead ?? 0,
-        // A connection that is warmed up keeps no process alive, neither do its timers.
+        // A connection that warmUp() opens must not keep the process alive, so its timers must not either.
         { unref: !this.#referenced },
       );
       const lost = (error: Error) => {
@@ -244,7 +243,7 @@ export class Connection {
     });
   }
 
-  /** The driver's own errors end a connection. So does what the server says before it closes one. */
+  /** Closes the connection after an error of the driver, and after a FATAL error, which the server sends before it closes. */
   #closeAfter(error: unknown): void {
     if (isGone(error)) this.#close(this.#lost());
     else if (isFatal(error) || error instanceof ConnectionError) this.#close(error);
@@ -259,8 +258,9 @@ export class Connection {
   }
 
   /**
-   * One statement, one round trip once it is prepared. `deadline` in ms, 0 for none. Rows are taken one by one: the
-   * driver's own count of them goes on after an error, and the next answer began with as many holes.
+   * Runs one statement: one round trip once it is prepared. `deadline` in ms, 0 for none.
+   * Rows are collected one by one. The driver does not reset its own row count after an error, so the next result would
+   * begin with that many empty elements.
    */
   async run(query: Query, deadline: number): Promise<readonly Row[]> {
     if (this.closedWith) throw this.closedWith;
@@ -273,12 +273,12 @@ export class Connection {
   }
 
   /**
-   * Connects, and learns about the server: `pid`, `started`, `standby`, `read_only`, `pooled` (the server process is
-   * not the one that this client was told of at connect), and the columns of the option `facts`.
+   * Connects, and returns facts about the server: `pid`, `started`, `standby`, `read_only`, `pooled` (the login's pid is
+   * not that of the process that answers: a pooler is in between), and the columns of the option `facts`.
    */
   establish(deadline: number): Promise<Row> {
     this.#identity ??= this.#identify(deadline).catch((error: unknown) => {
-      // A cancel may have struck it: the next user asks again.
+      // The statement may have been cancelled. The next caller asks again.
       this.#identity = undefined;
       throw error;
     });
@@ -286,8 +286,8 @@ export class Connection {
   }
 
   /**
-   * The server's clock, in ms since the epoch, or later: by the time that the question about it took. Never earlier, also
-   * where the answer lay unread while the process was busy.
+   * An upper bound of the server's clock, in ms since the epoch. It is too late by at most the duration of the query that
+   * read the clock, and never too early, not even if the process was busy when the answer arrived.
    */
   serverTime(): number {
     return performance.now() + this.#clockOffset;
@@ -327,25 +327,25 @@ export class Connection {
     let channel: TransactionChannel | undefined;
     try {
       if (this.closedWith) throw this.closedWith;
-      // Without a turn in between: the next batch is on its way before the callers of this one go on.
+      // No await if the channel is open: the next batch is sent before the callers of the previous batch continue.
       channel = this.#channel ?? (await this.#openChannel(deadline));
       return await this.#race(work(channel), msUntil(end));
     } catch (error) {
       if (error instanceof TransactionFailure) throw error;
       const cause = error instanceof Error ? error : new Error("unknown failure");
-      // What was not understood leaves the connection in a state that nobody knows.
+      // After an unexpected error the state of the connection is unknown, so it is not used again.
       this.#close(cause);
       throw new TransactionFailure(cause, { inDoubt: channel?.committing === true });
     }
   }
 
-  /** Parses and plans statements for later transactions. Nothing behind a pooler in transaction mode. */
+  /** Prepares statements for later transactions. Does nothing behind a pooler in transaction mode. */
   async prepare(queries: readonly Query[], deadline: number): Promise<void> {
     const channel = await this.#openChannel(deadline);
     if (this.ownsSession) await this.#race(channel.prepare(queries), deadline);
   }
 
-  /** One statement of a transaction block that goes on, parsed for itself: nothing runs again by itself. */
+  /** One statement of an open transaction block. It is not prepared by name, and never sent a second time. */
   async step(query: Query, deadline: number): Promise<readonly Row[]> {
     const channel = await this.#openChannel(deadline);
     return (await this.#race(channel.step(query), deadline)).rows;
@@ -360,8 +360,8 @@ export class Connection {
   }
 
   /**
-   * Like {@link run}, but stops after `budget` characters of JSON, unless all `limit` rows are there: what came until then is returned with
-   * `cut: true`, and the connection is thrown away, for the server would go on sending. `bytes`: characters of JSON.
+   * Like {@link run}, but stops after `budget` characters of JSON, unless all `limit` rows have arrived by then. It
+   * returns the rows so far with `cut: true`, and closes the connection, because the server would go on sending.
    */
   async read(query: Query, deadline: number, budget: number, limit: number): Promise<Page> {
     if (this.closedWith) throw this.closedWith;
@@ -383,8 +383,8 @@ export class Connection {
   }
 
   /**
-   * A sign of life from a connection that listens: the driver lets nothing else through on it. LISTEN comes
-   * last, so that the session still shows what it is for. Never settles when nobody answers.
+   * Checks that a listening connection still works. The driver allows only LISTEN and UNLISTEN on it. LISTEN comes last,
+   * so that pg_stat_activity shows it as the session's query. Never settles if the server does not answer.
    */
   async ping(): Promise<void> {
     if (this.closedWith) throw this.closedWith;

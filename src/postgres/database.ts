@@ -1,4 +1,4 @@
-/** What the verbs may ask of the database. Nothing outside this folder knows the driver. */
+/** The operations that the verbs use: read, write, transaction, session, listen. Nothing outside this folder knows the driver. */
 
 import { ConnectionError, guard, outcomeUnknown, storeClosed, toStoreError } from "../errors.ts";
 import type { Config, ConnectionTarget, ResolvedOptions } from "../options/config.ts";
@@ -15,10 +15,13 @@ import { LONGEST_MS } from "./timers.ts";
 import { TransactionFailure } from "./transaction.ts";
 import { useBefore } from "./use-before.ts";
 
-/** The server's own limit comes first; a connection that stays silent past it by this much is given up. */
+/** statement_timeout ends a statement first. A connection that has not answered this many ms later is closed. */
 const GRACE = 5_000;
 
-/** A client that vanished must not hold the append lock, and the statement that appends has one plan for all batches. */
+/**
+ * The server ends the session of a client that vanished, so that its append lock is released. The statement that appends
+ * needs only one plan for all batches, so a generic plan saves planning.
+ */
 const writerSettings = ({ idle_in_transaction_session_timeout: limit }: Config) => ({
   idle_in_transaction_session_timeout: Math.min(limit || 10_000, 10_000),
   plan_cache_mode: "force_generic_plan",
@@ -26,12 +29,12 @@ const writerSettings = ({ idle_in_transaction_session_timeout: limit }: Config) 
 
 export type ListenerState = "off" | "listening" | "reconnecting";
 
-/** Why a transaction failed; that it may have been committed is said where it is not looked for. */
+/** The server's or the driver's error behind a failed transaction. `inDoubt` is handled by the callers that need it. */
 const causeOf = (error: unknown): unknown => (error instanceof TransactionFailure ? error.cause : error);
 
 export class Database {
   readonly config: Config;
-  /** For appends: one connection, or the pool's own where there is but one for all. */
+  /** The pool for appends, of one connection. With `max: 1` it is the same pool as the one for everything else. */
   readonly writer: Pool;
   readonly #pool: Pool;
   readonly #listenTarget: ConnectionTarget;
@@ -39,7 +42,7 @@ export class Database {
   #stopped = false;
   #closed = false;
 
-  /** `facts`: what appends want to know of the database, as a select list. */
+  /** `facts`: facts about the database that appends need, as a select list. */
   constructor({ config, secrets, listen }: ResolvedOptions, facts = "") {
     const target = { config, secrets };
     this.config = config;
@@ -48,7 +51,7 @@ export class Database {
       for (const listener of this.#listeners) listener.reconnectSoon();
     };
     const hosts: Hosts = { first: 0, onEstablished };
-    // A single connection serves both.
+    // With one connection for all there is only one pool.
     const shared = config.max === 1;
     const { max, min } = config;
     if (shared) {
@@ -76,14 +79,14 @@ export class Database {
     return listeners.some(({ listening }) => listening) ? "listening" : "reconnecting";
   }
 
-  /** Longest wait for an answer, in ms; 0 is none. */
+  /** Longest wait for an answer, in ms; 0 is no limit. */
   get deadline(): number {
     const { statement_timeout: limit, query_timeout } = this.config;
     if (query_timeout > 0) return query_timeout;
     return limit > 0 ? Math.min(limit + GRACE, LONGEST_MS) : 0;
   }
 
-  /** A statement that only reads: runs once more when its connection turns out to be dead. */
+  /** Runs a statement that only reads. If its connection turns out to be dead, it runs once more on a new one. */
   async read<R extends Row = Row>(operation: string, query: Query): Promise<readonly R[]> {
     return (await this.#reading(operation, (connection) =>
       connection.run(query, this.deadline),
@@ -101,7 +104,7 @@ export class Database {
       try {
         return await retrying(() => this.#pool.use(work));
       } catch (error) {
-        // The server, or what stands between, may close idle connections at any time.
+        // The server, a pooler or a firewall may close idle connections at any time.
         if (!(error instanceof ConnectionError) || error.code !== "CONNECTION_CLOSED" || this.#closed)
           throw error;
         return await retrying(() => this.#pool.use(work, true));
@@ -109,7 +112,7 @@ export class Database {
     });
   }
 
-  /** One statement that writes, and commits by itself. `retryOnLockTimeout`: it sets a lock_timeout for itself, and runs again then. */
+  /** Runs one statement that writes and commits by itself. `retryOnLockTimeout`: run it again after its own lock_timeout. */
   async write<R extends Row = Row>(
     operation: string,
     query: Query,
@@ -120,7 +123,7 @@ export class Database {
       const run = () =>
         this.#pool.use(async (connection) => {
           if (connection.ownsSession) return connection.run(query, this.deadline);
-          // Through a pooler no session says read committed: each transaction has to.
+          // Through a pooler the session has no default isolation level of ours, so each transaction names it.
           return (await connection.transact([query], this.deadline))[0]?.rows ?? [];
         });
       return retrying(run, retryOnLockTimeout ? RETRIABLE_OR_LOCKED : RETRIABLE).catch((error) => {
@@ -129,7 +132,7 @@ export class Database {
     })) as readonly R[];
   }
 
-  /** Statements of one transaction, in one message: their rows. */
+  /** Runs the statements of one transaction in one message, and returns the rows of each. */
   transaction(operation: string, queries: readonly Query[]): Promise<(readonly Row[])[]> {
     return guard(operation, async () => {
       this.#assertOpen();
@@ -145,7 +148,7 @@ export class Database {
     return this.#pool.use((connection) => connection.transact(queries, this.deadline));
   }
 
-  /** A transaction with turns of the client in between, on a connection of its own. See {@link runSession}. */
+  /** An interactive transaction, statement by statement, on a connection of its own. See {@link runSession}. */
   async session<T>(
     operation: string,
     work: SessionOptions<T>["work"],
@@ -159,15 +162,16 @@ export class Database {
         return runSession(connection, { operation, work, deadline: this.deadline, ...options });
       });
     } catch (error) {
-      // What `work` throws is the caller's own; not getting a connection is ours.
+      // An error of `work` is the caller's and passes unchanged. An error before it is a failure of the store.
       throw begun ? error : toStoreError(operation, error);
     }
   }
 
   /**
-   * Asks what became of a transaction whose connection was lost, also while the store is being disposed of. The server
-   * process that ran it is ended first, for it might still wait for a lock, and on the same connection: of several hosts
-   * the one that ended it has to be the one that is asked. `end`: see deadline.ts.
+   * Asks for the outcome of a transaction whose connection was lost. Works while the store is being disposed of.
+   *
+   * First it ends the server process that ran the transaction, because the process may still wait for a lock. The same
+   * connection then asks: with several hosts both have to go to the same server. `end`: see deadline.ts.
    */
   async recover(
     backend: Backend | undefined,
@@ -179,14 +183,14 @@ export class Database {
       if (backend) await endBackend(connection, backend, left);
       return connection.transact(queries, left());
     };
-    // What took one connection may have taken all: the idle ones are not trusted.
+    // Whatever broke one connection may have broken all, so an idle one is not reused.
     const answers = await retrying(() => useBefore(this.#pool, end, ask, true)).catch((error) => {
       throw causeOf(error);
     });
     return answers.map(({ rows }) => rows);
   }
 
-  /** LISTEN on a connection of its own, which comes back by itself until it is stopped. */
+  /** LISTEN on a connection of its own. The listener reconnects by itself until it is stopped. */
   async listen(options: Omit<ListenerOptions, keyof ConnectionTarget>): Promise<Listener> {
     this.#assertOpen();
     const listener = new Listener({ ...options, ...this.#listenTarget });
@@ -205,7 +209,7 @@ export class Database {
     if (this.#stopped) throw storeClosed();
   }
 
-  /** New work is refused from now on; listeners stop at once. */
+  /** Refuses new work from now on, and stops the listeners at once. */
   async stopAccepting(): Promise<void> {
     this.#stopped = true;
     const all = [...this.#listeners];

@@ -1,7 +1,9 @@
 /**
- * Makes sure that a server process is gone, with all that it was still to do: a half-open connection may have left it
- * waiting for the append lock. The same statement that ends it looks whether it is that of the lost session: a pid is
- * used again, and a pooler in session mode hands the process on to its next client, without the session's mark.
+ * Ends the server process of a lost connection, and waits until it is gone. After a half-open connection the process may
+ * still wait for the append lock and commit later.
+ *
+ * The statement ends the process only if it still runs the lost session: PostgreSQL reuses a pid, and a pooler in session
+ * mode gives the process to its next client, whose application_name lacks the lost session's mark.
  */
 import { ConnectionError } from "../errors.ts";
 import type { Backend, Connection } from "./connection.ts";
@@ -10,14 +12,15 @@ import { pause } from "./retry.ts";
 const ATTEMPTS = 20;
 const PAUSE_MS = 25;
 
-/** Rejects when the process is still there after some seconds. `left`: ms that are left. */
+/** Rejects if the process is still there after some seconds. `left`: returns the ms until the deadline. */
 export async function endBackend(
   connection: Connection,
   { pid, started, mark }: Backend,
   left: () => number,
 ): Promise<void> {
   const query = {
-    // As text: the driver would cut a timestamp to milliseconds, and the process would not be found.
+    // $1 pid, $2 backend_start, $3 application_name or null. The start is text: the driver would cut a timestamp to
+    // milliseconds, and the comparison would fail.
     text: `select pg_terminate_backend(pid) as ended from pg_stat_activity
   where pid = $1::int and pid <> pg_backend_pid() and backend_start = $2::text::timestamptz
     and ($3::text is null or application_name = $3::text)`,

@@ -1,4 +1,4 @@
-/** How the driver, the socket and the server say that a connection is gone. */
+/** Recognizes the errors by which the driver, the socket and the server report a closed connection. */
 import { codeOf } from "../errors.ts";
 
 const GONE = new Set<string | undefined>([
@@ -12,7 +12,7 @@ const GONE = new Set<string | undefined>([
 
 export const isGone = (error: unknown): boolean => GONE.has(codeOf(error));
 
-/** The server's last words on a connection, a refused password for one: the close follows a moment later. */
+/** A FATAL or PANIC error, such as a wrong password: the server closes the connection right after it. */
 export const isFatal = (error: unknown): error is Error => {
   if (!(error instanceof Error)) return false;
   // PgBouncer sends the severity in one field only.

@@ -1,6 +1,9 @@
 /**
- * One exchange with the server: a message with several statements and one Sync, written in the driver's stead, and the
- * answers up to ReadyForQuery. While it runs, what arrives on the socket is not the driver's.
+ * One exchange with the server: a message of several statements and one Sync, written past the driver, and the answers up
+ * to ReadyForQuery. While it runs, this module reads the socket instead of the driver.
+ *
+ * States of an exchange: sending the head (only if the parameters are large: they travel, and nothing has run yet) →
+ * running (the tail and Sync are sent) → done at ReadyForQuery. After an error the server skips everything up to Sync.
  */
 import type { Socket } from "node:net";
 import type { Raised } from "../errors.ts";
@@ -20,15 +23,14 @@ export type Row = Readonly<Record<string, unknown>>;
 
 export type Query = {
   readonly text: string;
-  /** Arrays as array literals, JSON as text. A function is asked when its statement is sent. */
+  /** The bind variables $1, $2, …: arrays as array literals, JSON as text. A function is called when the statement is sent. */
   readonly params?: readonly Param[] | (() => readonly Param[]);
   /**
-   * Its parameters are on the server before the transaction's first statement runs, so that no lock is held while
-   * they travel. Only for statements that modify rows: the server takes their snapshot when they run, a SELECT's
-   * when it is bound.
+   * Sends its parameters before the transaction's first statement runs, so that no lock is held while they travel. Only
+   * for statements that modify rows: their snapshot is taken when they run, that of a SELECT when it is bound.
    */
   readonly bindFirst?: boolean;
-  /** The reason that its text may raise. The same words in another statement's error are somebody else's. */
+  /** The error that this statement's text raises on purpose. The same message from another statement is not this error. */
   readonly raises?: Raised;
   /** A statement of the user's own: its rows are read as his driver would read them, and `answer` is told of them. */
   readonly answer?: (columns: readonly string[], rows: readonly (readonly unknown[])[]) => void;
@@ -48,14 +50,14 @@ export type Step = {
   readonly prepared: Prepared;
 };
 
-/** Parameters of more bytes are sent, and confirmed, before the rest: a slow network shows only there. */
+/** Parameters of more bytes are sent and confirmed before the rest. Their transfer shows how fast the network is. */
 const LARGE_BYTES = 65_536;
-/** More may not fit into one packet of the network. */
+/** A message of more bytes may not fit into one network packet. */
 const PACKET_BYTES = 1_000;
 export type TransactionOptions = {
-  /** Keep statements prepared. False behind a pooler in transaction mode, where BEGIN also says the isolation. */
+  /** Keep statements prepared. False behind a pooler in transaction mode; then BEGIN names the isolation level. */
   readonly prepare: boolean;
-  /** Told of each transfer of large parameters: bytes, and the milliseconds until the server had them. */
+  /** Called after each transfer of large parameters, with the bytes and the ms until the server had them. */
   readonly transferred?: ((bytes: number, ms: number) => void) | undefined;
 };
 
@@ -87,7 +89,7 @@ export class Exchange {
   readonly #userRows = new Map<number, unknown[][]>();
   #done = 0;
   #error: ServerError | undefined;
-  /** Set while large parameters travel: called once they have arrived. */
+  /** Set while large parameters travel. Sends the rest of the message once they have arrived. */
   #headDone: (() => void) | undefined;
 
   constructor(
@@ -126,7 +128,7 @@ export class Exchange {
         this.#socket.write(tail());
       };
     }
-    // What follows the parameters goes in one packet: a client that vanishes sends all of it, or nothing.
+    // All that follows the parameters goes in one packet. If the client vanishes, the server gets all of it or nothing.
     const messages = large
       ? [writer.take()]
       : writer.length > PACKET_BYTES
@@ -141,7 +143,7 @@ export class Exchange {
     };
   }
 
-  /** About as many bytes are sent: all characters, as most take one byte. */
+  /** An estimate of the bytes to send: the number of characters, most of which take one byte. */
   #size(): number {
     const sizeOf = (params: readonly Param[]) =>
       params.reduce((sum: number, param) => sum + 8 + (typeof param === "string" ? param.length : 8), 0);
@@ -153,7 +155,8 @@ export class Exchange {
   }
 
   #write(writer: MessageWriter, { kind, index, text, prepared }: Step): void {
-    // A named portal lives as long as its transaction block: a block that goes on takes the unnamed one again.
+    // A named portal lives until its transaction ends: a block that goes on takes other names. A single statement uses the
+    // unnamed one, which the next replaces.
     const portal = this.#queries.length === 1 ? "" : `${this.#options.portals ?? ""}${index}`;
     switch (kind) {
       case "parse":
@@ -220,7 +223,7 @@ export class Exchange {
     );
   }
 
-  /** Only now can the statement be used again: without its columns its rows could not be read. */
+  /** The statement can be reused from now on: its columns are known, and without them its rows could not be read. */
   #described(step: Step | undefined): void {
     if (step) this.#options.described(step);
     this.#next();
@@ -240,13 +243,13 @@ export class Exchange {
   }
 }
 
-/** Writes messages in the driver's stead and hands on each answer, until ReadyForQuery; resolves to its status. */
+/** Writes messages past the driver, and calls `receive` for each answer until ReadyForQuery. Resolves to its status. */
 export function listenUntilReady(
   socket: Socket,
   messages: readonly Buffer[],
   receive: (message: Message) => void,
 ): Promise<string> {
-  // Node types them as Function; they are what was given to on().
+  // Node types listeners as Function. These are the ones that the driver has passed to on().
   const driver = socket.listeners("data") as ((chunk: Buffer) => void)[];
   const reader = new MessageReader();
   socket.removeAllListeners("data");

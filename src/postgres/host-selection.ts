@@ -1,6 +1,6 @@
 /**
- * Finds the server to use among several hosts, as libpq does: the first that answers and is of the wanted
- * kind. With one host and no wish there is nothing to find.
+ * Selects one of several hosts as libpq does: the first that answers and matches target_session_attrs. With one host and
+ * target_session_attrs "any" it connects without a check.
  */
 
 import { ConnectionError } from "../errors.ts";
@@ -8,11 +8,11 @@ import type { TargetSessionAttrs } from "../options/modes.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import { detectPooling, type Pooling, setUpSession } from "./pooler.ts";
 
-/** What the connections of a store share. */
+/** State that the connections of a store share. */
 export type Hosts = {
-  /** Where to begin looking, so that a silent host is waited for once. */
+  /** Index of the host to try first: the last that matched. So a host that is down is waited for only once. */
   first: number;
-  /** Known once a first connection has found out; the others wait for it. */
+  /** The first connection finds out, and the others wait for its result. */
   pooling?: Promise<Pooling>;
   /** Called when a new connection has got its first answer. */
   readonly onEstablished?: () => void;
@@ -41,8 +41,8 @@ export function matchesTargetSessionAttrs(
 }
 
 /**
- * Opens a connection, and waits until the server answers on it. `onSelected` gets it before, and may destroy it. Rejects
- * with the last host's failure, or with NO_SERVER when all answer and none matches.
+ * Opens a connection, and waits until the server answers on it. `onSelected` gets the connection before that, and may
+ * destroy it. Rejects with the failure of the last host, or with NO_SERVER if hosts answer and none matches.
  */
 export async function openConnection(
   options: OpenOptions,
@@ -53,7 +53,7 @@ export async function openConnection(
   const connection = await selectHost(options, hosts, onClose);
   onSelected(connection);
   try {
-    // Now, and not with the first statement: a pooler may let a client wait, and the wait is for a connection.
+    // Before the first statement: a pooler may let a client wait, and that wait counts as waiting for a connection.
     await connection.establish(options.config.connectionTimeoutMillis);
     if (options.config.prepare) await admit(connection, options, hosts);
     await prepareByCaller(connection, options);
@@ -75,22 +75,22 @@ async function admit(connection: Connection, options: OpenOptions, hosts: Hosts)
   try {
     const found = await pooling;
     if (found === "session") await setUpSession(connection, options);
-    // The next connection looks again. This one takes the session for one that it shares.
+    // The next connection checks again. This one assumes transaction mode, which works in either mode.
     if (found === "unknown") {
       await connection.establish(options.config.connectionTimeoutMillis);
       connection.ownsSession = false;
       if (hosts.pooling === pooling) hosts.pooling = undefined;
     }
   } catch (error) {
-    // Of this connection alone, or for the time being: the next one finds out for itself.
+    // The failure may be this connection's alone, or pass. The next connection checks again.
     if (hosts.pooling === pooling) hosts.pooling = undefined;
     throw error;
   }
 }
 
 /**
- * A connection for LISTEN, not yet used: the driver's `listen` takes the connection's one socket for a client of its
- * own, so the host is found by another connection.
+ * A connection for LISTEN, not yet used. The driver's `listen` needs the connection's only socket, so another connection
+ * selects the host.
  */
 export async function openForListen(
   options: OpenOptions,
@@ -115,13 +115,13 @@ async function selectHost(
     return new Connection({ ...options, endpoint: only, onEstablished: hosts.onEstablished }, onClose);
   const found = await search(options, hosts, onClose, attrs);
   if (typeof found !== "string") return found;
-  // No standby is there: then the primary will do.
+  // prefer-standby: without a standby the primary is used.
   const second = attrs === "prefer-standby" ? await search(options, hosts, onClose, "any") : found;
   if (typeof second !== "string") return second;
   throw new ConnectionError("NO_SERVER", `no host is ${attrs} (target_session_attrs): ${second}`, false);
 }
 
-/** A connection, or what was found instead of one. */
+/** A connection to the first host that matches, or a text that says what the hosts are instead. */
 async function search(
   options: OpenOptions,
   hosts: Hosts,
@@ -150,7 +150,7 @@ async function search(
       connection.destroy(new ConnectionError("OTHER_SERVER", "not the wanted kind of server", false));
     } catch (error) {
       failure = error;
-      // The server may have refused the look alone, and have left the connection open.
+      // The server may have refused only the query, and left the connection open.
       connection.destroy(new ConnectionError("OTHER_SERVER", "not the wanted kind of server", false));
     }
   }

@@ -1,8 +1,8 @@
 /**
  * LISTEN on one channel.
  *
- * States: new → connecting → listening → (connection lost) waiting → connecting → …; stopped, from any state. While it
- * waits, the pause grows from 250 ms to 30 s. Another connection of the store that is answered ends a long pause.
+ * States: new → connecting → listening → (connection lost) waiting → connecting → …; stopped, from any state. The wait
+ * grows from 250 ms to 30 s. When another connection of the store is established, a long wait ends at once.
  *
  * The driver's own `listen` reconnects too, but gives up silently when the server stays away, and its timers keep a
  * process alive. So a listener takes a connection like any other, and reconnects by itself.
@@ -15,14 +15,14 @@ import { afterPoll } from "./timers.ts";
 
 const FIRST_DELAY = 250;
 const LONGEST_DELAY = 30_000;
-/** A connection that only listens sends nothing, so a silent one would go unnoticed for TCP's 12 minutes. */
+/** A listening connection sends nothing. Without a heartbeat TCP would report a dead one only after 12 minutes. */
 const HEARTBEAT = 30_000;
 
 export type ListenerOptions = ConnectionTarget & {
   readonly channel: string;
   /** Called with each payload. Must not throw. */
   readonly onPayload: (payload: string) => void;
-  /** Called each time the channel is listened to again: what was sent meanwhile is lost. Must not throw. */
+  /** Called after each reconnect. Notifications sent in between are lost. Must not throw. */
   readonly onReconnected: () => void;
   /** Called when the connection is lost. */
   readonly onLost?: () => void;
@@ -35,7 +35,7 @@ export class Listener {
   readonly #hosts: Hosts = { first: 0 };
   #connection: Connection | undefined;
   #timer: NodeJS.Timeout | undefined;
-  /** How long it waits for the next attempt; undefined while it does not wait. */
+  /** The wait before the next attempt, in ms; undefined in every state but `waiting`. */
   #delay: number | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -67,7 +67,7 @@ export class Listener {
     try {
       await connection.listen(channel, (payload) => this.#stopped || onPayload(payload), limit);
     } catch (error) {
-      // Taken out first: a failed start is answered by whoever started it, not by a reconnect.
+      // Cleared before destroy(), so that #closed does not schedule a reconnect: the caller handles a failed start.
       if (this.#connection === connection) this.#connection = undefined;
       connection.destroy(new ConnectionError("LISTEN_FAILED", "LISTEN could not start", false));
       throw error;
@@ -77,7 +77,7 @@ export class Listener {
     this.#scheduleHeartbeat(connection);
   }
 
-  /** Gives up the connection when the server does not answer in time; the timers keep no process alive. */
+  /** Pings the server, and closes the connection if no answer comes in time. The timers keep no process alive. */
   #scheduleHeartbeat(connection: Connection): void {
     const { config, heartbeat = HEARTBEAT } = this.#options;
     this.#heartbeat = setTimeout(async () => {
@@ -91,7 +91,7 @@ export class Listener {
         await connection.ping();
         if (this.#connection === connection) this.#scheduleHeartbeat(connection);
       } catch {
-        // The connection is gone: its close is on the way.
+        // The connection is lost: #closed handles it.
       } finally {
         cancel();
       }
@@ -125,7 +125,7 @@ export class Listener {
     this.#timer.unref();
   }
 
-  /** The server is there: a listener that waits before it tries again does so soon. */
+  /** The server is reachable again, so a listener with a long wait tries again soon. */
   reconnectSoon(): void {
     if (this.#delay === undefined || this.#delay <= FIRST_DELAY) return;
     clearTimeout(this.#timer);

@@ -38,5 +38,5 @@ export function joinJson(documents: readonly (string | null)[]): string {
   return documents.map((d) => d ?? "").join(SEPARATOR);
 }
 
-/** SQL that makes a text[] of a parameter that {@link joinJson} has made. */
+/** SQL that turns a parameter of {@link joinJson} into a text[]. */
 export const splitJson = (parameter: string): string => `string_to_array(${parameter}, E'\\x1e', '')`;

@@ -1,4 +1,4 @@
-/** The password of a new connection: the option itself, or what its function says now. */
+/** The password of a new connection: the option itself, or the result of its function, called for each connection. */
 import { ConnectionError } from "../errors.ts";
 import type { ConnectionTarget } from "../options/config.ts";
 import { afterPoll } from "./timers.ts";
@@ -6,7 +6,7 @@ import { afterPoll } from "./timers.ts";
 export async function askForPassword({ config, secrets }: ConnectionTarget): Promise<string> {
   const { password } = secrets;
   if (typeof password === "string") return password;
-  // Before the connection itself is given up, so that the reason is named.
+  // Shorter than the connect timeout, so that the error names the password function as the reason.
   const limit = Math.ceil(config.connectionTimeoutMillis * 0.9);
   let cancel = () => {};
   const late = new Promise<never>((_, reject) => {
@@ -17,7 +17,7 @@ export async function askForPassword({ config, secrets }: ConnectionTarget): Pro
     if (typeof given === "string") return given;
     throw failed(`returned ${given === null ? "null" : typeof given} instead of a string`);
   } catch (error) {
-    // The function's own words: it is the caller's.
+    // The function's own message is kept: the function is the caller's code.
     throw error instanceof ConnectionError
       ? error
       : failed(`failed: ${error instanceof Error ? error.message : "it threw what is no Error"}`);

@@ -1,13 +1,16 @@
 /**
- * A bounded set of connections, handed out first come, first served. The store has two: one of several connections for
- * reads and single statements, and one of a single connection for appends. Appends wait for the append lock, and a
- * query that is bound to a busy connection waits behind it.
+ * A bounded set of connections, handed out first come, first served. The store has two pools: one of several connections
+ * for reads and single statements, and one of a single connection for appends. They are separate because an append may
+ * hold its connection while it waits for the append lock.
  *
- * States of a connection here: opening → in use → idle → in use → …; closed when it was idle for too long or was used
- * often enough, when it was lost, or with the pool. Whatever opens or becomes free goes to whoever has waited longest.
+ * States of a connection in the pool: opening → in use → idle → in use → …; closed after idleTimeoutMillis, after maxUses
+ * uses, when it is lost, when the other pool needs its place, or with the pool. A connection that has opened or become
+ * free goes to the caller that has waited longest.
  *
- * A server, a role or a pooler may grant fewer connections than `max`. Then those that there are go round: a call fails
- * only if none can be had, or if none becomes free in time.
+ * States of the pool: open → closing (callers in use or waiting finish) → closed.
+ *
+ * A server, a role or a pooler may grant fewer connections than `max`. Then callers share the connections that exist: a
+ * call fails only if there is none at all, or if none becomes free within connectionTimeoutMillis.
  */
 import { ConnectionError, codeOf, sanitize, storeClosed } from "../errors.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
@@ -15,7 +18,7 @@ import { type Hosts, openConnection } from "./host-selection.ts";
 import { LONGEST_MS } from "./timers.ts";
 
 type Waiter = {
-  /** How many attempts to open a connection there had been when it came. */
+  /** How many attempts to open a connection had been made when it began to wait. */
   readonly attempts: number;
   grant(connection: Connection): void;
   fail(error: unknown): void;
@@ -23,20 +26,20 @@ type Waiter = {
 
 export type PoolOptions = Omit<ConnectionOptions, "endpoint"> & {
   readonly max: number;
-  /** Connections that stay open when they are idle. */
+  /** How many connections stay open when they are idle. */
   readonly min: number;
-  /** What the pool is for, as part of a sentence. */
+  /** What the pool is for, as it reads in an error message. */
   readonly purpose: "all calls" | "commits" | "all but commits";
 };
 
-/** Once a connection was refused, no other is asked for so soon, while those that there are go round. */
+/** ms to wait after a refused attempt before the next one, while the pool has other connections. */
 const REFUSED_MS = 1_000;
-/** The server takes a moment to notice that the other pool has given a connection up. */
+/** ms until the server has noticed that the other pool has closed a connection. */
 const HANDED_OVER_MS = 50;
-/** A pooler says nothing when it has no connection to give: it lets the client wait. */
+/** ms after which an attempt counts as slow. A pooler that has no connection left lets the client wait, without an error. */
 const SLOW_MS = 500;
 
-/** The server or a pooler has no connection left: too_many_connections, and what PgBouncer says. */
+/** The server or a pooler has no connection left: too_many_connections, and PgBouncer's code for it. */
 const HAS_NONE_LEFT = new Set<string | undefined>(["53300", "08P01"]);
 
 export class Pool {
@@ -44,20 +47,20 @@ export class Pool {
   readonly #hosts: Hosts;
   readonly #connections = new Set<Connection>();
   readonly #uses = new WeakMap<Connection, number>();
-  /** The store's other pool, which has its connections from the same server. */
+  /** The store's other pool, which takes its connections from the same server. */
   #other: Pool | undefined;
   #opening = 0;
-  /** Connections that are being opened: at the server, or in the queue of a pooler. */
+  /** Connections whose host is selected, and that wait for the server or in the queue of a pooler. */
   readonly #unanswered = new Set<Connection>();
   #attempts = 0;
   #failedAttempt = 0;
   #idle: Connection[] = [];
   #waiting: Waiter[] = [];
-  /** Connections to close after their use: the other pool has none. */
+  /** How many connections to close after their use, because the other pool has none. */
   #surplus = 0;
-  /** Why the last connection could not be opened; undefined once one could. */
+  /** Why the last attempt to open a connection failed; undefined after a success. */
   #refusal: unknown;
-  /** While it runs none is opened, unless there is no other; `always`: even then. */
+  /** While it runs, no connection is opened if the pool has one; with `always`, not even if it has none. */
   #pause: { readonly timer: NodeJS.Timeout; readonly always: boolean } | undefined;
   #reaper: NodeJS.Timeout | undefined;
   #closed: Promise<void> | undefined;
@@ -68,13 +71,13 @@ export class Pool {
     this.#hosts = hosts;
   }
 
-  /** Two pools at one server: neither keeps the last connection from the other. */
+  /** Connects two pools of one server, so that neither keeps the last available connection from the other. */
   share(other: Pool): void {
     this.#other = other;
     other.#other = this;
   }
 
-  /** Connections in use, idle and waited for. */
+  /** Connections in use, idle connections, and waiting callers. */
   get counts(): { busy: number; idle: number; waiting: number } {
     return {
       busy: this.#size - this.#idle.length,
@@ -88,8 +91,8 @@ export class Pool {
   }
 
   /**
-   * Runs `work` on a connection of its own, at once where one is idle. `fresh`: the idle ones are not trusted, and are
-   * closed.
+   * Runs `work` on a connection that nobody else uses meanwhile, at once if one is idle. `fresh`: closes the idle
+   * connections first, which may be dead, and opens a new one.
    */
   use<T>(work: (connection: Connection) => Promise<T>, fresh = false): Promise<T> {
     if (this.#closed) return Promise.reject(storeClosed());
@@ -101,8 +104,8 @@ export class Pool {
   }
 
   /**
-   * Opens a first connection before it is needed, and lets `work` prepare it. Keeps no process alive; whatever fails is
-   * met again by the next use.
+   * Opens a first connection before it is needed, and lets `work` prepare it. It does not keep the process alive. Errors
+   * are ignored: the next use meets them again.
    */
   warmUp(work: (connection: Connection) => Promise<unknown>): void {
     if (this.#size > 0 || this.#closed) return;
@@ -130,9 +133,9 @@ export class Pool {
       connection.destroy(new ConnectionError("SUSPECT", "the connection was given up", false));
   }
 
-  /** `background`: the process may end meanwhile. */
+  /** `background`: the wait does not keep the process alive. */
   #acquire({ background = false } = {}): Promise<Connection> {
-    // What a warm-up still holds must now keep the process alive, or nobody would wait for it.
+    // A connection that is still warming up must keep the process alive from now on, because a caller waits for it.
     if (!background) for (const connection of this.#connections) connection.ref(true);
     return new Promise((resolve, reject) => {
       const limit = this.#options.config.connectionTimeoutMillis;
@@ -149,12 +152,12 @@ export class Pool {
         },
       };
       const expire = () => {
-        // The first connection of all is under way: it comes, or says why not, in a time of its own.
+        // The pool's first connection is still being opened. It has a timeout of its own, whose error says more.
         if (this.#connections.size === 0 && this.#opening > 0) {
           timer = setTimeout(expire, limit);
           return;
         }
-        // All wait equally long: it is the first, and thousands that time out cost no more than one each.
+        // All callers wait equally long, so this one is usually the first, and shift() is cheap for thousands of them.
         if (this.#waiting[0] === waiter) this.#waiting.shift();
         else this.#waiting = this.#waiting.filter((w) => w !== waiter);
         reject(this.#timedOut(limit));
@@ -176,11 +179,11 @@ export class Pool {
     return new ConnectionError("POOL_TIMEOUT", text, false);
   }
 
-  /** Opens connections for those who wait. */
+  /** Opens connections for the waiting callers. */
   #openMore(): void {
     while (this.#opening < this.#waiting.length && this.#size < this.#options.max) {
       if (this.#pause && (this.#pause.always || this.#size > 0)) return;
-      // After a refusal one after the other, so that a server that is full has little to refuse.
+      // After a refusal, open one at a time, so that a full server does not have to refuse many.
       if (this.#refusal !== undefined && this.#connections.size > 0 && this.#opening > 0) return;
       void this.#open();
     }
@@ -212,7 +215,7 @@ export class Pool {
     this.#next();
   }
 
-  /** A connection could not be opened. Who waits goes on waiting as long as one may come. */
+  /** An attempt to open a connection failed. Callers go on waiting as long as another connection may become free. */
   #refused(error: unknown, attempt: number): void {
     this.#refusal = error;
     this.#failedAttempt = Math.max(this.#failedAttempt, attempt);
@@ -220,7 +223,7 @@ export class Pool {
     else if (this.#waiting.length > 0 && HAS_NONE_LEFT.has(codeOf(error)) && this.#other?.giveUpOne())
       this.#pauseFor(HANDED_OVER_MS, true);
     else {
-      // Who came after the attempt gets one of its own.
+      // Callers that came after the failed attempt get an attempt of their own.
       const served = this.#waiting.filter(({ attempts }) => attempts < this.#failedAttempt);
       this.#waiting = this.#waiting.filter(({ attempts }) => attempts >= this.#failedAttempt);
       for (const waiter of served) waiter.fail(error);
@@ -234,13 +237,14 @@ export class Pool {
       this.#next();
     }, ms);
     this.#pause = { timer, always };
-    // Who waits has a timer of his own, or waits for a connection in use.
+    // A waiting caller has a timer of its own, or waits for a connection that keeps the process alive.
     if (!always) timer.unref();
   }
 
   /**
-   * Closes a connection for the other pool's sake, now or after its use, and leaves the pooler's queue, where that would
-   * come later. False: there is none.
+   * Closes one connection so that the other pool can open one: an idle one now, or one in use after its use. It also
+   * cancels attempts that wait in a pooler's queue, where the other pool's attempt would come behind them. Returns false
+   * if this pool has no connection to give up.
    */
   giveUpOne(): boolean {
     if (this.#connections.size === 0) return false;
@@ -252,13 +256,13 @@ export class Pool {
     return true;
   }
 
-  /** Ends a connection, and leaves its place at the server to others for a moment. */
+  /** Ends a connection, and opens no other for a moment, so that the other pool can take its place at the server. */
   async #end(connection: Connection): Promise<void> {
     this.#pauseFor(2 * HANDED_OVER_MS, true);
     await connection.end();
   }
 
-  /** A connection that died is a free place for who waits. */
+  /** A connection was lost: another one may be opened for the waiting callers. */
   #forget(connection: Connection): void {
     if (!this.#connections.delete(connection)) return;
     this.#idle = this.#idle.filter((idle) => idle !== connection);
@@ -304,7 +308,7 @@ export class Pool {
     this.#reap();
   }
 
-  /** Closes what has been idle for too long, the longest idle first. */
+  /** Schedules the close of connections that were idle for idleTimeoutMillis, the longest idle first. */
   #reap(): void {
     const { idleTimeoutMillis } = this.#options.config;
     if (this.#reaper || idleTimeoutMillis <= 0) return;
@@ -320,7 +324,7 @@ export class Pool {
     this.#reaper.unref();
   }
 
-  /** Lets what runs or waits finish, then closes every connection. */
+  /** Lets running and waiting calls finish, then closes every connection. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
@@ -333,7 +337,7 @@ export class Pool {
     const drained = new Promise<void>((resolve) => {
       this.#drained = resolve;
     });
-    // Idle connections, and one that is warmed up, keep no process alive. Whoever awaits dispose() is to see its end.
+    // Idle connections do not keep the process alive. It must stay alive until dispose() has resolved.
     const alive = setInterval(() => {}, LONGEST_MS);
     try {
       await Promise.all(idle.map((connection) => connection.end()));

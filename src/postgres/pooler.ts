@@ -1,22 +1,22 @@
 /**
- * What stands between the store and the server. A pooler answers a connect with a process id of its own. In session
- * mode it hands over a server process for good; in transaction mode another one for each transaction, so prepared
- * statements and session settings, which the store relies on with `prepare: true`, belong to whoever comes next.
+ * Detects a pooler between the store and the server, and its mode. A pooler answers the login with a pid of its own. In
+ * session mode a client keeps one server process. In transaction mode each transaction may run in another one, so
+ * prepared statements and session settings, which the store needs with `prepare: true`, would reach other clients.
  */
 import { randomUUID } from "node:crypto";
 import { ConnectionError } from "../errors.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import { sessionSettings } from "./session-settings.ts";
 
-/** `unknown`: a pooler that serves no second client now, so that nobody can tell its mode. */
+/** `unknown`: the pooler serves no second client now, and without one its mode cannot be detected. */
 export type Pooling = "none" | "session" | "unknown";
 
-/** Looks that find transaction mode. One will do, unless other clients take the server processes in between. */
+/** How often to compare pids. One comparison detects transaction mode, unless other clients take the processes meanwhile. */
 const LOOKS = 10;
 const LOOK_MS = 2_000;
 const STEP_MS = 10;
 
-/** How this client reaches the server. Rejects when a pooler in transaction mode is between. */
+/** Detects how this client reaches the server. Rejects if a pooler in transaction mode is in between. */
 export async function detectPooling(
   connection: Connection,
   options: Omit<ConnectionOptions, "endpoint">,
@@ -33,7 +33,7 @@ export async function detectPooling(
   );
 }
 
-/** PostgreSQL keeps as many characters of an application_name, and replaces those that are not ASCII. */
+/** PostgreSQL cuts an application_name to this length, and replaces characters that are not printable ASCII. */
 const NAME_LENGTH = 63;
 
 /** The application's name with a mark that no other session has. */
@@ -43,8 +43,10 @@ function markOf(name: string): string {
 }
 
 /**
- * A session that a pooler has handed over for good: poolers drop what a client asks for at connect. Once this client is
- * gone the pooler may hand the process on, with its pid and start: the mark tells whether it still runs this session.
+ * Sets up a session behind a pooler in session mode, because poolers drop the settings that a client sends at connect.
+ *
+ * After this client has gone, the pooler may give the server process, with the same pid and start, to another client. So
+ * the application_name gets a mark, which tells whether the process still runs this session.
  */
 export async function setUpSession(
   connection: Connection,
@@ -61,8 +63,8 @@ export async function setUpSession(
 }
 
 /**
- * Whether server processes are shared; undefined where no second client is served. They are: a second client is given the one that the first, still connected, has used, or a
- * client is given another one than before.
+ * True if clients share server processes: two connected clients get the same process, or one client gets another process
+ * than before. Undefined if the pooler serves no second client.
  */
 async function sharesProcesses(
   connection: Connection,
@@ -76,14 +78,14 @@ async function sharesProcesses(
   try {
     const [own, other] = [await pidOf(connection), await pidOf(second)];
     for (let look = 0; look < LOOKS; look++) {
-      // Clients that ask in step are given the same ones again and again.
+      // A random pause: clients that ask in step would get the same processes each time.
       await new Promise((resolve) => setTimeout(resolve, Math.random() * STEP_MS));
-      // In session mode each has its own, and keeps it.
+      // In session mode each client has its own process, and keeps it.
       if (own === other || (await pidOf(connection)) !== own || (await pidOf(second)) !== other) return true;
     }
     return false;
   } catch {
-    // In session mode a second client may have to wait until the first one is gone; or the pooler is slow, or full.
+    // In session mode a second client may have to wait until the first has gone. Or the pooler is slow, or full.
     if (connection.closedWith) throw connection.closedWith;
     return undefined;
   } finally {

@@ -11,7 +11,7 @@ export class MessageWriter {
   #buffer: Buffer;
   #length = 0;
 
-  /** `bytes`: about as many will be written. */
+  /** `bytes`: an estimate of how many bytes will be written. */
   constructor(bytes = 0) {
     this.#buffer = Buffer.allocUnsafe(INITIAL_BYTES + bytes);
   }
@@ -91,7 +91,7 @@ export class MessageWriter {
     this.#begin("H")();
   }
 
-  /** Starts a message; the answer fills in its length. */
+  /** Starts a message. The function that it returns fills in the message's length. */
   #begin(type: string): () => void {
     this.#raw(type);
     const start = this.#length;
@@ -140,7 +140,7 @@ export type Message = { readonly type: string; readonly body: Buffer };
 export class MessageReader {
   #chunks: Buffer[] = [];
   #bytes = 0;
-  /** Bytes that are needed before there is another message. */
+  /** How many bytes the next complete message needs. */
   #needed = HEADER;
 
   /** The messages that are complete with `chunk`. */
@@ -179,7 +179,7 @@ export function readColumns(body: Buffer): ResultColumn[] {
   let at = 2;
   for (let left = body.readInt16BE(0); left > 0; left--) {
     const end = body.indexOf(0, at);
-    // The name is followed by the table's oid and the column's number, and the type by three more fields.
+    // After the name: the table's oid (4 bytes), the column's number (2), the type (4), and three more fields (8).
     columns.push({ name: body.toString("utf8", at, end), type: body.readUInt32BE(end + 7) });
     at = end + 19;
   }
@@ -232,7 +232,7 @@ export function readUserRow(body: Buffer, columns: readonly ResultColumn[]): unk
 
 const ERROR_FIELDS: Readonly<Record<string, string>> = {
   V: "severity",
-  // In the server's language. PgBouncer sends only this one, in English.
+  // In the server's language. PgBouncer sends only this field, in English.
   S: "localSeverity",
   C: "code",
   M: "message",

@@ -1,9 +1,9 @@
-/** What may run again: the server has undone it, and only because of others. */
+/** Retries work that the server has rolled back because of other transactions. */
 import { codeOf } from "../errors.ts";
 
 /** serialization_failure, deadlock_detected. */
 export const RETRIABLE: ReadonlySet<string | undefined> = new Set(["40001", "40P01"]);
-/** Besides, for a statement that sets a lock_timeout for itself: lock_not_available. */
+/** The same and lock_not_available, for a statement that sets its own lock_timeout. */
 export const RETRIABLE_OR_LOCKED: ReadonlySet<string | undefined> = new Set([...RETRIABLE, "55P03"]);
 
 const RETRIES = 5;

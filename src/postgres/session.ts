@@ -1,7 +1,7 @@
 /**
- * A transaction with turns of the client in between: migrations, and restore. The server ends it when no statement has
- * come for a minute, so a client that vanished holds no lock for longer. A client that is only slow sends a statement
- * every few seconds.
+ * An interactive transaction, for migrations and restore: the client sends one statement, reads its result, and sends
+ * the next. The server ends it after a minute without a statement, so that a client that vanished releases its locks.
+ * While a client is busy between statements, it sends `select 1` every 10 s.
  */
 import { ConnectionError, guard, outcomeUnknown } from "../errors.ts";
 import type { Backend, Connection } from "./connection.ts";
@@ -16,19 +16,19 @@ export type SessionOptions<T> = {
   readonly work: (run: Run) => Promise<T>;
   /** ms to wait for the answer to a statement; 0 is no limit. */
   readonly deadline: number;
-  /** Looks whether the transaction was committed, after the answer to COMMIT was lost. */
+  /** Finds out whether the transaction was committed. Called if the answer to COMMIT was lost. */
   readonly wasCommitted?: (backend: Backend | undefined) => Promise<boolean>;
 };
 
 const IDLE_LIMIT = "set_config('idle_in_transaction_session_timeout', '60000', true)";
 const HEARTBEAT_MS = 10_000;
 
-/** Runs `work` in a transaction. When it fails, the connection is thrown away, so that nothing of it can linger. */
+/** Runs `work` in a transaction. If it fails, the connection is closed, so that the server rolls back and frees all locks. */
 export async function runSession<T>(connection: Connection, options: SessionOptions<T>): Promise<T> {
   const { operation, work, deadline, wasCommitted } = options;
   let last: Promise<unknown> = Promise.resolve();
   let waiting = 0;
-  // One statement after the other, also for a caller that does not wait.
+  // Statements run one after the other, even if the caller does not await them.
   const run: Run = (query) => {
     waiting++;
     const answer = last.then(() => connection.step(query, deadline));
@@ -39,7 +39,7 @@ export async function runSession<T>(connection: Connection, options: SessionOpti
     return guard(operation, () => answer);
   };
   const heartbeat = setInterval(() => {
-    // Whatever it meets, the next statement of `work` meets too.
+    // Its error is ignored: the next statement of `work` fails with the same one.
     if (waiting === 0) run({ text: "select 1" }).catch(() => {});
   }, HEARTBEAT_MS);
   try {
@@ -48,7 +48,7 @@ export async function runSession<T>(connection: Connection, options: SessionOpti
     const result = await work(run);
     clearInterval(heartbeat);
     await run({ text: "commit" }).catch(async (error: unknown) => {
-      // An error of the server rolled it back; without an answer nobody knows.
+      // If the server answered with an error, it rolled back. If the connection was lost, the outcome is unknown.
       if (!connection.closedWith) throw error;
       const committed = await guard(
         operation,

@@ -1,7 +1,7 @@
 /**
- * The store opens its sockets itself and hands them to the driver. So it can cut a connection at once, also a half-open
- * one. It refuses the driver a second socket for the same connection: a replacement would run the rest of a transaction
- * outside of it (porsager/postgres #1133, #1155, #1216). And an idle connection keeps no process alive.
+ * The store opens its sockets itself and passes them to the driver, for three reasons. It can close a connection at once,
+ * even a half-open one. It can refuse the driver a second socket for the same connection, on which the driver would run
+ * the rest of a transaction outside of it (porsager/postgres #1133, #1155, #1216). And it can unref an idle socket.
  */
 import net from "node:net";
 import { ConnectionError, connectFailed } from "../errors.ts";
@@ -12,8 +12,8 @@ import { secure, tlsOptions } from "./tls.ts";
 export type OpenSocket = net.Socket;
 
 /**
- * Connects, with TLS where it is asked for. Rejects with a ConnectionError that names host and port. `unref`: the process
- * may end before.
+ * Connects, with TLS if the options ask for it. Rejects with a ConnectionError that names host and port. `unref`: the
+ * attempt does not keep the process alive.
  */
 export function openSocket(
   endpoint: Endpoint,
@@ -30,7 +30,7 @@ export function openSocket(
           host,
           port,
           noDelay: true,
-          // A peer that is gone is noticed by the operating system.
+          // TCP keepalive: the operating system notices a peer that is gone.
           keepAlive,
           keepAliveInitialDelay: keepAliveInitialDelayMillis,
         });

@@ -1,12 +1,12 @@
-/** Timers that give what has arrived already a chance: after a pause of the process it lies unread in the sockets. */
+/** Timers that let the process read its sockets first: after a blocked event loop the awaited answer may be unread there. */
 
-/** Node calls back at once for longer delays. */
+/** The longest delay for a timer, in ms. Node fires a timer with a longer delay at once. */
 export const LONGEST_MS = 2_147_000_000;
 
 /**
- * Calls `work` after `ms`, once the sockets have been read: timers run before them, so after a blocked event loop
- * a deadline would strike although the answer is there. `arriving` says how many bytes have come so far: as long as
- * more do, it waits, for a second at most. 0 is never. The answer cancels.
+ * Calls `work` after `ms`, but reads the sockets first. Node runs timers before sockets, so after a blocked event loop a
+ * deadline would pass although the answer is there. `arriving` returns how many bytes have been read: while the number
+ * grows, `work` waits, for at most a second. With 0 ms `work` is never called. The function that it returns cancels.
  */
 export function afterPoll(
   ms: number,
@@ -25,7 +25,7 @@ export function afterPoll(
     });
   };
   timer = setTimeout(() => look(arriving(), performance.now() + 1_000), Math.min(ms, LONGEST_MS));
-  // The process may end before.
+  // An unreferenced timer does not keep the process alive.
   if (unref) timer.unref();
   return () => {
     clearTimeout(timer);

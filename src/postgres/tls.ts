@@ -1,4 +1,4 @@
-/** TLS as libpq's sslmode asks for it, before the driver sees the socket. */
+/** Sets up TLS by libpq's sslmode, before the driver gets the socket. */
 import net from "node:net";
 import { type ConnectionOptions, connect } from "node:tls";
 import { ConnectionError } from "../errors.ts";
@@ -11,7 +11,7 @@ const ACCEPTED = "S";
 
 type Tls = { readonly required: boolean; readonly options: ConnectionOptions };
 
-/** What the mode means in terms of node's TLS, with `own` options beside it; undefined: none. */
+/** The options of node:tls for a mode, merged with the user's `own` options; undefined for no TLS. */
 export function tlsOptions(ssl: boolean | SslMode, own: ConnectionOptions = {}): Tls | undefined {
   switch (ssl) {
     case false:
@@ -31,7 +31,7 @@ export function tlsOptions(ssl: boolean | SslMode, own: ConnectionOptions = {}):
   }
 }
 
-/** Asks the server for TLS. Rejects where it is required and not offered, or its certificate does not hold. */
+/** Asks the server for TLS. Rejects if TLS is required and the server does not offer it, or its certificate is refused. */
 export async function secure(socket: net.Socket, { host, port }: Endpoint, tls: Tls): Promise<net.Socket> {
   if ((await askForTls(socket)) !== ACCEPTED) {
     if (!tls.required) return socket;
@@ -40,13 +40,13 @@ export async function secure(socket: net.Socket, { host, port }: Endpoint, tls: 
   return new Promise((resolve, reject) => {
     const secured = connect({
       socket,
-      // A certificate is for the name that was asked for; Node refuses an address as a server name.
+      // The certificate is checked against the host as it was configured. Node refuses an IP address as servername.
       host,
       ...(net.isIP(host) || host.startsWith("/") ? {} : { servername: host }),
       ...tls.options,
     });
     secured.once("error", reject);
-    // Without a word when the server closes in the middle of the handshake.
+    // Node emits only `close`, and no error, if the server closes during the handshake.
     secured.once("close", () =>
       reject(new ConnectionError("CONNECTION_CLOSED", "closed in the TLS handshake", true)),
     );
@@ -58,7 +58,7 @@ export async function secure(socket: net.Socket, { host, port }: Endpoint, tls: 
   });
 }
 
-/** The server's answer is one byte. More than that could only come from somebody in between. */
+/** Sends SSLRequest, and returns the server's answer of one byte. More bytes could only come from an attacker in between. */
 function askForTls(socket: net.Socket): Promise<string> {
   return new Promise((resolve, reject) => {
     const closed = () =>

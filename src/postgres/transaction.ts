@@ -1,9 +1,10 @@
 /**
- * A transaction in one message: Parse, Bind and Execute for each statement, then a single Sync. The server skips
- * everything behind a statement that failed, up to Sync, so no statement can run outside the transaction, and only
- * Sync commits. postgres.js ends every query with a Sync of its own and sends some of them a second time by itself;
- * a statement behind a BEGIN that had failed then committed alone (docs/internals/adr/0009). So the driver opens the
- * connection, and while a transaction runs its bytes are ours.
+ * A transaction in one message: Parse, Bind and Execute for each statement, then a single Sync. After a statement that
+ * failed, the server skips everything up to Sync. So no statement can run outside the transaction, and only Sync commits.
+ *
+ * postgres.js ends every query with a Sync of its own, and repeats some queries by itself: a statement after a failed
+ * BEGIN then committed alone (docs/internals/adr/0009). So the driver only opens the connection, and during a transaction
+ * this module reads and writes its socket.
  *
  * States of a {@link TransactionChannel}: idle (the driver reads the socket) → sending (a large message: parameters
  * are on their way, nothing has run) → running (Sync is sent) → idle; or closed with the connection, from any state.
@@ -26,11 +27,11 @@ import { MessageWriter, type ServerError } from "./protocol.ts";
 /** The transaction was not acknowledged. */
 export class TransactionFailure extends Error {
   override readonly cause: Error;
-  /** What the server refused; undefined: it refused nothing, the connection was lost. */
+  /** The step that the server refused; undefined if the connection was lost instead. */
   readonly step: "parse" | "bind" | "execute" | "commit" | undefined;
   /** Index of the statement that it refused. */
   readonly failedAt: number | undefined;
-  /** It may have been committed: the connection was lost after everything had been sent. */
+  /** The connection was lost after Sync was sent, so the transaction may have been committed. */
   readonly inDoubt: boolean;
 
   constructor(cause: Error, { step, failedAt, inDoubt = false }: Partial<TransactionFailure> = {}) {
@@ -42,20 +43,21 @@ export class TransactionFailure extends Error {
   }
 }
 
-/** Names the isolation level, whatever the default of the session or the database is. */
+/** BEGIN names the isolation level, because the session or the database may have another default. */
 export const BEGIN: Query = { text: "begin isolation level read committed" };
 const COMMIT: Query = { text: "commit" };
 const ROLLBACKS = 3;
 /** Statements that a connection keeps prepared. Those of users may have many texts, as with lists of any length. */
 const MAX_PREPARED = 256;
 /**
- * Behind a pooler, where no session keeps settings, a role's own would spoil nulls in arrays and the digits of numbers.
- * Sent with BEGIN, before the parameters: those are read by the first of these settings.
+ * Behind a pooler no session keeps the store's settings, and a role's own settings could spoil NULLs in arrays and the
+ * digits of numbers. So a transaction sets both. It does so before the parameters, because array_nulls applies when the
+ * server reads an array parameter.
  */
 export const VALUES_AS_WRITTEN: Query = {
   text: "select set_config('array_nulls', 'on', true), set_config('extra_float_digits', '1', true)",
 };
-/** What comes before all parameters, and runs before they are sent. */
+/** True for the statements that run before any parameters are sent. */
 const isPrologue = (query: Query) => query === BEGIN || query === VALUES_AS_WRITTEN;
 
 const stepOf = (failed: Step | undefined): TransactionFailure["step"] =>
@@ -75,7 +77,7 @@ function refusal(
   return new TransactionFailure(cause, { step, failedAt });
 }
 
-/** The statement is gone or has changed: the server has rolled back, and it may run again once it is parsed anew. */
+/** The prepared statement no longer exists, or its result has changed. The server has rolled back: parse again, and retry. */
 const isStale = (error: ServerError): boolean =>
   error.code === "26000" || (error.code === "0A000" && error.routine === "RevalidateCachedQuery");
 
@@ -94,22 +96,22 @@ export class TransactionChannel {
   readonly #socket: Socket;
   readonly #fatal: (error: ServerError) => void;
   readonly #prepared = new Map<string, Prepared>();
-  /** Names of statements: a pooler in session mode may hand over a session with another client's. */
+  /** Makes statement names unique: a pooler in session mode may reuse a session that has another client's statements. */
   readonly #prefix = `act_${randomUUID().slice(0, 8)}_`;
   #names = 0;
-  /** Sync is on its way: from here on a lost connection leaves the outcome in doubt. */
+  /** Sync has been sent: if the connection is lost from now on, the outcome is in doubt. */
   committing = false;
 
-  /** `fatal` is called with the server's last words on a connection. */
+  /** `fatal` is called with a FATAL or PANIC error, after which the server closes the connection. */
   constructor(socket: Socket, fatal: (error: ServerError) => void) {
     this.#socket = socket;
     this.#fatal = fatal;
   }
 
-  /** Runs all in one transaction. Never settles when the connection is lost: the caller watches that. */
+  /** Runs all statements in one transaction. Never settles if the connection is lost: the caller has to watch for that. */
   async run(queries: readonly Query[], options: TransactionOptions): Promise<readonly Answer[]> {
     this.committing = false;
-    // A transaction block of its own sets the isolation, whatever the session's default is.
+    // Without a session of our own an explicit BEGIN sets the isolation level. Otherwise Sync alone commits.
     const prologue = options.prepare ? [] : [BEGIN, VALUES_AS_WRITTEN];
     const all = options.prepare ? queries : [...prologue, ...queries, COMMIT];
     const offset = prologue.length;
@@ -122,7 +124,7 @@ export class TransactionChannel {
         continue;
       }
       if (error) throw refusal(queries, error, failed, offset);
-      // Nothing was committed: the session was in a transaction block already.
+      // Nothing was committed: the session was already in a transaction block.
       if (status !== "I")
         throw new TransactionFailure(
           new Error("the session was in a transaction already: it was rolled back"),
@@ -166,13 +168,13 @@ export class TransactionChannel {
     await this.#rollback();
   }
 
-  /** Parses and plans statements, and runs none of them. */
+  /** Parses and binds statements, without running them. */
   async prepare(queries: readonly Query[]): Promise<void> {
     const { error } = await this.#plan(queries, { prepare: true }, { execute: false }).run();
     if (error) throw error;
   }
 
-  /** One statement of a transaction block that goes on. Rejects if the server does not say that it does. */
+  /** One statement of an open transaction block. Rejects if the block is not open afterwards, unless it was COMMIT. */
   async step(query: Query): Promise<Answer> {
     const { answers, error, status } = await this.#plan([query], { prepare: false }).run();
     if (error) throw error;
@@ -194,7 +196,7 @@ export class TransactionChannel {
     const parsed = new Map<string, Prepared>();
     queries.forEach((query, index) => {
       const { text } = query;
-      // BEGIN comes first of all.
+      // BEGIN and the settings come first, then the parameters that are bound early.
       const early = query.bindFirst === true || isPrologue(query);
       const steps = early ? head : tail;
       const keeps = options.prepare && (this.#prepared.size < MAX_PREPARED || query.answer === undefined);
@@ -221,7 +223,10 @@ export class TransactionChannel {
     });
   }
 
-  /** A cancel that was meant for the transaction may strike its ROLLBACK: the next one would begin in a failed block. */
+  /**
+   * Leaves a transaction block. A cancel request for the transaction may hit its ROLLBACK instead, and the next
+   * transaction would begin in a failed block. So it tries up to three times.
+   */
   async #rollback(): Promise<void> {
     for (let attempt = 1; attempt <= ROLLBACKS; attempt++) {
       const writer = new MessageWriter();

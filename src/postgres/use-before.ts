@@ -1,4 +1,4 @@
-/** A connection by a deadline, or none. */
+/** Takes a connection from a pool, but not after a deadline. */
 import { ConnectionError } from "../errors.ts";
 import type { Connection } from "./connection.ts";
 import { msUntil } from "./deadline.ts";
@@ -6,8 +6,10 @@ import type { Pool } from "./pool.ts";
 import { afterPoll } from "./timers.ts";
 
 /**
- * `pool.use`, unless there is no connection by `end`: then it rejects, and `work` is never called. What `work` does has to
- * keep to `end` itself.
+ * Like `pool.use`. If no connection is available by `end`, it rejects and never calls `work`. Once `work` has begun, it
+ * has to keep to `end` itself.
+ *
+ * States: waiting (for a connection) → begun (`work` runs), or → over (`end` has passed).
  */
 export function useBefore<T>(
   pool: Pick<Pool, "use">,
@@ -25,7 +27,7 @@ export function useBefore<T>(
     cancel();
     return await work(connection);
   }, fresh);
-  // An idle connection is used at once, without a timer.
+  // With an idle connection `work` has already begun, and no timer is needed.
   if (end === Number.POSITIVE_INFINITY || isBegun()) return running;
   return new Promise<T>((resolve, reject) => {
     cancel = afterPoll(msUntil(end), () => {

@@ -56,7 +56,7 @@ export type BackfillResult = {
 
 type Entry = SubscribeInput & { readonly priority: number; readonly correlated_at: number };
 
-/** Merges what several events say of one target: the highest mark, and the lane of the highest priority. */
+/** Merges the subscriptions that several events give one target: the highest mark, and the lane of the highest priority. */
 function add(entries: Map<string, Entry>, lanes: ReadonlySet<string>, id: number, to: Target): void {
   const { target: stream, source, priority = 0 } = to;
   // Nobody claims from a lane that is not declared: Act runs the default lane instead.
@@ -174,14 +174,14 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
   return { events, targets: seen.size, subscribed };
 }
 
-/** Workers drain when they hear of an event that they react to: they are told of the last one again. */
+/** Workers drain when they are notified of an event that they react to. So this notifies them of the last one again. */
 async function wake(store: PostgresStore, { stream, id, name }: StoredEvent): Promise<void> {
   const connection = new LogConnection(store);
   try {
     const payload = { stream, events: [{ id, name }], by: randomUUID() };
     await connection.notify(connection.names.channel, JSON.stringify(payload));
   } catch {
-    // A hint: the subscriptions are there, and workers find them with their next event or look.
+    // The notification is only a hint: workers also find the subscriptions with their next event or poll.
   } finally {
     await connection.close();
   }

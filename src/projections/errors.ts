@@ -1,4 +1,4 @@
-/** What the wrapper says when it cannot work. No message carries data of an event or of a row. */
+/** The errors of act-drizzle/projections. No message carries data of an event or of a row. */
 import { DrizzleQueryError } from "drizzle-orm";
 import { codeOf, sanitize } from "../errors.ts";
 
@@ -41,7 +41,7 @@ export const badInput = (message: string): ProjectionError => new ProjectionErro
 /** undefined_table, undefined_column, invalid_schema_name, and ON CONFLICT without its unique index. */
 const NOT_THERE = new Set(["42P01", "42703", "3F000", "42P10"]);
 
-/** What the server or the driver said, under the DrizzleQueryError, whose message holds every parameter. */
+/** The error of the server or the driver. DrizzleQueryError wraps it, and its own message holds every parameter. */
 const causeOf = (error: unknown): unknown =>
   error instanceof DrizzleQueryError ? (error.cause ?? new Error("the query failed")) : error;
 

@@ -34,7 +34,7 @@ export class Fence {
     return true;
   }
 
-  /** What to say of a refusal. */
+  /** The message of a refusal. */
   reason(target: string): string {
     return `projection ${JSON.stringify(this.#projection)} was rebuilt while events of ${JSON.stringify(target)} were on their way: nothing was written, and they are delivered again.`;
   }

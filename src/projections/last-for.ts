@@ -1,4 +1,4 @@
-/** Which events are for a target, as the app's reactions say. */
+/** Finds the events for a target, by the app's reactions. */
 import type { PostgresStore } from "../store.ts";
 import {
   type App,

@@ -1,4 +1,4 @@
-/** A connection to the log beside the store's own, for what the Store port has no verb for: NOTIFY and LISTEN. */
+/** A connection to the log's database for NOTIFY and LISTEN, which the Store port has no verb for. */
 import type { PostgresStoreOptions } from "../options/options.generated.ts";
 import { resolveOptions } from "../options/resolve.ts";
 import { Database, type Listener, type Row } from "../postgres/index.ts";
@@ -14,7 +14,7 @@ export class LogConnection {
   constructor({ config }: Pick<PostgresStore, "config">, options?: PostgresStoreOptions) {
     this.names = namesOf(config.schema, config.table);
     const target = resolveOptions(options ?? { ...config });
-    // One that reads and one that appends: the second is never opened.
+    // One for reads and one for appends. The second is never opened.
     this.#database = new Database({ ...target, config: { ...target.config, max: 2 } });
   }
 
@@ -22,7 +22,7 @@ export class LogConnection {
     return this.#database.read(operation, { text, params });
   }
 
-  /** Sends a notification, which may be lost: whoever waits for it polls as well. */
+  /** Sends a notification. It may be lost, so its receivers poll as well. */
   async notify(channel: string, payload: string): Promise<void> {
     await this.read("notify", "select pg_notify($1::text, $2::text)", [channel, payload]);
   }

@@ -10,6 +10,7 @@ import {
   timestamp,
   uniqueIndex,
 } from "drizzle-orm/pg-core";
+import type { SchemaOf } from "../schema/tables.ts";
 
 export type ActPositionsOptions<Schema extends string = string, Name extends string = string> = {
   /** PostgreSQL schema. Default `public`. */
@@ -17,13 +18,6 @@ export type ActPositionsOptions<Schema extends string = string, Name extends str
   /** Name of the table. Default `act_positions`. */
   readonly table?: Name | undefined;
 };
-
-/** What Drizzle calls a table's schema: none for `public`, either where the schema is not known before it runs. */
-type SchemaOf<Schema extends string> = string extends Schema
-  ? string | undefined
-  : Schema extends "public"
-    ? undefined
-    : Schema;
 
 /**
  * The Drizzle table in which {@link exactlyOnce} keeps its positions. Export it from your Drizzle schema, so that

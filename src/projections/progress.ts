@@ -15,11 +15,11 @@ import { lastFor, targetsOf } from "./last-for.ts";
 import { LogConnection } from "./log-connection.ts";
 import type { App, StoredEvent } from "./reactions.ts";
 
-/** How long it waits for a notification before it looks by itself: short at first, for a worker may not announce. */
+/** How long to wait for a notification before reading the watermarks again: short at first, in case workers do not notify. */
 const FIRST_LOOK = 25;
 const LONGEST_PAUSE = 500;
 const DEFAULT_TIMEOUT = 5_000;
-/** NOTIFY takes less than 8,000 bytes. Without names everybody looks. */
+/** NOTIFY takes less than 8,000 bytes. A notification that is too long is sent without names, and wakes every waiter. */
 const MAX_PAYLOAD = 7_500;
 
 /** An app that tells what it has acknowledged: an act() app. */
@@ -61,7 +61,7 @@ export type Progress = {
   ): Promise<void>;
   /** In a process that runs the reactions: tells other processes of each acknowledgement, from now on. */
   announce(): void;
-  /** Ends the connection to the log. Who still waits gets an error. */
+  /** Ends the connection to the log. Calls that still wait reject. */
   dispose(): Promise<void>;
 };
 
@@ -94,7 +94,7 @@ class Watch implements Progress {
     if (!this.#announces || this.#disposed) return;
     const text = JSON.stringify(leases.map(({ stream }) => stream));
     const payload = Buffer.byteLength(text) > MAX_PAYLOAD ? "" : text;
-    // Who waits looks by himself if this is lost.
+    // If this is lost, the waiters poll.
     this.#connection.notify(this.#channel, payload).catch(() => {});
   };
 
@@ -109,7 +109,7 @@ class Watch implements Progress {
     const names = targets ?? (typeof event === "number" ? undefined : targetsOf(this.#app, event));
     if (!names) throw badInput("caughtUp: name the targets, or give the event itself instead of its id.");
     const deadline = performance.now() + timeout;
-    // LISTEN is on its way while it looks for the first time: often there is nothing to wait for.
+    // LISTEN starts at the same time as the first read: often there is nothing to wait for.
     void this.#listen();
     const id = typeof event === "number" ? event : event.id;
     let behind = await this.#behind(names, id);
@@ -149,7 +149,7 @@ where coalesce(s.at, -1) < $2::bigint`,
     }));
   }
 
-  /** A watermark stands at the last event for its target: those that nothing later is for are not behind. */
+  /** A target's watermark stops at the last event for it. So targets without a later event are not behind. */
   async #relevant(behind: readonly Position[], id: number): Promise<Position[]> {
     const all = await Promise.all(
       behind.map(async (position) => {
@@ -169,7 +169,7 @@ where coalesce(s.at, -1) < $2::bigint`,
       .filter(({ at, waitsFor: until }) => at < until);
   }
 
-  /** LISTEN, once for all who wait. Where it is not to be had, they look by themselves. */
+  /** One LISTEN for all waiters. If LISTEN is not possible, they poll. */
   #listen(): Promise<Listener | undefined> {
     this.#listener ??= this.#connection
       .listen(this.#channel, this.#wake, this.#wake)
@@ -184,7 +184,7 @@ where coalesce(s.at, -1) < $2::bigint`,
     return this.#listener;
   }
 
-  /** Until something was acknowledged, or `millis` are over. */
+  /** Resolves at the next acknowledgement, or after `millis`. */
   #pause(millis: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const end = (settle: () => void) => () => {

@@ -1,4 +1,4 @@
-/** What an app reacts to, read from its registry: events, resolvers, targets. */
+/** Reads the reactions of an app from its registry: events, resolvers, targets. */
 import { is_literal_source, type Store } from "@rotorsoft/act";
 import { isRecord } from "../values/json-dates.ts";
 
@@ -41,7 +41,7 @@ export function reactionsOf(app: App): Reaction[] {
   });
 }
 
-/** Where an event goes to, by one reaction. */
+/** The target of an event by one reaction. */
 export function resolve({ resolver }: Reaction, event: StoredEvent): Target | undefined {
   if (typeof resolver !== "function") return resolver;
   const resolved = resolver(event);

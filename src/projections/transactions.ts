@@ -1,4 +1,4 @@
-/** Transactions of the user's Drizzle database, whichever driver is under it, and statements on the positions in them. */
+/** Runs transactions on the user's Drizzle database, with any driver, and statements on the positions in them. */
 import { getTableName, type SQL } from "drizzle-orm";
 import { isRecord } from "../values/json-dates.ts";
 import { positionsError, sqlStateOf, withoutValues } from "./errors.ts";
@@ -7,7 +7,7 @@ import type { ActPositions } from "./positions.ts";
 /** Any Drizzle database on PostgreSQL. Structural, for the generics of `PgDatabase` differ from version to version. */
 export type Database = { transaction(work: Work["run"]): Promise<unknown> };
 
-/** A method, whose parameter TypeScript compares both ways: each driver's transaction is of a type of its own. */
+/** A method, because TypeScript compares a method's parameters bivariantly: each driver has its own transaction type. */
 interface Work {
   run(tx: unknown): Promise<unknown>;
 }

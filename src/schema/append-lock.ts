@@ -1,6 +1,6 @@
 /**
- * The append lock: whoever writes to the log holds it until its transaction has ended, so that the order of ids is
- * the order in which readers see events. Its key is act-pg's, so both can append to one table.
+ * The append lock. Every transaction that writes to the log holds it until it ends, so that the order of ids is the order
+ * in which readers see events. The lock's key is the one that act-pg uses, so that both can append to one table.
  */
 
 import { raise } from "../errors.ts";
@@ -13,8 +13,8 @@ const key = ({ lockKey }: Names): string => `hashtext(${literal(lockKey)})`;
 export const lockQuery = (names: Names): string => `select pg_advisory_xact_lock(${key(names)})`;
 
 /**
- * From PostgreSQL 17 on the transaction ends `limit` ms after the lock was granted, whatever happens: also when the rest of
- * its message never comes, because the client vanished and a proxy answers TCP's keepalives in its stead. 0: no limit.
+ * From PostgreSQL 17 on, the server ends the transaction `limit` ms after the lock was granted. This releases the lock
+ * even if the client vanished in the middle of a message, and a proxy still answers TCP keepalives for it. 0: no limit.
  */
 const endAfter = (limit: number): string =>
   limit > 0
@@ -27,15 +27,17 @@ export const lockAppends = (names: Names, limit: number): Query => ({
   text: `${lockQuery(names)}${endAfter(limit)}`,
 });
 
-/** The lock of one message: whoever looks for it afterwards waits for it, or keeps it from beginning. */
+/** Takes the lock of one batch. A recovery takes the same lock: it waits for the batch, or keeps it from beginning. */
 const takeMessageLock = (param: string): string =>
   `pg_advisory_xact_lock(hashtextextended(${param}::text, 0)) is not null`;
 const CLOCK = "extract(epoch from clock_timestamp()) * 1000";
 
 /**
- * The same where nobody can tell which server process works on a message, as behind a pooler: a message that begins
- * later than `until`, in ms of the server's clock, is not carried out. Before it reads the clock it takes a lock of its
- * own, by `token`, which it keeps until its end; see {@link holdMessage}.
+ * Takes the append lock behind a pooler, where nobody can tell which server process runs a batch. First it takes a lock
+ * by `token` and keeps it until the transaction ends; see {@link holdMessage}. Then it reads the server's clock, and
+ * fails with TOO_LATE if the clock is past `until`.
+ *
+ * $1 `until`, in ms since the epoch, $2 `token`
  */
 export const lockAppendsUntil = (names: Names, limit: number, token: string, until: () => number): Query => ({
   text: `select pg_advisory_xact_lock(case when ${takeMessageLock("$2")} then case when ${CLOCK} < $1::float8
@@ -45,8 +47,8 @@ export const lockAppendsUntil = (names: Names, limit: number, token: string, unt
 });
 
 /**
- * Waits until a message with this token that has begun has ended, and keeps it from beginning while this transaction
- * lasts; then reads the clock. A message that begins afterwards reads a later one.
+ * Takes the lock of a batch by its token, and then reads the clock. If the batch has begun, this waits until it has ended.
+ * If not, the batch cannot begin before this transaction ends, and then reads a later clock. $1 token
  */
 export const holdMessage = (token: string): Query => ({
   text: `select case when ${takeMessageLock("$1")} then ${CLOCK} end as clock`,

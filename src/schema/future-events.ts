@@ -6,7 +6,7 @@ import { log } from "@rotorsoft/act";
 import type { Database, Row } from "../postgres/index.ts";
 import type { Names } from "./names.ts";
 
-/** Clocks of servers that take turns differ by less. */
+/** ms by which the clocks of a primary and its standbys may differ. */
 const TOLERANCE_MS = 300_000;
 
 /** Columns `newest`, the date of the newest event, and `ahead`, its lead over the server's clock; in ms. Null without events. */
@@ -31,7 +31,7 @@ export function warnOfFutureEvents(names: Names, row: Row | undefined): void {
   );
 }
 
-/** Called with `created` of each commit. By this process's clock it costs a comparison; the server's clock decides. */
+/** Called with `created` of each commit. It compares with this process's clock first, and only then asks the server. */
 export function watchForFutureEvents(
   { names, connections }: { readonly names: Names; readonly connections: Pick<Database, "read"> },
   created: number,

@@ -41,7 +41,7 @@ export function warnOfIdCapacity({ schema, table }: Names, row: Row | undefined)
 const FIRST_CHECK = Math.floor(LAST_NARROW * SHARE);
 const nextCheck = new WeakMap<Names, number>();
 
-/** Called with the last id of each commit. Once ids are large, it reads the catalog without holding up the commit. */
+/** Called with the last id of each commit. Once ids are large, it reads the catalog; the commit does not wait for that. */
 export function watchIdCapacity(
   { names, connections }: { readonly names: Names; readonly connections: Pick<Database, "read"> },
   id: number,

@@ -1,7 +1,7 @@
 /**
  * Finds the sequence that ids are drawn from: the one in the default of column `id`, or else the one that the column
- * owns, as an identity column does. `pg_get_serial_sequence` would find owned sequences only, but the default of a log
- * that was copied or renamed may use another one.
+ * owns, as an identity column does. `pg_get_serial_sequence` finds owned sequences only, but the default of a log that was
+ * copied or renamed may use another sequence.
  */
 import { literal, type Names } from "./names.ts";
 

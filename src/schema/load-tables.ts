@@ -9,8 +9,9 @@ const here: string | undefined = import.meta.url;
 const resolve: ((name: string) => string) | undefined = import.meta.resolve;
 
 /**
- * Where the schema is. By the package's own name, so that a bundle never loads a file of the app instead; and where
- * `import` finds it, so that the app's `drizzle-orm` is loaded once: `require` would find the CommonJS one.
+ * The path or name of the schema module. It uses the package's own name, so that a bundle never loads a file of the app
+ * by mistake. It resolves the name as `import` does, so that the app's `drizzle-orm` is loaded once: `require` would load
+ * the CommonJS copy.
  */
 function source(): string {
   if (here?.endsWith("/src/schema/load-tables.ts")) return "./tables.ts";
@@ -19,7 +20,7 @@ function source(): string {
 
 type Named = { readonly schema: string; readonly table: string };
 
-/** By config, not in the store: a getter that is read through a Proxy sees no private fields. */
+/** The tables by config. A private field of the store would not do: a getter that is called through a Proxy cannot read it. */
 const known = new WeakMap<Named, ActTables>();
 
 /** The tables of a store with this config, always the same ones. */
@@ -29,7 +30,7 @@ export function tablesOf(config: Named): ActTables {
   return tables;
 }
 
-/** `require` gives the very modules that `import` gives, but at once. */
+/** `require` returns the same modules as `import`, but synchronously. */
 function loadTables({ schema, table }: Named): ActTables {
   let module: typeof import("./tables.ts");
   try {

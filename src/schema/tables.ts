@@ -41,8 +41,8 @@ export type ActTablesOptions<Schema extends string = string, Name extends string
   readonly table?: Name | undefined;
 };
 
-/** What Drizzle calls a table's schema: none for `public`, either where the schema is not known before it runs. */
-type SchemaOf<Schema extends string> = string extends Schema
+/** The schema's name in Drizzle's types: undefined for `public`, and `string | undefined` for a name known only at run time. */
+export type SchemaOf<Schema extends string> = string extends Schema
   ? string | undefined
   : Schema extends "public"
     ? undefined
@@ -109,8 +109,8 @@ export function actTables<const Schema extends string = "public", const Name ext
     ],
   );
 
-  // Exactly the rows that a claim may return, but for leases, which are few. What is deferred waits in an
-  // index of its own, by its time: however many schedules there are, they cost a claim nothing until they are due.
+  // The rows that a claim may return, and the leased ones, which are few. Deferred rows are in an index of their own, by
+  // time. So they cost a claim nothing until they are due, however many there are.
   const pending = (arm: ClaimArm) =>
     sql.raw(`not blocked and at < correlated_at and deferred_at is null and ${CLAIM_ARMS[arm]}`);
   const scheduled = (behind = "at < correlated_at") =>
@@ -137,7 +137,7 @@ export function actTables<const Schema extends string = "public", const Name ext
     (t) => [
       // Pages of query_streams and ^prefix filters, in code-unit order whatever the collation.
       index(`${table}_streams_order_ix`).on(t.stream.op("text_pattern_ops")),
-      // subscribe answers max(at): one look at the end of this index instead of a scan.
+      // subscribe returns max(at), which it reads from the end of this index instead of by a scan.
       index(`${table}_streams_at_ix`).on(t.at),
       // One index per arm of claim: by priority, by age; each with and without a lane.
       index(`${table}_streams_prio_ix`).on(t.priority.desc().nullsFirst(), t.at).where(pending("byPriority")),

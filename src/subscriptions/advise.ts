@@ -1,10 +1,10 @@
-/** Says once per store what an app with reactions does without notifications. */
+/** Logs once per store what an app with reactions misses without notifications. */
 import { log } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 
 const advised = new WeakSet<Context>();
 
-/** Called with each subscribe. At level info: an app may be meant so, as one that has a single process. */
+/** Called with each subscribe. It logs at level info, because an app of a single process may want it so. */
 export function adviseNotify(context: Context, subscriptions: number): void {
   if (context.notify || subscriptions === 0 || advised.has(context)) return;
   advised.add(context);

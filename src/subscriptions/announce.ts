@@ -1,6 +1,6 @@
 /**
- * Tells the listeners of all processes that there may be subscriptions to claim, where no event says so. They look for
- * them, and wake their apps if there are (src/notifications/look-out.ts).
+ * Tells the listeners of all processes that some subscriptions may be claimable although no event was committed. The
+ * listeners then poll, and make their apps claim if they find work (src/notifications/look-out.ts).
  *
  * The payload has the fields of a commit's, without events: act-pg and earlier releases ignore it.
  */
@@ -9,7 +9,7 @@ import { codeOf } from "../errors.ts";
 import type { Query, Row } from "../postgres/index.ts";
 import { literal } from "../schema/names.ts";
 
-/** A part of a WITH list, of one row if `condition` holds. It runs only if the statement reads it. */
+/** A CTE that notifies if `condition` holds. PostgreSQL runs it only if the statement reads from `announced`. */
 export const announcedPart = ({ names, by }: Context, condition: string): string => {
   const payload = JSON.stringify({ stream: "", events: [], by, claimable: true });
   return `announced as materialized (
@@ -17,12 +17,12 @@ export const announcedPart = ({ names, by }: Context, condition: string): string
 )`;
 };
 
-/** NOTIFY fails a statement while the server's queue of notifications is full. */
+/** SQLSTATE of a NOTIFY while the server's queue of notifications is full. */
 const QUEUE_FULL = "54000";
 
 /**
- * Runs the statement, with the announcement if the store has notifications. An announcement that cannot be sent fails
- * nothing: listeners look every few seconds anyway.
+ * Runs the statement, with the announcement if the store has notifications. If the announcement cannot be sent, the
+ * statement runs without it: listeners poll every few seconds anyway.
  */
 export async function writeAnnounced(
   { connections, notify }: Context,

@@ -10,7 +10,7 @@ const LONGEST_LEASE_MS = 100 * 365.25 * 86_400_000;
 export const toLeaseMillis = (millis: number): number =>
   Math.max(-LONGEST_LEASE_MS, Math.min(LONGEST_LEASE_MS, millis));
 
-/** The first lease per stream and holder. It ends the lease, so that a second one would have no effect. */
+/** The first lease per stream and holder. The verb applies it, and a second one would find the lease already ended. */
 export function firstPerHolder<L extends { readonly stream: string; readonly by: string }>(
   leases: readonly L[],
 ): L[] {
@@ -32,7 +32,7 @@ export function checkLeases(verb: string, leases: readonly Lease[]): void {
   }
 }
 
-/** A lease with what its row holds now. */
+/** The lease with the values that its row has now. */
 export function toLease({ stream, by, lagging }: Pick<Lease, "stream" | "by" | "lagging">, row: Row): Lease {
   return {
     stream,

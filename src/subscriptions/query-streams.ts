@@ -16,7 +16,7 @@ import { SourceMatches } from "./source-matches.ts";
 
 const DEFAULT_LIMIT = 100;
 const PAGE = 1_000;
-/** Stands between the names of one parameter. */
+/** Separates the names of one parameter. */
 const BETWEEN = "\u001e";
 
 /**
@@ -30,8 +30,8 @@ function positionsQuery(names: Names, query: QueryStreams, after: string | undef
   if (after !== undefined) where.add(`s.stream ~>~ ${where.param(after)}::text`);
   if (query.source_matches?.length) {
     const given = where.param(query.source_matches.join(BETWEEN));
-    // A literal source is a pattern, too: it matches every name that contains it. What is found across two names is
-    // sorted out by SourceMatches, as are the patterns.
+    // A source without special characters is a pattern too: it matches every name that contains it. SourceMatches checks
+    // the rest: sources with special characters, and matches that span two of the joined names.
     where.add(`(s.source is null or s.source = '' or s.source ~ '[][^$.*+?(){}|\\\\]'
       or strpos(${given}::text, s.source) > 0)`);
   }
@@ -43,7 +43,7 @@ function positionsQuery(names: Names, query: QueryStreams, after: string | undef
   return { text, params: where.params };
 }
 
-/** As text, which no setting of the session makes shorter. */
+/** From text, because a role's extra_float_digits could shorten a float8. */
 const toMillis = (value: unknown): number | undefined => (value === null ? undefined : Number(value));
 const orUndefined = <T>(value: unknown): T | undefined => (value === null ? undefined : (value as T));
 

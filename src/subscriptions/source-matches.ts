@@ -1,9 +1,9 @@
 /**
  * `source_matches` of query_streams(): the subscriptions whose source, as a pattern, matches one of the given names.
  *
- * A stored source may be any regular expression, and JavaScript may take minutes to match one, during which the
- * process does nothing else. So none is run here: literal text is searched for, and the rest is matched by the server,
- * whose engine takes time in proportion to the text and ends at statement_timeout. Each source is decided once a call.
+ * A stored source may be any regular expression, and JavaScript may take minutes to match one, in which the process does
+ * nothing else. So this process searches for literal text only. The server matches regular expressions: its engine takes
+ * time in proportion to the text, and statement_timeout ends it. Each source is matched once per call.
  */
 import { StoreError } from "@rotorsoft/act";
 import { DatabaseError } from "../errors.ts";
@@ -13,7 +13,7 @@ import { type Pattern, toPattern } from "../values/pattern.ts";
 
 /** Stands between names. No name and no pattern contains it. */
 const BETWEEN = "\0";
-/** What may make a match take long. A pattern without it that is not translated is matched here. */
+/** Quantifiers, which may make a match take long. A pattern without one that cannot be translated is matched here. */
 const REPETITION = /[*+?{]/;
 const INVALID_REGULAR_EXPRESSION = "2201B";
 
@@ -36,12 +36,12 @@ export class SourceMatches {
     this.#joined = BETWEEN + this.#names.join(BETWEEN);
   }
 
-  /** True if a source that {@link decide} was given matches. It is a hint: where it cannot be told, it is true. */
+  /** Whether a source matches, after {@link decide}. True also if that could not be found out. */
   has(source: unknown): boolean {
     return typeof source !== "string" || source === "" || this.#decided.get(source) !== false;
   }
 
-  /** Decides on these sources. */
+  /** Matches these sources against the names, and keeps the results for {@link has}. */
   async decide(connections: Database, sources: readonly unknown[]): Promise<void> {
     const regular: { readonly source: string; readonly text: string }[] = [];
     for (const source of new Set(sources)) {
@@ -61,7 +61,7 @@ export class SourceMatches {
     });
   }
 
-  /** The answer, or the regular expression that has to be matched. */
+  /** Whether the source matches, or the regular expression that the server has to match. */
   #find(source: string): boolean | { readonly text: string } {
     let pattern: Pattern;
     try {

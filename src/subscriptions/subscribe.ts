@@ -175,8 +175,8 @@ export async function subscribe(
   const checkpoint = correlator
     ? "(select at from lease)"
     : `greatest(-1, coalesce((select at from ${names.correlated} where key = ''), -1)${at ? `, ${at}::bigint` : ""})`;
-  // The framework marks work for events that it has been told of, and always advances the checkpoint with it. What
-  // comes without a checkpoint, an operator or a script has marked.
+  // The framework always advances the checkpoint when it sets work marks. A call without a checkpoint comes from an
+  // operator or a script, so the listeners have to be told.
   const byHand = !at && !correlator && streams.length > 0;
   const text = (announce: boolean) => {
     const all = announce

@@ -10,7 +10,7 @@ export type Drainable = {
 };
 
 const PAGE = 1_000;
-/** A lease that runs out, or a time that comes, tells nobody. */
+/** Longest wait for the app to settle, in ms: an expired lease or a due time announces nothing. */
 const LOOK = 25;
 
 async function positionsOf(store: TestStore): Promise<{ head: number; positions: StreamPosition[] }> {
@@ -53,7 +53,7 @@ export async function drained(app: Drainable, store: TestStore, timeout: number)
     store.wake(names);
     const { last_id } = await app.correlate({ limit: PAGE });
     await settled(app, () => store.wake(names));
-    // Handlers append too: only if all of the log was looked at before, its work is done now.
+    // Handlers append events too. So all is done only if the correlation has read the log up to its present head.
     const { head, positions } = await positionsOf(store);
     const blocked = positions.find((position) => position.blocked);
     if (blocked)

@@ -4,7 +4,7 @@ import type { PostgresStoreOptions } from "../options/options.generated.ts";
 import { LogConnection } from "../projections/log-connection.ts";
 import { PostgresStore } from "../store.ts";
 
-/** What wakes an app: it drains when it hears of an event that it reacts to. */
+/** Wakes an app: it drains when it is notified of an event that it reacts to. */
 type Wake = Parameters<NonNullable<PostgresStore["notify"]>>[0];
 
 /** A store that can wake its app. Nothing is announced to other processes: a test has its log for itself. */
@@ -27,7 +27,7 @@ export class TestStore extends PostgresStore {
   }
 }
 
-/** The server: an option, or where CI and `npm run postgres` say that it is. */
+/** The URL of the server: the option, or the variables that CI and `npm run postgres` set. */
 export function serverOf(url: string | undefined): string {
   const server = url ?? process.env.TEST_DATABASE_URL ?? process.env.DATABASE_URL;
   if (!server)

@@ -7,7 +7,7 @@ import { types } from "node:util";
 
 /** The path of a value: keys and indexes. */
 export type Path = readonly (string | number)[];
-/** Column `dates`: `{}` without any Date. A string under `pii` is the encrypted paths, as pii itself is encrypted. */
+/** Column `dates`: `{}` without any Date. If pii is encrypted, `pii` is a string: the encrypted paths. */
 export type DatePaths = {
   readonly data?: readonly Path[];
   readonly meta?: readonly Path[];

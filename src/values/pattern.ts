@@ -12,7 +12,7 @@ export type Pattern =
   | { readonly kind: "equals"; readonly text: string }
   | { readonly kind: "prefix"; readonly text: string }
   | { readonly kind: "contains"; readonly text: string }
-  /** `prefix`: literal text that every match begins with, where there is some. */
+  /** `prefix`: literal text with which every match begins, if there is any. */
   | { readonly kind: "regex"; readonly text: string; readonly prefix?: string };
 
 /** `.` as JavaScript reads it: it does not match line terminators. */
@@ -53,7 +53,7 @@ class Reader {
     return this.#at >= this.#chars.length;
   }
 
-  /** The quantifier at this place, without the `?` of a lazy one: which strings match does not depend on it. */
+  /** Reads a quantifier. The `?` of a lazy one is dropped, because it does not change which strings match. */
   quantifier(): string | undefined {
     const found = this.#repetition();
     if (!found) return undefined;
@@ -76,7 +76,7 @@ class Reader {
       return c;
     }
     if (c !== "{") return undefined;
-    // No accepted count is longer than this, and so not the whole rest of the text is searched for each brace.
+    // An accepted count is shorter than 40 characters. The window avoids a search of the whole rest for each brace.
     const window = this.#chars.slice(this.#at, this.#at + 40).join("");
     if (window.length === 40 && /^\{\d+(?:,\d*)?$/.test(window)) throw new Refused("a repetition count");
     const found = /^\{\d+(?:,\d*)?\}/.exec(window)?.[0];
@@ -137,8 +137,8 @@ function readClass(reader: Reader): string {
 }
 
 /**
- * `literal`: its text, while it is plain text between anchors. `head`: the plain text that it begins with. `start`,
- * `end`: it has `^`, `$`.
+ * `literal`: its text, if it is plain text between optional anchors. `head`: the plain text with which it begins.
+ * `start`: it has `^`. `end`: it has `$`.
  */
 type Alternative = { text: string; literal?: string; head: string; start: boolean; end: boolean };
 

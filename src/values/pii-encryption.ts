@@ -21,7 +21,7 @@ export function encrypt(key: Uint8Array, json: string): string {
   return Buffer.concat([Buffer.of(VERSION), iv, cipher.getAuthTag(), body]).toString("base64");
 }
 
-/** True for what {@link encrypt} makes: pii in plain text is an object, never such a string. */
+/** True for a result of {@link encrypt}. Plain pii is an object, never such a string. */
 export function isEncrypted(value: unknown): value is string {
   if (typeof value !== "string" || value.length < Math.ceil(HEADER / 3) * 4 - 2) return false;
   return Buffer.from(value.slice(0, 4), "base64")[0] === VERSION && /^[A-Za-z0-9+/]+={0,2}$/.test(value);
@@ -35,8 +35,8 @@ function open(key: Uint8Array, bytes: Buffer): unknown {
 }
 
 /**
- * The JSON value behind an envelope, by whichever of the keys it was made with: an envelope does not name its key.
- * Throws a PiiError that names `what`.
+ * Decrypts an envelope, and returns its JSON value. It tries each key, because an envelope does not name its key. Throws a
+ * PiiError that names `what`.
  */
 export function decrypt(keys: readonly Uint8Array[], envelope: string, what: string): unknown {
   const bytes = Buffer.from(envelope, "base64");

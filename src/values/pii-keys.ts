@@ -1,12 +1,13 @@
 /**
- * The keys of pii: given, or asked for and kept. A key provider may be a round trip to a KMS, so it is asked once, not
- * for every load: again only for another stream (`perStream`), or if a value cannot be decrypted, as after a rotation.
+ * The keys of pii: given as an option, or provided by a function and cached. A key provider may be a round trip to a KMS,
+ * so it is not asked for every load. It is asked again for another stream (`perStream`), and if a value cannot be
+ * decrypted, as after a rotation.
  */
 import { PiiError } from "./pii-encryption.ts";
 
-/** 32 bytes; or several: the first encrypts, and all of them decrypt. */
+/** A key of 32 bytes, or a list of keys: the first encrypts, and all of them decrypt. */
 export type KeyMaterial = Uint8Array | readonly Uint8Array[];
-/** Keys, or what provides them. With `perStream` it gets the stream's name, and may say that a stream's key is gone. */
+/** Keys, or a function that provides them. With `perStream` it gets a stream's name; null or undefined: that key is gone. */
 export type Key =
   | KeyMaterial
   | ((stream: string) => KeyMaterial | null | undefined | Promise<KeyMaterial | null | undefined>);
@@ -15,7 +16,7 @@ export type PiiOptions = {
   readonly key: Key;
   /** The provider is asked for each stream, by its name. */
   readonly perStream?: boolean | undefined;
-  /** What becomes of an event whose pii cannot be decrypted: an error, or the event without its pii. */
+  /** If an event's pii cannot be decrypted: throw an error, or deliver the event without its pii. */
   readonly unreadable?: "error" | "omit" | undefined;
 };
 
@@ -29,11 +30,11 @@ const isKey = (value: unknown): value is Uint8Array => value instanceof Uint8Arr
 export const isKeyMaterial = (value: unknown): value is KeyMaterial =>
   isKey(value) || (Array.isArray(value) && value.length > 0 && value.every(isKey));
 
-/** A key that was deleted is forgotten after this, in every process. */
+/** How long a stream's key is cached, in ms. After a key was deleted, every process forgets it within this time. */
 const KEPT_MS = 5 * 60_000;
-/** Keys of so many streams are kept. */
+/** How many streams' keys are cached. */
 const MOST = 10_000;
-/** So that a log with many values of a lost key does not ask for each of them. */
+/** ms between two questions for the same key, so that many values of a lost key do not each ask. */
 const ASK_AGAIN_MS = 5_000;
 
 type Asked = { readonly keys: Promise<Keys>; readonly at: number };
@@ -42,7 +43,7 @@ export class PiiCipher {
   readonly perStream: boolean;
   readonly unreadable: "error" | "omit";
   readonly #key: Key;
-  /** In order of asking. */
+  /** The cached keys, oldest first. */
   readonly #asked = new Map<string, Asked>();
 
   constructor({ key, perStream = false, unreadable = "error" }: PiiOptions) {

@@ -1,7 +1,8 @@
 /** What a caller sees of a database that fails. */
 import { inspect } from "node:util";
-import { ConcurrencyError, log, StoreError, ValidationError } from "@rotorsoft/act";
-import { expect, onTestFinished, vi } from "vitest";
+import { ConcurrencyError, StoreError, ValidationError } from "@rotorsoft/act";
+import { expect } from "vitest";
+import { recordOutput } from "../support/output.ts";
 import { eventually, within } from "./kit/eventually.ts";
 import { advisoryWaiters, holdAppendLock, openTransaction, tablesOf } from "./kit/postgres.ts";
 import {
@@ -21,23 +22,8 @@ const SECRET = "s3cr3t-payload";
 
 /** Everything that is logged or printed from now on. */
 function overhear(): () => string {
-  const logger = log();
-  const spies = [
-    ...(["fatal", "error", "warn", "info", "debug", "trace"] as const).map((level) =>
-      vi.spyOn(logger, level).mockImplementation(() => {}),
-    ),
-    ...(["log", "error", "warn", "info", "debug"] as const).map((method) =>
-      vi.spyOn(console, method).mockImplementation(() => {}),
-    ),
-  ];
-  onTestFinished(() => {
-    for (const spy of spies) spy.mockRestore();
-  });
-  return () =>
-    inspect(
-      spies.flatMap(({ mock }) => mock.calls),
-      { depth: null, showHidden: true },
-    );
+  const calls = recordOutput();
+  return () => inspect(calls(), { depth: null, showHidden: true });
 }
 
 /** All that an error tells to whoever prints it, hidden fields included. */

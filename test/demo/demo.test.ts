@@ -1,13 +1,13 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { widthOf } from "../../examples/git/report.ts";
+import { deadPort } from "../postgres/proxy.ts";
 import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
 import { userEnvironment } from "../support/environment.ts";
 import { lines, TestRepository } from "./repository.ts";
@@ -59,16 +59,6 @@ async function run(args: string[], env: Record<string, string> = { DATABASE_URL:
   const child = start(args, env);
   const [code] = await once(child, "close");
   return { code, output: child.output };
-}
-
-/** A port at which nobody listens. */
-async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return typeof address === "object" ? (address?.port ?? 0) : 0;
 }
 
 /** Presses Ctrl-C once the output says `when`, and waits for the end. */
@@ -139,7 +129,7 @@ describe("the demo", { timeout: 120_000 }, () => {
   });
 
   it("says in one line that there is no server, and ends with 1", async () => {
-    const port = await closedPort();
+    const port = await deadPort();
     for (const args of [["--check"], [repository.path]]) {
       const { code, output } = await run(args, { DATABASE_URL: `postgres://me:secret@127.0.0.1:${port}/db` });
       const [, line] = /(^No PostgreSQL.*)\n$/m.exec(output) ?? [];

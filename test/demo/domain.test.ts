@@ -45,7 +45,7 @@ describe("a file", () => {
   it("cannot be changed, renamed or deleted before it is added", async () => {
     await expect(app.do("changeFile", target, about)).rejects.toThrow(InvariantError);
     await expect(app.do("renameFile", target, { ...about, to: "b" })).rejects.toThrow(InvariantError);
-    await expect(app.do("deleteFile", target, about)).rejects.toThrow("The file exists");
+    await expect(app.do("deleteFile", target, about)).rejects.toThrow("The file must exist");
   });
 
   it("cannot be changed once it is deleted or renamed", async () => {
@@ -59,7 +59,9 @@ describe("a file", () => {
 
   it("cannot be added twice", async () => {
     await app.do("addFile", target, { ...about, path: "a" });
-    await expect(app.do("addFile", target, { ...about, path: "a" })).rejects.toThrow("No file has this path");
+    await expect(app.do("addFile", target, { ...about, path: "a" })).rejects.toThrow(
+      "No file may have this path yet",
+    );
   });
 
   it("goes on with its stream when its path is added again", async () => {

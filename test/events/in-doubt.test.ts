@@ -25,6 +25,16 @@ const losing = (times: number, more: Options = {}) => {
   return fixture({ send: (sent) => (losses-- > 0 ? lose() : stored(sent)), ...more });
 };
 
+/** Loses the first transaction. The log answers once `answered` is open: it holds none of its commits. */
+function losingOne() {
+  const answered = gate();
+  const recover = async () => {
+    await answered.passed;
+    return recovered([notFound]);
+  };
+  return { ...losing(1, { recover }), answered };
+}
+
 const restored = { first_event: "1 999", by_commit: true };
 
 /** Pauses pass when they are asked for, deadlines when the clock says so. */
@@ -217,13 +227,7 @@ describe("the look for a batch in doubt", () => {
   });
 
   test("does not delay later batches", async () => {
-    const answered = gate();
-    const { queue, batches } = losing(1, {
-      recover: async () => {
-        await answered.passed;
-        return recovered([notFound]);
-      },
-    });
+    const { queue, batches, answered } = losingOne();
     const told: string[] = [];
     const lost = queue.push(commit("lost")).then(() => told.push("lost"));
     await new Promise(setImmediate);
@@ -236,13 +240,7 @@ describe("the look for a batch in doubt", () => {
   });
 
   test("is waited for by close(), with what goes again", async () => {
-    const answered = gate();
-    const { queue, batches } = losing(1, {
-      recover: async () => {
-        await answered.passed;
-        return recovered([notFound]);
-      },
-    });
+    const { queue, batches, answered } = losingOne();
     const told: string[] = [];
     const lost = queue.push(commit("lost")).then(() => told.push("stored"));
     await new Promise(setImmediate);

@@ -7,7 +7,7 @@ import { installPackage, link, root, start } from "../package/install.ts";
 import { useScene } from "../postgres/fixture.ts";
 import { COMPILERS, compile } from "../support/typescript.ts";
 
-const EXAMPLES = ["counter", "git", "ha", "orders", "tenants"] as const;
+const EXAMPLES = ["counter", "git", "ha", "orders", "projections", "tenants"] as const;
 const scene = useScene();
 
 let project: string;
@@ -15,7 +15,7 @@ let remove: () => Promise<void>;
 
 beforeAll(async () => {
   ({ project, remove } = await installPackage());
-  const packages = ["hono", "@hono/node-server", "cli-progress", "cli-table3", "drizzle-kit", "@types"];
+  const packages = ["hono", "@hono/node-server", "cli-progress", "cli-table3", "drizzle-kit", "pg", "@types"];
   await link(project, packages);
   for (const name of EXAMPLES)
     await cp(join(root, "examples", name), join(project, name), { recursive: true });
@@ -91,6 +91,12 @@ test("the counter counts", async () => {
 test("the tenants work beside each other", async () => {
   const { output, code } = await run(["tenants/main.ts"]);
   expect(output).toContain("acme's account-0 has 80");
+  expect(code).toBe(0);
+});
+
+test("the projections count each deposit once", async () => {
+  const { output, code } = await run(["projections/main.ts"]);
+  expect(output).toContain("after every event was delivered again they hold 920");
   expect(code).toBe(0);
 });
 

@@ -1,9 +1,8 @@
 /** `npm run studio`, asked as its page in the browser asks it: JSON by POST, all of it SQL. */
-import { once } from "node:events";
-import { createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { TestRepository } from "../demo/repository.ts";
+import { deadPort } from "../postgres/proxy.ts";
 import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
 import { Program } from "./program.ts";
 
@@ -12,17 +11,8 @@ let repository: TestRepository;
 let studio: Program;
 let port: number;
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return typeof address === "object" ? (address?.port ?? 0) : 0;
-}
-
 async function start(): Promise<void> {
-  port = await freePort();
+  port = await deadPort();
   const args = [repository.path, "--port", `${port}`];
   studio = new Program("scripts/studio.ts", args, { DATABASE_URL: database.url });
   await studio.says(/Drizzle Studio is up and running/);

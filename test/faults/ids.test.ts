@@ -6,7 +6,7 @@
 import { log, type Schemas, StoreError } from "@rotorsoft/act";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { DatabaseError, type PostgresStore } from "../../src/index.ts";
-import { createLayout } from "../migrations/act-pg-layouts.ts";
+import { CURRENT_LAYOUT, createLayout } from "../migrations/act-pg-layouts.ts";
 import { MigrationFixture, tablesOf } from "../migrations/fixture.ts";
 import type { TableName } from "../order/lock.ts";
 import { event, failureOf, meta } from "../postgres/fixture.ts";
@@ -15,19 +15,10 @@ const fixture = new MigrationFixture();
 const INT4 = 2_147_483_647;
 const LAST = Number.MAX_SAFE_INTEGER;
 
-const layout = {
-  missing: [],
-  text: "text",
-  retry: "int not null default -1",
-  checkpoint: "keyed",
-  fetchIndex: true,
-  deferredAt: "timestamptz",
-} as const;
-
 /** Tables of act-pg, taken over. */
 async function adopted(): Promise<TableName> {
   const name = fixture.name();
-  await createLayout(fixture.sql, name, layout);
+  await createLayout(fixture.sql, name, CURRENT_LAYOUT);
   await fixture.seeded(name);
   return name;
 }

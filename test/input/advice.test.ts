@@ -100,13 +100,16 @@ test("what a trigger raises is its own, whatever code it takes", async () => {
   expect(cause?.message).not.toMatch(/another writer|secret/);
 });
 
+const allGrants = ({ config: { schema } }: PostgresStore, { user }: { readonly user: string }) =>
+  `grant usage on schema "${schema}" to ${user};
+    grant all on all tables in schema "${schema}" to ${user};
+    grant all on all sequences in schema "${schema}" to ${user};`;
+
 test("a primary may be read-only by a setting", async (context) => {
   const owner = await scene.seeded();
   const role = await scene.role();
   if (!role) return context.skip("this server's user may not create roles");
-  await scene.sql.unsafe(`grant usage on schema "${owner.config.schema}" to ${role.user};
-    grant all on all tables in schema "${owner.config.schema}" to ${role.user};
-    grant all on all sequences in schema "${owner.config.schema}" to ${role.user};
+  await scene.sql.unsafe(`${allGrants(owner, role)}
     alter role ${role.user} set default_transaction_read_only = on`);
   const store = scene.store({ ...role, table: owner.config.table });
   await advises(commit(store), "25006", /look at default_transaction_read_only/);
@@ -116,9 +119,7 @@ test("row-level security is on, though no privilege is lacking", async (context)
   const owner = await scene.seeded();
   const role = await scene.role();
   if (!role) return context.skip("this server's user may not create roles");
-  await scene.sql.unsafe(`grant usage on schema "${owner.config.schema}" to ${role.user};
-    grant all on all tables in schema "${owner.config.schema}" to ${role.user};
-    grant all on all sequences in schema "${owner.config.schema}" to ${role.user};
+  await scene.sql.unsafe(`${allGrants(owner, role)}
     alter table ${eventsOf(owner)} enable row level security;
     create policy own on ${eventsOf(owner)} using (true) with check (stream <> 'forbidden')`);
   const store = scene.store({ ...role, table: owner.config.table });

@@ -1,11 +1,12 @@
 /** No event data in any error, in whatever way it is printed, nor in the log. */
 import { inspect } from "node:util";
-import { ConcurrencyError, log, StoreError } from "@rotorsoft/act";
-import { expect, onTestFinished, test, vi } from "vitest";
+import { ConcurrencyError, StoreError } from "@rotorsoft/act";
+import { expect, test } from "vitest";
 import type { PostgresStore, PostgresStoreOptions } from "../../src/index.ts";
 import { until } from "../order/fence.ts";
 import { failureOf, useScene } from "../postgres/fixture.ts";
 import { TcpProxy } from "../postgres/proxy.ts";
+import { recordOutput } from "../support/output.ts";
 import { fill, outcomeOf } from "./log.ts";
 import { everyVerb } from "./verbs.ts";
 
@@ -28,21 +29,9 @@ function told(error: unknown, seen = new Set<unknown>()): string {
 
 /** Everything that is logged or printed from now on. */
 function overhear(): () => string {
-  const logger = log();
-  const spies = [
-    ...(["fatal", "error", "warn", "info", "debug", "trace"] as const).map((level) =>
-      vi.spyOn(logger, level).mockImplementation(() => {}),
-    ),
-    ...(["log", "error", "warn", "info", "debug"] as const).map((method) =>
-      vi.spyOn(console, method).mockImplementation(() => {}),
-    ),
-  ];
-  onTestFinished(() => {
-    for (const spy of spies) spy.mockRestore();
-  });
+  const calls = recordOutput();
   return () =>
-    spies
-      .flatMap(({ mock }) => mock.calls)
+    calls()
       .map((call) => told(call))
       .join("\n");
 }

@@ -3,22 +3,21 @@ import type { Committed, Schemas } from "@rotorsoft/act";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { ActPgBaseline } from "../../bench/baseline-act-pg/index.ts";
 import type { TableName } from "../order/lock.ts";
-import { CHECKPOINT, createLayout, EVENTS, type Layout, layouts, titleOf } from "./act-pg-layouts.ts";
+import {
+  CHECKPOINT,
+  CURRENT_LAYOUT,
+  createLayout,
+  EVENTS,
+  type Layout,
+  layouts,
+  titleOf,
+} from "./act-pg-layouts.ts";
 import { catalogOf } from "./catalog.ts";
 import { filesOf } from "./files.ts";
 import { causeOf, MigrationFixture, meta, recordLog, tablesOf } from "./fixture.ts";
 
 const fixture = new MigrationFixture();
 type Row = Record<string, unknown>;
-
-const complete: Layout = {
-  missing: [],
-  text: "text",
-  retry: "int not null default -1",
-  checkpoint: "keyed",
-  fetchIndex: true,
-  deferredAt: "timestamptz",
-};
 
 async function rows(table: string): Promise<Row[]> {
   const found = await fixture.sql.unsafe(`select to_jsonb(t) as row from ${table} t order by 1`);
@@ -27,7 +26,7 @@ async function rows(table: string): Promise<Row[]> {
 
 async function made(layout: Partial<Layout> = {}): Promise<TableName> {
   const name = fixture.name();
-  await createLayout(fixture.sql, name, { ...complete, ...layout });
+  await createLayout(fixture.sql, name, { ...CURRENT_LAYOUT, ...layout });
   return name;
 }
 

@@ -20,6 +20,16 @@ export type Layout = {
   readonly deferredAt: "timestamptz" | "bigint";
 };
 
+/** act-pg's current layout. */
+export const CURRENT_LAYOUT: Layout = {
+  missing: [],
+  text: "text",
+  retry: "int not null default -1",
+  checkpoint: "keyed",
+  fetchIndex: true,
+  deferredAt: "timestamptz",
+};
+
 export const EVENTS = 60;
 export const CHECKPOINT = 41;
 

@@ -4,35 +4,17 @@ import type postgres from "postgres";
 import { afterAll, beforeAll, onTestFinished, vi } from "vitest";
 import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
 import type { TableName } from "../order/lock.ts";
-import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
+import { connect, OpenDatabase } from "../support/database.ts";
 
 export const meta = { correlation: "migration", causation: {} };
 
-export class MigrationFixture {
-  #database: TestDatabase | undefined;
-  #sql: postgres.Sql | undefined;
+export class MigrationFixture extends OpenDatabase {
   #tables = 0;
 
   constructor() {
-    beforeAll(async () => {
-      this.#database = await createDatabase();
-      this.#sql = connect(this.#database.url, { max: 4 });
-    });
-    afterAll(async () => {
-      await this.#sql?.end();
-      await this.#database?.drop();
-    });
-  }
-
-  get database(): TestDatabase {
-    if (!this.#database) throw new Error("The database is created before the first test");
-    return this.#database;
-  }
-
-  /** Several connections, to look on. */
-  get sql(): postgres.Sql {
-    if (!this.#sql) throw new Error("The database is created before the first test");
-    return this.#sql;
+    super();
+    beforeAll(() => this.openDatabase({ max: 4 }));
+    afterAll(() => this.close());
   }
 
   /** The name of a table that no other test uses, and that no other such name begins with. */

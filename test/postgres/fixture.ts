@@ -1,41 +1,21 @@
 /** A database of the test file's own, seeded stores on it, and a look at their connections from outside. */
-import type postgres from "postgres";
 import { afterAll, beforeAll, onTestFinished } from "vitest";
 import { type RunningPostgres, startPostgres } from "../../dev/postgres/index.ts";
 import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
-import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
+import { connect, OpenDatabase } from "../support/database.ts";
 
 export const meta = { correlation: "test", causation: {} };
 export const event = (name = "Happened", data: Record<string, unknown> = {}) => ({ name, data });
 
-export class Scene {
-  #database: TestDatabase | undefined;
-  #sql: postgres.Sql | undefined;
+export class Scene extends OpenDatabase {
   #stores = 0;
 
   async open(server?: string): Promise<void> {
-    this.#database = await createDatabase(server);
-    this.#sql = connect(this.#database.url);
-  }
-
-  async close(): Promise<void> {
-    await this.#sql?.end();
-    await this.#database?.drop();
-  }
-
-  get database(): TestDatabase {
-    if (!this.#database) throw new Error("The database is created before the first test");
-    return this.#database;
+    await this.openDatabase({ server });
   }
 
   get url(): string {
     return this.database.url;
-  }
-
-  /** A connection to look behind the stores' backs. */
-  get sql(): postgres.Sql {
-    if (!this.#sql) throw new Error("The database is created before the first test");
-    return this.#sql;
   }
 
   /** The URL's parts as options, which a proxy's host and port may replace. */

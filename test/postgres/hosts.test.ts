@@ -19,6 +19,10 @@ async function works(options: PostgresStoreOptions): Promise<void> {
   await store.dispose();
 }
 
+/** The same by a URL alone. */
+const worksBy = (url: string) =>
+  works({ host: undefined, port: undefined, user: undefined, password: undefined, database: undefined, url });
+
 const hasIpv6 = Object.values(networkInterfaces()).some((all) => all?.some((one) => one.address === "::1"));
 const ipv6 = titled(
   "an IPv6 address is an address, as an option and in a URL",
@@ -36,14 +40,7 @@ test("of several hosts the first that answers is used", async () => {
   await works({ host: `127.0.0.1,${host}`, port: `${dead},${port}` });
   const secret = encodeURIComponent(password);
   const url = `postgres://${user}:${secret}@127.0.0.1:${dead},${host}:${port}/${database}`;
-  await works({
-    host: undefined,
-    port: undefined,
-    user: undefined,
-    password: undefined,
-    database: undefined,
-    url,
-  });
+  await worksBy(url);
 });
 
 test("of several hosts the one that accepts but does not answer is passed over", async () => {
@@ -110,14 +107,7 @@ test.skipIf(!hasIpv6)(ipv6, async () => {
   const proxy = await TcpProxy.before({ host, port }, { host: "::1", port: 0 });
   await works({ host: "::1", port: proxy.port });
   const url = `postgres://${user}:${encodeURIComponent(password)}@[::1]:${proxy.port}/${database}`;
-  await works({
-    host: undefined,
-    port: undefined,
-    user: undefined,
-    password: undefined,
-    database: undefined,
-    url,
-  });
+  await worksBy(url);
   expect(proxy.arrivals.length).toBeGreaterThan(0);
 });
 

@@ -1,12 +1,11 @@
 /** Where races are run: a database per default isolation level, stores of their own on it, seeded chance. */
 import type { Schemas } from "@rotorsoft/act";
-import type postgres from "postgres";
 import { afterAll, beforeAll, describe, onTestFinished } from "vitest";
 import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
 import { randomFrom } from "../order/appenders.ts";
 import { until } from "../order/fence.ts";
 import { lockText, type TableName } from "../order/lock.ts";
-import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
+import { OpenDatabase } from "../support/database.ts";
 
 export const meta = { correlation: "race", causation: {} };
 
@@ -46,45 +45,26 @@ export function underEveryIsolation(title: string, define: (world: World) => voi
   }
 }
 
-export class World {
+export class World extends OpenDatabase {
   readonly full: boolean;
   /** Of every store. */
   readonly options: PostgresStoreOptions;
   readonly random = randomFrom(seed);
-  #database: TestDatabase | undefined;
-  #sql: postgres.Sql | undefined;
   #tables = 0;
 
   constructor(full: boolean, options: PostgresStoreOptions) {
+    super();
     this.full = full;
     this.options = options;
   }
 
   async open(isolation: string): Promise<void> {
-    this.#database = await createDatabase();
-    const sql = connect(this.#database.url);
-    const database = `"${this.#database.name}"`;
-    await sql.unsafe(`alter database ${database} set default_transaction_isolation = '${isolation}'`);
+    await this.openDatabase();
+    const database = `"${this.database.name}"`;
+    await this.sql.unsafe(`alter database ${database} set default_transaction_isolation = '${isolation}'`);
     // A deadlock costs its victim this long before anybody notices.
-    await sql.unsafe(`alter database ${database} set deadlock_timeout = '100ms'`);
-    await sql.end();
-    this.#sql = connect(this.#database.url);
-  }
-
-  async close(): Promise<void> {
-    await this.#sql?.end();
-    await this.#database?.drop();
-  }
-
-  get database(): TestDatabase {
-    if (!this.#database) throw new Error("The database is created before the first test");
-    return this.#database;
-  }
-
-  /** A connection to look at what the stores did. */
-  get sql(): postgres.Sql {
-    if (!this.#sql) throw new Error("The database is created before the first test");
-    return this.#sql;
+    await this.sql.unsafe(`alter database ${database} set deadlock_timeout = '100ms'`);
+    await this.reconnect();
   }
 
   scale(full: number, small: number): number {

@@ -11,6 +11,40 @@ export type TestDatabase = {
   drop(): Promise<void>;
 };
 
+/** A database, and connections to look at it from outside. Fixtures of test files extend it. */
+export class OpenDatabase {
+  #database: TestDatabase | undefined;
+  #sql: postgres.Sql | undefined;
+
+  /** Creates the database. `max`: how many connections {@link sql} has. */
+  async openDatabase({ server, max = 1 }: { server?: string | undefined; max?: number } = {}): Promise<void> {
+    this.#database = await createDatabase(server);
+    this.#sql = connect(this.#database.url, { max });
+  }
+
+  async close(): Promise<void> {
+    await this.#sql?.end();
+    await this.#database?.drop();
+  }
+
+  get database(): TestDatabase {
+    if (!this.#database) throw new Error("The database is created before the first test");
+    return this.#database;
+  }
+
+  /** To look behind the stores' backs. */
+  get sql(): postgres.Sql {
+    if (!this.#sql) throw new Error("The database is created before the first test");
+    return this.#sql;
+  }
+
+  /** Makes {@link sql} connect again: settings of the database are for new sessions. */
+  async reconnect(): Promise<void> {
+    await this.#sql?.end();
+    this.#sql = connect(this.database.url);
+  }
+}
+
 /** The server of this test run. */
 export function serverUrl(): string {
   return inject("serverUrl");

@@ -1,4 +1,4 @@
-/** What can be wrong with a store, each as a pure function of the facts: what it is, and what to do. */
+/** The checks of doctor(). Each is a pure function of the facts, and returns a finding with its remedy, or nothing. */
 import type { Facts } from "./facts.ts";
 
 export type Severity = "error" | "warning" | "hint";
@@ -38,13 +38,13 @@ const END_OF_LIFE: Readonly<Record<number, string>> = {
   17: "2029-11-08",
   18: "2030-11-14",
 };
-/** ms before the end of life from which on it is told. */
+/** How long before a version's end of life doctor() reports it, in ms. */
 const EARLY = 90 * 24 * 60 * MINUTE;
 
 const LONG_TRANSACTION = 10 * MINUTE;
 /** A claim accepts a clock that is up to a minute ahead; well before that something is wrong with it. */
 const CLOCK_SKEW = 5_000;
-/** Dead rows matter where there are many of them, and more than half as many as live ones. */
+/** Dead rows are reported if there are at least this many, and more than half as many as live rows. */
 const MANY_DEAD = 50_000;
 const MANY_ROWS = 10_000;
 

@@ -1,4 +1,4 @@
-/** doctor(): looks for whatever is known to go wrong with a store, and says what to do. It changes nothing. */
+/** doctor(): checks a store for known problems, and returns each with its remedy. It changes nothing. */
 import type { Context } from "../../context.ts";
 import { introspect } from "../../migrations/introspect.ts";
 import { planMigration } from "../../migrations/plan.ts";
@@ -12,7 +12,7 @@ export type DoctorOptions = {
   readonly listen?: boolean | undefined;
 };
 
-/** What keeps doctor from looking at the tables is its only finding. */
+/** If doctor() cannot read the tables, the reason is its only finding. */
 export async function doctor(context: Context, options: DoctorOptions = {}): Promise<Finding[]> {
   const { names, connections } = context;
   try {

@@ -1,4 +1,4 @@
-/** What doctor needs to know of the server and the tables: one query of the catalog and of the server's statistics. */
+/** The facts about the server and the tables that doctor() checks: one query of the catalog and the server's statistics. */
 import { z } from "zod";
 import { idCapacityColumns } from "../../schema/id-capacity.ts";
 import { idSequence } from "../../schema/id-sequence.ts";
@@ -18,7 +18,7 @@ const tableFacts = z.object({
   vacuumed: optionalInstant,
   analyzed: optionalInstant,
   rowSecurity: z.boolean(),
-  /** Roles that may read the table though nobody granted it to them by name in person: `public`, `anon`, … */
+  /** Roles that may read the table although they are open to many users: `public`, `anon`, … */
   readers: z.array(z.string()),
 });
 
@@ -79,7 +79,7 @@ const tablesText = (ours: string) => `(select coalesce(jsonb_agg(jsonb_build_obj
   ) order by c.relname), '[]')
   from pg_class c left join pg_stat_all_tables s on s.relid = c.oid where ${ours})`;
 
-/** The transaction that holds back VACUUM longest, of whoever it is. */
+/** The oldest transaction of any session that keeps VACUUM from removing dead rows. */
 const HORIZON = `(select jsonb_build_object('pid', a.pid, 'application', nullif(a.application_name, ''), 'state', coalesce(a.state, ''),
     'ms', ${epochMs("clock_timestamp() - a.xact_start")})
   from pg_stat_activity a
@@ -87,7 +87,7 @@ const HORIZON = `(select jsonb_build_object('pid', a.pid, 'application', nullif(
     and (a.backend_xmin is not null or a.backend_xid is not null)
   order by a.xact_start limit 1)`;
 
-/** Slots whose old transactions hold back VACUUM: an unused one does so for ever. */
+/** Replication slots that keep VACUUM from removing dead rows. An unused slot does so for ever. */
 const SLOTS = `(select coalesce(jsonb_agg(jsonb_build_object('name', slot_name, 'active', active) order by slot_name), '[]')
   from pg_replication_slots where (xmin is not null or catalog_xmin is not null or restart_lsn is not null) and not active)`;
 

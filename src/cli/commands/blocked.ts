@@ -1,4 +1,4 @@
-/** `act-drizzle blocked`: what is blocked, why, and at which event. */
+/** `act-drizzle blocked`: the blocked subscriptions, each with its error and the event at which it failed. */
 import { type Command, Option } from "commander";
 import { printable } from "../output.ts";
 import { toCount, withStore } from "../session.ts";

@@ -1,4 +1,4 @@
-/** `act-drizzle doctor`: what is wrong, and what to do. */
+/** `act-drizzle doctor`: checks the store, and prints each problem with its remedy. */
 import type { Command } from "commander";
 import type { Finding } from "../../admin/index.ts";
 import { ExitCode, withStore } from "../session.ts";

@@ -73,7 +73,7 @@ async function preview({ store }: Session, target: Target, only?: StreamFilter) 
 type Operation = {
   /** As in "12 subscriptions would be set back". */
   readonly done: string;
-  /** What happens then. */
+  /** The consequence, as the preview prints it. */
   readonly effect: string;
   /** Narrows what is chosen. */
   readonly only?: StreamFilter;

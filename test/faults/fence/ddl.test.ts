@@ -5,7 +5,7 @@
  * behind the COMMIT that is already written: a truncate's DELETE among them.
  */
 import { expect, test } from "vitest";
-import { createLayout } from "../../migrations/act-pg-layouts.ts";
+import { CURRENT_LAYOUT, createLayout } from "../../migrations/act-pg-layouts.ts";
 import { useScene } from "../../postgres/fixture.ts";
 import { alone, load, loadOf, unguarded } from "../kit/clients.ts";
 import { backToNormal, Trial } from "../kit/fault-run.ts";
@@ -20,15 +20,6 @@ const LIMITS = { max: 2, statement_timeout: 5_000, connectionTimeoutMillis: 5_00
 const CLIENTS = [alone, unguarded];
 const ROUNDS = scale(15, 500);
 
-const layout = {
-  missing: [],
-  text: "text",
-  retry: "int not null default -1",
-  checkpoint: "keyed",
-  fetchIndex: true,
-  deferredAt: "timestamptz",
-} as const;
-
 const CHANGES = [
   "alter table EVENTS alter column id type bigint",
   "alter table EVENTS add column note text default 'none'",
@@ -42,7 +33,7 @@ test("while ids are widened and columns come and go, a truncate that is rejected
   const trial = new Trial({ item: 13, fault: "ALTER TABLE on the events", deadline: 40_000 });
   const { ledger } = trial;
   const table = "widened";
-  await createLayout(scene.sql, { url: scene.url, schema: scene.database.schema, table }, layout);
+  await createLayout(scene.sql, { url: scene.url, schema: scene.database.schema, table }, CURRENT_LAYOUT);
   const stores = [await scene.seeded({ ...LIMITS, table }), scene.store({ ...LIMITS, table })];
   const notes = await noteRowsWithoutLock(scene.sql, { schema: scene.database.schema, table });
   const closing = stores.map((store, k) => truncating(scene.sql, ledger, store, `closed-${k}`));
