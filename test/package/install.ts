@@ -11,7 +11,7 @@ export const root = fileURLToPath(new URL("../..", import.meta.url));
 const programs = fileURLToPath(new URL("programs", import.meta.url));
 
 /** What npm would install beside it: its dependencies, and the peers that the app has. */
-export const PACKAGES = ["@rotorsoft/act", "drizzle-orm", "postgres", "zod"];
+export const PACKAGES = ["@opentelemetry/api", "@rotorsoft/act", "drizzle-orm", "postgres", "zod"];
 
 type Options = { readonly cwd: string; readonly env?: Readonly<Record<string, string>> };
 
