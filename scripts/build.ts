@@ -72,6 +72,10 @@ await build({
   sourcemap: false,
   splitting: false,
   // tsup bundles devDependencies, and leaves dependencies and peers outside.
+  // Paths of packages are in the bundle: as they are in node_modules, wherever that is.
+  esbuildOptions: (options) => {
+    options.preserveSymlinks = true;
+  },
   // Bundled CommonJS packages call require for Node's own modules.
   banner: {
     js: 'import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);',

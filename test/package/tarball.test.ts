@@ -70,7 +70,7 @@ test("every entry of its package.json is there, and nothing but its dependencies
   const imports = new Set<string>();
   for (const name of all.filter((one) => /^dist\/.*\.js$/.test(one))) {
     const text = await readFile(join(installed, name), "utf8");
-    for (const [, from] of text.matchAll(/(?:from |require\(|import )"([^".][^"]*)"/g))
+    for (const [, from] of text.matchAll(/(?:from |require\(|import )"([^".$][^"]*)"/g))
       if (from) imports.add(from);
   }
   const known = (name: string) =>
