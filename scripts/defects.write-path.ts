@@ -202,7 +202,7 @@ const transactionDefects: readonly Defect[] = [
   ),
   transaction(
     "a statement that is gone is not parsed anew",
-    code("ExpressionStatement[expression.callee.property.name='clear']", ";"),
+    code("@run ExpressionStatement[expression.callee.property.name='clear']", ";"),
   ),
   transaction(
     "a block that has failed is left open",

@@ -107,7 +107,7 @@ export class PostgresStore implements Store {
    * The store's Drizzle tables, to query and join with your own. Drizzle is loaded when they are first asked for.
    *
    * @throws Error if drizzle-orm is not installed.
-   * @example await db.select().from(store.tables.streams).where(eq(store.tables.streams.blocked, true));
+   * @example const { events, streams, correlated } = store.tables;
    */
   get tables(): ActTables {
     return tablesOf(this.config);

@@ -2,7 +2,9 @@
 import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { sourcesOfEntries } from "../../dev/entries.ts";
 import { COMPILERS, compile } from "../support/typescript.ts";
 import { filesOf } from "./blocks.ts";
 
@@ -33,15 +35,7 @@ beforeAll(() => {
     skipLibCheck: true,
     noEmit: true,
     allowImportingTsExtensions: true,
-    paths: {
-      "act-drizzle": [join(root, "src/index.ts")],
-      "act-drizzle/schema": [join(root, "src/schema/tables.ts")],
-      "act-drizzle/admin": [join(root, "src/admin/index.ts")],
-      "act-drizzle/idempotency": [join(root, "src/idempotency/index.ts")],
-      "act-drizzle/telemetry": [join(root, "src/telemetry/index.ts")],
-      "act-drizzle/projections": [join(root, "src/projections/index.ts")],
-      "act-drizzle/testing": [join(root, "src/testing/index.ts")],
-    },
+    paths: Object.fromEntries([...sourcesOfEntries()].map(([name, url]) => [name, [fileURLToPath(url)]])),
   };
   const config = { compilerOptions, include: ["**/*.ts"], exclude: ["node_modules"] };
   writeFileSync(join(home, "package.json"), JSON.stringify({ type: "module" }));
