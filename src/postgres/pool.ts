@@ -36,6 +36,8 @@ export type PoolOptions = Omit<ConnectionOptions, "endpoint"> & {
 const REFUSED_MS = 1_000;
 /** ms until the server has noticed that the other pool has closed a connection. */
 const HANDED_OVER_MS = 50;
+/** ms within which the server has noticed it, also a busy one. */
+const HAND_OVER_LIMIT_MS = 2_000;
 /** ms after which an attempt counts as slow. A pooler that has no connection left lets the client wait, without an error. */
 const SLOW_MS = 500;
 
@@ -62,6 +64,8 @@ export class Pool {
   #refusal: unknown;
   /** While it runs, no connection is opened if the pool has one; with `always`, not even if it has none. */
   #pause: { readonly timer: NodeJS.Timeout; readonly always: boolean } | undefined;
+  /** When the other pool last gave a connection up for this one. */
+  #handedOver = Number.NEGATIVE_INFINITY;
   #reaper: NodeJS.Timeout | undefined;
   #closed: Promise<void> | undefined;
   #drained: (() => void) | undefined;
@@ -220,7 +224,7 @@ export class Pool {
     this.#refusal = error;
     this.#failedAttempt = Math.max(this.#failedAttempt, attempt);
     if (this.#size > 0) this.#pauseFor(REFUSED_MS);
-    else if (this.#waiting.length > 0 && HAS_NONE_LEFT.has(codeOf(error)) && this.#other?.giveUpOne())
+    else if (this.#waiting.length > 0 && HAS_NONE_LEFT.has(codeOf(error)) && this.#getsOne())
       this.#pauseFor(HANDED_OVER_MS, true);
     else {
       // Callers that came after the failed attempt get an attempt of their own.
@@ -228,6 +232,17 @@ export class Pool {
       this.#waiting = this.#waiting.filter(({ attempts }) => attempts >= this.#failedAttempt);
       for (const waiter of served) waiter.fail(error);
     }
+  }
+
+  /** Whether the other pool gives a connection up, has just done so, or opens one that it can be asked for next. */
+  #getsOne(): boolean {
+    const now = performance.now();
+    if (this.#other?.giveUpOne()) this.#handedOver = now;
+    return now - this.#handedOver < HAND_OVER_LIMIT_MS || (this.#other?.isOpening ?? false);
+  }
+
+  get isOpening(): boolean {
+    return this.#opening > 0;
   }
 
   #pauseFor(ms: number, always = false): void {
