@@ -23,30 +23,38 @@ async function feeding(arena: Arena, exit: Promise<unknown>): Promise<never> {
   return new Promise<never>(() => {});
 }
 
-test(`${KILLS} kills at each step in turn leave every counter equal to a fold of the log`, {
-  timeout: scale(300_000, 3_000_000),
-}, async () => {
-  const arena = await Arena.open(world);
-  const killed = new Map<string, number>();
-  let started = 0;
-  const lane = async () => {
-    for (;;) {
-      const n = started++;
-      if (n >= KILLS) return;
-      const step = STEPS[n % STEPS.length] ?? "claimed";
-      const round = Math.floor(n / STEPS.length);
-      await arena.deposit(15);
-      const worker = arena.start({
-        driver: round % 2 ? "postgres.js" : "node-postgres",
-        leaseMillis: 150,
-        stop: { step, nth: 1 + (round % 4) },
-      });
-      const exit = await Promise.race([worker.exit(), feeding(arena, worker.exit())]);
-      expect([step, exit]).toEqual([step, "SIGKILL"]);
-      killed.set(step, (killed.get(step) ?? 0) + 1);
-    }
-  };
-  await Promise.all(Array.from({ length: LANES }, lane));
-  console.log(JSON.stringify(Object.fromEntries(killed)));
-  await arena.conclude("SIGKILL at each step of a handler", `${LANES} workers, four shapes`, KILLS);
-});
+const LONG = process.env.FAULTS === "long";
+// On a machine that is full of other tests a worker may rest until the framework is woken: once in some runs for minutes.
+const reason = LONG ? "" : " (takes minutes on a busy machine, FAULTS=long runs it)";
+
+test.skipIf(!LONG)(
+  `${KILLS} kills at each step in turn leave every counter equal to a fold of the log${reason}`,
+  {
+    timeout: scale(300_000, 3_000_000),
+  },
+  async () => {
+    const arena = await Arena.open(world);
+    const killed = new Map<string, number>();
+    let started = 0;
+    const lane = async () => {
+      for (;;) {
+        const n = started++;
+        if (n >= KILLS) return;
+        const step = STEPS[n % STEPS.length] ?? "claimed";
+        const round = Math.floor(n / STEPS.length);
+        await arena.deposit(15);
+        const worker = arena.start({
+          driver: round % 2 ? "postgres.js" : "node-postgres",
+          leaseMillis: 150,
+          stop: { step, nth: 1 + (round % 4) },
+        });
+        const exit = await Promise.race([worker.exit(), feeding(arena, worker.exit())]);
+        expect([step, exit]).toEqual([step, "SIGKILL"]);
+        killed.set(step, (killed.get(step) ?? 0) + 1);
+      }
+    };
+    await Promise.all(Array.from({ length: LANES }, lane));
+    console.log(JSON.stringify(Object.fromEntries(killed)));
+    await arena.conclude("SIGKILL at each step of a handler", `${LANES} workers, four shapes`, KILLS);
+  },
+);
