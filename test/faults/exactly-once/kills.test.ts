@@ -4,7 +4,7 @@
  */
 import { expect, test } from "vitest";
 import { useWorld } from "../../framework/fixture.ts";
-import { scale } from "../kit/scale.ts";
+import { LONG, scale } from "../kit/scale.ts";
 import { Arena } from "./arena.ts";
 import { STEPS } from "./steps.ts";
 
@@ -23,7 +23,6 @@ async function feeding(arena: Arena, exit: Promise<unknown>): Promise<never> {
   return new Promise<never>(() => {});
 }
 
-const LONG = process.env.FAULTS === "long";
 // On a machine that is full of other tests a worker may rest until the framework is woken: once in some runs for minutes.
 const reason = LONG ? "" : " (takes minutes on a busy machine, FAULTS=long runs it)";
 
