@@ -5,7 +5,7 @@ import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 import { optionalText } from "./bounded.ts";
-import { type EventRef, nextEvents } from "./next-events.ts";
+import { type EventRef, nextEvents, positionsOf } from "./next-events.ts";
 
 export type BlockedOptions = {
   readonly lane?: string | undefined;
@@ -59,13 +59,7 @@ export async function blocked(context: Context, options: BlockedOptions = {}): P
   const rows = z
     .array(row)
     .parse(await context.connections.read("admin", blockedQuery(context.names, options)));
-  const positions = rows.map(({ stream, source, at, correlated_at }) => ({
-    stream,
-    source,
-    at,
-    correlatedAt: correlated_at ?? undefined,
-  }));
-  const pending = await nextEvents(context, positions);
+  const pending = await nextEvents(context, positionsOf(rows));
   return rows.map((found, index) => ({
     stream: found.stream,
     source: found.source,

@@ -6,7 +6,7 @@ import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
 import { epochMs, optionalInstant, optionalText } from "./bounded.ts";
-import { nextEvents, type Pending } from "./next-events.ts";
+import { nextEvents, type Pending, positionsOf } from "./next-events.ts";
 
 export type LagOptions = {
   /** Only of this lane. Default: all. */
@@ -74,13 +74,7 @@ export async function lag(context: Context, options: LagOptions = {}): Promise<L
   const rows = z
     .array(row)
     .parse(await context.connections.read("admin", laggingQuery(context.names, options)));
-  const positions = rows.map(({ stream, source, at, correlated_at }) => ({
-    stream,
-    source,
-    at,
-    correlatedAt: correlated_at,
-  }));
-  const pending = await nextEvents(context, positions);
+  const pending = await nextEvents(context, positionsOf(rows));
   return rows.map((found, index) => {
     const { next, events } = pending[index] ?? { next: undefined, events: { count: 0, exact: true } };
     return {

@@ -64,6 +64,22 @@ export function nextEventsQuery(names: Names, positions: readonly Position[]): Q
 
 const answer = z.object({ position: z.number(), events: boundedCount(EVENTS_LIMIT), id: z.unknown() });
 
+/** Rows of the subscriptions table as positions. */
+export const positionsOf = (
+  rows: readonly {
+    readonly stream: string;
+    readonly source: string | undefined;
+    readonly at: number;
+    readonly correlated_at: number | null;
+  }[],
+): Position[] =>
+  rows.map(({ stream, source, at, correlated_at }) => ({
+    stream,
+    source,
+    at,
+    correlatedAt: correlated_at ?? undefined,
+  }));
+
 /** In the order of `positions`. */
 export async function nextEvents(
   { names, connections }: Context,
