@@ -54,6 +54,11 @@ export type Step = {
 const LARGE_BYTES = 65_536;
 /** A message of more bytes may not fit into one network packet. */
 const PACKET_BYTES = 1_000;
+
+/** Whether the parameters of a statement are surely sent in one packet, so that the server gets all of them or none. */
+export const fitsInPacket = (query: Query): boolean =>
+  paramsOf(query).reduce((sum: number, param) => sum + Buffer.byteLength(String(param)), 0) <= PACKET_BYTES;
+
 export type TransactionOptions = {
   /** Keep statements prepared. False behind a pooler in transaction mode; then BEGIN names the isolation level. */
   readonly prepare: boolean;

@@ -16,6 +16,7 @@ import {
   type Answer,
   Exchange,
   type ExchangeResult,
+  fitsInPacket,
   listenUntilReady,
   type Prepared,
   type Query,
@@ -90,6 +91,20 @@ export type BlockResult = Pick<ExchangeResult, "answers" | "status"> & {
   readonly failure: TransactionFailure | undefined;
   /** A statement has to be parsed anew: the whole block may run again. */
   readonly stale: boolean;
+};
+
+type PlanOptions = {
+  /** False: bind the statements, and do not run them. */
+  readonly execute?: boolean;
+  /** The message commits. */
+  readonly commits?: boolean;
+  readonly portals?: string;
+  /** Parse the one statement as this one. */
+  readonly unnamed?: Prepared | undefined;
+  /** The one statement, if a message before this has parsed it. */
+  readonly known?: Prepared | undefined;
+  /** False: only parse. */
+  readonly run?: boolean;
 };
 
 export class TransactionChannel {
@@ -174,9 +189,25 @@ export class TransactionChannel {
     if (error) throw error;
   }
 
-  /** One statement of an open transaction block. Rejects if the block is not open afterwards, unless it was COMMIT. */
+  /**
+   * One statement of an open transaction block. Rejects if the block is not open afterwards, unless it was COMMIT.
+   *
+   * Large parameters are sent in a message of their own, behind a Sync. If the client vanishes in the middle of them, the
+   * server is still waiting for a first message, and idle_in_transaction_session_timeout ends the session. Behind a Parse
+   * without Sync no limit of the server applies, and the session would hold the append lock for as long as a proxy
+   * answers TCP keepalives for the client.
+   */
   async step(query: Query): Promise<Answer> {
-    const { answers, error, status } = await this.#plan([query], { prepare: false }).run();
+    const unnamed: Prepared | undefined = fitsInPacket(query) ? undefined : { name: "", columns: [] };
+    if (unnamed) {
+      const { error } = await this.#plan([query], { prepare: false }, { unnamed, run: false }).run();
+      if (error) throw error;
+    }
+    const { answers, error, status } = await this.#plan(
+      [query],
+      { prepare: false },
+      { known: unnamed },
+    ).run();
     if (error) throw error;
     const [answer] = answers;
     const ends = answer?.tag === "COMMIT";
@@ -188,7 +219,14 @@ export class TransactionChannel {
   #plan(
     queries: readonly Query[],
     options: TransactionOptions,
-    { execute = true, commits = true, portals = "" } = {},
+    {
+      execute = true,
+      commits = true,
+      portals = "",
+      unnamed,
+      known: parsedBefore,
+      run = true,
+    }: PlanOptions = {},
   ): Exchange {
     const head: Step[] = [];
     const tail: Step[] = [];
@@ -200,17 +238,17 @@ export class TransactionChannel {
       const early = query.bindFirst === true || isPrologue(query);
       const steps = early ? head : tail;
       const keeps = options.prepare && (this.#prepared.size < MAX_PREPARED || query.answer === undefined);
-      const known = options.prepare ? (this.#prepared.get(text) ?? parsed.get(text)) : undefined;
+      const known = options.prepare ? (this.#prepared.get(text) ?? parsed.get(text)) : parsedBefore;
       const name = keeps ? `${this.#prefix}${this.#names + 1}` : "";
-      const prepared = known ?? { name, columns: [] };
+      const prepared = known ?? unnamed ?? { name, columns: [] };
       const step = (kind: Step["kind"]) => ({ kind, index, text, prepared });
       if (!known) {
         this.#names++;
         if (keeps) parsed.set(text, prepared);
         steps.push(step("parse"), step("describe"));
       }
-      steps.push(step("bind"));
-      if (execute) (isPrologue(query) ? head : tail).push(step("execute"));
+      if (run) steps.push(step("bind"));
+      if (run && execute) (isPrologue(query) ? head : tail).push(step("execute"));
     });
     return new Exchange(this.#socket, queries, head, tail, {
       ...options,
