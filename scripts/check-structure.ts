@@ -37,7 +37,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "cli-table3": ["cli"],
   "@clack/prompts": ["cli"],
   "@opentelemetry/api": ["telemetry"],
-  "drizzle-orm": ["schema/tables.ts", "projections", "idempotency", "queries"],
+  "drizzle-orm": ["schema/tables.ts", "schema/table-in.ts", "projections", "idempotency", "queries"],
   "act-drizzle": ["schema/load-tables.ts"],
 };
 

@@ -7,6 +7,7 @@ import type { Names } from "../schema/names.ts";
 import { optionalText } from "./bounded.ts";
 import { type EventRef, nextEvents, positionsOf } from "./next-events.ts";
 
+/** Which blocked subscriptions to list. */
 export type BlockedOptions = {
   readonly lane?: string | undefined;
   /** Subscriptions at most. Default 50. */
@@ -15,6 +16,7 @@ export type BlockedOptions = {
   readonly after?: string | undefined;
 };
 
+/** A subscription that gets no events until it is unblocked or its event is skipped. `at` is its watermark. */
 export type Blocked = {
   readonly stream: string;
   readonly source: string | undefined;

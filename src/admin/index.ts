@@ -208,7 +208,7 @@ export class Admin {
   /** The tree of causes of a correlation. */
   trace(
     correlation: string,
-    options?: { readonly limit?: number; readonly payload?: boolean },
+    options?: { readonly limit?: number | undefined; readonly payload?: boolean | undefined },
   ): Promise<Trace> {
     return trace(this.#context, correlation, options);
   }

@@ -8,6 +8,7 @@ import { CLAIM_ARMS } from "../schema/table-names.ts";
 import { epochMs, optionalInstant, optionalText } from "./bounded.ts";
 import { nextEvents, type Pending, positionsOf } from "./next-events.ts";
 
+/** Which subscriptions that are behind to list. */
 export type LagOptions = {
   /** Only of this lane. Default: all. */
   readonly lane?: string | undefined;
@@ -15,6 +16,7 @@ export type LagOptions = {
   readonly limit?: number | undefined;
 };
 
+/** A subscription with events that wait for it, and the one that it gets next. */
 export type Lagging = Pending & {
   readonly stream: string;
   readonly source: string | undefined;

@@ -59,7 +59,7 @@ export function nextEventsQuery(names: Names, positions: readonly Position[]): Q
     return `select ${index} as position, ${countOf(from, EVENTS_LIMIT)} as events, n.* from (select 1) one left join lateral (
   select e.id, e.stream, e.version, e.name, ${epochMs("e.created")} as created ${from} order by e.id limit 1) n on true`;
   });
-  return { text: branches.join("\nunion all\n"), params: where.params };
+  return { text: branches.join("\nunion all\n"), params: where.params, once: true };
 }
 
 const answer = z.object({ position: z.number(), events: boundedCount(EVENTS_LIMIT), id: z.unknown() });

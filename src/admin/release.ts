@@ -3,6 +3,7 @@ import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import { updateStreams } from "../subscriptions/update.ts";
 
+/** Whose lease to end. */
 export type ReleaseOptions = {
   /** The subscription. */
   readonly stream: string;

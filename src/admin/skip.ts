@@ -10,6 +10,7 @@ import { announcedPart, writeAnnounced } from "../subscriptions/announce.ts";
 import { epochMs, instant, optionalText } from "./bounded.ts";
 import { type EventRef, nextEvents } from "./next-events.ts";
 
+/** Which event to skip for which subscription, by whom, and why. */
 export type SkipOptions = {
   /** The subscription. */
   readonly stream: string;
@@ -21,6 +22,7 @@ export type SkipOptions = {
   readonly reason: string;
 };
 
+/** The record of an event that was skipped. */
 export type Skipped = {
   readonly stream: string;
   readonly event: EventRef;
@@ -32,6 +34,7 @@ export type Skipped = {
   readonly attempts: number;
 };
 
+/** Which records to list. */
 export type SkippedOptions = {
   /** Only of this subscription. */
   readonly stream?: string | undefined;

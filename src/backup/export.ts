@@ -7,6 +7,7 @@ import { textArray } from "../postgres/parameters.ts";
 import type { Names } from "../schema/names.ts";
 import { footerOf, HEADER, LINE } from "./event-lines.ts";
 
+/** How far an export is. */
 export type ExportProgress = {
   readonly events: number;
   /** The id up to which events are exported, and the id of the last one to export. */
@@ -14,6 +15,7 @@ export type ExportProgress = {
   readonly lastId: number;
 };
 
+/** Which events to export. Without any of these: all of the log. */
 export type ExportOptions = {
   /** Name of a stream, or a pattern as for `query`. Default: all streams. */
   readonly stream?: string | undefined;
@@ -23,6 +25,7 @@ export type ExportOptions = {
   /** Exclusive bounds of the ids. */
   readonly after?: number | undefined;
   readonly before?: number | undefined;
+  /** Called after each page, of 2,000 events at most. */
   readonly onProgress?: ((progress: ExportProgress) => void) | undefined;
 };
 

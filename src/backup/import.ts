@@ -9,6 +9,7 @@ import { idSequence } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { type EventLine, ImportError, LineReader } from "./event-lines.ts";
 
+/** What becomes of the events that the log holds already. */
 export type ImportMode =
   /** The log must be empty. */
   | "empty"
@@ -17,14 +18,17 @@ export type ImportMode =
   /** Keeps the events of the log: archived events come back to their places. */
   | "merge";
 
+/** How to import. */
 export type ImportOptions = {
   /** Default `empty`. */
   readonly mode?: ImportMode | undefined;
   /** Checks every line, and writes nothing. */
   readonly dryRun?: boolean | undefined;
+  /** Called after each batch, of 1,000 events at most, with the number of events read so far. */
   readonly onProgress?: ((progress: { readonly events: number }) => void) | undefined;
 };
 
+/** How many events were read and written, and the id of the last one; undefined if there was none. */
 export type Imported = { readonly events: number; readonly lastId: number | undefined };
 
 const BATCH = 1_000;

@@ -172,21 +172,21 @@ export async function restore({ names, connections, cipher }: Context, driver: R
       return pending.id;
     };
     // With a key per stream each event may wait for its key. Events keep their order, even if the driver does not await ids.
-    let turn: Promise<unknown> = Promise.resolve();
+    let previous: Promise<unknown> = Promise.resolve();
     const sink = (event: Event) => {
       if (!cipher?.perStream) return put(event, shared);
       const personal = event?.pii !== null && event?.pii !== undefined;
-      const written = turn.then(async () =>
+      const written = previous.then(async () =>
         put(event, personal ? await guard("restore", () => cipher.current(event.stream)) : undefined),
       );
-      turn = written.catch((error: unknown) => {
+      previous = written.catch((error: unknown) => {
         failure ??= error;
       });
       return written;
     };
     try {
       await driver(sink);
-      await turn;
+      await previous;
     } finally {
       ended = true;
     }

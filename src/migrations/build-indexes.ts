@@ -14,7 +14,7 @@ import { type Connection, RETRIABLE } from "../postgres/index.ts";
 import { pause } from "../postgres/retry.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { concurrently, hasDefinition } from "./index-definition.ts";
-import { introspect } from "./introspect.ts";
+import { introspectAgain } from "./introspect.ts";
 import { planMigration } from "./plan.ts";
 import type { Build } from "./plan-indexes.ts";
 
@@ -91,7 +91,7 @@ class Builder {
   }
 
   async #catalog() {
-    return introspect((query) => this.#connection.run(query, 0), this.#names);
+    return introspectAgain((query) => this.#connection.run(query, 0), this.#names);
   }
 
   async #remaining(): Promise<readonly Build[]> {

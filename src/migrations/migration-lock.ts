@@ -2,14 +2,17 @@
 import { codeOf } from "../errors.ts";
 import type { Database, Run } from "../postgres/index.ts";
 import { RETRIABLE } from "../postgres/retry.ts";
+import { DROPPED_MEANWHILE } from "./introspect.ts";
 
 /** One process at a time holds it, whichever store it boots: several stores may share a schema that does not exist yet. */
 const LOCK = "select pg_advisory_xact_lock(hashtext('act-drizzle:seed'))";
 const ATTEMPTS = 5;
+const AGAIN: ReadonlySet<string | undefined> = new Set([...RETRIABLE, ...DROPPED_MEANWHILE]);
 
 /**
  * Runs `work` in one transaction, under the migration lock. The transaction starts again if it lost a deadlock with a
- * worker that had locked the tables in another order.
+ * worker that had locked the tables in another order, or if another process, which builds indexes, dropped one while the
+ * catalog was read.
  */
 export async function withMigrationLock<T>(
   connections: Database,
@@ -23,8 +26,7 @@ export async function withMigrationLock<T>(
         return work(run);
       });
     } catch (error) {
-      if (attempt === ATTEMPTS || !(error instanceof Error) || !RETRIABLE.has(codeOf(error.cause)))
-        throw error;
+      if (attempt === ATTEMPTS || !(error instanceof Error) || !AGAIN.has(codeOf(error.cause))) throw error;
     }
   }
 }

@@ -254,7 +254,7 @@ export class Connection {
     const params = paramsOf(query);
     return params.length === 0
       ? this.#client.unsafe(text)
-      : this.#client.unsafe(text, params as never[], { prepare: true });
+      : this.#client.unsafe(text, params as never[], { prepare: !query.once });
   }
 
   /**

@@ -30,6 +30,8 @@ export type Query = {
    * for statements that modify rows: their snapshot is taken when they run, that of a SELECT when it is bound.
    */
   readonly bindFirst?: boolean;
+  /** Its text is seldom the same twice, so the connection does not keep it prepared: the server would keep each for ever. */
+  readonly once?: boolean;
   /** The error that this statement's text raises on purpose. The same message from another statement is not this error. */
   readonly raises?: Raised;
   /** A statement of the user's own: its rows are read as his driver would read them, and `answer` is told of them. */

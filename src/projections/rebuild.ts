@@ -29,6 +29,7 @@ const ROUNDS = 20;
 
 /** A schema of an event: a zod object, as `.emits({ … })` and `.on({ … })` get it. */
 type Schema = { readonly _zod: { readonly output: unknown } };
+/** Schemas of events by name, as `.emits({ … })` and `.on({ … })` get them. */
 export type EventSchemas = Readonly<Record<string, Schema>>;
 /** The events of these schemas, as handlers get them; `meta` only where it was asked for. */
 export type EventOf<Events extends EventSchemas> = {
@@ -38,6 +39,7 @@ export type EventOf<Events extends EventSchemas> = {
   > & { readonly meta?: EventMeta | undefined };
 }[keyof Events & string];
 
+/** How far a rebuild is. */
 export type RebuildProgress = {
   /** The id up to which the log has been applied. */
   readonly at: number;
@@ -47,6 +49,7 @@ export type RebuildProgress = {
   readonly events: number;
 };
 
+/** Which projection to rebuild, from which events, and how. */
 export type RebuildOptions<
   Db extends Database,
   Events extends EventSchemas,
@@ -84,6 +87,7 @@ export type RebuildOptions<
   readonly signal?: AbortSignal | undefined;
 };
 
+/** What a rebuild has done. */
 export type RebuildResult = {
   /** Events applied by this call. */
   readonly events: number;

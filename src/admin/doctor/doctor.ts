@@ -1,12 +1,13 @@
 /** doctor(): checks a store for known problems, and returns each with its remedy. It changes nothing. */
 import type { Context } from "../../context.ts";
-import { introspect } from "../../migrations/introspect.ts";
+import { introspectAgain } from "../../migrations/introspect.ts";
 import { planMigration } from "../../migrations/plan.ts";
 import { tableNames } from "../../schema/table-names.ts";
 import { type Finding, findings } from "./checks.ts";
 import { factsRow, factsText } from "./facts.ts";
-import { hearsItself } from "./listen.ts";
+import { receivesOwnNotification } from "./listen.ts";
 
+/** What `doctor()` does beside reading. */
 export type DoctorOptions = {
   /** Sends itself a notification, on one more connection. Default: if the store notifies. */
   readonly listen?: boolean | undefined;
@@ -16,7 +17,7 @@ export type DoctorOptions = {
 export async function doctor(context: Context, options: DoctorOptions = {}): Promise<Finding[]> {
   const { names, connections } = context;
   try {
-    const catalog = await introspect((query) => connections.read("admin", query), names);
+    const catalog = await introspectAgain((query) => connections.read("admin", query), names);
     if (!catalog.relations.has(tableNames(names.table).events)) return [notSeeded(names.lockKey)];
     // The session refuses to read such tables, instead of missing rows.
     const hidden = [...catalog.relations.values()].filter(({ restricted }) => restricted);
@@ -65,7 +66,7 @@ function ofConnection(error: unknown): Finding | undefined {
   };
 }
 
-function schemaDrift({ names }: Context, catalog: Awaited<ReturnType<typeof introspect>>): Finding[] {
+function schemaDrift({ names }: Context, catalog: Awaited<ReturnType<typeof introspectAgain>>): Finding[] {
   try {
     const plan = planMigration(names, catalog);
     return [...(plan?.changes ?? []), ...(plan?.builds ?? [])].flatMap(({ done }) =>
@@ -103,12 +104,12 @@ async function facts({ names, connections }: Context): Promise<Finding[]> {
 }
 
 async function listening(context: Context): Promise<Finding[]> {
-  if (await hearsItself(context)) return [];
+  if (await receivesOwnNotification(context)) return [];
   return [
     {
       code: "listen-deaf",
       severity: "error",
-      found: "A notification that was sent did not come back: LISTEN hears nothing.",
+      found: "A notification that was sent did not come back: LISTEN receives nothing.",
       remedy: "LISTEN needs a direct connection: set `listen_url`.",
     },
   ];

@@ -85,6 +85,7 @@ async function add(tx: Tx, prefix: string, stream: string, amount: number): Prom
       set: { total: sql`${counters.total} + excluded.total`, events: sql`${counters.events} + 1` },
     });
   reach("written");
+  // The work that a handler does, for a SIGKILL to come in the middle of.
   if (handlerMillis > 0) await new Promise((resolve) => setTimeout(resolve, Math.random() * handlerMillis));
   if (Math.random() * 100 < throwing) throw new Error("at random");
 }
