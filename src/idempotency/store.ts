@@ -77,7 +77,9 @@ export class PostgresIdempotency {
 
   /** Creates the table, if it is not there. Any number of processes may do so at the same time. */
   async seed(): Promise<void> {
-    await withMigrationLock(this.#context.connections, "idempotency seed", async (run) => {
+    const names = namesOf(this.#schema, this.#name);
+    const { connections } = this.#context;
+    await withMigrationLock({ names, connections }, "idempotency seed", async (run) => {
       await run({ text: `create schema if not exists "${this.#schema}"` });
       await run({
         text: `create table if not exists ${this.#table} (

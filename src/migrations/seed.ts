@@ -52,7 +52,7 @@ export async function seed(context: Context): Promise<void> {
     if (current && (ids === undefined || isInOrder(toIdFacts(ids)))) return;
     const work = current ? mendIdOrder : migrate;
     let indexes = false;
-    const done = await withMigrationLock(connections, "seed", (run) =>
+    const done = await withMigrationLock(context, "seed", (run) =>
       work(run, names, {
         online: connections.config.prepare,
         later: () => {
