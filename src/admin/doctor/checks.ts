@@ -263,6 +263,7 @@ const OTHER_CODES = [
   "not-seeded",
   "schema-drift",
   "listen-deaf",
+  "server-lacks",
 ] as const;
 export type FindingCode = keyof typeof CHECKS | (typeof OTHER_CODES)[number];
 export const FINDING_CODES: readonly FindingCode[] = [
