@@ -1,7 +1,7 @@
 /** Builds the parts of a store, and ends them in order. */
 import { randomUUID } from "node:crypto";
 import type { Context } from "./context.ts";
-import { type Append, appendFacts } from "./events/append.ts";
+import { type Append, appendFacts, appendFactsQuery } from "./events/append.ts";
 import { Appender } from "./events/appender.ts";
 import { AppendQueue, type Stored } from "./events/queue.ts";
 import { Notifier } from "./notifications/notify.ts";
@@ -35,7 +35,8 @@ export class Runtime {
     this.operations = new Operations(this.#shared ? this.#shared.readers + 1 : config.max);
     this.config = withHiddenPassword(resolved);
     const names = namesOf(config.schema, config.table);
-    const connections = new Database(resolved, appendFacts(names), this.#shared);
+    const share = this.#shared && { pools: this.#shared, facts: appendFactsQuery(names) };
+    const connections = new Database(resolved, appendFacts(names), share);
     const cipher = secrets.pii && new PiiCipher(secrets.pii);
     const by = randomUUID();
     const reader = eventReader(config.dates, cipher);

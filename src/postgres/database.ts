@@ -12,7 +12,7 @@ import { Pool } from "./pool.ts";
 import { RETRIABLE, RETRIABLE_OR_LOCKED, retrying } from "./retry.ts";
 import { runSession, type SessionOptions } from "./session.ts";
 import { writerSettings } from "./session-settings.ts";
-import { PoolShare, SharedFacts, type SharedPools, type StorePool } from "./shared-pools.ts";
+import { PoolShare, type Share, SharedFacts, type SharedPools, type StorePool } from "./shared-pools.ts";
 import { LONGEST_MS } from "./timers.ts";
 import { TransactionFailure } from "./transaction.ts";
 import { useBefore } from "./use-before.ts";
@@ -41,16 +41,17 @@ export class Database {
   #closed = false;
 
   /** `facts`: facts about the database that appends need, as a select list. `shared`: whose connections it uses. */
-  constructor({ config, secrets, listen }: ResolvedOptions, facts = "", shared?: SharedPools) {
+  constructor({ config, secrets, listen }: ResolvedOptions, facts = "", shared?: Share) {
     const target = { config, secrets };
     this.config = config;
     this.#listenTarget = listen ?? target;
-    this.#shared = shared;
+    this.#shared = shared?.pools;
     if (shared) {
-      this.#pool = new PoolShare(shared.pool);
-      this.writer = new PoolShare(shared.writer);
-      this.sharedFacts = new SharedFacts(facts);
-      this.#max = shared.readers;
+      const { pool, writer, readers } = shared.pools;
+      this.#pool = new PoolShare(pool);
+      this.writer = new PoolShare(writer);
+      this.sharedFacts = shared.facts && new SharedFacts(shared.facts);
+      this.#max = readers;
       return;
     }
     const onEstablished = () => {

@@ -32,6 +32,8 @@ export type Query = {
   readonly bindFirst?: boolean;
   /** The error that this statement's text raises on purpose. The same message from another statement is not this error. */
   readonly raises?: Raised;
+  /** It runs once on a connection, so one that stores share does not keep it prepared. */
+  readonly once?: boolean;
   /** Takes each row as it arrives, with its size in bytes. The answer has no rows then. */
   readonly onRow?: (row: Row, bytes: number) => void;
   /** A statement of the user's own: its rows are read as his driver would read them, and `answer` is told of them. */

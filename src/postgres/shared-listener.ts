@@ -112,10 +112,15 @@ export class SharedListener {
     const known = this.#channels.get(channel);
     if (known) return known;
     const receive = (payload: string) => {
-      if (this.#current !== connection) return;
+      // After a quick leave and return two LISTENs of one channel may be there.
+      if (this.#channels.get(channel) !== asked) return;
       for (const member of this.#members.get(channel) ?? []) member.options.onPayload(payload);
     };
-    const asked = connection.listen(channel, receive, this.#target.config.connectionTimeoutMillis);
+    const asked: Promise<unknown> = connection.listen(
+      channel,
+      receive,
+      this.#target.config.connectionTimeoutMillis,
+    );
     this.#channels.set(channel, asked);
     asked.catch(() => {
       if (this.#channels.get(channel) === asked) this.#channels.delete(channel);

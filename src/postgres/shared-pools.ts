@@ -5,7 +5,7 @@
 import { storeClosed } from "../errors.ts";
 import type { ConnectionTarget, ResolvedOptions } from "../options/config.ts";
 import type { Connection } from "./connection.ts";
-import type { Row } from "./exchange.ts";
+import type { Query, Row } from "./exchange.ts";
 import type { Hosts } from "./host-selection.ts";
 import { Pool } from "./pool.ts";
 import { writerSettings } from "./session-settings.ts";
@@ -88,6 +88,9 @@ export function poolsOf(database: object): SharedPools {
   return pools;
 }
 
+/** What a store takes part in: the pools, and the statement that reads what its appends need to know. */
+export type Share = { readonly pools: SharedPools; readonly facts?: Query };
+
 /** What one store uses of a shared pool: it counts its own calls, so that it can wait for them. */
 export class PoolShare implements StorePool, Owner<Connection> {
   last: Connection | undefined;
@@ -134,19 +137,18 @@ export class PoolShare implements StorePool, Owner<Connection> {
  * them when they are established; one that is shared serves stores that it did not know then.
  */
 export class SharedFacts {
-  readonly #list: string;
+  readonly #query: Query;
   #known = new WeakMap<Connection, Row>();
 
-  /** `list`: the facts, as a select list. */
-  constructor(list: string) {
-    this.#list = list;
+  constructor(query: Query) {
+    this.#query = query;
   }
 
   /** `limit` in ms; 0 is none. */
   async of(connection: Connection, limit: number): Promise<Row> {
     const known = this.#known.get(connection);
     if (known) return known;
-    const [row = {}] = await connection.run({ text: `select ${this.#list}` }, limit);
+    const [row = {}] = await connection.run(this.#query, limit);
     this.#known.set(connection, row);
     return row;
   }

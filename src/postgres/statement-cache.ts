@@ -16,13 +16,17 @@ export class StatementCache {
     this.#limit = limit;
   }
 
+  get isLimited(): boolean {
+    return this.#limit !== Number.POSITIVE_INFINITY;
+  }
+
   get size(): number {
     return this.#statements.size;
   }
 
   get(text: string): Prepared | undefined {
     const found = this.#statements.get(text);
-    if (found && this.#limit !== Number.POSITIVE_INFINITY) {
+    if (found && this.isLimited) {
       this.#statements.delete(text);
       this.#statements.set(text, found);
     }
@@ -35,8 +39,7 @@ export class StatementCache {
 
   /** All have to be parsed anew. */
   clear(): void {
-    if (this.#limit !== Number.POSITIVE_INFINITY)
-      this.#unused.push(...[...this.#statements.values()].map(({ name }) => name));
+    if (this.isLimited) this.#unused.push(...[...this.#statements.values()].map(({ name }) => name));
     this.#statements.clear();
   }
 

@@ -204,7 +204,8 @@ export class TransactionChannel {
       // BEGIN and the settings come first, then the parameters that are bound early.
       const early = query.bindFirst === true || isPrologue(query);
       const steps = early ? head : tail;
-      const keeps = options.prepare && (this.#prepared.size < MAX_PREPARED || query.answer === undefined);
+      const few = this.#prepared.size < MAX_PREPARED || query.answer === undefined;
+      const keeps = options.prepare && few && !(query.once && this.#prepared.isLimited);
       const known = options.prepare ? (this.#prepared.get(text) ?? parsed.get(text)) : undefined;
       const name = keeps ? `${this.#prefix}${this.#names + 1}` : "";
       const prepared = known ?? { name, columns: [] };

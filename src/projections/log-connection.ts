@@ -15,7 +15,7 @@ export class LogConnection {
     this.names = namesOf(config.schema, config.table);
     const target = resolveOptions(options ?? { ...config });
     // One for reads and one for appends. The second is never opened.
-    const shared = target.shared && poolsOf(target.shared);
+    const shared = target.shared && { pools: poolsOf(target.shared) };
     this.#database = new Database({ ...target, config: { ...target.config, max: 2 } }, "", shared);
   }
 

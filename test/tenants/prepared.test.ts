@@ -51,6 +51,19 @@ test("no more than maxPrepared, whatever many tenants do, and every answer is ri
   expect(Math.max(...counts)).toBeLessThanOrEqual(maxPrepared);
 });
 
+test("a connection is closed after it has served maxStores stores, and no call notices", async () => {
+  const database = tenants.database({ max: 2, writers: 1, maxStores: 4 });
+  const stores = await tenants.stores(database, 12);
+  const pids = new Set<number>();
+  for (const store of stores) {
+    await store.commit("s", [event()], meta);
+    expect(await store.query(() => {}, { stream: "s", stream_exact: true })).toBe(1);
+    for (const { pid } of await tenants.connections(database)) pids.add(pid);
+  }
+  // Twelve stores on each of two pools, four at a time.
+  expect(pids.size).toBeGreaterThanOrEqual(5);
+});
+
 test("a schema that was dropped and made anew is worked with on the same connections", async () => {
   const database = tenants.database({ max: 2 });
   const store = await tenants.store(database);
