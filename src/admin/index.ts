@@ -2,6 +2,7 @@
 import { type Archived, type ArchiveOptions, archive } from "../backup/archive.ts";
 import { type ExportOptions, exportEvents } from "../backup/export.ts";
 import { type Imported, type ImportOptions, importEvents } from "../backup/import.ts";
+import { type Moved, type MoveOptions, move } from "../backup/move.ts";
 import { type Context, contextOf } from "../context.ts";
 import { type Blocked, type BlockedOptions, blocked } from "./blocked.ts";
 import { type AppendLock, appendLock, type ServerConnections, serverConnections } from "./connections.ts";
@@ -32,6 +33,7 @@ export { ImportError } from "../backup/event-lines.ts";
 export type { ExportOptions, ExportProgress } from "../backup/export.ts";
 export { type ArchiveTarget, folder } from "../backup/folder.ts";
 export type { Imported, ImportMode, ImportOptions } from "../backup/import.ts";
+export { type Moved, MoveError, type MoveOptions, type MoveProgress } from "../backup/move.ts";
 export type { Blocked, BlockedOptions } from "./blocked.ts";
 export type { Count } from "./bounded.ts";
 export type { AppendLock, LockHolder, ServerConnections } from "./connections.ts";
@@ -198,6 +200,19 @@ export class Admin {
    */
   archive(options: ArchiveOptions): Promise<Archived> {
     return archive(this.#context, options);
+  }
+
+  /**
+   * Moves the store's tables to another store, on another server or schema, while processes work on them. Calls to this
+   * store wait at the end of it, and are refused afterwards (a DatabaseError of class 42): then let them go to the target. No
+   * commit is lost or doubled. The old tables are kept in another schema.
+   *
+   * @param target A PostgresStore, which is seeded, and has to be empty.
+   * @throws MoveError or StoreError; then this store works on as before.
+   * @example await new Admin(store).move(new PostgresStore({ database: two, schema: "tenant_acme" }));
+   */
+  move(target: object, options?: MoveOptions): Promise<Moved> {
+    return move(this.#context, contextOf(target), options);
   }
 
   /** One stream: head, snapshot, latest events, and who reads it. */

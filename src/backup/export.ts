@@ -1,8 +1,7 @@
 /** Writes the log, or a part of it, as lines. Reads page by page, so that memory is bounded on a log of any size. */
 import { createHash } from "node:crypto";
-import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";
-import type { Query } from "../postgres/index.ts";
+import type { Database, Query } from "../postgres/index.ts";
 import { textArray } from "../postgres/parameters.ts";
 import type { Names } from "../schema/names.ts";
 import { footerOf, HEADER, LINE } from "./event-lines.ts";
@@ -63,9 +62,12 @@ export type ExportEnd = {
   readonly sha256: string;
 };
 
+/** Where a log is read: a store, or the transaction that holds its tables. */
+export type Readable = { readonly names: Names; readonly connections: Pick<Database, "read"> };
+
 /** Header, the lines of every page, footer. `page` is the query of the page behind an id. */
 export async function* exportRows(
-  { connections }: Context,
+  { connections }: Readable,
   page: (after: number, limit: number) => Query,
   onEnd: (end: ExportEnd) => void,
   {
@@ -103,7 +105,7 @@ export async function* exportRows(
  * @throws StoreError if the database fails.
  */
 export async function* exportEvents(
-  context: Context,
+  context: Readable,
   options: ExportOptions = {},
 ): AsyncGenerator<string, void> {
   const { names, connections } = context;

@@ -76,7 +76,7 @@ async function refuseConflicts(run: Run, names: Names, batch: readonly EventLine
 }
 
 /** Moves the id sequence behind the imported ids. It never moves the sequence back. */
-async function moveSequence(run: Run, names: Names, lastId: number): Promise<void> {
+export async function moveSequence(run: Run, names: Names, lastId: number): Promise<void> {
   const [row] = await run({
     text: `select format('%I.%I', n.nspname, s.relname) as name from pg_class s
 join pg_namespace n on n.oid = s.relnamespace where s.oid = ${idSequence(names)}`,

@@ -2,6 +2,7 @@
 import type { InlineProjections } from "./inline.ts";
 import type { OnConnect, Password, SslMode, TargetSessionAttrs } from "./modes.ts";
 import type { PiiEncryption } from "./pii.ts";
+import type { SharedDatabase } from "./shared-database.ts";
 
 /** Options of PostgresStore. All are optional; the variables of libpq (PGHOST, PGPORT, …) fill what is left out. */
 export type PostgresStoreOptions = {
@@ -13,8 +14,8 @@ export type PostgresStoreOptions = {
   readonly host?: string | undefined;
   /** Port, or comma-separated ports, one for each host. Default `5432`. */
   readonly port?: number | string | undefined;
-  /** Database to connect to. Default `postgres`. */
-  readonly database?: string | undefined;
+  /** Database to connect to, or a `PostgresDatabase`, whose connections the store then shares. Default `postgres`. */
+  readonly database?: string | SharedDatabase | undefined;
   /** User to connect as. Default `postgres`. */
   readonly user?: string | undefined;
   /** Password of the user, or a function that each new connection asks for it, such as for the token of a cloud. Never shown in logs, errors or `inspect`. Default `postgres`. */

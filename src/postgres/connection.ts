@@ -33,11 +33,13 @@ export type ConnectionOptions = ConnectionTarget & {
   readonly settings?: SessionSettings;
   /** Facts about the database that the owner of the connection needs: a select list, read with the first statement. */
   readonly facts?: string;
+  /** Set on connections that stores share: how many statements stay prepared. */
+  readonly maxPrepared?: number | undefined;
   /** Called at the server's first answer. Must not throw. */
   readonly onEstablished?: (() => void) | undefined;
 };
 
-/** The rows of a read, whether the read stopped early (`cut`), and how many characters of JSON the rows have (`bytes`). */
+/** The rows of a read, whether it stopped early (`cut`), and their characters of JSON, or their bytes (`bytes`). */
 export type Page = { readonly rows: Row[]; readonly cut: boolean; readonly bytes: number };
 
 const noop = () => {};
@@ -355,7 +357,8 @@ export class Connection {
     await this.establish(deadline);
     if (this.closedWith) throw this.closedWith;
     if (!this.#socket) throw this.#lost();
-    this.#channel ??= new TransactionChannel(this.#socket, (error) => this.#close(error));
+    const { maxPrepared } = this.#options;
+    this.#channel ??= new TransactionChannel(this.#socket, (error) => this.#close(error), maxPrepared);
     return this.#channel;
   }
 

@@ -24,6 +24,7 @@ import {
   type TransactionOptions,
 } from "./exchange.ts";
 import { MessageWriter, type ServerError } from "./protocol.ts";
+import { StatementCache } from "./statement-cache.ts";
 
 /** The transaction was not acknowledged. */
 export class TransactionFailure extends Error {
@@ -62,7 +63,7 @@ export const VALUES_AS_WRITTEN: Query = {
 const isPrologue = (query: Query) => query === BEGIN || query === VALUES_AS_WRITTEN;
 
 const stepOf = (failed: Step | undefined): TransactionFailure["step"] =>
-  failed?.kind === "describe" ? "parse" : (failed?.kind ?? "commit");
+  failed?.kind === "describe" || failed?.kind === "close" ? "parse" : (failed?.kind ?? "commit");
 
 /** What the server said against one of `queries`, which `offset` others came before. */
 function refusal(
@@ -110,17 +111,21 @@ type PlanOptions = {
 export class TransactionChannel {
   readonly #socket: Socket;
   readonly #fatal: (error: ServerError) => void;
-  readonly #prepared = new Map<string, Prepared>();
+  readonly #prepared: StatementCache;
   /** Makes statement names unique: a pooler in session mode may reuse a session that has another client's statements. */
   readonly #prefix = `act_${randomUUID().slice(0, 8)}_`;
   #names = 0;
   /** Sync has been sent: if the connection is lost from now on, the outcome is in doubt. */
   committing = false;
 
-  /** `fatal` is called with a FATAL or PANIC error, after which the server closes the connection. */
-  constructor(socket: Socket, fatal: (error: ServerError) => void) {
+  /**
+   * `fatal` is called with a FATAL or PANIC error, after which the server closes the connection. `maxPrepared`: how many
+   * statements stay prepared; left out, all of the store's own.
+   */
+  constructor(socket: Socket, fatal: (error: ServerError) => void, maxPrepared?: number) {
     this.#socket = socket;
     this.#fatal = fatal;
+    this.#prepared = new StatementCache(maxPrepared);
   }
 
   /** Runs all statements in one transaction. Never settles if the connection is lost: the caller has to watch for that. */
@@ -237,7 +242,8 @@ export class TransactionChannel {
       // BEGIN and the settings come first, then the parameters that are bound early.
       const early = query.bindFirst === true || isPrologue(query);
       const steps = early ? head : tail;
-      const keeps = options.prepare && (this.#prepared.size < MAX_PREPARED || query.answer === undefined);
+      const few = this.#prepared.size < MAX_PREPARED || query.answer === undefined;
+      const keeps = options.prepare && few && !(query.once && this.#prepared.isLimited);
       const known = options.prepare ? (this.#prepared.get(text) ?? parsed.get(text)) : parsedBefore;
       const name = keeps ? `${this.#prefix}${this.#names + 1}` : "";
       const prepared = known ?? unnamed ?? { name, columns: [] };
@@ -250,7 +256,12 @@ export class TransactionChannel {
       if (run) steps.push(step("bind"));
       if (run && execute) (isPrologue(query) ? head : tail).push(step("execute"));
     });
-    return new Exchange(this.#socket, queries, head, tail, {
+    // First, so that no error of a statement keeps the server from forgetting them.
+    const closed = this.#prepared.surplus(queries, parsed.size).map((name): Step => {
+      const prepared = { name, columns: [] };
+      return { kind: "close", index: -1, text: "", prepared };
+    });
+    return new Exchange(this.#socket, queries, [...closed, ...head], tail, {
       ...options,
       described: ({ text, prepared }) => void (prepared.name !== "" && this.#prepared.set(text, prepared)),
       fatal: this.#fatal,
