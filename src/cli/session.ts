@@ -94,6 +94,8 @@ export async function withStore(command: Command, work: (session: Session) => Pr
     ...(prepare === false && { prepare }),
     max: CONNECTIONS,
     application_name: "act-drizzle command",
+    // Who runs a command sees how long it takes.
+    slowStatementMillis: false,
   });
   try {
     await work({ store, admin: new Admin(store), output: new Output({ json }) });
