@@ -4,6 +4,12 @@ import { type ExportOptions, exportEvents } from "../backup/export.ts";
 import { type Imported, type ImportOptions, importEvents } from "../backup/import.ts";
 import { type Moved, type MoveOptions, move } from "../backup/move.ts";
 import { type Context, contextOf } from "../context.ts";
+import { defer } from "../subscriptions/defer.ts";
+import type { StreamInput } from "../subscriptions/filter.ts";
+import { prioritize } from "../subscriptions/prioritize.ts";
+import { reset } from "../subscriptions/reset.ts";
+import { unblock } from "../subscriptions/unblock.ts";
+import type { ProgressOptions } from "../subscriptions/update.ts";
 import { type Blocked, type BlockedOptions, blocked } from "./blocked.ts";
 import { type AppendLock, appendLock, type ServerConnections, serverConnections } from "./connections.ts";
 import type { Finding } from "./doctor/checks.ts";
@@ -29,11 +35,12 @@ export {
   type ArchiveProgress,
 } from "../backup/archive.ts";
 export { type Compression, compress, decompress } from "../backup/compression.ts";
-export { ImportError } from "../backup/event-lines.ts";
+export { ImportError } from "../backup/event-order.ts";
 export type { ExportOptions, ExportProgress } from "../backup/export.ts";
 export { type ArchiveTarget, folder } from "../backup/folder.ts";
 export type { Imported, ImportMode, ImportOptions } from "../backup/import.ts";
 export { type Moved, MoveError, type MoveOptions, type MoveProgress } from "../backup/move.ts";
+export type { ProgressOptions } from "../subscriptions/update.ts";
 export type { Blocked, BlockedOptions } from "./blocked.ts";
 export type { Count } from "./bounded.ts";
 export type { AppendLock, LockHolder, ServerConnections } from "./connections.ts";
@@ -43,7 +50,7 @@ export type { EventFilter, EventView } from "./events.ts";
 export type { FollowOptions } from "./follow.ts";
 export type { Lagging, LagOptions } from "./lag.ts";
 export type { CorrelatorState, HeldLease } from "./leases.ts";
-export type { EventRef } from "./next-events.ts";
+export type { EventNames, EventRef } from "./next-events.ts";
 export type { Overview, ServerFacts } from "./overview.ts";
 export type { PlannedStep } from "./plan.ts";
 export type { Reaped, ReapOptions } from "./reap.ts";
@@ -162,6 +169,30 @@ export class Admin {
   /** What was skipped, by whom and why, the newest first. A restore of the log, and reap, delete it with the subscription. */
   skipped(options?: SkippedOptions): Promise<Skipped[]> {
     return skipped(this.#context, options);
+  }
+
+  /** `store.unblock`, with progress: how many have been changed after each statement. */
+  unblock(input: StreamInput, options?: ProgressOptions): Promise<number> {
+    return unblock(this.#context, input, options);
+  }
+
+  /** `store.reset`, with progress. */
+  reset(input: StreamInput, options?: ProgressOptions): Promise<number> {
+    return reset(this.#context, input, options);
+  }
+
+  /** `store.defer`, with progress. */
+  defer(input: StreamInput, deferredAt: number, options?: ProgressOptions): Promise<number> {
+    return defer(this.#context, input, deferredAt, options);
+  }
+
+  /** `store.prioritize`, with progress. */
+  prioritize(
+    filter: Exclude<StreamInput, string[]>,
+    priority: number,
+    options?: ProgressOptions,
+  ): Promise<number> {
+    return prioritize(this.#context, filter, priority, options);
   }
 
   /** Ends the lease of a worker that is gone. False if nobody, or somebody else than `holder`, holds one. */

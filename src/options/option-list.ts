@@ -211,6 +211,14 @@ export const optionsSchema = z.strictObject({
     config: { type: "number", docs: "Longest run of one statement, in milliseconds; `0` is no limit." },
     url: { statement_timeout: Number },
   }),
+  slowStatementMillis: limit.default(1_000).register(about, {
+    type: "number | false",
+    docs: "A statement that takes longer than this many milliseconds is logged, once per verb and minute; `0` and `false`: never.",
+    config: {
+      type: "number",
+      docs: "Longer statements are logged, in milliseconds; `0`: none.",
+    },
+  }),
   query_timeout: limit.default(0).register(about, {
     type: "number | false",
     docs: "Longest wait for an answer, in milliseconds; then the connection is given up. `0` and `false`: `statement_timeout` and 5 s.",

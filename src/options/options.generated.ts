@@ -44,6 +44,8 @@ export type PostgresStoreOptions = {
   readonly keepAliveInitialDelayMillis?: number | undefined;
   /** Longest run of one statement, in milliseconds; `0` and `false` are no limit. Default `60000`. */
   readonly statement_timeout?: number | false | undefined;
+  /** A statement that takes longer than this many milliseconds is logged, once per verb and minute; `0` and `false`: never. Default `1000`. */
+  readonly slowStatementMillis?: number | false | undefined;
   /** Longest wait for an answer, in milliseconds; then the connection is given up. `0` and `false`: `statement_timeout` and 5 s. Default `0`. */
   readonly query_timeout?: number | false | undefined;
   /** Longest wait of a statement for a lock, in milliseconds; `0` and `false` leave it to the role's own. Commits wait for each other by a lock. Default `0`. */
@@ -112,6 +114,8 @@ export type ConfigOptions = {
   readonly keepAliveInitialDelayMillis: number;
   /** Longest run of one statement, in milliseconds; `0` is no limit. */
   readonly statement_timeout: number;
+  /** Longer statements are logged, in milliseconds; `0`: none. */
+  readonly slowStatementMillis: number;
   /** Longest wait for an answer, in milliseconds; `0`: see `statement_timeout`. */
   readonly query_timeout: number;
   /** Longest wait for a lock, in milliseconds; `0` leaves it to the role's own. */

@@ -43,6 +43,7 @@ export type ConnectionOptions = ConnectionTarget & {
 export type Page = { readonly rows: Row[]; readonly cut: boolean; readonly bytes: number };
 
 const noop = () => {};
+const ended = () => new ConnectionError("CONNECTION_ENDED", "the connection was closed", false);
 
 const IDENTITY = `pg_backend_pid() as pid,
   (select a.backend_start::text from pg_stat_get_activity(pg_backend_pid()) a) as started,
@@ -76,6 +77,7 @@ export class Connection {
   /** The server's clock minus `performance.now()`, in ms. */
   #clockOffset = 0;
   #opened = false;
+  #ending = false;
   /** When the driver got its socket. The driver sends nothing before. */
   #openedAt = 0;
   #endLogin = noop;
@@ -112,7 +114,7 @@ export class Connection {
       },
       onnotice: noop,
       onparameter: () => this.#endLogin(),
-      onclose: () => this.#close(this.#lost()),
+      onclose: () => this.#close(this.#ending ? ended() : this.#lost()),
       socket: () => this.#open(),
       no_subscribe: true,
     } as postgres.Options<Record<string, postgres.PostgresType>>);
@@ -186,8 +188,9 @@ export class Connection {
   async end(): Promise<void> {
     if (this.closedWith) return;
     this.ref(true);
+    this.#ending = true;
     await this.#client.end({ timeout: 1 }).catch(noop);
-    this.#close(new ConnectionError("CONNECTION_ENDED", "the connection was closed", false));
+    this.#close(ended());
   }
 
   /** Whether the connection keeps the process alive, as `ref` and `unref` of a socket do. */

@@ -8,6 +8,7 @@ import { endBackend } from "./end-backend.ts";
 import type { Answer, Query, Row } from "./exchange.ts";
 import type { Hosts } from "./host-selection.ts";
 import { type ChannelListener, type ChannelOptions, Listener } from "./listener.ts";
+import { DatabaseLog } from "./log.ts";
 import { Pool } from "./pool.ts";
 import { RETRIABLE, RETRIABLE_OR_LOCKED, retrying } from "./retry.ts";
 import { runSession, type SessionOptions } from "./session.ts";
@@ -31,6 +32,8 @@ export class Database {
   readonly writer: StorePool;
   /** Of the store's tables, where its connections are shared; else each connection for appends has them. */
   readonly sharedFacts: SharedFacts | undefined;
+  /** What it says to the log. */
+  readonly log: DatabaseLog;
   readonly #pool: StorePool;
   /** How many connections there are for all but commits. */
   readonly #max: number;
@@ -44,6 +47,7 @@ export class Database {
   constructor({ config, secrets, listen }: ResolvedOptions, facts = "", shared?: Share) {
     const target = { config, secrets };
     this.config = config;
+    this.log = new DatabaseLog(config);
     this.#listenTarget = listen ?? target;
     this.#shared = shared?.pools;
     if (shared) {
@@ -54,10 +58,12 @@ export class Database {
       this.#max = readers;
       return;
     }
+    const onLost = (error: Error | undefined) => this.log.lost(error);
     const onEstablished = () => {
+      this.log.opened();
       for (const listener of this.#listeners) listener.reconnectSoon();
     };
-    const hosts: Hosts = { first: 0, onEstablished };
+    const hosts: Hosts = { first: 0, onEstablished, onLost };
     // With one connection for all there is only one pool.
     const { max, min } = config;
     this.#max = Math.max(1, max - 1);
@@ -116,14 +122,20 @@ export class Database {
     return guard(operation, async () => {
       this.#assertOpen();
       try {
-        return await retrying(() => this.#pool.use(work));
+        return await retrying(() => this.#use(operation, work));
       } catch (error) {
         // The server, a pooler or a firewall may close idle connections at any time.
         if (!(error instanceof ConnectionError) || error.code !== "CONNECTION_CLOSED" || this.#closed)
           throw error;
-        return await retrying(() => this.#pool.use(work, true));
+        return await retrying(() => this.#use(operation, work, true));
       }
     });
+  }
+
+  /** Runs a statement on a connection of the pool, and logs it if it is slow. */
+  #use<T>(operation: string, work: (connection: Connection) => Promise<T>, fresh = false): Promise<T> {
+    const since = performance.now();
+    return this.#pool.use((connection) => this.log.watch(operation, since, () => work(connection)), fresh);
   }
 
   /** Runs one statement that writes and commits by itself. `retryOnLockTimeout`: run it again after its own lock_timeout. */
@@ -135,7 +147,7 @@ export class Database {
     return (await guard(operation, async () => {
       this.#assertOpen();
       const run = () =>
-        this.#pool.use(async (connection) => {
+        this.#use(operation, async (connection) => {
           if (connection.ownsSession) return connection.run(query, this.deadline);
           // Through a pooler the session has no default isolation level of ours, so each transaction names it.
           return (await connection.transact([query], this.deadline))[0]?.rows ?? [];
@@ -151,15 +163,15 @@ export class Database {
     return guard(operation, async () => {
       this.#assertOpen();
       try {
-        return (await retrying(() => this.#transactOn(queries))).map(({ rows }) => rows);
+        return (await retrying(() => this.#transactOn(operation, queries))).map(({ rows }) => rows);
       } catch (error) {
         throw error instanceof TransactionFailure && error.inDoubt ? outcomeUnknown() : causeOf(error);
       }
     });
   }
 
-  #transactOn(queries: readonly Query[]): Promise<readonly Answer[]> {
-    return this.#pool.use((connection) => connection.transact(queries, this.deadline));
+  #transactOn(operation: string, queries: readonly Query[]): Promise<readonly Answer[]> {
+    return this.#use(operation, (connection) => connection.transact(queries, this.deadline));
   }
 
   /** An interactive transaction, statement by statement, on a connection of its own. See {@link runSession}. */
@@ -173,7 +185,13 @@ export class Database {
       this.#assertOpen();
       return await this.#pool.use((connection) => {
         begun = true;
-        return runSession(connection, { operation, work, deadline: this.deadline, ...options });
+        return runSession(connection, {
+          operation,
+          work,
+          deadline: this.deadline,
+          watch: (step) => this.log.watch(operation, performance.now(), step),
+          ...options,
+        });
       });
     } catch (error) {
       // An error of `work` is the caller's and passes unchanged. An error before it is a failure of the store.

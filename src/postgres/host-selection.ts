@@ -17,6 +17,8 @@ export type Hosts = {
   pooling?: Promise<Pooling>;
   /** Called when a new connection has got its first answer. */
   readonly onEstablished?: () => void;
+  /** Called when a connection that was in use or idle has closed, with the reason. */
+  readonly onLost?: (error: Error | undefined) => void;
 };
 
 type OpenOptions = Omit<ConnectionOptions, "endpoint">;

@@ -305,6 +305,7 @@ export class Pool {
   /** A connection was lost: another one may be opened for the waiting callers. */
   #forget(connection: Connection): void {
     if (!this.#connections.delete(connection)) return;
+    this.#hosts.onLost?.(connection.closedWith);
     this.#idle = this.#idle.filter((idle) => idle !== connection);
     this.#surplus = Math.min(this.#surplus, this.#connections.size);
     this.#next();

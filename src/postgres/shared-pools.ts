@@ -7,6 +7,7 @@ import type { ConnectionTarget, ResolvedOptions } from "../options/config.ts";
 import type { Connection } from "./connection.ts";
 import type { Query, Row } from "./exchange.ts";
 import type { Hosts } from "./host-selection.ts";
+import { DatabaseLog } from "./log.ts";
 import { Pool } from "./pool.ts";
 import { writerSettings } from "./session-settings.ts";
 import { SharedListener } from "./shared-listener.ts";
@@ -44,7 +45,12 @@ export class SharedPools {
   ) {
     const target: ConnectionTarget = { config, secrets };
     this.listener = new SharedListener(listen ?? target);
-    const hosts: Hosts = { first: 0, onEstablished: () => this.listener.reconnectSoon() };
+    const log = new DatabaseLog(config, "shared connections");
+    const onEstablished = () => {
+      log.opened();
+      this.listener.reconnectSoon();
+    };
+    const hosts: Hosts = { first: 0, onEstablished, onLost: (error) => log.lost(error) };
     const { max, min } = config;
     this.readers = Math.max(1, max - writers);
     const all = { ...target, maxPrepared, maxOwners: maxStores };
