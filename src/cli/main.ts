@@ -11,6 +11,7 @@ import { event, events, tail } from "./commands/events.ts";
 import { forget } from "./commands/forget.ts";
 import { lag } from "./commands/lag.ts";
 import { defer, prioritize, reset, unblock } from "./commands/operate.ts";
+import { rebuild } from "./commands/rebuild.ts";
 import { release } from "./commands/release.ts";
 import { ddl, plan, seed } from "./commands/schema.ts";
 import { skip, skipped } from "./commands/skip.ts";
@@ -26,7 +27,7 @@ const WRONG_USE = 2;
 
 const GROUPS: readonly (readonly [string, readonly ((program: Command) => void)[]])[] = [
   ["Look:", [status, lag, blocked, skipped, doctor, events, event, tail, stream, trace]],
-  ["Change subscriptions:", [unblock, skip, reset, defer, prioritize, release, backfill]],
+  ["Change subscriptions:", [unblock, skip, reset, defer, prioritize, release, backfill, rebuild]],
   ["Keep:", [exportLog, importLog, archive, reap, forget]],
   ["Tables:", [plan, seed, ddl]],
   ["Help:", [bench, completion]],

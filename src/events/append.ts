@@ -56,6 +56,8 @@ export type AppendMode = {
   readonly sequence: number | null;
   /** The log has deferred triggers. */
   readonly deferred: boolean;
+  /** statement_timeout, in ms, of the statements that follow in the transaction: those of inline projections. */
+  readonly limit?: number | undefined;
 };
 
 /** An expectation that no head can meet. */
@@ -182,7 +184,12 @@ const decidedInTurn = `decided as (
  *   Dates
  * - With `repeats`, one element per commit: $13 its position among the commits to its stream (1, 2, …)
  */
-function insertText(names: Names, { headBy, announce }: AppendMode, by: string, repeats: boolean): string {
+function insertText(
+  names: Names,
+  { headBy, announce, limit }: AppendMode,
+  by: string,
+  repeats: boolean,
+): string {
   const head = headOf(names, headBy, "$6");
   return `with ${repeats ? "recursive " : ""}requested as materialized (
   select c.*, ${repeats ? `case when c.position = 1 then ${head} end` : head} as head
@@ -204,7 +211,7 @@ function insertText(names: Names, { headBy, announce }: AppendMode, by: string, 
 select decisions.heads, decisions.accepted, events.ids, (extract(epoch from clock.created) * 1000)::float8 as created,
   case when events.stored <> decisions.wanted then ${raise("events_left_out")} end as complete${
     announce ? ", (select count(*) from announced) as announced" : ""
-  }
+  }${limit === undefined ? "" : `, set_config('statement_timeout', '${limit}', true) as limited`}
 from clock,
   (select array_agg(head order by ord)::text as heads, array_agg(accepted order by ord)::text as accepted,
     coalesce(sum(size) filter (where accepted), 0) as wanted from decided) decisions,

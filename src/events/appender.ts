@@ -192,26 +192,35 @@ export class Appender {
     // because a restore in between could not be noticed; and behind a pooler, because the server may have changed.
     const after = firstEvent === undefined || connection.backend === undefined ? 0 : this.#lastId;
     let until: number | undefined;
+    // A batch is of one kind.
+    const inline = batch[0]?.inline && this.#inline;
     const lock = connection.backend
-      ? lockAppends(names, connections.deadline)
-      : lockAppendsUntil(names, connections.deadline, messageToken(batch), () => {
-          until = connection.serverTime() + ARRIVAL_MS;
-          return until;
-        });
+      ? lockAppends(names, connections.deadline, inline?.idleLimit)
+      : lockAppendsUntil(
+          names,
+          connections.deadline,
+          messageToken(batch),
+          () => {
+            until = connection.serverTime() + ARRIVAL_MS;
+            return until;
+          },
+          inline?.idleLimit,
+        );
     const look = firstEvent === undefined || !this.#looked.has(connection);
-    const insert = insertQuery(this.#textsFor(mode), batch, mode.sequence);
+    const insert = insertQuery(
+      this.#textsFor(inline ? { ...mode, limit: inline.limit } : mode),
+      batch,
+      mode.sequence,
+    );
     const deferred = mode.deferred ? [RUN_DEFERRED] : [];
     const looks = look ? [firstEventQuery(names)] : [];
     // A full NOTIFY queue is trimmed only when somebody asks for its usage.
     const trim = mode.announce && this.#silence.for > 0 ? [TRIM_NOTIFICATIONS] : [];
-    // A batch is of one kind.
-    const inline = batch[0]?.inline && this.#inline;
     try {
       const answers = inline
         ? await inline.run(connection, {
             batch,
-            queries: [lock, insert, ...trim],
-            look: looks,
+            queries: [lock, insert, ...trim, ...looks],
             tail: deferred,
             end,
             transferred,
@@ -247,7 +256,7 @@ export class Appender {
   }
 
   #textsFor(mode: AppendMode): InsertTexts {
-    const key = `${mode.announce} ${mode.headBy}`;
+    const key = `${mode.announce} ${mode.headBy} ${mode.limit}`;
     const texts = this.#texts.get(key) ?? insertTexts(this.#options.names, mode, this.#options.by);
     this.#texts.set(key, texts);
     return texts;

@@ -32,4 +32,5 @@ export {
   type RebuildResult,
   rebuild,
 } from "./rebuild.ts";
+export { type AnyRebuild, type Rebuildable, rebuildable } from "./rebuildable.ts";
 export { type RedeliverOptions, redeliver } from "./redeliver.ts";

@@ -49,6 +49,7 @@ describe("--help", () => {
     "skipped",
     "release",
     "backfill",
+    "rebuild",
     "forget",
     "reset",
     "defer",
