@@ -9,6 +9,7 @@ import { join, posix } from "node:path";
 /** From top to bottom. A room is a folder of src/ or a single file in it. */
 const LAYERS: readonly (readonly string[])[] = [
   ["cli"],
+  ["console"],
   // Entry points of their own, beside the store.
   ["testing"],
   ["queries"],
