@@ -30,6 +30,7 @@ import { type StreamView, stream } from "./stream.ts";
 import { type SubscriptionsOptions, type SubscriptionsPage, subscriptions } from "./subscriptions.ts";
 import { type Trace, trace } from "./trace.ts";
 import { snapshotAt, type VersionsOptions, versions } from "./versions.ts";
+import { type Watch, watch } from "./watch.ts";
 
 export {
   type Archived,
@@ -78,6 +79,7 @@ export type {
 } from "./subscriptions.ts";
 export type { Trace, TraceNode } from "./trace.ts";
 export type { VersionsOptions } from "./versions.ts";
+export type { Watch } from "./watch.ts";
 
 /**
  * Looks at a store and operates it, on the store's own connections. What looks takes one or two statements and costs the
@@ -241,6 +243,14 @@ export class Admin {
    */
   follow(options: FollowOptions): AsyncGenerator<readonly EventView[], void> {
     return follow(this.#context, options);
+  }
+
+  /**
+   * Calls `onWake` after commits of a store with `notify`, until it is stopped. It takes one connection. Undefined if
+   * LISTEN is not possible.
+   */
+  watch(onWake: () => void): Promise<Watch | undefined> {
+    return watch(this.#context, onWake);
   }
 
   /** What seed() would do, and which locks it would take. Empty if the tables are up to date. */

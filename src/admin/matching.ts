@@ -31,7 +31,7 @@ export function matchingQuery(
   const from = `from ${names.streams} s${where.where}`;
   return {
     text: `select ${countOf(from)} as count,
-  array(select s.stream ${from} order by s.stream using ~<~ limit ${FIRST}) as first`,
+  to_jsonb(array(select s.stream ${from} order by s.stream using ~<~ limit ${FIRST})) as first`,
     params: where.params,
   };
 }

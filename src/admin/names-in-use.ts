@@ -20,8 +20,9 @@ export const namesText = ({ events: log, streams }: Names): string => `with recu
   union all
   select (select e.name from ${log} e where e.name > n.name order by e.name limit 1) from n where n.name is not null
 )
-select array(select name from n where name is not null limit ${MOST}) as names,
-  array(select distinct lane from (select s.lane from ${streams} s limit ${SUBSCRIPTIONS}) s order by lane limit ${MOST}) as lanes`;
+select to_jsonb(array(select name from n where name is not null limit ${MOST})) as names,
+  to_jsonb(array(
+    select distinct lane from (select s.lane from ${streams} s limit ${SUBSCRIPTIONS}) s order by lane limit ${MOST})) as lanes`;
 
 const namesRow = z.object({ names: z.array(z.string()), lanes: z.array(z.string()) });
 

@@ -68,7 +68,7 @@ export const positionsText = (name: string): string => {
   select (select p.projection from ${name} p where p.projection > n.projection order by p.projection limit 1)
   from n where n.projection is not null
 ), names as (select projection from n where projection is not null limit ${PROJECTIONS + 1})
-select n.projection, ${countOf(own, LOOK)} as targets, t.lowest, t.highest, f.at as floor, f.handlers as held,
+select n.projection, ${countOf(own, LOOK)} as targets, t.lowest, t.highest, f.at as floor, to_jsonb(f.handlers) as held,
   greatest(t.generation, f.generation, 0) as generation, ${epochMs("greatest(t.since, f.since)")} as since,
   (select coalesce(jsonb_agg(to_jsonb(b) order by b.at, b.target), '[]') from (
     select c.target, c.at, coalesce(c.handlers, '{}') as handlers from (select p.* ${own} limit ${LOOK}) c
