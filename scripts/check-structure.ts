@@ -37,6 +37,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "cli-progress": ["cli"],
   "cli-table3": ["cli"],
   "@clack/prompts": ["cli"],
+  hono: ["console"],
+  "@hono/node-server": ["console"],
   "@opentelemetry/api": ["telemetry"],
   "drizzle-orm": ["schema/tables.ts", "projections", "idempotency", "queries"],
   "act-drizzle": ["schema/load-tables.ts"],
