@@ -3,7 +3,7 @@ import { type QueryClient, useQuery, useQueryClient } from "@tanstack/react-quer
 import { createContext, type ReactNode, useContext, useEffect, useRef } from "react";
 import type { LiveEvents, Overview, Session, StoreInfo } from "../../api.ts";
 import { useAddress } from "../router.ts";
-import { type CallError, get } from "./client.ts";
+import { CallError, get } from "./client.ts";
 import { setLink, useLink } from "./link.ts";
 import { useLive } from "./live.ts";
 import { addSample } from "./rates.ts";
@@ -47,6 +47,16 @@ export function ConsoleProvider({
   );
 }
 
+/** A stream that ended does not tell why. */
+async function findOut(): Promise<void> {
+  setLink({ server: "gone" });
+  const refused = await get("GET /api/session").then(
+    () => false,
+    (error: unknown) => error instanceof CallError && error.code === "no-token",
+  );
+  if (refused) setLink({ server: "renewed" });
+}
+
 const overviewKey = (store: string) => ["overview", store];
 
 /** Holds the stream of the overview open, on every view: it also tells when the server or the database is gone. */
@@ -54,7 +64,7 @@ function Live({ store }: { readonly store: string }) {
   const client = useQueryClient();
   useLive<LiveEvents>("/api/live", { store }, ["overview", "link"], {
     onOpen: () => setLink({ server: "up" }),
-    onLost: () => setLink({ server: "gone" }),
+    onLost: () => void findOut(),
     link: ({ connected, message }) =>
       setLink({ database: connected ? undefined : (message ?? "The database does not answer.") }),
     overview: (overview) => {

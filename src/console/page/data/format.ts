@@ -33,6 +33,14 @@ export function duration(ms: number): string {
   return `${ms < 0 ? "−" : ""}${whole} ${unit}${next && rest > 0 && whole < 10 ? ` ${rest} ${next[0]}` : ""}`;
 }
 
+const UNITS = ["B", "kB", "MB", "GB", "TB"];
+
+/** `8.2 MB`, in steps of 1,000. */
+export function bytes(size: number): string {
+  const power = Math.min(UNITS.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(size, 1)) / 3)));
+  const value = size / 1_000 ** power;
+  return `${value < 10 && power > 0 ? rates.format(value) : Math.round(value)} ${UNITS[power]}`;
+}
 
 const pad = (value: number, width = 2): string => String(value).padStart(width, "0");
 

@@ -2,7 +2,8 @@
 import { useSyncExternalStore } from "react";
 
 export type LinkState = {
-  readonly server: "connecting" | "up" | "gone";
+  /** `renewed`: another start of the command answers, which this page has no token of. */
+  readonly server: "connecting" | "up" | "gone" | "renewed";
   /** Why the database cannot be reached; undefined: it can. */
   readonly database: string | undefined;
   /** Raised each time that either comes back: what failed meanwhile is read again. */
@@ -12,7 +13,8 @@ export type LinkState = {
 let state: LinkState = { server: "connecting", database: undefined, recoveries: 0 };
 const listeners = new Set<() => void>();
 
-const isDown = ({ server, database }: LinkState): boolean => server === "gone" || database !== undefined;
+const isDown = ({ server, database }: LinkState): boolean =>
+  server === "gone" || server === "renewed" || database !== undefined;
 
 export function setLink(changes: Partial<Pick<LinkState, "server" | "database">>): void {
   const next = { ...state, ...changes };

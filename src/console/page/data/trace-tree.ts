@@ -5,9 +5,14 @@ export type TreeRow = {
   readonly event: TraceEvent;
   /** The cause, among the same events. */
   readonly parent: TraceEvent | undefined;
-  /** For each level above: whether its line goes on below this row. */
+  /** Causes above it. */
+  readonly depth: number;
+  /** For the nearest {@link LEVELS} of them, the nearest last: whether its line goes on below this row. */
   readonly lines: readonly boolean[];
 };
+
+/** Levels that are indented. Deeper ones, which loops have, stay at the last and say how deep they are. */
+export const LEVELS = 10;
 
 export function treeRows(events: readonly TraceEvent[]): TreeRow[] {
   const byId = new Map(events.map((event) => [event.id, event]));
@@ -21,13 +26,18 @@ export function treeRows(events: readonly TraceEvent[]): TreeRow[] {
   const rows: TreeRow[] = [];
   // A stack instead of a recursion: a loop makes a chain as deep as the trace is long.
   const roots = effects.get(undefined) ?? [];
-  const stack = roots.map((event): TreeRow => ({ event, parent: undefined, lines: [] })).reverse();
+  const stack = roots.map((event): TreeRow => ({ event, parent: undefined, depth: 0, lines: [] })).reverse();
   for (let row = stack.pop(); row; row = stack.pop()) {
     rows.push(row);
-    const { event, lines } = row;
+    const { event, depth, lines } = row;
     const own = effects.get(event.id) ?? [];
     for (const [index, effect] of [...own.entries()].reverse())
-      stack.push({ event: effect, parent: event, lines: [...lines, index < own.length - 1] });
+      stack.push({
+        event: effect,
+        parent: event,
+        depth: depth + 1,
+        lines: [...lines, index < own.length - 1].slice(-LEVELS),
+      });
   }
   return rows;
 }

@@ -5,6 +5,18 @@ import { useLink } from "../data/link.ts";
 export function Banner() {
   const { server, database } = useLink();
   const gone = server === "gone";
+  if (server === "renewed")
+    return (
+      <div role="alert">
+        <div className="banner">
+          <Unplug size={17} aria-hidden="true" />
+          <div>
+            <strong>The console was started anew.</strong> Open the address that it has printed: this page has
+            no token of it.
+          </div>
+        </div>
+      </div>
+    );
   return (
     <div role="alert">
       {(gone || database !== undefined) && (

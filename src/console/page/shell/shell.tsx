@@ -96,7 +96,7 @@ function BlockedCount() {
 function LinkState() {
   const { server, database } = useLink();
   const [tone, words] =
-    server === "gone"
+    server === "gone" || server === "renewed"
       ? ["danger", "No server"]
       : database !== undefined
         ? ["danger", "No database"]

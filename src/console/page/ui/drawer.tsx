@@ -1,5 +1,6 @@
 import { X } from "lucide-react";
 import { type ReactNode, useEffect, useRef } from "react";
+import { createPortal } from "react-dom";
 import { setParams } from "../router.ts";
 
 /** A part beside the view that shows one thing of it. The view stays usable. Escape closes it. */
@@ -32,7 +33,8 @@ export function Drawer({
       if (before instanceof HTMLElement && before.isConnected) before.focus({ preventScroll: true });
     };
   }, [param]);
-  return (
+  // Beside the view and not in it, for screen readers as for eyes.
+  return createPortal(
     <aside className="drawer" aria-label={label} ref={panel} tabIndex={-1}>
       <header>
         <h2 className="clip">{title}</h2>
@@ -43,6 +45,7 @@ export function Drawer({
         </button>
       </header>
       <div className="content">{children}</div>
-    </aside>
+    </aside>,
+    document.body,
   );
 }

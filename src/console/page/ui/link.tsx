@@ -23,7 +23,7 @@ export function useHere(changes: Params): string {
 }
 
 export function EventLink({ id, children }: { readonly id: number; readonly children?: ReactNode }) {
-  const to = useHere({ event: String(id), reaction: undefined });
+  const to = useHere({ event: String(id) });
   return <Link to={to}>{children ?? `#${integer(id)}`}</Link>;
 }
 

@@ -127,7 +127,7 @@ function Detail({ detail }: { readonly detail: EventDetail }) {
 
       <h3>Cause</h3>
       {cause ? (
-        <Related event={cause} from={cause.created} to={event.created} />
+        <Related event={cause} created={event.created} />
       ) : (
         <p className="muted">
           {causeGone
@@ -145,7 +145,7 @@ function Detail({ detail }: { readonly detail: EventDetail }) {
       <ul className="related">
         {effects.map((effect) => (
           <li key={effect.id}>
-            <Related event={effect} from={event.created} to={effect.created} />
+            <Related event={effect} created={event.created} />
           </li>
         ))}
       </ul>
@@ -156,15 +156,17 @@ function Detail({ detail }: { readonly detail: EventDetail }) {
 
 const Related = ({
   event,
-  from,
-  to,
+  created,
 }: {
   readonly event: EventRef;
-  readonly from: string;
-  readonly to: string;
+  /** When the event that is shown was committed. */
+  readonly created: string;
 }) => (
   <div className="related-event">
     <EventRefLink event={event} />
-    <span className="muted nowrap">{duration(Math.max(0, Date.parse(to) - Date.parse(from)))} between</span>
+    <span className="muted nowrap">
+      {duration(Math.abs(Date.parse(created) - Date.parse(event.created)))}{" "}
+      {event.created < created ? "earlier" : "later"}
+    </span>
   </div>
 );

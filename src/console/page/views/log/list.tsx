@@ -99,7 +99,7 @@ export function EventList({ feed, state, list, filtered, waiting, onNewest }: Pr
                 <Row key={event.id} event={event} top={top} height={height} chosen={event.id === chosen} />
               ) : (
                 <li key="end" className="log-end" style={{ transform: `translateY(${top}px)`, height }}>
-                  <End state={state} feed={feed} />
+                  <End state={state} feed={feed} filtered={filtered} />
                 </li>
               );
             })}
@@ -111,10 +111,19 @@ export function EventList({ feed, state, list, filtered, waiting, onNewest }: Pr
 }
 
 /** What is behind the last row. */
-function End({ state, feed }: { readonly state: FeedState; readonly feed: LogFeed }) {
+function End({
+  state,
+  feed,
+  filtered,
+}: {
+  readonly state: FeedState;
+  readonly feed: LogFeed;
+  readonly filtered: boolean;
+}) {
   const { error, older, empty, loading } = state;
   if (error) return <Failed error={error} retry={() => feed.retry()} />;
-  if (older === undefined) return <span className="muted">The log begins here</span>;
+  if (older === undefined)
+    return <span className="muted">{filtered ? "Nothing older matches" : "The log begins here"}</span>;
   if (empty >= PATIENCE && !loading)
     return (
       <button type="button" className="link-button" onClick={() => void feed.loadOlder()}>

@@ -45,7 +45,7 @@ export function LogView() {
           aria-pressed={summary}
           onClick={() => setParams({ summary: summary ? undefined : "1" }, { replace: true })}
         >
-          <Sigma size={14} aria-hidden="true" /> Summary
+          <Sigma size={14} aria-hidden="true" /> <span className="button-words">Summary</span>
         </button>
         <button
           type="button"
@@ -54,7 +54,7 @@ export function LogView() {
           onClick={() => setParams({ live: live ? "off" : undefined }, { replace: true })}
         >
           {live ? <Pause size={14} aria-hidden="true" /> : <Play size={14} aria-hidden="true" />}
-          {live ? "Pause" : "Go live"}
+          <span className="button-words">{live ? "Pause" : "Go live"}</span>
         </button>
       </div>
       <Filters filter={filter} />

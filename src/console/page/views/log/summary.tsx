@@ -20,7 +20,7 @@ export function Summary({ query }: { readonly query: Query }) {
   const filter = (changes: Parameters<typeof changed>[1]) => changed(address, { at: undefined, ...changes });
   if (error && !data) return <Failed error={error} retry={() => void refetch()} />;
   return (
-    <aside className="summary panel" aria-label="Summary">
+    <section className="summary panel" aria-label="Summary">
       <header>
         <h2>Summary</h2>
         <span className="spring" />
@@ -58,6 +58,6 @@ export function Summary({ query }: { readonly query: Query }) {
           <Skeleton width="90%" />
         </div>
       )}
-    </aside>
+    </section>
   );
 }

@@ -10,6 +10,7 @@ import { Findings } from "./findings.tsx";
 import { Lagging, Standing } from "./lagging.tsx";
 import { Plot } from "./plot.tsx";
 import { Connections, Correlators, Leases, Server } from "./server.tsx";
+import { Sizes } from "./sizes.tsx";
 import { Tiles } from "./tiles.tsx";
 
 const NEWEST = 500;
@@ -70,6 +71,7 @@ export function OverviewView() {
         <Connections data={data} />
         <Correlators data={data} />
         <Server data={data} />
+        <Sizes />
       </div>
     </>
   );

@@ -61,7 +61,7 @@ export function Tiles({ data }: { readonly data: Overview | undefined }) {
         to={href(["reactions"], { state: "blocked" })}
         value={subscriptions ? counted(subscriptions.blocked) : wait}
         tone={blocked > 0 ? "danger" : ""}
-        note={subscriptions && (blocked > 0 ? "stand still until somebody acts" : "No reaction stands still")}
+        note={subscriptions && (blocked > 0 ? "stand still now" : "No reaction stands still")}
       />
       <Tile
         label="Behind"
@@ -76,24 +76,11 @@ export function Tiles({ data }: { readonly data: Overview | undefined }) {
         note={subscriptions && `${counted(subscriptions.deferred)} deferred`}
       />
       <Tile
-        label="Events in the log"
+        label="Newest event"
         to={href(["log"])}
-        value={
-          events
-            ? events.estimate === undefined
-              ? integer(events.lastId === undefined ? 0 : events.lastId)
-              : `≈ ${integer(Math.max(0, Math.round(events.estimate)))}`
-            : wait
-        }
+        value={events ? (events.lastId === undefined ? "None" : `#${integer(events.lastId)}`) : wait}
         note={
-          events &&
-          (events.lastCreated === undefined ? (
-            "It is empty"
-          ) : (
-            <>
-              newest <Ago at={events.lastCreated} />
-            </>
-          ))
+          events && (events.lastCreated === undefined ? "The log is empty" : <Ago at={events.lastCreated} />)
         }
       />
     </dl>

@@ -1,11 +1,8 @@
 import { Repeat } from "lucide-react";
 import { duration, integer } from "../../data/format.ts";
-import type { TreeRow } from "../../data/trace-tree.ts";
+import { LEVELS, type TreeRow } from "../../data/trace-tree.ts";
 import { EventLink, nameOf, StreamLink } from "../../ui/link.tsx";
 import { Panel } from "../../ui/panel.tsx";
-
-/** Levels that are indented. Deeper ones, which loops have, stay at the last and say how deep they are. */
-const DEEPEST = 10;
 
 /** The events in the order of their causes, each with how long its reaction took to commit it. */
 export function Tree({
@@ -53,7 +50,7 @@ export function Tree({
 }
 
 function TreeEntry({
-  row: { event, parent, lines },
+  row: { event, parent, depth, lines },
   places,
   chosen,
 }: {
@@ -64,16 +61,15 @@ function TreeEntry({
   const { id, name, stream, version, offsetMs, afterMs, loop, actor, action } = event;
   const end = places.get(id) ?? 0;
   const start = parent ? (places.get(parent.id) ?? end) : end;
-  const levels = lines.slice(-DEEPEST);
   return (
     <tr aria-selected={chosen}>
       <th scope="row">
         <span className="tree-event">
-          {levels.map((goesOn, level) => (
+          {lines.map((goesOn, level) => (
             <span
               // biome-ignore lint/suspicious/noArrayIndexKey: a level has no other name
               key={level}
-              className={`tree-level${goesOn ? " goes-on" : ""}${level === levels.length - 1 ? " own" : ""}`}
+              className={`tree-level${goesOn ? " goes-on" : ""}${level === lines.length - 1 ? " own" : ""}`}
             />
           ))}
           <span className="tree-words">
@@ -81,7 +77,7 @@ function TreeEntry({
               <strong>{nameOf(name)}</strong>
             </EventLink>{" "}
             <span className="muted nowrap">#{integer(id)}</span>
-            {lines.length > DEEPEST && <span className="badge">level {lines.length}</span>}
+            {depth > LEVELS && <span className="badge">level {depth}</span>}
             {loop > 0 && (
               <span className="badge warn">
                 <Repeat size={11} aria-hidden="true" /> loop ×{integer(loop)}
