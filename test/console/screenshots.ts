@@ -61,7 +61,13 @@ await sql.unsafe("analyze").simple();
 const eyes = await Eyes.open();
 const running = await startConsole({
   databases: [{ url, schema: "shop" }],
-  ...{ write: true, user: "ada", port: 0, page: eyes.folder, app: join(import.meta.dirname, "app.ts") },
+  ...{
+    write: true,
+    user: "ada",
+    port: 0,
+    page: eyes.folder,
+    app: join(import.meta.dirname, "gallery-app.ts"),
+  },
 });
 
 /** Commits under way, so that the plots have something to show. */
@@ -118,7 +124,8 @@ for (const { name, path, shows, clicks = [] } of SHOTS) {
     await page.getByText(shows).first().waitFor();
     for (const click of clicks) {
       const box = page.getByLabel(click, { exact: true });
-      await ((await box.count()) > 0 ? box : page.getByRole("button", { name: click }).first()).click();
+      if ((await box.count()) > 0) await box.check();
+      else await page.getByRole("button", { name: click }).first().click();
     }
     await page.waitForTimeout(900);
     for (const colorScheme of ["light", "dark"] as const) {

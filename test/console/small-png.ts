@@ -27,8 +27,7 @@ function paeth(left: number, above: number, corner: number): number {
 function decode(png: Buffer): Picture {
   const parts = [...chunks(png)];
   const head = parts.find(([type]) => type === "IHDR")?.[1];
-  if (head?.[8] !== 8 || head[12] !== 0)
-    throw new Error("Only PNG of 8 bits, not interlaced, is read");
+  if (head?.[8] !== 8 || head[12] !== 0) throw new Error("Only PNG of 8 bits, not interlaced, is read");
   const [width, height] = [head.readUInt32BE(0), head.readUInt32BE(4)];
   const depth = head[9] === RGB ? 3 : 4;
   const raw = inflateSync(Buffer.concat(parts.filter(([type]) => type === "IDAT").map(([, data]) => data)));
@@ -59,17 +58,33 @@ const chunk = (type: string, data: Buffer): Buffer => {
   return framed;
 };
 
-/** The same picture in its most frequent colours; each other pixel gets the nearest of them. */
+/** Colours that differ in the last three bits only: of such a group one is enough. */
+const group = (colour: number): number => colour & 0xf8f8f8;
+
+/**
+ * The same picture in 256 colours, and each other pixel gets the nearest of them. They are the most frequent of the
+ * most frequent groups: otherwise the shades of grey at the edges of letters would leave no room for a rare colour.
+ */
 export function smallPng(png: Buffer): Buffer {
   const { width, height, pixels } = decode(png);
   const counts = new Map<number, number>();
   const colourAt = (n: number) =>
     ((pixels[n * 3] ?? 0) << 16) | ((pixels[n * 3 + 1] ?? 0) << 8) | (pixels[n * 3 + 2] ?? 0);
   for (let n = 0; n < width * height; n++) counts.set(colourAt(n), (counts.get(colourAt(n)) ?? 0) + 1);
-  const palette = [...counts]
-    .sort(([, a], [, b]) => b - a)
+  const groups = new Map<number, { colour: number; most: number; all: number }>();
+  for (const [colour, count] of counts) {
+    const found = groups.get(group(colour)) ?? { colour, most: 0, all: 0 };
+    const wins = count > found.most;
+    groups.set(group(colour), {
+      colour: wins ? colour : found.colour,
+      most: wins ? count : found.most,
+      all: found.all + count,
+    });
+  }
+  const palette = [...groups.values()]
+    .sort((a, b) => b.all - a.all)
     .slice(0, COLOURS)
-    .map(([colour]) => colour);
+    .map(({ colour }) => colour);
   const places = new Map(palette.map((colour, place) => [colour, place]));
   const distance = (a: number, b: number) =>
     [16, 8, 0].reduce((sum, shift) => sum + (((a >> shift) & 255) - ((b >> shift) & 255)) ** 2, 0);

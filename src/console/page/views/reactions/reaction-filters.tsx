@@ -32,7 +32,7 @@ export function ReactionFilters({ filter }: { readonly filter: ReactionsFilter }
         ))}
       </nav>
       <span className="spring" />
-      <TextFilter label="Name or source has" value={filter.q} onChange={(q) => change({ q })} />
+      <TextFilter label="Name or source" value={filter.q} onChange={(q) => change({ q })} />
       <label className="field">
         Lane
         <select value={filter.lane} onChange={({ target }) => change({ lane: target.value })}>

@@ -133,7 +133,8 @@ export function ReactionsTable({
                   aria-label="Choose all that are shown"
                   checked={table.getIsAllRowsSelected()}
                   ref={(box) => {
-                    if (box) box.indeterminate = table.getIsSomeRowsSelected();
+                    if (box)
+                      box.indeterminate = table.getIsSomeRowsSelected() && !table.getIsAllRowsSelected();
                   }}
                   onChange={table.getToggleAllRowsSelectedHandler()}
                 />

@@ -52,7 +52,9 @@ function Two({
 }) {
   const { session } = useConsole();
   const { params } = useAddress();
-  const what = session.app && params.get("compare") !== "data" ? "state" : "data";
+  const wanted = session.app && params.get("compare") !== "data" ? "state" : "data";
+  // Where the app has no state of the stream, its events are compared.
+  const what = useSide(stream, left, wanted).error?.code === "no-state" ? "data" : wanted;
   const one = useSide(stream, left, what);
   const other = useSide(stream, right, what);
   const error = one.error ?? other.error;
@@ -69,9 +71,9 @@ function Two({
         <>
           <span className="muted">
             {differing !== undefined &&
-              (differing === 0 ? "No difference" : `${plural(differing, "line")} differ`)}
+              (differing === 0 ? "No difference" : `${plural(differing, "line differs", "lines differ")}`)}
           </span>
-          {session.app && (
+          {wanted === what && session.app && (
             <select
               aria-label="What is compared"
               value={what}

@@ -130,7 +130,7 @@ function HistoryRow({
       <td>
         <Time at={created} />
       </td>
-      <td className="by break">
+      <td className="by" title={actor}>
         {actor ?? (cause && <span className="muted">reaction to {cause.name}</span>)}
       </td>
       <td className="holds">
