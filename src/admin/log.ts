@@ -8,6 +8,7 @@ import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import { eventColumns } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
+import { toPattern } from "../values/pattern.ts";
 import { type EventFilter, type EventView, events, VIEW_COLUMNS, viewsOf } from "./events.ts";
 import { firstIdSince } from "./first-since.ts";
 
@@ -158,6 +159,8 @@ async function search(
 
 /** @throws ValidationError for a pattern that cannot be matched exactly. */
 export async function log(context: Context, filter: LogFilter = {}): Promise<LogPage> {
+  // Also where the log has nothing to compare with it.
+  if (filter.stream && !filter.streamExact) toPattern("stream", filter.stream);
   const [row] = await context.connections.read("admin", { text: endsText(context.names) });
   const { first, last } = ends.parse(row);
   const edges = { firstId: first ?? undefined, lastId: last ?? undefined };

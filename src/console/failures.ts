@@ -1,5 +1,5 @@
 /** What a request can fail with, as the page gets it: a status, a code, and a message without data. */
-import { ValidationError } from "@rotorsoft/act";
+import { StoreError, ValidationError } from "@rotorsoft/act";
 import type { Failure, FailureCode } from "./api.ts";
 
 const STATUS = {
@@ -60,7 +60,7 @@ export function failureOf(error: unknown): {
   const found = ((): { code: FailureCode; message: string } => {
     if (error instanceof ConsoleError) return { code: error.code, message: error.message };
     if (error instanceof ValidationError) return { code: "bad-request", message: reasonOf(error) };
-    if (named(error, "StoreError")) return ofDatabase(error.cause);
+    if (error instanceof StoreError) return ofDatabase(error.cause);
     return { code: "failed", message: "The console has a fault: its terminal shows it." };
   })();
   return { status: STATUS[found.code], body: { error: { code: found.code, message: found.message } } };
@@ -68,7 +68,7 @@ export function failureOf(error: unknown): {
 
 /** A fault of the console itself is shown in its terminal. */
 export const isFault = (error: unknown): boolean =>
-  !(error instanceof ConsoleError || error instanceof ValidationError || named(error, "StoreError"));
+  !(error instanceof ConsoleError || error instanceof ValidationError || error instanceof StoreError);
 
 /** The details of the framework's error say what is wrong; they are of the console's own making, or of a filter. */
 function reasonOf(error: ValidationError): string {

@@ -13,7 +13,7 @@ import type {
   VersionDetail,
 } from "./api.ts";
 import type { Opened } from "./databases.ts";
-import { ConsoleError } from "./failures.ts";
+import { ConsoleError, failureOf } from "./failures.ts";
 
 /** What JSON makes of a value. The one place where the types of the server become those of the page. */
 export const sent = <T>(value: T): Sent<T> => JSON.parse(JSON.stringify(value)) as Sent<T>;
@@ -73,7 +73,7 @@ export async function tenantOf({ info, admin }: Opened): Promise<Tenant> {
   } catch (error) {
     return {
       store: info,
-      problem: error instanceof Error ? error.message : "It could not be read.",
+      problem: failureOf(error).body.error.message,
       ...unread,
     };
   }
