@@ -30,7 +30,8 @@ export type Send<Events> = <Name extends keyof Events & string>(
 ) => Promise<void>;
 
 /** Waits, and ends early without an error when the page is gone. */
-const pause = (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal }).catch(() => {});
+const pause = (ms: number, signal: AbortSignal) =>
+  delay(Math.max(0, ms), undefined, { signal }).catch(() => {});
 
 /** Tells a page once that the database has gone, and once that it is back. */
 function linkTo(send: (link: Link) => Promise<void>) {
