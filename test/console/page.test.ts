@@ -25,8 +25,7 @@ const VIEWS: readonly (readonly [name: string, path: () => string, shows: string
   ["activity", () => "/activity", "the address was deleted"],
 ];
 
-const shown = (page: Page, text: string) =>
-  page.getByText(text).filter({ visible: true }).first().waitFor();
+const shown = (page: Page, text: string) => page.getByText(text).filter({ visible: true }).first().waitFor();
 
 async function violations(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);

@@ -35,7 +35,7 @@ export const StreamLink = ({ stream }: { readonly stream: string }) => (
 
 /** An event with its name, and its place in its stream. */
 export const EventRefLink = ({ event }: { readonly event: EventRef }) => (
-  <span>
+  <span className="event-ref">
     <EventLink id={event.id} /> <strong>{nameOf(event.name)}</strong>{" "}
     <span className="muted break">
       {event.stream} v{event.version}

@@ -10,6 +10,8 @@ import { Row } from "./row.tsx";
 
 const ROW = 31;
 const NARROW_ROW = 54;
+/** px from the top that count as the top. */
+export const TOP = 4;
 /** Rows from an end of what is loaded at which more is loaded. */
 const AHEAD = 40;
 /** Empty pages of a rare filter after which somebody has to ask for more. */
@@ -22,9 +24,11 @@ type Props = {
   readonly filtered: boolean;
   readonly waiting: number;
   readonly onNewest: () => void;
+  /** It was scrolled to the newest event. */
+  readonly onTop: () => void;
 };
 
-export function EventList({ feed, state, list, filtered, waiting, onNewest }: Props) {
+export function EventList({ feed, state, list, filtered, waiting, onNewest, onTop }: Props) {
   const { rows, older, atTop, loading, error, empty, shift, start } = state;
   const { params } = useAddress();
   const chosen = Number(params.get("event") ?? Number.NaN);
@@ -40,16 +44,17 @@ export function EventList({ feed, state, list, filtered, waiting, onNewest }: Pr
   useEffect(() => virtual.measure(), [height]);
 
   // Rows that came in front, or that were dropped there, move the others: the view stays where it was.
-  const before = useRef({ shift, start });
+  const before = useRef({ shift, start, atTop });
   useLayoutEffect(() => {
-    const moved = shift - before.current.shift;
-    const restarted = start !== before.current.start;
-    before.current = { shift, start };
+    const was = before.current;
+    before.current = { shift, start, atTop };
+    const moved = shift - was.shift;
     if (!list.current) return;
-    if (restarted) list.current.scrollTop = 0;
-    else if (moved !== 0 && !(moved > 0 && list.current.scrollTop < 4))
-      list.current.scrollTop += moved * height;
-  }, [shift, start, height, list]);
+    // Who looks at the newest goes on doing so.
+    const stays = was.atTop && moved > 0 && list.current.scrollTop < TOP;
+    if (start !== was.start) list.current.scrollTop = 0;
+    else if (moved !== 0 && !stays) list.current.scrollTop += moved * height;
+  }, [shift, start, atTop, height, list]);
 
   const items = virtual.getVirtualItems();
   const [first = 0, last = 0] = [items[0]?.index, items.at(-1)?.index];
@@ -74,8 +79,17 @@ export function EventList({ feed, state, list, filtered, waiting, onNewest }: Pr
           <ArrowUp size={14} aria-hidden="true" /> {plural(waiting, "new event")}
         </button>
       )}
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reachable by keyboard */}
-      <section className="log-list" ref={list} tabIndex={0} aria-label="Events" onKeyDown={moveFocus}>
+      <section
+        className="log-list"
+        ref={list}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reachable by keyboard
+        tabIndex={0}
+        aria-label="Events"
+        onKeyDown={moveFocus}
+        onScroll={({ currentTarget }) => {
+          if (atTop && currentTarget.scrollTop < TOP) onTop();
+        }}
+      >
         <div className="log-columns" aria-hidden="true">
           <span>Id</span>
           <span>Committed</span>

@@ -5,7 +5,7 @@ import { useConsole } from "../../data/console.tsx";
 import { setParams, useAddress } from "../../router.ts";
 import { filterOf, isFiltered, queryOf } from "./filter.ts";
 import { Filters } from "./filters.tsx";
-import { EventList } from "./list.tsx";
+import { EventList, TOP } from "./list.tsx";
 import { Position } from "./position.tsx";
 import { Summary } from "./summary.tsx";
 import { useFeed } from "./use-feed.ts";
@@ -21,8 +21,8 @@ export function LogView() {
   const start = at !== null && Number.isSafeInteger(Number(at)) ? Number(at) : undefined;
   const live = params.get("live") !== "off";
   const list = useRef<HTMLElement>(null);
-  const isTop = () => (list.current?.scrollTop ?? 0) < 4;
-  const { feed, state, waiting, showNewest } = useFeed(query, start, live, isTop);
+  const isTop = () => (list.current?.scrollTop ?? 0) < TOP;
+  const { feed, state, waiting, seen, showNewest } = useFeed(query, start, live, isTop);
   const summary = params.get("summary") === "1";
 
   const newest = () => {
@@ -66,6 +66,7 @@ export function LogView() {
           filtered={isFiltered(filter)}
           waiting={live ? waiting : 0}
           onNewest={newest}
+          onTop={seen}
         />
         {summary && <Summary query={query} />}
       </div>

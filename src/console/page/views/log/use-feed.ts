@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import type { EventView, LogEvents } from "../../../api.ts";
 import { get, type Query } from "../../data/client.ts";
 import { useLink } from "../../data/link.ts";
@@ -12,6 +12,8 @@ export type Feed = {
   readonly state: FeedState;
   /** Events that came while nothing was put in front. */
   readonly waiting: number;
+  /** They are seen now. */
+  readonly seen: () => void;
   readonly showNewest: () => void;
 };
 
@@ -71,5 +73,12 @@ export function useFeed(query: Query, at: number | undefined, live: boolean, isT
     },
     () => position.current ?? feed.state().newer,
   );
-  return { feed, state, waiting, showNewest: () => void feed.seek().then(() => setWaiting(0)) };
+  const seenNow = useCallback(() => setWaiting(0), []);
+  return {
+    feed,
+    state,
+    waiting,
+    seen: seenNow,
+    showNewest: () => void feed.seek().then(() => setWaiting(0)),
+  };
 }

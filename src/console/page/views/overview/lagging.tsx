@@ -87,7 +87,9 @@ export function Lagging({ reactions }: { readonly reactions: readonly Reaction[]
                 <th scope="col" className="number">
                   Lag
                 </th>
-                <th scope="col" aria-label="Lag, compared" className="lag-column" />
+                <th scope="col" className="lag-column">
+                  <span className="visually-hidden">Lag, compared</span>
+                </th>
                 <th scope="col">Next event</th>
               </tr>
             </thead>
