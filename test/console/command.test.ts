@@ -73,7 +73,7 @@ test("prints an address that works, serves only there, and ends with Ctrl-C", as
   );
   const { origin, hostname } = new URL(url);
   expect(hostname).toBe("127.0.0.1");
-  const client = await Client.of({ url, origin, port: 0, token: "", once: () => "", close: async () => {} });
+  const client = await Client.of({ url, origin });
   const { body } = await client.ask("/api/session");
   expect(body).toMatchObject({ write: false, user: "ada", version: expect.stringMatching(/^\d/) });
   const exited = once(child, "exit");

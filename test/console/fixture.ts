@@ -74,7 +74,7 @@ export class Client {
     this.#cookie = cookie;
   }
 
-  static async of({ url, origin }: RunningConsole): Promise<Client> {
+  static async of({ url, origin }: Pick<RunningConsole, "url" | "origin">): Promise<Client> {
     const response = await fetch(url, { redirect: "manual" });
     const [cookie = ""] = response.headers.getSetCookie();
     return new Client(origin, cookie.split(";")[0] ?? "");

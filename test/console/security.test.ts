@@ -81,7 +81,7 @@ test("a ticket, which other users of the machine may have seen, is good once", a
 
 test("a name that resolves to this machine is refused, whatever it brings", async () => {
   const { origin, port, ...running } = await started();
-  const { headers } = await Client.of({ ...running, origin, port });
+  const { headers } = await Client.of({ ...running, origin });
   for (const host of [
     `evil.example:${port}`,
     "evil.example",
