@@ -23,6 +23,8 @@ const longestTask = (page: Page) => page.evaluate<number>("longest");
 
 const meta = { correlation: "live", causation: {} };
 const rows = (page: Page) => page.locator(".log-row");
+/** Rows of events with this name. */
+const named = (page: Page, name: string) => rows(page).filter({ hasText: name });
 const storeOf = async (page: Page, schema: string): Promise<string> =>
   page.evaluate<string>(
     `fetch("/api/session").then((r) => r.json()).then(({ stores }) => encodeURIComponent(stores.find((s) => s.schema === ${JSON.stringify(schema)}).id))`,
@@ -77,7 +79,7 @@ describe.skipIf(reason !== "")(`the page under way, in a browser${reason}`, () =
     await stage.store.commit("paused", [{ name: "WhilePaused", data: {} }], meta);
     expect(await rows(page).first().textContent()).toBe(before);
     await page.getByRole("button", { name: "Go live" }).click();
-    await expect.poll(() => page.getByText("WhilePaused").count()).toBe(2);
+    await expect.poll(() => named(page, "WhilePaused").count()).toBe(2);
   });
 
   test("who reads further down is told of new events, and not moved", async () => {
@@ -89,7 +91,7 @@ describe.skipIf(reason !== "")(`the page under way, in a browser${reason}`, () =
     await expect.poll(() => page.evaluate<number>("document.querySelector('.log-list').scrollTop")).toBe(600);
     await stage.store.commit("below", [{ name: "SeenLater", data: {} }], meta);
     await page.getByRole("button", { name: "1 new event" }).click();
-    await page.getByText("SeenLater").waitFor();
+    await named(page, "SeenLater").waitFor();
   });
 
   test("a log of 1,000,000 events is scrolled, and any place of it is reached at once", async () => {
@@ -144,7 +146,7 @@ describe.skipIf(reason !== "")(`the page under way, in a browser${reason}`, () =
       await stage.store.commit("while-away", [{ name: "WhileAway", data: {} }], meta);
       proxy.mode = "forward";
       await banner.waitFor({ state: "detached" });
-      await page.getByText("WhileAway").waitFor();
+      await named(page, "WhileAway").waitFor();
       await close();
     } finally {
       await through.close();

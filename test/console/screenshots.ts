@@ -110,11 +110,35 @@ if (only.length === 0) {
   rmSync(TO, { recursive: true });
   mkdirSync(TO);
 }
+/** What an app's projections would have reached meanwhile, and something for the log of actions. */
+async function settle(): Promise<void> {
+  await sql.unsafe(`update shop.act_positions p set at = case
+    when target = 'order-1' then l.id when target = 'order-2' then l.id - 40 when handlers = '{rebuilding}' then l.id * 62 / 100
+    when target = '' then l.id / 2 else -1 end from (select max(id) as id from shop.events) l`);
+  await page.evaluate(`(async () => {
+    const post = (path, body) => fetch(path, { method: "POST", body: JSON.stringify(body),
+      headers: { "content-type": "application/json", "x-act-console": "1" } }).then((answer) => answer.json());
+    const store = decodeURIComponent(${JSON.stringify(shop.slice("store=".length))});
+    await post("/api/reveal", { store, id: 1 });
+    for (const action of [{ type: "prioritize", on: { streams: ["audit"] }, priority: 5 },
+      { type: "defer", on: { streams: ["everything"] }, until: new Date(Date.now() + 1_800_000).toISOString() }]) {
+      const { confirmation } = await post("/api/actions/preview", { store, action });
+      await post("/api/actions/run", { confirmation });
+    }
+  })()`);
+}
+
 // One window stays open from the beginning: its plot has a history.
 const { page, close } = await eyes.look(running, `/?${shop}`);
 if (only.length === 0 || only.includes("overview")) await new Promise((done) => setTimeout(done, WARM_UP));
+let settled = false;
 for (const { name, path, shows, clicks = [] } of SHOTS) {
   if (only.length > 0 && !only.includes(name)) continue;
+  if (name !== "overview" && !settled) {
+    clearInterval(working);
+    await settle();
+    settled = true;
+  }
   for (const width of [1280, 400]) {
     await page.setViewportSize({ width, height: width === 400 ? 800 : 820 });
     // The page is not loaded anew, as its own links do not load it anew.
@@ -143,7 +167,6 @@ for (const { name, path, shows, clicks = [] } of SHOTS) {
   }
 }
 
-clearInterval(working);
 await close();
 await eyes.close();
 await running.close();

@@ -26,6 +26,8 @@ export function Dialog({
     const element = dialog.current;
     const before = document.activeElement;
     element?.showModal();
+    // The first thing to fill in, else the way out: not the cross in the corner, which comes first.
+    element?.querySelector<HTMLElement>("input, textarea, .actions button")?.focus();
     return () => {
       element?.close();
       if (before instanceof HTMLElement && before.isConnected) before.focus();

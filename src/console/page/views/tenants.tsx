@@ -86,7 +86,8 @@ export function TenantsView() {
         </div>
       )}
       <p className="muted">
-        Give <code>--url</code> several times, or <code>--discover</code>, to see more stores here.
+        These are the stores that were found in the database. Start the console with{" "}
+        <code>--also &lt;url&gt;</code> for those of another one.
       </p>
     </>
   );

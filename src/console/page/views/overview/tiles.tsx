@@ -61,7 +61,7 @@ export function Tiles({ data }: { readonly data: Overview | undefined }) {
         to={href(["reactions"], { state: "blocked" })}
         value={subscriptions ? counted(subscriptions.blocked) : wait}
         tone={blocked > 0 ? "danger" : ""}
-        note={subscriptions && (blocked > 0 ? "stand still now" : "No reaction stands still")}
+        note={subscriptions && (blocked > 0 ? "standing still" : "No reaction stands still")}
       />
       <Tile
         label="Behind"
