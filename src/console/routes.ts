@@ -5,7 +5,7 @@ import { streamSSE } from "hono/streaming";
 import { z } from "zod";
 import { datePaths } from "../values/json-dates.ts";
 import { actionSchema, type Confirmed, preview, run } from "./actions.ts";
-import type { LogPage, Session } from "./api.ts";
+import type { LogPage, PreviewRequest, RevealRequest, RunRequest, Session } from "./api.ts";
 import type { Audit } from "./audit.ts";
 import { Confirmations } from "./confirmations.ts";
 import type { Databases, Opened } from "./databases.ts";
@@ -177,9 +177,12 @@ function acts(
   confirmations: Confirmations<Confirmed>,
 ): void {
   const store = z.string().optional();
+  const reveal: z.ZodType<RevealRequest> = z.strictObject({ store, id: z.int() });
+  const previewing: z.ZodType<PreviewRequest> = z.strictObject({ store, action: actionSchema });
+  const running: z.ZodType<RunRequest> = z.strictObject({ confirmation: z.string() });
 
   app.post("/reveal", async (c) => {
-    const { id, store: of } = await body(c, z.strictObject({ store, id: z.int() }));
+    const { id, store: of } = await body(c, reveal);
     if (!pii) throw new ConsoleError("read-only", "The console was started with --no-pii.");
     const { admin, info } = await databases.open(of);
     const found = await admin.personal(id);
@@ -195,7 +198,7 @@ function acts(
   });
 
   app.post("/actions/preview", async (c) => {
-    const asked = await body(c, z.strictObject({ store, action: actionSchema }));
+    const asked = await body(c, previewing);
     const opened = await databases.open(asked.store);
     return c.json(await preview(opened, asked.action, write ? confirmations : undefined));
   });
@@ -206,7 +209,7 @@ function acts(
         "read-only",
         "The console only reads: start it with --write to change subscriptions.",
       );
-    const { confirmation } = await body(c, z.strictObject({ confirmation: z.string() }));
+    const { confirmation } = await body(c, running);
     return c.json(await run(confirmations.take(confirmation), audit));
   });
 }

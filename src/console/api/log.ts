@@ -4,7 +4,7 @@ import type { EventView } from "./shared.ts";
 
 // --- GET /api/log?store=&… ---------------------------------------------------------------------------------------
 
-/**
+/*
  * Query parameters of `/api/log` and `/api/log/live`. All are optional.
  *
  * - `stream` a pattern (`^order-` begins so, `order` contains it); with `exact=1` a name
@@ -17,20 +17,6 @@ import type { EventView } from "./shared.ts";
  *
  * `/api/log?before=N` works for any N, so a page of a log without a filter can be had at any place of a scroll bar.
  */
-export type LogQuery = {
-  readonly store?: string;
-  readonly stream?: string;
-  readonly exact?: "1";
-  readonly name?: readonly string[];
-  readonly correlation?: string;
-  readonly actor?: string;
-  readonly since?: string;
-  readonly until?: string;
-  readonly payload?: "1";
-  readonly before?: number;
-  readonly after?: number;
-  readonly limit?: number;
-};
 
 /** Always newest first. A rare filter is searched in parts: a page may be short, or empty, and not the last. */
 export type LogPage = {
@@ -47,7 +33,7 @@ export type LogPage = {
 };
 
 /**
- * SSE of `/api/log/live`, with the parameters of {@link LogQuery} except `before` and `limit`; `after` is where it
+ * SSE of `/api/log/live`, with the parameters of `/api/log` except `before` and `limit`; `after` is where it
  * begins (default: now). An event's `id:` is the position, so that a browser that reconnects goes on where it was.
  */
 export type LogEvents = {

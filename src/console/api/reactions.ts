@@ -6,23 +6,13 @@ export type Skipped = Sent<AdminSkipped>;
 
 // --- GET /api/reactions?store=&…  -----------------------------------------------------------------------------------
 
-/**
+/*
  * - `state`: `all` (default), `behind`, `blocked`, `leased`, `deferred`, `skipped`
  * - `lane`, `kind` (`all`, `stream`, `pattern`), `q`: the name or source contains it
  * - `sort`: `stream` (default), `at`, `priority`, `lane`, `source`, `attempts`; `desc=1`
  * - `limit`: default 100, at most 500; `after`: `next` of the page before
  */
-export type ReactionsQuery = {
-  readonly store?: string;
-  readonly state?: ReactionState;
-  readonly lane?: string;
-  readonly kind?: SourceKind;
-  readonly q?: string;
-  readonly sort?: ReactionSort;
-  readonly desc?: "1";
-  readonly limit?: number;
-  readonly after?: string;
-};
+
 export type ReactionState = SubscriptionState;
 export type ReactionSort = SubscriptionSort;
 
