@@ -9,6 +9,7 @@ import { join, posix } from "node:path";
 /** From top to bottom. A room is a folder of src/ or a single file in it. */
 const LAYERS: readonly (readonly string[])[] = [
   ["cli"],
+  ["console"],
   // Entry points of their own, beside the store.
   ["testing"],
   ["queries"],
@@ -36,6 +37,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "cli-progress": ["cli"],
   "cli-table3": ["cli"],
   "@clack/prompts": ["cli"],
+  hono: ["console"],
+  "@hono/node-server": ["console"],
   "@opentelemetry/api": ["telemetry"],
   "drizzle-orm": ["schema/tables.ts", "schema/table-in.ts", "projections", "idempotency", "queries"],
   "act-drizzle": ["schema/load-tables.ts"],

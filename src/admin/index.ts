@@ -1,4 +1,5 @@
 /** `act-drizzle/admin`: reads the state of a store and operates it, for the command, health checks and your own tools. */
+import type { StreamFilter } from "@rotorsoft/act";
 import { type Archived, type ArchiveOptions, archive } from "../backup/archive.ts";
 import { type ExportOptions, exportEvents } from "../backup/export.ts";
 import { type Imported, type ImportOptions, importEvents } from "../backup/import.ts";
@@ -18,14 +19,25 @@ import { type EventFilter, type EventView, event, events } from "./events.ts";
 import { type FollowOptions, follow } from "./follow.ts";
 import { type Lagging, type LagOptions, lag } from "./lag.ts";
 import { type CorrelatorState, correlators, type HeldLease, leases } from "./leases.ts";
+import { type LogFilter, type LogPage, log } from "./log.ts";
+import { type Matching, type MatchingOptions, matching } from "./matching.ts";
+import { type NamesInUse, namesInUse, type StreamNamesOptions, streamNames } from "./names-in-use.ts";
 import { type Overview, overview } from "./overview.ts";
+import { type Personal, personal } from "./personal.ts";
 import { type PlannedStep, plan } from "./plan.ts";
+import { type PositionsTable, projections } from "./projections.ts";
+import { type Readers, readers } from "./readers.ts";
 import { type Reaped, type ReapOptions, reap } from "./reap.ts";
+import { type Relations, relations } from "./relations.ts";
 import { type ReleaseOptions, release } from "./release.ts";
 import { type SkipOptions, type Skipped, type SkippedOptions, skip, skipped } from "./skip.ts";
 import { type Growth, growth, type Storage, storage } from "./storage.ts";
+import { type StoreName, storeOn, stores } from "./stores.ts";
 import { type StreamView, stream } from "./stream.ts";
+import { type SubscriptionsOptions, type SubscriptionsPage, subscriptions } from "./subscriptions.ts";
 import { type Trace, trace } from "./trace.ts";
+import { snapshotAt, type VersionsOptions, versions } from "./versions.ts";
+import { type Watch, watch } from "./watch.ts";
 
 export {
   type Archived,
@@ -50,15 +62,33 @@ export type { EventFilter, EventView } from "./events.ts";
 export type { FollowOptions } from "./follow.ts";
 export type { Lagging, LagOptions } from "./lag.ts";
 export type { CorrelatorState, HeldLease } from "./leases.ts";
+export type { LogFilter, LogPage } from "./log.ts";
+export type { Matching, MatchingOptions } from "./matching.ts";
+export type { NamesInUse, StreamNamesOptions } from "./names-in-use.ts";
 export type { EventNames, EventRef } from "./next-events.ts";
 export type { Overview, ServerFacts } from "./overview.ts";
+export type { Personal } from "./personal.ts";
 export type { PlannedStep } from "./plan.ts";
+export type { PositionsTable, ProjectionState } from "./projections.ts";
+export type { Reader, Readers } from "./readers.ts";
 export type { Reaped, ReapOptions } from "./reap.ts";
+export type { Relations } from "./relations.ts";
 export type { ReleaseOptions } from "./release.ts";
 export { SkipError, type SkipOptions, type Skipped, type SkippedOptions } from "./skip.ts";
+export type { SourceKind } from "./sources.ts";
 export type { Growth, IdCapacity, IndexSize, Storage, TableSize } from "./storage.ts";
+export type { StoreName } from "./stores.ts";
 export type { StreamReader, StreamView } from "./stream.ts";
+export type {
+  Subscription,
+  SubscriptionSort,
+  SubscriptionState,
+  SubscriptionsOptions,
+  SubscriptionsPage,
+} from "./subscriptions.ts";
 export type { Trace, TraceNode } from "./trace.ts";
+export type { VersionsOptions } from "./versions.ts";
+export type { Watch } from "./watch.ts";
 
 /**
  * Looks at a store and operates it, on the store's own connections. What looks takes one or two statements and costs the
@@ -137,12 +167,99 @@ export class Admin {
   }
 
   /**
+   * A page of the log, newest first, with `older` and `newer` to turn it by. What no index answers is searched in parts: a
+   * page takes about a second at most, and says how far it has looked.
+   *
+   * @example
+   * ```ts
+   * let page = await admin.log({ actor: "ada" });
+   * while (page.older !== undefined) page = await admin.log({ actor: "ada", before: page.older });
+   * ```
+   */
+  log(filter?: LogFilter): Promise<LogPage> {
+    return log(this.#context, filter);
+  }
+
+  /** The cause of an event, its effects, and its neighbours in the stream. */
+  relations(event: EventView): Promise<Relations> {
+    return relations(this.#context, event);
+  }
+
+  /** The personal data of one event. Undefined if the log does not hold the event. */
+  personal(id: number): Promise<Personal | undefined> {
+    return personal(this.#context, id);
+  }
+
+  /** Names of events and lanes, for choosing from. */
+  namesInUse(): Promise<NamesInUse> {
+    return namesInUse(this.#context);
+  }
+
+  /** Names of streams that begin with a text, in code-unit order. */
+  streamNames(options?: StreamNamesOptions): Promise<string[]> {
+    return streamNames(this.#context, options);
+  }
+
+  /** Events of a stream by version, with their data. */
+  versions(stream: string, options: VersionsOptions): Promise<EventView[]> {
+    return versions(this.#context, stream, options);
+  }
+
+  /** The version of a stream's newest snapshot at or before `version`. */
+  snapshotAt(stream: string, version: number): Promise<number | undefined> {
+    return snapshotAt(this.#context, stream, version);
+  }
+
+  /** Who reads a stream, by its name or by a pattern. */
+  readers(stream: string): Promise<Readers> {
+    return readers(this.#context, stream);
+  }
+
+  /** Subscriptions, filtered and sorted, each with the event that it gets next. */
+  subscriptions(options?: SubscriptionsOptions): Promise<SubscriptionsPage> {
+    return subscriptions(this.#context, options);
+  }
+
+  /** How many subscriptions names or a filter select, and the first of them: what a verb of the store would change. */
+  matching(input: string[] | StreamFilter, options?: MatchingOptions): Promise<Matching> {
+    return matching(this.#context, input, options);
+  }
+
+  /** Positions of projections, and rebuilds that run, in the store's database. */
+  projections(): Promise<PositionsTable[]> {
+    return projections(this.#context);
+  }
+
+  /** The stores of the database that the role may read. */
+  stores(): Promise<StoreName[]> {
+    return stores(this.#context);
+  }
+
+  /**
+   * The same for another store of the database, on the same connections.
+   *
+   * @throws Error if a name is not an identifier.
+   * @example for (const name of await admin.stores()) console.log(await admin.on(name).overview());
+   */
+  on(name: StoreName): Admin {
+    return new Admin(storeOn(this.#context, name));
+  }
+
+  /**
    * New events in order of id, page by page, until the signal aborts.
    *
    * @example for await (const page of admin.follow({ signal: AbortSignal.timeout(60_000) })) console.log(page.length);
    */
   follow(options: FollowOptions): AsyncGenerator<readonly EventView[], void> {
     return follow(this.#context, options);
+  }
+
+  /**
+   * Calls `onWake` after commits of a store with `notify`, until it is stopped. It takes one connection. Undefined if
+   * LISTEN is not possible.
+   */
+  watch(onWake: () => void): Promise<Watch | undefined> {
+    return watch(this.#context, onWake);
   }
 
   /** What seed() would do, and which locks it would take. Empty if the tables are up to date. */

@@ -6,6 +6,7 @@ import { archive, exportLog, importLog, reap } from "./commands/backup.ts";
 import { bench } from "./commands/bench.ts";
 import { blocked } from "./commands/blocked.ts";
 import { completion } from "./commands/completion.ts";
+import { console as browser } from "./commands/console.ts";
 import { doctor } from "./commands/doctor.ts";
 import { event, events, tail } from "./commands/events.ts";
 import { forget } from "./commands/forget.ts";
@@ -26,7 +27,7 @@ const FAILED = 1;
 const WRONG_USE = 2;
 
 const GROUPS: readonly (readonly [string, readonly ((program: Command) => void)[]])[] = [
-  ["Look:", [status, lag, blocked, skipped, doctor, events, event, tail, stream, trace]],
+  ["Look:", [status, lag, blocked, skipped, doctor, events, event, tail, stream, trace, browser]],
   ["Change subscriptions:", [unblock, skip, reset, defer, prioritize, release, backfill, rebuild]],
   ["Keep:", [exportLog, importLog, archive, reap, forget]],
   ["Tables:", [plan, seed, ddl]],

@@ -1,4 +1,5 @@
 /** The options that every command takes, and the store that it works on. */
+import { userInfo } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { Admin } from "../admin/index.ts";
 import { PostgresStore, type PostgresStoreOptions } from "../index.ts";
@@ -6,6 +7,15 @@ import { Output } from "./output.ts";
 
 /** A mistake of the user: its message is all that is printed. */
 export class UsageError extends Error {}
+
+/** Containers may run under a user id without a name. */
+export function currentUser(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid ${process.getuid?.() ?? "unknown"}`;
+  }
+}
 
 /** The command ends with this exit code, and has printed why. */
 export class ExitCode extends Error {

@@ -1,21 +1,11 @@
 /** `act-drizzle skip` goes past an event that can never be handled; `act-drizzle skipped` lists what was skipped. */
-import { userInfo } from "node:os";
 import { type Command, Option } from "commander";
 import { SkipError } from "../../admin/index.ts";
 import { type NamesFlags, namesOf, withNames } from "../app.ts";
 import { confirm } from "../confirm.ts";
 import { instant } from "../format.ts";
 import { printable } from "../output.ts";
-import { toCount, toEventId, UsageError, withStore } from "../session.ts";
-
-/** Containers may run under a user id without a name. */
-function currentUser(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return `uid ${process.getuid?.() ?? "unknown"}`;
-  }
-}
+import { currentUser, toCount, toEventId, UsageError, withStore } from "../session.ts";
 
 type SkipFlags = NamesFlags & { event: number; reason: string; by?: string; yes?: boolean };
 
