@@ -63,7 +63,7 @@ for (const format of ["esm", "cjs"] as const) {
 // The command: one file with the packages that only it needs, so that installing the store brings none of them. The
 // store itself stays where it is.
 await build({
-  entry: { "act-drizzle": "src/cli/main.ts" },
+  entry: { "act-drizzle": "src/cli/bin.ts", main: "src/cli/main.ts" },
   format: "esm",
   outDir: "dist/cli",
   outExtension: () => ({ js: ".js" }),
@@ -83,11 +83,13 @@ await build({
   esbuildPlugins: [
     {
       name: "store-of-the-package",
-      setup: ({ onResolve }) =>
+      setup: ({ onResolve }) => {
         onResolve({ filter: /\/index\.ts$/ }, ({ path }) => ({
           path: `../esm/${/(admin|projections)\/index\.ts$/.exec(path)?.[1] ?? "index"}.js`,
           external: true,
-        })),
+        }));
+        onResolve({ filter: /^\.\/main\.ts$/ }, () => ({ path: "./main.js", external: true }));
+      },
     },
   ],
   dts: false,

@@ -14,7 +14,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["queries"],
   ["projections", "telemetry", "idempotency"],
   ["index.ts"],
-  ["store.ts"],
+  ["store.ts", "database.ts", "seed-all.ts"],
   ["runtime.ts", "own-methods.ts"],
   ["admin"],
   ["backup"],

@@ -17,5 +17,9 @@ export async function release(context: Context, { stream, holder }: ReleaseOptio
   where.add(`s.stream = ${where.param(stream)}::text`);
   where.add("s.leased_by is not null");
   if (holder !== undefined) where.add(`s.leased_by = ${where.param(holder)}::text`);
-  return (await updateStreams(context, "release", where, "leased_by = null, leased_until = null")) > 0;
+  return (
+    (await updateStreams(context, "release", where, "leased_by = null, leased_until = null", {
+      many: false,
+    })) > 0
+  );
 }

@@ -1,7 +1,7 @@
 /** The options that every command takes, and the store that it works on. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { Admin } from "../admin/index.ts";
-import { PostgresStore } from "../index.ts";
+import { PostgresStore, type PostgresStoreOptions } from "../index.ts";
 import { Output } from "./output.ts";
 
 /** A mistake of the user: its message is all that is printed. */
@@ -83,17 +83,27 @@ export function globalOptions(command: Command): GlobalOptions {
   return found;
 }
 
-/** Opens the store, runs `work`, and closes it whatever happens. */
-export async function withStore(command: Command, work: (session: Session) => Promise<void>): Promise<void> {
-  const { url, schema, table, json = false, timeout, prepare } = globalOptions(command);
-  const store = openStore({
+/** Which store is meant, as options of it. */
+export function storeOptions(command: Command): PostgresStoreOptions {
+  const { url, schema, table, timeout, prepare } = globalOptions(command);
+  return {
     ...(url !== undefined && { url }),
     ...(schema !== undefined && { schema }),
     ...(table !== undefined && { table }),
     ...(timeout !== undefined && { statement_timeout: timeout * 1_000 }),
     ...(prepare === false && { prepare }),
+  };
+}
+
+/** Opens the store, runs `work`, and closes it whatever happens. */
+export async function withStore(command: Command, work: (session: Session) => Promise<void>): Promise<void> {
+  const { json = false } = globalOptions(command);
+  const store = openStore({
+    ...storeOptions(command),
     max: CONNECTIONS,
     application_name: "act-drizzle command",
+    // Who runs a command sees how long it takes.
+    slowStatementMillis: false,
   });
   try {
     await work({ store, admin: new Admin(store), output: new Output({ json }) });

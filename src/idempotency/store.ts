@@ -84,12 +84,14 @@ export class PostgresIdempotency {
    * is locked, and the role needs no right to create anything.
    */
   async seed(): Promise<void> {
+    const { connections } = this.#context;
     const there = (name: string) => `to_regclass(${literal(`"${this.#schema}"."${name}"`)}) is not null`;
-    const [found] = await this.#context.connections.read("idempotency seed", {
+    const [found] = await connections.read("idempotency seed", {
       text: `select ${there(this.#name)} and ${there(`${this.#name}_expires_ix`)} as seeded`,
     });
     if (found?.seeded === true) return;
-    await withMigrationLock(this.#context.connections, "idempotency seed", async (run) => {
+    const names = namesOf(this.#schema, this.#name);
+    await withMigrationLock({ names, connections }, "idempotency seed", async (run) => {
       await run({ text: `create schema if not exists "${this.#schema}"` });
       await run({
         text: `create table if not exists ${this.#table} (

@@ -34,8 +34,8 @@ const lockOf = ({ schema, table }: Names) =>
  */
 export function buildIndexes({ names, connections }: Context): Promise<string[]> {
   return guard("seed", () =>
-    // A new connection, because the build changes settings of its session.
-    connections.writer.use(async (connection) => {
+    // Alone, because the build changes settings of its session.
+    connections.useAlone(async (connection) => {
       try {
         const builder = new Builder(names, connection, connections.deadline);
         if (await builder.lock()) return await builder.build();
@@ -47,7 +47,7 @@ export function buildIndexes({ names, connections }: Context): Promise<string[]>
         // Its lock and its settings go with it.
         connection.destroy(new Error("the indexes are built"));
       }
-    }, true),
+    }),
   );
 }
 

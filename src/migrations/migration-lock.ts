@@ -2,10 +2,15 @@
 import { codeOf } from "../errors.ts";
 import type { Database, Run } from "../postgres/index.ts";
 import { RETRIABLE } from "../postgres/retry.ts";
+import { literal, type Names } from "../schema/names.ts";
 import { DROPPED_MEANWHILE } from "./introspect.ts";
 
-/** One process at a time holds it, whichever store it boots: several stores may share a schema that does not exist yet. */
-const LOCK = "select pg_advisory_xact_lock(hashtext('act-drizzle:seed'))";
+/**
+ * One process at a time changes a schema, whichever store of it it boots: several stores may share a schema that does not
+ * exist yet. Releases up to 0.1 take one lock for all schemas, and take it alone: for them it is taken too, shared.
+ */
+const lockOf = ({ schema }: Names) => `select pg_advisory_xact_lock_shared(hashtext('act-drizzle:seed')),
+  pg_advisory_xact_lock(hashtext(${literal(`act-drizzle:seed:${schema}`)}))`;
 const ATTEMPTS = 5;
 const AGAIN: ReadonlySet<string | undefined> = new Set([...RETRIABLE, ...DROPPED_MEANWHILE]);
 
@@ -15,14 +20,14 @@ const AGAIN: ReadonlySet<string | undefined> = new Set([...RETRIABLE, ...DROPPED
  * catalog was read.
  */
 export async function withMigrationLock<T>(
-  connections: Database,
+  { names, connections }: { readonly names: Names; readonly connections: Database },
   operation: string,
   work: (run: Run) => Promise<T>,
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await connections.session(operation, async (run) => {
-        await run({ text: LOCK });
+        await run({ text: lockOf(names) });
         return work(run);
       });
     } catch (error) {

@@ -269,6 +269,7 @@ const OTHER_CODES = [
   "not-seeded",
   "schema-drift",
   "listen-deaf",
+  "server-lacks",
 ] as const;
 /** What a finding is about. Codes stay the same from release to release. */
 export type FindingCode = keyof typeof CHECKS | (typeof OTHER_CODES)[number];

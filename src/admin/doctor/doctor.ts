@@ -1,5 +1,6 @@
 /** doctor(): checks a store for known problems, and returns each with its remedy. It changes nothing. */
 import type { Context } from "../../context.ts";
+import { engineQuery, lacking } from "../../migrations/engine.ts";
 import { introspectAgain } from "../../migrations/introspect.ts";
 import { planMigration } from "../../migrations/plan.ts";
 import { tableNames } from "../../schema/table-names.ts";
@@ -24,6 +25,7 @@ export async function doctor(context: Context, options: DoctorOptions = {}): Pro
     if (hidden.length > 0) return [rowsHidden(hidden.map(({ name }) => name))];
     return [
       ...schemaDrift(context, catalog),
+      ...(await engine(context)),
       ...(await facts(context)),
       ...((options.listen ?? context.notify) ? await listening(context) : []),
     ];
@@ -91,6 +93,19 @@ function schemaDrift({ names }: Context, catalog: Awaited<ReturnType<typeof intr
       },
     ];
   }
+}
+
+/** A lock of its own, which nobody waits for, shows whether the server has advisory locks. */
+const OWN_LOCK = "select pg_try_advisory_xact_lock_shared(hashtext('act-drizzle:doctor'))";
+
+async function engine({ connections }: Context): Promise<Finding[]> {
+  const [, rows] = await connections.transaction("admin", [{ text: OWN_LOCK }, engineQuery]);
+  return lacking(rows?.[0]).map((name) => ({
+    code: "server-lacks",
+    severity: "error",
+    found: `The server lacks ${name}.`,
+    remedy: "Move the tables to a server that has it: docs/reference/servers.md.",
+  }));
 }
 
 async function facts({ names, connections }: Context): Promise<Finding[]> {
