@@ -34,10 +34,10 @@ test.each([
 });
 
 test("the migration's transaction begins again", async () => {
-  const { connections } = contextOf(await fixture.seeded(fixture.name()));
+  const context = contextOf(await fixture.seeded(fixture.name()));
   let attempts = 0;
 
-  const found = await withMigrationLock(connections, "seed", async (run) => {
+  const found = await withMigrationLock(context, "seed", async (run) => {
     if (attempts++ === 0) await run(failure);
     return run({ text: "select 1 as one" });
   });
