@@ -119,7 +119,6 @@ export class Arena {
       await this.store.unblock({});
       const open = (await this.subscriptions()).filter((s) => s.at < s.head || s.leased || s.blocked);
       if (open.length === 0) return;
-      if (process.env.WORKERS_SAY) process.stderr.write(`FINISH ${Math.round(performance.now() - moved)} ${JSON.stringify(open)}\n`); // TEMP
       const now = JSON.stringify(open);
       if (now !== last) moved = performance.now();
       else if (performance.now() - moved > STALLED) throw new Error(`nothing moves: ${now}`);
@@ -129,7 +128,7 @@ export class Arena {
 
   /** Lets two workers finish in peace, and fails unless the read models are what the log says. */
   async conclude(fault: string, load: string, injected: number): Promise<void> {
-    const all = { leaseMillis: 2_000, eventLimit: 500 };
+    const all = { leaseMillis: 2_000, patient: true, eventLimit: 500 };
     const finishers = [
       this.start({ driver: "postgres.js", ...all }),
       this.start({ driver: "node-postgres", ...all }),
@@ -173,8 +172,8 @@ export class Process {
   constructor(program: string, options: WorkerOptions) {
     this.#child = fork(program, [JSON.stringify(options)], {
       execArgv: [],
-      env: { ...process.env, NODE_ENV: "production", LOG_LEVEL: process.env.WORKERS_SAY ? "error" : "fatal" },
-      stdio: ["ignore", process.env.WORKERS_SAY ? 2 : "ignore", process.env.WORKERS_SAY ? "inherit" : "ignore", "ipc"],
+      env: { ...process.env, NODE_ENV: "production", LOG_LEVEL: "fatal" },
+      stdio: ["ignore", "ignore", process.env.WORKERS_SAY ? "inherit" : "ignore", "ipc"],
     });
     this.#exit = once(this.#child, "exit").then(([code, signal]) => signal ?? code);
   }

@@ -46,6 +46,7 @@ test(`${KILLS} kills at each step in turn leave every counter equal to a fold of
       const worker = arena.start({
         driver: round % 2 ? "postgres.js" : "node-postgres",
         leaseMillis: 150,
+        patient: true,
         stop: { step, nth: 1 + (round % 4) },
       });
       const exit = await Promise.race([worker.exit(), feeding(arena, worker.exit(), step)]);
