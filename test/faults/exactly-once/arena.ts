@@ -78,6 +78,12 @@ export class Arena {
     await this.store.unblock({});
   }
 
+  /** As deposit, where there is no work left; and unblocks what is. */
+  async feed(events: number): Promise<void> {
+    const working = (await this.subscriptions()).some(({ at, head }) => at < head);
+    await (working ? this.store.unblock({}) : this.deposit(events));
+  }
+
   start(options: Pick<WorkerOptions, "driver" | "leaseMillis"> & Partial<WorkerOptions>): Process {
     const log = { url: this.#world.url, table: this.store.config.table };
     const process = new Process(this.#program, { log, readModels: this.#url, ...options });

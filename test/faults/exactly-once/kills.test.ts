@@ -25,7 +25,7 @@ async function feeding(arena: Arena, exit: Promise<unknown>, step: string): Prom
     if (!alive) break;
     if (performance.now() - start > STALLED)
       throw new Error(`a worker does not come to ${step}: ${JSON.stringify(await arena.subscriptions())}`);
-    await arena.deposit(5);
+    await arena.feed(5);
   }
   return new Promise<never>(() => {});
 }
