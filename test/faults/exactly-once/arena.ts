@@ -134,7 +134,7 @@ export class Arena {
 
   /** Lets two workers finish in peace, and fails unless the read models are what the log says. */
   async conclude(fault: string, load: string, injected: number): Promise<void> {
-    const all = { leaseMillis: 2_000, patient: true, eventLimit: 500 };
+    const all = { leaseMillis: 10_000, patient: true, eventLimit: 200 };
     const finishers = [
       this.start({ driver: "postgres.js", ...all }),
       this.start({ driver: "node-postgres", ...all }),

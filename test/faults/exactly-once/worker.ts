@@ -35,7 +35,7 @@ export type WorkerOptions = {
 };
 
 /** ms */
-const LONGEST_LEASE = 5_000;
+const LONGEST_LEASE = 30_000;
 
 const options: WorkerOptions = JSON.parse(process.argv[2] ?? "{}");
 const { log, readModels, driver, eventLimit = 5, patient = false } = options;
