@@ -92,7 +92,8 @@ async function main(): Promise<number> {
     for (const scenario of chosen) {
       log(`${Math.round((performance.now() - started) / 1_000)} s  ${scenario.name}: ${scenario.title}`);
       const guests = invited.filter(({ id }) => scenario.peers?.includes(id));
-      results.push(await runScenario(bench, scenario, [...pair, ...guests], server.postmaster, options));
+      const subjects = scenario.alone ? pair.slice(0, 1) : [...pair, ...guests];
+      results.push(await runScenario(bench, scenario, subjects, server.postmaster, options));
       // After each one: a run that is cut short keeps what it has.
       if (args.json) await writeFile(args.json, `${JSON.stringify(runOf(), null, 1)}\n`);
     }

@@ -8,6 +8,7 @@ import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { build } from "tsup";
+import { buildPage } from "./build-page.ts";
 
 const root = join(import.meta.dirname, "..");
 const dist = join(root, "dist");
@@ -60,10 +61,10 @@ for (const format of ["esm", "cjs"] as const) {
   });
 }
 
-// The command: one file with the packages that only it needs, so that installing the store brings none of them. The
-// store itself stays where it is.
+// The command: one file with the packages that only it needs, so that installing the store brings none of them, and one
+// for the console, which the command loads when it is asked for. The store itself stays where it is.
 await build({
-  entry: { "act-drizzle": "src/cli/main.ts" },
+  entry: { "act-drizzle": "src/cli/bin.ts", main: "src/cli/main.ts", console: "src/console/start.ts" },
   format: "esm",
   outDir: "dist/cli",
   outExtension: () => ({ js: ".js" }),
@@ -83,17 +84,25 @@ await build({
   esbuildPlugins: [
     {
       name: "store-of-the-package",
-      setup: ({ onResolve }) =>
+      setup: ({ onResolve }) => {
         onResolve({ filter: /\/index\.ts$/ }, ({ path }) => ({
           path: `../esm/${/(admin|projections)\/index\.ts$/.exec(path)?.[1] ?? "index"}.js`,
           external: true,
-        })),
+        }));
+        onResolve({ filter: /^\.\/main\.ts$/ }, () => ({ path: "./main.js", external: true }));
+        onResolve({ filter: /\/console\/start\.ts$/ }, ({ kind }) =>
+          kind === "dynamic-import" ? { path: "./console.js", external: true } : undefined,
+        );
+      },
     },
   ],
   dts: false,
   config: false,
   silent: true,
 });
+
+// The page of the console, which the command serves.
+await buildPage(join(dist, "console"));
 
 const tsc = join(root, "node_modules/typescript/bin/tsc");
 const types = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json"], {

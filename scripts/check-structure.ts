@@ -9,12 +9,13 @@ import { join, posix } from "node:path";
 /** From top to bottom. A room is a folder of src/ or a single file in it. */
 const LAYERS: readonly (readonly string[])[] = [
   ["cli"],
+  ["console"],
   // Entry points of their own, beside the store.
   ["testing"],
   ["queries"],
   ["projections", "telemetry", "idempotency"],
   ["index.ts"],
-  ["store.ts"],
+  ["store.ts", "database.ts", "seed-all.ts"],
   ["runtime.ts", "own-methods.ts"],
   ["admin"],
   ["backup"],
@@ -36,8 +37,10 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "cli-progress": ["cli"],
   "cli-table3": ["cli"],
   "@clack/prompts": ["cli"],
+  hono: ["console"],
+  "@hono/node-server": ["console"],
   "@opentelemetry/api": ["telemetry"],
-  "drizzle-orm": ["schema/tables.ts", "projections", "idempotency", "queries"],
+  "drizzle-orm": ["schema/tables.ts", "schema/table-in.ts", "projections", "idempotency", "queries"],
   "act-drizzle": ["schema/load-tables.ts"],
 };
 

@@ -4,6 +4,7 @@
  */
 const FILES: Readonly<Record<string, readonly string[]>> = {
   cli: ["format"],
+  console: ["page-data"],
   demo: ["domain"],
   dev: ["structure"],
   events: [

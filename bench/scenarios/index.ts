@@ -15,6 +15,7 @@ import { statsScenarios } from "./stats.ts";
 import { subscriptionScenarios } from "./subscriptions.ts";
 import { tailScenarios } from "./tails.ts";
 import { telemetryScenarios } from "./telemetry.ts";
+import { tenantScenarios } from "./tenants.ts";
 
 export const scenarios: readonly Scenario[] = [
   ...commitScenarios,
@@ -30,6 +31,7 @@ export const scenarios: readonly Scenario[] = [
   ...statsScenarios,
   ...maintenanceScenarios,
   ...telemetryScenarios,
+  ...tenantScenarios,
   ...limitScenarios,
   roundTrips,
 ];

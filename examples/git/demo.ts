@@ -16,10 +16,11 @@ import { checkReadModels, showConflict, showHistory, showReadModels, showWhereNe
 import { claimSchema, type Database, imports, openDatabase, recreateTables, SCHEMA } from "./tables.ts";
 import { writeHistory } from "./write.ts";
 
-const USAGE = `npm run demo [-- [<path to a git repository>] [--commits <n>] [--check]]
+const USAGE = `npm run demo [-- [<path to a git repository>] [--commits <n>] [--check] [--console]]
 
   --commits <n>  only the oldest n commits
   --check        only compare the tables that are there with git
+  --console      then show it all in the browser, until Ctrl-C
 
 With DATABASE_URL=postgres://… it uses that server, in its own schema ${SCHEMA},
 and keeps the data. Without, npm run demo starts a temporary one.`;
@@ -84,7 +85,8 @@ async function demo(session: Session): Promise<number> {
   const hottest = await showHistory(app, db);
   if (hottest) await showConflict(app, hottest);
   const agrees = await checkReadModels(db, path, tip);
-  showWhereNext(temporary ? undefined : url);
+  // With --console the server goes on, and what there is to see is in the browser.
+  if (process.env.CONSOLE_FOLLOWS !== "1") showWhereNext(temporary ? undefined : url);
   return agrees ? 0 : 1;
 }
 

@@ -115,11 +115,14 @@ export function showWhereNext(url: string | undefined): void {
 The data stays, in schema ${SCHEMA}. With DATABASE_URL exported
 (${shorten(shown.href, 76, "start")}):
   psql "$DATABASE_URL" -c 'table ${SCHEMA}.author_churn'
+  npx act-drizzle console --schema ${SCHEMA}   # the log, streams and reactions
   npm run studio             # the tables in your browser
   npm run demo -- --check    # change a number in a read model, and see it fail`);
   } else {
     console.log(`${title("What next: look around")}
-The temporary server ends now, and its data with it. To keep them:
+The temporary server ends now, and its data with it.
+  npm run demo -- --console  # to look at it in the browser first
+To keep the data:
   npm run postgres           # in another terminal; prints a DATABASE_URL
   DATABASE_URL=postgres://… npm run demo`);
   }

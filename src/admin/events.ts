@@ -3,11 +3,12 @@ import type { Query as ActQuery } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { guard } from "../errors.ts";
 import { pageQuery } from "../events/page-query.ts";
-import type { Query } from "../postgres/index.ts";
+import type { Query, Row } from "../postgres/index.ts";
 import type { Event } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
 import type { EventRef } from "./next-events.ts";
 
+/** Which events to show. All that is given must match. */
 export type EventFilter = {
   /** Name of a stream, or a pattern as for `query`. */
   readonly stream?: string | undefined;
@@ -28,6 +29,7 @@ export type EventFilter = {
   readonly payload?: boolean | undefined;
 };
 
+/** An event for a person to read. Personal data is never part of it. */
 export type EventView = EventRef & {
   readonly correlation: string;
   /** Who acted, where the framework recorded it. */
@@ -57,13 +59,17 @@ const toActQuery = (filter: EventFilter): ActQuery => ({
   backward: !filter.forward,
 });
 
+/** Of a page `q` with the columns of an event. Whether there is personal data, but not what. */
+export const VIEW_COLUMNS =
+  "q.id, q.name, q.stream, q.version, q.created, q.data, q.meta, q.dates, q.pii is not null as personal";
+
 /** The page of query(), from which personal data does not leave the server. */
 export function eventsQuery(names: Names, filter: EventFilter): Query {
   // Without `after`, a query of one stream with its snapshots would begin at the newest of them, as a load does.
   const { after = -1, before, limit = DEFAULT_LIMIT, forward } = filter;
   const page = pageQuery(names, toActQuery(filter), { after, before }, limit);
   return {
-    text: `select q.id, q.name, q.stream, q.version, q.created, q.data, q.meta, q.dates, q.pii is not null as personal
+    text: `select ${VIEW_COLUMNS}
 from (${page.text}) q order by q.id${forward ? "" : " desc"}`,
     ...(page.params && { params: page.params }),
   };
@@ -94,18 +100,19 @@ function toView(
   };
 }
 
-export async function events(
-  { names, connections, reader }: Context,
-  filter: EventFilter = {},
+/** Rows with {@link VIEW_COLUMNS} as views. `payload`: with `data`. */
+export async function viewsOf(
+  { reader }: Context,
+  rows: readonly Row[],
+  payload: boolean,
 ): Promise<EventView[]> {
-  const rows = await connections.read("admin", eventsQuery(names, filter));
   const decode = await guard("admin", () => reader.forRows(rows));
-  return rows.map((row) =>
-    toView(decode(row), {
-      personal: row.personal === true,
-      payload: filter.payload === true,
-    }),
-  );
+  return rows.map((row) => toView(decode(row), { personal: row.personal === true, payload }));
+}
+
+export async function events(context: Context, filter: EventFilter = {}): Promise<EventView[]> {
+  const rows = await context.connections.read("admin", eventsQuery(context.names, filter));
+  return viewsOf(context, rows, filter.payload === true);
 }
 
 /** One event with its payload; undefined if the log does not hold it. */

@@ -1,9 +1,10 @@
 /** Follows the log: reads new events after a NOTIFY, if the store notifies, and once a second. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../context.ts";
-import type { Listener } from "../postgres/index.ts";
 import { type EventFilter, type EventView, events } from "./events.ts";
+import { watch } from "./watch.ts";
 
+/** Which new events to follow, from where, and until when. */
 export type FollowOptions = Omit<EventFilter, "forward" | "before" | "createdAfter" | "createdBefore"> & {
   /** Begin after this id. Default: with the events that are committed from now on. */
   readonly after?: number | undefined;
@@ -21,7 +22,7 @@ export async function* follow(
   { signal, after, ...filter }: FollowOptions,
 ): AsyncGenerator<readonly EventView[], void> {
   let wake = Promise.withResolvers<void>();
-  const listener = await listen(context, () => wake.resolve());
+  const listener = await watch(context, () => wake.resolve());
   try {
     let position = after ?? (await lastId(context));
     while (!signal.aborted) {
@@ -41,15 +42,6 @@ export async function* follow(
     }
   } finally {
     await listener?.stop();
-  }
-}
-
-/** Undefined if LISTEN is not possible, as behind a pooler. Then it only reads once a second. */
-async function listen({ names, connections }: Context, onWake: () => void): Promise<Listener | undefined> {
-  try {
-    return await connections.listen({ channel: names.channel, onPayload: onWake, onReconnected: onWake });
-  } catch {
-    return undefined;
   }
 }
 

@@ -1,8 +1,16 @@
 /** `act-drizzle/admin`: reads the state of a store and operates it, for the command, health checks and your own tools. */
+import type { StreamFilter } from "@rotorsoft/act";
 import { type Archived, type ArchiveOptions, archive } from "../backup/archive.ts";
 import { type ExportOptions, exportEvents } from "../backup/export.ts";
 import { type Imported, type ImportOptions, importEvents } from "../backup/import.ts";
+import { type Moved, type MoveOptions, move } from "../backup/move.ts";
 import { type Context, contextOf } from "../context.ts";
+import { defer } from "../subscriptions/defer.ts";
+import type { StreamInput } from "../subscriptions/filter.ts";
+import { prioritize } from "../subscriptions/prioritize.ts";
+import { reset } from "../subscriptions/reset.ts";
+import { unblock } from "../subscriptions/unblock.ts";
+import type { ProgressOptions } from "../subscriptions/update.ts";
 import { type Blocked, type BlockedOptions, blocked } from "./blocked.ts";
 import { type AppendLock, appendLock, type ServerConnections, serverConnections } from "./connections.ts";
 import type { Finding } from "./doctor/checks.ts";
@@ -11,14 +19,25 @@ import { type EventFilter, type EventView, event, events } from "./events.ts";
 import { type FollowOptions, follow } from "./follow.ts";
 import { type Lagging, type LagOptions, lag } from "./lag.ts";
 import { type CorrelatorState, correlators, type HeldLease, leases } from "./leases.ts";
+import { type LogFilter, type LogPage, log } from "./log.ts";
+import { type Matching, type MatchingOptions, matching } from "./matching.ts";
+import { type NamesInUse, namesInUse, type StreamNamesOptions, streamNames } from "./names-in-use.ts";
 import { type Overview, overview } from "./overview.ts";
+import { type Personal, personal } from "./personal.ts";
 import { type PlannedStep, plan } from "./plan.ts";
+import { type PositionsTable, projections } from "./projections.ts";
+import { type Readers, readers } from "./readers.ts";
 import { type Reaped, type ReapOptions, reap } from "./reap.ts";
+import { type Relations, relations } from "./relations.ts";
 import { type ReleaseOptions, release } from "./release.ts";
 import { type SkipOptions, type Skipped, type SkippedOptions, skip, skipped } from "./skip.ts";
 import { type Growth, growth, type Storage, storage } from "./storage.ts";
+import { type StoreName, storeOn, stores } from "./stores.ts";
 import { type StreamView, stream } from "./stream.ts";
+import { type SubscriptionsOptions, type SubscriptionsPage, subscriptions } from "./subscriptions.ts";
 import { type Trace, trace } from "./trace.ts";
+import { snapshotAt, type VersionsOptions, versions } from "./versions.ts";
+import { type Watch, watch } from "./watch.ts";
 
 export {
   type Archived,
@@ -28,10 +47,12 @@ export {
   type ArchiveProgress,
 } from "../backup/archive.ts";
 export { type Compression, compress, decompress } from "../backup/compression.ts";
-export { ImportError } from "../backup/event-lines.ts";
+export { ImportError } from "../backup/event-order.ts";
 export type { ExportOptions, ExportProgress } from "../backup/export.ts";
 export { type ArchiveTarget, folder } from "../backup/folder.ts";
 export type { Imported, ImportMode, ImportOptions } from "../backup/import.ts";
+export { type Moved, MoveError, type MoveOptions, type MoveProgress } from "../backup/move.ts";
+export type { ProgressOptions } from "../subscriptions/update.ts";
 export type { Blocked, BlockedOptions } from "./blocked.ts";
 export type { Count } from "./bounded.ts";
 export type { AppendLock, LockHolder, ServerConnections } from "./connections.ts";
@@ -41,15 +62,33 @@ export type { EventFilter, EventView } from "./events.ts";
 export type { FollowOptions } from "./follow.ts";
 export type { Lagging, LagOptions } from "./lag.ts";
 export type { CorrelatorState, HeldLease } from "./leases.ts";
-export type { EventRef } from "./next-events.ts";
+export type { LogFilter, LogPage } from "./log.ts";
+export type { Matching, MatchingOptions } from "./matching.ts";
+export type { NamesInUse, StreamNamesOptions } from "./names-in-use.ts";
+export type { EventNames, EventRef } from "./next-events.ts";
 export type { Overview, ServerFacts } from "./overview.ts";
+export type { Personal } from "./personal.ts";
 export type { PlannedStep } from "./plan.ts";
+export type { PositionsTable, ProjectionState } from "./projections.ts";
+export type { Reader, Readers } from "./readers.ts";
 export type { Reaped, ReapOptions } from "./reap.ts";
+export type { Relations } from "./relations.ts";
 export type { ReleaseOptions } from "./release.ts";
 export { SkipError, type SkipOptions, type Skipped, type SkippedOptions } from "./skip.ts";
+export type { SourceKind } from "./sources.ts";
 export type { Growth, IdCapacity, IndexSize, Storage, TableSize } from "./storage.ts";
+export type { StoreName } from "./stores.ts";
 export type { StreamReader, StreamView } from "./stream.ts";
+export type {
+  Subscription,
+  SubscriptionSort,
+  SubscriptionState,
+  SubscriptionsOptions,
+  SubscriptionsPage,
+} from "./subscriptions.ts";
 export type { Trace, TraceNode } from "./trace.ts";
+export type { VersionsOptions } from "./versions.ts";
+export type { Watch } from "./watch.ts";
 
 /**
  * Looks at a store and operates it, on the store's own connections. What looks takes one or two statements and costs the
@@ -128,12 +167,99 @@ export class Admin {
   }
 
   /**
+   * A page of the log, newest first, with `older` and `newer` to turn it by. What no index answers is searched in parts: a
+   * page takes about a second at most, and says how far it has looked.
+   *
+   * @example
+   * ```ts
+   * let page = await admin.log({ actor: "ada" });
+   * while (page.older !== undefined) page = await admin.log({ actor: "ada", before: page.older });
+   * ```
+   */
+  log(filter?: LogFilter): Promise<LogPage> {
+    return log(this.#context, filter);
+  }
+
+  /** The cause of an event, its effects, and its neighbours in the stream. */
+  relations(event: EventView): Promise<Relations> {
+    return relations(this.#context, event);
+  }
+
+  /** The personal data of one event. Undefined if the log does not hold the event. */
+  personal(id: number): Promise<Personal | undefined> {
+    return personal(this.#context, id);
+  }
+
+  /** Names of events and lanes, for choosing from. */
+  namesInUse(): Promise<NamesInUse> {
+    return namesInUse(this.#context);
+  }
+
+  /** Names of streams that begin with a text, in code-unit order. */
+  streamNames(options?: StreamNamesOptions): Promise<string[]> {
+    return streamNames(this.#context, options);
+  }
+
+  /** Events of a stream by version, with their data. */
+  versions(stream: string, options: VersionsOptions): Promise<EventView[]> {
+    return versions(this.#context, stream, options);
+  }
+
+  /** The version of a stream's newest snapshot at or before `version`. */
+  snapshotAt(stream: string, version: number): Promise<number | undefined> {
+    return snapshotAt(this.#context, stream, version);
+  }
+
+  /** Who reads a stream, by its name or by a pattern. */
+  readers(stream: string): Promise<Readers> {
+    return readers(this.#context, stream);
+  }
+
+  /** Subscriptions, filtered and sorted, each with the event that it gets next. */
+  subscriptions(options?: SubscriptionsOptions): Promise<SubscriptionsPage> {
+    return subscriptions(this.#context, options);
+  }
+
+  /** How many subscriptions names or a filter select, and the first of them: what a verb of the store would change. */
+  matching(input: string[] | StreamFilter, options?: MatchingOptions): Promise<Matching> {
+    return matching(this.#context, input, options);
+  }
+
+  /** Positions of projections, and rebuilds that run, in the store's database. */
+  projections(): Promise<PositionsTable[]> {
+    return projections(this.#context);
+  }
+
+  /** The stores of the database that the role may read. */
+  stores(): Promise<StoreName[]> {
+    return stores(this.#context);
+  }
+
+  /**
+   * The same for another store of the database, on the same connections.
+   *
+   * @throws Error if a name is not an identifier.
+   * @example for (const name of await admin.stores()) console.log(await admin.on(name).overview());
+   */
+  on(name: StoreName): Admin {
+    return new Admin(storeOn(this.#context, name));
+  }
+
+  /**
    * New events in order of id, page by page, until the signal aborts.
    *
    * @example for await (const page of admin.follow({ signal: AbortSignal.timeout(60_000) })) console.log(page.length);
    */
   follow(options: FollowOptions): AsyncGenerator<readonly EventView[], void> {
     return follow(this.#context, options);
+  }
+
+  /**
+   * Calls `onWake` after commits of a store with `notify`, until it is stopped. It takes one connection. Undefined if
+   * LISTEN is not possible.
+   */
+  watch(onWake: () => void): Promise<Watch | undefined> {
+    return watch(this.#context, onWake);
   }
 
   /** What seed() would do, and which locks it would take. Empty if the tables are up to date. */
@@ -160,6 +286,30 @@ export class Admin {
   /** What was skipped, by whom and why, the newest first. A restore of the log, and reap, delete it with the subscription. */
   skipped(options?: SkippedOptions): Promise<Skipped[]> {
     return skipped(this.#context, options);
+  }
+
+  /** `store.unblock`, with progress: how many have been changed after each statement. */
+  unblock(input: StreamInput, options?: ProgressOptions): Promise<number> {
+    return unblock(this.#context, input, options);
+  }
+
+  /** `store.reset`, with progress. */
+  reset(input: StreamInput, options?: ProgressOptions): Promise<number> {
+    return reset(this.#context, input, options);
+  }
+
+  /** `store.defer`, with progress. */
+  defer(input: StreamInput, deferredAt: number, options?: ProgressOptions): Promise<number> {
+    return defer(this.#context, input, deferredAt, options);
+  }
+
+  /** `store.prioritize`, with progress. */
+  prioritize(
+    filter: Exclude<StreamInput, string[]>,
+    priority: number,
+    options?: ProgressOptions,
+  ): Promise<number> {
+    return prioritize(this.#context, filter, priority, options);
   }
 
   /** Ends the lease of a worker that is gone. False if nobody, or somebody else than `holder`, holds one. */
@@ -200,6 +350,19 @@ export class Admin {
     return archive(this.#context, options);
   }
 
+  /**
+   * Moves the store's tables to another store, on another server or schema, while processes work on them. Calls to this
+   * store wait at the end of it, and are refused afterwards (a DatabaseError of class 42): then let them go to the target. No
+   * commit is lost or doubled. The old tables are kept in another schema.
+   *
+   * @param target A PostgresStore, which is seeded, and has to be empty.
+   * @throws MoveError or StoreError; then this store works on as before.
+   * @example await new Admin(store).move(new PostgresStore({ database: two, schema: "tenant_acme" }));
+   */
+  move(target: object, options?: MoveOptions): Promise<Moved> {
+    return move(this.#context, contextOf(target), options);
+  }
+
   /** One stream: head, snapshot, latest events, and who reads it. */
   stream(name: string, options?: Pick<EventFilter, "limit" | "before" | "payload">): Promise<StreamView> {
     return stream(this.#context, name, options);
@@ -208,7 +371,7 @@ export class Admin {
   /** The tree of causes of a correlation. */
   trace(
     correlation: string,
-    options?: { readonly limit?: number; readonly payload?: boolean },
+    options?: { readonly limit?: number | undefined; readonly payload?: boolean | undefined },
   ): Promise<Trace> {
     return trace(this.#context, correlation, options);
   }

@@ -2,7 +2,7 @@
 import type { Conditions } from "../postgres/conditions.ts";
 
 /** A source without these characters is the name of one stream, with them a pattern. The framework's rule. */
-const METACHARACTERS = /[\^$.*+?()[\]{}|\\]/;
+export const METACHARACTERS = /[\^$.*+?()[\]{}|\\]/;
 
 export type SourceKind = "all" | "stream" | "pattern";
 

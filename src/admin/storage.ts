@@ -5,7 +5,9 @@ import { idCapacityColumns } from "../schema/id-capacity.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
 import { epochMs, optionalInstant } from "./bounded.ts";
+import { firstSince } from "./first-since.ts";
 
+/** The size of a table of the store. */
 export type TableSize = {
   readonly table: string;
   /** Bytes of the rows, with TOAST. */
@@ -19,6 +21,7 @@ export type TableSize = {
   readonly lastAnalyze: Date | undefined;
 };
 
+/** The size of an index. `valid` is false if its build was interrupted. */
 export type IndexSize = {
   readonly index: string;
   readonly table: string;
@@ -28,6 +31,10 @@ export type IndexSize = {
   readonly valid: boolean;
 };
 
+/**
+ * How many ids are used. `last` is the highest id that the column and its sequence can hold; `share` is used ids of
+ * all.
+ */
 export type IdCapacity = {
   /** Ids drawn so far; undefined if the role may not read the sequence. */
   readonly used: number | undefined;
@@ -36,6 +43,7 @@ export type IdCapacity = {
   readonly share: number | undefined;
 };
 
+/** Sizes in bytes, and ids that are left. */
 export type Storage = {
   readonly tables: readonly TableSize[];
   readonly indexes: readonly IndexSize[];
@@ -107,6 +115,7 @@ export async function storage({ names, connections }: Context): Promise<Storage>
   };
 }
 
+/** Events that were committed in a window of time. */
 export type Growth = {
   /** Length of the window in ms, which ends now. */
   readonly windowMs: number;
@@ -114,34 +123,17 @@ export type Growth = {
   readonly perSecond: number;
 };
 
-const growthRow = z.object({ first: z.coerce.number().nullable(), last: z.coerce.number().nullable() });
-
 /**
  * Events that were committed in the last `windowMs`, by ids: the oldest one of the window is found by halving the log's
  * ids, so that it costs some 60 look-ups on a log of any size. Ids that were drawn and not used count too.
  */
 export async function growth(
-  { names, connections }: Context,
+  context: Context,
   { windowMs = 60_000 }: { readonly windowMs?: number | undefined } = {},
 ): Promise<Growth> {
-  const [row] = await connections.read("admin", {
-    text: `with recursive bounds as (
-  select (select min(id) from ${names.events}) as first, (select max(id) from ${names.events}) as last
-), halves(low, high) as (
-  select first, last + 1 from bounds where first is not null
-  union all
-  select case when later then h.low else middle + 1 end, case when later then middle else h.high end
-  from (
-    select h.low, h.high, (h.low + h.high) / 2 as middle,
-      coalesce((select e.created >= now() - $1::float8 * interval '1 millisecond'
-       from ${names.events} e where e.id >= (h.low + h.high) / 2 order by e.id limit 1), true) as later
-    from halves h where h.low < h.high
-  ) h
-)
-select (select min(low) from halves where low >= high) as first, (select last from bounds) as last`,
-    params: [windowMs],
-  });
-  const { first, last } = growthRow.parse(row);
+  const { first, last } = await firstSince(context, "now() - $1::float8 * interval '1 millisecond'", [
+    windowMs,
+  ]);
   const events = first === null || last === null ? 0 : Math.max(0, last - first + 1);
   return { windowMs, events, perSecond: (events * 1000) / windowMs };
 }

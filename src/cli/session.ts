@@ -1,11 +1,21 @@
 /** The options that every command takes, and the store that it works on. */
+import { userInfo } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { Admin } from "../admin/index.ts";
-import { PostgresStore } from "../index.ts";
+import { PostgresStore, type PostgresStoreOptions } from "../index.ts";
 import { Output } from "./output.ts";
 
 /** A mistake of the user: its message is all that is printed. */
 export class UsageError extends Error {}
+
+/** Containers may run under a user id without a name. */
+export function currentUser(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid ${process.getuid?.() ?? "unknown"}`;
+  }
+}
 
 /** The command ends with this exit code, and has printed why. */
 export class ExitCode extends Error {
@@ -83,17 +93,27 @@ export function globalOptions(command: Command): GlobalOptions {
   return found;
 }
 
-/** Opens the store, runs `work`, and closes it whatever happens. */
-export async function withStore(command: Command, work: (session: Session) => Promise<void>): Promise<void> {
-  const { url, schema, table, json = false, timeout, prepare } = globalOptions(command);
-  const store = openStore({
+/** Which store is meant, as options of it. */
+export function storeOptions(command: Command): PostgresStoreOptions {
+  const { url, schema, table, timeout, prepare } = globalOptions(command);
+  return {
     ...(url !== undefined && { url }),
     ...(schema !== undefined && { schema }),
     ...(table !== undefined && { table }),
     ...(timeout !== undefined && { statement_timeout: timeout * 1_000 }),
     ...(prepare === false && { prepare }),
+  };
+}
+
+/** Opens the store, runs `work`, and closes it whatever happens. */
+export async function withStore(command: Command, work: (session: Session) => Promise<void>): Promise<void> {
+  const { json = false } = globalOptions(command);
+  const store = openStore({
+    ...storeOptions(command),
     max: CONNECTIONS,
     application_name: "act-drizzle command",
+    // Who runs a command sees how long it takes.
+    slowStatementMillis: false,
   });
   try {
     await work({ store, admin: new Admin(store), output: new Output({ json }) });

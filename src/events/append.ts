@@ -19,7 +19,7 @@ import {
   splitJson,
   textArray,
 } from "../postgres/parameters.ts";
-import { idSequence } from "../schema/id-sequence.ts";
+import { idSequenceOf } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
 import type { EncodedEvent } from "./encode-messages.ts";
 
@@ -87,17 +87,28 @@ export const nowQuery = (names: Names, sequence: string): string => `select grea
  * Facts about the database that appends depend on, as a select list: the sequence of the ids and its last value, whether
  * the index that finds heads by id exists, the primary key's name, and whether there are deferred triggers.
  */
-export const appendFacts = (names: Names): string => `(select case
-    when has_sequence_privilege(s.oid, 'usage, select') then s.oid::bigint end from (select ${idSequence(names)} as oid) s
+export const appendFacts = (names: Names): string => factsOf(literal(names.events), literal(idIndex(names)));
+
+/** The same as a statement whose text is that of every store: a connection that stores share plans it once. */
+export const appendFactsQuery = (names: Names): Query => ({
+  text: `select ${factsOf("$1::text", "$2::text")}`,
+  params: [names.events, idIndex(names)],
+});
+
+const idIndex = ({ schema, table }: Names): string => `"${schema}"."${table}_stream_id_ix"`;
+
+/** `events` and `index`: SQL expressions of the names of the log and of its index by id. */
+const factsOf = (events: string, index: string): string => `(select case
+    when has_sequence_privilege(s.oid, 'usage, select') then s.oid::bigint end from (select ${idSequenceOf(events)} as oid) s
   ) as id_sequence,
   (select case when has_sequence_privilege(s.oid, 'usage, select') then pg_sequence_last_value(s.oid) end
-    from (select ${idSequence(names)} as oid) s) as last_id,
+    from (select ${idSequenceOf(events)} as oid) s) as last_id,
   exists (select from pg_index i join pg_opclass c on c.oid = i.indclass[0]
-    where i.indexrelid = to_regclass(${literal(`"${names.schema}"."${names.table}_stream_id_ix"`)})
+    where i.indexrelid = to_regclass(${index})
       and i.indpred is null and i.indisvalid and c.opcname = 'text_pattern_ops') as ids_indexed,
   (select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid
-    where i.indrelid = to_regclass(${literal(names.events)}) and i.indisprimary) as primary_key,
-  exists (select from pg_trigger t where t.tgrelid = to_regclass(${literal(names.events)}) and t.tgdeferrable) as deferred`;
+    where i.indrelid = to_regclass(${events}) and i.indisprimary) as primary_key,
+  exists (select from pg_trigger t where t.tgrelid = to_regclass(${events}) and t.tgdeferrable) as deferred`;
 
 /** Moves the sequence behind the log's highest id, after rows were inserted with explicit ids. $1 oid of the sequence */
 export const moveSequence = ({ events }: Names, sequence: number): Query => ({

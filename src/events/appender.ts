@@ -112,7 +112,10 @@ export class Appender {
    */
   append(batch: readonly Append[], end: number, transferred: Transferred): Promise<Appended> {
     return useBefore(this.#options.connections.writer, end, async (connection) => {
-      const facts = connection.facts ?? (await connection.establish(msUntil(end)));
+      const { sharedFacts } = this.#options.connections;
+      const facts = sharedFacts
+        ? await sharedFacts.of(connection, msUntil(end))
+        : (connection.facts ?? (await connection.establish(msUntil(end))));
       // A new connection reads the last id again: a restore or a fail-over may have set ids back.
       if (!this.#looked.has(connection)) this.#lastId = Number(facts.last_id ?? 0);
       const mode = this.#modeFor(facts);
@@ -126,8 +129,11 @@ export class Appender {
         const other = this.#otherMode(error, mode);
         if (!other) throw error;
         const appended = await this.#send(connection, batch, other, end, transferred);
-        // The next connection looks up the sequence again.
-        if (other.sequence !== mode.sequence) connection.destroy(sequenceChanged());
+        // The sequence is looked up again: on the next connection, or on each that stores share.
+        if (other.sequence !== mode.sequence) {
+          sharedFacts?.forget();
+          if (!sharedFacts) connection.destroy(sequenceChanged());
+        }
         return appended;
       }
     });
@@ -136,6 +142,11 @@ export class Appender {
   /** Opens the connection for appends and has their statements prepared; nothing is written. */
   warmUp(): void {
     const { connections, names } = this.#options;
+    // A shared connection serves stores that need other statements first, and seed() may have changed the facts.
+    if (connections.sharedFacts) {
+      connections.sharedFacts.forget();
+      return;
+    }
     connections.writer.warmUp(async (connection) => {
       const mode = this.#modeFor(await connection.establish(connections.deadline));
       const inserts = emptyInserts(this.#textsFor(mode), mode.sequence);

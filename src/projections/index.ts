@@ -23,7 +23,7 @@ export {
   progressOf,
   type Reached,
 } from "./progress.ts";
-export type { App } from "./reactions.ts";
+export { type App, namesForTarget } from "./reactions.ts";
 export {
   type EventOf,
   type EventSchemas,

@@ -84,7 +84,7 @@ export class LogReader {
     let next = after;
     const start = (range: Range) => {
       const text = this.#textOf(range, BUDGET);
-      // Told when its turn comes.
+      // A failure is thrown when this page is read.
       text.catch(() => {});
       return { range, text };
     };

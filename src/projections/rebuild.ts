@@ -30,6 +30,7 @@ const ROUNDS = 20;
 
 /** A schema of an event: a zod object, as `.emits({ … })` and `.on({ … })` get it. */
 type Schema = { readonly _zod: { readonly output: unknown } };
+/** Schemas of events by name, as `.emits({ … })` and `.on({ … })` get them. */
 export type EventSchemas = Readonly<Record<string, Schema>>;
 /** The events of these schemas, as handlers get them; `meta` only where it was asked for. */
 export type EventOf<Events extends EventSchemas> = {
@@ -44,6 +45,7 @@ const areOf = <Events extends EventSchemas>(
   events: readonly { readonly name: PropertyKey }[],
 ): events is readonly EventOf<Events>[] => events.every(({ name }) => Object.hasOwn(schemas, name));
 
+/** How far a rebuild is. */
 export type RebuildProgress = {
   /** The id up to which the log has been applied. */
   readonly at: number;
@@ -53,6 +55,7 @@ export type RebuildProgress = {
   readonly events: number;
 };
 
+/** Which projection to rebuild, from which events, and how. */
 export type RebuildOptions<
   Db extends Database,
   Events extends EventSchemas,
@@ -95,6 +98,7 @@ export type RebuildOptions<
   readonly signal?: AbortSignal | undefined;
 };
 
+/** What a rebuild has done. */
 export type RebuildResult = {
   /** Events applied by this call. */
   readonly events: number;

@@ -5,22 +5,16 @@
 import { createHash } from "node:crypto";
 import { type SQL, sql } from "drizzle-orm";
 import { getTableConfig, type PgTable } from "drizzle-orm/pg-core";
+import { REBUILD_PROGRESS, rebuildSchema } from "../values/rebuild-schema.ts";
 import { ProjectionError } from "./errors.ts";
 import { createShadows, factsOf, isFacts, quoteName, swapShadows, type TableFacts } from "./shadow-ddl.ts";
 import { inSchema } from "./shadow-table.ts";
 import type { Transactions } from "./transactions.ts";
 
-const MAX_NAME = 30;
-
 /** The schema of a projection's shadows: the same for every process, and another one for each table of positions. */
 export function shadowSchema({ projection, positions }: Transactions<unknown>): string {
   const { schema = "", name } = getTableConfig(positions);
-  const hash = createHash("sha256").update(`${schema}.${name}.${projection}`).digest("hex").slice(0, 10);
-  const told = projection
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, "_")
-    .slice(0, MAX_NAME);
-  return `act_rebuild_${told}_${hash}`;
+  return rebuildSchema(schema, name, projection);
 }
 
 export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
@@ -36,7 +30,7 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   }
 
   get #progress(): SQL {
-    return sql.raw(`${quoteName(this.schema)}."act_rebuild_progress"`);
+    return sql.raw(`${quoteName(this.schema)}.${quoteName(REBUILD_PROGRESS)}`);
   }
 
   /** The tables as `apply` gets them. */
@@ -62,7 +56,7 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
         .digest("hex");
       const [known] = await this.#transactions.execute(
         tx,
-        sql`select to_regclass(${`${quoteName(this.schema)}."act_rebuild_progress"`}) is not null as there`,
+        sql`select to_regclass(${`${quoteName(this.schema)}.${quoteName(REBUILD_PROGRESS)}`}) is not null as there`,
       );
       if (known?.there === true && !restart) {
         const [row] = await this.#transactions.execute(

@@ -1,25 +1,11 @@
 /** `act-drizzle backfill`: lets new reactions of an app process the history. */
 import type { Command } from "commander";
-import type { BackfillOptions } from "../../projections/index.ts";
+import { appOf } from "../app.ts";
 import { integer } from "../format.ts";
-import { importModule, importProjections } from "../module.ts";
+import { silently } from "../logger.ts";
+import { importProjections } from "../module.ts";
 import { progress } from "../progress.ts";
-import { UsageError, withStore } from "../session.ts";
-
-type App = BackfillOptions["app"];
-
-const isApp = (value: unknown): value is App =>
-  typeof value === "object" && value !== null && "registry" in value && "lanes" in value;
-
-async function appOf(module: string, name: string): Promise<App> {
-  const { path, exports } = await importModule(module);
-  const app = exports[name];
-  if (!isApp(app))
-    throw new UsageError(
-      `${path} exports no app as "${name}": name what act()…build() returned by --export.`,
-    );
-  return app;
-}
+import { withStore } from "../session.ts";
 
 export function backfill(program: Command): void {
   program
@@ -36,7 +22,8 @@ export function backfill(program: Command): void {
         const app = await appOf(module, options.export);
         const { backfill: run } = await importProjections();
         const bar = progress("backfill", undefined);
-        const done = await run({ app, store, onProgress: ({ at }) => bar.update(at) }).finally(bar.stop);
+        const fill = () => run({ app, store, onProgress: ({ at }) => bar.update(at) });
+        const done = await silently(fill).finally(bar.stop);
         if (output.json) output.document(done);
         else
           output.line(

@@ -98,7 +98,10 @@ async function rebuilt(
 
 function print(output: Output, projection: string, result: Result): void {
   const { events, at, from, lockedMillis } = result;
-  if (output.json) return output.document({ projection, ...result });
+  if (output.json) {
+    output.document({ projection, ...result });
+    return;
+  }
   if (from >= 0) output.line(`It went on behind event ${integer(from)}, where a rebuild had stopped.`);
   output.line(
     `${projection}: ${integer(events)} events applied, up to event ${integer(at)}. Handlers waited for ${integer(lockedMillis)} ms.`,

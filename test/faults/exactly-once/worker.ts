@@ -34,8 +34,8 @@ export type WorkerOptions = {
   readonly throwing?: number;
 };
 
-/** ms */
-const LONGEST_LEASE = 30_000;
+/** A dead worker's lease is waited for: it grows to this many times what it was, at most. */
+const MOST_PATIENT = 32;
 
 const options: WorkerOptions = JSON.parse(process.argv[2] ?? "{}");
 const { log, readModels, driver, eventLimit = 5, patient = false } = options;
@@ -97,6 +97,7 @@ async function add(tx: Tx, prefix: string, stream: string, amount: number): Prom
       set: { total: sql`${counters.total} + excluded.total`, events: sql`${counters.events} + 1` },
     });
   reach("written");
+  // The work that a handler does, for a SIGKILL to come in the middle of.
   if (handlerMillis > 0) await new Promise((resolve) => setTimeout(resolve, Math.random() * handlerMillis));
   if (Math.random() * 100 < throwing) throw new Error("at random");
 }
@@ -164,7 +165,7 @@ const stepped: Store = new Proxy<Store>(real, {
     // The lease of a worker that was killed while it correlated lasts 5 s, in which nobody finds new work.
     if (property === "subscribe")
       return (streams: Subscribe[0], at: Subscribe[1], correlator: Subscribe[2]) =>
-        target.subscribe(streams, at, correlator && { ...correlator, millis: leaseMillis });
+        target.subscribe(streams, at, correlator && { ...correlator, millis: options.leaseMillis });
     if (property === "query")
       return async (...args: Parameters<Store["query"]>) => {
         const found = await target.query(...args);
@@ -178,7 +179,8 @@ const stepped: Store = new Proxy<Store>(real, {
         const acking = target.ack(...args);
         reachSoon("acking");
         const acked = await acking;
-        if (patient && acked.length < args[0].length) leaseMillis = Math.min(2 * leaseMillis, LONGEST_LEASE);
+        if (patient && acked.length < args[0].length)
+          leaseMillis = Math.min(2 * leaseMillis, MOST_PATIENT * options.leaseMillis);
         reach("acked");
         return acked;
       };

@@ -1,0 +1,76 @@
+/** Names to choose from: of events, of streams, and of lanes. Each is found by jumps over an index, not by reading the log. */
+import { z } from "zod";
+import type { Context } from "../context.ts";
+import { Conditions } from "../postgres/conditions.ts";
+import type { Query } from "../postgres/index.ts";
+import type { Names } from "../schema/names.ts";
+
+export type NamesInUse = {
+  /** Names of events, in the order of the database. At most 500. */
+  readonly names: readonly string[];
+  /** Lanes of the first 10,000 subscriptions. At most 500. */
+  readonly lanes: readonly string[];
+};
+
+const MOST = 500;
+const SUBSCRIPTIONS = 10_000;
+
+export const namesText = ({ events: log, streams }: Names): string => `with recursive n(name) as (
+  (select e.name from ${log} e order by e.name limit 1)
+  union all
+  select (select e.name from ${log} e where e.name > n.name order by e.name limit 1) from n where n.name is not null
+)
+select to_jsonb(array(select name from n where name is not null limit ${MOST})) as names,
+  to_jsonb(array(
+    select distinct lane from (select s.lane from ${streams} s limit ${SUBSCRIPTIONS}) s order by lane limit ${MOST})) as lanes`;
+
+const namesRow = z.object({ names: z.array(z.string()), lanes: z.array(z.string()) });
+
+export async function namesInUse({ names, connections }: Context): Promise<NamesInUse> {
+  const [row] = await connections.read("admin", { text: namesText(names) });
+  return namesRow.parse(row);
+}
+
+export type StreamNamesOptions = {
+  readonly prefix?: string | undefined;
+  /** Only those behind this one. */
+  readonly after?: string | undefined;
+  /** Default 20. */
+  readonly limit?: number | undefined;
+};
+
+/** The parameters: the prefix and the first string behind its range, `after`, each if given; the limit. */
+export function streamNamesQuery(names: Names, { prefix, after, limit = 20 }: StreamNamesOptions): Query {
+  const where = new Conditions();
+  const range = prefix ? where.prefixRange(prefix) : undefined;
+  const to = range?.to("e.stream").map((condition) => ` and ${condition}`) ?? [];
+  const begin = [
+    ...(range ? [range.from("e.stream")] : []),
+    ...(after !== undefined ? [`e.stream ~>~ ${where.param(after)}::text`] : []),
+  ];
+  const from = begin.length > 0 ? begin.join(" and ") : "e.stream ~>=~ ''";
+  return {
+    text: `with recursive n(stream) as (
+  (select e.stream from ${names.events} e where ${from}${to.join("")} order by e.stream using ~<~ limit 1)
+  union all
+  select (select e.stream from ${names.events} e where e.stream ~>~ n.stream${to.join("")} order by e.stream using ~<~ limit 1)
+  from n where n.stream is not null
+)
+select stream from n where stream is not null limit ${where.param(limit)}::bigint`,
+    params: where.params,
+  };
+}
+
+const streamRow = z.object({ stream: z.string() });
+
+/** Names of streams in code-unit order. */
+export async function streamNames(
+  { names, connections }: Context,
+  options: StreamNamesOptions = {},
+): Promise<string[]> {
+  const rows = await connections.read("admin", streamNamesQuery(names, options));
+  return z
+    .array(streamRow)
+    .parse(rows)
+    .map(({ stream }) => stream);
+}

@@ -1,0 +1,39 @@
+/** The personal data of one event, for a person who has a reason to see it. Everything else of admin leaves it out. */
+import type { Context } from "../context.ts";
+import { guard } from "../errors.ts";
+import { eventColumns } from "../schema/event-rows.ts";
+import type { Names } from "../schema/names.ts";
+
+export type Personal = {
+  /** Undefined if the event has none, or if it is encrypted and the store has no key for it. */
+  readonly pii: unknown;
+  readonly encrypted: boolean;
+};
+
+/** $1 the id */
+export const personalText = ({ events: log }: Names): string =>
+  `select ${eventColumns("e", { pii: true })} from ${log} e where e.id = $1::bigint`;
+
+/** Each entry is bundled by itself, so that the error is known by its name. */
+const isPiiError = (error: unknown): boolean => error instanceof Error && error.name === "PiiError";
+
+/** Undefined if the log does not hold the event. */
+export async function personal(
+  { names, connections, reader }: Context,
+  id: number,
+): Promise<Personal | undefined> {
+  const rows = await connections.read("admin", { text: personalText(names), params: [id] });
+  const [row] = rows;
+  if (!row) return undefined;
+  if (row.pii === null) return { pii: undefined, encrypted: false };
+  return guard("admin", async () => {
+    try {
+      const decode = await reader.forRows(rows);
+      const { pii } = decode(row);
+      return { pii, encrypted: pii === undefined };
+    } catch (error) {
+      if (isPiiError(error)) return { pii: undefined, encrypted: true };
+      throw error;
+    }
+  });
+}

@@ -1,0 +1,90 @@
+/** Which subscriptions read a stream, by name or by a pattern, and how much of it each has still to handle. */
+import { z } from "zod";
+import type { Context } from "../context.ts";
+import { literal, type Names } from "../schema/names.ts";
+import { type Count, optionalText } from "./bounded.ts";
+import { nextEvents } from "./next-events.ts";
+import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
+
+export type Reader = {
+  readonly stream: string;
+  readonly source: string | undefined;
+  readonly kind: SourceKind;
+  readonly lane: string;
+  readonly at: number;
+  readonly correlatedAt: number | undefined;
+  readonly blocked: boolean;
+  /** Events of the stream up to the work mark that it has not handled. */
+  readonly waiting: Count;
+};
+
+export type Readers = {
+  readonly readers: readonly Reader[];
+  /** There may be more: so many subscriptions were not looked at. */
+  readonly cut: boolean;
+};
+
+/** Subscriptions that are looked at for a pattern, those of them that are compared, and readers at most. */
+const LOOK = 10_000;
+const PATTERNS = 1_000;
+const READERS = 100;
+
+const row = z.object({
+  stream: z.string(),
+  source: optionalText,
+  lane: z.string(),
+  at: z.coerce.number(),
+  correlated_at: z.coerce.number().nullable(),
+  blocked: z.boolean(),
+  cut: z.boolean(),
+});
+
+/** $1 the stream */
+export const readersText = ({ streams }: Names): string => `with looked as materialized (
+  select s.stream, s.source, s.lane, s.at, s.correlated_at, s.blocked from ${streams} s order by s.stream using ~<~ limit ${LOOK + 1}
+), own as (
+  select s.stream, s.source, s.lane, s.at, s.correlated_at, s.blocked from ${streams} s
+  where s.stream = $1::text and (s.source is null or s.source = $1::text)
+), found as (
+  select * from looked l where l.source = $1::text or l.source is null or l.source ~ ${literal(METACHARACTERS.source)}
+  limit ${PATTERNS + 1}
+)
+select f.*, (select count(*) > ${LOOK} from looked) or (select count(*) > ${PATTERNS} from found) as cut
+from (select * from found union select * from own) f order by f.stream using ~<~`;
+
+/** The framework's rule: a source is the name of a stream, or a pattern of JavaScript. */
+function reads(source: string | undefined, stream: string): boolean {
+  if (sourceKind(source) !== "pattern") return source === undefined || source === stream;
+  try {
+    return new RegExp(source ?? "").test(stream);
+  } catch {
+    return false;
+  }
+}
+
+export async function readers(context: Context, stream: string): Promise<Readers> {
+  const { connections, names } = context;
+  const rows = z
+    .array(row)
+    .parse(await connections.read("admin", { text: readersText(names), params: [stream] }));
+  const all = rows.filter(({ source }) => reads(source, stream));
+  const found = all.slice(0, READERS);
+  const pending = await nextEvents(
+    context,
+    found.map(({ stream: of, at, correlated_at }) => ({
+      stream: of,
+      source: stream,
+      at,
+      correlatedAt: correlated_at ?? undefined,
+    })),
+  );
+  return {
+    readers: found.map(({ cut, correlated_at, ...reader }, index) => ({
+      ...reader,
+      kind: sourceKind(reader.source),
+      correlatedAt: correlated_at ?? undefined,
+      waiting: pending[index]?.events ?? { count: 0, exact: false },
+    })),
+    cut: all.length > READERS || rows[0]?.cut === true,
+  };
+}

@@ -1,0 +1,264 @@
+/** Subscriptions in the order that one asks for, each with the event that it gets next. */
+import { z } from "zod";
+import type { Context } from "../context.ts";
+import { Conditions } from "../postgres/conditions.ts";
+import type { Query } from "../postgres/index.ts";
+import { literal, type Names } from "../schema/names.ts";
+import { CLAIM_ARMS } from "../schema/table-names.ts";
+import { type Count, epochMs, optionalInstant, optionalText } from "./bounded.ts";
+import { type EventRef, nextEvents, type Pending, type Position, positionsOf } from "./next-events.ts";
+import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
+
+export type SubscriptionState = "all" | "behind" | "blocked" | "leased" | "deferred" | "skipped";
+export type SubscriptionSort = "stream" | "at" | "priority" | "lane" | "source" | "attempts";
+
+export type SubscriptionsOptions = {
+  /** `behind`: with events that wait, leased or not. `skipped`: with events that operators skipped. Default all. */
+  readonly state?: SubscriptionState | undefined;
+  /** Only these. */
+  readonly streams?: readonly string[] | undefined;
+  readonly lane?: string | undefined;
+  readonly kind?: SourceKind | undefined;
+  /** The name or the source contains it. */
+  readonly contains?: string | undefined;
+  /** Default `stream`. */
+  readonly sort?: SubscriptionSort | undefined;
+  readonly descending?: boolean | undefined;
+  /** Subscriptions at most. Default 100. */
+  readonly limit?: number | undefined;
+  /** `next` of the page before. */
+  readonly after?: string | undefined;
+};
+
+export type Subscription = {
+  readonly stream: string;
+  readonly source: string | undefined;
+  readonly kind: SourceKind;
+  readonly lane: string;
+  readonly priority: number;
+  readonly at: number;
+  readonly correlatedAt: number | undefined;
+  readonly blocked: boolean;
+  readonly error: string | undefined;
+  /** How often the event that it stands at was tried. */
+  readonly attempts: number;
+  readonly deferredUntil: Date | undefined;
+  /** Holder of the lease, while it is valid. */
+  readonly leasedBy: string | undefined;
+  readonly leasedUntil: Date | undefined;
+  /** The event that it gets next, or that it failed at. */
+  readonly next: EventRef | undefined;
+  /** Events up to the work mark that it has not handled. Not exact and 0: there was no time to look. */
+  readonly waiting: Count;
+  /** ms since `next` was committed. */
+  readonly lagMs: number | undefined;
+  /** Events that operators skipped. */
+  readonly skipped: number;
+};
+
+export type SubscriptionsPage = {
+  readonly subscriptions: readonly Subscription[];
+  /** How many match. */
+  readonly count: Count;
+  /** `after` of the next page. */
+  readonly next: string | undefined;
+  /** Only so many were looked at. Undefined: all. */
+  readonly lookedAt: number | undefined;
+};
+
+const DEFAULT_LIMIT = 100;
+/** Subscriptions that one page filters and sorts. */
+const LOOK = 10_000;
+/** Subscriptions whose next event one statement looks up, and ms after which the rest is left out. */
+const CHUNK = 25;
+const TIME = 1_500;
+
+/** Both arms are read in the order of their index, as a claim does: what is deferred is in an index of its own. */
+const behind = (streams: string, condition: string, cap: string) => {
+  const pending = `from ${streams} s where not s.blocked and s.at < s.correlated_at`;
+  const of = (arm: string, order: string) =>
+    `(select s.* ${pending} and ${arm}${condition} order by ${order} limit ${cap})`;
+  return `select * from (${of(`s.deferred_at is null and s.${CLAIM_ARMS.fair}`, "s.at")}
+    union all ${of("s.deferred_at is not null", "s.deferred_at")}) s limit ${cap}`;
+};
+
+const SORTS: Readonly<Record<SubscriptionSort, string>> = {
+  stream: "s.stream using",
+  at: "s.at",
+  priority: "s.priority",
+  lane: "s.lane",
+  source: "s.source",
+  attempts: "s.retry",
+};
+
+/** A page by name goes on behind a name, any other one behind so many of those that were sorted. */
+function placeOf(after: string | undefined): { readonly name: string | undefined; readonly offset: number } {
+  if (after?.startsWith("name:")) return { name: after.slice(5), offset: 0 };
+  const offset = after?.startsWith("rows:") ? Number(after.slice(5)) : 0;
+  return { name: undefined, offset: Number.isSafeInteger(offset) && offset > 0 ? offset : 0 };
+}
+
+const isByName = ({ sort = "stream", descending, state = "all" }: SubscriptionsOptions) =>
+  sort === "stream" && !descending && (state === "all" || state === "blocked" || state === "skipped");
+
+/** One row for each that is found and one at least, with `looked` and `matched`. */
+export function subscriptionsQuery(names: Names, options: SubscriptionsOptions): Query {
+  const {
+    state = "all",
+    streams,
+    lane,
+    kind,
+    contains,
+    sort = "stream",
+    descending,
+    limit = DEFAULT_LIMIT,
+  } = options;
+  const { name, offset } = placeOf(options.after);
+  const where = new Conditions();
+  const cap = `${LOOK + 1}`;
+  const named = name !== undefined && isByName(options) ? ` and s.stream ~>~ ${where.param(name)}::text` : "";
+  const byName = (condition: string) =>
+    `select * from ${names.streams} s where ${condition}${named} order by s.stream using ~<~ limit ${cap}`;
+  const looked = () => {
+    if (streams)
+      return byName(
+        `s.stream in (select jsonb_array_elements_text(${where.param(JSON.stringify(streams))}::text::jsonb))`,
+      );
+    if (state === "blocked") return byName("s.blocked");
+    if (state === "skipped") return byName("s.skipped is not null");
+    if (state === "leased") return behind(names.streams, " and s.leased_until > clock_timestamp()", cap);
+    if (state === "deferred") return behind(names.streams, " and s.deferred_at > clock_timestamp()", cap);
+    if (state === "behind") return behind(names.streams, "", cap);
+    return byName("true");
+  };
+  const from = looked();
+  const matching = where.fork();
+  if (lane !== undefined) matching.add(`s.lane = ${where.param(lane)}::text`);
+  if (kind === "all") matching.add("s.source is null");
+  if (kind === "pattern") matching.add(`s.source ~ ${literal(METACHARACTERS.source)}`);
+  if (kind === "stream") matching.add(`s.source !~ ${literal(METACHARACTERS.source)}`);
+  if (contains) {
+    const text = where.param(contains.toLowerCase());
+    matching.add(
+      `(strpos(lower(s.stream), ${text}::text) > 0 or strpos(lower(s.source), ${text}::text) > 0)`,
+    );
+  }
+  const by =
+    sort === "stream"
+      ? `s.stream using ${descending ? "~>~" : "~<~"}`
+      : `${SORTS[sort]} ${descending ? "desc" : "asc"} nulls last, s.stream using ~<~`;
+  return {
+    text: `with looked as materialized (${from}), matched as materialized (
+  select * from (select * from looked s limit ${LOOK}) s${matching.where}
+)
+select l.looked, l.matched, l.last, p.* from (
+  select (select count(*) from looked) as looked, (select count(*) from matched) as matched,
+    (select s.stream from (select * from looked limit ${LOOK}) s order by s.stream using ~>~ limit 1) as last) l
+left join (select s.stream, s.source, s.lane, s.priority, s.at, s.correlated_at, s.blocked, s.error, s.retry,
+    ${epochMs("s.deferred_at")} as deferred_at, coalesce(jsonb_array_length(s.skipped), 0) as skipped,
+    case when s.leased_until > clock_timestamp() then s.leased_by end as leased_by,
+    case when s.leased_until > clock_timestamp() then ${epochMs("s.leased_until")} end as leased_until,
+    ${epochMs("clock_timestamp()")} as now, row_number() over (order by ${by}) as place
+  from matched s order by ${by} limit ${where.param(limit + 1)}::bigint offset ${where.param(offset)}::bigint) p on true
+order by p.place`,
+    params: where.params,
+  };
+}
+
+const summaryRow = z.object({ looked: z.coerce.number(), matched: z.coerce.number(), last: optionalText });
+
+const row = z.object({
+  stream: z.string(),
+  source: optionalText,
+  lane: z.string(),
+  priority: z.number(),
+  at: z.coerce.number(),
+  correlated_at: z.coerce.number().nullable(),
+  blocked: z.boolean(),
+  error: optionalText,
+  retry: z.number(),
+  deferred_at: optionalInstant,
+  leased_by: optionalText,
+  leased_until: optionalInstant,
+  skipped: z.number(),
+  now: z.number(),
+});
+
+const NOTHING: Pending = { next: undefined, events: { count: 0, exact: true } };
+const UNKNOWN: Pending = { next: undefined, events: { count: 0, exact: false } };
+
+/** The next events of those that have any, as many as the time allows. By the index in `positions`. */
+async function pendingOf(context: Context, positions: readonly Position[]): Promise<Pending[]> {
+  const found: Pending[] = positions.map(() => NOTHING);
+  const behind = positions.flatMap((position, index) =>
+    (position.correlatedAt ?? position.at) > position.at ? [{ position, index }] : [],
+  );
+  const end = performance.now() + TIME;
+  for (let from = 0; from < behind.length; from += CHUNK) {
+    const chunk = behind.slice(from, from + CHUNK);
+    const late = performance.now() > end;
+    const pending = late
+      ? []
+      : await nextEvents(
+          context,
+          chunk.map(({ position }) => position),
+        );
+    for (const [n, { index }] of chunk.entries()) found[index] = pending[n] ?? UNKNOWN;
+  }
+  return found;
+}
+
+export async function subscriptions(
+  context: Context,
+  options: SubscriptionsOptions = {},
+): Promise<SubscriptionsPage> {
+  const { limit = DEFAULT_LIMIT } = options;
+  const rows = await context.connections.read("admin", subscriptionsQuery(context.names, options));
+  const { looked, matched, last } = summaryRow.parse(rows[0]);
+  const all = z.array(row).parse(rows.filter(({ stream }) => stream !== null));
+  const shown = all.slice(0, limit);
+  const pending = await pendingOf(context, positionsOf(shown));
+  const cut = looked > LOOK;
+  return {
+    subscriptions: shown.map((found, index) => toSubscription(found, pending[index] ?? UNKNOWN)),
+    count: { count: matched, exact: !cut },
+    next: nextOf(options, {
+      more: all.length > limit,
+      shown: shown.map(({ stream }) => stream),
+      last: cut ? last : undefined,
+    }),
+    lookedAt: cut ? LOOK : undefined,
+  };
+}
+
+function nextOf(
+  options: SubscriptionsOptions,
+  {
+    more,
+    shown,
+    last,
+  }: { readonly more: boolean; readonly shown: readonly string[]; readonly last: string | undefined },
+): string | undefined {
+  if (isByName(options)) {
+    const name = more ? shown.at(-1) : last;
+    return name === undefined ? undefined : `name:${name}`;
+  }
+  return more ? `rows:${placeOf(options.after).offset + shown.length}` : undefined;
+}
+
+function toSubscription(found: z.infer<typeof row>, { next, events }: Pending): Subscription {
+  const { stream, source, lane, priority, at, blocked, error, skipped } = found;
+  return {
+    ...{ stream, source, kind: sourceKind(source), lane, priority, at },
+    correlatedAt: found.correlated_at ?? undefined,
+    ...{ blocked, error },
+    attempts: found.retry + 1,
+    deferredUntil: found.deferred_at,
+    leasedBy: found.leased_by,
+    leasedUntil: found.leased_until,
+    next,
+    waiting: events,
+    lagMs: next && Math.max(0, found.now - next.created.getTime()),
+    skipped,
+  };
+}

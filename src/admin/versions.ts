@@ -1,0 +1,50 @@
+/** Events of one stream by their versions, and the snapshot that a state at a version is folded from. */
+import { z } from "zod";
+import type { Context } from "../context.ts";
+import { eventColumns } from "../schema/event-rows.ts";
+import type { Names } from "../schema/names.ts";
+import { type EventView, VIEW_COLUMNS, viewsOf } from "./events.ts";
+
+export type VersionsOptions = {
+  /** Inclusive. */
+  readonly from: number;
+  /** Inclusive. */
+  readonly to: number;
+  /** Default 100. */
+  readonly limit?: number | undefined;
+};
+
+/** $1 the stream, $2 from, $3 to, $4 limit */
+export const versionsText = ({ events: log }: Names): string => `select ${VIEW_COLUMNS} from (
+  select ${eventColumns("e", { pii: true })} from ${log} e
+  where e.stream = $1::text and e.version >= $2::int and e.version <= $3::int
+  order by e.version limit $4::bigint) q order by q.version`;
+
+/** With their data, in order of their version. */
+export async function versions(
+  context: Context,
+  stream: string,
+  { from, to, limit = 100 }: VersionsOptions,
+): Promise<EventView[]> {
+  const rows = await context.connections.read("admin", {
+    text: versionsText(context.names),
+    params: [stream, from, to, limit],
+  });
+  return viewsOf(context, rows, true);
+}
+
+/** $1 the stream, $2 the version */
+export const snapshotText = ({ events: log }: Names): string => `select e.version from ${log} e
+where e.stream = $1::text and e.name = '__snapshot__' and e.version <= $2::int order by e.id desc limit 1`;
+
+const row = z.object({ version: z.number() });
+
+/** The version of the newest snapshot at or before `version`. */
+export async function snapshotAt(
+  { names, connections }: Context,
+  stream: string,
+  version: number,
+): Promise<number | undefined> {
+  const [found] = await connections.read("admin", { text: snapshotText(names), params: [stream, version] });
+  return found && row.parse(found).version;
+}

@@ -1,0 +1,55 @@
+/** The log, its live tail, and names to choose from. */
+import type { Link } from "./overview.ts";
+import type { EventView } from "./shared.ts";
+
+// --- GET /api/log?store=&… ---------------------------------------------------------------------------------------
+
+/*
+ * Query parameters of `/api/log` and `/api/log/live`. All are optional.
+ *
+ * - `stream` a pattern (`^order-` begins so, `order` contains it); with `exact=1` a name
+ * - `name` may be given several times
+ * - `correlation`, `actor` (id or name of who acted) are exact
+ * - `since`, `until`: ISO times, exclusive
+ * - `payload=1`: with `data`
+ * - `before` / `after`: an id, exclusive: give `before` to go back in time, `after` to go forward. Neither: the newest.
+ * - `limit`: default 100, at most 500
+ *
+ * `/api/log?before=N` works for any N, so a page of a log without a filter can be had at any place of a scroll bar.
+ */
+
+/** Always newest first. A rare filter is searched in parts: a page may be short, or empty, and not the last. */
+export type LogPage = {
+  readonly events: readonly EventView[];
+  /** Give it as `before` for what is older; absent: the log begins here. */
+  readonly older: number | undefined;
+  /** Give it as `after` for what is newer. Absent only for an empty log. */
+  readonly newer: number | undefined;
+  /** Ids between which this page looked, inclusive. */
+  readonly searched: { readonly from: number; readonly to: number };
+  /** The log's ends now. */
+  readonly firstId: number | undefined;
+  readonly lastId: number | undefined;
+};
+
+/**
+ * SSE of `/api/log/live`, with the parameters of `/api/log` except `before` and `limit`; `after` is where it
+ * begins (default: now). An event's `id:` is the position, so that a browser that reconnects goes on where it was.
+ */
+export type LogEvents = {
+  /** At most every 250 ms, newest last. `position`: the id up to which the log was looked through. */
+  readonly events: { readonly events: readonly EventView[]; readonly position: number };
+  /** The log runs faster than this page takes it: these ids (exclusive, inclusive) were left out. */
+  readonly gap: { readonly after: number; readonly upTo: number };
+  readonly link: Link;
+};
+
+// --- GET /api/names?store=  ---------------------------------------------------------------------------------------
+
+/** Names of events and lanes of subscriptions, for choosing from: at most 500 each, in order. */
+export type NamesInUse = { readonly names: readonly string[]; readonly lanes: readonly string[] };
+
+// --- GET /api/streams?store=&prefix=&after=&limit=  ---------------------------------------------------------------
+
+/** Names of streams in code-unit order that begin with `prefix`, behind `after`. At most 200, default 20. */
+export type Streams = { readonly streams: readonly string[]; readonly next: string | undefined };

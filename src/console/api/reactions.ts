@@ -1,0 +1,104 @@
+/** Subscriptions and projections. */
+import type { Skipped as AdminSkipped, SubscriptionSort, SubscriptionState } from "../../admin/index.ts";
+import type { Count, EventRef, Sent, SourceKind } from "./shared.ts";
+
+export type Skipped = Sent<AdminSkipped>;
+
+// --- GET /api/reactions?store=&…  -----------------------------------------------------------------------------------
+
+/*
+ * - `state`: `all` (default), `behind`, `blocked`, `leased`, `deferred`, `skipped`
+ * - `lane`, `kind` (`all`, `stream`, `pattern`), `q`: the name or source contains it
+ * - `sort`: `stream` (default), `at`, `priority`, `lane`, `source`, `attempts`; `desc=1`
+ * - `limit`: default 100, at most 500; `after`: `next` of the page before
+ */
+
+export type ReactionState = SubscriptionState;
+export type ReactionSort = SubscriptionSort;
+
+export type Reactions = {
+  readonly reactions: readonly Reaction[];
+  /** How many the filter finds. */
+  readonly count: Count;
+  readonly next: string | undefined;
+  /** Only so many subscriptions, in order of their name, were looked at for this filter and order. Absent: all. */
+  readonly lookedAt: number | undefined;
+};
+
+/** A subscription: who handles events, and how far it is. */
+export type Reaction = {
+  /** Its name: what it is written to, and the key of every action. */
+  readonly stream: string;
+  readonly source: string | undefined;
+  readonly kind: SourceKind;
+  readonly lane: string;
+  readonly priority: number;
+  /** Watermark: id of the last event that was handled; -1 before the first. */
+  readonly at: number;
+  /** Work mark: the id up to which there is work. */
+  readonly correlatedAt: number | undefined;
+  readonly blocked: boolean;
+  readonly error: string | undefined;
+  /** How often the event that it stands at was tried; 0: not yet. */
+  readonly attempts: number;
+  readonly deferredUntil: string | undefined;
+  readonly leasedBy: string | undefined;
+  readonly leasedUntil: string | undefined;
+  /** The event that it gets next, or that it failed at. Absent: nothing waits. */
+  readonly next: EventRef | undefined;
+  /** Events that wait. */
+  readonly waiting: Count;
+  /** Age of `next`. */
+  readonly lagMs: number | undefined;
+  /** Events that operators skipped. */
+  readonly skipped: number;
+};
+
+/** GET /api/reaction?store=&stream=: one of them, with what was skipped. */
+export type ReactionDetail = { readonly reaction: Reaction; readonly skipped: readonly Skipped[] };
+
+/** GET /api/skipped?store=&limit=: of all subscriptions, the newest first. */
+export type SkippedList = { readonly skipped: readonly Skipped[] };
+
+// --- GET /api/projections?store=  ----------------------------------------------------------------------------------
+
+/** Tables of positions of the database (`actPositions()`), by default `act_positions`, at most 10, and what they hold. */
+export type Projections = {
+  readonly tables: readonly PositionsTable[];
+  /** Id of the log's end, to compare `at` with. */
+  readonly lastId: number | undefined;
+};
+
+export type PositionsTable = {
+  readonly schema: string;
+  readonly table: string;
+  /** Why it could not be read. */
+  readonly problem: string | undefined;
+  /** At most 200, in order of their name. */
+  readonly projections: readonly Projection[];
+  readonly cut: boolean;
+};
+
+export type Projection = {
+  readonly projection: string;
+  /** Which run this is: a rebuild raises it. */
+  readonly generation: number;
+  /** When the generation began. */
+  readonly since: string;
+  readonly targets: Count;
+  /** The lowest and the highest position of its targets. */
+  readonly lowest: number | undefined;
+  readonly highest: number | undefined;
+  /** Up to this id its tables hold all events, whatever their targets: after a rebuild. */
+  readonly builtUpTo: number | undefined;
+  /** A rebuild or a backfill holds its handlers now. */
+  readonly rebuilding: boolean;
+  /** 0 to 1 of the log's ids while it is rebuilding. */
+  readonly progress: number | undefined;
+  /** Furthest-behind targets, at most 20. */
+  readonly positions: readonly {
+    readonly target: string;
+    readonly at: number;
+    readonly handlers: readonly string[];
+  }[];
+};

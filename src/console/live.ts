@@ -1,0 +1,207 @@
+/**
+ * What is live: the overview every few seconds, and the log as it grows. Pages that look at the same store share one
+ * LISTEN and one reading of the overview.
+ */
+import { setTimeout as delay } from "node:timers/promises";
+import type { LogFilter, Watch } from "../admin/index.ts";
+import type { EventView, Link, Listener, LiveEvents, LogEvents, Overview } from "./api.ts";
+import type { Opened } from "./databases.ts";
+import { failureOf } from "./failures.ts";
+import { overviewOf, sent } from "./looks.ts";
+
+/** ms between two overviews, and how many times as long as one takes: it costs a tenth of a connection at most. */
+const OVERVIEW = 2_000;
+const RESTRAINT = 10;
+/** ms between two messages of the tail, and between two looks without a notification. */
+const BATCH = 250;
+const POLL = 1_000;
+/** Events of one message, and ids that a tail may be behind before it leaves some out. */
+const PAGE = 500;
+const TOO_FAR = 5_000;
+/** ms after which an unreachable database is tried again, and after which LISTEN is. */
+const RETRY = 1_000;
+const LISTEN_AGAIN = 10_000;
+
+/** Sends one server-sent event; resolves once there is room for more. */
+export type Send<Events> = <Name extends keyof Events & string>(
+  name: Name,
+  data: Events[Name],
+  id?: string,
+) => Promise<void>;
+
+/** Waits, and ends early without an error when the page is gone. */
+const pause = (ms: number, signal: AbortSignal) =>
+  delay(Math.max(0, ms), undefined, { signal }).catch(() => {});
+
+/** Tells a page once that the database has gone, and once that it is back. */
+function linkTo(send: (link: Link) => Promise<void>) {
+  let connected = true;
+  return async (error?: unknown) => {
+    const now = error === undefined;
+    if (now === connected) return;
+    connected = now;
+    await send({ connected, message: now ? undefined : failureOf(error).body.error.message });
+  };
+}
+
+/** One LISTEN of a store, while anybody looks. */
+class Ear {
+  readonly #wakes = new Set<() => void>();
+  #watch: Promise<Watch | undefined> | undefined;
+  #current: Watch | undefined;
+  #heard: number | undefined;
+  #notBefore = 0;
+
+  get listener(): Listener {
+    return {
+      state: this.#current?.state ?? "off",
+      heardMs: this.#heard === undefined ? undefined : performance.now() - this.#heard,
+    };
+  }
+
+  /** Calls `wake` after commits, until the returned function is called. */
+  join(wake: () => void): () => void {
+    this.#wakes.add(wake);
+    return () => {
+      this.#wakes.delete(wake);
+      if (this.#wakes.size === 0) void this.stop();
+    };
+  }
+
+  /** Begins to listen, if it does not. Where that is not possible it tries again after a while. */
+  listen({ admin }: Opened): void {
+    if (this.#watch || performance.now() < this.#notBefore) return;
+    this.#notBefore = performance.now() + LISTEN_AGAIN;
+    const onWake = () => {
+      this.#heard = performance.now();
+      for (const each of this.#wakes) each();
+    };
+    this.#watch = admin.watch(onWake).then((watch) => {
+      this.#current = watch;
+      if (!watch) this.#watch = undefined;
+      return watch;
+    });
+  }
+
+  async stop(): Promise<void> {
+    const watch = await this.#watch;
+    if (this.#wakes.size > 0) return;
+    this.#watch = undefined;
+    this.#current = undefined;
+    this.#notBefore = 0;
+    await watch?.stop();
+  }
+}
+
+type Latest = { readonly overview: Promise<Overview>; readonly at: number };
+
+export class Live {
+  readonly #ears = new Map<string, Ear>();
+  readonly #latest = new Map<string, Latest>();
+
+  #ear(store: Opened): Ear {
+    let ear = this.#ears.get(store.info.id);
+    if (!ear) {
+      ear = new Ear();
+      this.#ears.set(store.info.id, ear);
+    }
+    return ear;
+  }
+
+  /** Read for this caller, or just now for another one. */
+  overview(store: Opened): Promise<Overview> {
+    const { id } = store.info;
+    const known = this.#latest.get(id);
+    if (known && performance.now() - known.at < OVERVIEW / 2) return known.overview;
+    const latest = { overview: overviewOf(store.admin, this.#ear(store).listener), at: performance.now() };
+    latest.overview.catch(() => this.#latest.delete(id));
+    this.#latest.set(id, latest);
+    return latest.overview;
+  }
+
+  async overviews(store: Opened, send: Send<LiveEvents>, signal: AbortSignal): Promise<void> {
+    const link = linkTo((state) => send("link", state));
+    const ear = this.#ear(store);
+    const leave = ear.join(() => {});
+    try {
+      while (!signal.aborted) {
+        ear.listen(store);
+        const start = performance.now();
+        try {
+          const overview = await this.overview(store);
+          if (signal.aborted) return;
+          await link();
+          await send("overview", overview);
+        } catch (error) {
+          await link(error);
+        }
+        const took = performance.now() - start;
+        await pause(Math.max(OVERVIEW - took, took * RESTRAINT), signal);
+      }
+    } finally {
+      leave();
+    }
+  }
+
+  /** `after` undefined: from now on. */
+  async tail(
+    store: Opened,
+    { filter, after }: { readonly filter: LogFilter; readonly after: number | undefined },
+    send: Send<LogEvents>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const link = linkTo((state) => send("link", state));
+    let wake = Promise.withResolvers<void>();
+    const ear = this.#ear(store);
+    const leave = ear.join(() => wake.resolve());
+    let position = after;
+    try {
+      while (!signal.aborted) {
+        ear.listen(store);
+        const start = performance.now();
+        wake = Promise.withResolvers<void>();
+        let more = false;
+        try {
+          // With its own end as the start it finds nothing, and says where the log ends.
+          const page = await store.admin.log({
+            ...filter,
+            after: position ?? Number.MAX_SAFE_INTEGER - 1,
+            limit: PAGE,
+          });
+          await link();
+          const last = page.lastId ?? 0;
+          // What was deleted at the log's end, or a log that was restored: ids begin anew.
+          const reached = position === undefined || position > last ? last : (page.newer ?? position);
+          if (page.events.length > 0 || reached !== position)
+            await send(
+              "events",
+              { events: sent(page.events).toReversed() as EventView[], position: reached },
+              String(reached),
+            );
+          position = reached;
+          more = reached < last;
+          if (page.events.length === PAGE && last - reached > TOO_FAR) {
+            const upTo = last - PAGE;
+            await send("gap", { after: reached, upTo }, String(upTo));
+            position = upTo;
+          }
+        } catch (error) {
+          await link(error);
+          await pause(RETRY, signal);
+          continue;
+        }
+        await pause(BATCH - (performance.now() - start), signal);
+        if (more || signal.aborted) continue;
+        const waiting = new AbortController();
+        await Promise.race([wake.promise, pause(POLL - BATCH, AbortSignal.any([signal, waiting.signal]))]);
+        waiting.abort();
+      }
+    } finally {
+      leave();
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#ears.values()].map((ear) => ear.stop()));
+  }
+}

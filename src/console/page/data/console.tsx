@@ -1,0 +1,97 @@
+/** What every view needs: the session, the chosen store, and what the server pushes. */
+import { type QueryClient, useQuery, useQueryClient } from "@tanstack/react-query";
+import { createContext, type ReactNode, useContext, useEffect, useRef } from "react";
+import type { LiveEvents, Overview, Session, StoreInfo } from "../../api.ts";
+import { useAddress } from "../router.ts";
+import { CallError, get } from "./client.ts";
+import { setLink, useLink } from "./link.ts";
+import { useLive } from "./live.ts";
+import { addSample } from "./rates.ts";
+
+type Console = { readonly session: Session; readonly store: StoreInfo };
+
+const Context = createContext<Console | undefined>(undefined);
+
+export function useConsole(): Console {
+  const found = useContext(Context);
+  if (!found) throw new Error("useConsole() outside of ConsoleProvider");
+  return found;
+}
+
+export const useSession = () =>
+  useQuery<Session, CallError>({
+    queryKey: ["session"],
+    queryFn: ({ signal }) => get("GET /api/session", {}, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
+/** The store that the address names. A name that the server does not know stays: its answer says so. */
+function chosenStore({ stores, defaultStore }: Session, id = defaultStore): StoreInfo {
+  return stores.find((store) => store.id === id) ?? { id, label: id, database: "", schema: "", table: "" };
+}
+
+export function ConsoleProvider({
+  session,
+  children,
+}: {
+  readonly session: Session;
+  readonly children: ReactNode;
+}) {
+  const { params } = useAddress();
+  const store = chosenStore(session, params.get("store") ?? undefined);
+  return (
+    <Context value={{ session, store }}>
+      <Live store={store.id} />
+      {children}
+    </Context>
+  );
+}
+
+/** A stream that ended does not tell why. */
+async function findOut(): Promise<void> {
+  setLink({ server: "gone" });
+  const refused = await get("GET /api/session").then(
+    () => false,
+    (error: unknown) => error instanceof CallError && error.code === "no-token",
+  );
+  if (refused) setLink({ server: "renewed" });
+}
+
+const overviewKey = (store: string) => ["overview", store];
+
+/** Holds the stream of the overview open, on every view: it also tells when the server or the database is gone. */
+function Live({ store }: { readonly store: string }) {
+  const client = useQueryClient();
+  useLive<LiveEvents>("/api/live", { store }, ["overview", "link"], {
+    onOpen: () => setLink({ server: "up" }),
+    onLost: () => void findOut(),
+    link: ({ connected, message }) =>
+      setLink({ database: connected ? undefined : (message ?? "The database does not answer.") }),
+    overview: (overview) => {
+      addSample(store, overview);
+      client.setQueryData(overviewKey(store), overview);
+    },
+  });
+  useReadAgain(client);
+  return null;
+}
+
+function useReadAgain(client: QueryClient): void {
+  const { recoveries } = useLink();
+  const seen = useRef(recoveries);
+  useEffect(() => {
+    if (seen.current === recoveries) return;
+    seen.current = recoveries;
+    void client.invalidateQueries();
+  }, [client, recoveries]);
+}
+
+export function useOverview() {
+  const { store } = useConsole();
+  return useQuery<Overview, CallError>({
+    queryKey: overviewKey(store.id),
+    queryFn: ({ signal }) => get("GET /api/overview", { store: store.id }, signal),
+    // The stream replaces it every 2 s.
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}

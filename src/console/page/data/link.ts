@@ -1,0 +1,31 @@
+/** Whether the console's server and the database answer, for the banner and for reading again once they do. */
+import { useSyncExternalStore } from "react";
+
+export type LinkState = {
+  /** `renewed`: another start of the command answers, which this page has no token of. */
+  readonly server: "connecting" | "up" | "gone" | "renewed";
+  /** Why the database cannot be reached; undefined: it can. */
+  readonly database: string | undefined;
+  /** Raised each time that either comes back: what failed meanwhile is read again. */
+  readonly recoveries: number;
+};
+
+let state: LinkState = { server: "connecting", database: undefined, recoveries: 0 };
+const listeners = new Set<() => void>();
+
+const isDown = ({ server, database }: LinkState): boolean =>
+  server === "gone" || server === "renewed" || database !== undefined;
+
+export function setLink(changes: Partial<Pick<LinkState, "server" | "database">>): void {
+  const next = { ...state, ...changes };
+  const recovered = isDown(state) && !isDown(next);
+  state = { ...next, recoveries: state.recoveries + (recovered ? 1 : 0) };
+  for (const listener of listeners) listener();
+}
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+export const useLink = (): LinkState => useSyncExternalStore(subscribe, () => state);

@@ -1,0 +1,97 @@
+/** A broken store with the console on it and a browser before it, shared by the tests of a file. */
+import { Admin } from "../../src/admin/index.ts";
+import { type ConsoleOptions, type RunningConsole, startConsole } from "../../src/console/start.ts";
+import { PostgresStore } from "../../src/index.ts";
+import { Scene } from "../postgres/fixture.ts";
+import { type Broken, breakStore, positionsOf } from "./broken-store.ts";
+import { Eyes, type Sight } from "./browser.ts";
+import { APP } from "./fixture.ts";
+
+export class Stage {
+  readonly scene = new Scene();
+  readonly told: string[] = [];
+  readonly #sights: Sight[] = [];
+  #store: PostgresStore | undefined;
+  #eyes: Eyes | undefined;
+  #running: RunningConsole | undefined;
+  #broken: Broken | undefined;
+
+  /** `server`: the URL of another PostgreSQL than that of the test run. */
+  async open({
+    server,
+    ...options
+  }: Partial<ConsoleOptions> & { readonly server?: string } = {}): Promise<void> {
+    await this.scene.open(server);
+    this.#store = new PostgresStore({ ...this.scene.parts, notify: true });
+    await this.#store.seed();
+    const admin = new Admin(this.#store);
+    this.#broken = await breakStore(this.#store, (skip) => admin.skip(skip));
+    await this.scene.sql.unsafe(positionsOf(this.#store.config.schema, this.#broken.last)).simple();
+    this.#eyes = await Eyes.open();
+    this.#running = await this.start(options);
+  }
+
+  /** Another console on the same store. */
+  start(options: Partial<ConsoleOptions> = {}): Promise<RunningConsole> {
+    return startConsole({
+      databases: [{ ...this.scene.parts, connectionTimeoutMillis: 3_000, statement_timeout: 5_000 }],
+      ...{ write: true, user: "tester", port: 0, app: APP, page: this.eyes.folder },
+      tell: (line) => this.told.push(line),
+      ...options,
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#eyes?.close();
+    await this.#running?.close();
+    await this.#store?.dispose();
+    await this.scene.close();
+  }
+
+  get store(): PostgresStore {
+    return of(this.#store);
+  }
+  get eyes(): Eyes {
+    return of(this.#eyes);
+  }
+  get running(): RunningConsole {
+    return of(this.#running);
+  }
+  get broken(): Broken {
+    return of(this.#broken);
+  }
+
+  /** The store's subscriptions table, to look behind the page's back. */
+  async subscription(stream: string) {
+    const { schema, table } = this.store.config;
+    const [row] = await this.scene.sql`
+      select at::int, blocked, retry, priority, error, leased_by, deferred_at, jsonb_array_length(coalesce(skipped, '[]')) as skipped
+      from ${this.scene.sql(schema)}.${this.scene.sql(`${table}_streams`)} where stream = ${stream}`;
+    return row;
+  }
+
+  async look(path = "/", options?: Parameters<Eyes["look"]>[2]): Promise<Sight> {
+    const sight = await this.eyes.look(this.running, path, options);
+    this.#sights.push(sight);
+    return sight;
+  }
+
+  /** Requests of all windows to anywhere but the console, and errors of the page. */
+  complaints(): string[] {
+    const { origin } = this.running;
+    return this.#sights.flatMap(({ requests, errors }) => [
+      ...requests.filter((url) => !url.startsWith(`${origin}/`)),
+      ...errors,
+    ]);
+  }
+
+  /** Closes the windows that are open. */
+  async closeWindows(): Promise<void> {
+    await Promise.all(this.#sights.map((sight) => sight.close()));
+  }
+}
+
+function of<Value>(value: Value | undefined): Value {
+  if (value === undefined) throw new Error("The stage is opened before the first test");
+  return value;
+}
