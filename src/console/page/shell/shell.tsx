@@ -54,7 +54,7 @@ export function Shell({ children }: { readonly children: ReactNode }) {
         <button type="button" className="button find" onClick={() => setFinding(true)}>
           <Search size={14} aria-hidden="true" />
           <span className="find-words">Go to …</span>
-          <kbd aria-hidden="true">Ctrl K</kbd>
+          <kbd>Ctrl K</kbd>
         </button>
         <LinkState />
         <ThemeSwitch />
