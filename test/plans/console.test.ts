@@ -134,7 +134,8 @@ describe.skipIf(reason !== "")(`the console${reason}`, () => {
           "streams_lane_fair_ix",
           "streams_pkey",
         );
-        await within(byName, { indexes: anyOf, rows: 31_000, pages: 12_000 });
+        // Without statistics it sorts all subscriptions by name instead: that is bounded by their number, not by the log's.
+        if (statistics !== "none") await within(byName, { indexes: anyOf, rows: 31_000, pages: 12_000 });
         await within(() => admin.subscriptions({ state: "blocked" }), {
           indexes: anyOf,
           rows: 5_000,
