@@ -38,14 +38,18 @@ function missed(judged: readonly Judged[], remarks: Remarks): string {
   return [lines.join("\n") || "None.", remarks.all ?? ""].join("\n\n");
 }
 
-function about({ environment, command }: Run, judged: readonly Judged[]): string {
+function about({ environment, command, since = [] }: Run, judged: readonly Judged[]): string {
   const settings = Object.entries(environment.settings).map(([name, value]) => `${name} ${value}`);
   const packages = Object.entries(environment.packages).map(([name, version]) => `${name} ${version}`);
   const count = (verdict: string) => judged.filter((j) => j.verdict === verdict).length;
+  const later = since.map(
+    (one) =>
+      `- **Measured since**: ${one.date} UTC, \`${one.command}\`: ${one.scenarios.map((name) => `\`${name}\``).join(", ")}\n`,
+  );
   return `${count("pass")} rows reach their goal, ${count("miss")} miss it.
 
 - **Run**: ${environment.date} UTC, \`${command}\`
-- **Machine**: ${environment.machine}; shared, so trust the ratios and not the digits
+${later.join("")}- **Machine**: ${environment.machine}; shared, so trust the ratios and not the digits
 - **Versions**: PostgreSQL ${environment.postgres}, Node ${environment.node}, ${packages.join(", ")}
 - **Server**: ${settings.join(", ")}`;
 }

@@ -3,12 +3,12 @@
  * against the baseline, alternately, on one server. See `--help`.
  */
 import "./lib/quiet.ts";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { writeDocs } from "../scripts/generate-docs.ts";
 import { BENCHMARK_PARTS, RESULTS } from "./docs.ts";
 import { terminalTable } from "./lib/report.ts";
-import { judge, type Run, type ScenarioResult } from "./lib/results.ts";
+import { judge, merged, type Run, type ScenarioResult } from "./lib/results.ts";
 import { createBench, type RunOptions, runScenario } from "./lib/runner.ts";
 import { startServer } from "./lib/server.ts";
 import type { Subject } from "./lib/types.ts";
@@ -27,7 +27,8 @@ const HELP = `node bench/run.ts [options]
   --aa              the baseline against itself: how much is noise
   --no-floor        without the floors
   --peers           with the peers from npm (installed into the temp folder)
-  --docs            keep the results in bench/results.json, and write docs/reports/performance.md
+  --docs            keep the results in bench/results.json, and write docs/reports/performance.md;
+                    with --only the other scenarios keep theirs
 
 The server is BENCH_DATABASE_URL, else TEST_DATABASE_URL, else one that is started for the run.`;
 
@@ -91,7 +92,8 @@ async function main(): Promise<number> {
     for (const scenario of chosen) {
       log(`${Math.round((performance.now() - started) / 1_000)} s  ${scenario.name}: ${scenario.title}`);
       const guests = invited.filter(({ id }) => scenario.peers?.includes(id));
-      results.push(await runScenario(bench, scenario, [...pair, ...guests], server.postmaster, options));
+      const subjects = scenario.alone ? pair.slice(0, 1) : [...pair, ...guests];
+      results.push(await runScenario(bench, scenario, subjects, server.postmaster, options));
       // After each one: a run that is cut short keeps what it has.
       if (args.json) await writeFile(args.json, `${JSON.stringify(runOf(), null, 1)}\n`);
     }
@@ -103,7 +105,8 @@ async function main(): Promise<number> {
   const run = runOf();
   const judged = judge(run, pair[0].id, pair[1].id);
   if (args.docs) {
-    await writeFile(RESULTS, `${JSON.stringify(run, null, 1)}\n`);
+    const kept: Run = only.length > 0 ? merged(JSON.parse(await readFile(RESULTS, "utf8")), run) : run;
+    await writeFile(RESULTS, `${JSON.stringify(kept, null, 1)}\n`);
     await writeDocs({ only: BENCHMARK_PARTS });
   }
   console.log(terminalTable(judged));

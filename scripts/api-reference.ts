@@ -7,6 +7,8 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { sourcesOfEntries } from "../dev/entries.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const PACKAGES = ["typedoc@0.28.20", "typedoc-plugin-markdown@4.14.1", "typescript@5.9.3"];
@@ -24,7 +26,7 @@ const plugin = join(typedoc, "../../../typedoc-plugin-markdown/dist/index.js");
 const home = mkdtempSync(join(tmpdir(), "act-drizzle-api-"));
 const config = join(home, "typedoc.json");
 const options = {
-  entryPoints: ["src/index.ts", "src/schema/tables.ts"].map((file) => join(ROOT, file)),
+  entryPoints: [...sourcesOfEntries().values()].map((source) => fileURLToPath(source)),
   plugin: [plugin],
   tsconfig: join(ROOT, "tsconfig.json"),
   out: join(ROOT, "docs/api"),
@@ -41,15 +43,39 @@ const options = {
   treatWarningsAsErrors: true,
   // What public types are made of: their pages show it in place.
   intentionallyNotExported: [
+    "Announcing",
+    "CHECKS",
     "Config",
     "CONNECTION_ERRORS",
+    "Database",
+    "Depth",
+    "Drainable",
+    "ErrorLike",
     "Event",
+    "EventsOf",
+    "InlineProjections",
     "Key",
+    "ListenerState",
+    "Numbered",
+    "OTHER_CODES",
+    "Payload",
+    "Pending",
+    "Resetting",
+    "Rest",
+    "Schema",
+    "SchemaMap",
     "SchemaOf",
+    "Shapes",
     "SQL_STATES",
     "SSL_MODES",
+    "StateRow",
+    "Steps",
+    "StoredEvent",
     "StoreReason",
+    "Tables",
     "TARGET_SESSION_ATTRS",
+    "Targets",
+    "TypedEvents",
   ],
 };
 try {

@@ -64,7 +64,7 @@ for (const format of ["esm", "cjs"] as const) {
 // The command: one file with the packages that only it needs, so that installing the store brings none of them, and one
 // for the console, which the command loads when it is asked for. The store itself stays where it is.
 await build({
-  entry: { "act-drizzle": "src/cli/main.ts", console: "src/console/start.ts" },
+  entry: { "act-drizzle": "src/cli/bin.ts", main: "src/cli/main.ts", console: "src/console/start.ts" },
   format: "esm",
   outDir: "dist/cli",
   outExtension: () => ({ js: ".js" }),
@@ -92,6 +92,7 @@ await build({
         onResolve({ filter: /\/console\/start\.ts$/ }, ({ kind }) =>
           kind === "dynamic-import" ? { path: "./console.js", external: true } : undefined,
         );
+        onResolve({ filter: /^\.\/main\.ts$/ }, () => ({ path: "./main.js", external: true }));
       },
     },
   ],

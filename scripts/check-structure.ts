@@ -15,7 +15,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["queries"],
   ["projections", "telemetry", "idempotency"],
   ["index.ts"],
-  ["store.ts"],
+  ["store.ts", "database.ts", "seed-all.ts"],
   ["runtime.ts", "own-methods.ts"],
   ["admin"],
   ["backup"],
@@ -40,7 +40,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   hono: ["console"],
   "@hono/node-server": ["console"],
   "@opentelemetry/api": ["telemetry"],
-  "drizzle-orm": ["schema/tables.ts", "projections", "idempotency", "queries"],
+  "drizzle-orm": ["schema/tables.ts", "schema/table-in.ts", "projections", "idempotency", "queries"],
   "act-drizzle": ["schema/load-tables.ts"],
 };
 

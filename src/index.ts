@@ -1,4 +1,5 @@
 export type { Health, HealthOptions } from "./admin/health.ts";
+export { PostgresDatabase, type PostgresDatabaseOptions } from "./database.ts";
 export {
   ConnectionError,
   type ConnectionErrorCode,
@@ -15,6 +16,8 @@ export type { StoreConfig as Config } from "./options/config.ts";
 export type { NewConnection, OnConnect, Password, SslMode, TargetSessionAttrs } from "./options/modes.ts";
 export type { PostgresStoreOptions } from "./options/options.generated.ts";
 export type { PiiEncryption } from "./options/pii.ts";
+export type { SharedDatabase } from "./options/shared-database.ts";
 export type { ActTables, ActTablesOptions } from "./schema/tables.ts";
+export { type SeedAllOptions, type Seeded, seedAll } from "./seed-all.ts";
 export { PostgresStore } from "./store.ts";
 export type { Correlator } from "./subscriptions/subscribe.ts";

@@ -1,13 +1,13 @@
 /** Builds the parts of a store, and ends them in order. */
 import { randomUUID } from "node:crypto";
 import type { Context } from "./context.ts";
-import { type Append, appendFacts } from "./events/append.ts";
+import { type Append, appendFacts, appendFactsQuery } from "./events/append.ts";
 import { Appender } from "./events/appender.ts";
 import { AppendQueue, type Stored } from "./events/queue.ts";
 import { Notifier } from "./notifications/notify.ts";
 import { Operations } from "./operations.ts";
 import { type ResolvedOptions, type StoreConfig, withHiddenPassword } from "./options/config.ts";
-import { Database } from "./postgres/index.ts";
+import { Database, poolsOf, type SharedPools } from "./postgres/index.ts";
 import { eventReader } from "./schema/event-rows.ts";
 import { namesOf } from "./schema/names.ts";
 import { noSignals } from "./signals.ts";
@@ -24,14 +24,19 @@ export class Runtime {
   readonly operations: Operations;
   readonly #appender: Appender;
   readonly #queue: AppendQueue;
+  readonly #shared: SharedPools | undefined;
+  readonly #end = (): Promise<void> => this.dispose();
   #disposed: Promise<void> | undefined;
 
   constructor(resolved: ResolvedOptions) {
     const { config, secrets } = resolved;
-    this.operations = new Operations(config.max);
+    this.#shared = resolved.shared && poolsOf(resolved.shared);
+    // One connection is for commits; of shared ones, several are.
+    this.operations = new Operations(this.#shared ? this.#shared.readers + 1 : config.max);
     this.config = withHiddenPassword(resolved);
     const names = namesOf(config.schema, config.table);
-    const connections = new Database(resolved, appendFacts(names));
+    const share = this.#shared && { pools: this.#shared, facts: appendFactsQuery(names) };
+    const connections = new Database(resolved, appendFacts(names), share);
     const cipher = secrets.pii && new PiiCipher(secrets.pii);
     const by = randomUUID();
     const reader = eventReader(config.dates, cipher);
@@ -43,6 +48,7 @@ export class Runtime {
     this.#queue = new AppendQueue(connections, this.#appender, signals);
     signals.commitsWaiting = () => this.#queue.waiting;
     this.notifier = config.notify ? new Notifier(this.context) : undefined;
+    this.#shared?.add(this.#end);
   }
 
   /** Opens the connection for appends before the first commit needs it. */
@@ -69,5 +75,6 @@ export class Runtime {
     await Promise.all([this.notifier?.stop(), this.operations.close(connections.deadline || DISPOSE_LIMIT)]);
     await this.#queue.close();
     await connections.close();
+    this.#shared?.stores.delete(this.#end);
   }
 }

@@ -388,6 +388,7 @@ export class PostgresStore implements Store {
     return operations.run(verb, () => work(context));
   }
 
+  /** What `JSON.stringify(store)` shows: the configuration, without secrets. */
   toJSON(): { config: StoreConfig } {
     return { config: this.config };
   }

@@ -1,8 +1,6 @@
 /** Reads the whole log in a process of its own, so that its peak memory is the scan's. */
-import { readFileSync, writeFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
+import { forgetStartUp, peakRss } from "../lib/memory.ts";
 import { type JobContext, openTarget, type PreparedJob } from "./types.ts";
 
 export type ScanParams = { readonly page?: number };
@@ -17,23 +15,6 @@ export type ScanResult = {
   readonly growth: number;
   readonly events: number;
 };
-
-/** Collects what loading the modules has left behind, and forgets the peak of that. */
-function forgetStartUp(): void {
-  setFlagsFromString("--expose-gc");
-  runInNewContext("gc")();
-  try {
-    writeFileSync("/proc/self/clear_refs", "5");
-  } catch {
-    // Without the right to do so the peak includes the start.
-  }
-}
-
-/** VmHWM in MiB: exact, where a sampling timer sleeps while a large result is parsed. */
-function peakRss(): number {
-  const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
-  return Number(kilobytes) / 1_024;
-}
 
 /** Result: a `ScanResult`. */
 export async function scanJob({ target }: JobContext, { page }: ScanParams): Promise<PreparedJob> {

@@ -22,7 +22,28 @@ export type Run = {
   readonly command: string;
   readonly subjects: Readonly<Record<string, string>>;
   readonly scenarios: readonly ScenarioResult[];
+  /** Scenarios that were measured by themselves since, as `environment` and `command` do not say. */
+  readonly since?: readonly Since[];
 };
+
+type Since = { readonly date: string; readonly command: string; readonly scenarios: readonly string[] };
+
+/** A run of some scenarios takes the place of their results; the others keep theirs. */
+export function merged(before: Run, run: Run): Run {
+  const names = run.scenarios.map(({ name }) => name);
+  const isOther = (name: string) => !names.includes(name);
+  const since = (before.since ?? []).map((each) => ({ ...each, scenarios: each.scenarios.filter(isOther) }));
+  const { date } = run.environment;
+  return {
+    ...before,
+    subjects: { ...before.subjects, ...run.subjects },
+    scenarios: [...before.scenarios.filter(({ name }) => isOther(name)), ...run.scenarios],
+    since: [
+      ...since.filter(({ scenarios }) => scenarios.length > 0),
+      { date, command: run.command, scenarios: names },
+    ],
+  };
+}
 
 export type Judged = {
   readonly row: Row;

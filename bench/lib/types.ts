@@ -57,6 +57,8 @@ export type Scenario = {
   readonly title: string;
   /** Run by `--all` only, or when named by `--only`. */
   readonly extra?: boolean;
+  /** Only ours can run it: its rows judge our figures alone. */
+  readonly alone?: boolean;
   /** Ids of the peers that can run it. */
   readonly peers?: readonly string[];
   rows(bench: Bench): readonly Row[];

@@ -3,7 +3,7 @@ import postgres from "postgres";
 import type { CommitParams } from "../jobs/commit.ts";
 import { closedLoop, type Loop, loopMetrics, percentile } from "../lib/measure.ts";
 import { META, message, messages, onStore, openFresh } from "../lib/store.ts";
-import type { Bench, Prepared, Row, Scenario } from "../lib/types.ts";
+import type { Bench, Prepared, Row, Scenario, Subject } from "../lib/types.ts";
 import { startWorker, type Worker } from "../lib/workers.ts";
 
 const rate = (row: Pick<Row, "id" | "label"> & Partial<Row>): Row => ({
@@ -19,6 +19,22 @@ const p99 = (row: Pick<Row, "id" | "label"> & Partial<Row>): Row => ({
   better: "less",
   ...row,
 });
+
+/** Commits of one event, `count` in flight, each caller on a stream of its own, which is new in each round. */
+async function singleCommits(
+  bench: Bench,
+  subject: Subject,
+  count: number,
+  options?: Parameters<typeof openFresh>[2],
+): Promise<Prepared> {
+  const { store } = await openFresh(bench, subject, options);
+  let round = 0;
+  return onStore(store, async () => {
+    round++;
+    const commit = (caller: number, n: number) => store.commit(`c-${round}-${caller}`, [message(n)], META);
+    return loopMetrics(await closedLoop(count, bench.millis, commit));
+  });
+}
 
 /** act-sqlite answers concurrent commits with SQLITE_BUSY: it is compared one commit at a time. */
 const peersAt = (inFlight: number) => ["act-pg-0.4.6", ...(inFlight === 1 ? ["act-sqlite"] : [])];
@@ -86,16 +102,7 @@ function inFlight(
         ...(goal.p99 ? { must: { times: 5 }, goal: "≤ 1⁄5", published: goal.p99 } : {}),
       }),
     ],
-    prepare: async (bench, subject) => {
-      const { store } = await openFresh(bench, subject);
-      let round = 0;
-      return onStore(store, async () => {
-        round++;
-        const commit = (caller: number, turn: number) =>
-          store.commit(`c-${round}-${caller}`, [message(turn)], META);
-        return loopMetrics(await closedLoop(count, bench.millis, commit));
-      });
-    },
+    prepare: (bench, subject) => singleCommits(bench, subject, count),
     floor: {
       note: `one connection, ${count} event(s) per prepared INSERT, no lock`,
       prepare: (bench) => groupedInsert(bench, count),
@@ -113,16 +120,7 @@ function unprepared(count: number): Scenario {
       rate({ id: `unprepared-${count}`, label: `commit, prepare: false, ${count} in flight` }),
       p99({ id: `unprepared-${count}-p99`, label: `p99 of a commit, prepare: false, ${count} in flight` }),
     ],
-    prepare: async (bench, subject) => {
-      const { store } = await openFresh(bench, subject, { prepare: false });
-      let round = 0;
-      return onStore(store, async () => {
-        round++;
-        const commit = (caller: number, turn: number) =>
-          store.commit(`c-${round}-${caller}`, [message(turn)], META);
-        return loopMetrics(await closedLoop(count, bench.millis, commit));
-      });
-    },
+    prepare: (bench, subject) => singleCommits(bench, subject, count, { prepare: false }),
   };
 }
 
@@ -170,16 +168,7 @@ const notifying: Scenario = {
       published: "748",
     }),
   ],
-  prepare: async (bench, subject) => {
-    const { store } = await openFresh(bench, subject, { notify: true });
-    let round = 0;
-    return onStore(store, async () => {
-      round++;
-      const commit = (caller: number, turn: number) =>
-        store.commit(`c-${round}-${caller}`, [message(turn)], META);
-      return loopMetrics(await closedLoop(32, bench.millis, commit));
-    });
-  },
+  prepare: (bench, subject) => singleCommits(bench, subject, 32, { notify: true }),
 };
 
 function processes(count: number, times: number, published: string): Scenario {

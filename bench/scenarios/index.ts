@@ -14,6 +14,7 @@ import { statsScenarios } from "./stats.ts";
 import { subscriptionScenarios } from "./subscriptions.ts";
 import { tailScenarios } from "./tails.ts";
 import { telemetryScenarios } from "./telemetry.ts";
+import { tenantScenarios } from "./tenants.ts";
 
 export const scenarios: readonly Scenario[] = [
   ...commitScenarios,
@@ -28,6 +29,7 @@ export const scenarios: readonly Scenario[] = [
   ...statsScenarios,
   ...maintenanceScenarios,
   ...telemetryScenarios,
+  ...tenantScenarios,
   ...limitScenarios,
   roundTrips,
 ];

@@ -1,10 +1,15 @@
 /** The rare and heavy verbs: restore, truncate, seed. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Committed, Schemas } from "@rotorsoft/act";
 import postgres from "postgres";
+import type { TransferParams, TransferResult } from "../jobs/transfer.ts";
 import { fillEvents, streamName } from "../lib/data.ts";
 import { median, timed } from "../lib/measure.ts";
 import { META, message, onStore, openFresh } from "../lib/store.ts";
 import type { Bench, Prepared, Scenario } from "../lib/types.ts";
+import { startWorker } from "../lib/workers.ts";
 
 const restored = (bench: Bench) => (bench.full ? 100_000 : 20_000);
 
@@ -165,4 +170,71 @@ const seed: Scenario = {
   },
 };
 
-export const maintenanceScenarios: readonly Scenario[] = [restore, truncate, seed];
+const transferred = (bench: Bench) => (bench.full ? 1_000_000 : 100_000);
+
+const transfer: Scenario = {
+  name: "transfer",
+  title: "Export of a log to a compressed file and its import into an empty one, in a process of its own",
+  alone: true,
+  rows: (bench) => {
+    const events = transferred(bench).toLocaleString("en-US");
+    return [
+      {
+        id: "transfer",
+        label: `peak memory of export and import, ${events} events`,
+        metric: "rss",
+        unit: "MB",
+        better: "less",
+        must: { atMost: 150 },
+        goal: "≤ 150 MB",
+      },
+      {
+        id: "transfer-export",
+        label: `export of ${events} events`,
+        metric: "exported",
+        unit: "events/s",
+        better: "more",
+      },
+      {
+        id: "transfer-import",
+        label: `import of ${events} events`,
+        metric: "imported",
+        unit: "events/s",
+        better: "more",
+      },
+    ];
+  },
+  prepare: async (bench, subject) => {
+    const { store, schema } = await openFresh(bench, subject);
+    await fillEvents(bench.admin, {
+      schema,
+      streams: 1_000,
+      perStream: transferred(bench) / 1_000,
+      rich: true,
+    });
+    const folder = await mkdtemp(join(tmpdir(), "act-drizzle-transfer-"));
+    return {
+      run: async () => {
+        const params: TransferParams = {
+          into: await bench.freshSchema(),
+          file: join(folder, "log.jsonl.zst"),
+          events: transferred(bench),
+        };
+        const target = { subject: subject.id, options: { url: bench.url, schema } };
+        const worker = await startWorker({ name: "transfer", target, params });
+        try {
+          return await worker.go<TransferResult>();
+        } finally {
+          await worker.end();
+          await bench.admin.unsafe(`drop schema if exists "${params.into}" cascade`);
+        }
+      },
+      close: async () => {
+        await rm(folder, { recursive: true });
+        await store.dispose();
+      },
+    };
+  },
+};
+
+export const maintenanceScenarios: readonly Scenario[] = [restore, truncate, seed, transfer];

@@ -9,7 +9,7 @@ import { startWorker } from "../lib/workers.ts";
 
 const BACKLOG = { streams: 1_000, perStream: 10 };
 const EVENTS = BACKLOG.streams * BACKLOG.perStream;
-const PATIENCE_MS = 120_000;
+const DRAIN_TIMEOUT_MS = 120_000;
 
 function drain(processes: number, times: number, published: string): Scenario {
   const name = `drain-${processes}`;
@@ -45,7 +45,7 @@ function drain(processes: number, times: number, published: string): Scenario {
         );
         const late = setTimeout(
           () => all.reject(new Error(`Only ${handled} of ${EVENTS} events after two minutes`)),
-          PATIENCE_MS,
+          DRAIN_TIMEOUT_MS,
         );
         try {
           const start = performance.now();

@@ -66,7 +66,7 @@ export async function factsOfTables(db: Database): Promise<Facts> {
   const files = await db.select().from(hotFiles);
   return {
     authors: new Map(authors.map(({ email, name: _, ...counts }) => [email, counts])),
-    files: new Map(files.map(({ path, stream: _, event_id: __, ...counts }) => [path, counts])),
+    files: new Map(files.map(({ path, stream: _, ...counts }) => [path, counts])),
   };
 }
 

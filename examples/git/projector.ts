@@ -45,7 +45,7 @@ export class Projector {
     return Math.min(...this.#at.values());
   }
 
-  /** How many announced commits it has heard. */
+  /** How many commits it was notified of. */
   get woken(): number {
     return this.#woken;
   }
@@ -74,9 +74,9 @@ export class Projector {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const exit = once(this.#child, "exit");
     if (this.#child.connected) this.#child.disconnect();
-    const impatience = setTimeout(() => this.#child.kill("SIGKILL"), 5_000);
+    const killTimer = setTimeout(() => this.#child.kill("SIGKILL"), 5_000);
     await exit;
-    clearTimeout(impatience);
+    clearTimeout(killTimer);
   }
 
   #hear(message: FromWorker): void {

@@ -15,7 +15,7 @@ export class UserError extends Error {
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 /** How long the program may take to notice a signal, and the clean-up to finish, in milliseconds. */
 const GRACE = 1_000;
-const PATIENCE = 15_000;
+const SHUTDOWN_MS = 15_000;
 
 /**
  * Runs the program, cleans up, and exits with the program's code, or with the signal's (130 for
@@ -53,7 +53,7 @@ export async function runSession(
     await Promise.race([running, new Promise((resolve) => setTimeout(resolve, GRACE))]);
   }
 
-  setTimeout(() => process.exit(interrupted ?? 1), PATIENCE).unref();
+  setTimeout(() => process.exit(interrupted ?? 1), SHUTDOWN_MS).unref();
   for (const cleanUp of cleanUps.reverse()) {
     try {
       await cleanUp();

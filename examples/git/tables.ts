@@ -1,8 +1,9 @@
 /** The demo's own Drizzle tables: two read models, and what is needed to keep and check them. */
 
+import { actPositions } from "act-drizzle/projections";
 import { actTables } from "act-drizzle/schema";
 import { sql } from "drizzle-orm";
-import { bigint, boolean, getTableConfig, pgSchema, text } from "drizzle-orm/pg-core";
+import { bigint, boolean, pgSchema, text } from "drizzle-orm/pg-core";
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
 
@@ -33,12 +34,10 @@ export const hotFiles = schema.table("hot_files", {
   commits: count("commits"),
   added: count("added"),
   removed: count("removed"),
-  /** Id of the newest event in this row. */
-  event_id: count("event_id"),
 });
 
-/** How far a projection has come; moved in the transaction of what it wrote. */
-export const marks = schema.table("marks", { projection: text("projection").primaryKey(), at: count("at") });
+/** How far each projection has come: moved in the transaction of what it wrote. */
+export const positions = actPositions({ schema: SCHEMA });
 
 /** Which repository was read, up to which commit. */
 export const imports = schema.table("imports", { path: text("path").notNull(), tip: text("tip").notNull() });
@@ -62,12 +61,10 @@ export async function claimSchema(db: Database): Promise<boolean> {
 /** Empties the read models. Nothing else in the database is touched. */
 export async function recreateTables(db: Database): Promise<void> {
   await db.execute(sql`create schema if not exists ${sql.identifier(SCHEMA)}`);
-  for (const table of [authorChurn, hotFiles, marks, imports]) {
-    const definitions = getTableConfig(table).columns.map((column) => {
-      const constraint = column.primary ? sql` primary key` : sql` not null`;
-      return sql`${sql.identifier(column.name)} ${sql.raw(column.getSQLType())}${constraint}`;
-    });
-    await db.execute(sql`drop table if exists ${table}`);
-    await db.execute(sql`create table ${table} (${sql.join(definitions, sql`, `)})`);
-  }
+  const tables = { authorChurn, hotFiles, positions, imports };
+  for (const table of Object.values(tables)) await db.execute(sql`drop table if exists ${table}`);
+  // What `drizzle-kit push` would do. Its package is loaded here, because it takes a moment.
+  const { generateDrizzleJson, generateMigration } = await import("drizzle-kit/api");
+  const statements = await generateMigration(generateDrizzleJson({}), generateDrizzleJson(tables));
+  for (const statement of statements) await db.execute(sql.raw(statement));
 }

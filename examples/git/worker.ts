@@ -17,7 +17,7 @@ const db = openDatabase(url);
 log(new ConsoleLogger({ level: "error" }));
 const postgres = new PostgresStore({ url, schema: SCHEMA, notify: true });
 const listen = postgres.notify;
-// Tells the parent that from now on every commit is heard.
+// Tells the parent that from now on it is notified of every commit.
 const notify: typeof listen = async (handler) => {
   const dispose = await listen?.(handler);
   tell({ listening: true });

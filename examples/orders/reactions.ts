@@ -1,13 +1,15 @@
 /**
  * What follows from an order's events: its rows in the read models, and the refund of a cancelled order. Each
  * order has targets of its own, so any number of workers share them. Delivery is at least once (a worker may
- * die after it wrote and before it acknowledged), so every reaction here can be repeated.
+ * die after it wrote and before it acknowledged): exactlyOnce() lets no event change the rows twice, and the
+ * refund can be repeated.
  */
-import { act, type Committed, projection, type Schemas } from "@rotorsoft/act";
-import { and, eq, lt } from "drizzle-orm";
+import { type ActOptions, act, type Committed, projection, type Schemas } from "@rotorsoft/act";
+import { exactlyOnce, type TransactionOf } from "act-drizzle/projections";
+import { eq } from "drizzle-orm";
 import type { Database } from "./database.ts";
 import { Order, OrderCancelled, OrderPaid, OrderPlaced, OrderRefunded, OrderShipped } from "./domain.ts";
-import { orderLines, orders } from "./read-models.ts";
+import { orderLines, orders, positions } from "./read-models.ts";
 
 type Event = Pick<Committed<Schemas, string>, "stream" | "version">;
 
@@ -15,7 +17,8 @@ type Event = Pick<Committed<Schemas, string>, "stream" | "version">;
 const viewOf = ({ stream }: Event) => ({ target: `view:${stream}`, source: stream });
 const refundOf = ({ stream }: Event) => ({ target: `refund:${stream}`, source: stream });
 
-export const buildWorker = (db: Database) =>
+/** `options`: a test gives the app a store of its own. */
+export const buildWorker = (db: Database, options?: ActOptions<"default">) =>
   act()
     .withState(Order)
     .withProjection(view(db))
@@ -28,47 +31,58 @@ export const buildWorker = (db: Database) =>
       if (state.paid > 0) await app.do("refundOrder", target, {});
     })
     .to(refundOf)
-    .build();
+    .build(options);
 
 function view(db: Database) {
-  /** Changes the row unless it has seen this event already. */
-  const change = async ({ stream, version }: Event, values: Partial<typeof orders.$inferInsert>) => {
-    await db
+  const once = exactlyOnce({ db, projection: "orders", positions });
+  const change = (
+    tx: TransactionOf<Database>,
+    { stream, version }: Event,
+    values: Partial<typeof orders.$inferInsert>,
+  ) =>
+    tx
       .update(orders)
       .set({ ...values, version })
-      .where(and(eq(orders.stream, stream), lt(orders.version, version)));
-  };
+      .where(eq(orders.stream, stream));
 
   return projection()
     .on({ OrderPlaced })
-    .do(async function placed({ stream, version, created, data: { lines, customer, total } }) {
-      await db.transaction(async (tx) => {
+    .do(
+      once.do(async function placed({ stream, version, created, data: { lines, customer, total } }, tx) {
         const row = { stream, version, customer, total, status: "placed", paid: 0, placed: created } as const;
-        await tx.insert(orders).values(row).onConflictDoNothing();
+        await tx.insert(orders).values(row);
         const numbered = lines.map((line, i) => ({ stream, line: i + 1, ...line }));
-        await tx.insert(orderLines).values(numbered).onConflictDoNothing();
-      });
-    })
+        await tx.insert(orderLines).values(numbered);
+      }),
+    )
     .to(viewOf)
     .on({ OrderPaid })
-    .do(async function paid(event) {
-      await change(event, { status: "paid", paid: event.data.amount });
-    })
+    .do(
+      once.do(async function paid(event, tx) {
+        await change(tx, event, { status: "paid", paid: event.data.amount });
+      }),
+    )
     .to(viewOf)
     .on({ OrderShipped })
-    .do(async function shipped(event) {
-      await change(event, { status: "shipped", due: event.data.due });
-    })
+    .do(
+      once.do(async function shipped(event, tx) {
+        await change(tx, event, { status: "shipped", due: event.data.due });
+      }),
+    )
     .to(viewOf)
     .on({ OrderCancelled })
-    .do(async function cancelled(event) {
-      await change(event, { status: "cancelled" });
-    })
+    .do(
+      once.do(async function cancelled(event, tx) {
+        await change(tx, event, { status: "cancelled" });
+      }),
+    )
     .to(viewOf)
     .on({ OrderRefunded })
-    .do(async function refunded(event) {
-      await change(event, { paid: 0 });
-    })
+    .do(
+      once.do(async function refunded(event, tx) {
+        await change(tx, event, { paid: 0 });
+      }),
+    )
     .to(viewOf)
     .build();
 }

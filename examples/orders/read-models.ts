@@ -1,4 +1,5 @@
 /** The read models: Drizzle tables that the workers keep, for whatever the API lists and counts. */
+import { actPositions } from "act-drizzle/projections";
 import { bigint, index, integer, pgSchema, primaryKey, text, timestamp } from "drizzle-orm/pg-core";
 import type { Status } from "./domain.ts";
 
@@ -20,7 +21,7 @@ export const orders = schema.table(
     paid: cents("paid"),
     placed: time("placed").notNull(),
     due: time("due"),
-    /** Version of the newest event in this row: an older one changes nothing. */
+    /** Version of the newest event in this row. */
     version: integer("version").notNull(),
   },
   (t) => [
@@ -42,3 +43,6 @@ export const orderLines = schema.table(
   },
   (t) => [primaryKey({ columns: [t.stream, t.line] })],
 );
+
+/** How far each target's view has come: moved in the transaction of what it wrote. */
+export const positions = actPositions({ schema: SCHEMA });

@@ -5,9 +5,9 @@
 
 import { actTables } from "act-drizzle/schema";
 import { relations } from "drizzle-orm";
-import { orderLines, orders, SCHEMA } from "./read-models.ts";
+import { orderLines, orders, positions, SCHEMA } from "./read-models.ts";
 
-export { orderLines, orders, SCHEMA };
+export { orderLines, orders, positions, SCHEMA };
 
 /** The store's tables, for queries and joins. */
 export const { events, streams, correlated } = actTables({ schema: SCHEMA });

@@ -10,7 +10,7 @@ import { createStore, openDatabase } from "./database.ts";
 import { buildShop } from "./domain.ts";
 
 /** How long requests under way may take once the process is asked to end. */
-const PATIENCE = 10_000;
+const SHUTDOWN_MS = 10_000;
 
 const url = process.env.DATABASE_URL ?? "";
 log(new ConsoleLogger({ level: "error" }));
@@ -34,7 +34,7 @@ const server = serve({ fetch, hostname: "127.0.0.1", port: Number(process.env.PO
 dispose(() => db.end());
 dispose(async () => {
   stopping = true;
-  setTimeout(() => server.closeAllConnections(), PATIENCE).unref();
+  setTimeout(() => server.closeAllConnections(), SHUTDOWN_MS).unref();
   await new Promise((resolve) => server.close(resolve));
 });
 // Started by main.ts: does not outlive it.

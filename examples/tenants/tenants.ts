@@ -1,6 +1,9 @@
-/** All tenants of one process: each opened at its first use, with a schema, a store and an app of its own. */
+/**
+ * All tenants of one process: each opened at its first use, with a schema, a store and an app of its own. Their stores share
+ * the connections of one PostgresDatabase, so that a thousand tenants need no more of them than one.
+ */
 import { fileURLToPath } from "node:url";
-import { PostgresStore } from "act-drizzle";
+import { PostgresDatabase, PostgresStore } from "act-drizzle";
 import { sql } from "drizzle-orm";
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import { migrate } from "drizzle-orm/postgres-js/migrator";
@@ -20,6 +23,9 @@ export type Tenant = {
 export class Tenants {
   readonly #url: string;
   readonly #client: postgres.Sql;
+  readonly #database: PostgresDatabase;
+  /** The migration that was begun last: they run one after the other, each on a connection of its own. */
+  #migrated: Promise<unknown> = Promise.resolve();
   readonly #open = new Map<string, Promise<Tenant>>();
   /** One client for the read models of all tenants: their tables name their schemas. */
   readonly db: PostgresJsDatabase;
@@ -28,6 +34,7 @@ export class Tenants {
     this.#url = url;
     this.#client = postgres(url, { max: 4, onnotice: () => {}, connection: { application_name: "tenants" } });
     this.db = drizzle(this.#client);
+    this.#database = new PostgresDatabase({ url, max: 10, application_name: "tenants_log" });
   }
 
   /** The tenant, opened or still open. Throws for a name that cannot be one; settings count when it opens. */
@@ -54,14 +61,17 @@ export class Tenants {
     const open = [...this.#open.values()];
     this.#open.clear();
     await Promise.all(open.map(async (tenant) => (await tenant.catch(() => undefined))?.close()));
+    await this.#database.dispose();
     await this.#client.end({ timeout: 2 });
   }
 
   async #start(name: string, tables: TenantTables, settings: Settings): Promise<Tenant> {
     const schema = schemaOf(name);
-    await prepare(this.#url, schema);
-    // Database are what tenants cost: 1,000 of them need a smaller `max`, or processes for some of them each.
-    const store = new PostgresStore({ url: this.#url, schema, max: 4, idleTimeoutMillis: 5_000 });
+    const migrated = this.#migrated.then(() => prepare(this.#url, schema));
+    this.#migrated = migrated.catch(() => {});
+    await migrated;
+    const store = new PostgresStore({ database: this.#database, schema });
+    await store.seed();
     const app = buildApp(store, this.db, tables, settings);
     // What was committed before this process opened the tenant, and not reacted to.
     app.settle();
@@ -73,18 +83,15 @@ export class Tenants {
   }
 }
 
-/** The tenant's schema: the app's migrations by way of search_path, since they name no schema; then the store's. */
+/** The tenant's schema, and the app's migrations by way of search_path, since they name no schema. */
 async function prepare(url: string, schema: string): Promise<void> {
   const client = postgres(url, { max: 1, onnotice: () => {}, connection: { search_path: schema } });
-  const store = new PostgresStore({ url, schema, max: 1 });
   try {
     // Two processes may open the tenant at once, and Drizzle's migrate() takes no lock.
     await client`select pg_advisory_lock(hashtext(${schema}))`;
     await client`create schema if not exists ${client(schema)}`;
     await migrate(drizzle(client), { migrationsFolder: MIGRATIONS, migrationsSchema: schema });
-    await store.seed();
   } finally {
-    await store.dispose();
     await client.end({ timeout: 2 });
   }
 }

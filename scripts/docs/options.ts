@@ -31,6 +31,7 @@ function types(): string {
 import type { InlineProjections } from "./inline.ts";
 import type { OnConnect, Password, SslMode, TargetSessionAttrs } from "./modes.ts";
 import type { PiiEncryption } from "./pii.ts";
+import type { SharedDatabase } from "./shared-database.ts";
 
 /** Options of PostgresStore. All are optional; the variables of libpq (PGHOST, PGPORT, …) fill what is left out. */
 export type PostgresStoreOptions = {

@@ -5,9 +5,12 @@ import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 import { optionalText } from "./bounded.ts";
-import { type EventRef, nextEvents, positionsOf } from "./next-events.ts";
+import { type EventNames, type EventRef, nextEvents, positionsOf } from "./next-events.ts";
 
+/** Which blocked subscriptions to list. */
 export type BlockedOptions = {
+  /** Only events of these names count. Default: every event of the source. */
+  readonly names?: EventNames | undefined;
   readonly lane?: string | undefined;
   /** Subscriptions at most. Default 50. */
   readonly limit?: number | undefined;
@@ -15,6 +18,7 @@ export type BlockedOptions = {
   readonly after?: string | undefined;
 };
 
+/** A subscription that gets no events until it is unblocked or its event is skipped. `at` is its watermark. */
 export type Blocked = {
   readonly stream: string;
   readonly source: string | undefined;
@@ -59,7 +63,7 @@ export async function blocked(context: Context, options: BlockedOptions = {}): P
   const rows = z
     .array(row)
     .parse(await context.connections.read("admin", blockedQuery(context.names, options)));
-  const pending = await nextEvents(context, positionsOf(rows));
+  const pending = await nextEvents(context, positionsOf(rows), options.names);
   return rows.map((found, index) => ({
     stream: found.stream,
     source: found.source,

@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { literal } from "../schema/names.ts";
 import { epochMs, optionalText } from "./bounded.ts";
 
+/** Connections to the server. `max` is its max_connections; `reserved` of them are for superusers. */
 export type ServerConnections = {
   readonly max: number;
   readonly reserved: number;
@@ -18,6 +19,10 @@ export type ServerConnections = {
   }[];
 };
 
+/**
+ * A session that holds the append lock or waits for it. `pid` is its process on the server; `state` is as in
+ * pg_stat_activity.
+ */
 export type LockHolder = {
   readonly pid: number;
   readonly application: string | undefined;

@@ -8,6 +8,7 @@ import type { Event } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
 import type { EventRef } from "./next-events.ts";
 
+/** Which events to show. All that is given must match. */
 export type EventFilter = {
   /** Name of a stream, or a pattern as for `query`. */
   readonly stream?: string | undefined;
@@ -28,6 +29,7 @@ export type EventFilter = {
   readonly payload?: boolean | undefined;
 };
 
+/** An event for a person to read. Personal data is never part of it. */
 export type EventView = EventRef & {
   readonly correlation: string;
   /** Who acted, where the framework recorded it. */

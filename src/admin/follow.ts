@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { type EventFilter, type EventView, events } from "./events.ts";
 import { watch } from "./watch.ts";
 
+/** Which new events to follow, from where, and until when. */
 export type FollowOptions = Omit<EventFilter, "forward" | "before" | "createdAfter" | "createdBefore"> & {
   /** Begin after this id. Default: with the events that are committed from now on. */
   readonly after?: number | undefined;

@@ -7,6 +7,7 @@ import { boundedCount, type Count, countOf, epochMs } from "./bounded.ts";
 import { appendLock } from "./connections.ts";
 import { lag } from "./lag.ts";
 
+/** What `health()` looks at, and how long it may take. */
 export type HealthOptions = {
   /** Also looks at the append lock, at blocked subscriptions and at the oldest lag: for a dashboard, not for each probe. */
   readonly deep?: boolean | undefined;
@@ -14,6 +15,7 @@ export type HealthOptions = {
   readonly timeoutMs?: number | undefined;
 };
 
+/** Whether this process can work with its store now, and why not. Times are in ms. */
 export type Health = {
   /** The database answers, and the tables are there and can be written to. */
   readonly ok: boolean;

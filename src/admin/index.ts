@@ -3,7 +3,14 @@ import type { StreamFilter } from "@rotorsoft/act";
 import { type Archived, type ArchiveOptions, archive } from "../backup/archive.ts";
 import { type ExportOptions, exportEvents } from "../backup/export.ts";
 import { type Imported, type ImportOptions, importEvents } from "../backup/import.ts";
+import { type Moved, type MoveOptions, move } from "../backup/move.ts";
 import { type Context, contextOf } from "../context.ts";
+import { defer } from "../subscriptions/defer.ts";
+import type { StreamInput } from "../subscriptions/filter.ts";
+import { prioritize } from "../subscriptions/prioritize.ts";
+import { reset } from "../subscriptions/reset.ts";
+import { unblock } from "../subscriptions/unblock.ts";
+import type { ProgressOptions } from "../subscriptions/update.ts";
 import { type Blocked, type BlockedOptions, blocked } from "./blocked.ts";
 import { type AppendLock, appendLock, type ServerConnections, serverConnections } from "./connections.ts";
 import type { Finding } from "./doctor/checks.ts";
@@ -40,10 +47,12 @@ export {
   type ArchiveProgress,
 } from "../backup/archive.ts";
 export { type Compression, compress, decompress } from "../backup/compression.ts";
-export { ImportError } from "../backup/event-lines.ts";
+export { ImportError } from "../backup/event-order.ts";
 export type { ExportOptions, ExportProgress } from "../backup/export.ts";
 export { type ArchiveTarget, folder } from "../backup/folder.ts";
 export type { Imported, ImportMode, ImportOptions } from "../backup/import.ts";
+export { type Moved, MoveError, type MoveOptions, type MoveProgress } from "../backup/move.ts";
+export type { ProgressOptions } from "../subscriptions/update.ts";
 export type { Blocked, BlockedOptions } from "./blocked.ts";
 export type { Count } from "./bounded.ts";
 export type { AppendLock, LockHolder, ServerConnections } from "./connections.ts";
@@ -56,7 +65,7 @@ export type { CorrelatorState, HeldLease } from "./leases.ts";
 export type { LogFilter, LogPage } from "./log.ts";
 export type { Matching, MatchingOptions } from "./matching.ts";
 export type { NamesInUse, StreamNamesOptions } from "./names-in-use.ts";
-export type { EventRef } from "./next-events.ts";
+export type { EventNames, EventRef } from "./next-events.ts";
 export type { Overview, ServerFacts } from "./overview.ts";
 export type { Personal } from "./personal.ts";
 export type { PlannedStep } from "./plan.ts";
@@ -279,6 +288,30 @@ export class Admin {
     return skipped(this.#context, options);
   }
 
+  /** `store.unblock`, with progress: how many have been changed after each statement. */
+  unblock(input: StreamInput, options?: ProgressOptions): Promise<number> {
+    return unblock(this.#context, input, options);
+  }
+
+  /** `store.reset`, with progress. */
+  reset(input: StreamInput, options?: ProgressOptions): Promise<number> {
+    return reset(this.#context, input, options);
+  }
+
+  /** `store.defer`, with progress. */
+  defer(input: StreamInput, deferredAt: number, options?: ProgressOptions): Promise<number> {
+    return defer(this.#context, input, deferredAt, options);
+  }
+
+  /** `store.prioritize`, with progress. */
+  prioritize(
+    filter: Exclude<StreamInput, string[]>,
+    priority: number,
+    options?: ProgressOptions,
+  ): Promise<number> {
+    return prioritize(this.#context, filter, priority, options);
+  }
+
   /** Ends the lease of a worker that is gone. False if nobody, or somebody else than `holder`, holds one. */
   release(options: ReleaseOptions): Promise<boolean> {
     return release(this.#context, options);
@@ -317,6 +350,19 @@ export class Admin {
     return archive(this.#context, options);
   }
 
+  /**
+   * Moves the store's tables to another store, on another server or schema, while processes work on them. Calls to this
+   * store wait at the end of it, and are refused afterwards (a DatabaseError of class 42): then let them go to the target. No
+   * commit is lost or doubled. The old tables are kept in another schema.
+   *
+   * @param target A PostgresStore, which is seeded, and has to be empty.
+   * @throws MoveError or StoreError; then this store works on as before.
+   * @example await new Admin(store).move(new PostgresStore({ database: two, schema: "tenant_acme" }));
+   */
+  move(target: object, options?: MoveOptions): Promise<Moved> {
+    return move(this.#context, contextOf(target), options);
+  }
+
   /** One stream: head, snapshot, latest events, and who reads it. */
   stream(name: string, options?: Pick<EventFilter, "limit" | "before" | "payload">): Promise<StreamView> {
     return stream(this.#context, name, options);
@@ -325,7 +371,7 @@ export class Admin {
   /** The tree of causes of a correlation. */
   trace(
     correlation: string,
-    options?: { readonly limit?: number; readonly payload?: boolean },
+    options?: { readonly limit?: number | undefined; readonly payload?: boolean | undefined },
   ): Promise<Trace> {
     return trace(this.#context, correlation, options);
   }

@@ -6,15 +6,19 @@ import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
 import { epochMs, optionalInstant, optionalText } from "./bounded.ts";
-import { nextEvents, type Pending, positionsOf } from "./next-events.ts";
+import { type EventNames, nextEvents, type Pending, positionsOf } from "./next-events.ts";
 
+/** Which subscriptions that are behind to list. */
 export type LagOptions = {
+  /** Only events of these names count. Default: every event of the source. */
+  readonly names?: EventNames | undefined;
   /** Only of this lane. Default: all. */
   readonly lane?: string | undefined;
   /** Subscriptions at most, those with the lowest watermark first. Default 50. */
   readonly limit?: number | undefined;
 };
 
+/** A subscription with events that wait for it, and the one that it gets next. */
 export type Lagging = Pending & {
   readonly stream: string;
   readonly source: string | undefined;
@@ -74,7 +78,7 @@ export async function lag(context: Context, options: LagOptions = {}): Promise<L
   const rows = z
     .array(row)
     .parse(await context.connections.read("admin", laggingQuery(context.names, options)));
-  const pending = await nextEvents(context, positionsOf(rows));
+  const pending = await nextEvents(context, positionsOf(rows), options.names);
   return rows.map((found, index) => {
     const { next, events } = pending[index] ?? { next: undefined, events: { count: 0, exact: true } };
     return {

@@ -4,6 +4,10 @@ import type { Context } from "../context.ts";
 import type { Names } from "../schema/names.ts";
 import { epochMs, instant, optionalInstant, optionalText } from "./bounded.ts";
 
+/**
+ * A subscription that a worker holds. `holder` is the id of the worker, `at` the watermark, and `attempts` counts this
+ * one.
+ */
 export type HeldLease = {
   readonly stream: string;
   readonly lane: string;
@@ -15,6 +19,7 @@ export type HeldLease = {
   readonly attempts: number;
 };
 
+/** How far one correlator is. `holder` has its lease until `until`. */
 export type CorrelatorState = {
   /** The correlator's key: a digest of the registry of its app. Empty for the checkpoint that all share. */
   readonly key: string;

@@ -1,10 +1,9 @@
 /** Which subscriptions an operator verb would change, before it does. */
 import { z } from "zod";
 import type { Context } from "../context.ts";
-import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
-import { inputConditions, type StreamInput } from "../subscriptions/filter.ts";
+import { filterConditions, namesConditions, namesOf, type StreamInput } from "../subscriptions/filter.ts";
 import { boundedCount, type Count, countOf } from "./bounded.ts";
 
 export type Matching = {
@@ -25,8 +24,10 @@ export function matchingQuery(
   input: StreamInput,
   { blocked }: MatchingOptions,
 ): Query | undefined {
-  const where = inputConditions("matching", input) ?? new Conditions();
   if (Array.isArray(input) && input.length === 0) return undefined;
+  const where = Array.isArray(input)
+    ? namesConditions(namesOf("matching", input))
+    : filterConditions("matching", input);
   if (blocked) where.add("s.blocked");
   const from = `from ${names.streams} s${where.where}`;
   return {

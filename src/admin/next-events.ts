@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
+import { textArray } from "../postgres/parameters.ts";
 import type { Names } from "../schema/names.ts";
 import { boundedCount, type Count, countOf, epochMs, instant } from "./bounded.ts";
 import { sourceConditions, sourceKind } from "./sources.ts";
@@ -25,6 +26,12 @@ export type Position = {
   readonly correlatedAt: number | undefined;
 };
 
+/**
+ * The names of the events that a subscription's reactions are for; undefined if they are not known. The store does not
+ * know them: without this option the next event of the source may be one that the app passes over.
+ */
+export type EventNames = (subscription: string) => readonly string[] | undefined;
+
 export type Pending = {
   /** Undefined if no event waits: the events up to the work mark are for other subscriptions. */
   readonly next: EventRef | undefined;
@@ -46,11 +53,17 @@ export const eventRef = z.object({
 });
 
 /** Parameters of each subscription, in this order: those of its source, its watermark, the last id to look at. */
-export function nextEventsQuery(names: Names, positions: readonly Position[]): Query {
+export function nextEventsQuery(
+  names: Names,
+  positions: readonly Position[],
+  eventNames: EventNames = () => undefined,
+): Query {
   const where = new Conditions();
-  const branches = positions.map(({ source, at, correlatedAt }, index) => {
+  const branches = positions.map(({ stream, source, at, correlatedAt }, index) => {
     const own = where.fork();
     sourceConditions(own, source);
+    const only = eventNames(stream);
+    if (only) own.add(`e.name = any(${own.param(textArray(only))}::text[])`);
     const mark = correlatedAt ?? at;
     const last = sourceKind(source) === "pattern" ? Math.min(mark, at + PATTERN_WINDOW) : mark;
     own.add(`e.id > ${own.param(at)}::bigint`);
@@ -59,7 +72,7 @@ export function nextEventsQuery(names: Names, positions: readonly Position[]): Q
     return `select ${index} as position, ${countOf(from, EVENTS_LIMIT)} as events, n.* from (select 1) one left join lateral (
   select e.id, e.stream, e.version, e.name, ${epochMs("e.created")} as created ${from} order by e.id limit 1) n on true`;
   });
-  return { text: branches.join("\nunion all\n"), params: where.params };
+  return { text: branches.join("\nunion all\n"), params: where.params, once: true };
 }
 
 const answer = z.object({ position: z.number(), events: boundedCount(EVENTS_LIMIT), id: z.unknown() });
@@ -84,9 +97,10 @@ export const positionsOf = (
 export async function nextEvents(
   { names, connections }: Context,
   positions: readonly Position[],
+  eventNames?: EventNames,
 ): Promise<Pending[]> {
   if (positions.length === 0) return [];
-  const rows = await connections.read("admin", nextEventsQuery(names, positions));
+  const rows = await connections.read("admin", nextEventsQuery(names, positions, eventNames));
   const pending: Pending[] = positions.map(() => ({ next: undefined, events: { count: 0, exact: true } }));
   for (const row of rows) {
     const { position, events, id } = answer.parse(row);

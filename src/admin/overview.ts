@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { boundedCount, type Count, countOf, epochMs, instant, optionalInstant } from "./bounded.ts";
 
+/** The server, and the database and role that the store uses. */
 export type ServerFacts = {
   /** As `18.4`. */
   readonly version: string;
@@ -16,6 +17,7 @@ export type ServerFacts = {
   readonly standby: boolean;
 };
 
+/** The state of a store at a glance. Ids are undefined for an empty log. */
 export type Overview = {
   readonly server: ServerFacts;
   readonly events: {

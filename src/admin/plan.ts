@@ -1,11 +1,12 @@
 /** What seed() would do, statement by statement, and which locks it would take. */
 import type { Context } from "../context.ts";
-import { introspect } from "../migrations/introspect.ts";
+import { introspectAgain } from "../migrations/introspect.ts";
 import { planMigration } from "../migrations/plan.ts";
 import { idFactsQuery, planSequence, toIdFacts } from "../migrations/sequence.ts";
 import type { Run } from "../postgres/index.ts";
 import { tableNames } from "../schema/table-names.ts";
 
+/** One statement that `seed()` would run. */
 export type PlannedStep = {
   readonly statement: string;
   /** What it does, in words. Undefined for preparations. */
@@ -35,7 +36,7 @@ const online = (sql: string): string =>
 /** Empty if the tables are up to date. */
 export async function plan({ names, connections }: Context): Promise<PlannedStep[]> {
   const run: Run = (query) => connections.read("admin", query);
-  const catalog = await introspect(run, names);
+  const catalog = await introspectAgain(run, names);
   const planned = planMigration(names, catalog, { online: connections.config.prepare });
   // A sequence can be looked at once there is a log.
   const [row] = catalog.relations.has(tableNames(names.table).events) ? await run(idFactsQuery(names)) : [];

@@ -8,6 +8,7 @@
 import type { Context } from "../context.ts";
 import type { Names } from "../schema/names.ts";
 
+/** What `reap()` may delete. */
 export type ReapOptions = {
   /** Only what has been finished for so long. Default 7 days, in ms. */
   readonly olderThanMs?: number | undefined;
@@ -15,6 +16,7 @@ export type ReapOptions = {
   readonly dryRun?: boolean | undefined;
 };
 
+/** How many rows were deleted; with `dryRun`, how many would be. */
 export type Reaped = { readonly subscriptions: number; readonly correlators: number };
 
 const WEEK = 7 * 24 * 3_600_000;

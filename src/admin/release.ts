@@ -3,6 +3,7 @@ import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import { updateStreams } from "../subscriptions/update.ts";
 
+/** Whose lease to end. */
 export type ReleaseOptions = {
   /** The subscription. */
   readonly stream: string;
@@ -16,5 +17,9 @@ export async function release(context: Context, { stream, holder }: ReleaseOptio
   where.add(`s.stream = ${where.param(stream)}::text`);
   where.add("s.leased_by is not null");
   if (holder !== undefined) where.add(`s.leased_by = ${where.param(holder)}::text`);
-  return (await updateStreams(context, "release", where, "leased_by = null, leased_until = null")) > 0;
+  return (
+    (await updateStreams(context, "release", where, "leased_by = null, leased_until = null", {
+      many: false,
+    })) > 0
+  );
 }

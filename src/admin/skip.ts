@@ -8,8 +8,9 @@ import { z } from "zod";
 import type { Context } from "../context.ts";
 import { announcedPart, writeAnnounced } from "../subscriptions/announce.ts";
 import { epochMs, instant, optionalText } from "./bounded.ts";
-import { type EventRef, nextEvents } from "./next-events.ts";
+import { type EventNames, type EventRef, nextEvents } from "./next-events.ts";
 
+/** Which event to skip for which subscription, by whom, and why. */
 export type SkipOptions = {
   /** The subscription. */
   readonly stream: string;
@@ -17,10 +18,13 @@ export type SkipOptions = {
   readonly event: number;
   /** Who skips it. */
   readonly by: string;
+  /** Only events of these names count: those before them are passed, too. Default: every event of the source. */
+  readonly names?: EventNames | undefined;
   /** Why. It is stored, so it must hold no personal data. */
   readonly reason: string;
 };
 
+/** The record of an event that was skipped. */
 export type Skipped = {
   readonly stream: string;
   readonly event: EventRef;
@@ -32,6 +36,7 @@ export type Skipped = {
   readonly attempts: number;
 };
 
+/** Which records to list. */
 export type SkippedOptions = {
   /** Only of this subscription. */
   readonly stream?: string | undefined;
@@ -81,7 +86,10 @@ const required = (option: string, text: string): string => {
 /**
  * @throws SkipError if the subscription is not there, not blocked, stands at another event, or has moved meanwhile.
  */
-export async function skip(context: Context, { stream, event, by, reason }: SkipOptions): Promise<Skipped> {
+export async function skip(
+  context: Context,
+  { stream, event, by, reason, names: eventNames }: SkipOptions,
+): Promise<Skipped> {
   const { names, connections } = context;
   const who = required("`by`", by);
   const why = required("`reason`", reason);
@@ -97,13 +105,12 @@ export async function skip(context: Context, { stream, event, by, reason }: Skip
     throw new SkipError(
       `The subscription ${name} is not blocked, and nothing was skipped: it goes on by itself.`,
     );
-  const [pending] = await nextEvents(context, [
-    { stream, source, at, correlatedAt: correlated_at ?? undefined },
-  ]);
+  const waiting = { stream, source, at, correlatedAt: correlated_at ?? undefined };
+  const [pending] = await nextEvents(context, [waiting], eventNames);
   const next = pending?.next;
   if (next?.id !== event)
     throw new SkipError(
-      `The subscription ${name} ${next ? `stands at event ${next.id}` : `has no event behind ${at}`}, not at ${event}. Nothing was skipped: look at \`act-drizzle blocked\` again.`,
+      `The subscription ${name} ${next ? `stands at event ${next.id}` : `has no event behind ${at}`}, not at ${event}. Nothing was skipped: look at \`act-drizzle blocked\` again. If the app passes over events of that name, name those that it reacts to (--names, --app).`,
     );
   // $1 stream, $2 watermark that was seen, $3 event, $4 by, $5 reason, $6 to $9 the event's stream, version, name, time
   const text = (announce: boolean) => `with held as materialized (

@@ -7,6 +7,7 @@ import { tableNames } from "../schema/table-names.ts";
 import { epochMs, optionalInstant } from "./bounded.ts";
 import { firstSince } from "./first-since.ts";
 
+/** The size of a table of the store. */
 export type TableSize = {
   readonly table: string;
   /** Bytes of the rows, with TOAST. */
@@ -20,6 +21,7 @@ export type TableSize = {
   readonly lastAnalyze: Date | undefined;
 };
 
+/** The size of an index. `valid` is false if its build was interrupted. */
 export type IndexSize = {
   readonly index: string;
   readonly table: string;
@@ -29,6 +31,10 @@ export type IndexSize = {
   readonly valid: boolean;
 };
 
+/**
+ * How many ids are used. `last` is the highest id that the column and its sequence can hold; `share` is used ids of
+ * all.
+ */
 export type IdCapacity = {
   /** Ids drawn so far; undefined if the role may not read the sequence. */
   readonly used: number | undefined;
@@ -37,6 +43,7 @@ export type IdCapacity = {
   readonly share: number | undefined;
 };
 
+/** Sizes in bytes, and ids that are left. */
 export type Storage = {
   readonly tables: readonly TableSize[];
   readonly indexes: readonly IndexSize[];
@@ -108,6 +115,7 @@ export async function storage({ names, connections }: Context): Promise<Storage>
   };
 }
 
+/** Events that were committed in a window of time. */
 export type Growth = {
   /** Length of the window in ms, which ends now. */
   readonly windowMs: number;

@@ -5,6 +5,7 @@ import type { Names } from "../schema/names.ts";
 import { boundedCount, type Count, countOf, optionalText } from "./bounded.ts";
 import { type EventFilter, type EventView, events } from "./events.ts";
 
+/** A subscription that reads a stream. `at` is its watermark, `correlatedAt` the id up to which it has work. */
 export type StreamReader = {
   readonly stream: string;
   readonly source: string | undefined;
@@ -14,6 +15,7 @@ export type StreamReader = {
   readonly blocked: boolean;
 };
 
+/** One stream. `history` holds its latest events, newest first. */
 export type StreamView = {
   readonly stream: string;
   /** Undefined for a stream without events. */

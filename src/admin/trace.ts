@@ -2,6 +2,7 @@
 import type { Context } from "../context.ts";
 import { type EventView, events } from "./events.ts";
 
+/** An event, and the events that reactions to it have committed. */
 export type TraceNode = {
   readonly event: EventView;
   /** ms between the cause's commit and this one; undefined for a root. */
@@ -9,6 +10,7 @@ export type TraceNode = {
   readonly effects: readonly TraceNode[];
 };
 
+/** The events of one correlation as trees: `roots` have no cause among them. `events` is how many are shown. */
 export type Trace = {
   readonly correlation: string;
   readonly roots: readonly TraceNode[];
@@ -54,7 +56,10 @@ export function toTrace(correlation: string, found: readonly EventView[], limit:
 export async function trace(
   context: Context,
   correlation: string,
-  { limit = DEFAULT_LIMIT, payload = false }: { readonly limit?: number; readonly payload?: boolean } = {},
+  {
+    limit = DEFAULT_LIMIT,
+    payload = false,
+  }: { readonly limit?: number | undefined; readonly payload?: boolean | undefined } = {},
 ): Promise<Trace> {
   const found = await events(context, { correlation, forward: true, limit: limit + 1, payload });
   return toTrace(correlation, found, limit);

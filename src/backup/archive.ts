@@ -22,6 +22,7 @@ import { LINE, LineReader } from "./event-lines.ts";
 import { exportRows } from "./export.ts";
 import type { ArchiveTarget } from "./folder.ts";
 
+/** What `archive()` moves, and where to. */
 export type ArchiveOptions = {
   readonly target: ArchiveTarget;
   /**
@@ -35,11 +36,17 @@ export type ArchiveOptions = {
   readonly dryRun?: boolean | undefined;
   /** Streams of one file. Default 1,000. */
   readonly streamsPerFile?: number | undefined;
+  /** Called after each file, once its events are deleted from the log. */
   readonly onProgress?: ((progress: ArchiveProgress) => void) | undefined;
 };
 
+/** Streams and events archived so far by this call, and the name of the last file. */
 export type ArchiveProgress = { readonly streams: number; readonly events: number; readonly file: string };
 
+/**
+ * What lies beside an archived file as `<file>.manifest.json`. `archivedAt` is an ISO time; `firstId` and `lastId` are
+ * the ids of its first and last event; `table` is `schema.table` of the log.
+ */
 export type ArchiveManifest = {
   readonly file: string;
   readonly events: number;
@@ -52,6 +59,7 @@ export type ArchiveManifest = {
   readonly table: string;
 };
 
+/** What `archive()` has moved. With `dryRun` it counts what would be moved, and `files` is empty. */
 export type Archived = {
   readonly streams: number;
   readonly events: number;

@@ -2,6 +2,7 @@
 import { Readable } from "node:stream";
 import { createGunzip, createGzip, createZstdCompress, createZstdDecompress } from "node:zlib";
 
+/** How a file is compressed. `zstd` is the smallest and the fastest; `gzip` is read everywhere. */
 export type Compression = "gzip" | "zstd" | "none";
 
 export const ENDINGS: Readonly<Record<Compression, string>> = { gzip: ".gz", zstd: ".zst", none: "" };
@@ -9,6 +10,11 @@ export const ENDINGS: Readonly<Record<Compression, string>> = { gzip: ".gz", zst
 export const compressionOf = (name: string): Compression =>
   name.endsWith(".gz") ? "gzip" : name.endsWith(".zst") ? "zstd" : "none";
 
+/**
+ * Compresses text as UTF-8. A pipeline of its own: an error of the text ends it.
+ *
+ * @param text Pieces of any size, as `admin.export()` yields them.
+ */
 export function compress(text: AsyncIterable<string>, compression: Compression): AsyncIterable<Uint8Array> {
   const bytes = Readable.from(encode(text), { objectMode: false });
   if (compression === "none") return bytes;
@@ -17,6 +23,12 @@ export function compress(text: AsyncIterable<string>, compression: Compression):
   return bytes.pipe(stream);
 }
 
+/**
+ * The text of compressed bytes, in pieces of any size, as `admin.import()` takes it.
+ *
+ * @throws TypeError if it is not UTF-8, and an error of zlib if the bytes are not compressed in this way, or are cut
+ *   off.
+ */
 export async function* decompress(
   bytes: AsyncIterable<Uint8Array>,
   compression: Compression,

@@ -7,6 +7,7 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { z } from "zod";
+import { type EventLine, EventOrder, type EventReader, ImportError } from "./event-order.ts";
 
 const FORMAT = 1;
 
@@ -36,35 +37,6 @@ export const LINE = `(jsonb_build_object('id', e.id, 'stream', e.stream, 'versio
   || case when e.dates is null then '{}' else jsonb_build_object('dates', e.dates) end
   || case when e.token is null then '{}' else jsonb_build_object('token', e.token) end)::text`;
 
-/** A line of the input is wrong. The error names the line, and never shows the event's content. */
-export class ImportError extends Error {
-  override readonly name = "ImportError";
-  /** 1 is the first line. */
-  readonly line: number;
-  readonly stream: string | undefined;
-  readonly version: number | undefined;
-
-  constructor(
-    reason: string,
-    at: { line: number; stream?: string | undefined; version?: number | undefined },
-  ) {
-    const where =
-      at.stream === undefined ? "" : ` (stream ${JSON.stringify(at.stream)}, version ${at.version})`;
-    super(`line ${at.line}${where}: ${reason}. Nothing was imported.`);
-    this.line = at.line;
-    this.stream = at.stream;
-    this.version = at.version;
-  }
-}
-
-export type EventLine = {
-  readonly line: number;
-  readonly text: string;
-  readonly id: number;
-  readonly stream: string;
-  readonly version: number;
-};
-
 function parse(text: string, line: number): unknown {
   try {
     return JSON.parse(text);
@@ -74,16 +46,14 @@ function parse(text: string, line: number): unknown {
 }
 
 /** Reads lines in their order, and checks them against header and footer: order of ids, number and checksum. */
-export class LineReader {
+export class LineReader implements EventReader {
   readonly #hash = createHash("sha256");
-  readonly #versions = new Map<string, number>();
+  readonly #order = new EventOrder();
   #line = 0;
-  #events = 0;
-  #lastId = -1;
   #ended = false;
 
   get events(): number {
-    return this.#events;
+    return this.#order.events;
   }
 
   /** The event of a line; undefined for header and footer. */
@@ -109,8 +79,8 @@ export class LineReader {
 
   #end({ events, sha256 }: z.infer<typeof footer>, line: number): undefined {
     this.#ended = true;
-    if (events !== this.#events)
-      throw new ImportError(`the footer counts ${events} events, there are ${this.#events}`, { line });
+    if (events !== this.events)
+      throw new ImportError(`the footer counts ${events} events, there are ${this.events}`, { line });
     if (sha256 !== this.#hash.digest("hex"))
       throw new ImportError("the checksum does not match: the file was changed", { line });
   }
@@ -122,19 +92,7 @@ export class LineReader {
       throw new ImportError(`${path} is missing or of a wrong type`, { line, ...placeOf(value) });
     }
     const { id, stream, version } = found.data;
-    const at = { line, stream, version };
-    if (id <= this.#lastId) throw new ImportError("ids must ascend, and this one does not", at);
-    const before = this.#versions.get(stream);
-    if (before !== undefined && version <= before)
-      throw new ImportError(
-        version === before
-          ? "this version was there before"
-          : "versions of a stream must ascend, and this one does not",
-        at,
-      );
-    this.#lastId = id;
-    this.#versions.set(stream, version);
-    this.#events++;
+    this.#order.add({ line, id, stream, version });
     this.#hash.update(text).update("\n");
     return { line, text, id, stream, version };
   }

@@ -4,9 +4,11 @@ import { mkdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 
+/** Where archived files go: {@link folder}, or an object store behind two functions. */
 export type ArchiveTarget = {
   /** Resolves once the object is durable. One of the same name is replaced. */
   readonly write: (name: string, content: AsyncIterable<Uint8Array>) => Promise<void>;
+  /** The bytes of an object, as they were written. It fails if there is none of this name. */
   readonly read: (name: string) => AsyncIterable<Uint8Array>;
 };
 

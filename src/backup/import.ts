@@ -7,8 +7,11 @@ import { numberArray, SEPARATOR, splitJson, textArray } from "../postgres/parame
 import { lockQuery } from "../schema/append-lock.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
-import { type EventLine, ImportError, LineReader } from "./event-lines.ts";
+import { CsvReader } from "./csv.ts";
+import { LineReader } from "./event-lines.ts";
+import { type EventLine, type EventReader, ImportError } from "./event-order.ts";
 
+/** What becomes of the events that the log holds already. */
 export type ImportMode =
   /** The log must be empty. */
   | "empty"
@@ -17,18 +20,24 @@ export type ImportMode =
   /** Keeps the events of the log: archived events come back to their places. */
   | "merge";
 
+/** How to import. */
 export type ImportOptions = {
   /** Default `empty`. */
   readonly mode?: ImportMode | undefined;
+  /** `jsonl` (default): what export wrote. `csv`: the framework's own format; not with mode `merge`. */
+  readonly format?: "jsonl" | "csv" | undefined;
   /** Checks every line, and writes nothing. */
   readonly dryRun?: boolean | undefined;
+  /** Called after each batch, of 1,000 events at most, with the number of events read so far. */
   readonly onProgress?: ((progress: { readonly events: number }) => void) | undefined;
 };
 
+/** How many events were read and written, and the id of the last one; undefined if there was none. */
 export type Imported = { readonly events: number; readonly lastId: number | undefined };
 
-const BATCH = 1_000;
-const BATCH_TEXT = 4_000_000;
+/** Events of one INSERT, and the characters after which it is sent early: see the pages of an export. */
+const BATCH = 250;
+const BATCH_TEXT = 1_000_000;
 
 /** $1 the lines */
 const insertQuery = (names: Names, batch: readonly EventLine[]): Query => ({
@@ -72,7 +81,7 @@ async function refuseConflicts(run: Run, names: Names, batch: readonly EventLine
 }
 
 /** Moves the id sequence behind the imported ids. It never moves the sequence back. */
-async function moveSequence(run: Run, names: Names, lastId: number): Promise<void> {
+export async function moveSequence(run: Run, names: Names, lastId: number): Promise<void> {
   const [row] = await run({
     text: `select format('%I.%I', n.nspname, s.relname) as name from pg_class s
 join pg_namespace n on n.oid = s.relnamespace where s.oid = ${idSequence(names)}`,
@@ -98,7 +107,7 @@ async function* linesOf(source: AsyncIterable<string>): AsyncGenerator<string> {
 
 async function* batchesOf(
   source: AsyncIterable<string>,
-  reader: LineReader,
+  reader: EventReader,
 ): AsyncGenerator<readonly EventLine[]> {
   let batch: EventLine[] = [];
   let size = 0;
@@ -126,10 +135,14 @@ async function* batchesOf(
 export async function importEvents(
   context: Context,
   source: AsyncIterable<string>,
-  { mode = "empty", dryRun = false, onProgress }: ImportOptions = {},
+  { mode = "empty", dryRun = false, onProgress, format = "jsonl" }: ImportOptions = {},
 ): Promise<Imported> {
   const { names, connections } = context;
-  const reader = new LineReader();
+  if (format === "csv" && mode === "merge")
+    throw new Error(
+      "act-drizzle: the ids of a CSV file are its own, so it cannot be merged with a log. Nothing was imported.",
+    );
+  const reader = format === "csv" ? new CsvReader() : new LineReader();
   let lastId: number | undefined;
   const note = (batch: readonly EventLine[]) => {
     lastId = batch.at(-1)?.id ?? lastId;
@@ -145,10 +158,10 @@ export async function importEvents(
     return { events: reader.events, lastId };
   }
   await connections.session("import", async (run) => {
-    await run({ text: "set local statement_timeout = 0" });
     await run({ text: lockQuery(names) });
+    await run({ text: "set local statement_timeout = 0" });
     if (mode === "empty") await assertEmpty(run, names);
-    if (mode === "replace") for (const text of wipe(names)) await run({ text });
+    if (mode === "replace") await wipe(run, names);
     for await (const batch of batchesOf(source, reader)) {
       if (mode === "merge") await refuseConflicts(run, names, batch);
       await run(insertQuery(names, batch));

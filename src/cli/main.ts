@@ -1,16 +1,18 @@
-#!/usr/bin/env node
 /** `act-drizzle`: the command for operating a store. Each file of commands/ has one command or a few related ones. */
 import { log, StoreError, ValidationError } from "@rotorsoft/act";
 import { Command, CommanderError } from "commander";
 import { backfill } from "./commands/backfill.ts";
 import { archive, exportLog, importLog, reap } from "./commands/backup.ts";
+import { bench } from "./commands/bench.ts";
 import { blocked } from "./commands/blocked.ts";
+import { completion } from "./commands/completion.ts";
 import { console as browser } from "./commands/console.ts";
 import { doctor } from "./commands/doctor.ts";
 import { event, events, tail } from "./commands/events.ts";
 import { forget } from "./commands/forget.ts";
 import { lag } from "./commands/lag.ts";
 import { defer, prioritize, reset, unblock } from "./commands/operate.ts";
+import { rebuild } from "./commands/rebuild.ts";
 import { release } from "./commands/release.ts";
 import { ddl, plan, seed } from "./commands/schema.ts";
 import { skip, skipped } from "./commands/skip.ts";
@@ -26,9 +28,10 @@ const WRONG_USE = 2;
 
 const GROUPS: readonly (readonly [string, readonly ((program: Command) => void)[]])[] = [
   ["Look:", [status, lag, blocked, skipped, doctor, events, event, tail, stream, trace, browser]],
-  ["Change subscriptions:", [unblock, skip, reset, defer, prioritize, release, backfill]],
+  ["Change subscriptions:", [unblock, skip, reset, defer, prioritize, release, backfill, rebuild]],
   ["Keep:", [exportLog, importLog, archive, reap, forget]],
   ["Tables:", [plan, seed, ddl]],
+  ["Help:", [bench, completion]],
 ];
 
 export function createProgram(): Command {
@@ -86,8 +89,10 @@ function exitCodeOf(error: unknown): number {
   return FAILED;
 }
 
-if (import.meta.main) {
+export async function main(): Promise<void> {
   log(stderrLogger);
+  // While it was loaded, the framework may have made a logger of its own, which it keeps.
+  Object.assign(log(), stderrLogger);
   // `act-drizzle events | head` closes the pipe: that is no failure.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(0);

@@ -112,6 +112,8 @@ export async function withStore(command: Command, work: (session: Session) => Pr
     ...storeOptions(command),
     max: CONNECTIONS,
     application_name: "act-drizzle command",
+    // Who runs a command sees how long it takes.
+    slowStatementMillis: false,
   });
   try {
     await work({ store, admin: new Admin(store), output: new Output({ json }) });

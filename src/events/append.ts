@@ -19,7 +19,7 @@ import {
   splitJson,
   textArray,
 } from "../postgres/parameters.ts";
-import { idSequence } from "../schema/id-sequence.ts";
+import { idSequenceOf } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
 import type { EncodedEvent } from "./encode-messages.ts";
 
@@ -56,6 +56,8 @@ export type AppendMode = {
   readonly sequence: number | null;
   /** The log has deferred triggers. */
   readonly deferred: boolean;
+  /** statement_timeout, in ms, of the statements that follow in the transaction: those of inline projections. */
+  readonly limit?: number | undefined;
 };
 
 /** An expectation that no head can meet. */
@@ -85,17 +87,28 @@ export const nowQuery = (names: Names, sequence: string): string => `select grea
  * Facts about the database that appends depend on, as a select list: the sequence of the ids and its last value, whether
  * the index that finds heads by id exists, the primary key's name, and whether there are deferred triggers.
  */
-export const appendFacts = (names: Names): string => `(select case
-    when has_sequence_privilege(s.oid, 'usage, select') then s.oid::bigint end from (select ${idSequence(names)} as oid) s
+export const appendFacts = (names: Names): string => factsOf(literal(names.events), literal(idIndex(names)));
+
+/** The same as a statement whose text is that of every store: a connection that stores share plans it once. */
+export const appendFactsQuery = (names: Names): Query => ({
+  text: `select ${factsOf("$1::text", "$2::text")}`,
+  params: [names.events, idIndex(names)],
+});
+
+const idIndex = ({ schema, table }: Names): string => `"${schema}"."${table}_stream_id_ix"`;
+
+/** `events` and `index`: SQL expressions of the names of the log and of its index by id. */
+const factsOf = (events: string, index: string): string => `(select case
+    when has_sequence_privilege(s.oid, 'usage, select') then s.oid::bigint end from (select ${idSequenceOf(events)} as oid) s
   ) as id_sequence,
   (select case when has_sequence_privilege(s.oid, 'usage, select') then pg_sequence_last_value(s.oid) end
-    from (select ${idSequence(names)} as oid) s) as last_id,
+    from (select ${idSequenceOf(events)} as oid) s) as last_id,
   exists (select from pg_index i join pg_opclass c on c.oid = i.indclass[0]
-    where i.indexrelid = to_regclass(${literal(`"${names.schema}"."${names.table}_stream_id_ix"`)})
+    where i.indexrelid = to_regclass(${index})
       and i.indpred is null and i.indisvalid and c.opcname = 'text_pattern_ops') as ids_indexed,
   (select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid
-    where i.indrelid = to_regclass(${literal(names.events)}) and i.indisprimary) as primary_key,
-  exists (select from pg_trigger t where t.tgrelid = to_regclass(${literal(names.events)}) and t.tgdeferrable) as deferred`;
+    where i.indrelid = to_regclass(${events}) and i.indisprimary) as primary_key,
+  exists (select from pg_trigger t where t.tgrelid = to_regclass(${events}) and t.tgdeferrable) as deferred`;
 
 /** Moves the sequence behind the log's highest id, after rows were inserted with explicit ids. $1 oid of the sequence */
 export const moveSequence = ({ events }: Names, sequence: number): Query => ({
@@ -171,7 +184,12 @@ const decidedInTurn = `decided as (
  *   Dates
  * - With `repeats`, one element per commit: $13 its position among the commits to its stream (1, 2, …)
  */
-function insertText(names: Names, { headBy, announce }: AppendMode, by: string, repeats: boolean): string {
+function insertText(
+  names: Names,
+  { headBy, announce, limit }: AppendMode,
+  by: string,
+  repeats: boolean,
+): string {
   const head = headOf(names, headBy, "$6");
   return `with ${repeats ? "recursive " : ""}requested as materialized (
   select c.*, ${repeats ? `case when c.position = 1 then ${head} end` : head} as head
@@ -193,7 +211,7 @@ function insertText(names: Names, { headBy, announce }: AppendMode, by: string, 
 select decisions.heads, decisions.accepted, events.ids, (extract(epoch from clock.created) * 1000)::float8 as created,
   case when events.stored <> decisions.wanted then ${raise("events_left_out")} end as complete${
     announce ? ", (select count(*) from announced) as announced" : ""
-  }
+  }${limit === undefined ? "" : `, set_config('statement_timeout', '${limit}', true) as limited`}
 from clock,
   (select array_agg(head order by ord)::text as heads, array_agg(accepted order by ord)::text as accepted,
     coalesce(sum(size) filter (where accepted), 0) as wanted from decided) decisions,

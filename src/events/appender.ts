@@ -112,7 +112,10 @@ export class Appender {
    */
   append(batch: readonly Append[], end: number, transferred: Transferred): Promise<Appended> {
     return useBefore(this.#options.connections.writer, end, async (connection) => {
-      const facts = connection.facts ?? (await connection.establish(msUntil(end)));
+      const { sharedFacts } = this.#options.connections;
+      const facts = sharedFacts
+        ? await sharedFacts.of(connection, msUntil(end))
+        : (connection.facts ?? (await connection.establish(msUntil(end))));
       // A new connection reads the last id again: a restore or a fail-over may have set ids back.
       if (!this.#looked.has(connection)) this.#lastId = Number(facts.last_id ?? 0);
       const mode = this.#modeFor(facts);
@@ -126,8 +129,11 @@ export class Appender {
         const other = this.#otherMode(error, mode);
         if (!other) throw error;
         const appended = await this.#send(connection, batch, other, end, transferred);
-        // The next connection looks up the sequence again.
-        if (other.sequence !== mode.sequence) connection.destroy(sequenceChanged());
+        // The sequence is looked up again: on the next connection, or on each that stores share.
+        if (other.sequence !== mode.sequence) {
+          sharedFacts?.forget();
+          if (!sharedFacts) connection.destroy(sequenceChanged());
+        }
         return appended;
       }
     });
@@ -136,6 +142,11 @@ export class Appender {
   /** Opens the connection for appends and has their statements prepared; nothing is written. */
   warmUp(): void {
     const { connections, names } = this.#options;
+    // A shared connection serves stores that need other statements first, and seed() may have changed the facts.
+    if (connections.sharedFacts) {
+      connections.sharedFacts.forget();
+      return;
+    }
     connections.writer.warmUp(async (connection) => {
       const mode = this.#modeFor(await connection.establish(connections.deadline));
       const inserts = emptyInserts(this.#textsFor(mode), mode.sequence);
@@ -181,26 +192,35 @@ export class Appender {
     // because a restore in between could not be noticed; and behind a pooler, because the server may have changed.
     const after = firstEvent === undefined || connection.backend === undefined ? 0 : this.#lastId;
     let until: number | undefined;
+    // A batch is of one kind.
+    const inline = batch[0]?.inline && this.#inline;
     const lock = connection.backend
-      ? lockAppends(names, connections.deadline)
-      : lockAppendsUntil(names, connections.deadline, messageToken(batch), () => {
-          until = connection.serverTime() + ARRIVAL_MS;
-          return until;
-        });
+      ? lockAppends(names, connections.deadline, inline?.idleLimit)
+      : lockAppendsUntil(
+          names,
+          connections.deadline,
+          messageToken(batch),
+          () => {
+            until = connection.serverTime() + ARRIVAL_MS;
+            return until;
+          },
+          inline?.idleLimit,
+        );
     const look = firstEvent === undefined || !this.#looked.has(connection);
-    const insert = insertQuery(this.#textsFor(mode), batch, mode.sequence);
+    const insert = insertQuery(
+      this.#textsFor(inline ? { ...mode, limit: inline.limit } : mode),
+      batch,
+      mode.sequence,
+    );
     const deferred = mode.deferred ? [RUN_DEFERRED] : [];
     const looks = look ? [firstEventQuery(names)] : [];
     // A full NOTIFY queue is trimmed only when somebody asks for its usage.
     const trim = mode.announce && this.#silence.for > 0 ? [TRIM_NOTIFICATIONS] : [];
-    // A batch is of one kind.
-    const inline = batch[0]?.inline && this.#inline;
     try {
       const answers = inline
         ? await inline.run(connection, {
             batch,
-            queries: [lock, insert, ...trim],
-            look: looks,
+            queries: [lock, insert, ...trim, ...looks],
             tail: deferred,
             end,
             transferred,
@@ -236,7 +256,7 @@ export class Appender {
   }
 
   #textsFor(mode: AppendMode): InsertTexts {
-    const key = `${mode.announce} ${mode.headBy}`;
+    const key = `${mode.announce} ${mode.headBy} ${mode.limit}`;
     const texts = this.#texts.get(key) ?? insertTexts(this.#options.names, mode, this.#options.by);
     this.#texts.set(key, texts);
     return texts;

@@ -22,19 +22,12 @@ import {
 
 /** Beyond a handler's time: a server that is reached answers within it. */
 const GRACE_MS = 2_000;
-/** A vanished client's transaction ends so long after the handler's time. */
-const IDLE_GRACE_MS = 1_000;
-
-const limits = (ms: number): Query => ({
-  text: `select set_config('statement_timeout', '${ms}', true),
-    set_config('idle_in_transaction_session_timeout', '${ms + IDLE_GRACE_MS}', true)`,
-});
 const limitTo = (ms: number): Query => ({
   text: "select set_config('statement_timeout', $1, true)",
   params: [String(ms)],
 });
 /** COMMIT waits for standbys as long as it takes: cut off, it would be acknowledged without them. */
-const NO_LIMIT: Query = { text: "select set_config('statement_timeout', '0', true)" };
+const NO_LIMIT: Query = { text: "set local statement_timeout = 0" };
 
 /** Statements that would end the transaction, and the events with it. */
 const ENDS = /^\s*(begin|start|commit|end|rollback(?!\s+to\s)|abort|prepare\s+transaction)\b/i;
@@ -59,7 +52,7 @@ type Held<C> = { readonly query: InlineQuery; readonly caller: C };
 export type BlockOptions = {
   readonly end: number;
   readonly transferred: (bytes: number, ms: number) => void;
-  /** The longest time of its handlers, in ms. */
+  /** The longest time of its handlers, in ms. The first message sets it for the statements that follow. */
   readonly limit: number;
 };
 
@@ -90,11 +83,10 @@ export class InlineBlock<C extends Caller> {
     return this.#failed;
   }
 
-  /** Begins the transaction; `look` comes last of all. Rejects with a {@link TransactionFailure}. */
-  async begin(queries: readonly Query[], look: readonly Query[]): Promise<readonly Answer[]> {
+  /** Begins the transaction. Rejects with a {@link TransactionFailure}. */
+  async begin(queries: readonly Query[]): Promise<readonly Answer[]> {
     const { end } = this.#options;
-    const all = [...queries, limits(this.#serverLimit), ...look];
-    const { answers, failure } = await this.#exchange(all, msUntil(end), "first");
+    const { answers, failure } = await this.#exchange(queries, msUntil(end), "first");
     if (failure) throw failure;
     return answers;
   }

@@ -36,18 +36,24 @@ type Running = Call & Caller;
 const CUT = Symbol("cut");
 const QUERY_CANCELED = "57014";
 
+/** A vanished client's transaction ends so long after the handler's time. */
+const IDLE_GRACE_MS = 1_000;
+
 export type InlineSend = {
   readonly batch: readonly Append[];
-  /** The append lock and the INSERT come first. */
+  /** The opening message: the append lock, the INSERT, and the others. They set the limits of {@link InlineRunner}. */
   readonly queries: readonly Query[];
-  /** Statements behind all others of the opening message, and those before COMMIT. */
-  readonly look: readonly Query[];
+  /** Statements before COMMIT. */
   readonly tail: readonly Query[];
   readonly end: number;
   readonly transferred: (bytes: number, ms: number) => void;
 };
 
 export class InlineRunner {
+  /** The longest time of a handler, in ms: statement_timeout of what follows the INSERT. */
+  readonly limit: number;
+  /** ms without a statement after which the server ends the transaction of a client that vanished. */
+  readonly idleLimit: number;
   readonly #projections: InlineProjections;
   /** One for all commits: making it takes longer than a statement. */
   readonly #tx: unknown;
@@ -56,6 +62,8 @@ export class InlineRunner {
 
   constructor(projections: InlineProjections) {
     this.#projections = projections;
+    this.limit = Math.max(...[...projections.handlers.values()].map(({ timeout }) => timeout));
+    this.idleLimit = this.limit + IDLE_GRACE_MS;
     this.#tx = projections.open(async (query) => {
       if (!this.#block || !this.#running)
         throw new Error(
@@ -71,8 +79,7 @@ export class InlineRunner {
    */
   async run(connection: Connection, send: InlineSend): Promise<readonly Answer[]> {
     for (let attempt = 1; ; attempt++) {
-      const limit = Math.max(...[...this.#projections.handlers.values()].map(({ timeout }) => timeout));
-      const block = new InlineBlock<Running>(connection, { ...send, limit });
+      const block = new InlineBlock<Running>(connection, { ...send, limit: this.limit });
       try {
         return await this.#run(block, send);
       } catch (error) {
@@ -88,9 +95,9 @@ export class InlineRunner {
 
   async #run(
     block: InlineBlock<Running>,
-    { batch, queries, look, tail, end }: InlineSend,
+    { batch, queries, tail, end }: InlineSend,
   ): Promise<readonly Answer[]> {
-    const answers = await block.begin(queries, look);
+    const answers = await block.begin(queries);
     this.#block = block;
     const calls = this.#callsOf(batch, readAppended(batch, answers[1]?.rows[0]));
     for (const call of calls) {

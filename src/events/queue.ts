@@ -27,6 +27,8 @@ const REPLAYS = 2;
 const MAX_RESENT = 3;
 /** How long an outcome is looked for beyond the commit's own deadline. */
 const RECOVERY_WINDOW_MS = 5_000;
+/** How the log names a batch that is slow. */
+const NAMED_SLOW = "a batch of commits, with its wait for the append lock,";
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 1_000;
 
@@ -221,7 +223,8 @@ export class AppendQueue {
     if (!oldest) return () => {};
     const { observer } = this.#signals;
     const sent = performance.now();
-    const tellObserver = (failed: boolean) =>
+    const told = (failed: boolean) => {
+      this.#database.log.ended("commit", sent, sent, NAMED_SLOW);
       observer?.batch({
         commits: batch.length,
         events: batch.reduce((sum, { events }) => sum + events.length, 0),
@@ -230,14 +233,15 @@ export class AppendQueue {
         queued: batch.map(({ queued }) => queued),
         failed,
       });
+    };
     try {
       const transferred = (bytes: number, ms: number) => this.#limits.transferred(bytes, ms);
       const appended = await this.#appender.append(batch, this.#endOf(oldest), transferred);
       if (oldest.inline) this.#limits.projected(batch.length, performance.now() - sent);
-      tellObserver(false);
+      told(false);
       return () => this.#resolve(batch, appended);
     } catch (error) {
-      tellObserver(true);
+      told(true);
       await this.#handle(batch, error);
       return () => {};
     }

@@ -55,6 +55,7 @@ export type RecoveredOutcome = "absent" | "pending" | "unknown" | Stored;
 /** The id and row version (xmin) of the log's first event. A restore inserts that row again, so it gets another xmin. */
 export const firstEventQuery = ({ events }: Names): Query => ({
   text: `select id || ' ' || xmin as first_event, token is not null as by_commit from ${events} order by id limit 1`,
+  once: true,
 });
 
 /** Undefined for an empty log. */

@@ -66,18 +66,43 @@ from unnest($1::bigint[], $2::text[], $3::int[], $4::float8[], $5::text[],
   };
 }
 
+/** Rows of one DELETE. */
+const WIPED = 20_000;
+
 /**
- * The statements that empty the tables. The lock on the checkpoints waits for running calls of subscribe, and makes later
- * ones wait. So none of them writes a checkpoint of the old log into the new one. Subscriptions are locked in the order
- * in which all verbs lock them: a DELETE without an order deadlocks with ack and subscribe.
+ * Deletes all rows, page by page in order of `key`, a statement each: so none of them runs into a time limit, however long
+ * the log is. `lock`: locks the rows in that order first, as all verbs lock subscriptions. A DELETE without an order
+ * deadlocks with ack and subscribe.
  */
-export const wipe = ({ events, streams, correlated }: Names) => [
-  `delete from ${events}`,
-  `lock table ${correlated} in exclusive mode`,
-  `delete from ${correlated}`,
-  `with all_rows as materialized (select stream from ${streams} order by stream for update)
-delete from ${streams} s using all_rows a where s.stream = a.stream`,
-];
+async function empty(run: Run, table: string, key: string, lock = ""): Promise<void> {
+  let after: string | undefined;
+  for (;;) {
+    const type = key === "id" ? "bigint" : "text";
+    const behind = after === undefined ? "" : `t.${key} > $2::${type} and `;
+    const [row] = await run({
+      text: `with page as materialized (
+  select t.${key} as key from ${table} t where ${behind}true order by t.${key} limit $1::bigint${lock}
+), deleted as (delete from ${table} t where ${behind}t.${key} <= (select max(key) from page))
+select count(*)::int as found, max(key)::text as last from page`,
+      params: [WIPED, ...(after === undefined ? [] : [after])],
+    });
+    if (Number(row?.found) < WIPED) return;
+    after = String(row?.last);
+  }
+}
+
+/**
+ * Empties the tables, in the transaction of `run`, which holds the append lock. The lock on the checkpoints waits for
+ * running calls of subscribe, and makes later ones wait. So none of them writes a checkpoint of the old log into the new
+ * one. From here on the statements have no time limit of the server: the whole takes as long as the log is.
+ */
+export async function wipe(run: Run, { events, streams, correlated }: Names): Promise<void> {
+  await run({ text: "set local statement_timeout = 0" });
+  await empty(run, events, "id");
+  await run({ text: `lock table ${correlated} in exclusive mode` });
+  await run({ text: `delete from ${correlated}` });
+  await empty(run, streams, "stream", " for update");
+}
 
 /** Names the cause of a unique violation. The restore holds the append lock, so the duplicate must be in its input. */
 function explainDuplicate(error: unknown): never {
@@ -141,7 +166,7 @@ export async function restore({ names, connections, cipher }: Context, driver: R
   };
   const work = async (run: Run) => {
     await run({ text: lockQuery(names) });
-    for (const text of wipe(names)) await run({ text });
+    await wipe(run, names);
     const sequence = await findSequence(run, names);
     let batch: Pending[] = [];
     let batchText = 0;
@@ -172,21 +197,21 @@ export async function restore({ names, connections, cipher }: Context, driver: R
       return pending.id;
     };
     // With a key per stream each event may wait for its key. Events keep their order, even if the driver does not await ids.
-    let turn: Promise<unknown> = Promise.resolve();
+    let previous: Promise<unknown> = Promise.resolve();
     const sink = (event: Event) => {
       if (!cipher?.perStream) return put(event, shared);
       const personal = event?.pii !== null && event?.pii !== undefined;
-      const written = turn.then(async () =>
+      const written = previous.then(async () =>
         put(event, personal ? await guard("restore", () => cipher.current(event.stream)) : undefined),
       );
-      turn = written.catch((error: unknown) => {
+      previous = written.catch((error: unknown) => {
         failure ??= error;
       });
       return written;
     };
     try {
       await driver(sink);
-      await turn;
+      await previous;
     } finally {
       ended = true;
     }

@@ -10,7 +10,7 @@
 import { randomUUID } from "node:crypto";
 import { type Context, contextOf } from "../context.ts";
 import { withMigrationLock } from "../migrations/migration-lock.ts";
-import { namesOf } from "../schema/names.ts";
+import { literal, namesOf } from "../schema/names.ts";
 import { checkNumber, checkText, invalid } from "../values/validate.ts";
 
 export type IdempotencyOptions = {
@@ -44,6 +44,10 @@ function duration(name: string, ms: number): number {
 }
 
 /**
+ * Which requests a receiver has handled already, by a key that the caller gives: 1 to 500 characters, without personal
+ * data. The keys are in a table beside the log, on the store's own connections.
+ *
+ * @throws StoreError from every method if the database fails; ValidationError if a key is of no use.
  * @example
  * ```ts
  * const idempotency = new PostgresIdempotency(store);
@@ -75,9 +79,19 @@ export class PostgresIdempotency {
     this.#reservationMs = duration("reservationMs", options.reservationMs ?? MINUTE);
   }
 
-  /** Creates the table, if it is not there. Any number of processes may do so at the same time. */
+  /**
+   * Creates the table, if it is not there. Any number of processes may do so at the same time. Where it is there, nothing
+   * is locked, and the role needs no right to create anything.
+   */
   async seed(): Promise<void> {
-    await withMigrationLock(this.#context.connections, "idempotency seed", async (run) => {
+    const { connections } = this.#context;
+    const there = (name: string) => `to_regclass(${literal(`"${this.#schema}"."${name}"`)}) is not null`;
+    const [found] = await connections.read("idempotency seed", {
+      text: `select ${there(this.#name)} and ${there(`${this.#name}_expires_ix`)} as seeded`,
+    });
+    if (found?.seeded === true) return;
+    const names = namesOf(this.#schema, this.#name);
+    await withMigrationLock({ names, connections }, "idempotency seed", async (run) => {
       await run({ text: `create schema if not exists "${this.#schema}"` });
       await run({
         text: `create table if not exists ${this.#table} (

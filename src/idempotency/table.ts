@@ -1,28 +1,14 @@
 /** The table of idempotency keys. */
-import {
-  boolean,
-  index,
-  type PgTableFn,
-  pgSchema,
-  pgTable,
-  text,
-  timestamp,
-  uuid,
-} from "drizzle-orm/pg-core";
+import { boolean, index, text, timestamp, uuid } from "drizzle-orm/pg-core";
+import { tableIn } from "../schema/table-in.ts";
 
+/** Where the table of keys is. */
 export type ActIdempotencyOptions<Schema extends string = string, Name extends string = string> = {
   /** PostgreSQL schema. Default `public`. */
   readonly schema?: Schema | undefined;
   /** Name of the table. Default `act_idempotency`. */
   readonly table?: Name | undefined;
 };
-
-/** What Drizzle calls a table's schema: none for `public`, either where the schema is not known before it runs. */
-type SchemaOf<Schema extends string> = string extends Schema
-  ? string | undefined
-  : Schema extends "public"
-    ? undefined
-    : Schema;
 
 /**
  * The Drizzle table of {@link PostgresIdempotency}. Export it from your Drizzle schema, so that drizzle-kit pushes and
@@ -38,9 +24,7 @@ export function actIdempotency<
   const Name extends string = "act_idempotency",
 >(options: ActIdempotencyOptions<Schema, Name> = {}) {
   const { schema = "public", table = "act_idempotency" } = options;
-  // Drizzle has no pgSchema("public"): its tables are the ones without a schema.
-  const create: PgTableFn<SchemaOf<Schema>> =
-    schema === "public" ? (pgTable as never) : (pgSchema(schema).table as never);
+  const create = tableIn<Schema>(schema);
   return create(
     table as Name,
     {

@@ -14,7 +14,7 @@ import { type Connection, RETRIABLE } from "../postgres/index.ts";
 import { pause } from "../postgres/retry.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { concurrently, hasDefinition } from "./index-definition.ts";
-import { introspect } from "./introspect.ts";
+import { introspectAgain } from "./introspect.ts";
 import { planMigration } from "./plan.ts";
 import type { Build } from "./plan-indexes.ts";
 
@@ -34,8 +34,8 @@ const lockOf = ({ schema, table }: Names) =>
  */
 export function buildIndexes({ names, connections }: Context): Promise<string[]> {
   return guard("seed", () =>
-    // A new connection, because the build changes settings of its session.
-    connections.writer.use(async (connection) => {
+    // Alone, because the build changes settings of its session.
+    connections.useAlone(async (connection) => {
       try {
         const builder = new Builder(names, connection, connections.deadline);
         if (await builder.lock()) return await builder.build();
@@ -47,7 +47,7 @@ export function buildIndexes({ names, connections }: Context): Promise<string[]>
         // Its lock and its settings go with it.
         connection.destroy(new Error("the indexes are built"));
       }
-    }, true),
+    }),
   );
 }
 
@@ -91,7 +91,7 @@ class Builder {
   }
 
   async #catalog() {
-    return introspect((query) => this.#connection.run(query, 0), this.#names);
+    return introspectAgain((query) => this.#connection.run(query, 0), this.#names);
   }
 
   async #remaining(): Promise<readonly Build[]> {

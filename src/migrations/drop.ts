@@ -10,9 +10,10 @@ import { findStoreTables } from "./store-tables.ts";
  *
  * @throws StoreError, also if a table of another application has one of their names: that table stays.
  */
-export function drop({ names, connections }: Context): Promise<void> {
+export function drop(context: Context): Promise<void> {
+  const { names } = context;
   return guard("drop", () =>
-    withMigrationLock(connections, "drop", async (run) => {
+    withMigrationLock(context, "drop", async (run) => {
       findStoreTables(names, await introspect(run, names));
       await run({ text: `drop table if exists ${names.events}, ${names.streams}, ${names.correlated}` });
     }),

@@ -1,6 +1,7 @@
 /** Reads from PostgreSQL's catalog, in one query, all that a migration depends on. */
 import { z } from "zod";
 import type { Row, Run } from "../postgres/index.ts";
+import { retrying } from "../postgres/retry.ts";
 import { idCapacityColumns } from "../schema/id-capacity.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
@@ -150,7 +151,18 @@ export function toCatalog(row: Row | undefined): Catalog {
   };
 }
 
+/**
+ * internal_error: another session, which builds indexes, dropped one between the server's look at its name and the one at
+ * its columns ("cache lookup failed for attribute 1 of relation …").
+ */
+export const DROPPED_MEANWHILE: ReadonlySet<string | undefined> = new Set(["XX000"]);
+
+/** In a transaction: an index that is dropped meanwhile fails it with a code of {@link DROPPED_MEANWHILE}. */
 export async function introspect(run: Run, names: Names): Promise<Catalog> {
   const [row] = await run(introspectQuery(names));
   return toCatalog(row);
 }
+
+/** Outside of a transaction: reads again where an index was dropped meanwhile. */
+export const introspectAgain = (run: Run, names: Names): Promise<Catalog> =>
+  retrying(() => introspect(run, names), DROPPED_MEANWHILE);

@@ -1,8 +1,9 @@
 /** Reads the catalog for seed(), before it changes anything. */
 import { codeOf } from "../errors.ts";
 import type { Database, Row, Run } from "../postgres/index.ts";
+import { retrying } from "../postgres/retry.ts";
 import type { Names } from "../schema/names.ts";
-import { type Catalog, introspectQuery, toCatalog } from "./introspect.ts";
+import { type Catalog, DROPPED_MEANWHILE, introspectQuery, toCatalog } from "./introspect.ts";
 import { idFactsQuery } from "./sequence.ts";
 
 /** ms to wait for a lock. A user's own migration may lock the log for long, and a boot must not wait for that. */
@@ -36,7 +37,9 @@ async function unlessHeld<T>(work: () => Promise<T>): Promise<T | undefined> {
  */
 export async function look(connections: Database, names: Names): Promise<Look> {
   const read: Run = (query) => connections.read("seed", query);
-  const full = await unlessHeld(() => read(introspectQuery(names, { lockTimeout: LOCK_TIMEOUT_MS })));
+  const full = await unlessHeld(() =>
+    retrying(() => read(introspectQuery(names, { lockTimeout: LOCK_TIMEOUT_MS })), DROPPED_MEANWHILE),
+  );
   const [row] = full ?? (await read(introspectQuery(names, { expressions: false })));
   const catalog = toCatalog(row);
   refuseRestricted(names, catalog);

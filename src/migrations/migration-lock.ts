@@ -2,29 +2,36 @@
 import { codeOf } from "../errors.ts";
 import type { Database, Run } from "../postgres/index.ts";
 import { RETRIABLE } from "../postgres/retry.ts";
+import { literal, type Names } from "../schema/names.ts";
+import { DROPPED_MEANWHILE } from "./introspect.ts";
 
-/** One process at a time holds it, whichever store it boots: several stores may share a schema that does not exist yet. */
-const LOCK = "select pg_advisory_xact_lock(hashtext('act-drizzle:seed'))";
+/**
+ * One process at a time changes a schema, whichever store of it it boots: several stores may share a schema that does not
+ * exist yet. Releases up to 0.1 take one lock for all schemas, and take it alone: for them it is taken too, shared.
+ */
+const lockOf = ({ schema }: Names) => `select pg_advisory_xact_lock_shared(hashtext('act-drizzle:seed')),
+  pg_advisory_xact_lock(hashtext(${literal(`act-drizzle:seed:${schema}`)}))`;
 const ATTEMPTS = 5;
+const AGAIN: ReadonlySet<string | undefined> = new Set([...RETRIABLE, ...DROPPED_MEANWHILE]);
 
 /**
  * Runs `work` in one transaction, under the migration lock. The transaction starts again if it lost a deadlock with a
- * worker that had locked the tables in another order.
+ * worker that had locked the tables in another order, or if another process, which builds indexes, dropped one while the
+ * catalog was read.
  */
 export async function withMigrationLock<T>(
-  connections: Database,
+  { names, connections }: { readonly names: Names; readonly connections: Database },
   operation: string,
   work: (run: Run) => Promise<T>,
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await connections.session(operation, async (run) => {
-        await run({ text: LOCK });
+        await run({ text: lockOf(names) });
         return work(run);
       });
     } catch (error) {
-      if (attempt === ATTEMPTS || !(error instanceof Error) || !RETRIABLE.has(codeOf(error.cause)))
-        throw error;
+      if (attempt === ATTEMPTS || !(error instanceof Error) || !AGAIN.has(codeOf(error.cause))) throw error;
     }
   }
 }

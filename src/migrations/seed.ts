@@ -14,6 +14,7 @@ import { warnOfIdCapacity } from "../schema/id-capacity.ts";
 import type { Names } from "../schema/names.ts";
 import { buildIndexes } from "./build-indexes.ts";
 import { apply } from "./change.ts";
+import { engineQuery, refuseEngine } from "./engine.ts";
 import { introspect } from "./introspect.ts";
 import { look, lookAtIds } from "./look.ts";
 import { withMigrationLock } from "./migration-lock.ts";
@@ -52,7 +53,7 @@ export async function seed(context: Context): Promise<void> {
     if (current && (ids === undefined || isInOrder(toIdFacts(ids)))) return;
     const work = current ? mendIdOrder : migrate;
     let indexes = false;
-    const done = await withMigrationLock(connections, "seed", (run) =>
+    const done = await withMigrationLock(context, "seed", (run) =>
       work(run, names, {
         online: connections.config.prepare,
         later: () => {
@@ -79,6 +80,8 @@ type Options = {
 
 /** Returns what was done, in words. */
 async function migrate(run: Run, names: Names, { online, later }: Options): Promise<string[]> {
+  // The migration lock is held: it shows whether the server has advisory locks.
+  refuseEngine((await run(engineQuery))[0]);
   let plan = planMigration(names, await introspect(run, names), { online });
   if (plan && plan.locks.length > 0) {
     await apply(run, plan.locks);

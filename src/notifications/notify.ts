@@ -142,20 +142,24 @@ class Subscription {
   /** Resolves once the server has confirmed LISTEN. */
   async start(): Promise<void> {
     const { names, connections } = this.#context;
+    // Stores that share the listening connection do not each report its loss.
+    const quiet = connections.isShared;
     const listener = await guard("notify", () =>
       connections.listen({
         channel: names.channel,
         onPayload: (payload) => this.#receive(payload),
         // Once for each loss: while it tries to listen again, nothing is said.
         onLost: () =>
+          quiet ||
           log().warn(
             `[act-drizzle] "${names.schema}"."${names.table}": the connection that listens was lost; until it is back, events of other processes are found by polling only`,
           ),
         onReconnected: () => {
           this.#context.signals?.observer?.listenerReconnected();
-          log().info(
-            `[act-drizzle] "${names.schema}"."${names.table}": listening again; reading what was missed`,
-          );
+          if (!quiet)
+            log().info(
+              `[act-drizzle] "${names.schema}"."${names.table}": listening again; reading what was missed`,
+            );
           this.#catchUps = this.#catchUps.then(() => this.#catchUp());
         },
       }),

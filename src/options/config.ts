@@ -5,6 +5,7 @@ import type { PiiOptions } from "../values/pii-keys.ts";
 import type { InlineProjections } from "./inline.ts";
 import type { OnConnect, Password } from "./modes.ts";
 import type { ConfigOptions } from "./options.generated.ts";
+import { isStoreOption, type SharedDatabase } from "./shared-database.ts";
 import type { Values } from "./sources.ts";
 
 export type Endpoint = { readonly host: string; readonly port: number };
@@ -36,6 +37,8 @@ export type ResolvedOptions = ConnectionTarget & {
   readonly listen: ConnectionTarget | undefined;
   /** The options that the config does not show, by name. */
   readonly hidden: Values;
+  /** Whose connections the store uses; undefined: its own. */
+  readonly shared: SharedDatabase | undefined;
 };
 
 /** The type of `store.config`. `config.password` returns the password, but inspect, JSON and spread do not show it. */
@@ -52,17 +55,29 @@ const HIDDEN = Symbol.for("act-drizzle.hidden");
 
 class HiddenOptions {
   readonly #options: Values;
-  /** Every host with its port. The config shows only the first one as `host` and `port`. */
   readonly #hosts: readonly Endpoint[];
+  /** As the store has them: the config shows only the first host as `host` and `port`. */
+  readonly #config: Config;
+  readonly #shared: SharedDatabase | undefined;
 
-  constructor(options: Values, hosts: readonly Endpoint[]) {
-    this.#options = options;
-    this.#hosts = hosts;
+  constructor({ hidden, config, shared }: ResolvedOptions) {
+    this.#options = hidden;
+    this.#hosts = config.hosts;
+    this.#config = config;
+    this.#shared = shared;
   }
 
   /** The options of a config that was spread, with the hidden ones. Options given beside it take precedence. */
   reveal({ hosts: _hosts, encrypted: _encrypted, ...given }: Values): Values {
     const { ssl, ...options } = this.#options;
+    // Another store on the same connections, unless another database is named.
+    if (this.#shared && given.database === this.#config.database) {
+      const { pii_encryption, inline } = options;
+      const changed = Object.entries(given).filter(
+        ([name, value]) => isStoreOption(name) || value !== Reflect.get(this.#config, name),
+      );
+      return { pii_encryption, inline, ...Object.fromEntries(changed), database: this.#shared };
+    }
     const [first] = this.#hosts;
     const moved = given.host !== first?.host || given.port !== first?.port;
     return {
@@ -109,5 +124,5 @@ class HiddenPassword {
   }
 }
 
-export const withHiddenPassword = ({ config, secrets, hidden }: ResolvedOptions): StoreConfig =>
-  Object.assign(new HiddenPassword(secrets.password, new HiddenOptions(hidden, config.hosts)), config);
+export const withHiddenPassword = (resolved: ResolvedOptions): StoreConfig =>
+  Object.assign(new HiddenPassword(resolved.secrets.password, new HiddenOptions(resolved)), resolved.config);

@@ -10,6 +10,7 @@ import { isKeyMaterial, type Key } from "../values/pii-keys.ts";
 import { type InlineProjections, isInline } from "./inline.ts";
 import { type OnConnect, type Password, SSL_MODES, TARGET_SESSION_ATTRS } from "./modes.ts";
 import { leavesTakenAlone } from "./server-options.ts";
+import { isSharedDatabase, type SharedDatabase } from "./shared-database.ts";
 
 /** Names in a URL or in the environment, each with a function that parses its text. The first name that is set counts. */
 export type Sources = Readonly<Record<string, (text: string) => unknown>>;
@@ -44,6 +45,11 @@ const quoted = (names: readonly string[]) => names.map((name) => JSON.stringify(
 
 const url = z.string().regex(/^postgres(ql)?:\/\//, "a URL that begins with postgres:// or postgresql://");
 const name = z.string().min(1);
+/** A store whose connections are shared takes the name from them. */
+const database = z
+  .union([name, z.custom<SharedDatabase>(isSharedDatabase)])
+  .default("postgres")
+  .transform((value) => (typeof value === "string" ? value : ""));
 const millis = z.number().int().min(0).max(2_147_483_647);
 const isPort = (port: unknown) => /^\d+$/.test(String(port)) && Number(port) >= 1 && Number(port) <= 65_535;
 const port = z.union([
@@ -99,9 +105,11 @@ export const optionsSchema = z.strictObject({
     env: { PGPORT: asText },
     takes: "a port from 1 to 65535",
   }),
-  database: name.default("postgres").register(about, {
-    type: "string",
-    docs: "Database to connect to.",
+  database: database.register(about, {
+    type: "string | SharedDatabase",
+    docs: "Database to connect to, or a `PostgresDatabase`, whose connections the store then shares.",
+    config: { type: "string", docs: "Database to connect to." },
+    takes: "the name of a database, or a PostgresDatabase",
     url: { dbname: asText },
     env: { PGDATABASE: asText },
   }),
@@ -202,6 +210,14 @@ export const optionsSchema = z.strictObject({
     docs: "Longest run of one statement, in milliseconds; `0` and `false` are no limit.",
     config: { type: "number", docs: "Longest run of one statement, in milliseconds; `0` is no limit." },
     url: { statement_timeout: Number },
+  }),
+  slowStatementMillis: limit.default(1_000).register(about, {
+    type: "number | false",
+    docs: "A statement that takes longer than this many milliseconds is logged, once per verb and minute; `0` and `false`: never.",
+    config: {
+      type: "number",
+      docs: "Longer statements are logged, in milliseconds; `0`: none.",
+    },
   }),
   query_timeout: limit.default(0).register(about, {
     type: "number | false",

@@ -2,6 +2,7 @@
 import type { InlineProjections } from "./inline.ts";
 import type { OnConnect, Password, SslMode, TargetSessionAttrs } from "./modes.ts";
 import type { PiiEncryption } from "./pii.ts";
+import type { SharedDatabase } from "./shared-database.ts";
 
 /** Options of PostgresStore. All are optional; the variables of libpq (PGHOST, PGPORT, …) fill what is left out. */
 export type PostgresStoreOptions = {
@@ -13,8 +14,8 @@ export type PostgresStoreOptions = {
   readonly host?: string | undefined;
   /** Port, or comma-separated ports, one for each host. Default `5432`. */
   readonly port?: number | string | undefined;
-  /** Database to connect to. Default `postgres`. */
-  readonly database?: string | undefined;
+  /** Database to connect to, or a `PostgresDatabase`, whose connections the store then shares. Default `postgres`. */
+  readonly database?: string | SharedDatabase | undefined;
   /** User to connect as. Default `postgres`. */
   readonly user?: string | undefined;
   /** Password of the user, or a function that each new connection asks for it, such as for the token of a cloud. Never shown in logs, errors or `inspect`. Default `postgres`. */
@@ -43,6 +44,8 @@ export type PostgresStoreOptions = {
   readonly keepAliveInitialDelayMillis?: number | undefined;
   /** Longest run of one statement, in milliseconds; `0` and `false` are no limit. Default `60000`. */
   readonly statement_timeout?: number | false | undefined;
+  /** A statement that takes longer than this many milliseconds is logged, once per verb and minute; `0` and `false`: never. Default `1000`. */
+  readonly slowStatementMillis?: number | false | undefined;
   /** Longest wait for an answer, in milliseconds; then the connection is given up. `0` and `false`: `statement_timeout` and 5 s. Default `0`. */
   readonly query_timeout?: number | false | undefined;
   /** Longest wait of a statement for a lock, in milliseconds; `0` and `false` leave it to the role's own. Commits wait for each other by a lock. Default `0`. */
@@ -111,6 +114,8 @@ export type ConfigOptions = {
   readonly keepAliveInitialDelayMillis: number;
   /** Longest run of one statement, in milliseconds; `0` is no limit. */
   readonly statement_timeout: number;
+  /** Longer statements are logged, in milliseconds; `0`: none. */
+  readonly slowStatementMillis: number;
   /** Longest wait for an answer, in milliseconds; `0`: see `statement_timeout`. */
   readonly query_timeout: number;
   /** Longest wait for a lock, in milliseconds; `0` leaves it to the role's own. */

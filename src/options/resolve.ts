@@ -1,10 +1,12 @@
 /** Merges the sources of options. Precedence: the given options, the URL, the environment, the defaults. */
 
+import { isRecord } from "../values/json-dates.ts";
 import type { PiiOptions } from "../values/pii-keys.ts";
 import { checkOptions, setOptions } from "./check.ts";
 import { type ConnectionTarget, type Endpoint, fromConfig, type ResolvedOptions } from "./config.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
 import type { Options } from "./option-list.ts";
+import { isStoreOption, refuseOptions, type SharedDatabase, sharedDatabaseOf } from "./shared-database.ts";
 import type { Values } from "./sources.ts";
 import { chooseTls } from "./tls-files.ts";
 import { readUrl } from "./url.ts";
@@ -12,6 +14,8 @@ import { readUrl } from "./url.ts";
 /** Throws one Error that names each wrong option. */
 export function resolveOptions(options: unknown = {}, env: Environment = process.env): ResolvedOptions {
   const given = fromConfig(options ?? {});
+  const database = sharedDatabaseOf(given);
+  if (database) return resolveShared(given, database);
   const { listen_url } = checkOptions(given);
   const chosen = withUrl(setOptions(given));
   const target = resolve(chosen, env);
@@ -26,7 +30,54 @@ export function resolveOptions(options: unknown = {}, env: Environment = process
     inline,
     ...(typeof ssl === "object" && { ssl }),
   };
-  return { ...target, listen, hidden: setOptions(hidden) };
+  return { ...target, listen, hidden: setOptions(hidden), shared: undefined };
+}
+
+/** The property of a PostgresDatabase with its resolved options. Global, because each entry is bundled by itself. */
+export const RESOLVED = Symbol.for("act-drizzle.resolved");
+
+function connectionsOf(database: SharedDatabase): ResolvedOptions {
+  const resolved: ResolvedOptions | undefined = Reflect.get(database, RESOLVED);
+  if (resolved === undefined)
+    throw new TypeError('act-drizzle: option "database": a PostgresDatabase of this release is needed');
+  return resolved;
+}
+
+/** A store's own options, and those of the connections that it shares. */
+function resolveShared(options: unknown, database: SharedDatabase): ResolvedOptions {
+  const { database: _database, ...own } = setOptions(options);
+  refuseOptions(
+    own,
+    (name) => !isStoreOption(name),
+    "this store shares the connections of its database: give it to new PostgresDatabase({ … })",
+  );
+  const unknown = isRecord(options) ? { ...options, database: undefined } : options;
+  const { schema, table, notify, pollIntervalMillis, dates, inline, pii_encryption } = checkOptions(unknown);
+  const { config, secrets, listen, hidden } = connectionsOf(database);
+  const encrypted = pii_encryption !== undefined;
+  return {
+    config: { ...config, schema, table, notify, pollIntervalMillis, dates, encrypted },
+    secrets: { ...secrets, pii: piiOptions(pii_encryption), inline },
+    listen,
+    hidden: { ...hidden, ...setOptions({ pii_encryption, inline }) },
+    shared: database,
+  };
+}
+
+/**
+ * The options of connections that stores share: those of a store without its own.
+ *
+ * Throws one Error that names each wrong option, and a TypeError for options of a store.
+ */
+export function resolveDatabase(options: unknown = {}, env: Environment = process.env): ResolvedOptions {
+  const named = isRecord(options) ? setOptions(options) : {};
+  const given = sharedDatabaseOf(named) ? named : withUrl(named);
+  refuseOptions(
+    given,
+    (name) => isStoreOption(name) || sharedDatabaseOf(given) !== undefined,
+    "it belongs to a store: give it to new PostgresStore({ database, … })",
+  );
+  return resolveOptions(options, env);
 }
 
 /** The given options, and those of the URL that are not given. */

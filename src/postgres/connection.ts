@@ -33,14 +33,17 @@ export type ConnectionOptions = ConnectionTarget & {
   readonly settings?: SessionSettings;
   /** Facts about the database that the owner of the connection needs: a select list, read with the first statement. */
   readonly facts?: string;
+  /** Set on connections that stores share: how many statements stay prepared. */
+  readonly maxPrepared?: number | undefined;
   /** Called at the server's first answer. Must not throw. */
   readonly onEstablished?: (() => void) | undefined;
 };
 
-/** The rows of a read, whether the read stopped early (`cut`), and how many characters of JSON the rows have (`bytes`). */
+/** The rows of a read, whether it stopped early (`cut`), and their characters of JSON, or their bytes (`bytes`). */
 export type Page = { readonly rows: Row[]; readonly cut: boolean; readonly bytes: number };
 
 const noop = () => {};
+const ended = () => new ConnectionError("CONNECTION_ENDED", "the connection was closed", false);
 
 const IDENTITY = `pg_backend_pid() as pid,
   (select a.backend_start::text from pg_stat_get_activity(pg_backend_pid()) a) as started,
@@ -74,6 +77,7 @@ export class Connection {
   /** The server's clock minus `performance.now()`, in ms. */
   #clockOffset = 0;
   #opened = false;
+  #ending = false;
   /** When the driver got its socket. The driver sends nothing before. */
   #openedAt = 0;
   #endLogin = noop;
@@ -110,7 +114,7 @@ export class Connection {
       },
       onnotice: noop,
       onparameter: () => this.#endLogin(),
-      onclose: () => this.#close(this.#lost()),
+      onclose: () => this.#close(this.#ending ? ended() : this.#lost()),
       socket: () => this.#open(),
       no_subscribe: true,
     } as postgres.Options<Record<string, postgres.PostgresType>>);
@@ -184,8 +188,9 @@ export class Connection {
   async end(): Promise<void> {
     if (this.closedWith) return;
     this.ref(true);
+    this.#ending = true;
     await this.#client.end({ timeout: 1 }).catch(noop);
-    this.#close(new ConnectionError("CONNECTION_ENDED", "the connection was closed", false));
+    this.#close(ended());
   }
 
   /** Whether the connection keeps the process alive, as `ref` and `unref` of a socket do. */
@@ -254,7 +259,7 @@ export class Connection {
     const params = paramsOf(query);
     return params.length === 0
       ? this.#client.unsafe(text)
-      : this.#client.unsafe(text, params as never[], { prepare: true });
+      : this.#client.unsafe(text, params as never[], { prepare: !query.once });
   }
 
   /**
@@ -355,7 +360,8 @@ export class Connection {
     await this.establish(deadline);
     if (this.closedWith) throw this.closedWith;
     if (!this.#socket) throw this.#lost();
-    this.#channel ??= new TransactionChannel(this.#socket, (error) => this.#close(error));
+    const { maxPrepared } = this.#options;
+    this.#channel ??= new TransactionChannel(this.#socket, (error) => this.#close(error), maxPrepared);
     return this.#channel;
   }
 

@@ -7,25 +7,19 @@ import { lessOf, msUntil } from "./deadline.ts";
 import { endBackend } from "./end-backend.ts";
 import type { Answer, Query, Row } from "./exchange.ts";
 import type { Hosts } from "./host-selection.ts";
-import { Listener, type ListenerOptions } from "./listener.ts";
+import { type ChannelListener, type ChannelOptions, Listener } from "./listener.ts";
+import { DatabaseLog } from "./log.ts";
 import { Pool } from "./pool.ts";
 import { RETRIABLE, RETRIABLE_OR_LOCKED, retrying } from "./retry.ts";
 import { runSession, type SessionOptions } from "./session.ts";
+import { writerSettings } from "./session-settings.ts";
+import { PoolShare, type Share, SharedFacts, type SharedPools, type StorePool } from "./shared-pools.ts";
 import { LONGEST_MS } from "./timers.ts";
 import { TransactionFailure } from "./transaction.ts";
 import { useBefore } from "./use-before.ts";
 
 /** statement_timeout ends a statement first. A connection that has not answered this many ms later is closed. */
 const GRACE = 5_000;
-
-/**
- * The server ends the session of a client that vanished, so that its append lock is released. The statement that appends
- * needs only one plan for all batches, so a generic plan saves planning.
- */
-const writerSettings = ({ idle_in_transaction_session_timeout: limit }: Config) => ({
-  idle_in_transaction_session_timeout: Math.min(limit || 10_000, 10_000),
-  plan_cache_mode: "force_generic_plan",
-});
 
 export type ListenerState = "off" | "listening" | "reconnecting";
 
@@ -35,41 +29,67 @@ const causeOf = (error: unknown): unknown => (error instanceof TransactionFailur
 export class Database {
   readonly config: Config;
   /** The pool for appends, of one connection. With `max: 1` it is the same pool as the one for everything else. */
-  readonly writer: Pool;
-  readonly #pool: Pool;
+  readonly writer: StorePool;
+  /** Of the store's tables, where its connections are shared; else each connection for appends has them. */
+  readonly sharedFacts: SharedFacts | undefined;
+  /** What it says to the log. */
+  readonly log: DatabaseLog;
+  readonly #pool: StorePool;
+  /** How many connections there are for all but commits. */
+  readonly #max: number;
+  readonly #shared: SharedPools | undefined;
   readonly #listenTarget: ConnectionTarget;
-  #listeners = new Set<Listener>();
+  #listeners = new Set<ChannelListener>();
   #stopped = false;
   #closed = false;
 
-  /** `facts`: facts about the database that appends need, as a select list. */
-  constructor({ config, secrets, listen }: ResolvedOptions, facts = "") {
+  /** `facts`: facts about the database that appends need, as a select list. `shared`: whose connections it uses. */
+  constructor({ config, secrets, listen }: ResolvedOptions, facts = "", shared?: Share) {
     const target = { config, secrets };
     this.config = config;
+    this.log = new DatabaseLog(config);
     this.#listenTarget = listen ?? target;
+    this.#shared = shared?.pools;
+    if (shared) {
+      const { pool, writer, readers } = shared.pools;
+      this.#pool = new PoolShare(pool);
+      this.writer = new PoolShare(writer);
+      this.sharedFacts = shared.facts && new SharedFacts(shared.facts);
+      this.#max = readers;
+      return;
+    }
+    const onLost = (error: Error | undefined) => this.log.lost(error);
     const onEstablished = () => {
+      this.log.opened();
       for (const listener of this.#listeners) listener.reconnectSoon();
     };
-    const hosts: Hosts = { first: 0, onEstablished };
+    const hosts: Hosts = { first: 0, onEstablished, onLost };
     // With one connection for all there is only one pool.
-    const shared = config.max === 1;
     const { max, min } = config;
-    if (shared) {
+    this.#max = Math.max(1, max - 1);
+    if (max === 1) {
       this.#pool = new Pool({ ...target, facts, max, min, purpose: "all calls" }, hosts);
       this.writer = this.#pool;
       return;
     }
-    const others = { max: max - 1, min: Math.max(0, min - 1), purpose: "all but commits" } as const;
-    this.#pool = new Pool({ ...target, ...others }, hosts);
+    const others = { max: this.#max, min: Math.max(0, min - 1), purpose: "all but commits" } as const;
     const settings = writerSettings(config);
     const commits = { max: 1, min: Math.min(1, min), purpose: "commits" } as const;
-    this.writer = new Pool({ ...target, facts, settings, ...commits }, hosts);
-    this.writer.share(this.#pool);
+    const writer = new Pool({ ...target, facts, settings, ...commits }, hosts);
+    const pool = new Pool({ ...target, ...others }, hosts);
+    writer.share(pool);
+    this.writer = writer;
+    this.#pool = pool;
   }
 
   /** Connections for all but commits. */
   get counts() {
-    return { ...this.#pool.counts, max: this.config.max === 1 ? 1 : this.config.max - 1 };
+    return { ...this.#pool.counts, max: this.#max };
+  }
+
+  /** Other stores use the same connections. */
+  get isShared(): boolean {
+    return this.#shared !== undefined;
   }
 
   /** The state of the listener of notify(). */
@@ -102,14 +122,20 @@ export class Database {
     return guard(operation, async () => {
       this.#assertOpen();
       try {
-        return await retrying(() => this.#pool.use(work));
+        return await retrying(() => this.#use(operation, work));
       } catch (error) {
         // The server, a pooler or a firewall may close idle connections at any time.
         if (!(error instanceof ConnectionError) || error.code !== "CONNECTION_CLOSED" || this.#closed)
           throw error;
-        return await retrying(() => this.#pool.use(work, true));
+        return await retrying(() => this.#use(operation, work, true));
       }
     });
+  }
+
+  /** Runs a statement on a connection of the pool, and logs it if it is slow. */
+  #use<T>(operation: string, work: (connection: Connection) => Promise<T>, fresh = false): Promise<T> {
+    const since = performance.now();
+    return this.#pool.use((connection) => this.log.watch(operation, since, () => work(connection)), fresh);
   }
 
   /** Runs one statement that writes and commits by itself. `retryOnLockTimeout`: run it again after its own lock_timeout. */
@@ -121,7 +147,7 @@ export class Database {
     return (await guard(operation, async () => {
       this.#assertOpen();
       const run = () =>
-        this.#pool.use(async (connection) => {
+        this.#use(operation, async (connection) => {
           if (connection.ownsSession) return connection.run(query, this.deadline);
           // Through a pooler the session has no default isolation level of ours, so each transaction names it.
           return (await connection.transact([query], this.deadline))[0]?.rows ?? [];
@@ -137,15 +163,15 @@ export class Database {
     return guard(operation, async () => {
       this.#assertOpen();
       try {
-        return (await retrying(() => this.#transactOn(queries))).map(({ rows }) => rows);
+        return (await retrying(() => this.#transactOn(operation, queries))).map(({ rows }) => rows);
       } catch (error) {
         throw error instanceof TransactionFailure && error.inDoubt ? outcomeUnknown() : causeOf(error);
       }
     });
   }
 
-  #transactOn(queries: readonly Query[]): Promise<readonly Answer[]> {
-    return this.#pool.use((connection) => connection.transact(queries, this.deadline));
+  #transactOn(operation: string, queries: readonly Query[]): Promise<readonly Answer[]> {
+    return this.#use(operation, (connection) => connection.transact(queries, this.deadline));
   }
 
   /** An interactive transaction, statement by statement, on a connection of its own. See {@link runSession}. */
@@ -159,7 +185,13 @@ export class Database {
       this.#assertOpen();
       return await this.#pool.use((connection) => {
         begun = true;
-        return runSession(connection, { operation, work, deadline: this.deadline, ...options });
+        return runSession(connection, {
+          operation,
+          work,
+          deadline: this.deadline,
+          watch: (step) => this.log.watch(operation, performance.now(), step),
+          ...options,
+        });
       });
     } catch (error) {
       // An error of `work` is the caller's and passes unchanged. An error before it is a failure of the store.
@@ -190,10 +222,19 @@ export class Database {
     return answers.map(({ rows }) => rows);
   }
 
-  /** LISTEN on a connection of its own. The listener reconnects by itself until it is stopped. */
-  async listen(options: Omit<ListenerOptions, keyof ConnectionTarget>): Promise<Listener> {
+  /**
+   * A connection that `work` may set up as it likes, and has to destroy. It is a new one, where it is not shared. Where it
+   * is, it is none of the few for appends.
+   */
+  useAlone<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
+    return this.#shared ? this.#pool.use(work) : this.writer.use(work, true);
+  }
+
+  /** LISTEN on a connection of the store's own, or of those that share it. The listener reconnects by itself until it is stopped. */
+  async listen(options: ChannelOptions): Promise<ChannelListener> {
     this.#assertOpen();
-    const listener = new Listener({ ...options, ...this.#listenTarget });
+    const listener =
+      this.#shared?.listener.member(options) ?? new Listener({ ...options, ...this.#listenTarget });
     this.#listeners.add(listener);
     try {
       await listener.start();
@@ -217,7 +258,7 @@ export class Database {
     await Promise.all(all.map((listener) => listener.stop()));
   }
 
-  /** Lets running work end, then closes every connection. */
+  /** Lets running work end, then closes every connection that is not shared. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.stopAccepting();

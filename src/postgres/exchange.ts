@@ -30,8 +30,12 @@ export type Query = {
    * for statements that modify rows: their snapshot is taken when they run, that of a SELECT when it is bound.
    */
   readonly bindFirst?: boolean;
+  /** Its text is seldom the same twice, or it runs once on a connection, so it is not kept prepared: the server would keep each for ever. */
+  readonly once?: boolean;
   /** The error that this statement's text raises on purpose. The same message from another statement is not this error. */
   readonly raises?: Raised;
+  /** Takes each row as it arrives, with its size in bytes. The answer has no rows then. */
+  readonly onRow?: (row: Row, bytes: number) => void;
   /** A statement of the user's own: its rows are read as his driver would read them, and `answer` is told of them. */
   readonly answer?: (columns: readonly string[], rows: readonly (readonly unknown[])[]) => void;
 };
@@ -44,7 +48,7 @@ export type Answer = { readonly rows: readonly Row[]; readonly tag: string };
 
 export type Prepared = { readonly name: string; columns: readonly ResultColumn[] };
 export type Step = {
-  readonly kind: "parse" | "describe" | "bind" | "execute";
+  readonly kind: "close" | "parse" | "describe" | "bind" | "execute";
   readonly index: number;
   readonly text: string;
   readonly prepared: Prepared;
@@ -54,6 +58,11 @@ export type Step = {
 const LARGE_BYTES = 65_536;
 /** A message of more bytes may not fit into one network packet. */
 const PACKET_BYTES = 1_000;
+
+/** Whether the parameters of a statement are surely sent in one packet, so that the server gets all of them or none. */
+export const fitsInPacket = (query: Query): boolean =>
+  paramsOf(query).reduce((sum: number, param) => sum + Buffer.byteLength(String(param)), 0) <= PACKET_BYTES;
+
 export type TransactionOptions = {
   /** Keep statements prepared. False behind a pooler in transaction mode; then BEGIN names the isolation level. */
   readonly prepare: boolean;
@@ -159,6 +168,9 @@ export class Exchange {
     // unnamed one, which the next replaces.
     const portal = this.#queries.length === 1 ? "" : `${this.#options.portals ?? ""}${index}`;
     switch (kind) {
+      case "close":
+        writer.close(prepared.name);
+        break;
       case "parse":
         writer.parse(prepared.name, text);
         break;
@@ -192,12 +204,12 @@ export class Exchange {
         break;
       case "1": // ParseComplete
       case "2": // BindComplete
+      case "3": // CloseComplete
       case "I": // EmptyQueryResponse
         this.#next();
         break;
       case "D": // DataRow
-        if (step && this.#queries[step.index]?.answer) this.#keepUserRow(step, body);
-        else if (step) answer?.rows.push(readRow(body, step.prepared.columns));
+        if (step) this.#readRow(step, body);
         break;
       case "C": // CommandComplete
         if (answer) answer.tag = body.toString("utf8", 0, body.length - 1);
@@ -208,6 +220,13 @@ export class Exchange {
         this.#refuse(new ServerError(body));
         break;
     }
+  }
+
+  #readRow(step: Step, body: Buffer): void {
+    const query = this.#queries[step.index];
+    if (query?.answer) this.#keepUserRow(step, body);
+    else if (query?.onRow) query.onRow(readRow(body, step.prepared.columns), body.length);
+    else this.#answers[step.index]?.rows.push(readRow(body, step.prepared.columns));
   }
 
   #keepUserRow({ index, prepared }: Step, body: Buffer): void {

@@ -5,8 +5,9 @@
 
 import { ConnectionError } from "../errors.ts";
 import type { TargetSessionAttrs } from "../options/modes.ts";
-import { Connection, type ConnectionOptions } from "./connection.ts";
+import type { Connection, ConnectionOptions } from "./connection.ts";
 import { detectPooling, type Pooling, setUpSession } from "./pooler.ts";
+import { newConnection } from "./shared-connection.ts";
 
 /** State that the connections of a store share. */
 export type Hosts = {
@@ -16,6 +17,8 @@ export type Hosts = {
   pooling?: Promise<Pooling>;
   /** Called when a new connection has got its first answer. */
   readonly onEstablished?: () => void;
+  /** Called when a connection that was in use or idle has closed, with the reason. */
+  readonly onLost?: (error: Error | undefined) => void;
 };
 
 type OpenOptions = Omit<ConnectionOptions, "endpoint">;
@@ -100,7 +103,7 @@ export async function openForListen(
   const found = await selectHost(options, hosts, () => {});
   const { endpoint, established } = found;
   if (established) found.destroy(new ConnectionError("HOST_FOUND", "no longer needed", false));
-  return new Connection({ ...options, endpoint, onEstablished: hosts.onEstablished }, onClose);
+  return newConnection({ ...options, endpoint, onEstablished: hosts.onEstablished }, onClose);
 }
 
 async function selectHost(
@@ -112,7 +115,7 @@ async function selectHost(
   const [only] = config.hosts;
   const attrs = config.target_session_attrs;
   if (only && config.hosts.length === 1 && attrs === "any")
-    return new Connection({ ...options, endpoint: only, onEstablished: hosts.onEstablished }, onClose);
+    return newConnection({ ...options, endpoint: only, onEstablished: hosts.onEstablished }, onClose);
   const found = await search(options, hosts, onClose, attrs);
   if (typeof found !== "string") return found;
   // prefer-standby: without a standby the primary is used.
@@ -136,7 +139,7 @@ async function search(
     const turn = (start + i) % config.hosts.length;
     const endpoint = config.hosts[turn];
     if (!endpoint) continue;
-    const connection = new Connection(
+    const connection = newConnection(
       { ...options, endpoint, onEstablished: hosts.onEstablished },
       (closed) => closed.established && onClose(closed),
     );

@@ -1,5 +1,6 @@
 /**
- * LISTEN on one channel.
+ * LISTEN on a connection that comes back: on one channel for one store, on many for stores that share it
+ * (shared-listener.ts).
  *
  * States: new → connecting → listening → (connection lost) waiting → connecting → …; stopped, from any state. The wait
  * grows from 250 ms to 30 s. When another connection of the store is established, a long wait ends at once.
@@ -18,10 +19,25 @@ const LONGEST_DELAY = 30_000;
 /** A listening connection sends nothing. Without a heartbeat TCP would report a dead one only after 12 minutes. */
 const HEARTBEAT = 30_000;
 
-export type ListenerOptions = ConnectionTarget & {
+/** What one channel's listener is told. */
+export type ChannelOptions = {
   readonly channel: string;
   /** Called with each payload. Must not throw. */
   readonly onPayload: (payload: string) => void;
+  /** Called after each reconnect. Notifications sent in between are lost. Must not throw. */
+  readonly onReconnected: () => void;
+  /** Called when the connection is lost. */
+  readonly onLost?: () => void;
+};
+
+/** A channel that is listened to, until stop(). */
+export type ChannelListener = Pick<Listener, "start" | "stop" | "listening" | "stopped" | "reconnectSoon">;
+
+export type ListenerOptions = ConnectionTarget & ChannelOptions & { readonly heartbeat?: number };
+
+type ListeningOptions = ConnectionTarget & {
+  /** Asks for the channels on a new connection. */
+  readonly subscribe: (connection: Connection) => Promise<unknown>;
   /** Called after each reconnect. Notifications sent in between are lost. Must not throw. */
   readonly onReconnected: () => void;
   /** Called when the connection is lost. */
@@ -30,8 +46,8 @@ export type ListenerOptions = ConnectionTarget & {
   readonly heartbeat?: number;
 };
 
-export class Listener {
-  readonly #options: ListenerOptions;
+export class ListeningConnection {
+  readonly #options: ListeningOptions;
   readonly #hosts: Hosts = { first: 0 };
   #connection: Connection | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -39,8 +55,10 @@ export class Listener {
   #delay: number | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #stopped = false;
+  /** An attempt to connect again. */
+  #attempt: Promise<void> | undefined;
 
-  constructor(options: ListenerOptions) {
+  constructor(options: ListeningOptions) {
     this.#options = options;
   }
 
@@ -56,16 +74,15 @@ export class Listener {
 
   /** Resolves once the server has confirmed LISTEN. Rejects, and leaves nothing behind, when it can't. */
   async start(): Promise<void> {
-    const { config, secrets, channel, onPayload } = this.#options;
+    const { config, secrets, subscribe } = this.#options;
     const connection = await openForListen(
       { config, secrets, settings: { statement_timeout: 0 } },
       this.#hosts,
       (dead) => this.#closed(dead),
     );
     this.#connection = connection;
-    const limit = config.connectionTimeoutMillis;
     try {
-      await connection.listen(channel, (payload) => this.#stopped || onPayload(payload), limit);
+      await subscribe(connection);
     } catch (error) {
       // Cleared before destroy(), so that #closed does not schedule a reconnect: the caller handles a failed start.
       if (this.#connection === connection) this.#connection = undefined;
@@ -110,19 +127,36 @@ export class Listener {
   #scheduleReconnect(delay: number): void {
     if (this.#stopped) return;
     this.#delay = delay;
-    this.#timer = setTimeout(
-      async () => {
-        this.#delay = undefined;
-        try {
-          await this.start();
-          if (!this.#stopped) this.#options.onReconnected();
-        } catch {
-          this.#scheduleReconnect(Math.min(delay * 2, LONGEST_DELAY));
-        }
-      },
-      delay * (0.75 + Math.random() / 4),
-    );
+    // Its error is ignored: another attempt follows.
+    const again = () => this.#reconnect(delay).catch(() => {});
+    this.#timer = setTimeout(again, delay * (0.75 + Math.random() / 4));
     this.#timer.unref();
+  }
+
+  /** One attempt at a time. If it fails, the next one follows by itself, after twice the `delay`. */
+  #reconnect(delay: number): Promise<void> {
+    this.#delay = undefined;
+    this.#attempt ??= this.start()
+      .then(
+        () => {
+          if (!this.#stopped) this.#options.onReconnected();
+        },
+        (error: unknown) => {
+          this.#scheduleReconnect(Math.min(delay * 2, LONGEST_DELAY));
+          throw error;
+        },
+      )
+      .finally(() => {
+        this.#attempt = undefined;
+      });
+    return this.#attempt;
+  }
+
+  /** Connects again at once, if the connection was lost. Rejects if that fails; further attempts follow. */
+  async reconnectNow(): Promise<void> {
+    if (this.listening || this.#stopped) return;
+    clearTimeout(this.#timer);
+    await this.#reconnect(this.#delay ?? FIRST_DELAY);
   }
 
   /** The server is reachable again, so a listener with a long wait tries again soon. */
@@ -140,5 +174,17 @@ export class Listener {
     const connection = this.#connection;
     this.#connection = undefined;
     connection?.destroy(new ConnectionError("LISTEN_STOPPED", "the listener was stopped", false));
+  }
+}
+
+/** LISTEN on one channel, on a connection of its own. */
+export class Listener extends ListeningConnection {
+  constructor({ channel, onPayload, ...options }: ListenerOptions) {
+    const limit = options.config.connectionTimeoutMillis;
+    super({
+      ...options,
+      subscribe: (connection) =>
+        connection.listen(channel, (payload) => this.stopped || onPayload(payload), limit),
+    });
   }
 }

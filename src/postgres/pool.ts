@@ -1,7 +1,7 @@
 /**
  * A bounded set of connections, handed out first come, first served. The store has two pools: one of several connections
  * for reads and single statements, and one of a single connection for appends. They are separate because an append may
- * hold its connection while it waits for the append lock.
+ * hold its connection while it waits for the append lock. Stores that share both pools (shared-pools.ts) take turns.
  *
  * States of a connection in the pool: opening → in use → idle → in use → …; closed after idleTimeoutMillis, after maxUses
  * uses, when it is lost, when the other pool needs its place, or with the pool. A connection that has opened or become
@@ -16,8 +16,13 @@ import { ConnectionError, codeOf, sanitize, storeClosed } from "../errors.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { type Hosts, openConnection } from "./host-selection.ts";
 import { LONGEST_MS } from "./timers.ts";
+import { type Owner as OwnerOf, WaitingLine } from "./waiting-line.ts";
+
+type Owner = OwnerOf<Connection>;
 
 type Waiter = {
+  /** Who waits, if several stores share the pool: they take turns. */
+  readonly owner: Owner | undefined;
   /** How many attempts to open a connection had been made when it began to wait. */
   readonly attempts: number;
   grant(connection: Connection): void;
@@ -28,6 +33,8 @@ export type PoolOptions = Omit<ConnectionOptions, "endpoint"> & {
   readonly max: number;
   /** How many connections stay open when they are idle. */
   readonly min: number;
+  /** A connection is closed after it has served so many owners: the server's process keeps what it knows of their tables. */
+  readonly maxOwners?: number;
   /** What the pool is for, as it reads in an error message. */
   readonly purpose: "all calls" | "commits" | "all but commits";
 };
@@ -41,6 +48,12 @@ const HAND_OVER_LIMIT_MS = 2_000;
 /** ms after which an attempt counts as slow. A pooler that has no connection left lets the client wait, without an error. */
 const SLOW_MS = 500;
 
+/**
+ * How many connections open at once, beside those that are open. A login keeps a core busy for some milliseconds at each
+ * end, while a statement takes one: a burst of calls is served sooner by few connections than by as many logins.
+ */
+const OPENING_AT_ONCE = 2;
+
 /** The server or a pooler has no connection left: too_many_connections, and PgBouncer's code for it. */
 const HAS_NONE_LEFT = new Set<string | undefined>(["53300", "08P01"]);
 
@@ -49,6 +62,7 @@ export class Pool {
   readonly #hosts: Hosts;
   readonly #connections = new Set<Connection>();
   readonly #uses = new WeakMap<Connection, number>();
+  readonly #owners = new WeakMap<Connection, { readonly known: WeakSet<Owner>; count: number }>();
   /** The store's other pool, which takes its connections from the same server. */
   #other: Pool | undefined;
   #opening = 0;
@@ -57,7 +71,7 @@ export class Pool {
   #attempts = 0;
   #failedAttempt = 0;
   #idle: Connection[] = [];
-  #waiting: Waiter[] = [];
+  readonly #waiting = new WaitingLine<Waiter>();
   /** How many connections to close after their use, because the other pool has none. */
   #surplus = 0;
   /** Why the last attempt to open a connection failed; undefined after a success. */
@@ -96,15 +110,21 @@ export class Pool {
 
   /**
    * Runs `work` on a connection that nobody else uses meanwhile, at once if one is idle. `fresh`: closes the idle
-   * connections first, which may be dead, and opens a new one.
+   * connections first, which may be dead, and opens a new one. `owner`: the store that asks, if several share the pool.
    */
-  use<T>(work: (connection: Connection) => Promise<T>, fresh = false): Promise<T> {
+  use<T>(work: (connection: Connection) => Promise<T>, fresh = false, owner?: Owner): Promise<T> {
     if (this.#closed) return Promise.reject(storeClosed());
     if (fresh) this.#destroyIdle();
-    const idle = this.#idle.pop();
-    if (!idle) return this.#acquire().then((connection) => this.#run(connection, work));
-    this.#take(idle);
+    const idle = this.#takeIdle(owner);
+    if (!idle) return this.#acquire({ owner }).then((connection) => this.#run(connection, work));
+    this.#take(idle, owner);
     return this.#run(idle, work);
+  }
+
+  /** The one that its owner used last, or the one that was used last. */
+  #takeIdle(owner: Owner | undefined): Connection | undefined {
+    const at = owner?.last ? this.#idle.lastIndexOf(owner.last) : -1;
+    return at < 0 ? this.#idle.pop() : this.#idle.splice(at, 1)[0];
   }
 
   /**
@@ -138,13 +158,20 @@ export class Pool {
   }
 
   /** `background`: the wait does not keep the process alive. */
-  #acquire({ background = false } = {}): Promise<Connection> {
+  #acquire({
+    background = false,
+    owner,
+  }: {
+    background?: boolean;
+    owner?: Owner | undefined;
+  }): Promise<Connection> {
     // A connection that is still warming up must keep the process alive from now on, because a caller waits for it.
     if (!background) for (const connection of this.#connections) connection.ref(true);
     return new Promise((resolve, reject) => {
       const limit = this.#options.config.connectionTimeoutMillis;
       let timer: NodeJS.Timeout | undefined;
       const waiter: Waiter = {
+        owner,
         attempts: this.#attempts,
         grant: (connection) => {
           clearTimeout(timer);
@@ -161,9 +188,7 @@ export class Pool {
           timer = setTimeout(expire, limit);
           return;
         }
-        // All callers wait equally long, so this one is usually the first, and shift() is cheap for thousands of them.
-        if (this.#waiting[0] === waiter) this.#waiting.shift();
-        else this.#waiting = this.#waiting.filter((w) => w !== waiter);
+        this.#waiting.remove(waiter);
         reject(this.#timedOut(limit));
       };
       if (limit > 0) timer = setTimeout(expire, limit);
@@ -189,6 +214,7 @@ export class Pool {
       if (this.#pause && (this.#pause.always || this.#size > 0)) return;
       // After a refusal, open one at a time, so that a full server does not have to refuse many.
       if (this.#refusal !== undefined && this.#connections.size > 0 && this.#opening > 0) return;
+      if (this.#connections.size > 0 && this.#opening >= OPENING_AT_ONCE) return;
       void this.#open();
     }
   }
@@ -228,8 +254,7 @@ export class Pool {
       this.#pauseFor(HANDED_OVER_MS, true);
     else {
       // Callers that came after the failed attempt get an attempt of their own.
-      const served = this.#waiting.filter(({ attempts }) => attempts < this.#failedAttempt);
-      this.#waiting = this.#waiting.filter(({ attempts }) => attempts >= this.#failedAttempt);
+      const served = this.#waiting.takeIf(({ attempts }) => attempts < this.#failedAttempt);
       for (const waiter of served) waiter.fail(error);
     }
   }
@@ -280,6 +305,7 @@ export class Pool {
   /** A connection was lost: another one may be opened for the waiting callers. */
   #forget(connection: Connection): void {
     if (!this.#connections.delete(connection)) return;
+    this.#hosts.onLost?.(connection.closedWith);
     this.#idle = this.#idle.filter((idle) => idle !== connection);
     this.#surplus = Math.min(this.#surplus, this.#connections.size);
     this.#next();
@@ -290,9 +316,26 @@ export class Pool {
     if (this.#size === 0 && this.#waiting.length === 0) this.#drained?.();
   }
 
-  #take(connection: Connection): void {
+  #take(connection: Connection, owner: Owner | undefined): void {
     connection.ref(true);
+    if (owner) this.#note(connection, owner);
     if (this.#options.config.maxUses > 0) this.#uses.set(connection, (this.#uses.get(connection) ?? 0) + 1);
+  }
+
+  #note(connection: Connection, owner: Owner): void {
+    owner.last = connection;
+    const { known, count } = this.#owners.get(connection) ?? { known: new WeakSet<Owner>(), count: 0 };
+    if (!known.has(owner)) this.#owners.set(connection, { known: known.add(owner), count: count + 1 });
+  }
+
+  /** It has been used often enough, or by enough owners. */
+  #isSpent(connection: Connection): boolean {
+    const { config, maxOwners = Number.POSITIVE_INFINITY } = this.#options;
+    const { maxUses } = config;
+    return (
+      (maxUses > 0 && (this.#uses.get(connection) ?? 0) >= maxUses) ||
+      (this.#owners.get(connection)?.count ?? 0) > maxOwners
+    );
   }
 
   #release(connection: Connection): void {
@@ -302,14 +345,13 @@ export class Pool {
       void this.#end(connection);
       return;
     }
-    const { maxUses } = this.#options.config;
-    if (maxUses > 0 && (this.#uses.get(connection) ?? 0) >= maxUses) {
+    if (this.#isSpent(connection)) {
       void connection.end();
       return;
     }
-    const next = this.#waiting.shift();
+    const next = this.#waiting.shift(connection);
     if (next) {
-      this.#take(connection);
+      this.#take(connection, next.owner);
       next.grant(connection);
       return;
     }

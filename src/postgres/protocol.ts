@@ -46,6 +46,14 @@ export class MessageWriter {
     end();
   }
 
+  /** Forgets a prepared statement. The server answers CloseComplete, also if there is none of that name. */
+  close(name: string): void {
+    const end = this.#begin("C");
+    this.#raw("S");
+    this.#text(name);
+    end();
+  }
+
   bind(portal: string, statement: string, params: readonly Param[]): void {
     const end = this.#begin("B");
     this.#text(portal);

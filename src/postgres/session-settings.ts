@@ -50,3 +50,12 @@ export function startupParameters(config: Config, own?: SessionSettings): Record
   // As text, because the driver leaves out a number 0.
   return Object.fromEntries(Object.entries(all).map(([name, value]) => [name, String(value)]));
 }
+
+/**
+ * Settings of connections for appends. The server ends the session of a client that vanished, so that its append lock is
+ * released. The statement that appends needs only one plan for all batches, so a generic plan saves planning.
+ */
+export const writerSettings = ({ idle_in_transaction_session_timeout: limit }: Config): SessionSettings => ({
+  idle_in_transaction_session_timeout: Math.min(limit || 10_000, 10_000),
+  plan_cache_mode: "force_generic_plan",
+});

@@ -16,6 +16,8 @@ export type SessionOptions<T> = {
   readonly work: (run: Run) => Promise<T>;
   /** ms to wait for the answer to a statement; 0 is no limit. */
   readonly deadline: number;
+  /** Runs each statement, and logs it if it is slow. */
+  readonly watch?: <R>(step: () => Promise<R>) => Promise<R>;
   /** Finds out whether the transaction was committed. Called if the answer to COMMIT was lost. */
   readonly wasCommitted?: (backend: Backend | undefined) => Promise<boolean>;
 };
@@ -25,13 +27,13 @@ const HEARTBEAT_MS = 10_000;
 
 /** Runs `work` in a transaction. If it fails, the connection is closed, so that the server rolls back and frees all locks. */
 export async function runSession<T>(connection: Connection, options: SessionOptions<T>): Promise<T> {
-  const { operation, work, deadline, wasCommitted } = options;
+  const { operation, work, deadline, wasCommitted, watch = (step) => step() } = options;
   let last: Promise<unknown> = Promise.resolve();
   let waiting = 0;
   // Statements run one after the other, even if the caller does not await them.
   const run: Run = (query) => {
     waiting++;
-    const answer = last.then(() => connection.step(query, deadline));
+    const answer = last.then(() => watch(() => connection.step(query, deadline)));
     last = answer.then(
       () => waiting--,
       () => waiting--,

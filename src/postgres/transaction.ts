@@ -16,6 +16,7 @@ import {
   type Answer,
   Exchange,
   type ExchangeResult,
+  fitsInPacket,
   listenUntilReady,
   type Prepared,
   type Query,
@@ -23,6 +24,7 @@ import {
   type TransactionOptions,
 } from "./exchange.ts";
 import { MessageWriter, type ServerError } from "./protocol.ts";
+import { StatementCache } from "./statement-cache.ts";
 
 /** The transaction was not acknowledged. */
 export class TransactionFailure extends Error {
@@ -61,7 +63,7 @@ export const VALUES_AS_WRITTEN: Query = {
 const isPrologue = (query: Query) => query === BEGIN || query === VALUES_AS_WRITTEN;
 
 const stepOf = (failed: Step | undefined): TransactionFailure["step"] =>
-  failed?.kind === "describe" ? "parse" : (failed?.kind ?? "commit");
+  failed?.kind === "describe" || failed?.kind === "close" ? "parse" : (failed?.kind ?? "commit");
 
 /** What the server said against one of `queries`, which `offset` others came before. */
 function refusal(
@@ -92,20 +94,38 @@ export type BlockResult = Pick<ExchangeResult, "answers" | "status"> & {
   readonly stale: boolean;
 };
 
+type PlanOptions = {
+  /** False: bind the statements, and do not run them. */
+  readonly execute?: boolean;
+  /** The message commits. */
+  readonly commits?: boolean;
+  readonly portals?: string;
+  /** Parse the one statement as this one. */
+  readonly unnamed?: Prepared | undefined;
+  /** The one statement, if a message before this has parsed it. */
+  readonly known?: Prepared | undefined;
+  /** False: only parse. */
+  readonly run?: boolean;
+};
+
 export class TransactionChannel {
   readonly #socket: Socket;
   readonly #fatal: (error: ServerError) => void;
-  readonly #prepared = new Map<string, Prepared>();
+  readonly #prepared: StatementCache;
   /** Makes statement names unique: a pooler in session mode may reuse a session that has another client's statements. */
   readonly #prefix = `act_${randomUUID().slice(0, 8)}_`;
   #names = 0;
   /** Sync has been sent: if the connection is lost from now on, the outcome is in doubt. */
   committing = false;
 
-  /** `fatal` is called with a FATAL or PANIC error, after which the server closes the connection. */
-  constructor(socket: Socket, fatal: (error: ServerError) => void) {
+  /**
+   * `fatal` is called with a FATAL or PANIC error, after which the server closes the connection. `maxPrepared`: how many
+   * statements stay prepared; left out, all of the store's own.
+   */
+  constructor(socket: Socket, fatal: (error: ServerError) => void, maxPrepared?: number) {
     this.#socket = socket;
     this.#fatal = fatal;
+    this.#prepared = new StatementCache(maxPrepared);
   }
 
   /** Runs all statements in one transaction. Never settles if the connection is lost: the caller has to watch for that. */
@@ -174,9 +194,25 @@ export class TransactionChannel {
     if (error) throw error;
   }
 
-  /** One statement of an open transaction block. Rejects if the block is not open afterwards, unless it was COMMIT. */
+  /**
+   * One statement of an open transaction block. Rejects if the block is not open afterwards, unless it was COMMIT.
+   *
+   * Large parameters are sent in a message of their own, behind a Sync. If the client vanishes in the middle of them, the
+   * server is still waiting for a first message, and idle_in_transaction_session_timeout ends the session. Behind a Parse
+   * without Sync no limit of the server applies, and the session would hold the append lock for as long as a proxy
+   * answers TCP keepalives for the client.
+   */
   async step(query: Query): Promise<Answer> {
-    const { answers, error, status } = await this.#plan([query], { prepare: false }).run();
+    const unnamed: Prepared | undefined = fitsInPacket(query) ? undefined : { name: "", columns: [] };
+    if (unnamed) {
+      const { error } = await this.#plan([query], { prepare: false }, { unnamed, run: false }).run();
+      if (error) throw error;
+    }
+    const { answers, error, status } = await this.#plan(
+      [query],
+      { prepare: false },
+      { known: unnamed },
+    ).run();
     if (error) throw error;
     const [answer] = answers;
     const ends = answer?.tag === "COMMIT";
@@ -188,7 +224,14 @@ export class TransactionChannel {
   #plan(
     queries: readonly Query[],
     options: TransactionOptions,
-    { execute = true, commits = true, portals = "" } = {},
+    {
+      execute = true,
+      commits = true,
+      portals = "",
+      unnamed,
+      known: parsedBefore,
+      run = true,
+    }: PlanOptions = {},
   ): Exchange {
     const head: Step[] = [];
     const tail: Step[] = [];
@@ -199,20 +242,26 @@ export class TransactionChannel {
       // BEGIN and the settings come first, then the parameters that are bound early.
       const early = query.bindFirst === true || isPrologue(query);
       const steps = early ? head : tail;
-      const keeps = options.prepare && (this.#prepared.size < MAX_PREPARED || query.answer === undefined);
-      const known = options.prepare ? (this.#prepared.get(text) ?? parsed.get(text)) : undefined;
+      const few = this.#prepared.size < MAX_PREPARED || query.answer === undefined;
+      const keeps = options.prepare && few && !(query.once && this.#prepared.isLimited);
+      const known = options.prepare ? (this.#prepared.get(text) ?? parsed.get(text)) : parsedBefore;
       const name = keeps ? `${this.#prefix}${this.#names + 1}` : "";
-      const prepared = known ?? { name, columns: [] };
+      const prepared = known ?? unnamed ?? { name, columns: [] };
       const step = (kind: Step["kind"]) => ({ kind, index, text, prepared });
       if (!known) {
         this.#names++;
         if (keeps) parsed.set(text, prepared);
         steps.push(step("parse"), step("describe"));
       }
-      steps.push(step("bind"));
-      if (execute) (isPrologue(query) ? head : tail).push(step("execute"));
+      if (run) steps.push(step("bind"));
+      if (run && execute) (isPrologue(query) ? head : tail).push(step("execute"));
     });
-    return new Exchange(this.#socket, queries, head, tail, {
+    // First, so that no error of a statement keeps the server from forgetting them.
+    const closed = this.#prepared.surplus(queries, parsed.size).map((name): Step => {
+      const prepared = { name, columns: [] };
+      return { kind: "close", index: -1, text: "", prepared };
+    });
+    return new Exchange(this.#socket, queries, [...closed, ...head], tail, {
       ...options,
       described: ({ text, prepared }) => void (prepared.name !== "" && this.#prepared.set(text, prepared)),
       fatal: this.#fatal,

@@ -26,6 +26,7 @@ export type ProjectionErrorCode =
   | "REBUILD_RUNS"
   | "DISPOSED";
 
+/** What a function of act-drizzle/projections throws. `code` says what happened, the message what to do. */
 export class ProjectionError extends Error {
   override readonly name: string = "ProjectionError";
   readonly code: ProjectionErrorCode;

@@ -20,6 +20,7 @@ import { type Database, Transactions } from "./transactions.ts";
 /** The transaction that a Drizzle database gives: `PgTransaction` of its driver and schema. */
 export type TransactionOf<Db extends Database> = Parameters<Parameters<Db["transaction"]>[0]>[0];
 
+/** Which projection, and in which database. */
 export type ExactlyOnceOptions<Db extends Database> = {
   /** Your Drizzle database on PostgreSQL: postgres.js, node-postgres, Neon (WebSocket), PGlite. */
   readonly db: Db;
@@ -33,6 +34,7 @@ type Numbered = { readonly id: number };
 /** A row of `projection(…).of(State).flush(…)`: the state of one stream as of event `event_id`. */
 type StateRow = { readonly stream: string; readonly event_id: number };
 
+/** Wraps the handlers of one projection. What a handler throws passes through, and its transaction is rolled back. */
 export type ExactlyOnce<Tx> = {
   /** Wraps a handler of `.do(…)`, of a projection or of a reaction; a reaction's gets the app last, as from Act. */
   do<Event extends Numbered, Rest extends unknown[]>(

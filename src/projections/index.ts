@@ -23,7 +23,7 @@ export {
   progressOf,
   type Reached,
 } from "./progress.ts";
-export type { App } from "./reactions.ts";
+export { type App, namesForTarget } from "./reactions.ts";
 export {
   type EventOf,
   type EventSchemas,
@@ -32,4 +32,5 @@ export {
   type RebuildResult,
   rebuild,
 } from "./rebuild.ts";
+export { type AnyRebuild, type Rebuildable, rebuildable } from "./rebuildable.ts";
 export { type RedeliverOptions, redeliver } from "./redeliver.ts";

@@ -61,6 +61,7 @@ export type InlineHandlerOptions<Event, Schema extends Tables> = {
     }
 );
 
+/** Which events are projected in the commit, and by which handlers. */
 export type InlineOptions<Events extends Shapes, Schema extends Tables> = {
   /** The zod schemas of the events, as in `.on({ Deposited })`. */
   readonly events: Events;

@@ -1,7 +1,7 @@
 /** A connection to the log's database for NOTIFY and LISTEN, which the Store port has no verb for. */
 import type { PostgresStoreOptions } from "../options/options.generated.ts";
 import { resolveOptions } from "../options/resolve.ts";
-import { Database, type Listener, type Row } from "../postgres/index.ts";
+import { Database, type Listener, poolsOf, type Row } from "../postgres/index.ts";
 import type { Param } from "../postgres/protocol.ts";
 import { type Names, namesOf } from "../schema/names.ts";
 import type { PostgresStore } from "../store.ts";
@@ -15,7 +15,8 @@ export class LogConnection {
     this.names = namesOf(config.schema, config.table);
     const target = resolveOptions(options ?? { ...config });
     // One for reads and one for appends. The second is never opened.
-    this.#database = new Database({ ...target, config: { ...target.config, max: 2 } });
+    const shared = target.shared && { pools: poolsOf(target.shared) };
+    this.#database = new Database({ ...target, config: { ...target.config, max: 2 } }, "", shared);
   }
 
   read(operation: string, text: string, params: Param[]): Promise<readonly Row[]> {

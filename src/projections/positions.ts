@@ -1,17 +1,9 @@
 /** The table of positions: how far each projection has come, kept in the database that its read models are in. */
 import { sql } from "drizzle-orm";
-import {
-  bigint,
-  integer,
-  type PgTableFn,
-  pgSchema,
-  pgTable,
-  text,
-  timestamp,
-  uniqueIndex,
-} from "drizzle-orm/pg-core";
-import type { SchemaOf } from "../schema/tables.ts";
+import { bigint, integer, text, timestamp, uniqueIndex } from "drizzle-orm/pg-core";
+import { tableIn } from "../schema/table-in.ts";
 
+/** Where the table of positions is. */
 export type ActPositionsOptions<Schema extends string = string, Name extends string = string> = {
   /** PostgreSQL schema. Default `public`. */
   readonly schema?: Schema | undefined;
@@ -44,9 +36,7 @@ export function actPositions<
   const Name extends string = "act_positions",
 >(options: ActPositionsOptions<Schema, Name> = {}) {
   const { schema = "public", table = "act_positions" } = options;
-  // Drizzle has no pgSchema("public"): its tables are the ones without a schema.
-  const create: PgTableFn<SchemaOf<Schema>> =
-    schema === "public" ? (pgTable as never) : (pgSchema(schema).table as never);
+  const create = tableIn<Schema>(schema);
   return create(
     table as Name,
     {
@@ -64,6 +54,7 @@ export function actPositions<
   );
 }
 
+/** The table that {@link actPositions} makes. */
 export type ActPositions<Schema extends string = string, Name extends string = string> = ReturnType<
   typeof actPositions<Schema, Name>
 >;

@@ -28,6 +28,7 @@ type Announcing = App & {
   off(event: "acked", listener: (leases: Lease[]) => void): unknown;
 };
 
+/** The app whose projections are waited for, and its store. */
 export type ProgressOptions = {
   /** The app, with the reactions that are waited for; it need not run them. */
   readonly app: Announcing;
@@ -36,6 +37,7 @@ export type ProgressOptions = {
   readonly connection?: PostgresStoreOptions | undefined;
 };
 
+/** How long to wait. */
 export type CaughtUpOptions = {
   /** How long to wait at most, in ms. Default 5,000. */
   readonly timeout?: number | undefined;
@@ -46,6 +48,7 @@ export type CaughtUpOptions = {
 /** An event, what `app.do()` returned, or the id of an event. */
 export type Reached = number | StoredEvent | readonly { readonly event?: StoredEvent | undefined }[];
 
+/** Waits for projections. {@link progressOf} makes one. */
 export type Progress = {
   /**
    * Resolves once each target has handled the event, and all events before it that are for the target. Without targets

@@ -41,6 +41,20 @@ export function reactionsOf(app: App): Reaction[] {
   });
 }
 
+/**
+ * The names of events that a target's reactions are for: those of the reactions that always have this target, and those
+ * of the reactions whose event decides the target, which may be this one. Undefined if there is none: the app does not
+ * know the target.
+ */
+export function namesForTarget(app: App, target: string): string[] | undefined {
+  const names = new Set(
+    reactionsOf(app)
+      .filter(({ resolver }) => typeof resolver === "function" || resolver.target === target)
+      .map(({ event }) => event),
+  );
+  return names.size === 0 ? undefined : [...names];
+}
+
 /** The target of an event by one reaction. */
 export function resolve({ resolver }: Reaction, event: StoredEvent): Target | undefined {
   if (typeof resolver !== "function") return resolver;

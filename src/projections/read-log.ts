@@ -11,16 +11,16 @@ import type { StoredEvent } from "./reactions.ts";
 
 /** Ranges that are on their way. With more, memory grows and speed does not: one thread parses and applies. */
 const AT_ONCE = 3;
-/** Events that a range is to hold. */
-const WANTED = 5_000;
 const FIRST_IDS = 1_000;
 const MOST_IDS = 1_000_000;
 /** Bytes, as stored, of a range that is sent as one text: a larger one is read in halves. */
 const BUDGET = 8_000_000;
+/** Characters that a text is to have. */
+const TEXT = 6_000_000;
 
 export type Page = {
   readonly events: readonly StoredEvent[];
-  /** Ids of the range: greater than `after`, up to `to`. */
+  /** Ids that it covers: greater than `after`, up to `to`. */
   readonly after: number;
   readonly to: number;
 };
@@ -55,11 +55,18 @@ export class LogReader {
   readonly #store: PostgresStore;
   readonly #names: readonly string[];
   readonly #meta: boolean;
+  readonly #batchSize: number;
 
-  constructor(store: PostgresStore, names: readonly string[], meta: boolean) {
+  /** `batchSize`: events that a page holds at most. */
+  constructor(
+    store: PostgresStore,
+    names: readonly string[],
+    { meta, batchSize }: { readonly meta: boolean; readonly batchSize: number },
+  ) {
     this.#store = store;
     this.#names = names;
     this.#meta = meta;
+    this.#batchSize = batchSize;
   }
 
   /** The id of the last event; -1 in an empty log. Ids become visible in their order: none below it comes later. */
@@ -77,7 +84,7 @@ export class LogReader {
     let next = after;
     const start = (range: Range) => {
       const text = this.#textOf(range, BUDGET);
-      // Told when its turn comes.
+      // A failure is thrown when this page is read.
       text.catch(() => {});
       return { range, text };
     };
@@ -89,21 +96,38 @@ export class LogReader {
       }
       const first = running.shift();
       if (!first) return;
+      const text = await first.text;
       let events = 0;
-      for await (const page of this.#pages(first.range, await first.text)) {
+      for await (const page of this.#pages(first.range, text)) {
         events += page.events.length;
         yield page;
       }
-      const wanted =
-        events === 0 ? ids * 4 : Math.ceil((WANTED * (first.range.to - first.range.after)) / events);
-      ids = Math.max(1, Math.min(wanted, ids * 4, MOST_IDS));
+      ids = this.#nextLength(first.range, ids, events, text);
     }
+  }
+
+  /** How many ids the next range is to have, after one with so many events. A text that is too large is read twice. */
+  #nextLength({ after, to }: Range, ids: number, events: number, text: string | undefined): number {
+    if (text === undefined) return Math.max(1, Math.floor((to - after) / 2));
+    if (events === 0) return Math.min(ids * 4, MOST_IDS);
+    const wanted = Math.min(this.#batchSize / events, TEXT / text.length) * (to - after);
+    return Math.max(1, Math.min(Math.floor(wanted), ids * 4, MOST_IDS));
   }
 
   /** A range that was too large for one text comes in halves, one after the other. */
   async *#pages(range: Range, text: string | undefined): AsyncGenerator<Page> {
     if (text !== undefined) {
-      yield { ...range, events: await this.#decode(text) };
+      const events = await this.#decode(text);
+      let { after } = range;
+      // A range may hold more than the one before it has promised.
+      for (let n = 0; n < events.length - this.#batchSize; n += this.#batchSize) {
+        const page = events.slice(n, n + this.#batchSize);
+        const to = page.at(-1)?.id ?? after;
+        yield { after, to, events: page };
+        after = to;
+      }
+      const rest = events.length % this.#batchSize || Math.min(events.length, this.#batchSize);
+      yield { after, to: range.to, events: events.slice(events.length - rest) };
       return;
     }
     const middle = Math.floor((range.after + range.to) / 2);

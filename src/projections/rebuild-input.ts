@@ -5,6 +5,9 @@ import { isRecord } from "../values/json-dates.ts";
 import { badInput } from "./errors.ts";
 import { checkDatabase, hasColumns } from "./exactly-once.ts";
 
+/** Events of a batch. */
+const MOST = 100_000;
+
 type Input = {
   readonly db: unknown;
   readonly projection: unknown;
@@ -25,17 +28,28 @@ export function checkProjection(verb: string, options: Input): void {
     throw badInput(`${verb}: tables must be an object of your Drizzle tables, as in tables: { balances }.`);
 }
 
-export function checkRebuild(
-  options: Input & { readonly store: unknown; readonly events: unknown; readonly apply: unknown },
-): void {
-  checkProjection("rebuild", options);
-  const { store, events, apply } = options;
-  if (!isRecord(store) || typeof store.query !== "function" || !isRecord(store.config))
-    throw badInput("rebuild: store must be the PostgresStore of the log.");
+type Definition = Input & {
+  readonly events: unknown;
+  readonly apply: unknown;
+  readonly batchSize?: unknown;
+};
+
+export function checkDefinition(verb: string, options: Definition): void {
+  checkProjection(verb, options);
+  const { events, apply, batchSize = 1 } = options;
   if (!isRecord(events) || Object.keys(events).length === 0)
     throw badInput(
-      "rebuild: events must be the schemas of the events by name, as .on(…) of the projection gets them.",
+      `${verb}: events must be the schemas of the events by name, as .on(…) of the projection gets them.`,
     );
   if (typeof apply !== "function")
-    throw badInput("rebuild: apply must be a function: async (events, tx, tables) => { … }.");
+    throw badInput(`${verb}: apply must be a function: async (events, tx, tables) => { … }.`);
+  if (typeof batchSize !== "number" || !(Number.isInteger(batchSize) && batchSize >= 1 && batchSize <= MOST))
+    throw badInput(`${verb}: batchSize must be a whole number of events from 1 to ${MOST}.`);
+}
+
+export function checkRebuild(options: Definition & { readonly store: unknown }): void {
+  checkDefinition("rebuild", options);
+  const { store } = options;
+  if (!isRecord(store) || typeof store.query !== "function" || !isRecord(store.config))
+    throw badInput("rebuild: store must be the PostgresStore of the log.");
 }

@@ -18,6 +18,7 @@ import { type Database, Transactions } from "./transactions.ts";
 type Targets = Parameters<PostgresStore["reset"]>[0];
 type Resetting = { reset(targets: Targets): Promise<number> };
 
+/** Which projection to clear, and which of its targets to send back. */
 export type RedeliverOptions<Db extends Database> = {
   readonly db: Db;
   /** The app with the projection's handlers. Its `reset` also wakes its own worker; others find the work by themselves. */

@@ -22,9 +22,15 @@ const endAfter = (limit: number): string =>
     then set_config('transaction_timeout', '${limit}', true) end as limited`
     : "";
 
-/** Takes the append lock for a transaction that is one message. */
-export const lockAppends = (names: Names, limit: number): Query => ({
-  text: `${lockQuery(names)}${endAfter(limit)}`,
+/** The server ends the transaction when no statement has come for `limit` ms. */
+const endWhenIdle = (limit: number | undefined): string =>
+  limit === undefined
+    ? ""
+    : `, set_config('idle_in_transaction_session_timeout', '${limit}', true) as limited_idle`;
+
+/** Takes the append lock. `idle`: for a transaction of several messages. */
+export const lockAppends = (names: Names, limit: number, idle?: number): Query => ({
+  text: `${lockQuery(names)}${endAfter(limit)}${endWhenIdle(idle)}`,
 });
 
 /** Takes the lock of one batch. A recovery takes the same lock: it waits for the batch, or keeps it from beginning. */
@@ -39,9 +45,15 @@ const CLOCK = "extract(epoch from clock_timestamp()) * 1000";
  *
  * $1 `until`, in ms since the epoch, $2 `token`
  */
-export const lockAppendsUntil = (names: Names, limit: number, token: string, until: () => number): Query => ({
+export const lockAppendsUntil = (
+  names: Names,
+  limit: number,
+  token: string,
+  until: () => number,
+  idle?: number,
+): Query => ({
   text: `select pg_advisory_xact_lock(case when ${takeMessageLock("$2")} then case when ${CLOCK} < $1::float8
-    then ${key(names)} else ${raise("too_late")} end else ${raise("too_late")} end)${endAfter(limit)}`,
+    then ${key(names)} else ${raise("too_late")} end else ${raise("too_late")} end)${endAfter(limit)}${endWhenIdle(idle)}`,
   params: () => [until(), token],
   raises: "too_late",
 });

@@ -5,8 +5,9 @@ import type { ActTables } from "./tables.ts";
 
 /** Undefined in a CommonJS bundle: esbuild and Rolldown leave nothing in its place. */
 const here: string | undefined = import.meta.url;
-/** Undefined in CommonJS, and in a bundle of webpack. */
-const resolve: ((name: string) => string) | undefined = import.meta.resolve;
+/** Undefined in CommonJS, and in a bundle of webpack. Called on `import.meta`: Bun refuses it without. */
+const resolve: ((name: string) => string) | undefined =
+  typeof import.meta.resolve === "function" ? (name) => import.meta.resolve(name) : undefined;
 
 /**
  * The path or name of the schema module. It uses the package's own name, so that a bundle never loads a file of the app

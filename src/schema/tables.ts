@@ -11,14 +11,12 @@ import {
   customType,
   index,
   integer,
-  type PgTableFn,
-  pgSchema,
-  pgTable,
   text,
   timestamp,
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
+import { tableIn } from "./table-in.ts";
 import { CLAIM_ARMS, type ClaimArm, LANE_SCHEDULE, tableNames } from "./table-names.ts";
 
 /**
@@ -41,13 +39,6 @@ export type ActTablesOptions<Schema extends string = string, Name extends string
   readonly table?: Name | undefined;
 };
 
-/** The schema's name in Drizzle's types: undefined for `public`, and `string | undefined` for a name known only at run time. */
-export type SchemaOf<Schema extends string> = string extends Schema
-  ? string | undefined
-  : Schema extends "public"
-    ? undefined
-    : Schema;
-
 /**
  * The Drizzle tables of one store.
  *
@@ -69,9 +60,7 @@ export function actTables<const Schema extends string = "public", const Name ext
   // The names are types too: db.query finds the tables of a relation by them.
   const { schema = "public", table = "events" } = options;
   const named = tableNames(table as Name);
-  // Drizzle has no pgSchema("public"): its tables are the ones without a schema.
-  const create: PgTableFn<SchemaOf<Schema>> =
-    schema === "public" ? (pgTable as never) : (pgSchema(schema).table as never);
+  const create = tableIn<Schema>(schema);
 
   const events = create(
     named.events,

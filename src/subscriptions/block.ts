@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { textArray } from "../postgres/parameters.ts";
 import type { Names } from "../schema/names.ts";
 import { checkLeases, firstPerHolder, toLease } from "./lease.ts";
+import { logBlocked } from "./log-blocked.ts";
 
 /** $1 streams, $2 holders, $3 errors: one element per lease */
 const statement = (names: Names) => `with given as materialized (
@@ -31,10 +32,8 @@ function storable(error: unknown): string {
  * Blocks the subscriptions that `by` holds and that are not blocked yet, and returns them. Watermark, retry and lease
  * stay.
  */
-export async function block(
-  { names, connections }: Context,
-  leases: readonly BlockedLease[],
-): Promise<BlockedLease[]> {
+export async function block(context: Context, leases: readonly BlockedLease[]): Promise<BlockedLease[]> {
+  const { names, connections } = context;
   checkLeases("block", leases);
   if (leases.length === 0) return [];
   const given = firstPerHolder(leases);
@@ -47,9 +46,11 @@ export async function block(
     ],
   });
   const stored = new Map(rows.map((row) => [row.ord, row]));
-  return given.flatMap((lease, i) => {
+  const blocked = given.flatMap((lease, i) => {
     const row = stored.get(i + 1);
     if (!row) return [];
     return [{ ...toLease(lease, row), error: storable(lease.error) }];
   });
+  logBlocked(context, blocked);
+  return blocked;
 }

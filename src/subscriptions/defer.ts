@@ -2,19 +2,28 @@
 import type { Context } from "../context.ts";
 import { toTime } from "../values/time.ts";
 import { checkNumber } from "../values/validate.ts";
-import { inputConditions, type StreamInput } from "./filter.ts";
-import { updateStreams } from "./update.ts";
+import type { StreamInput } from "./filter.ts";
+import { type ProgressOptions, updateInput } from "./update.ts";
 
 /** `deferredAt`: ms since the epoch. With a past time they can be claimed at once. Returns how many were deferred. */
-export async function defer(context: Context, input: StreamInput, deferredAt: number): Promise<number> {
+export async function defer(
+  context: Context,
+  input: StreamInput,
+  deferredAt: number,
+  options?: ProgressOptions,
+): Promise<number> {
   checkNumber("defer", "deferred_at", deferredAt);
-  const where = inputConditions("defer", input);
-  if (!where) return 0;
-  const at = where.param(toTime(deferredAt));
-  return updateStreams(
+  const time = toTime(deferredAt);
+  return updateInput(
     context,
     "defer",
-    where,
-    `deferred_at = to_timestamp(${at}::float8 / 1000), retry = -1`,
+    input,
+    (where) => {
+      const at = `${where.param(time)}::float8`;
+      // The statement that counts takes the same parameters.
+      where.add(`${at} is not null`);
+      return `deferred_at = to_timestamp(${at} / 1000), retry = -1`;
+    },
+    options,
   );
 }

@@ -27,12 +27,14 @@ export function filterConditions(verb: string, filter: StreamFilter, where = new
   return where;
 }
 
-/** The same for names or a filter. Undefined for an empty list of names, which matches nothing. */
-export function inputConditions(verb: string, input: StreamInput): Conditions | undefined {
-  if (!Array.isArray(input)) return filterConditions(verb, input);
+/** Names of subscriptions, each once. */
+export function namesOf(verb: string, input: string[]): string[] {
   checkTexts(verb, "streams", input);
-  if (input.length === 0) return undefined;
+  return [...new Set(input)];
+}
+
+export function namesConditions(names: readonly string[]): Conditions {
   const where = new Conditions();
-  where.add(`s.stream = any(${where.param(textArray([...new Set(input)]))}::text[])`);
+  where.add(`s.stream = any(${where.param(textArray(names))}::text[])`);
   return where;
 }

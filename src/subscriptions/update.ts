@@ -1,31 +1,156 @@
 /**
  * The statement of the operator verbs. It locks the matching subscriptions in order of their names, and then changes
  * them. Every verb that waits for row locks takes them in this order, so that no two can deadlock.
+ *
+ * Up to 20,000 subscriptions are changed by one statement: all or none. More are changed page by page, each of about
+ * half a second, so that millions neither run into a statement_timeout nor keep workers from their leases meanwhile. If a
+ * later page fails, the earlier ones stay: the verbs can be called again.
  */
+import { StoreError } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
+import { codeOf } from "../errors.ts";
 import type { Conditions } from "../postgres/conditions.ts";
 import { announcedPart, writeAnnounced } from "./announce.ts";
+import { filterConditions, namesConditions, namesOf, type StreamInput } from "./filter.ts";
+
+export type ProgressOptions = {
+  /** Told after each statement how many subscriptions have been changed. */
+  readonly onProgress?: ((changed: number) => void) | undefined;
+};
+
+/** Subscriptions that one statement changes. */
+const ONE_STATEMENT = 20_000;
+/** Names that one statement is given. */
+const NAMES = 5_000;
+const FIRST_PAGE = 5_000;
+const SMALLEST_PAGE = 20;
+const PAGE_MS = 500;
+
+/** Whether the server ended it because of its statement_timeout. An operator's cancel has the same code, and comes earlier. */
+function isTimeout({ connections }: Context, error: unknown, ms: number): boolean {
+  const { statement_timeout: limit } = connections.config;
+  return limit > 0 && ms >= 0.9 * limit && error instanceof StoreError && codeOf(error.cause) === "57014";
+}
+
+type Page = { readonly after: string | undefined; readonly limit: number };
+type Changed = { readonly count: number; readonly last: string };
+
+/** Changes all rows that match, or those of a page. The parameters are those of `where`; then $ limit and $ after. */
+async function update(
+  context: Context,
+  operation: string,
+  where: Conditions,
+  set: string,
+  page?: Page,
+): Promise<Changed> {
+  const { streams } = context.names;
+  const params = [
+    ...where.params,
+    ...(page ? [page.limit] : []),
+    ...(page?.after === undefined ? [] : [page.after]),
+  ];
+  const from = where.params.length + 1;
+  const behind =
+    page?.after === undefined ? "" : `${where.where ? " and" : " where"} s.stream > $${from + 1}::text`;
+  const limited = page ? ` limit $${from}::bigint` : "";
+  const text = (announce: boolean) => `with matching as materialized (
+  select s.stream from ${streams} s${where.where}${behind} order by s.stream${limited} for update of s
+), changed as (
+  update ${streams} s set ${set} from matching m where s.stream = m.stream returning 1
+)${announce ? `, ${announcedPart(context, "exists (select from changed)")}` : ""}
+select count(*)::int as count${page ? ", (select max(stream) from matching) as last" : ""}${announce ? ", (select count(*) from announced) as announced" : ""} from changed`;
+  const [row] = await writeAnnounced(context, operation, (announce) => ({ text: text(announce), params }));
+  return { count: Number(row?.count ?? 0), last: String(row?.last ?? "") };
+}
+
+async function isMany(
+  { names, connections }: Context,
+  operation: string,
+  where: Conditions,
+): Promise<boolean> {
+  const limit = `$${where.params.length + 1}::bigint`;
+  const [row] = await connections.read(operation, {
+    text: `select count(*) as found from (select from ${names.streams} s${where.where} limit ${limit}) s`,
+    params: [...where.params, ONE_STATEMENT + 1],
+  });
+  return Number(row?.found) > ONE_STATEMENT;
+}
+
+async function updatePages(
+  context: Context,
+  operation: string,
+  where: Conditions,
+  set: string,
+  onProgress: (changed: number) => void,
+): Promise<number> {
+  let changed = 0;
+  let page: Page = { after: undefined, limit: FIRST_PAGE };
+  for (;;) {
+    const start = performance.now();
+    const took = () => performance.now() - start;
+    try {
+      const { count, last } = await update(context, operation, where, set, page);
+      changed += count;
+      onProgress(changed);
+      if (count < page.limit) return changed;
+      const limit = Math.round(page.limit * Math.max(0.25, Math.min(2, PAGE_MS / Math.max(1, took()))));
+      page = { after: last, limit: Math.max(SMALLEST_PAGE, Math.min(ONE_STATEMENT, limit)) };
+    } catch (error) {
+      if (page.limit <= SMALLEST_PAGE || !isTimeout(context, error, took())) throw error;
+      page = { ...page, limit: Math.max(SMALLEST_PAGE, page.limit >> 2) };
+    }
+  }
+}
 
 /**
  * Applies `set` to the rows that match, and returns how many there were. The parameters are those of `where`. The
  * operators' verbs may make work claimable without an event, so listeners are told.
+ *
+ * @param many Whether more may match than one statement should change. Left out: they are counted.
  */
 export async function updateStreams(
   context: Context,
   operation: string,
   where: Conditions,
   set: string,
+  { onProgress = () => {}, many }: ProgressOptions & { readonly many?: boolean } = {},
 ): Promise<number> {
-  const { streams } = context.names;
-  const text = (announce: boolean) => `with matching as materialized (
-  select s.stream from ${streams} s${where.where} order by s.stream for update of s
-), changed as (
-  update ${streams} s set ${set} from matching m where s.stream = m.stream returning 1
-)${announce ? `, ${announcedPart(context, "exists (select from changed)")}` : ""}
-select count(*)::int as count${announce ? ", (select count(*) from announced) as announced" : ""} from changed`;
-  const [row] = await writeAnnounced(context, operation, (announce) => ({
-    text: text(announce),
-    params: where.params,
-  }));
-  return Number(row?.count ?? 0);
+  if (many ?? (await isMany(context, operation, where)))
+    return updatePages(context, operation, where, set, onProgress);
+  const start = performance.now();
+  try {
+    const { count } = await update(context, operation, where, set);
+    onProgress(count);
+    return count;
+  } catch (error) {
+    if (!isTimeout(context, error, performance.now() - start)) throw error;
+    return updatePages(context, operation, where, set, onProgress);
+  }
+}
+
+/**
+ * The same for names or a filter. `setOf` may add conditions and parameters.
+ *
+ * @throws ValidationError if the input is wrong.
+ */
+export async function updateInput(
+  context: Context,
+  verb: string,
+  input: StreamInput,
+  setOf: (where: Conditions) => string,
+  { onProgress = () => {} }: ProgressOptions = {},
+): Promise<number> {
+  if (!Array.isArray(input)) {
+    const where = filterConditions(verb, input);
+    return updateStreams(context, verb, where, setOf(where), { onProgress });
+  }
+  const names = namesOf(verb, input);
+  let changed = 0;
+  for (let from = 0; from < names.length; from += NAMES) {
+    const before = changed;
+    const where = namesConditions(names.slice(from, from + NAMES));
+    const onPart = (part: number) => onProgress(before + part);
+    changed += await updateStreams(context, verb, where, setOf(where), { onProgress: onPart, many: false });
+  }
+  return changed;
 }

@@ -16,7 +16,13 @@ function observe(meter: Meter, gauges: Observable[], callback: BatchObservableCa
   return () => meter.removeBatchObservableCallback(callback, gauges);
 }
 
-export function observePool(meter: Meter, context: Context, common: Attributes): () => void {
+/** `flush` records what is still to be recorded, so that it is collected too. */
+export function observePool(
+  meter: Meter,
+  context: Context,
+  common: Attributes,
+  flush: () => void,
+): () => void {
   const gauge = (metric: Gauge) => meter.createObservableGauge(metric.name, metric);
   const count = gauge(METRICS.connections);
   const max = gauge(METRICS.connectionsMax);
@@ -25,6 +31,7 @@ export function observePool(meter: Meter, context: Context, common: Attributes):
   const listening = gauge(METRICS.listening);
   const pool = { ...common, "db.client.connection.pool.name": "act-drizzle" };
   return observe(meter, [count, max, pending, queue, listening], (result) => {
+    flush();
     const { connections, signals } = context;
     const counts = connections.counts;
     result.observe(count, counts.busy, { ...pool, "db.client.connection.state": "used" });

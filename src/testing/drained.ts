@@ -2,6 +2,7 @@
 import type { StreamPosition } from "@rotorsoft/act";
 import type { TestStore } from "./schema.ts";
 
+/** What an app needs to be waited for. */
 export type Drainable = {
   readonly registry: { readonly events: object };
   correlate(query?: { after?: number; limit?: number }): Promise<{ readonly last_id: number }>;

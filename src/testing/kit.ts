@@ -16,7 +16,10 @@ import { statementsFor } from "./drizzle-kit.ts";
 import { serverOf, TestSchema, type TestStore } from "./schema.ts";
 
 /** An app of `act()…build()`. */
-export type TestableApp = Drainable & { shutdown(options?: { graceMs?: number }): Promise<void> };
+export type TestableApp = Drainable & {
+  /** Ends the app: it takes no more work, and handlers that run get `graceMs` ms to end. */
+  shutdown(options?: { graceMs?: number }): Promise<void>;
+};
 
 /** What an app is built with. */
 export type TestSetup = {
@@ -31,6 +34,7 @@ export type TestSetup = {
   onDispose(close: () => unknown): void;
 };
 
+/** How the app of a test is made, and on which server. */
 export type TestKitOptions<App extends TestableApp> = {
   /** Makes the app of this test. */
   readonly build: (setup: TestSetup) => App | Promise<App>;
@@ -59,6 +63,7 @@ export type TestEvent<App> = {
 
 type Found = { readonly stream: string; readonly name: string; readonly data: unknown };
 
+/** One test in the form given, when, then. */
 export type Scenario<App> = {
   /** What has happened, by stream. The reactions to it are done before the action. */
   readonly given?: { readonly [stream: string]: readonly TestEvent<App>[] } | undefined;
@@ -71,6 +76,7 @@ export type Scenario<App> = {
 };
 type ErrorLike = string | RegExp | (new (...args: never[]) => Error);
 
+/** An app on a schema of a test's own. */
 export type TestKit<App extends TestableApp> = Omit<TestSetup, "options" | "onDispose"> & {
   readonly app: App;
   /** Appends events, as history: no action is tried, and no invariant is checked. */
@@ -78,13 +84,14 @@ export type TestKit<App extends TestableApp> = Omit<TestSetup, "options" | "onDi
   /** Given events, when an action is tried, then these events follow. Throws an AssertionError if not. */
   scenario(scenario: Scenario<App>): Promise<void>;
   /** Resolves once every reaction and projection is done, and what follows from them. `timeout` in ms, default 10,000. */
-  drained(options?: { readonly timeout?: number }): Promise<void>;
+  drained(options?: { readonly timeout?: number | undefined }): Promise<void>;
   /** The events of the log, or of a stream. */
   events(stream?: string): Promise<Committed<Schemas, string>[]>;
   /** How far each target is, and which are blocked. */
   positions(): Promise<StreamPosition[]>;
   /** Ends the app, and drops the schema with all that is in it. */
   dispose(): Promise<void>;
+  /** The same as `dispose()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 };
 
@@ -138,7 +145,7 @@ class Kit<App extends TestableApp> {
     );
   }
 
-  async drained({ timeout = 10_000 }: { readonly timeout?: number } = {}): Promise<void> {
+  async drained({ timeout = 10_000 }: { readonly timeout?: number | undefined } = {}): Promise<void> {
     await drained(this.app, this.store, timeout);
   }
 

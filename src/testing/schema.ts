@@ -45,9 +45,7 @@ export class TestSchema {
   readonly #connection: LogConnection;
 
   constructor(server: string, options: PostgresStoreOptions) {
-    const url = new URL(server);
-    url.searchParams.set("options", `-c search_path=${this.name}`);
-    this.url = url.href;
+    this.url = withSearchPath(server, this.name);
     // The kit's connections find the tables of the user too: drizzle-kit's statements name no schema.
     this.store = new TestStore({ max: 4, ...options, url: server, schema: this.name });
     this.#connection = new LogConnection(this.store);
@@ -71,6 +69,21 @@ export class TestSchema {
     await this.#connection.read("testKit", `drop schema if exists "${this.name}" cascade`, []);
     await this.#connection.close();
   }
+}
+
+/** The URL with `search_path` beside the `options` that it has. */
+function withSearchPath(server: string, schema: string): string {
+  // Its own error would show the password.
+  if (!URL.canParse(server))
+    throw new Error(
+      "act-drizzle/testing: url must have one host and percent-encoded parts: postgres://user:password@host:5432/database. Drizzle's drivers take the URL as it is.",
+    );
+  const url = new URL(server);
+  const given = url.searchParams.get("options");
+  url.searchParams.set("options", [...(given ? [given] : []), `-c search_path=${schema}`].join(" "));
+  // libpq, and so the store, takes a plus for itself.
+  url.search = url.search.replaceAll("+", "%20");
+  return url.href;
 }
 
 /** A plpgsql block as a literal. */

@@ -1,6 +1,7 @@
 /** What the admin functions show of a store. */
 import { describe, expect, test } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
+import { contextOf } from "../../src/context.ts";
 import { useScene } from "../postgres/fixture.ts";
 import { blockMailer, cause, withBacklog } from "./fixture.ts";
 
@@ -261,4 +262,20 @@ describe("a trace", () => {
     const cut = await admin.trace("c-1", { limit: 2 });
     expect([cut.events, cut.cut, cut.roots.length]).toEqual([2, true, 2]);
   });
+});
+
+test("lag() leaves no prepared statement behind for each mixture of sources", async () => {
+  const store = await scene.seeded({ max: 1 });
+  const { connections } = contextOf(store);
+  const admin = new Admin(store);
+  await store.commit("s", [{ name: "Noted", data: {} }], cause("c"));
+  for (const source of [undefined, "s", "^s", "s$"]) {
+    await store.subscribe([{ stream: `of ${source}`, source, correlated_at: 1 }]);
+    await admin.lag();
+  }
+  const [kept] = await connections.read("test", {
+    text: "select count(*)::int as statements from pg_prepared_statements where statement like '% as position, %'",
+  });
+  expect(kept).toEqual({ statements: 0 });
+  expect((await admin.lag()).map(({ events }) => events.count)).toEqual([1, 1, 1, 1]);
 });

@@ -97,3 +97,18 @@ test("reap says what it would delete, and deletes it", async () => {
   expect((await command("reap", "--yes", "--json")).out).toContain('"subscriptions": 1');
   expect((await command("reap")).out).toBe("There is nothing to delete.\n");
 });
+
+test.each([".csv", ".csv.gz"])("a %s file is the framework's own format, both ways", async (ending) => {
+  const store = await withBacklog(scene);
+  const file = join(await temporaryFolder(), `log${ending}`);
+  expect((await commandOn(scene, store)("export", file)).code).toBe(0);
+  const copy = { config: { ...store.config, table: `${store.config.table}_copy` } };
+  const read = await commandOn(scene, copy)("import", file);
+  expect([read.code, read.out]).toEqual([0, "5 events were imported.\n"]);
+  const csv = async (target: typeof copy) =>
+    (await commandOn(scene, target)("export", "-", "--format", "csv")).out;
+  expect(await csv(copy)).toBe(await csv(store));
+  expect(await csv(store)).toMatch(/^id,name,data,stream,version,created,meta\n1,Placed,/);
+  const merged = await commandOn(scene, store)("import", file, "--mode", "merge", "--yes");
+  expect([merged.code, merged.err]).toEqual([2, expect.stringContaining("--mode empty or replace")]);
+});

@@ -1,21 +1,26 @@
 /** Runs the command as a user does, in a process of its own. */
 import { spawn } from "node:child_process";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Scene } from "../postgres/fixture.ts";
 
-const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");
+export const BIN = join(import.meta.dirname, "../../src/cli/bin.ts");
 
 export type Result = { readonly code: number | null; readonly out: string; readonly err: string };
 
-/** The environment without variables that lead to a database. */
-function cleanEnvironment(): NodeJS.ProcessEnv {
+/** The environment of a user: no variables that lead to a database, and none by which a test is known. */
+export function cleanEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^PG|DATABASE_URL|^FORCE_COLOR$/.test(name)),
+    Object.entries(process.env).filter(
+      ([name]) => !/^PG|DATABASE_URL|^FORCE_COLOR$|^NODE_ENV$|^VITEST|^TEST$|^LOG_LEVEL$/.test(name),
+    ),
   );
 }
 
 export function runCommand(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Result> {
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const child = spawn(process.execPath, [BIN, ...args], {
+    // A folder without a package.json, as that of who operates an app on another machine.
+    cwd: tmpdir(),
     env: { ...cleanEnvironment(), NO_COLOR: "1", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -1,13 +1,13 @@
 /** Each command on a store with a backlog and a blocked subscription: its text, its JSON, its exit code. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { beforeAll, describe, expect, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
 import { blockMailer, withBacklog } from "../admin/fixture.ts";
 import { useScene } from "../postgres/fixture.ts";
-import { commandOn, runCommand, widest } from "./command.ts";
+import { BIN, cleanEnvironment, commandOn, runCommand, widest } from "./command.ts";
+import { inFolder } from "./folder.ts";
 
 const scene = useScene();
 const broken = async (): Promise<PostgresStore> => {
@@ -49,6 +49,7 @@ describe("--help", () => {
     "skipped",
     "release",
     "backfill",
+    "rebuild",
     "forget",
     "reset",
     "defer",
@@ -60,6 +61,8 @@ describe("--help", () => {
     "import",
     "archive",
     "reap",
+    "bench",
+    "completion",
   ])("of %s", async (name) => {
     const { code, out } = await runCommand([name, "--help"]);
     expect(code).toBe(0);
@@ -89,8 +92,15 @@ describe("--json has a stable form", () => {
     ["reset", "report", "--dry-run"],
     ["skip", "mailer", "--event", "2", "--reason", "no such address", "--by", "ada"],
     ["skipped"],
+    ["defer", "report", "--until", "1h"],
+    ["prioritize", "report", "--priority", "3"],
+    ["release", "report"],
+    ["forget", "order-1", "--yes"],
+    ["backfill", "./app.mjs"],
+    ["completion", "fish"],
+    ["bench", "--seconds", "1", "--yes"],
   ])("%s", async (...args) => {
-    const { code, out, err } = await command(...args, "--json");
+    const { code, out, err } = await command(...inFolder()(args), "--json");
     expect(err).toBe("");
     expect(code).toBe(0);
     expect(shape(JSON.parse(out))).toMatchSnapshot();
@@ -128,6 +138,7 @@ async function fill(store: PostgresStore): Promise<void> {
     { stream: "report", source: "order-2", correlated_at: 4, lane: "slow" },
   ]);
   await blockMailer(store);
+  await store.claim(1, 0, "killed", 3_600_000, "slow");
 }
 
 test("no line of text is wider than 80 columns, whatever the names are", async () => {
@@ -150,6 +161,7 @@ test("blocked shows the error and the event that it stands at", async () => {
   expect(out).toContain("mailer  lane default");
   expect(out).toContain("stands at event 2, Placed of order-2, version 0");
   expect(out).toContain("error: no such address");
+  expect(out).toContain("If the app passes over it");
 });
 
 test("unblock lets the subscription go on", async () => {
@@ -215,16 +227,8 @@ test("tail shows the last events and goes on with new ones, one JSON line each",
   const store = await broken();
   const child = spawn(
     process.execPath,
-    [
-      join(import.meta.dirname, "../../src/cli/main.ts"),
-      "tail",
-      "--json",
-      "--last",
-      "1",
-      "--table",
-      store.config.table,
-    ],
-    { env: { ...process.env, DATABASE_URL: scene.url }, stdio: ["ignore", "pipe", "inherit"] },
+    [BIN, "tail", "--json", "--last", "1", "--table", store.config.table],
+    { env: { ...cleanEnvironment(), DATABASE_URL: scene.url }, stdio: ["ignore", "pipe", "inherit"] },
   );
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async () => (JSON.parse(String((await lines.next()).value)) as { id: number }).id;
@@ -270,4 +274,101 @@ test("an option behind the command counts more than one before it, and than the 
     { DATABASE_URL: "postgres://127.0.0.1:1/x" },
   );
   expect(out).toContain("other-1");
+});
+
+describe("events that the app passes over", () => {
+  /** The mailer stands behind event 1; the next event of its source is not one of those that it reacts to. */
+  const onlyShipped = ["--names", "Shipped"];
+
+  test("are not the next event with --names", async () => {
+    const command = await onBroken();
+    expect((await command("blocked")).out).toContain("stands at event 2, Placed of order-2");
+    expect((await command("blocked", ...onlyShipped)).out).toContain("stands at event 4, Shipped of order-1");
+    const { out } = await command("lag", "--names", "Nothing", "--json");
+    expect(JSON.parse(out).find(({ stream }: { stream: string }) => stream === "report")).toMatchObject({
+      stream: "report",
+      events: { count: 0, exact: true },
+    });
+  });
+
+  test("are passed by skip with --names, which without refuses, and says so", async () => {
+    const store = await broken();
+    const command = commandOn(scene, store);
+    const skip = ["skip", "mailer", "--event", "4", "--reason", "broken"];
+    const refused = await command(...skip);
+    expect(refused.code).toBe(2);
+    expect(refused.err).toContain("stands at event 2, not at 4");
+    expect(refused.err).toContain("(--names, --app)");
+    expect((await command(...skip, ...onlyShipped)).code).toBe(0);
+    const found: number[] = [];
+    await store.query_streams(({ at }) => void found.push(at), { stream: "mailer", stream_exact: true });
+    expect(found).toEqual([4]);
+  });
+
+  test("are known from the app", async () => {
+    const store = await broken();
+    const command = commandOn(scene, store);
+    await store.subscribe([{ stream: "counter", source: "other-1", correlated_at: 5 }]);
+    const place = inFolder();
+    const eventsOf = async (...more: string[]) => {
+      const found: { stream: string; events: { count: number } }[] = JSON.parse(
+        (await command("lag", "--json", ...place(more))).out,
+      );
+      return found.find(({ stream }) => stream === "counter")?.events.count;
+    };
+    expect(await eventsOf()).toBe(1);
+    expect(await eventsOf("--app", "./app.mjs")).toBe(0);
+    const both = await command("lag", ...place(["--app", "./app.mjs"]), ...onlyShipped);
+    expect([both.code, both.err]).toEqual([2, "act-drizzle: Give --names or --app, not both.\n"]);
+  });
+});
+
+describe("bench", () => {
+  test("asks before it runs on a database that has tables, and leaves nothing behind", async () => {
+    const store = await broken();
+    const command = commandOn(scene, store);
+    const schemas = async () =>
+      scene.sql`select nspname from pg_namespace where nspname like 'act_drizzle_bench%'`;
+    const refused = await command("bench");
+    expect(refused.code).toBe(2);
+    expect(refused.err).toMatch(/The database has \d+ tables.*add --yes/);
+    const { code, out, err } = await command("bench", "--seconds", "1", "--yes");
+    expect([code, err]).toEqual([0, ""]);
+    expect(widest(out)).toBeLessThanOrEqual(80);
+    expect(out).toMatch(/commit, 32 in flight +[\d,]+ /);
+    expect(out).toMatch(/commit to notification +\d/);
+    expect(await schemas()).toEqual([]);
+  });
+});
+
+describe("completion", () => {
+  /** What bash offers for the last of the words. */
+  async function offered(...words: string[]): Promise<string[]> {
+    const { out } = await runCommand(["completion", "bash"]);
+    const script = `${out}\nCOMP_WORDS=(act-drizzle "$@"); COMP_CWORD=$#; _act_drizzle; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const child = spawn("bash", ["-c", script, "bash", ...words], { stdio: ["ignore", "pipe", "inherit"] });
+    const lines: string[] = [];
+    for await (const line of createInterface({ input: child.stdout })) lines.push(line);
+    return lines;
+  }
+
+  test.skipIf(process.platform === "win32")("in bash offers commands, options and choices", async () => {
+    expect(await offered("st")).toEqual(["status", "stream"]);
+    expect(await offered("lag", "--la")).toEqual(["--lane"]);
+    expect(await offered("--schema", "shop", "blocked", "--af")).toEqual(["--after"]);
+    expect(await offered("completion", "z")).toEqual(["zsh"]);
+  });
+
+  test.each(["zsh", "fish"])("in %s knows every command", async (shell) => {
+    const { code, out } = await runCommand(["completion", shell]);
+    expect(code).toBe(0);
+    for (const name of ["status", "prioritize", "completion"]) expect(out).toContain(name);
+    expect(out).toMatchSnapshot();
+  });
+
+  test("of another shell is refused", async () => {
+    const { code, err } = await runCommand(["completion", "tcsh"]);
+    expect(code).toBe(2);
+    expect(err).toContain("bash, zsh, fish");
+  });
 });

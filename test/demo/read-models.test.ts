@@ -112,7 +112,7 @@ describe("the check", () => {
     await db.update(hotFiles).set({ exists: false }).where(eq(hotFiles.path, "image"));
     await db.delete(hotFiles).where(eq(hotFiles.path, "a"));
     await db.insert(hotFiles).values({
-      ...{ stream: "file:never", path: "never", exists: true, commits: 1, added: 0, removed: 0, event_id: 0 },
+      ...{ stream: "file:never", path: "never", exists: true, commits: 1, added: 0, removed: 0 },
     });
     const found = await differences();
     expect(found).toEqual([

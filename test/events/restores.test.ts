@@ -143,7 +143,7 @@ test("a driver may be idle for longer than the server allows a transaction to be
   await patient.restore(async (insert) => {
     const sink: Sink = insert;
     await sink(restorable("s", 0));
-    // Three times the server's patience: what does not happen gives no signal.
+    // Three times the server's limit: what does not happen gives no signal.
     await scene.sql`select pg_sleep(0.3)`;
     await sink(restorable("s", 1));
   });

@@ -2,7 +2,7 @@
 import { ValidationError } from "@rotorsoft/act";
 import { getTableConfig } from "drizzle-orm/pg-core";
 import { Hono } from "hono";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { actIdempotency, type IdempotencyOptions, PostgresIdempotency } from "../../src/idempotency/index.ts";
 import { failureOf, useScene } from "../postgres/fixture.ts";
 
@@ -146,4 +146,20 @@ test("a receiver answers a duplicate without handling it, and a retry after a fa
   expect(await post()).toBe(503);
   broken = false;
   expect([await post(), await post(), handled]).toEqual([201, 200, 1]);
+});
+
+test("seed() of what is there waits for no open transaction", async () => {
+  const { table, first } = await keys();
+  await first.claim("k");
+  const name = `"${scene.parts.schema}"."${table}"`;
+  const open = await scene.sql.reserve();
+  onTestFinished(async () => {
+    await open`rollback`;
+    open.release();
+  });
+  await open`begin`;
+  await open.unsafe(`update ${name} set committed = true`);
+
+  await first.seed();
+  expect(await first.claim("other")).toBe(true);
 });

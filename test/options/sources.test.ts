@@ -84,6 +84,7 @@ const given: Required<
   table: "given_table",
   notify: true,
   pollIntervalMillis: 10,
+  slowStatementMillis: 250,
   max: 3,
   min: 2,
   maxUses: 100,

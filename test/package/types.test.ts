@@ -18,6 +18,7 @@ afterAll(() => remove?.());
 const consumer = `
 import { store, type Store } from "@rotorsoft/act";
 import { ConnectionError, DatabaseError, PostgresStore, type Config, type PostgresStoreOptions } from "act-drizzle";
+import { Admin } from "act-drizzle/admin";
 import { type ActTables, actTables, events } from "act-drizzle/schema";
 import { actPositions, backfill, exactlyOnce, ProjectionError } from "act-drizzle/projections";
 import { typedEvents } from "act-drizzle/queries";
@@ -37,6 +38,8 @@ new PostgresStore({ hots: "a" });
 config.max = 5;
 // @ts-expect-error: a host is a string
 const wrong: number = config.host;
+export const traced = new Admin(adapter).trace("c", { limit: undefined, payload: undefined });
+export const drained = (kit: TestKit<never>) => kit.drained({ timeout: undefined });
 const ddl: string = PostgresStore.ddl({ schema: "a" });
 const code: string = new DatabaseError("42P01", "").code + new ConnectionError("STORE_CLOSED", "", false).code;
 

@@ -54,14 +54,14 @@ test("a statement_timeout of 0 is no limit, whatever the role's is", async () =>
   expect(await committing).toHaveLength(1);
 });
 
-test("the server's patience with idle sessions does not end the store's connections", async () => {
+test("the server's limit for idle sessions does not end the store's connections", async () => {
   await set("idle_session_timeout = 100");
   const store = await scene.seeded();
   await store.commit("s", [event()], meta);
   await store.query(() => {});
   const before = await scene.pids(store);
   expect(before.length).toBeGreaterThan(0);
-  // Three times the server's patience: what does not happen gives no signal.
+  // Three times the server's limit: what does not happen gives no signal.
   await scene.sql`select pg_sleep(0.3)`;
   expect(await scene.pids(store)).toEqual(before);
 });

@@ -216,6 +216,23 @@ test("a late holder's event is skipped after the swap, and held while a rebuild 
   expect(await counted(db)).toEqual([]);
 });
 
+test("apply gets no more events than batchSize, each once and in order, also from one range of ids", async () => {
+  const [db, store] = [await onNodePostgres(), await deposited()];
+  const sizes: number[] = [];
+  const ids: number[] = [];
+  const { at } = await rebuild({
+    ...options(store, db),
+    batchSize: 3,
+    apply: async (events, tx, tables) => {
+      sizes.push(events.length);
+      ids.push(...events.map(({ id }) => id));
+      await countAll(events, tx, tables.counters);
+    },
+  });
+  expect([sizes, ids, at]).toEqual([[3, 3, 1], [1, 2, 3, 4, 5, 6, 7], 7]);
+  expect(await counted(db)).toEqual(await folded(world, store));
+});
+
 test("a table that another table refers to is not replaced, and the error says why", async () => {
   const [db, store] = [await onNodePostgres(), await deposited()];
   await db.execute(sql`create table notes (stream text references counters (stream))`);

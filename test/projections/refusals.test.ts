@@ -4,7 +4,16 @@ import { pgTable, text } from "drizzle-orm/pg-core";
 import { drizzle as drizzleProxy } from "drizzle-orm/pg-proxy";
 import pg from "pg";
 import { expect, onTestFinished, test } from "vitest";
-import { actPositions, exactlyOnce, ProjectionError } from "../../src/projections/index.ts";
+import { PostgresStore } from "../../src/index.ts";
+import {
+  actPositions,
+  exactlyOnce,
+  ProjectionError,
+  progressOf,
+  rebuild,
+  redeliver,
+} from "../../src/projections/index.ts";
+import { Deposited } from "../framework/account.ts";
 import { count, counted, counters, DRIVERS, onNodePostgres } from "./fixture.ts";
 
 /** Nobody listens here: whoever sends anything fails. */
@@ -51,6 +60,52 @@ const REFUSED: readonly (readonly [what: string, refused: () => unknown, says: R
 test.each([...REFUSED])("%s is refused at once", (_, refused, says) => {
   expect(refused).toThrow(ProjectionError);
   expect(refused).toThrow(says);
+});
+
+/** What rebuild() takes, but for the databases: nobody listens at them. */
+const rebuilding = () => {
+  const store = new PostgresStore({ url: "postgres://127.0.0.1:1/none" });
+  onTestFinished(() => store.dispose());
+  const tables = { counters };
+  return { db: unreachable(), store, projection: "p", events: { Deposited }, tables, apply: async () => {} };
+};
+
+const REBUILDS: readonly (readonly [what: string, given: object, says: RegExp])[] = [
+  ["no db", { db: undefined }, /rebuild: db must be a Drizzle database/],
+  ["no store", { store: undefined }, /store must be the PostgresStore/],
+  ["no projection", { projection: "" }, /projection must be the name that exactlyOnce got/],
+  ["other positions", { positions: counters }, /that actPositions\(\) made/],
+  ["no events", { events: {} }, /events must be the schemas/],
+  ["no tables", { tables: {} }, /tables must be an object of your Drizzle tables/],
+  ["tables that are none", { tables: { counters: "counters" } }, /tables must be an object/],
+  ["apply that is no function", { apply: "no" }, /apply must be a function/],
+  ["batches of no events", { batchSize: 0 }, /batchSize must be a whole number of events from 1/],
+  ["batches of a half", { batchSize: 1.5 }, /batchSize must be a whole number/],
+];
+
+test.each([...REBUILDS])("a rebuild with %s is refused, and nothing is sent", async (_, given, says) => {
+  const refused = Promise.resolve(call(rebuild, { ...rebuilding(), ...given }));
+  await expect(refused).rejects.toThrow(expect.objectContaining({ code: "BAD_INPUT" }));
+  await expect(refused).rejects.toThrow(says);
+});
+
+const app = { reset: async () => 0 };
+test.each([
+  ["no app", { app: {} }, /app must be what act\(\)…build\(\) returns/],
+  ["no targets", { app, targets: "p" }, /targets must be the projection's targets/],
+  ["no tables", { app, targets: ["p"], tables: undefined }, /tables must be an object/],
+])("redeliver with %s is refused, and nothing is sent", async (_, given, says) => {
+  const refused = Promise.resolve(call(redeliver, { ...rebuilding(), ...given }));
+  await expect(refused).rejects.toThrow(expect.objectContaining({ code: "BAD_INPUT" }));
+  await expect(refused).rejects.toThrow(says);
+});
+
+test.each([
+  ["no options", undefined, /give its options as an object/],
+  ["no app", { app: {} }, /app must be what act\(\)…build\(\) returns/],
+  ["no store", { app: { on: () => {}, registry: { events: {} } } }, /store must be the PostgresStore/],
+])("progressOf with %s is refused", (_, given, says) => {
+  expect(() => call(progressOf, given)).toThrow(says);
 });
 
 test("a driver without transactions is refused, with the name of one that has them", () => {

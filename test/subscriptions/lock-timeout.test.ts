@@ -99,7 +99,7 @@ test("every other verb waits as long as the server allows", async () => {
   for (const [, call] of calls) call.catch(() => {});
   await until("each has got as far as its row", async () => (await tries()) >= before + verbs.length);
   const since = performance.now();
-  // Longer than a claim's patience: what is to be seen is that nothing happens.
+  // Longer than a claim's lock_timeout: what is to be seen is that nothing happens.
   await until("they have waited for longer than a claim would", async () => performance.now() - since > 300);
   for (const [verb, call] of calls) expect(await stateOf(call), verb).toBe("pending");
   // And none has given way meanwhile and tries again, as a claim does.

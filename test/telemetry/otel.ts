@@ -1,5 +1,6 @@
 /** OpenTelemetry in memory: what would be sent is read at once. */
 import { AsyncLocalStorage } from "node:async_hooks";
+import { setImmediate } from "node:timers/promises";
 import { type Context, type ContextManager, context, ROOT_CONTEXT } from "@opentelemetry/api";
 import {
   type CollectionResult,
@@ -60,13 +61,15 @@ export class Otel {
     spanProcessors: [new SimpleSpanProcessor(this.#exporter)],
   });
 
-  get spans(): ReadableSpan[] {
+  /** What is recorded of a call is recorded a turn of the event loop later. */
+  async spans(): Promise<ReadableSpan[]> {
+    await setImmediate();
     return this.#exporter.getFinishedSpans();
   }
 
   /** Everything that would be sent, as text. */
   async all(): Promise<string> {
-    const spans = this.spans.map(({ name, attributes, events, status }) => [
+    const spans = (await this.spans()).map(({ name, attributes, events, status }) => [
       name,
       attributes,
       events,

@@ -7,6 +7,7 @@ import type { PostgresStore } from "../../src/index.ts";
 import { instrument, METRICS, type TelemetryOptions } from "../../src/telemetry/index.ts";
 import { blockMailer, withBacklog } from "../admin/fixture.ts";
 import { event, failureOf, meta, useScene } from "../postgres/fixture.ts";
+import { TcpProxy } from "../postgres/proxy.ts";
 import { Otel, useContexts } from "./otel.ts";
 
 const scene = useScene();
@@ -53,7 +54,7 @@ describe("metrics", () => {
     await failureOf(store.commit("s", [event()], meta, 7));
     const [point] = (await otel.metrics()).get("db.client.operation.duration") ?? [];
     expect(point?.attributes["error.type"]).toBe("ConcurrencyError");
-    expect(otel.spans.map(({ name, status }) => [name.split(" ")[0], status.code])).toEqual([
+    expect((await otel.spans()).map(({ name, status }) => [name.split(" ")[0], status.code])).toEqual([
       ["append", SpanStatusCode.UNSET],
       ["commit", SpanStatusCode.ERROR],
     ]);
@@ -111,21 +112,46 @@ describe("metrics", () => {
       .toBe(1);
   });
 
-  test("commits whose connection is lost are counted by what the log said of them", async () => {
-    const store = await scene.seeded();
-    await store.commit("s", [event()], meta);
-    const otel = observed(store);
-    const lock = await scene.hold(store);
-    const committing = store.commit("s", [event()], meta);
-    await expect.poll(() => scene.lockWaiters()).toHaveLength(1);
-    await scene.kill(store);
-    await lock.release();
-    await committing;
-    const points = (await otel.metrics()).get("act_drizzle.commits.in_doubt") ?? [];
-    // Where the server could still say that it was ended, nothing was in doubt.
-    for (const { attributes, value } of points) expect([attributes.outcome, value]).toEqual(["absent", 1]);
-    const [batches] = (await otel.metrics()).get("act_drizzle.batch.commits") ?? [];
-    expect(countOf(batches?.value)).toBe(2);
+  describe("a commit whose connection is lost is counted by what the log says of it", () => {
+    async function behindProxy() {
+      const url = new URL(scene.url);
+      const proxy = await TcpProxy.before({ host: url.hostname, port: Number(url.port) });
+      const store = await scene.seeded({ host: "127.0.0.1", port: proxy.port });
+      await store.commit("before", [event()], meta);
+      return { proxy, store, otel: observed(store) };
+    }
+    const inDoubt = async (otel: Otel) =>
+      ((await otel.metrics()).get("act_drizzle.commits.in_doubt") ?? []).map(({ attributes, value }) => [
+        attributes.outcome,
+        value,
+      ]);
+
+    test("stored", async () => {
+      const { proxy, store, otel } = await behindProxy();
+      proxy.holdAnswersTo("lost-stream");
+      const committing = store.commit("lost-stream", [event()], meta);
+      await expect.poll(() => scene.rows(store)).toHaveLength(2);
+      proxy.cut();
+      proxy.deliver();
+      expect(await committing).toMatchObject([{ version: 0 }]);
+      expect(await inDoubt(otel)).toEqual([["stored", 1]]);
+    });
+
+    test("absent, and it is sent again in a batch of its own", async () => {
+      const { proxy, store, otel } = await behindProxy();
+      const lock = await scene.hold(store);
+      const committing = store.commit("lost-stream", [event()], meta);
+      await expect.poll(() => scene.lockWaiters()).toHaveLength(1);
+      const [sent] = await scene.lockWaiters();
+      proxy.cut();
+      // The recovery ends the process that waits for the lock, and then waits for it itself.
+      await expect.poll(() => scene.lockWaiters()).not.toContain(sent);
+      await lock.release();
+      expect(await committing).toMatchObject([{ version: 0 }]);
+      expect(await inDoubt(otel)).toEqual([["absent", 1]]);
+      const [batches] = (await otel.metrics()).get("act_drizzle.batch.commits") ?? [];
+      expect(countOf(batches?.value)).toBe(2);
+    });
   });
 });
 
@@ -134,8 +160,9 @@ describe("traces", () => {
     const store = await scene.seeded();
     const otel = observed(store);
     await Promise.all([1, 2, 3].map((n) => store.commit(`s-${n}`, [event()], meta)));
-    const commits = otel.spans.filter(({ name }) => name.startsWith("commit "));
-    const [batch] = otel.spans.filter(({ name }) => name.startsWith("append "));
+    const spans = await otel.spans();
+    const commits = spans.filter(({ name }) => name.startsWith("commit "));
+    const [batch] = spans.filter(({ name }) => name.startsWith("append "));
     expect(commits).toHaveLength(3);
     expect(batch?.links.map(({ context }) => context.spanId).sort()).toEqual(
       commits.map((span) => span.spanContext().spanId).sort(),
@@ -166,7 +193,7 @@ test("after the end the store is as it was before", async () => {
   stop();
   expect(store.commit).toBe(commit);
   await store.commit("s", [event()], meta);
-  expect(otel.spans).toEqual([]);
+  expect(await otel.spans()).toEqual([]);
 });
 
 describe("the board and the alert rules", () => {

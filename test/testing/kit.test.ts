@@ -1,4 +1,6 @@
 /** testKit(): an app on a schema of its own, with given, when, then, and a drain that tells when it is done. */
+
+import { inspect } from "node:util";
 import { act, state } from "@rotorsoft/act";
 import { expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
@@ -155,4 +157,30 @@ test("the kit says what it needs", async () => {
   await kit.given("a", { name: "Nothing", data: {} });
   // @ts-expect-error: data of another event
   await kit.given("a", { name: "Opened", data: { amount: 1 } });
+});
+
+test("a URL that Drizzle's drivers cannot take is refused without a word of it", async () => {
+  const made = testKit({
+    url: "postgres://act:secret@one:5432,two:5432/app",
+    build: () => Promise.reject(new Error("not reached")),
+  });
+  const error = await made.catch((thrown: unknown) => thrown);
+  expect(inspect(error)).toMatch(/url must have one host/);
+  expect(inspect(error)).not.toMatch(/secret|one:5432/);
+});
+
+test("options of the URL stay beside the schema of the test", async () => {
+  const url = new URL(serverUrl());
+  url.search = "?options=-c%20geqo%3Doff";
+  let seen: string | null = null;
+  const made = testKit({
+    url: url.href,
+    build: (setup) => {
+      seen = new URL(setup.url).searchParams.get("options");
+      throw new Error(setup.schema);
+    },
+  });
+  const schema = await made.catch(({ message }: Error) => message);
+  expect(schema).toMatch(/^act_test_/);
+  expect(seen).toBe(`-c geqo=off -c search_path=${schema}`);
 });

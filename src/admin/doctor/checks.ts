@@ -1,8 +1,14 @@
 /** The checks of doctor(). Each is a pure function of the facts, and returns a finding with its remedy, or nothing. */
 import type { Facts } from "./facts.ts";
 
+/**
+ * - `error`: the store does not work, or loses what it promises.
+ * - `warning`: it works, but will not for long, or slowly.
+ * - `hint`: worth knowing.
+ */
 export type Severity = "error" | "warning" | "hint";
 
+/** One thing that `doctor()` found, with its remedy. */
 export type Finding = {
   /** Stable, for scripts. */
   readonly code: FindingCode;
@@ -39,7 +45,7 @@ const END_OF_LIFE: Readonly<Record<number, string>> = {
   18: "2030-11-14",
 };
 /** How long before a version's end of life doctor() reports it, in ms. */
-const EARLY = 90 * 24 * 60 * MINUTE;
+const END_OF_LIFE_NOTICE = 90 * 24 * 60 * MINUTE;
 
 const LONG_TRANSACTION = 10 * MINUTE;
 /** A claim accepts a clock that is up to a minute ahead; well before that something is wrong with it. */
@@ -56,7 +62,7 @@ const CHECKS = {
       return [
         error(`PostgreSQL ${major} is older than the store needs.`, "Upgrade to PostgreSQL 14 or newer."),
       ];
-    if (end === undefined || Date.parse(end) - now > EARLY) return [];
+    if (end === undefined || Date.parse(end) - now > END_OF_LIFE_NOTICE) return [];
     const ended = Date.parse(end) <= now;
     return [
       (ended ? warning : hint)(
@@ -263,8 +269,11 @@ const OTHER_CODES = [
   "not-seeded",
   "schema-drift",
   "listen-deaf",
+  "server-lacks",
 ] as const;
+/** What a finding is about. Codes stay the same from release to release. */
 export type FindingCode = keyof typeof CHECKS | (typeof OTHER_CODES)[number];
+/** Every code that a finding may have. */
 export const FINDING_CODES: readonly FindingCode[] = [
   ...(Object.keys(CHECKS) as (keyof typeof CHECKS)[]),
   ...OTHER_CODES,

@@ -1,12 +1,14 @@
 /** doctor(): checks a store for known problems, and returns each with its remedy. It changes nothing. */
 import type { Context } from "../../context.ts";
-import { introspect } from "../../migrations/introspect.ts";
+import { engineQuery, lacking } from "../../migrations/engine.ts";
+import { introspectAgain } from "../../migrations/introspect.ts";
 import { planMigration } from "../../migrations/plan.ts";
 import { tableNames } from "../../schema/table-names.ts";
 import { type Finding, findings } from "./checks.ts";
 import { factsRow, factsText } from "./facts.ts";
-import { hearsItself } from "./listen.ts";
+import { receivesOwnNotification } from "./listen.ts";
 
+/** What `doctor()` does beside reading. */
 export type DoctorOptions = {
   /** Sends itself a notification, on one more connection. Default: if the store notifies. */
   readonly listen?: boolean | undefined;
@@ -16,13 +18,14 @@ export type DoctorOptions = {
 export async function doctor(context: Context, options: DoctorOptions = {}): Promise<Finding[]> {
   const { names, connections } = context;
   try {
-    const catalog = await introspect((query) => connections.read("admin", query), names);
+    const catalog = await introspectAgain((query) => connections.read("admin", query), names);
     if (!catalog.relations.has(tableNames(names.table).events)) return [notSeeded(names.lockKey)];
     // The session refuses to read such tables, instead of missing rows.
     const hidden = [...catalog.relations.values()].filter(({ restricted }) => restricted);
     if (hidden.length > 0) return [rowsHidden(hidden.map(({ name }) => name))];
     return [
       ...schemaDrift(context, catalog),
+      ...(await engine(context)),
       ...(await facts(context)),
       ...((options.listen ?? context.notify) ? await listening(context) : []),
     ];
@@ -65,7 +68,7 @@ function ofConnection(error: unknown): Finding | undefined {
   };
 }
 
-function schemaDrift({ names }: Context, catalog: Awaited<ReturnType<typeof introspect>>): Finding[] {
+function schemaDrift({ names }: Context, catalog: Awaited<ReturnType<typeof introspectAgain>>): Finding[] {
   try {
     const plan = planMigration(names, catalog);
     return [...(plan?.changes ?? []), ...(plan?.builds ?? [])].flatMap(({ done }) =>
@@ -92,6 +95,19 @@ function schemaDrift({ names }: Context, catalog: Awaited<ReturnType<typeof intr
   }
 }
 
+/** A lock of its own, which nobody waits for, shows whether the server has advisory locks. */
+const OWN_LOCK = "select pg_try_advisory_xact_lock_shared(hashtext('act-drizzle:doctor'))";
+
+async function engine({ connections }: Context): Promise<Finding[]> {
+  const [, rows] = await connections.transaction("admin", [{ text: OWN_LOCK }, engineQuery]);
+  return lacking(rows?.[0]).map((name) => ({
+    code: "server-lacks",
+    severity: "error",
+    found: `The server lacks ${name}.`,
+    remedy: "Move the tables to a server that has it: docs/reference/servers.md.",
+  }));
+}
+
 async function facts({ names, connections }: Context): Promise<Finding[]> {
   const before = Date.now();
   const [row] = await connections.read("admin", { text: factsText(names) });
@@ -103,12 +119,12 @@ async function facts({ names, connections }: Context): Promise<Finding[]> {
 }
 
 async function listening(context: Context): Promise<Finding[]> {
-  if (await hearsItself(context)) return [];
+  if (await receivesOwnNotification(context)) return [];
   return [
     {
       code: "listen-deaf",
       severity: "error",
-      found: "A notification that was sent did not come back: LISTEN hears nothing.",
+      found: "A notification that was sent did not come back: LISTEN receives nothing.",
       remedy: "LISTEN needs a direct connection: set `listen_url`.",
     },
   ];

@@ -5,7 +5,10 @@ import type { Context } from "../../context.ts";
 const LIMIT_MS = 5_000;
 
 /** True if a notification comes back. Stores ignore its payload. */
-export async function hearsItself({ names, connections }: Context, limitMs = LIMIT_MS): Promise<boolean> {
+export async function receivesOwnNotification(
+  { names, connections }: Context,
+  limitMs = LIMIT_MS,
+): Promise<boolean> {
   const payload = JSON.stringify({ probe: randomUUID() });
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const listener = await connections.listen({

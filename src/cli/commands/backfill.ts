@@ -1,32 +1,11 @@
 /** `act-drizzle backfill`: lets new reactions of an app process the history. */
-import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import type { Command } from "commander";
-import type { BackfillOptions } from "../../projections/index.ts";
+import { appOf } from "../app.ts";
 import { integer } from "../format.ts";
+import { silently } from "../logger.ts";
+import { importProjections } from "../module.ts";
 import { progress } from "../progress.ts";
-import { UsageError, withStore } from "../session.ts";
-
-type App = BackfillOptions["app"];
-
-const isApp = (value: unknown): value is App =>
-  typeof value === "object" && value !== null && "registry" in value && "lanes" in value;
-
-/** The app is the user's own code: what the module does when it is imported, it does here. */
-async function appOf(module: string, name: string): Promise<App> {
-  const path = resolve(module);
-  const found: Record<string, unknown> = await import(pathToFileURL(path).href).catch((error: unknown) => {
-    throw new UsageError(
-      `${path} cannot be imported: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  });
-  const app = found[name];
-  if (!isApp(app))
-    throw new UsageError(
-      `${path} exports no app as "${name}": name what act()…build() returned by --export.`,
-    );
-  return app;
-}
+import { withStore } from "../session.ts";
 
 export function backfill(program: Command): void {
   program
@@ -41,9 +20,10 @@ export function backfill(program: Command): void {
     .action((module: string, options: { export: string }, command: Command) =>
       withStore(command, async ({ store, output }) => {
         const app = await appOf(module, options.export);
-        const { backfill: run } = await import("../../projections/index.ts");
+        const { backfill: run } = await importProjections();
         const bar = progress("backfill", undefined);
-        const done = await run({ app, store, onProgress: ({ at }) => bar.update(at) }).finally(bar.stop);
+        const fill = () => run({ app, store, onProgress: ({ at }) => bar.update(at) });
+        const done = await silently(fill).finally(bar.stop);
         if (output.json) output.document(done);
         else
           output.line(

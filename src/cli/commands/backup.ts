@@ -12,22 +12,31 @@ import { toCount, toTime, UsageError, withStore } from "../session.ts";
 const compressionOf = (file: string) =>
   file.endsWith(".gz") ? "gzip" : file.endsWith(".zst") ? "zstd" : "none";
 const STDIO = "-";
+/** By the ending of the name, without that of the compression. */
+const formatOf = (file: string, format: "jsonl" | "csv" | undefined) =>
+  format ?? (/\.csv(\.gz|\.zst)?$/.test(file) ? "csv" : "jsonl");
+const formatOption = () =>
+  new Option("--format <format>", "of the file (default: csv if its name ends so, else jsonl)").choices([
+    "jsonl",
+    "csv",
+  ]);
 
 export function exportLog(program: Command): void {
   program
     .command("export")
-    .summary("writes the log as JSON lines")
+    .summary("writes the log as JSON lines, or as the framework's CSV")
     .description(
-      "Writes events as JSON lines with a checksum: ids, snapshots and personal data as they are stored. A file that ends with .gz or .zst is compressed.",
+      "Writes events as JSON lines with a checksum: ids, snapshots and personal data as they are stored. A file that ends with .gz or .zst is compressed. With .csv it is the framework's own format: ids from 1, times to the millisecond, and no personal data.",
     )
     .argument("<file>", "where to; - is stdout")
     .option("--stream <pattern>", "only of streams that match")
     .option("--exact", "--stream is the name of one stream")
+    .addOption(formatOption())
     .addHelpText(
       "after",
       "\nExamples:\n  $ act-drizzle export log.jsonl.zst\n  $ act-drizzle export - --stream ^order- | gzip > orders.jsonl.gz",
     )
-    .action((file: string, options: { stream?: string; exact?: boolean }, command: Command) =>
+    .action((file: string, options: ExportFlags, command: Command) =>
       withStore(command, async ({ admin, output }) => {
         const { events: log } = await admin.overview();
         const bar = progress("export", log.lastId);
@@ -35,6 +44,7 @@ export function exportLog(program: Command): void {
         const text = admin.export({
           stream: options.stream,
           streamExact: options.exact,
+          format: formatOf(file, options.format),
           onProgress: (reached) => {
             events = reached.events;
             bar.update(reached.id);
@@ -57,6 +67,8 @@ export function exportLog(program: Command): void {
     );
 }
 
+type ExportFlags = { stream?: string; exact?: boolean; format?: "jsonl" | "csv" };
+
 const CONSEQUENCES = {
   empty: "Commits wait until it has ended.",
   merge:
@@ -70,7 +82,7 @@ export function importLog(program: Command): void {
     .command("import")
     .summary("brings an export or an archive back")
     .description(
-      "Reads what export or archive wrote: all of it, or nothing. Ids, snapshots and personal data stay as they are. A wrong line is named with its stream and version.",
+      "Reads what export or archive wrote, or the framework's CSV (.csv): all of it, or nothing. Ids, snapshots and personal data stay as they are. A wrong line is named with its stream and version.",
     )
     .argument("<file>", "where from; - is stdin")
     .addOption(
@@ -81,6 +93,7 @@ export function importLog(program: Command): void {
         .choices(["empty", "merge", "replace"])
         .default("empty"),
     )
+    .addOption(formatOption())
     .option("--dry-run", "checks every line, and writes nothing")
     .option("--yes", "do not ask")
     .addHelpText(
@@ -90,6 +103,9 @@ export function importLog(program: Command): void {
     .action((file: string, options: ImportFlags, command: Command) =>
       withStore(command, async ({ admin, store, output }) => {
         const { mode, dryRun } = options;
+        const format = formatOf(file, options.format);
+        if (format === "csv" && mode === "merge")
+          throw new UsageError("The ids of a CSV file are its own: import it with --mode empty or replace.");
         if (!dryRun && mode !== "empty") await confirm(`${CONSEQUENCES[mode]} Go on?`, options);
         if (!dryRun) await store.seed();
         const bar = progress("import", undefined);
@@ -98,6 +114,7 @@ export function importLog(program: Command): void {
           const done = await admin.import(decompress(source, compressionOf(file)), {
             mode,
             dryRun,
+            format,
             onProgress: ({ events }) => bar.update(events),
           });
           bar.stop();
@@ -117,7 +134,12 @@ export function importLog(program: Command): void {
     );
 }
 
-type ImportFlags = { mode: "empty" | "merge" | "replace"; dryRun?: boolean; yes?: boolean };
+type ImportFlags = {
+  mode: "empty" | "merge" | "replace";
+  format?: "jsonl" | "csv";
+  dryRun?: boolean;
+  yes?: boolean;
+};
 
 export function archive(program: Command): void {
   program

@@ -1,14 +1,16 @@
 /** `act-drizzle blocked`: the blocked subscriptions, each with its error and the event at which it failed. */
 import { type Command, Option } from "commander";
+import { type NamesFlags, namesOf, withNames } from "../app.ts";
 import { printable } from "../output.ts";
 import { toCount, withStore } from "../session.ts";
 
+type BlockedFlags = NamesFlags & { lane?: string; after?: string; limit: number };
+
 export function blocked(program: Command): void {
-  program
-    .command("blocked")
+  withNames(program.command("blocked"))
     .summary("blocked subscriptions, with error and event")
     .description(
-      "Shows blocked subscriptions: the handler's error, the attempts, and the event that each stands at.",
+      "Shows blocked subscriptions: the handler's error, the attempts, and the event that each stands at. The store does not know which events an app reacts to: with --names or --app the event is one of those.",
     )
     .option("--lane <name>", "only of this lane")
     .option("--after <subscription>", "only those behind this one, for the next page")
@@ -22,9 +24,9 @@ Examples:
   $ act-drizzle unblock mailer      tries the same event again
   $ act-drizzle skip mailer --event 4711 --reason "address was deleted"`,
     )
-    .action((options: { lane?: string; after?: string; limit: number }, command: Command) =>
+    .action((options: BlockedFlags, command: Command) =>
       withStore(command, async ({ admin, output }) => {
-        const found = await admin.blocked(options);
+        const found = await admin.blocked({ ...options, names: await namesOf(options) });
         if (output.json) return output.document(found);
         if (found.length === 0) return output.line("Nothing is blocked.");
         for (const { stream, lane, attempts, event, error, at } of found) {
@@ -39,6 +41,10 @@ Examples:
           );
           output.paragraph(`error: ${printable(error ?? "none")}`, "  ");
         }
+        if (options.names === undefined && options.app === undefined)
+          output.paragraph(
+            "\nThe event is the next one of the source. If the app passes over it, --app or --names shows the one that failed.",
+          );
         if (found.length === options.limit)
           output.line(`\nThere may be more: --after ${JSON.stringify(found.at(-1)?.stream)}`);
       }),

@@ -1,14 +1,14 @@
 /** `act-drizzle lag`: which subscriptions are behind. */
 import { type Command, Option } from "commander";
+import { type NamesFlags, namesOf, withNames } from "../app.ts";
 import { counted, duration, instant } from "../format.ts";
 import { toCount, withStore } from "../session.ts";
 
 export function lag(program: Command): void {
-  program
-    .command("lag")
+  withNames(program.command("lag"))
     .summary("subscriptions that are behind, in events and in time")
     .description(
-      "Shows subscriptions with events that wait: how many, since when, the next one, and who holds the lease.\nThe lowest watermark comes first.",
+      "Shows subscriptions with events that wait: how many, since when, the next one, and who holds the lease. With --names or --app only events count that the app reacts to.\nThe lowest watermark comes first.",
     )
     .option("--lane <name>", "only of this lane")
     .addOption(new Option("--limit <n>", "subscriptions at most").argParser(toCount).default(20))
@@ -16,9 +16,9 @@ export function lag(program: Command): void {
       "after",
       "\nExamples:\n  $ act-drizzle lag\n  $ act-drizzle lag --lane mail --json | jq '.[0].lagMs'",
     )
-    .action((options: { lane?: string; limit: number }, command: Command) =>
+    .action((options: NamesFlags & { lane?: string; limit: number }, command: Command) =>
       withStore(command, async ({ admin, output }) => {
-        const found = await admin.lag(options);
+        const found = await admin.lag({ ...options, names: await namesOf(options) });
         if (output.json) return output.document(found);
         if (found.length === 0) return output.line("Nothing is behind.");
         output.table(
@@ -30,9 +30,9 @@ export function lag(program: Command): void {
             { title: "NEXT EVENT", value: ({ next }) => next && `${next.id} ${next.name} ${next.stream}` },
             {
               title: "STATE",
-              value: ({ leasedBy, deferredUntil }) =>
+              value: ({ leasedBy, leasedUntil, deferredUntil }) =>
                 leasedBy
-                  ? `leased by ${leasedBy}`
+                  ? `leased ${leasedUntil ? `${duration(leasedUntil.getTime() - Date.now())} ` : ""}by ${leasedBy}`
                   : deferredUntil
                     ? `deferred until ${instant(deferredUntil)}`
                     : "waits",

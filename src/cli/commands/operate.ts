@@ -1,8 +1,10 @@
 /** `act-drizzle unblock`, `reset`, `defer` and `prioritize`: the operators' verbs, with a preview. */
 import type { StreamFilter } from "@rotorsoft/act";
 import { type Command, InvalidArgumentError } from "commander";
+import type { ProgressOptions } from "../../admin/index.ts";
 import { confirm } from "../confirm.ts";
 import { counted, instant, integer } from "../format.ts";
+import { progress } from "../progress.ts";
 import { type Session, UsageError, withStore } from "../session.ts";
 
 type Selection = {
@@ -77,7 +79,7 @@ type Operation = {
   readonly effect: string;
   /** Narrows what is chosen. */
   readonly only?: StreamFilter;
-  readonly run: (session: Session, target: Target) => Promise<number>;
+  readonly run: (session: Session, target: Target, options: ProgressOptions) => Promise<number>;
 };
 
 async function operate(
@@ -99,7 +101,10 @@ async function operate(
     }
     if (count.count > 1 || !Array.isArray(target))
       await confirm(`${plan} ${operation.effect} Go on?`, options);
-    const changed = await operation.run(session, target);
+    const bar = progress(command.name(), count.exact ? count.count : undefined);
+    const changed = await operation
+      .run(session, target, { onProgress: (reached) => bar.update(reached) })
+      .finally(bar.stop);
     if (output.json) output.document({ changed });
     else
       output.line(
@@ -123,7 +128,7 @@ export function unblock(program: Command): void {
         done: "unblocked",
         effect: "Each tries the event again that it stands at.",
         only: { blocked: true },
-        run: ({ store }, target) => store.unblock(target),
+        run: ({ admin }, target, given) => admin.unblock(target, given),
       }),
     );
 }
@@ -139,7 +144,7 @@ export function reset(program: Command): void {
       operate(command, names, options, {
         done: "set back to the beginning",
         effect: "They handle every event again: handlers that send or charge do so again.",
-        run: ({ store }, target) => store.reset(target),
+        run: ({ admin }, target, given) => admin.reset(target, given),
       }),
     );
 }
@@ -167,7 +172,7 @@ export function defer(program: Command): void {
       operate(command, names, options, {
         done: `deferred until ${instant(options.until)}`,
         effect: "They are not handled before.",
-        run: ({ store }, target) => store.defer(target, options.until.getTime()),
+        run: ({ admin }, target, given) => admin.defer(target, options.until.getTime(), given),
       }),
     );
 }
@@ -188,8 +193,8 @@ export function prioritize(program: Command): void {
       operate(command, names, options, {
         done: `given priority ${options.priority}`,
         effect: "It stays until it is set again.",
-        run: ({ store }, target) =>
-          store.prioritize(
+        run: ({ admin }, target, given) =>
+          admin.prioritize(
             Array.isArray(target)
               ? {
                   stream: target.length === 1 ? (target[0] ?? "") : anyOf(target),
@@ -197,6 +202,7 @@ export function prioritize(program: Command): void {
                 }
               : target,
             options.priority,
+            given,
           ),
       }),
     );

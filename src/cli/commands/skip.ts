@@ -1,16 +1,16 @@
 /** `act-drizzle skip` goes past an event that can never be handled; `act-drizzle skipped` lists what was skipped. */
 import { type Command, Option } from "commander";
 import { SkipError } from "../../admin/index.ts";
+import { type NamesFlags, namesOf, withNames } from "../app.ts";
 import { confirm } from "../confirm.ts";
 import { instant } from "../format.ts";
 import { printable } from "../output.ts";
 import { currentUser, toCount, toEventId, UsageError, withStore } from "../session.ts";
 
-type SkipFlags = { event: number; reason: string; by?: string; yes?: boolean };
+type SkipFlags = NamesFlags & { event: number; reason: string; by?: string; yes?: boolean };
 
 export function skip(program: Command): void {
-  program
-    .command("skip")
+  withNames(program.command("skip"))
     .argument("<subscription>", "name of a blocked subscription")
     .requiredOption("--event <id>", "the event that it stands at", toEventId)
     .requiredOption("--reason <text>", "why; it is recorded")
@@ -24,14 +24,17 @@ export function skip(program: Command): void {
       "after",
       '\nExample:\n  $ act-drizzle skip mailer --event 4711 --reason "address was deleted"',
     )
-    .action((stream: string, { event, reason, by, yes }: SkipFlags, command: Command) =>
+    .action((stream: string, { event, reason, by, yes, ...names }: SkipFlags, command: Command) =>
       withStore(command, async ({ admin, output }) => {
         // At a terminal one is asked; a program has said what it means by the event's id.
         if (process.stdin.isTTY)
           await confirm(`${printable(stream)} will never handle event ${event}. Go on?`, { yes });
-        const done = await admin.skip({ stream, event, reason, by: by ?? currentUser() }).catch((error) => {
-          throw error instanceof SkipError ? new UsageError(error.message) : error;
-        });
+        const who = by ?? currentUser();
+        const done = await admin
+          .skip({ stream, event, reason, by: who, names: await namesOf(names) })
+          .catch((error) => {
+            throw error instanceof SkipError ? new UsageError(error.message) : error;
+          });
         if (output.json) return output.document(done);
         output.paragraph(
           `${printable(stream)} goes on behind event ${event}, ${printable(done.event.name)} of ${printable(done.event.stream)}. Recorded for ${printable(done.by)}.`,

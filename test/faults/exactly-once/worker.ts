@@ -19,6 +19,8 @@ export type WorkerOptions = {
   readonly readModels: string;
   readonly driver: "postgres.js" | "node-postgres";
   readonly leaseMillis: number;
+  /** Events that a target gets at a time: 5. */
+  readonly eventLimit?: number;
   /** The `nth` time that it comes to `step`, it is killed. */
   readonly stop?: { readonly step: Step; readonly nth: number };
   /** How long handlers take at most, in ms. */
@@ -28,7 +30,16 @@ export type WorkerOptions = {
 };
 
 const options: WorkerOptions = JSON.parse(process.argv[2] ?? "{}");
-const { log, readModels, driver, leaseMillis, stop, handlerMillis = 0, throwing = 0 } = options;
+const {
+  log,
+  readModels,
+  driver,
+  leaseMillis,
+  eventLimit = 5,
+  stop,
+  handlerMillis = 0,
+  throwing = 0,
+} = options;
 
 let passed = 0;
 /** Whether the process is to end here. */
@@ -85,6 +96,7 @@ async function add(tx: Tx, prefix: string, stream: string, amount: number): Prom
       set: { total: sql`${counters.total} + excluded.total`, events: sql`${counters.events} + 1` },
     });
   reach("written");
+  // The work that a handler does, for a SIGKILL to come in the middle of.
   if (handlerMillis > 0) await new Promise((resolve) => setTimeout(resolve, Math.random() * handlerMillis));
   if (Math.random() * 100 < throwing) throw new Error("at random");
 }
@@ -134,6 +146,7 @@ const folded = projection(state)
 
 let wake: (notification: StoreNotification) => void = () => {};
 const real = new PostgresStore({ url: log.url, table: log.table, max: 4 });
+type Subscribe = Parameters<Store["subscribe"]>;
 /** The store, with a step before and after each verb of a drain. */
 const stepped: Store = new Proxy<Store>(real, {
   get(target, property) {
@@ -148,6 +161,10 @@ const stepped: Store = new Proxy<Store>(real, {
         if (leases.length > 0) reach("claimed");
         return leases;
       };
+    // The lease of a worker that was killed while it correlated lasts 5 s, in which nobody finds new work.
+    if (property === "subscribe")
+      return (streams: Subscribe[0], at: Subscribe[1], correlator: Subscribe[2]) =>
+        target.subscribe(streams, at, correlator && { ...correlator, millis: leaseMillis });
     if (property === "query")
       return async (...args: Parameters<Store["query"]>) => {
         const found = await target.query(...args);
@@ -178,6 +195,6 @@ const app = act()
 // A drain that finds nothing rests until an event wakes it; leases that run out wake nobody.
 setInterval(() => {
   wake({ stream: "", events: [{ id: 0, name: "Deposited" }] });
-  app.settle({ leaseMillis, eventLimit: 5 });
+  app.settle({ leaseMillis, eventLimit });
 }, 10);
 process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));

@@ -10,7 +10,8 @@ import { accepts, launch, type Program, runProgram } from "./programs.ts";
 
 const PASSWORD = "pair";
 
-class Node {
+/** One server of a cluster; its password is the cluster's. */
+export class Node {
   readonly name: string;
   readonly port: number;
   readonly folder: string;
@@ -65,6 +66,28 @@ class Node {
   }
 }
 
+/** A new cluster, started. */
+export async function initialize(home: Home, tools: string, node: Node): Promise<void> {
+  const password = join(home.folder, "password");
+  writeFileSync(password, PASSWORD);
+  const { uid, gid } = home.account;
+  if (uid !== undefined && gid !== undefined) chownSync(password, uid, gid);
+  await runProgram(home, join(tools, "initdb"), [
+    ...[`--pgdata=${node.folder}`, "--username=postgres", `--pwfile=${password}`],
+    ...["--auth=scram-sha-256", "--locale=C", "--encoding=UTF8", "--no-sync"],
+  ]);
+  await node.start(home, tools);
+}
+
+/** A standby, copied from a primary or from another standby, started. */
+export async function follow(home: Home, tools: string, source: Node, standby: Node): Promise<void> {
+  rmSync(standby.folder, { recursive: true, force: true });
+  await runProgram(home, join(tools, "pg_basebackup"), [
+    ...["-D", standby.folder, "-d", source.url, "-R", "-X", "stream", "--checkpoint=fast", "--no-sync"],
+  ]);
+  await standby.start(home, tools);
+}
+
 export class Pair {
   readonly #home = createHome();
   readonly #tools: string;
@@ -110,26 +133,14 @@ export class Pair {
   }
 
   async #init(): Promise<void> {
-    const password = join(this.#home.folder, "password");
-    writeFileSync(password, PASSWORD);
-    const { uid, gid } = this.#home.account;
-    if (uid !== undefined && gid !== undefined) chownSync(password, uid, gid);
-    await runProgram(this.#home, join(this.#tools, "initdb"), [
-      ...[`--pgdata=${this.#primary.folder}`, "--username=postgres", `--pwfile=${password}`],
-      ...["--auth=scram-sha-256", "--locale=C", "--encoding=UTF8", "--no-sync"],
-    ]);
-    await this.#primary.start(this.#home, this.#tools);
+    await initialize(this.#home, this.#tools, this.#primary);
     await this.attach();
   }
 
   /** A standby, copied from the primary; resolves once commits wait for it. */
   async attach(): Promise<void> {
     const [primary, standby] = [this.#primary, this.#standby];
-    rmSync(standby.folder, { recursive: true, force: true });
-    await runProgram(this.#home, join(this.#tools, "pg_basebackup"), [
-      ...["-D", standby.folder, "-d", primary.url, "-R", "-X", "stream", "--checkpoint=fast", "--no-sync"],
-    ]);
-    await standby.start(this.#home, this.#tools);
+    await follow(this.#home, this.#tools, primary, standby);
     await primary.ask(async (sql) => {
       await sql.unsafe(`alter system set synchronous_standby_names = '${standby.name}'`);
       await sql`select pg_reload_conf()`;

@@ -7,14 +7,16 @@ import { PostgresStore } from "../../../src/index.ts";
 import { rebuild } from "../../../src/projections/index.ts";
 import { Deposited } from "../../framework/account.ts";
 
-export const STEPS = ["applying", "applied", "swapping", "committing"] as const;
+/** In the order in which it passes. `making`: the shadows, or the emptying of the tables. `closing`: the swap, or the floor. */
+export const STEPS = ["making", "applying", "applied", "closing", "committing"] as const;
 export type RebuildWorkerOptions = {
   readonly log: { readonly url: string; readonly table: string };
   readonly readModels: string;
   readonly step: (typeof STEPS)[number];
+  readonly inPlace: boolean;
 };
 
-const { log, readModels, step }: RebuildWorkerOptions = JSON.parse(process.argv[2] ?? "{}");
+const { log, readModels, step, inPlace }: RebuildWorkerOptions = JSON.parse(process.argv[2] ?? "{}");
 const counters = pgTable("counters", {
   stream: text("stream").primaryKey(),
   total: integer("total").notNull(),
@@ -25,15 +27,17 @@ const die = () => process.kill(process.pid, "SIGKILL");
 const pool = new pg.Pool({ connectionString: readModels, max: 2 });
 pool.on("connect", (client) => {
   const query = client.query;
-  let swapping = false;
+  let closing = false;
   const watched = (...args: unknown[]) => {
     const [text] = args;
     const answer: unknown = Reflect.apply(query, client, args);
     const said = typeof text === "object" && text !== null && "text" in text ? text.text : text;
-    if (typeof said === "string" && said.startsWith("drop table")) swapping = true;
-    if (swapping && step === "swapping") setImmediate(die);
+    if (typeof said !== "string") return answer;
+    if (step === "making" && said.startsWith(inPlace ? "truncate" : "create table")) setImmediate(die);
+    if (inPlace ? said.includes("handlers = null where") : said.startsWith("drop table")) closing = true;
+    if (closing && step === "closing") setImmediate(die);
     // On its way: whether the server has it is open.
-    if (swapping && said === "commit" && step === "committing") setImmediate(die);
+    if (closing && said === "commit" && step === "committing") setImmediate(die);
     return answer;
   };
   Object.assign(client, { query: watched });
@@ -46,6 +50,10 @@ await rebuild({
   projection: "counts",
   events: { Deposited },
   tables: { counters },
+  inPlace,
+  batchSize: 500,
+  // Else it goes on, and makes nothing.
+  restart: step === "making",
   apply: async (events, tx, tables) => {
     for (const { stream, data } of events)
       await tx

@@ -1,0 +1,166 @@
+/**
+ * The connections of any number of stores: a pool for appends, a pool for everything else, and one connection that
+ * listens. Each store has a share of them, which it can give back without the others noticing.
+ */
+import { storeClosed } from "../errors.ts";
+import type { ConnectionTarget, ResolvedOptions } from "../options/config.ts";
+import type { Connection } from "./connection.ts";
+import type { Query, Row } from "./exchange.ts";
+import type { Hosts } from "./host-selection.ts";
+import { DatabaseLog } from "./log.ts";
+import { Pool } from "./pool.ts";
+import { writerSettings } from "./session-settings.ts";
+import { SharedListener } from "./shared-listener.ts";
+import type { Owner } from "./waiting-line.ts";
+
+/** What a store does with a pool, be it its own or shared. */
+export type StorePool = Pick<Pool, "use" | "warmUp" | "counts" | "close">;
+
+/** The property of a PostgresDatabase that holds its pools. Global, because each entry is bundled by itself. */
+export const POOLS = Symbol.for("act-drizzle.pools");
+
+export type SharedOptions = {
+  /** How many of the connections are for appends, each of another store at a time. */
+  readonly writers: number;
+  /** How many statements a connection keeps prepared. */
+  readonly maxPrepared: number;
+  /** How many stores a connection serves before it is closed and another one opened. */
+  readonly maxStores: number;
+};
+
+export class SharedPools {
+  readonly pool: Pool;
+  /** With `max: 1` the same as `pool`. */
+  readonly writer: Pool;
+  readonly listener: SharedListener;
+  /** How many connections `pool` may have. */
+  readonly readers: number;
+  /** Ends the stores that have a share, when all end. */
+  readonly stores = new Set<() => Promise<void>>();
+  #closed: Promise<void> | undefined;
+
+  constructor(
+    { config, secrets, listen }: ResolvedOptions,
+    { writers, maxPrepared, maxStores }: SharedOptions,
+  ) {
+    const target: ConnectionTarget = { config, secrets };
+    this.listener = new SharedListener(listen ?? target);
+    const log = new DatabaseLog(config, "shared connections");
+    const onEstablished = () => {
+      log.opened();
+      this.listener.reconnectSoon();
+    };
+    const hosts: Hosts = { first: 0, onEstablished, onLost: (error) => log.lost(error) };
+    const { max, min } = config;
+    this.readers = Math.max(1, max - writers);
+    const all = { ...target, maxPrepared, maxOwners: maxStores };
+    const idle = Math.max(0, min - writers);
+    if (max === 1) {
+      this.pool = new Pool({ ...all, max, min, purpose: "all calls" }, hosts);
+      this.writer = this.pool;
+      return;
+    }
+    this.pool = new Pool({ ...all, max: this.readers, min: idle, purpose: "all but commits" }, hosts);
+    const settings = writerSettings(config);
+    this.writer = new Pool(
+      { ...all, settings, max: writers, min: Math.min(writers, min), purpose: "commits" },
+      hosts,
+    );
+    this.writer.share(this.pool);
+  }
+
+  /** @throws ConnectionError after close(). */
+  add(end: () => Promise<void>): void {
+    if (this.#closed) throw storeClosed();
+    this.stores.add(end);
+  }
+
+  /** Ends all stores, then closes every connection. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.stores].map((end) => end()));
+    await Promise.all([this.pool.close(), this.writer.close()]);
+  }
+}
+
+/** The pools of a PostgresDatabase. */
+export function poolsOf(database: object): SharedPools {
+  const pools: SharedPools | undefined = Reflect.get(database, POOLS);
+  if (pools === undefined) throw new TypeError("act-drizzle: a PostgresDatabase of this release is needed");
+  return pools;
+}
+
+/** What a store takes part in: the pools, and the statement that reads what its appends need to know. */
+export type Share = { readonly pools: SharedPools; readonly facts?: Query };
+
+/** What one store uses of a shared pool: it counts its own calls, so that it can wait for them. */
+export class PoolShare implements StorePool, Owner<Connection> {
+  last: Connection | undefined;
+  readonly #pool: Pool;
+  #running = 0;
+  #closed = false;
+  #idle = () => {};
+
+  constructor(pool: Pool) {
+    this.#pool = pool;
+  }
+
+  get counts() {
+    return this.#pool.counts;
+  }
+
+  async use<T>(work: (connection: Connection) => Promise<T>, fresh = false): Promise<T> {
+    if (this.#closed) throw storeClosed();
+    this.#running++;
+    try {
+      return await this.#pool.use(work, fresh, this);
+    } finally {
+      this.#running--;
+      if (this.#running === 0) this.#idle();
+    }
+  }
+
+  warmUp(work: (connection: Connection) => Promise<unknown>): void {
+    if (!this.#closed) this.#pool.warmUp(work);
+  }
+
+  /** Refuses new calls, and resolves once the store's own have ended. The connections stay. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#running === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#idle = resolve;
+    });
+  }
+}
+
+/**
+ * Facts about one store's tables, read once on each connection that it appends on. The connections of a single store read
+ * them when they are established; one that is shared serves stores that it did not know then.
+ */
+export class SharedFacts {
+  readonly #query: Query;
+  #known = new WeakMap<Connection, Row>();
+
+  constructor(query: Query) {
+    this.#query = query;
+  }
+
+  /** `limit` in ms; 0 is none. */
+  async of(connection: Connection, limit: number): Promise<Row> {
+    const known = this.#known.get(connection);
+    if (known) return known;
+    const [row = {}] = await connection.run(this.#query, limit);
+    this.#known.set(connection, row);
+    return row;
+  }
+
+  /** They have changed. */
+  forget(): void {
+    this.#known = new WeakMap();
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * Callers that wait for a connection. Those of one owner are served first come, first served; owners take turns, so that a
+ * busy store cannot keep the connections that it shares from a quiet one. A pool of one store has one owner.
+ *
+ * A connection that is free goes to an owner that used it last, if one of those whose turn comes soon did: its tables are
+ * known to that server process, and its statements prepared. The one whose turn it is is passed over a few times at most.
+ */
+
+/** Who waits, if several stores share a pool: a store. */
+export type Owner<Connection = object> = {
+  /** The connection that it used last. */
+  last: Connection | undefined;
+};
+
+/** How many owners behind the first are asked whether they used a connection last. */
+const LOOK_AHEAD = 64;
+/** How often an owner whose turn it is may be passed over. */
+const MAX_PASSES = 8;
+
+export class WaitingLine<W extends { readonly owner: Owner | undefined }> {
+  /** By owner, in the order of their turns. No line is empty. */
+  readonly #lines = new Map<Owner | undefined, W[]>();
+  #length = 0;
+  /** How often the owner whose turn it is was passed over. */
+  #passes = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  push(waiter: W): void {
+    const line = this.#lines.get(waiter.owner);
+    if (line) line.push(waiter);
+    else this.#lines.set(waiter.owner, [waiter]);
+    this.#length++;
+  }
+
+  /** Takes the first caller of the owner whose turn it is; that owner's next turn comes after all others'. */
+  shift(connection?: object): W | undefined {
+    const [turn] = this.#lines;
+    if (!turn) return undefined;
+    const used = this.#passes < MAX_PASSES ? this.#whoUsed(connection) : undefined;
+    const [owner, line] = used ?? turn;
+    this.#passes = line === turn[1] ? 0 : this.#passes + 1;
+    const waiter = line.shift();
+    this.#lines.delete(owner);
+    if (line.length > 0) this.#lines.set(owner, line);
+    this.#length--;
+    return waiter;
+  }
+
+  #whoUsed(connection: object | undefined): [Owner | undefined, W[]] | undefined {
+    if (this.#lines.size < 2 || connection === undefined) return undefined;
+    let looked = 0;
+    for (const entry of this.#lines) {
+      if (entry[0]?.last === connection) return entry;
+      if (++looked > LOOK_AHEAD) return undefined;
+    }
+    return undefined;
+  }
+
+  /** All callers wait equally long, so the one that gives up is usually its owner's first, which is cheap to remove. */
+  remove(waiter: W): void {
+    const line = this.#lines.get(waiter.owner);
+    const at = line?.[0] === waiter ? 0 : (line?.indexOf(waiter) ?? -1);
+    if (!line || at < 0) return;
+    if (at === 0) line.shift();
+    else line.splice(at, 1);
+    if (line.length === 0) this.#lines.delete(waiter.owner);
+    this.#length--;
+  }
+
+  /** Takes those for whom `condition` holds. */
+  takeIf(condition: (waiter: W) => boolean): W[] {
+    const taken = [...this.#lines.values()].flat().filter(condition);
+    for (const waiter of taken) this.remove(waiter);
+    return taken;
+  }
+}

@@ -1,0 +1,36 @@
+/** rebuildable(): what a rebuild needs to know of a projection, for `act-drizzle rebuild` and for rebuild(). */
+import type { PgTable } from "drizzle-orm/pg-core";
+import type { EventSchemas, RebuildOptions } from "./rebuild.ts";
+import { checkDefinition } from "./rebuild-input.ts";
+import type { Database } from "./transactions.ts";
+
+/** The options of rebuild() that are always the same for a projection. */
+export type Rebuildable<
+  Db extends Database,
+  Events extends EventSchemas,
+  Tables extends Readonly<Record<string, PgTable>>,
+> = Pick<
+  RebuildOptions<Db, Events, Tables>,
+  "db" | "projection" | "positions" | "events" | "tables" | "apply" | "meta" | "batchSize"
+>;
+
+/** A projection that can be rebuilt, whatever its database, events and tables are. */
+export type AnyRebuild = Omit<
+  RebuildOptions<Database, EventSchemas, Readonly<Record<string, PgTable>>>,
+  "store"
+>;
+
+/**
+ * Checks and returns it. Export it from a module that starts nothing: `act-drizzle rebuild --app <module>` then rebuilds the
+ * projection, and a program does so by `rebuild({ ...balancesRebuild, store })`.
+ *
+ * @throws ProjectionError `BAD_INPUT` if an option is of no use.
+ */
+export function rebuildable<
+  Db extends Database,
+  Events extends EventSchemas,
+  Tables extends Readonly<Record<string, PgTable>>,
+>(definition: Rebuildable<Db, Events, Tables>): Rebuildable<Db, Events, Tables> {
+  checkDefinition("rebuildable", definition);
+  return definition;
+}

@@ -1,0 +1,79 @@
+/** Wraps a store's verbs: each call is a span and a point of db.client.operation.duration. */
+import { context as contexts } from "@opentelemetry/api";
+import type { Context } from "../context.ts";
+import { Call, type CallsOptions, Verb } from "./calls.ts";
+
+const VERBS = [
+  ...["seed", "commit", "query", "query_stats", "truncate", "restore", "forget_pii", "subscribe", "claim"],
+  ...["ack", "block", "defer", "reset", "unblock", "prioritize", "query_streams"],
+];
+
+type Watch = {
+  readonly calls: CallsOptions;
+  /** Told which commit's verb is being called: a commit is queued before that call returns. */
+  readonly calling: (call: Call | undefined) => void;
+  /** Leases that were given back too late. */
+  readonly leasesLost: (count: number) => void;
+};
+
+/** Leases that an ack should have given back at once: those with `due` are never returned. */
+function asked(leases: unknown): number {
+  if (!Array.isArray(leases)) return 0;
+  const keys = leases.flatMap((lease: { stream?: unknown; due?: unknown }) =>
+    lease?.due == null ? [lease?.stream] : [],
+  );
+  return new Set(keys).size;
+}
+
+/** The caller gets the promise of the store itself, so that it goes on as early as without telemetry. */
+function watch(call: Call, run: () => unknown, done: (result: unknown) => void = () => {}): unknown {
+  const failed = (error: unknown) => call.ended({ error });
+  try {
+    const result = run();
+    Promise.resolve(result).then((value: unknown) => {
+      done(value);
+      call.ended();
+    }, failed);
+    return result;
+  } catch (error) {
+    failed(error);
+    throw error;
+  }
+}
+
+/** Returns what gives the store its own verbs back. */
+export function watchVerbs(store: object, { cipher }: Context, { calls, calling, leasesLost }: Watch) {
+  const restores = VERBS.flatMap((name) => {
+    const original: unknown = Reflect.get(store, name);
+    if (typeof original !== "function") return [];
+    const verb = new Verb(name, calls);
+    const run = (args: unknown[]): unknown => Reflect.apply(original, store, args);
+    const commit = (...args: unknown[]): unknown => {
+      const call = new Call(verb);
+      return watch(call, () => {
+        calling(call);
+        try {
+          return run(args);
+        } finally {
+          calling(undefined);
+        }
+      });
+    };
+    const other = (...args: unknown[]): unknown => {
+      const call = new Call(verb);
+      const lost = (acked: unknown) => leasesLost(asked(args[0]) - (Array.isArray(acked) ? acked.length : 0));
+      return watch(
+        call,
+        () => contexts.with(call.inside, run, undefined, args),
+        name === "ack" ? lost : undefined,
+      );
+    };
+    // Without a key provider a commit runs no code of its caller, so nothing needs its span before it has ended.
+    const wrapped = name === "commit" && !cipher ? commit : other;
+    Reflect.set(store, name, wrapped);
+    return [() => Reflect.get(store, name) === wrapped && Reflect.set(store, name, original)];
+  });
+  return () => {
+    for (const restore of restores) restore();
+  };
+}

@@ -1,0 +1,138 @@
+/** The log says why: slow statements, lost connections and blocked work. Never an event's data. */
+import { log } from "@rotorsoft/act";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { PostgresStore } from "../../src/index.ts";
+import { Throttle } from "../../src/values/throttle.ts";
+import { event, meta, useScene } from "./fixture.ts";
+
+const scene = useScene();
+let lines: string[] = [];
+
+beforeEach(() => {
+  lines = [];
+  for (const level of ["info", "warn", "error"] as const)
+    vi.spyOn(log(), level).mockImplementation((...args: unknown[]) => {
+      lines.push(`${level} ${args.map(String).join(" ")}`);
+    });
+});
+afterEach(() => vi.restoreAllMocks());
+
+const found = (pattern: RegExp) => lines.filter((line) => pattern.test(line));
+
+/** A store on whose table, or on that of subscriptions, each INSERT takes 60 ms. */
+async function slowOn(suffix: "" | "_streams", slowStatementMillis: number | false): Promise<PostgresStore> {
+  const store = await scene.seeded({ slowStatementMillis, max: 2 });
+  lines = [];
+  const { schema, table } = store.config;
+  await scene.sql.unsafe(`
+    create function "${schema}"."${table}_slow"() returns trigger language plpgsql as $$ begin
+      perform pg_sleep(0.06); return new; end $$;
+    create trigger slow before insert on "${schema}"."${table}${suffix}"
+      for each row execute function "${schema}"."${table}_slow"()`);
+  return store;
+}
+
+describe("a slow statement", () => {
+  test("is logged with verb and duration, without names and parameters, once a minute", async () => {
+    const store = await slowOn("_streams", 50);
+    await store.subscribe([{ stream: "secret-1" }]);
+    await store.subscribe([{ stream: "secret-2" }]);
+    expect(found(/slow/)).toEqual([
+      expect.stringMatching(
+        /^warn \[act-drizzle\] "\w+"\."\w+": slow: subscribe took \d{2,} ms \(slowStatementMillis is 50\); docs/,
+      ),
+    ]);
+    expect(lines.join()).not.toContain("secret");
+  });
+
+  test("says how long it waited for a connection", async () => {
+    const store = await slowOn("_streams", 50);
+    await Promise.all([store.subscribe([{ stream: "a" }]), store.query(() => {})]);
+    expect(found(/slow: query took \d+ ms, \d{2,} ms of it waiting for a connection/)).toHaveLength(1);
+  });
+
+  test("of commits is that of their batch", async () => {
+    const store = await slowOn("", 50);
+    await store.commit("secret", [event("Secret", { secret: 1 })], meta);
+    expect(found(/slow: a batch of commits, with its wait for the append lock, took \d{2,} ms/)).toHaveLength(
+      1,
+    );
+    expect(lines.join()).not.toMatch(/secret/i);
+  });
+
+  test("of an interactive transaction is logged too", async () => {
+    const store = await slowOn("", 50);
+    await store.restore(async (insert) => {
+      await insert({ id: 1, stream: "s", version: 0, created: new Date(), name: "A", data: {}, meta });
+    });
+    expect(found(/slow: restore took/)).toHaveLength(1);
+  });
+
+  test.each([0, false] as const)("is not logged with %s", async (off) => {
+    const store = await slowOn("_streams", off);
+    await store.subscribe([{ stream: "a" }]);
+    expect(found(/slow/)).toEqual([]);
+  });
+
+  test("is one that takes a second, by default", async () => {
+    const store = scene.store();
+    expect(store.config.slowStatementMillis).toBe(1_000);
+  });
+});
+
+test("connections that are lost are logged once, and that there is one again", async () => {
+  const store = await scene.seeded();
+  await Promise.all([store.query(() => {}), store.query(() => {}), store.commit("s", [event()], meta)]);
+  expect(await scene.kill(store)).toBeGreaterThan(1);
+  await expect.poll(() => found(/a connection was lost/)).toHaveLength(1);
+  await store.query(() => {});
+  expect(found(/a connection was lost: .*57P01|a connection was lost: the connection was lost/)).toHaveLength(
+    1,
+  );
+  await expect.poll(() => found(/connected to the server again/)).toHaveLength(1);
+});
+
+test("a store that is disposed of has lost nothing", async () => {
+  const store = await scene.seeded();
+  await store.commit("s", [event()], meta);
+  await store.dispose();
+  expect(found(/lost/)).toEqual([]);
+});
+
+test("each blocked subscription is logged once, where it stands and without its error", async () => {
+  const store = await scene.seeded();
+  await store.subscribe(["a", "b"].map((stream) => ({ stream, lane: "mail", correlated_at: 5 })));
+  const leases = await store.claim(2, 0, "w", 60_000);
+  const failed = leases.map((lease) => ({ ...lease, error: "secret" }));
+  await store.block(failed);
+  await store.block(failed);
+  expect(found(/is blocked/).sort()).toEqual(
+    ["a", "b"].map((stream) =>
+      expect.stringContaining(
+        `the subscription "${stream}" (lane mail) is blocked behind event -1, after 1 attempts`,
+      ),
+    ),
+  );
+  expect(lines.join()).not.toContain("secret");
+});
+
+test("a thousand blocked subscriptions are ten lines", async () => {
+  const store = await scene.seeded();
+  const streams = Array.from({ length: 1_000 }, (_, n) => `s${n}`);
+  await store.subscribe(streams.map((stream) => ({ stream, correlated_at: 5 })));
+  const leases = await store.claim(1_000, 0, "w", 60_000);
+  await store.block(leases.map((lease) => ({ ...lease, error: "broken" })));
+  expect(found(/is blocked/)).toHaveLength(10);
+});
+
+test("a message tells how many were left out before it", () => {
+  const now = vi.spyOn(performance, "now").mockReturnValue(0);
+  const throttle = new Throttle(2);
+  const told: number[] = [];
+  const tell = () => throttle.tell("key", (leftOut) => told.push(leftOut));
+  for (let n = 0; n < 5; n++) tell();
+  now.mockReturnValue(60_000);
+  tell();
+  tell();
+  expect(told).toEqual([0, 0, 3, 0]);
+});
