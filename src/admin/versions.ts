@@ -33,9 +33,13 @@ export async function versions(
   return viewsOf(context, rows, true);
 }
 
-/** $1 the stream, $2 the version */
+/**
+ * $1 the stream, $2 the version. As in a query of one stream, it orders by stream: ordered by id alone, the planner may
+ * walk the snapshots of all streams.
+ */
 export const snapshotText = ({ events: log }: Names): string => `select e.version from ${log} e
-where e.stream = $1::text and e.name = '__snapshot__' and e.version <= $2::int order by e.id desc limit 1`;
+where e.stream = any(array[$1::text]) and e.name = '__snapshot__' and e.version <= $2::int
+order by e.stream using ~>~, e.id desc limit 1`;
 
 const row = z.object({ version: z.number() });
 

@@ -10,7 +10,7 @@ const stage = new Stage();
 /** Each view by its address, with a text that is there once its data is. */
 const VIEWS: readonly (readonly [name: string, path: () => string, shows: string])[] = [
   ["overview", () => "/", "SMTP 550: no such mailbox"],
-  ["log", () => "/log", "OrderShipped"],
+  ["log", () => "/log", "Incremented"],
   ["log with its summary", () => "/log?summary=1", "Busiest streams"],
   ["event", () => `/log?event=${stage.broken.poison}`, "carrier"],
   ["streams", () => "/stream", "counter-1"],
@@ -138,7 +138,7 @@ describe.skipIf(reason !== "")(`the page in a browser${reason}`, () => {
 
   test("everything is reached by keyboard: the skip link, the menu, going to a stream, a row of the log", async () => {
     const { page } = await stage.look("/log");
-    await shown(page, "OrderShipped");
+    await shown(page, "Incremented");
     await page.keyboard.press("Tab");
     await expect.poll(() => page.evaluate("document.activeElement.textContent")).toBe("Skip to the view");
     await page.keyboard.press("Control+k");
@@ -171,7 +171,7 @@ describe.skipIf(reason !== "")(`the page in a browser${reason}`, () => {
     const { page } = await stage.look("/");
     const other = await page.context().newPage();
     await other.goto(`${stage.running.origin}/log`);
-    await shown(other, "OrderShipped");
+    await shown(other, "Incremented");
     await stage.store.commit("tabs", [{ name: "SeenTwice", data: {} }], {
       correlation: "tabs",
       causation: {},

@@ -47,14 +47,15 @@ export function ConsoleProvider({
   );
 }
 
-/** A stream that ended does not tell why. */
+const ANSWER_MS = 3_000;
+
+/** A stream that ended does not tell why: where the server answers otherwise, it is opened again and nothing is wrong. */
 async function findOut(): Promise<void> {
-  setLink({ server: "gone" });
-  const refused = await get("GET /api/session").then(
-    () => false,
-    (error: unknown) => error instanceof CallError && error.code === "no-token",
-  );
-  if (refused) setLink({ server: "renewed" });
+  try {
+    await get("GET /api/session", {}, AbortSignal.timeout(ANSWER_MS));
+  } catch (error) {
+    setLink({ server: error instanceof CallError && error.code === "no-token" ? "renewed" : "gone" });
+  }
 }
 
 const overviewKey = (store: string) => ["overview", store];

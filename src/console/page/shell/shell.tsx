@@ -51,7 +51,7 @@ export function Shell({ children }: { readonly children: ReactNode }) {
         </Link>
         <StoreChoice />
         <span className="spring" />
-        <button type="button" className="button find" aria-label="Go to …" onClick={() => setFinding(true)}>
+        <button type="button" className="button find" onClick={() => setFinding(true)}>
           <Search size={14} aria-hidden="true" />
           <span className="find-words">Go to …</span>
           <kbd>Ctrl K</kbd>
