@@ -89,10 +89,10 @@ await build({
           path: `../esm/${/(admin|projections)\/index\.ts$/.exec(path)?.[1] ?? "index"}.js`,
           external: true,
         }));
+        onResolve({ filter: /^\.\/main\.ts$/ }, () => ({ path: "./main.js", external: true }));
         onResolve({ filter: /\/console\/start\.ts$/ }, ({ kind }) =>
           kind === "dynamic-import" ? { path: "./console.js", external: true } : undefined,
         );
-        onResolve({ filter: /^\.\/main\.ts$/ }, () => ({ path: "./main.js", external: true }));
       },
     },
   ],

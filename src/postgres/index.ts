@@ -7,6 +7,6 @@ export type { ChannelListener as Listener } from "./listener.ts";
 export type { Param } from "./protocol.ts";
 export { RETRIABLE } from "./retry.ts";
 export type { Run } from "./session.ts";
-export { POOLS, poolsOf, type SharedOptions, SharedPools } from "./shared-pools.ts";
+export { POOLS, poolsOf, SharedPools } from "./shared-pools.ts";
 export { type BlockResult, TransactionFailure } from "./transaction.ts";
 export { useBefore } from "./use-before.ts";

@@ -19,7 +19,7 @@ export type StorePool = Pick<Pool, "use" | "warmUp" | "counts" | "close">;
 /** The property of a PostgresDatabase that holds its pools. Global, because each entry is bundled by itself. */
 export const POOLS = Symbol.for("act-drizzle.pools");
 
-export type SharedOptions = {
+type SharedOptions = {
   /** How many of the connections are for appends, each of another store at a time. */
   readonly writers: number;
   /** How many statements a connection keeps prepared. */

@@ -1,40 +1,46 @@
-/** Beside a process that builds indexes: PostgreSQL fails while it shows one that is being dropped. */
-import { expect, test } from "vitest";
+/**
+ * Beside a process that builds indexes: PostgreSQL fails with XX000 while it shows one that is being dropped ("cache lookup
+ * failed"). Two of sixteen boots failed so once on PostgreSQL 16. The moment is too short to be met on purpose, so here
+ * the server raises the error itself.
+ */
+import { expect, test, vi } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
 import { contextOf } from "../../src/context.ts";
-import { look } from "../../src/migrations/look.ts";
-import { MigrationFixture, tablesOf } from "./fixture.ts";
+import { withMigrationLock } from "../../src/migrations/migration-lock.ts";
+import { MigrationFixture } from "./fixture.ts";
 
 const fixture = new MigrationFixture();
-/** Enough for the server to be caught in between many times. */
-const ROUNDS = 200;
+const failure = {
+  text: "do $$ begin raise exception 'cache lookup failed for attribute 1' using errcode = 'XX000'; end $$",
+};
 
-test("an index that is dropped meanwhile fails neither the look of seed(), nor plan(), nor doctor()", async () => {
-  const name = fixture.name();
-  const store = await fixture.seeded(name);
-  const { names, connections } = contextOf(store);
-  const index = `${name.table}_old_ix_0`;
-  const sql = fixture.connect();
-  let churning = true;
-  const churn = (async () => {
-    try {
-      for (let round = 0; round < ROUNDS; round++) {
-        await sql.unsafe(`create index "${index}" on ${tablesOf(name).streams} (at)`);
-        await sql.unsafe(`drop index "${name.schema}"."${index}"`);
-      }
-    } finally {
-      churning = false;
-    }
-  })();
-  const admin = new Admin(store);
-  const looks = [() => look(connections, names), () => admin.plan(), () => admin.doctor()].map(
-    async (read) => {
-      let reads = 0;
-      for (; churning; reads++) await read();
-      return reads;
-    },
-  );
+test.each([
+  { what: "seed()", call: (store: object) => Reflect.get(store, "seed").call(store) },
+  { what: "plan()", call: (store: object) => new Admin(store).plan() },
+  { what: "doctor()", call: (store: object) => new Admin(store).doctor() },
+])("$what reads the catalog again", async ({ call }) => {
+  const store = await fixture.seeded(fixture.name());
+  const { connections } = contextOf(store);
+  const read = connections.read.bind(connections);
+  let reads = 0;
+  const spy = vi.spyOn(connections, "read").mockImplementation((verb, query) => {
+    const fails = query.text.includes("pg_get_indexdef") && reads++ < 2;
+    return read(verb, fails ? failure : query);
+  });
 
-  const [, ...counts] = await Promise.all([churn, ...looks]);
-  for (const count of counts) expect(count).toBeGreaterThan(5);
+  await call(store);
+  expect(reads).toBe(3);
+  spy.mockRestore();
+});
+
+test("the migration's transaction begins again", async () => {
+  const context = contextOf(await fixture.seeded(fixture.name()));
+  let attempts = 0;
+
+  const found = await withMigrationLock(context, "seed", async (run) => {
+    if (attempts++ === 0) await run(failure);
+    return run({ text: "select 1 as one" });
+  });
+  expect(found).toEqual([{ one: 1 }]);
+  expect(attempts).toBe(2);
 });

@@ -119,7 +119,8 @@ export class Arena {
       await this.store.unblock({});
       const open = (await this.subscriptions()).filter((s) => s.at < s.head || s.leased || s.blocked);
       if (open.length === 0) return;
-      if (process.env.WORKERS_SAY) process.stderr.write(`FINISH ${Math.round(performance.now() - moved)} ${JSON.stringify(open)}\n`); // TEMP
+      if (process.env.WORKERS_SAY)
+        process.stderr.write(`FINISH ${Math.round(performance.now() - moved)} ${JSON.stringify(open)}\n`); // TEMP
       const now = JSON.stringify(open);
       if (now !== last) moved = performance.now();
       else if (performance.now() - moved > STALLED) throw new Error(`nothing moves: ${now}`);
@@ -174,7 +175,12 @@ export class Process {
     this.#child = fork(program, [JSON.stringify(options)], {
       execArgv: [],
       env: { ...process.env, NODE_ENV: "production", LOG_LEVEL: process.env.WORKERS_SAY ? "error" : "fatal" },
-      stdio: ["ignore", process.env.WORKERS_SAY ? 2 : "ignore", process.env.WORKERS_SAY ? "inherit" : "ignore", "ipc"],
+      stdio: [
+        "ignore",
+        process.env.WORKERS_SAY ? 2 : "ignore",
+        process.env.WORKERS_SAY ? "inherit" : "ignore",
+        "ipc",
+      ],
     });
     this.#exit = once(this.#child, "exit").then(([code, signal]) => signal ?? code);
   }
