@@ -7,7 +7,6 @@ import { listenJob } from "./jobs/listen.ts";
 import { remoteJob } from "./jobs/remote.ts";
 import { scanJob } from "./jobs/scan.ts";
 import { paceJob, reactJob } from "./jobs/soak.ts";
-import { transferJob } from "./jobs/transfer.ts";
 import type { JobContext, PreparedJob } from "./jobs/types.ts";
 import "./lib/quiet.ts";
 import type { FromWorker, Job, ToWorker } from "./lib/workers.ts";
@@ -21,7 +20,6 @@ const JOBS: Readonly<Record<string, (context: JobContext, params: never) => Prom
   react: reactJob,
   remote: remoteJob,
   scan: scanJob,
-  transfer: transferJob,
 };
 
 const tell = (message: FromWorker) => process.send?.(message);

@@ -8,6 +8,7 @@ import { maintenanceScenarios } from "./maintenance.ts";
 import { projectionScenarios } from "./projections.ts";
 import { reactionScenarios } from "./reactions.ts";
 import { readScenarios } from "./read.ts";
+import { readModelScenarios } from "./read-models.ts";
 import { rebuildScenarios } from "./rebuild.ts";
 import { roundTrips } from "./round-trips.ts";
 import { statsScenarios } from "./stats.ts";
@@ -25,6 +26,7 @@ export const scenarios: readonly Scenario[] = [
   ...projectionScenarios,
   ...inlineScenarios,
   ...rebuildScenarios,
+  ...readModelScenarios,
   ...tailScenarios,
   ...statsScenarios,
   ...maintenanceScenarios,

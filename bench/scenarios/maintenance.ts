@@ -5,11 +5,11 @@ import { join } from "node:path";
 import type { Committed, Schemas } from "@rotorsoft/act";
 import postgres from "postgres";
 import type { TransferParams, TransferResult } from "../jobs/transfer.ts";
+import { runBundled } from "../lib/bundled.ts";
 import { fillEvents, streamName } from "../lib/data.ts";
 import { median, timed } from "../lib/measure.ts";
 import { META, message, onStore, openFresh } from "../lib/store.ts";
 import type { Bench, Prepared, Scenario } from "../lib/types.ts";
-import { startWorker } from "../lib/workers.ts";
 
 const restored = (bench: Bench) => (bench.full ? 100_000 : 20_000);
 
@@ -216,16 +216,15 @@ const transfer: Scenario = {
     return {
       run: async () => {
         const params: TransferParams = {
+          url: bench.url,
+          from: schema,
           into: await bench.freshSchema(),
           file: join(folder, "log.jsonl.zst"),
           events: transferred(bench),
         };
-        const target = { subject: subject.id, options: { url: bench.url, schema } };
-        const worker = await startWorker({ name: "transfer", target, params });
         try {
-          return await worker.go<TransferResult>();
+          return await runBundled<TransferResult>("jobs/transfer.ts", params);
         } finally {
-          await worker.end();
           await bench.admin.unsafe(`drop schema if exists "${params.into}" cascade`);
         }
       },

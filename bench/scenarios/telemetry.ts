@@ -1,8 +1,8 @@
 /** What act-drizzle/telemetry costs a store that is busy: turns with it and without, on one store. Every span is recorded. */
-import { AsyncLocalStorage } from "node:async_hooks";
-import { type Context, type ContextManager, context, ROOT_CONTEXT } from "@opentelemetry/api";
+import { context } from "@opentelemetry/api";
 import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import { BasicTracerProvider } from "@opentelemetry/sdk-trace-base";
+import { AsyncContexts } from "../../dev/async-contexts.ts";
 import { instrument } from "../../src/telemetry/index.ts";
 import { closedLoop, median } from "../lib/measure.ts";
 import { META, message, openFresh } from "../lib/store.ts";
@@ -12,31 +12,6 @@ const IN_FLIGHT = 32;
 /** Pairs of short turns: whatever else the machine does meets both alike. */
 const PAIRS = 8;
 const SHORTEST_TURN_MS = 500;
-
-/** As the SDK for Node has one: without it there is no active span, and a batch no links. */
-class AsyncContexts implements ContextManager {
-  readonly #storage = new AsyncLocalStorage<Context>();
-  active(): Context {
-    return this.#storage.getStore() ?? ROOT_CONTEXT;
-  }
-  with<A extends unknown[], F extends (...args: A) => ReturnType<F>>(
-    active: Context,
-    work: F,
-    self?: ThisParameterType<F>,
-    ...args: A
-  ): ReturnType<F> {
-    return this.#storage.run(active, () => Reflect.apply(work, self, args));
-  }
-  bind<T>(_: Context, target: T): T {
-    return target;
-  }
-  enable(): this {
-    return this;
-  }
-  disable(): this {
-    return this;
-  }
-}
 
 class Reader extends MetricReader {
   protected async onForceFlush(): Promise<void> {}

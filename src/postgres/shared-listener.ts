@@ -71,7 +71,7 @@ export class SharedListener {
   #open(): Promise<void> {
     if (this.#opening) return this.#opening;
     if (this.#listening) return this.#listening.reconnectNow();
-    const listening = new ListeningConnection({
+    const listening: ListeningConnection = new ListeningConnection({
       ...this.#target,
       subscribe: (connection) => this.#subscribe(listening, connection),
       onLost: () => {

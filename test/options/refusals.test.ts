@@ -35,7 +35,7 @@ describe("each option names itself and what it takes", () => {
       [Number.NaN, 0, -1, 65_536, 1.5, "abc", "", "0", "65536", "99999", "1,99999", null, true],
       /1 to 65535/,
     ],
-    ["database", [5, "", null], /string|character/],
+    ["database", [5, "", null], /name of a database/],
     ["user", [5, "", null], /string|character/],
     ["password", [5, null, { secret: SECRET }], /string.*function/],
     ["schema", [5, null], /string/],

@@ -92,6 +92,17 @@ test("connections that are lost are logged once, and that there is one again", a
   await expect.poll(() => found(/connected to the server again/)).toHaveLength(1);
 });
 
+test("a listener that is lost is logged once, and that it is back", async () => {
+  const store = await scene.seeded({ notify: true });
+  await store.notify?.(() => {});
+  await scene.kill(store);
+  await expect.poll(() => found(/listening again/), { timeout: 20_000 }).toHaveLength(1);
+  expect(found(/the connection that listens was lost; until it is back/)).toHaveLength(1);
+  expect(lines.findIndex((line) => line.includes("was lost; until"))).toBeLessThan(
+    lines.findIndex((line) => line.includes("listening again")),
+  );
+});
+
 test("a store that is disposed of has lost nothing", async () => {
   const store = await scene.seeded();
   await store.commit("s", [event()], meta);

@@ -1,7 +1,6 @@
 /** OpenTelemetry in memory: what would be sent is read at once. */
-import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate } from "node:timers/promises";
-import { type Context, type ContextManager, context, ROOT_CONTEXT } from "@opentelemetry/api";
+import { context } from "@opentelemetry/api";
 import {
   type CollectionResult,
   MeterProvider,
@@ -15,35 +14,11 @@ import {
   SimpleSpanProcessor,
 } from "@opentelemetry/sdk-trace-base";
 import { afterAll, beforeAll } from "vitest";
+import { AsyncContexts } from "../../dev/async-contexts.ts";
 
 class Reader extends MetricReader {
   protected async onForceFlush(): Promise<void> {}
   protected async onShutdown(): Promise<void> {}
-}
-
-/** As the Node SDK has one. */
-class AsyncContexts implements ContextManager {
-  readonly #storage = new AsyncLocalStorage<Context>();
-  active(): Context {
-    return this.#storage.getStore() ?? ROOT_CONTEXT;
-  }
-  with<A extends unknown[], F extends (...args: A) => ReturnType<F>>(
-    active: Context,
-    work: F,
-    self?: ThisParameterType<F>,
-    ...args: A
-  ): ReturnType<F> {
-    return this.#storage.run(active, () => Reflect.apply(work, self, args));
-  }
-  bind<T>(_: Context, target: T): T {
-    return target;
-  }
-  enable(): this {
-    return this;
-  }
-  disable(): this {
-    return this;
-  }
 }
 
 export function useContexts(): void {

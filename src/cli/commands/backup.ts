@@ -6,6 +6,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { compress, decompress, folder, ImportError } from "../../admin/index.ts";
 import { confirm } from "../confirm.ts";
 import { integer } from "../format.ts";
+import { keepHeapSmall } from "../heap.ts";
 import { progress } from "../progress.ts";
 import { toCount, toTime, UsageError, withStore } from "../session.ts";
 
@@ -41,6 +42,7 @@ export function exportLog(program: Command): void {
         const { events: log } = await admin.overview();
         const bar = progress("export", log.lastId);
         let events = 0;
+        const tidy = keepHeapSmall();
         const text = admin.export({
           stream: options.stream,
           streamExact: options.exact,
@@ -48,6 +50,7 @@ export function exportLog(program: Command): void {
           onProgress: (reached) => {
             events = reached.events;
             bar.update(reached.id);
+            tidy();
           },
         });
         try {
@@ -109,13 +112,17 @@ export function importLog(program: Command): void {
         if (!dryRun && mode !== "empty") await confirm(`${CONSEQUENCES[mode]} Go on?`, options);
         if (!dryRun) await store.seed();
         const bar = progress("import", undefined);
+        const tidy = keepHeapSmall();
         const source = file === STDIO ? process.stdin : createReadStream(file);
         try {
           const done = await admin.import(decompress(source, compressionOf(file)), {
             mode,
             dryRun,
             format,
-            onProgress: ({ events }) => bar.update(events),
+            onProgress: ({ events }) => {
+              bar.update(events);
+              tidy();
+            },
           });
           bar.stop();
           if (output.json) return output.document(done);

@@ -78,6 +78,12 @@ export class Arena {
     await this.store.unblock({});
   }
 
+  /** As deposit, where there is no work left; and unblocks what is. */
+  async feed(events: number): Promise<void> {
+    const working = (await this.subscriptions()).some(({ at, head }) => at < head);
+    await (working ? this.store.unblock({}) : this.deposit(events));
+  }
+
   start(options: Pick<WorkerOptions, "driver" | "leaseMillis"> & Partial<WorkerOptions>): Process {
     const log = { url: this.#world.url, table: this.store.config.table };
     const process = new Process(this.#program, { log, readModels: this.#url, ...options });
@@ -119,8 +125,6 @@ export class Arena {
       await this.store.unblock({});
       const open = (await this.subscriptions()).filter((s) => s.at < s.head || s.leased || s.blocked);
       if (open.length === 0) return;
-      if (process.env.WORKERS_SAY)
-        process.stderr.write(`FINISH ${Math.round(performance.now() - moved)} ${JSON.stringify(open)}\n`); // TEMP
       const now = JSON.stringify(open);
       if (now !== last) moved = performance.now();
       else if (performance.now() - moved > STALLED) throw new Error(`nothing moves: ${now}`);
@@ -130,7 +134,7 @@ export class Arena {
 
   /** Lets two workers finish in peace, and fails unless the read models are what the log says. */
   async conclude(fault: string, load: string, injected: number): Promise<void> {
-    const all = { leaseMillis: 2_000, eventLimit: 500 };
+    const all = { leaseMillis: 10_000, patient: true, eventLimit: 200 };
     const finishers = [
       this.start({ driver: "postgres.js", ...all }),
       this.start({ driver: "node-postgres", ...all }),
@@ -174,13 +178,8 @@ export class Process {
   constructor(program: string, options: WorkerOptions) {
     this.#child = fork(program, [JSON.stringify(options)], {
       execArgv: [],
-      env: { ...process.env, NODE_ENV: "production", LOG_LEVEL: process.env.WORKERS_SAY ? "error" : "fatal" },
-      stdio: [
-        "ignore",
-        process.env.WORKERS_SAY ? 2 : "ignore",
-        process.env.WORKERS_SAY ? "inherit" : "ignore",
-        "ipc",
-      ],
+      env: { ...process.env, NODE_ENV: "production", LOG_LEVEL: "fatal" },
+      stdio: ["ignore", "ignore", process.env.WORKERS_SAY ? "inherit" : "ignore", "ipc"],
     });
     this.#exit = once(this.#child, "exit").then(([code, signal]) => signal ?? code);
   }

@@ -25,7 +25,7 @@ async function feeding(arena: Arena, exit: Promise<unknown>, step: string): Prom
     if (!alive) break;
     if (performance.now() - start > STALLED)
       throw new Error(`a worker does not come to ${step}: ${JSON.stringify(await arena.subscriptions())}`);
-    await arena.deposit(5);
+    await arena.feed(5);
   }
   return new Promise<never>(() => {});
 }
@@ -46,6 +46,7 @@ test(`${KILLS} kills at each step in turn leave every counter equal to a fold of
       const worker = arena.start({
         driver: round % 2 ? "postgres.js" : "node-postgres",
         leaseMillis: 150,
+        patient: true,
         stop: { step, nth: 1 + (round % 4) },
       });
       const exit = await Promise.race([worker.exit(), feeding(arena, worker.exit(), step)]);

@@ -19,6 +19,11 @@ export type WorkerOptions = {
   readonly readModels: string;
   readonly driver: "postgres.js" | "node-postgres";
   readonly leaseMillis: number;
+  /**
+   * Doubles the lease when one was lost before its acknowledgement. On a busy machine a watermark would else never move:
+   * the events were handled, are delivered again, and no handler is called any more.
+   */
+  readonly patient?: boolean;
   /** Events that a target gets at a time: 5. */
   readonly eventLimit?: number;
   /** The `nth` time that it comes to `step`, it is killed. */
@@ -29,17 +34,13 @@ export type WorkerOptions = {
   readonly throwing?: number;
 };
 
+/** A dead worker's lease is waited for: it grows to this many times what it was, at most. */
+const MOST_PATIENT = 32;
+
 const options: WorkerOptions = JSON.parse(process.argv[2] ?? "{}");
-const {
-  log,
-  readModels,
-  driver,
-  leaseMillis,
-  eventLimit = 5,
-  stop,
-  handlerMillis = 0,
-  throwing = 0,
-} = options;
+const { log, readModels, driver, eventLimit = 5, patient = false } = options;
+const { stop, handlerMillis = 0, throwing = 0 } = options;
+let { leaseMillis } = options;
 
 let passed = 0;
 /** Whether the process is to end here. */
@@ -164,7 +165,7 @@ const stepped: Store = new Proxy<Store>(real, {
     // The lease of a worker that was killed while it correlated lasts 5 s, in which nobody finds new work.
     if (property === "subscribe")
       return (streams: Subscribe[0], at: Subscribe[1], correlator: Subscribe[2]) =>
-        target.subscribe(streams, at, correlator && { ...correlator, millis: leaseMillis });
+        target.subscribe(streams, at, correlator && { ...correlator, millis: options.leaseMillis });
     if (property === "query")
       return async (...args: Parameters<Store["query"]>) => {
         const found = await target.query(...args);
@@ -178,6 +179,8 @@ const stepped: Store = new Proxy<Store>(real, {
         const acking = target.ack(...args);
         reachSoon("acking");
         const acked = await acking;
+        if (patient && acked.length < args[0].length)
+          leaseMillis = Math.min(2 * leaseMillis, MOST_PATIENT * options.leaseMillis);
         reach("acked");
         return acked;
       };
