@@ -60,7 +60,7 @@ async function run(environment: NodeJS.ProcessEnv): Promise<number> {
     const built = await runProgram([join(ROOT, "scripts/build-page.ts")], {});
     if (built !== 0 || interrupted) return built;
   }
-  await runProgram([join(ROOT, "src/cli/main.ts"), ...VIEW], environment);
+  await runProgram([join(ROOT, "src/cli/bin.ts"), ...VIEW], environment);
   return code;
 }
 

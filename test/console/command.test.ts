@@ -49,7 +49,7 @@ test("a port that is in use is told with what to do", async () => {
 
 /** Starts it, and waits for its address. */
 async function begin(...args: string[]): Promise<{ readonly child: ChildProcess; readonly url: string }> {
-  const child = spawn(process.execPath, [join(ROOT, "src/cli/main.ts"), "console", "--port", "0", ...args], {
+  const child = spawn(process.execPath, [join(ROOT, "src/cli/bin.ts"), "console", "--port", "0", ...args], {
     env: { ...process.env, DATABASE_URL: scene.url, NO_COLOR: "1" },
     stdio: ["ignore", "pipe", "pipe"],
   });
