@@ -171,6 +171,8 @@ export function fixture(options: Options = {}) {
   const connections = {
     deadline: options.deadline ?? 0,
     config: { prepare: options.prepare ?? true },
+    // No statement of these tests counts as slow.
+    log: { ended: () => {} },
     writer: {
       warmUp: (work: (connection: Connection) => Promise<unknown>) => {
         current ??= newConnection();
