@@ -89,7 +89,11 @@ function exitCodeOf(error: unknown): number {
   return FAILED;
 }
 
+/** Of the framework: they end the process in the midst of what a command does at Ctrl+C, and an error without a word. */
+const FRAMEWORK_EVENTS = ["SIGINT", "SIGTERM", "uncaughtException", "unhandledRejection"];
+
 export async function main(): Promise<void> {
+  for (const event of FRAMEWORK_EVENTS) process.removeAllListeners(event);
   log(stderrLogger);
   // While it was loaded, the framework may have made a logger of its own, which it keeps.
   Object.assign(log(), stderrLogger);

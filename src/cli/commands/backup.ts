@@ -1,6 +1,6 @@
 /** `act-drizzle export`, `import`, `archive` and `reap`: events that leave the log, and come back. */
-import { createReadStream, createWriteStream } from "node:fs";
-import { rename } from "node:fs/promises";
+import { createWriteStream } from "node:fs";
+import { type FileHandle, open, rename } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { compress, decompress, folder, ImportError } from "../../admin/index.ts";
@@ -113,7 +113,8 @@ export function importLog(program: Command): void {
         if (!dryRun) await store.seed();
         const bar = progress("import", undefined);
         const tidy = keepHeapSmall();
-        const source = file === STDIO ? process.stdin : createReadStream(file);
+        // Opened before anything is awaited on it: an error of a stream that nobody reads yet would end the process.
+        const source = file === STDIO ? process.stdin : (await opened(file)).createReadStream();
         try {
           const done = await admin.import(decompress(source, compressionOf(file)), {
             mode,
@@ -131,14 +132,22 @@ export function importLog(program: Command): void {
             output.line("Restart the workers, then run: vacuum (analyze) on the store's tables.");
         } catch (error) {
           if (error instanceof ImportError) throw new UsageError(`${file}, ${error.message}`);
-          if (error instanceof Error && "code" in error && error.code === "ENOENT")
-            throw new UsageError(`There is no file ${file}.`);
           throw error;
         } finally {
           bar.stop();
         }
       }),
     );
+}
+
+async function opened(file: string): Promise<FileHandle> {
+  try {
+    return await open(file);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT")
+      throw new UsageError(`There is no file ${file}.`);
+    throw error;
+  }
 }
 
 type ImportFlags = {
