@@ -9,7 +9,7 @@
  */
 import { log } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
-import { codeOf, guard } from "../errors.ts";
+import { ConnectionError, codeOf, guard } from "../errors.ts";
 import { type Connection, RETRIABLE } from "../postgres/index.ts";
 import { pause } from "../postgres/retry.ts";
 import { literal, type Names } from "../schema/names.ts";
@@ -45,7 +45,7 @@ export function buildIndexes({ names, connections }: Context): Promise<string[]>
         return [];
       } finally {
         // Its lock and its settings go with it.
-        connection.destroy(new Error("the indexes are built"));
+        connection.destroy(new ConnectionError("CONNECTION_ENDED", "the indexes are built", false));
       }
     }),
   );
