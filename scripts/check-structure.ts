@@ -1,7 +1,8 @@
 /**
  * `npm run check:structure`: imports in src/ point one way, down this list. A file imports its own room and the
  * layers below it. Rooms of one layer do not know each other. Import cycles are found by Biome
- * (`noImportCycles`), inside a room too; this script finds the arrows that run up, which need no cycle.
+ * (`noImportCycles`), inside a room too; this script finds the arrows that run up, which need no cycle. It also finds
+ * files that have become too long.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join, posix } from "node:path";
@@ -84,14 +85,37 @@ export function violations(file: string, text: string): string[] {
   });
 }
 
+/** The folders whose files have a limit. */
+const CODE = ["src", "test", "bench", "scripts", "dev", "examples"];
+const MOST_LINES = 400;
+
+/** One line if a file is too long to be read at once. */
+export function tooLong(file: string, text: string): string[] {
+  const lines = text.split("\n").length - 1;
+  return lines > MOST_LINES
+    ? [`${file} has ${lines} lines, ${MOST_LINES} at most: split it by what it does`]
+    : [];
+}
+
 if (import.meta.main) {
   const source = join(import.meta.dirname, "../src");
   const files = readdirSync(source, { recursive: true, encoding: "utf8" })
     .map((file) => file.replaceAll("\\", "/"))
-    .filter((file) => file.endsWith(".ts"));
+    .filter((file) => /\.tsx?$/.test(file));
   const found = files.flatMap((file) => violations(file, readFileSync(join(source, file), "utf8")));
-  if (found.length > 0) {
-    console.error(`${found.join("\n")}\nThe layers are in scripts/check-structure.ts.`);
-    process.exitCode = 1;
-  } else console.log(`${files.length} files in src/: every import points down`);
+  const long = CODE.flatMap((folder) => {
+    const path = join(import.meta.dirname, "..", folder);
+    return readdirSync(path, { recursive: true, encoding: "utf8" })
+      .filter((file) => /\.(tsx?|css)$/.test(file))
+      .flatMap((file) =>
+        tooLong(`${folder}/${file.replaceAll("\\", "/")}`, readFileSync(join(path, file), "utf8")),
+      );
+  });
+  if (found.length > 0) console.error(`${found.join("\n")}\nThe layers are in scripts/check-structure.ts.`);
+  if (long.length > 0) console.error(long.join("\n"));
+  if (found.length + long.length > 0) process.exitCode = 1;
+  else
+    console.log(
+      `${files.length} files in src/: every import points down, and no file has over ${MOST_LINES} lines`,
+    );
 }

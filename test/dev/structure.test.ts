@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { violations } from "../../scripts/check-structure.ts";
+import { tooLong, violations } from "../../scripts/check-structure.ts";
 
 const root = join(import.meta.dirname, "../..");
 
@@ -19,6 +19,13 @@ test.each([
   ["helpers/list.ts", "../errors.ts"],
 ])("%s may not import %s", (file, from) => {
   expect(violations(file, `import {\n  thing,\n} from "${from}";\n`)).toHaveLength(1);
+});
+
+test("a file has 400 lines at most", () => {
+  expect(tooLong("src/a.ts", "line\n".repeat(400))).toEqual([]);
+  expect(tooLong("src/a.ts", "line\n".repeat(401))).toEqual([
+    expect.stringContaining("src/a.ts has 401 lines"),
+  ]);
 });
 
 test.each([
