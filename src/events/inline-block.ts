@@ -84,7 +84,7 @@ export class InlineBlock<C extends Caller> {
   }
 
   /** Begins the transaction. Rejects with a {@link TransactionFailure}. */
-  async begin(queries: readonly Query[]): Promise<readonly Answer[]> {
+  async open(queries: readonly Query[]): Promise<readonly Answer[]> {
     const { end } = this.#options;
     const { answers, failure } = await this.#exchange(queries, msUntil(end), "first");
     if (failure) throw failure;

@@ -97,7 +97,7 @@ export class InlineRunner {
     block: InlineBlock<Running>,
     { batch, queries, tail, end }: InlineSend,
   ): Promise<readonly Answer[]> {
-    const answers = await block.begin(queries);
+    const answers = await block.open(queries);
     this.#block = block;
     const calls = this.#callsOf(batch, readAppended(batch, answers[1]?.rows[0]));
     for (const call of calls) {

@@ -7,14 +7,15 @@
  * So a connection is a client with `max: 1` that is thrown away on its first close; every operation races that
  * close; and transactions are sent by a {@link TransactionChannel}.
  */
-import postgres from "postgres";
+import type postgres from "postgres";
 import { ConnectionError } from "../errors.ts";
 import type { ConnectionTarget, Endpoint } from "../options/config.ts";
 import { instantIn, lessOf, msUntil } from "./deadline.ts";
+import { openDriver } from "./driver.ts";
 import { isFatal, isGone } from "./ended.ts";
 import { type Answer, paramsOf, type Query, type Row } from "./exchange.ts";
 import { askForPassword } from "./password.ts";
-import { type SessionSettings, startupParameters } from "./session-settings.ts";
+import type { SessionSettings } from "./session-settings.ts";
 import { type OpenSocket, openSocket } from "./socket.ts";
 import { afterPoll } from "./timers.ts";
 import { TransactionChannel, TransactionFailure } from "./transaction.ts";
@@ -87,37 +88,18 @@ export class Connection {
   #pinged: postgres.ListenMeta | undefined;
 
   constructor(options: ConnectionOptions, onClose: (connection: Connection) => void = noop) {
-    const { config, endpoint, settings } = options;
+    const { config, endpoint } = options;
     this.#options = options;
     this.#onClose = onClose;
     this.endpoint = endpoint;
     this.ownsSession = config.prepare;
-    this.#client = postgres({
-      host: endpoint.host,
-      port: endpoint.port,
-      database: config.database,
-      user: config.user,
+    this.#client = openDriver(options, {
       password: () => this.#password,
-      // openSocket() has already set up TLS.
-      ssl: false,
-      max: 1,
-      prepare: config.prepare,
-      fetch_types: false,
-      idle_timeout: 0,
-      max_lifetime: 0,
-      // The driver's timer would keep the process alive. #watchLogin has its own.
-      connect_timeout: 0,
-      connection: startupParameters(config, settings),
-      types: {
-        int8: { to: 20, from: [20], serialize: String, parse: Number },
-        json: { to: 3802, from: [114, 3802], serialize: String, parse: (text: string) => this.#json(text) },
-      },
-      onnotice: noop,
-      onparameter: () => this.#endLogin(),
-      onclose: () => this.#close(this.#ending ? ended() : this.#lost()),
       socket: () => this.#open(),
-      no_subscribe: true,
-    } as postgres.Options<Record<string, postgres.PostgresType>>);
+      json: (text) => this.#json(text),
+      loggedIn: () => this.#endLogin(),
+      closed: () => this.#close(this.#ending ? ended() : this.#lost()),
+    });
   }
 
   /** Parses jsonb once, and counts it, so that a read can stop at its budget. */
@@ -259,7 +241,7 @@ export class Connection {
     const params = paramsOf(query);
     return params.length === 0
       ? this.#client.unsafe(text)
-      : this.#client.unsafe(text, params as never[], { prepare: !query.once });
+      : this.#client.unsafe(text, [...params], { prepare: !query.once });
   }
 
   /**

@@ -136,8 +136,8 @@ async function search(
   let failure: unknown;
   const start = hosts.first;
   for (let i = 0; i < config.hosts.length; i++) {
-    const turn = (start + i) % config.hosts.length;
-    const endpoint = config.hosts[turn];
+    const index = (start + i) % config.hosts.length;
+    const endpoint = config.hosts[index];
     if (!endpoint) continue;
     const connection = newConnection(
       { ...options, endpoint, onEstablished: hosts.onEstablished },
@@ -146,7 +146,7 @@ async function search(
     try {
       const { standby, read_only } = await connection.establish(config.connectionTimeoutMillis);
       if (matchesTargetSessionAttrs(attrs, standby === true, read_only === true)) {
-        hosts.first = turn;
+        hosts.first = index;
         return connection;
       }
       others.push(`${endpoint.host}:${endpoint.port} is ${standby === true ? "a standby" : "a primary"}`);

@@ -14,6 +14,7 @@
  */
 import { ConnectionError, codeOf, sanitize, storeClosed } from "../errors.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
+import { ConnectionUses } from "./connection-uses.ts";
 import { type Hosts, openConnection } from "./host-selection.ts";
 import { LONGEST_MS } from "./timers.ts";
 import { type Owner as OwnerOf, WaitingLine } from "./waiting-line.ts";
@@ -61,8 +62,7 @@ export class Pool {
   readonly #options: PoolOptions;
   readonly #hosts: Hosts;
   readonly #connections = new Set<Connection>();
-  readonly #uses = new WeakMap<Connection, number>();
-  readonly #owners = new WeakMap<Connection, { readonly known: WeakSet<Owner>; count: number }>();
+  readonly #uses: ConnectionUses;
   /** The store's other pool, which takes its connections from the same server. */
   #other: Pool | undefined;
   #opening = 0;
@@ -87,6 +87,7 @@ export class Pool {
   constructor(options: PoolOptions, hosts: Hosts) {
     this.#options = options;
     this.#hosts = hosts;
+    this.#uses = new ConnectionUses(options.config.maxUses, options.maxOwners);
   }
 
   /** Connects two pools of one server, so that neither keeps the last available connection from the other. */
@@ -318,24 +319,7 @@ export class Pool {
 
   #take(connection: Connection, owner: Owner | undefined): void {
     connection.ref(true);
-    if (owner) this.#note(connection, owner);
-    if (this.#options.config.maxUses > 0) this.#uses.set(connection, (this.#uses.get(connection) ?? 0) + 1);
-  }
-
-  #note(connection: Connection, owner: Owner): void {
-    owner.last = connection;
-    const { known, count } = this.#owners.get(connection) ?? { known: new WeakSet<Owner>(), count: 0 };
-    if (!known.has(owner)) this.#owners.set(connection, { known: known.add(owner), count: count + 1 });
-  }
-
-  /** It has been used often enough, or by enough owners. */
-  #isSpent(connection: Connection): boolean {
-    const { config, maxOwners = Number.POSITIVE_INFINITY } = this.#options;
-    const { maxUses } = config;
-    return (
-      (maxUses > 0 && (this.#uses.get(connection) ?? 0) >= maxUses) ||
-      (this.#owners.get(connection)?.count ?? 0) > maxOwners
-    );
+    this.#uses.add(connection, owner);
   }
 
   #release(connection: Connection): void {
@@ -345,7 +329,7 @@ export class Pool {
       void this.#end(connection);
       return;
     }
-    if (this.#isSpent(connection)) {
+    if (this.#uses.areSpent(connection)) {
       void connection.end();
       return;
     }
