@@ -34,21 +34,25 @@ export type Moved = {
   readonly lockedMs: number;
 };
 
-/** The two logs differ although nobody could write. Nothing was moved. */
+/** The log grows faster than it can be copied, or the two logs differ although nobody could write. Nothing was moved. */
 export class MoveError extends Error {
   override readonly name = "MoveError";
 }
 
-/** When a pass of copying finds fewer new events, the tables are locked. */
-const FEW = 1_000;
-const PASSES = 10;
+/** When a pass of copying finds no more than `few` new events, the tables are locked. After as many passes it gives up. */
+const LIMITS = { few: 1_000, passes: 10 };
 const ATTEMPTS = 5;
 const PAGE = 5_000;
 /** Ids that one statement reads for the comparison. */
 const DIGEST_PART = 500_000;
 const MARK = "act-drizzle: moved to another server";
 
-export async function move(source: Context, target: Context, options: MoveOptions = {}): Promise<Moved> {
+export async function move(
+  source: Context,
+  target: Context,
+  options: MoveOptions = {},
+  { few, passes } = LIMITS,
+): Promise<Moved> {
   const keepIn = namesOf(options.keepIn ?? `${source.names.schema}_moved`, source.names.table);
   if (keepIn.schema === source.names.schema)
     throw new Error('act-drizzle: option "keepIn": another schema than that of the store');
@@ -59,13 +63,19 @@ export async function move(source: Context, target: Context, options: MoveOption
   const tell = (state: MoveProgress["state"]) => options.onProgress?.({ state, events });
   let mode: "replace" | "empty" | "merge" = options.again ? "replace" : "empty";
   let lastId = -1;
-  for (let pass = 0; pass < PASSES; pass++) {
+  for (let pass = 1; ; pass++) {
     const copied = await importEvents(target, exportEvents(source, { after: lastId }), { mode });
     events += copied.events;
     lastId = copied.lastId ?? lastId;
     mode = "merge";
     tell("copying");
-    if (copied.events < FEW) break;
+    if (copied.events <= few) break;
+    // Calls would wait, under the lock, for what is missing still: nobody could say how long.
+    if (pass === passes)
+      throw new MoveError(
+        `nothing was moved: the log grew by ${copied.events} events while the ones before were copied, ${passes} times. ` +
+          "Move it when fewer events come, or stop its writers first, with `again: true`",
+      );
   }
   for (let attempt = 1; ; attempt++) {
     try {

@@ -147,3 +147,25 @@ export class Client {
     }
   }
 }
+
+/** A console that connects with nothing but SELECT on the store's tables, where such a role can be made. */
+async function readerOf(
+  scene: Scene,
+  { config: { schema, table } }: PostgresStore,
+): Promise<Partial<ConsoleOptions>> {
+  const role = await scene.role();
+  if (!role) return {};
+  for (const name of [table, `${table}_streams`, `${table}_correlated`])
+    await scene.sql.unsafe(`grant select on "${schema}"."${name}" to ${role.user}`);
+  return { databases: [{ ...scene.parts, ...role, schema, table }] };
+}
+
+/** A broken store, and a client of a console that may only read it. */
+export async function openBroken(scene: Scene, options: Partial<ConsoleOptions> = {}) {
+  const broken = await brokenStore(scene);
+  const running = await startOn(scene, broken.store, {
+    ...(await readerOf(scene, broken.store)),
+    ...options,
+  });
+  return { ...broken, client: await Client.of(running) };
+}

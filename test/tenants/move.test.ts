@@ -1,7 +1,10 @@
 /** A tenant moves to another server while its processes work: no event is lost, doubled, or left behind. */
+import { setTimeout } from "node:timers/promises";
 import { StoreError } from "@rotorsoft/act";
 import { beforeAll, expect, test } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
+import { type MoveProgress, move } from "../../src/backup/move.ts";
+import { contextOf } from "../../src/context.ts";
 import { DatabaseError, type PostgresDatabase, PostgresStore } from "../../src/index.ts";
 import { Ledger } from "../faults/kit/ledger.ts";
 import { event, meta, Scene } from "../postgres/fixture.ts";
@@ -61,7 +64,7 @@ test("the old server refuses every call, and does not begin a new log", async ()
     source.subscribe([{ stream: "r", correlated_at: 1 }]),
     storeAt(database, source).commit("a", [event()], meta),
   ];
-  for (const call of calls) await expect(call).rejects.toSatisfy(isElsewhere);
+  await Promise.all(calls.map((call) => expect(call).rejects.toSatisfy(isElsewhere)));
   await expect(storeAt(database, source).seed()).rejects.toThrow("does not belong to this store");
   expect(await here.sql`select stream from ${here.sql(`${source.config.schema}_moved`)}.events`).toHaveLength(
     1,
@@ -86,6 +89,24 @@ test("a target that is not empty is refused, unless it is the copy of an earlier
   expect(names).toEqual(["Mine", "Mine"]);
 });
 
+test("a log that grows faster than it is copied stays where it is, and is never locked", async () => {
+  const source = await tenants.store(tenants.database());
+  const target = storeAt(elsewhere.database(), source);
+  await source.commit("a", [event()], meta);
+  const states: string[] = [];
+  let growing: Promise<unknown> = Promise.resolve();
+  const onProgress = ({ state }: MoveProgress) => {
+    states.push(state);
+    growing = source.commit("a", [event()], meta);
+  };
+  const moving = move(contextOf(source), contextOf(target), { onProgress }, { few: 0, passes: 3 });
+  await expect(moving).rejects.toThrow(/nothing was moved: the log grew by \d events.*again: true/);
+  await growing;
+  expect(states).toEqual(["copying", "copying", "copying"]);
+  expect(await source.query(() => {})).toBe(4);
+  expect(await new Admin(source).move(target, { again: true })).toMatchObject({ events: 4 });
+});
+
 test("under load: what was acknowledged is there once, what was refused is not", {
   timeout: 60_000,
 }, async () => {
@@ -105,6 +126,8 @@ test("under load: what was acknowledged is there once, what was refused is not",
   const client = async (k: number) => {
     for (let n = 0; !done; n++) {
       const at = place;
+      // A load under which the log grows more slowly than it is copied.
+      await setTimeout(2);
       if (await ledger.commit(at, `s-${k}`, undefined, 1 + (n % 3))) continue;
       redirected++;
       // Until the registry knows the new place.
