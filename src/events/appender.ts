@@ -26,6 +26,7 @@ import {
   readAppended,
 } from "./append.ts";
 import { InlineRunner } from "./inline.ts";
+import { LatestIds } from "./latest-ids.ts";
 import {
   firstEventOf,
   firstEventQuery,
@@ -91,6 +92,7 @@ export class Appender {
   readonly #options: AppenderOptions;
   readonly #inline: InlineRunner | undefined;
   readonly #texts = new Map<string, InsertTexts>();
+  readonly #latestIds = new LatestIds();
   /** The highest known id. Events appended from now on get higher ones. */
   #lastId = 0;
   #firstEvent: string | undefined;
@@ -211,6 +213,7 @@ export class Appender {
       this.#textsFor(inline ? { ...mode, limit: inline.limit } : mode),
       batch,
       mode.sequence,
+      this.#latestIds,
     );
     const deferred = mode.deferred ? [RUN_DEFERRED] : [];
     const looks = look ? [firstEventQuery(names)] : [];
@@ -268,10 +271,11 @@ export class Appender {
       const appended = readAppended(batch, row);
       appended.outcomes.forEach(({ ids }, i) => {
         const [id] = ids;
-        const token = batch[i]?.token;
-        if (id === undefined || token === undefined) return;
+        const append = batch[i];
+        if (id === undefined || append === undefined) return;
         this.#lastId = ids.at(-1) ?? id;
-        this.#known = { id, token };
+        this.#latestIds.set(append.stream, this.#lastId);
+        this.#known = { id, token: append.token };
       });
       return appended;
     } catch {
