@@ -4,7 +4,7 @@ export class LatestIds {
   readonly #ids = new Map<string, number>();
 
   /** @param max Number of streams, at most. A name and an id take about 100 bytes. */
-  constructor(max = 1_000) {
+  constructor(max = 4_096) {
     this.#max = max;
   }
 
