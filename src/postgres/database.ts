@@ -158,6 +158,15 @@ export class Database {
     })) as readonly R[];
   }
 
+  /** Runs one statement that writes, and gives it up at `end`: see deadline.ts. It is not tried again. */
+  async writeBefore(query: Query, end: number): Promise<void> {
+    await useBefore(this.#pool, end, async (connection) => {
+      const deadline = lessOf(this.deadline, msUntil(end));
+      if (connection.ownsSession) await connection.run(query, deadline);
+      else await connection.transact([query], deadline);
+    });
+  }
+
   /** Runs the statements of one transaction in one message, and returns the rows of each. */
   transaction(operation: string, queries: readonly Query[]): Promise<(readonly Row[])[]> {
     return guard(operation, async () => {
