@@ -155,9 +155,8 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * Stops listening, refuses new calls, carries out those that were made before, releases correlator leases, and closes
-   * every connection. Idempotent. It waits at most `statement_timeout` and 5 s for running calls. A call that takes longer, such as a query
-   * with a slow callback, rejects at its next statement.
+   * Stops listening, refuses new calls, finishes running ones, releases correlator leases, and closes every connection.
+   * Idempotent. A call that runs longer than `statement_timeout` and 5 s from now rejects at its next statement.
    *
    * @example process.once("SIGTERM", () => store.dispose());
    */

@@ -12,7 +12,7 @@ export type NamesInUse = {
   readonly lanes: readonly string[];
 };
 
-const MOST = 500;
+const MAX_NAMES = 500;
 const SUBSCRIPTIONS = 10_000;
 
 export const namesText = ({ events: log, streams }: Names): string => `with recursive n(name) as (
@@ -20,9 +20,9 @@ export const namesText = ({ events: log, streams }: Names): string => `with recu
   union all
   select (select e.name from ${log} e where e.name > n.name order by e.name limit 1) from n where n.name is not null
 )
-select to_jsonb(array(select name from n where name is not null limit ${MOST})) as names,
+select to_jsonb(array(select name from n where name is not null limit ${MAX_NAMES})) as names,
   to_jsonb(array(
-    select distinct lane from (select s.lane from ${streams} s limit ${SUBSCRIPTIONS}) s order by lane limit ${MOST})) as lanes`;
+    select distinct lane from (select s.lane from ${streams} s limit ${SUBSCRIPTIONS}) s order by lane limit ${MAX_NAMES})) as lanes`;
 
 const namesRow = z.object({ names: z.array(z.string()), lanes: z.array(z.string()) });
 

@@ -14,7 +14,7 @@ export type Personal = {
 export const personalText = ({ events: log }: Names): string =>
   `select ${eventColumns("e", { pii: true })} from ${log} e where e.id = $1::bigint`;
 
-/** Each entry is bundled by itself, so that the error is known by its name. */
+/** By its name: each entry is bundled by itself, with a class of its own. */
 const isPiiError = (error: unknown): boolean => error instanceof Error && error.name === "PiiError";
 
 /** Undefined if the log does not hold the event. */

@@ -1,4 +1,4 @@
-/** Hears the notifications of a store's commits, for whoever shows the log as it grows. */
+/** Receives the notifications of a store's commits, for whoever shows the log as it grows. */
 import type { Context } from "../context.ts";
 import type { ListenerState } from "../postgres/index.ts";
 
@@ -8,7 +8,7 @@ export type Watch = {
   stop(): Promise<void>;
 };
 
-/** One connection. Undefined if LISTEN is not possible, as behind a pooler: then only reading tells what is new. */
+/** Takes one connection. Undefined if LISTEN is impossible, as behind a pooler: then the caller has to poll. */
 export async function watch({ names, connections }: Context, onWake: () => void): Promise<Watch | undefined> {
   try {
     const listener = await connections.listen({

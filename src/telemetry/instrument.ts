@@ -20,8 +20,8 @@ export type TelemetryOptions = {
   /** Default: the global one. */
   readonly tracerProvider?: TracerProvider | undefined;
   /**
-   * ms between two looks at lag, blocked work and the append lock, when metrics are collected. Default 15,000. 0: never,
-   * as it suits all processes but one.
+   * ms between two looks at lag, blocked work and the append lock, when metrics are collected. Default 15,000. 0: never;
+   * of many processes one is enough.
    */
   readonly pollMs?: number | undefined;
 };
