@@ -1,5 +1,5 @@
 export type { Health, HealthOptions } from "./admin/health.ts";
-export { PostgresDatabase, type PostgresDatabaseOptions } from "./database.ts";
+export { type DatabaseConfig, PostgresDatabase, type PostgresDatabaseOptions } from "./database.ts";
 export {
   ConnectionError,
   type ConnectionErrorCode,

@@ -4,6 +4,7 @@ import { guard } from "../errors.ts";
 import { eventColumns } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
 
+/** The personal data of one event. */
 export type Personal = {
   /** Undefined if the event has none, or if it is encrypted and the store has no key for it. */
   readonly pii: unknown;

@@ -8,6 +8,7 @@ import { literal } from "../schema/names.ts";
 import { REBUILD_PROGRESS, rebuildSchema } from "../values/rebuild-schema.ts";
 import { boundedCount, type Count, countOf, epochMs, instant } from "./bounded.ts";
 
+/** A table of positions, and the projections in it. */
 export type PositionsTable = {
   readonly schema: string;
   readonly table: string;
@@ -19,6 +20,7 @@ export type PositionsTable = {
   readonly cut: boolean;
 };
 
+/** How far one projection is. Positions are ids of events. */
 export type ProjectionState = {
   readonly projection: string;
   /** Which run it is, from 0: a rebuild raises it. */

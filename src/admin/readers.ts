@@ -6,6 +6,7 @@ import { type Count, optionalText } from "./bounded.ts";
 import { nextEvents } from "./next-events.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
 
+/** A subscription that reads the stream. `at` is its watermark. */
 export type Reader = {
   readonly stream: string;
   readonly source: string | undefined;
@@ -18,6 +19,7 @@ export type Reader = {
   readonly waiting: Count;
 };
 
+/** The subscriptions that read a stream. */
 export type Readers = {
   readonly readers: readonly Reader[];
   /** There may be more: so many subscriptions were not looked at. */

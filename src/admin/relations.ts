@@ -6,6 +6,7 @@ import { epochMs } from "./bounded.ts";
 import type { EventView } from "./events.ts";
 import { type EventRef, eventRef } from "./next-events.ts";
 
+/** The events that one event is connected to. */
 export type Relations = {
   /** The event because of which a reaction committed this one. Undefined also if the log does not hold it any more. */
   readonly cause: EventRef | undefined;

@@ -4,6 +4,7 @@ import type { Conditions } from "../postgres/conditions.ts";
 /** A source without these characters is the name of one stream, with them a pattern. The framework's rule. */
 export const METACHARACTERS = /[\^$.*+?()[\]{}|\\]/;
 
+/** What a subscription reads: every stream, one stream, or the streams that match a pattern. */
 export type SourceKind = "all" | "stream" | "pattern";
 
 export const sourceKind = (source: string | undefined): SourceKind => {

@@ -9,9 +9,12 @@ import { type Count, epochMs, optionalInstant, optionalText } from "./bounded.ts
 import { type EventRef, nextEvents, type Pending, type Position, positionsOf } from "./next-events.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
 
+/** Which subscriptions: those in this state. See {@link SubscriptionsOptions}. */
 export type SubscriptionState = "all" | "behind" | "blocked" | "leased" | "deferred" | "skipped";
+/** What subscriptions are sorted by. */
 export type SubscriptionSort = "stream" | "at" | "priority" | "lane" | "source" | "attempts";
 
+/** Which subscriptions to list, and in which order. All that is given must match. */
 export type SubscriptionsOptions = {
   /** `behind`: with events that wait, leased or not. `skipped`: with events that operators skipped. Default all. */
   readonly state?: SubscriptionState | undefined;
@@ -30,6 +33,7 @@ export type SubscriptionsOptions = {
   readonly after?: string | undefined;
 };
 
+/** A subscription as it stands. `at` is its watermark, `correlatedAt` its work mark: ids of events. */
 export type Subscription = {
   readonly stream: string;
   readonly source: string | undefined;
@@ -56,6 +60,7 @@ export type Subscription = {
   readonly skipped: number;
 };
 
+/** A page of subscriptions. */
 export type SubscriptionsPage = {
   readonly subscriptions: readonly Subscription[];
   /** How many match. */

@@ -2,9 +2,11 @@
 import type { Context } from "../context.ts";
 import type { ListenerState } from "../postgres/index.ts";
 
+/** A listener to a store's commits. */
 export type Watch = {
   /** `reconnecting` after a lost connection; it comes back by itself. */
   readonly state: ListenerState;
+  /** Ends it, and gives the connection back. */
   stop(): Promise<void>;
 };
 

@@ -14,6 +14,7 @@ import { COMMITS, METRICS, SECONDS } from "./metrics.ts";
 import { observePool, observeWork } from "./observe.ts";
 import { watchVerbs } from "./verbs.ts";
 
+/** Where to record, and how often to look at the database. */
 export type TelemetryOptions = {
   /** Default: the global one. */
   readonly meterProvider?: MeterProvider | undefined;
