@@ -115,6 +115,14 @@ describe.skipIf(reason !== "")(`the console${reason}`, () => {
           ...{ rows: 60, pages: 200 },
         }));
 
+      test("an export of streams by name", () =>
+        within(
+          async () => {
+            for await (const _ of admin.export({ streams: [STREAM, "s-7", "s-no-such"] }));
+          },
+          { indexes: ["pkey", ["stream_id_ix", "stream_ix"]], rows: 130, pages: 400 },
+        ));
+
       test("events of the last minute, by halving", () =>
         within(() => admin.growth(), { indexes: ["pkey"], rows: 200, pages: 400 }));
 
