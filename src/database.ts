@@ -15,6 +15,7 @@ export type PostgresDatabaseOptions = Omit<PostgresStoreOptions, StoreOption | "
   readonly database?: string | undefined;
 } & Sharing;
 
+/** The type of `database.config`: options with every default applied. */
 export type DatabaseConfig = Omit<StoreConfig, StoreOption | "encrypted"> & Required<Sharing>;
 
 /**
@@ -81,6 +82,7 @@ export class PostgresDatabase implements SharedDatabase {
     return this.#pools.close();
   }
 
+  /** What `JSON.stringify(database)` shows: the configuration, without secrets. */
   toJSON(): { config: DatabaseConfig } {
     return { config: this.config };
   }

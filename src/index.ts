@@ -1,5 +1,5 @@
 export type { Health, HealthOptions } from "./admin/health.ts";
-export { PostgresDatabase, type PostgresDatabaseOptions } from "./database.ts";
+export { type DatabaseConfig, PostgresDatabase, type PostgresDatabaseOptions } from "./database.ts";
 export {
   ConnectionError,
   type ConnectionErrorCode,
@@ -20,4 +20,4 @@ export type { SharedDatabase } from "./options/shared-database.ts";
 export type { ActTables, ActTablesOptions } from "./schema/tables.ts";
 export { type SeedAllOptions, type Seeded, seedAll } from "./seed-all.ts";
 export { PostgresStore } from "./store.ts";
-export type { Correlator } from "./subscriptions/subscribe.ts";
+export type { Correlator } from "./subscriptions/correlator-leases.ts";

@@ -11,6 +11,7 @@ import { Database, poolsOf, type SharedPools } from "./postgres/index.ts";
 import { eventReader } from "./schema/event-rows.ts";
 import { namesOf } from "./schema/names.ts";
 import { noSignals } from "./signals.ts";
+import { releaseLeases } from "./subscriptions/correlator-leases.ts";
 import { PiiCipher } from "./values/pii-keys.ts";
 
 /** ms for which dispose() waits for running calls if statements have no time limit. */
@@ -73,7 +74,7 @@ export class Runtime {
     const { connections } = this.context;
     this.#queue.limitRecovery();
     await Promise.all([this.notifier?.stop(), this.operations.close(connections.deadline || DISPOSE_LIMIT)]);
-    await this.#queue.close();
+    await Promise.all([this.#queue.close(), releaseLeases(this.context)]);
     await connections.close();
     this.#shared?.stores.delete(this.#end);
   }

@@ -10,6 +10,7 @@ export type Seeded<S> = {
   readonly total: number;
 };
 
+/** How {@link seedAll} goes about it. */
 export type SeedAllOptions<S> = {
   /** How many are seeded at the same time. Default 4; each needs one connection. */
   readonly parallel?: number | undefined;
@@ -21,6 +22,11 @@ export type SeedAllOptions<S> = {
 
 const PARALLEL = 4;
 
+type Seedable = {
+  /** As of PostgresStore. */
+  seed(): Promise<void>;
+};
+
 /**
  * Calls `seed()` of each store. One that fails does not keep the others from being seeded.
  *
@@ -29,7 +35,7 @@ const PARALLEL = 4;
  *   is no number from 1.
  * @example await seedAll(stores, { parallel: 8, onProgress: ({ done, total }) => console.log(`${done} of ${total}`) });
  */
-export async function seedAll<S extends { seed(): Promise<void> }>(
+export async function seedAll<S extends Seedable>(
   stores: Iterable<S>,
   { parallel = PARALLEL, onProgress, signal }: SeedAllOptions<S> = {},
 ): Promise<void> {

@@ -1,6 +1,5 @@
 /**
- * What a store tells whoever observes it (act-drizzle/telemetry). Without an observer a signal costs a look at an
- * undefined property.
+ * What a store reports to an observer (act-drizzle/telemetry). Without one, a signal costs a check for undefined.
  */
 
 export type Batch = {

@@ -42,11 +42,12 @@ import type { ActTables } from "./schema/tables.ts";
 import { ack } from "./subscriptions/ack.ts";
 import { block } from "./subscriptions/block.ts";
 import { claim } from "./subscriptions/claim.ts";
+import type { Correlator } from "./subscriptions/correlator-leases.ts";
 import { defer } from "./subscriptions/defer.ts";
 import { prioritize } from "./subscriptions/prioritize.ts";
 import { queryStreams } from "./subscriptions/query-streams.ts";
 import { reset } from "./subscriptions/reset.ts";
-import { type Correlator, subscribe } from "./subscriptions/subscribe.ts";
+import { subscribe } from "./subscriptions/subscribe.ts";
 import { unblock } from "./subscriptions/unblock.ts";
 
 /**
@@ -154,9 +155,8 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * Stops listening, refuses new calls, carries out those that were made before, and closes every connection.
-   * Idempotent. It waits at most `statement_timeout` and 5 s for running calls. A call that takes longer, such as a query
-   * with a slow callback, rejects at its next statement.
+   * Stops listening, refuses new calls, finishes running ones, releases correlator leases, and closes every connection.
+   * Idempotent. A call that runs longer than `statement_timeout` and 5 s from now rejects at its next statement.
    *
    * @example process.once("SIGTERM", () => store.dispose());
    */

@@ -7,6 +7,7 @@ const FILES: Readonly<Record<string, readonly string[]>> = {
   console: ["page-data"],
   demo: ["domain"],
   dev: ["structure"],
+  docs: ["docstrings"],
   events: [
     "appender",
     "batch-limits",

@@ -11,7 +11,7 @@ import { lag } from "./lag.ts";
 export type HealthOptions = {
   /** Also looks at the append lock, at blocked subscriptions and at the oldest lag: for a dashboard, not for each probe. */
   readonly deep?: boolean | undefined;
-  /** Longest wait in ms. Default 2,000. */
+  /** Time limit in ms. Default 2,000. */
   readonly timeoutMs?: number | undefined;
 };
 
@@ -19,11 +19,11 @@ export type HealthOptions = {
 export type Health = {
   /** The database answers, and the tables are there and can be written to. */
   readonly ok: boolean;
-  /** Why it is not, in words that hold no data and no address. Empty if it is. */
+  /** Why `ok` is false, without data and addresses. Empty if it is true. */
   readonly problems: readonly string[];
-  /** Until the database answered, with the wait for a connection. Undefined if it did not. */
+  /** ms until the database answered, the wait for a connection included. Undefined if it did not answer. */
   readonly latencyMs: number | undefined;
-  /** Connections for all but commits, of this process. */
+  /** This process's connections, without those for commits. */
   readonly pool: {
     readonly busy: number;
     readonly idle: number;
@@ -50,7 +50,7 @@ export type Health = {
 };
 
 const TIMEOUT = 2_000;
-/** Of the lowest watermarks some have no event that waits: their mark stands for somebody else's. */
+/** How many of the lowest watermarks are read. Some have no event to handle: their mark was set by events for others. */
 const FURTHEST_BEHIND = 50;
 
 const answer = z.object({
@@ -104,7 +104,7 @@ function within<T>(ms: number, work: Promise<T>): Promise<T> {
     timer = setTimeout(() => reject(new Error(`the database did not answer within ${ms} ms`)), ms);
     timer.unref();
   });
-  // What comes later is nobody's: a rejection of it must not end the process.
+  // After the time limit nobody handles a rejection of `work`, and it must not end the process.
   work.catch(() => {});
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

@@ -167,8 +167,8 @@ export class Admin {
   }
 
   /**
-   * A page of the log, newest first, with `older` and `newer` to turn it by. What no index answers is searched in parts: a
-   * page takes about a second at most, and says how far it has looked.
+   * A page of the log, newest first; `older` and `newer` lead to the next pages. If no index serves the filter, the log is
+   * searched in parts: a page takes about a second at most, and says how far it has searched.
    *
    * @example
    * ```ts

@@ -1,6 +1,6 @@
 /**
- * A page of the log for a person to turn: both directions, any filter, and never more work than a page may cost. What no
- * index answers alone is searched in parts of the log, as far as a time allows; the page says where it stopped.
+ * A page of the log for a person to browse: in both directions, by any filter, at a bounded cost. If no index serves the
+ * filter, the log is searched in parts until a time limit, and the page says where it stopped.
  */
 import { z } from "zod";
 import type { Context } from "../context.ts";
@@ -12,6 +12,7 @@ import { toPattern } from "../values/pattern.ts";
 import { type EventFilter, type EventView, events, VIEW_COLUMNS, viewsOf } from "./events.ts";
 import { firstIdSince } from "./first-since.ts";
 
+/** Which events of the log to show, and which way to go. All that is given must match. */
 export type LogFilter = Pick<
   EventFilter,
   "stream" | "streamExact" | "names" | "correlation" | "createdAfter" | "createdBefore" | "payload"
@@ -26,6 +27,7 @@ export type LogFilter = Pick<
   readonly limit?: number | undefined;
 };
 
+/** A page of the log, and where the next ones begin. */
 export type LogPage = {
   /** Newest first. A page may be short, and even empty, without being the last. */
   readonly events: readonly EventView[];
@@ -46,7 +48,7 @@ const LARGEST_PART = 200_000;
 /** Ids of one statement that looks into `meta`. */
 const ACTOR_PART = 20_000;
 /** ms after which a page ends where it is. */
-const TIME = 1_000;
+const TIME_LIMIT_MS = 1_000;
 
 const ends = z.object({
   first: z.coerce.number().nullable(),
@@ -129,7 +131,7 @@ async function search(
   forward: boolean,
 ): Promise<{ readonly found: EventView[]; readonly left: { readonly from: number; readonly to: number } }> {
   const { limit = DEFAULT_LIMIT } = filter;
-  const end = performance.now() + TIME;
+  const end = performance.now() + TIME_LIMIT_MS;
   const found: EventView[] = [];
   let { from, to } = bounds;
   let size = isIndexed(filter) ? Number.POSITIVE_INFINITY : filter.actor ? ACTOR_PART : FIRST_PART;
@@ -159,7 +161,7 @@ async function search(
 
 /** @throws ValidationError for a pattern that cannot be matched exactly. */
 export async function log(context: Context, filter: LogFilter = {}): Promise<LogPage> {
-  // Also where the log has nothing to compare with it.
+  // A wrong pattern is refused even if the log is empty.
   if (filter.stream && !filter.streamExact) toPattern("stream", filter.stream);
   const [row] = await context.connections.read("admin", { text: endsText(context.names) });
   const { first, last } = ends.parse(row);

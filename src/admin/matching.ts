@@ -6,12 +6,14 @@ import type { Names } from "../schema/names.ts";
 import { filterConditions, namesConditions, namesOf, type StreamInput } from "../subscriptions/filter.ts";
 import { boundedCount, type Count, countOf } from "./bounded.ts";
 
+/** The subscriptions that a verb would change. */
 export type Matching = {
   readonly count: Count;
   /** The first of them by name, at most 20. */
   readonly first: readonly string[];
 };
 
+/** Narrows the subscriptions to what a verb would change. */
 export type MatchingOptions = {
   /** Only those that are blocked, as unblock changes no other. */
   readonly blocked?: boolean | undefined;

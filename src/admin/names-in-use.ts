@@ -5,6 +5,7 @@ import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 
+/** Names to choose from. */
 export type NamesInUse = {
   /** Names of events, in the order of the database. At most 500. */
   readonly names: readonly string[];
@@ -12,7 +13,7 @@ export type NamesInUse = {
   readonly lanes: readonly string[];
 };
 
-const MOST = 500;
+const MAX_NAMES = 500;
 const SUBSCRIPTIONS = 10_000;
 
 export const namesText = ({ events: log, streams }: Names): string => `with recursive n(name) as (
@@ -20,9 +21,9 @@ export const namesText = ({ events: log, streams }: Names): string => `with recu
   union all
   select (select e.name from ${log} e where e.name > n.name order by e.name limit 1) from n where n.name is not null
 )
-select to_jsonb(array(select name from n where name is not null limit ${MOST})) as names,
+select to_jsonb(array(select name from n where name is not null limit ${MAX_NAMES})) as names,
   to_jsonb(array(
-    select distinct lane from (select s.lane from ${streams} s limit ${SUBSCRIPTIONS}) s order by lane limit ${MOST})) as lanes`;
+    select distinct lane from (select s.lane from ${streams} s limit ${SUBSCRIPTIONS}) s order by lane limit ${MAX_NAMES})) as lanes`;
 
 const namesRow = z.object({ names: z.array(z.string()), lanes: z.array(z.string()) });
 
@@ -31,6 +32,7 @@ export async function namesInUse({ names, connections }: Context): Promise<Names
   return namesRow.parse(row);
 }
 
+/** Which names of streams to list. */
 export type StreamNamesOptions = {
   readonly prefix?: string | undefined;
   /** Only those behind this one. */

@@ -4,6 +4,7 @@ import { guard } from "../errors.ts";
 import { eventColumns } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
 
+/** The personal data of one event. */
 export type Personal = {
   /** Undefined if the event has none, or if it is encrypted and the store has no key for it. */
   readonly pii: unknown;
@@ -14,7 +15,7 @@ export type Personal = {
 export const personalText = ({ events: log }: Names): string =>
   `select ${eventColumns("e", { pii: true })} from ${log} e where e.id = $1::bigint`;
 
-/** Each entry is bundled by itself, so that the error is known by its name. */
+/** By its name: each entry is bundled by itself, with a class of its own. */
 const isPiiError = (error: unknown): boolean => error instanceof Error && error.name === "PiiError";
 
 /** Undefined if the log does not hold the event. */

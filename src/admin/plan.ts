@@ -15,7 +15,7 @@ export type PlannedStep = {
   readonly lock: string | undefined;
 };
 
-/** The strongest lock first: what a statement begins with decides. */
+/** The first pattern that a statement matches gives its lock. The strongest locks come first. */
 const LOCKS: readonly (readonly [RegExp, string])[] = [
   [/^(alter table|drop )/i, "ACCESS EXCLUSIVE: reads and writes of the table wait"],
   [/^lock table/i, "an explicit table lock"],

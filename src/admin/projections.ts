@@ -8,6 +8,7 @@ import { literal } from "../schema/names.ts";
 import { REBUILD_PROGRESS, rebuildSchema } from "../values/rebuild-schema.ts";
 import { boundedCount, type Count, countOf, epochMs, instant } from "./bounded.ts";
 
+/** A table of positions, and the projections in it. */
 export type PositionsTable = {
   readonly schema: string;
   readonly table: string;
@@ -19,6 +20,7 @@ export type PositionsTable = {
   readonly cut: boolean;
 };
 
+/** How far one projection is. Positions are ids of events. */
 export type ProjectionState = {
   readonly projection: string;
   /** Which run it is, from 0: a rebuild raises it. */
@@ -44,7 +46,7 @@ const TABLES = 10;
 const PROJECTIONS = 50;
 const POSITIONS = 20;
 /** Targets of a projection that are looked at. */
-const LOOK = 5_000;
+const SCAN_LIMIT = 5_000;
 const COLUMNS = ["projection", "target", "at", "handlers", "generation", "since"];
 
 const TABLES_TEXT = `select n.nspname as schema, c.relname as table, format('%I.%I', n.nspname, c.relname) as name,
@@ -68,14 +70,14 @@ export const positionsText = (name: string): string => {
   select (select p.projection from ${name} p where p.projection > n.projection order by p.projection limit 1)
   from n where n.projection is not null
 ), names as (select projection from n where projection is not null limit ${PROJECTIONS + 1})
-select n.projection, ${countOf(own, LOOK)} as targets, t.lowest, t.highest, f.at as floor, to_jsonb(f.handlers) as held,
+select n.projection, ${countOf(own, SCAN_LIMIT)} as targets, t.lowest, t.highest, f.at as floor, to_jsonb(f.handlers) as held,
   greatest(t.generation, f.generation, 0) as generation, ${epochMs("greatest(t.since, f.since)")} as since,
   (select coalesce(jsonb_agg(to_jsonb(b) order by b.at, b.target), '[]') from (
-    select c.target, c.at, coalesce(c.handlers, '{}') as handlers from (select p.* ${own} limit ${LOOK}) c
+    select c.target, c.at, coalesce(c.handlers, '{}') as handlers from (select p.* ${own} limit ${SCAN_LIMIT}) c
     order by c.at, c.target limit ${POSITIONS}) b) as positions
 from names n
 left join lateral (select min(c.at) as lowest, max(c.at) as highest, max(c.generation) as generation, max(c.since) as since
-  from (select p.* ${own} limit ${LOOK}) c) t on true
+  from (select p.* ${own} limit ${SCAN_LIMIT}) c) t on true
 left join ${name} f on f.projection = n.projection and f.target = ''
 order by n.projection`;
 };
@@ -83,7 +85,7 @@ order by n.projection`;
 const optionalId = z.coerce.number().nullable();
 const stateRow = z.object({
   projection: z.string(),
-  targets: boundedCount(LOOK),
+  targets: boundedCount(SCAN_LIMIT),
   lowest: optionalId,
   highest: optionalId,
   floor: optionalId,

@@ -6,6 +6,7 @@ import { type Count, optionalText } from "./bounded.ts";
 import { nextEvents } from "./next-events.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
 
+/** A subscription that reads the stream. `at` is its watermark. */
 export type Reader = {
   readonly stream: string;
   readonly source: string | undefined;
@@ -18,6 +19,7 @@ export type Reader = {
   readonly waiting: Count;
 };
 
+/** The subscriptions that read a stream. */
 export type Readers = {
   readonly readers: readonly Reader[];
   /** There may be more: so many subscriptions were not looked at. */
@@ -25,7 +27,7 @@ export type Readers = {
 };
 
 /** Subscriptions that are looked at for a pattern, those of them that are compared, and readers at most. */
-const LOOK = 10_000;
+const SCAN_LIMIT = 10_000;
 const PATTERNS = 1_000;
 const READERS = 100;
 
@@ -41,7 +43,7 @@ const row = z.object({
 
 /** $1 the stream */
 export const readersText = ({ streams }: Names): string => `with looked as materialized (
-  select s.stream, s.source, s.lane, s.at, s.correlated_at, s.blocked from ${streams} s order by s.stream using ~<~ limit ${LOOK + 1}
+  select s.stream, s.source, s.lane, s.at, s.correlated_at, s.blocked from ${streams} s order by s.stream using ~<~ limit ${SCAN_LIMIT + 1}
 ), own as (
   select s.stream, s.source, s.lane, s.at, s.correlated_at, s.blocked from ${streams} s
   where s.stream = $1::text and (s.source is null or s.source = $1::text)
@@ -49,7 +51,7 @@ export const readersText = ({ streams }: Names): string => `with looked as mater
   select * from looked l where l.source = $1::text or l.source is null or l.source ~ ${literal(METACHARACTERS.source)}
   limit ${PATTERNS + 1}
 )
-select f.*, (select count(*) > ${LOOK} from looked) or (select count(*) > ${PATTERNS} from found) as cut
+select f.*, (select count(*) > ${SCAN_LIMIT} from looked) or (select count(*) > ${PATTERNS} from found) as cut
 from (select * from found union select * from own) f order by f.stream using ~<~`;
 
 /** The framework's rule: a source is the name of a stream, or a pattern of JavaScript. */

@@ -6,6 +6,7 @@ import { epochMs } from "./bounded.ts";
 import type { EventView } from "./events.ts";
 import { type EventRef, eventRef } from "./next-events.ts";
 
+/** The events that one event is connected to. */
 export type Relations = {
   /** The event because of which a reaction committed this one. Undefined also if the log does not hold it any more. */
   readonly cause: EventRef | undefined;
@@ -19,7 +20,7 @@ export type Relations = {
 
 const EFFECTS = 100;
 /** Events of a correlation that are looked at. */
-const LOOK = 5_000;
+const SCAN_LIMIT = 5_000;
 
 const row = eventRef.extend({
   relation: z.enum(["cause", "effect", "previous", "next"]),
@@ -32,7 +33,7 @@ export function relationsText({ events: log }: Names): string {
     `(select '${relation}' as relation, e.id, e.stream, e.version, e.name, ${epochMs("e.created")} as created ${from})`;
   return `with found as materialized (
   select e.id from ${log} e where (e.meta ->> 'correlation') = any(array[$4::text])
-  order by e.meta ->> 'correlation' limit ${LOOK + 1}
+  order by e.meta ->> 'correlation' limit ${SCAN_LIMIT + 1}
 )
 select r.*, (select count(*) from found) as looked from (
 ${of("previous", `from ${log} e where e.stream = $2::text and e.version < $3::int order by e.version desc limit 1`)}
@@ -62,7 +63,7 @@ export async function relations({ names, connections }: Context, event: EventVie
   return {
     cause: one("cause"),
     effects: effects.slice(0, EFFECTS),
-    effectsCut: effects.length > EFFECTS || (rows[0]?.looked ?? 0) > LOOK,
+    effectsCut: effects.length > EFFECTS || (rows[0]?.looked ?? 0) > SCAN_LIMIT,
     previous: one("previous"),
     next: one("next"),
   };

@@ -3,9 +3,10 @@ import { z } from "zod";
 import { CONTEXT, type Context } from "../context.ts";
 import { namesOf } from "../schema/names.ts";
 
+/** The names by which a store of the database is found. */
 export type StoreName = { readonly schema: string; readonly table: string };
 
-const MOST = 1_000;
+const MAX_STORES = 1_000;
 
 /** Tables with the columns of a log that have their subscriptions and checkpoints beside them. */
 const STORES = `select n.nspname as schema, c.relname as table
@@ -15,7 +16,7 @@ join pg_class k on k.relnamespace = n.oid and k.relname = c.relname || '_correla
 where c.relkind in ('r', 'p') and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
   and (select count(*) from pg_attribute a where a.attrelid = c.oid and not a.attisdropped
     and a.attname in ('id', 'name', 'data', 'stream', 'version', 'created', 'meta')) = 7
-order by n.nspname, c.relname limit ${MOST}`;
+order by n.nspname, c.relname limit ${MAX_STORES}`;
 
 const row = z.object({ schema: z.string(), table: z.string() });
 

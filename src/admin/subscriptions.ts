@@ -9,9 +9,12 @@ import { type Count, epochMs, optionalInstant, optionalText } from "./bounded.ts
 import { type EventRef, nextEvents, type Pending, type Position, positionsOf } from "./next-events.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
 
+/** Which subscriptions: those in this state. See {@link SubscriptionsOptions}. */
 export type SubscriptionState = "all" | "behind" | "blocked" | "leased" | "deferred" | "skipped";
+/** What subscriptions are sorted by. */
 export type SubscriptionSort = "stream" | "at" | "priority" | "lane" | "source" | "attempts";
 
+/** Which subscriptions to list, and in which order. All that is given must match. */
 export type SubscriptionsOptions = {
   /** `behind`: with events that wait, leased or not. `skipped`: with events that operators skipped. Default all. */
   readonly state?: SubscriptionState | undefined;
@@ -30,6 +33,7 @@ export type SubscriptionsOptions = {
   readonly after?: string | undefined;
 };
 
+/** A subscription as it stands. `at` is its watermark, `correlatedAt` its work mark: ids of events. */
 export type Subscription = {
   readonly stream: string;
   readonly source: string | undefined;
@@ -56,24 +60,25 @@ export type Subscription = {
   readonly skipped: number;
 };
 
+/** A page of subscriptions. */
 export type SubscriptionsPage = {
   readonly subscriptions: readonly Subscription[];
   /** How many match. */
   readonly count: Count;
   /** `after` of the next page. */
   readonly next: string | undefined;
-  /** Only so many were looked at. Undefined: all. */
+  /** How many subscriptions were read, if not all of them. */
   readonly lookedAt: number | undefined;
 };
 
 const DEFAULT_LIMIT = 100;
 /** Subscriptions that one page filters and sorts. */
-const LOOK = 10_000;
+const SCAN_LIMIT = 10_000;
 /** Subscriptions whose next event one statement looks up, and ms after which the rest is left out. */
 const CHUNK = 25;
-const TIME = 1_500;
+const TIME_LIMIT_MS = 1_500;
 
-/** Both arms are read in the order of their index, as a claim does: what is deferred is in an index of its own. */
+/** Two arms, each read in the order of its index, as in a claim: deferred subscriptions have an index of their own. */
 const behind = (streams: string, condition: string, cap: string) => {
   const pending = `from ${streams} s where not s.blocked and s.at < s.correlated_at`;
   const of = (arm: string, order: string) =>
@@ -91,7 +96,7 @@ const SORTS: Readonly<Record<SubscriptionSort, string>> = {
   attempts: "s.retry",
 };
 
-/** A page by name goes on behind a name, any other one behind so many of those that were sorted. */
+/** Where a page begins: sorted by name, after a name; sorted by anything else, after a number of rows. */
 function placeOf(after: string | undefined): { readonly name: string | undefined; readonly offset: number } {
   if (after?.startsWith("name:")) return { name: after.slice(5), offset: 0 };
   const offset = after?.startsWith("rows:") ? Number(after.slice(5)) : 0;
@@ -115,7 +120,7 @@ export function subscriptionsQuery(names: Names, options: SubscriptionsOptions):
   } = options;
   const { name, offset } = placeOf(options.after);
   const where = new Conditions();
-  const cap = `${LOOK + 1}`;
+  const cap = `${SCAN_LIMIT + 1}`;
   const named = name !== undefined && isByName(options) ? ` and s.stream ~>~ ${where.param(name)}::text` : "";
   const byName = (condition: string) =>
     `select * from ${names.streams} s where ${condition}${named} order by s.stream using ~<~ limit ${cap}`;
@@ -149,11 +154,11 @@ export function subscriptionsQuery(names: Names, options: SubscriptionsOptions):
       : `${SORTS[sort]} ${descending ? "desc" : "asc"} nulls last, s.stream using ~<~`;
   return {
     text: `with looked as materialized (${from}), matched as materialized (
-  select * from (select * from looked s limit ${LOOK}) s${matching.where}
+  select * from (select * from looked s limit ${SCAN_LIMIT}) s${matching.where}
 )
 select l.looked, l.matched, l.last, p.* from (
   select (select count(*) from looked) as looked, (select count(*) from matched) as matched,
-    (select s.stream from (select * from looked limit ${LOOK}) s order by s.stream using ~>~ limit 1) as last) l
+    (select s.stream from (select * from looked limit ${SCAN_LIMIT}) s order by s.stream using ~>~ limit 1) as last) l
 left join (select s.stream, s.source, s.lane, s.priority, s.at, s.correlated_at, s.blocked, s.error, s.retry,
     ${epochMs("s.deferred_at")} as deferred_at, coalesce(jsonb_array_length(s.skipped), 0) as skipped,
     case when s.leased_until > clock_timestamp() then s.leased_by end as leased_by,
@@ -193,7 +198,7 @@ async function pendingOf(context: Context, positions: readonly Position[]): Prom
   const behind = positions.flatMap((position, index) =>
     (position.correlatedAt ?? position.at) > position.at ? [{ position, index }] : [],
   );
-  const end = performance.now() + TIME;
+  const end = performance.now() + TIME_LIMIT_MS;
   for (let from = 0; from < behind.length; from += CHUNK) {
     const chunk = behind.slice(from, from + CHUNK);
     const late = performance.now() > end;
@@ -218,7 +223,7 @@ export async function subscriptions(
   const all = z.array(row).parse(rows.filter(({ stream }) => stream !== null));
   const shown = all.slice(0, limit);
   const pending = await pendingOf(context, positionsOf(shown));
-  const cut = looked > LOOK;
+  const cut = looked > SCAN_LIMIT;
   return {
     subscriptions: shown.map((found, index) => toSubscription(found, pending[index] ?? UNKNOWN)),
     count: { count: matched, exact: !cut },
@@ -227,7 +232,7 @@ export async function subscriptions(
       shown: shown.map(({ stream }) => stream),
       last: cut ? last : undefined,
     }),
-    lookedAt: cut ? LOOK : undefined,
+    lookedAt: cut ? SCAN_LIMIT : undefined,
   };
 }
 

@@ -5,6 +5,7 @@ import { eventColumns } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
 import { type EventView, VIEW_COLUMNS, viewsOf } from "./events.ts";
 
+/** Which versions of a stream to list. */
 export type VersionsOptions = {
   /** Inclusive. */
   readonly from: number;

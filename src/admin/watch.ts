@@ -1,14 +1,16 @@
-/** Hears the notifications of a store's commits, for whoever shows the log as it grows. */
+/** Receives the notifications of a store's commits, for whoever shows the log as it grows. */
 import type { Context } from "../context.ts";
 import type { ListenerState } from "../postgres/index.ts";
 
+/** A listener to a store's commits. */
 export type Watch = {
   /** `reconnecting` after a lost connection; it comes back by itself. */
   readonly state: ListenerState;
+  /** Ends it, and gives the connection back. */
   stop(): Promise<void>;
 };
 
-/** One connection. Undefined if LISTEN is not possible, as behind a pooler: then only reading tells what is new. */
+/** Takes one connection. Undefined if LISTEN is impossible, as behind a pooler: then the caller has to poll. */
 export async function watch({ names, connections }: Context, onWake: () => void): Promise<Watch | undefined> {
   try {
     const listener = await connections.listen({

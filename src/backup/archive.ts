@@ -14,13 +14,13 @@
 import { randomUUID } from "node:crypto";
 import type { Context } from "../context.ts";
 import type { Query } from "../postgres/index.ts";
-import { numberArray, textArray } from "../postgres/parameters.ts";
 import { lockAppends } from "../schema/append-lock.ts";
 import type { Names } from "../schema/names.ts";
 import { type Compression, compress, compressionOf, decompress, ENDINGS } from "./compression.ts";
 import { LINE, LineReader } from "./event-lines.ts";
 import { exportRows } from "./export.ts";
 import type { ArchiveTarget } from "./folder.ts";
+import { type Cut, cutParams, idsBefore, StreamPages } from "./stream-pages.ts";
 
 /** What `archive()` moves, and where to. */
 export type ArchiveOptions = {
@@ -66,9 +66,6 @@ export type Archived = {
   readonly files: readonly ArchiveManifest[];
 };
 
-/** A stream, and the id of its tombstone or snapshot. The events before that id are archived. */
-type Cut = { readonly stream: string; readonly id: number };
-
 const STREAMS_PER_FILE = 1_000;
 
 /** $1 the last stream of the page before, $2 limit, $3 `before` in ms, if given */
@@ -91,23 +88,17 @@ group by e.stream order by e.stream using ~<~ limit $2::bigint`,
   };
 }
 
-/** The events before the cuts, in order of id. $1 streams, $2 ids of the cuts, $3 after, $4 limit */
-const rowsQuery = (names: Names, cuts: readonly Cut[], after: number, limit: number): Query => ({
-  text: `select e.id, ${LINE} as line from ${names.events} e
-join unnest($1::text[], $2::bigint[]) as c(stream, id) on e.stream = c.stream and e.id < c.id
-where e.id > $3::bigint order by e.id limit $4::bigint`,
-  params: [textArray(cuts.map((c) => c.stream)), numberArray(cuts.map((c) => c.id)), after, limit],
-});
-
 /** $1 streams, $2 ids of the cuts, $3 the last archived id. The cut must still be there. */
 const deleteQuery = (names: Names, cuts: readonly Cut[], lastId: number): Query => ({
   text: `with deleted as (
-  delete from ${names.events} e using unnest($1::text[], $2::bigint[]) as c(stream, id)
-  where e.stream = c.stream and e.id < c.id and e.id <= $3::bigint
-    and exists (select from ${names.events} k where k.stream = c.stream and k.id = c.id)
+  delete from ${names.events} e where e.id = any(array(select id from (${idsBefore(
+    names,
+    ` and e.id <= $3::bigint
+    and exists (select from ${names.events} k where k.stream = c.stream and k.id = c.id)`,
+  )}) x))
   returning 1
 ) select count(*) as deleted from deleted`,
-  params: [textArray(cuts.map((c) => c.stream)), numberArray(cuts.map((c) => c.id)), lastId],
+  params: [...cutParams(cuts), lastId],
   bindFirst: true,
 });
 
@@ -141,9 +132,8 @@ export async function archive(context: Context, options: ArchiveOptions): Promis
 
 async function countBehind({ names, connections }: Context, cuts: readonly Cut[]): Promise<number> {
   const [row] = await connections.read("archive", {
-    text: `select count(*) as behind from ${names.events} e
-join unnest($1::text[], $2::bigint[]) as c(stream, id) on e.stream = c.stream and e.id < c.id`,
-    params: [textArray(cuts.map((c) => c.stream)), numberArray(cuts.map((c) => c.id))],
+    text: `select count(*) as behind from (${idsBefore(names)}) x`,
+    params: cutParams(cuts),
   });
   return Number(row?.behind);
 }
@@ -156,10 +146,8 @@ async function archiveStreams(
   const { names, connections } = context;
   const file = `${names.table}-${new Date().toISOString().replaceAll(/[:.]/g, "")}-${randomUUID().slice(0, 8)}.jsonl${ENDINGS[compression]}`;
   const written = { events: 0, firstId: 0, lastId: 0, sha256: "" };
-  const text = exportRows(
-    context,
-    (after, limit) => rowsQuery(names, cuts, after, limit),
-    (end) => Object.assign(written, end),
+  const text = exportRows(context, new StreamPages(names, connections, cuts, LINE).page, (end) =>
+    Object.assign(written, end),
   );
   await target.write(file, compress(text, compression));
   await verify(target, file, written);

@@ -2,10 +2,10 @@
 import { createHash } from "node:crypto";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Database, Query } from "../postgres/index.ts";
-import { textArray } from "../postgres/parameters.ts";
 import type { Names } from "../schema/names.ts";
 import { CSV_LINE, csvOf, type LinePage } from "./csv.ts";
 import { footerOf, HEADER, LINE } from "./event-lines.ts";
+import { StreamPages } from "./stream-pages.ts";
 
 /** How far an export is. */
 export type ExportProgress = {
@@ -53,9 +53,7 @@ function exportQuery(
   limit: number,
 ): Query {
   const where = new Conditions();
-  const { stream, streamExact, streams } = options;
-  if (stream !== undefined) where.match("stream", "e.stream", stream, streamExact);
-  if (streams !== undefined) where.add(`e.stream = any(${where.param(textArray(streams))}::text[])`);
+  if (options.stream !== undefined) where.match("stream", "e.stream", options.stream, false);
   where.add(`e.id > ${where.param(after)}::bigint`);
   where.add(`e.id <= ${where.param(last)}::bigint`);
   return {
@@ -75,21 +73,25 @@ export type ExportEnd = {
 /** Where a log is read: a store, or the transaction that holds its tables. */
 export type Readable = { readonly names: Names; readonly connections: Pick<Database, "read"> };
 
-/** The rows of `page`, the query of the page behind an id, which selects `id` and `line`. */
+/** The query of the page behind an id. It selects `id` and `line`; where an event was deleted meanwhile, `line` is null. */
+type PageQuery = (after: number, limit: number) => Query | Promise<Query>;
+
+/** The rows of the pages. */
 export async function* pagesOf(
   { connections }: Readable,
-  page: (after: number, limit: number) => Query,
+  page: PageQuery,
   after = -1,
 ): AsyncGenerator<LinePage, void> {
   let [id, limit] = [after, FIRST_PAGE];
   for (;;) {
-    const rows = (await connections.read("export", page(id, limit))).map((row) => ({
-      id: Number(row.id),
-      line: String(row.line),
-    }));
-    id = rows.at(-1)?.id ?? id;
+    const found = await connections.read("export", await page(id, limit));
+    const rows = found
+      .filter(({ line }) => line !== null)
+      .map((row) => ({ id: Number(row.id), line: String(row.line) }));
+    id = Number(found.at(-1)?.id ?? id);
     if (rows.length > 0) yield rows;
-    if (rows.length < limit) return;
+    if (found.length < limit) return;
+    if (rows.length === 0) continue;
     // As many events as fit into the budget, if the next ones are like these.
     const length = rows.reduce((sum, { line }) => sum + line.length, 0);
     limit = Math.max(1, Math.min(PAGE, Math.floor((BUDGET * rows.length) / length)));
@@ -99,7 +101,7 @@ export async function* pagesOf(
 /** Header, the lines of every page, footer. `page`: see {@link pagesOf}. */
 export async function* exportRows(
   context: Readable,
-  page: (after: number, limit: number) => Query,
+  page: PageQuery,
   onEnd: (end: ExportEnd) => void,
   {
     after = -1,
@@ -139,8 +141,16 @@ export async function* exportEvents(
   });
   const lastId = Math.min(Number(row?.last), before - 1);
   const onPage = (events: number, id: number) => onProgress?.({ events, id, lastId });
-  const page = (line: string) => (from: number, limit: number) =>
-    exportQuery(names, options, line, from, lastId, limit);
+  const {
+    stream,
+    streamExact,
+    streams = streamExact && stream !== undefined ? [stream] : undefined,
+  } = options;
+  const page = (line: string): PageQuery => {
+    if (streams === undefined) return (from, limit) => exportQuery(names, options, line, from, lastId, limit);
+    const cuts = [...new Set(streams)].map((each) => ({ stream: each, id: lastId + 1 }));
+    return new StreamPages(names, connections, cuts, line).page;
+  };
   if (format === "csv") yield* csvOf(pagesOf(context, page(CSV_LINE), after), onPage);
   else yield* exportRows(context, page(LINE), () => {}, { after, onPage });
 }

@@ -17,16 +17,20 @@ import { LINE } from "./event-lines.ts";
 import { exportEvents, type Readable } from "./export.ts";
 import { importEvents, moveSequence } from "./import.ts";
 
+/** How `move()` goes about it. */
 export type MoveOptions = {
   /** The schema, on the old server, that the old tables are moved to. Default: the store's with `_moved` behind it. */
   readonly keepIn?: string | undefined;
   /** The target has a copy of an earlier attempt, which may be deleted. Default false: it must be empty. */
   readonly again?: boolean | undefined;
+  /** Called after each pass of copying, and when the state changes. */
   readonly onProgress?: ((progress: MoveProgress) => void) | undefined;
 };
 
+/** Where a move is: its state, and the events copied so far. */
 export type MoveProgress = { readonly state: "copying" | "locked" | "moved"; readonly events: number };
 
+/** What `move()` has moved. */
 export type Moved = {
   readonly events: number;
   readonly subscriptions: number;

@@ -22,7 +22,7 @@ export async function appOf(module: string, name: string): Promise<App> {
 
 export type NamesFlags = { readonly names?: string; readonly app?: string; readonly export: string };
 
-/** The store does not know which events an app reacts to. With these options the next event is one that it does. */
+/** The store does not know which events an app reacts to. With these options the next event shown is one of them. */
 export const withNames = (command: Command): Command =>
   command
     .option("--names <names>", "only events of these names count: Placed,Shipped")

@@ -2,7 +2,7 @@
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
-const MOST_BYTES = 48_000_000;
+const MAX_BYTES = 48_000_000;
 /** Between two collections, which take about 20 ms each. */
 const PAUSE_MS = 200;
 
@@ -14,7 +14,7 @@ export function keepHeapSmall(): () => void {
   return () => {
     const now = performance.now();
     if (typeof collect !== "function" || now - last < PAUSE_MS) return;
-    if (getHeapStatistics().total_heap_size < MOST_BYTES) return;
+    if (getHeapStatistics().total_heap_size < MAX_BYTES) return;
     collect();
     last = performance.now();
   };

@@ -89,7 +89,7 @@ function exitCodeOf(error: unknown): number {
   return FAILED;
 }
 
-/** Of the framework: they end the process in the midst of what a command does at Ctrl+C, and an error without a word. */
+/** Events that the framework listens to: its listeners would end the process in the middle of a command, without a message. */
 const FRAMEWORK_EVENTS = ["SIGINT", "SIGTERM", "uncaughtException", "unhandledRejection"];
 
 export async function main(): Promise<void> {

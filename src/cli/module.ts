@@ -1,4 +1,4 @@
-/** Imports a module of the user's: what it does when it is imported, it does here. */
+/** Imports a module of the user's. Its top-level code runs in this process. */
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { UsageError } from "./session.ts";

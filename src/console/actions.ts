@@ -1,4 +1,4 @@
-/** The operators' verbs, in two steps: what one would do, and that it is done. */
+/** The operators' verbs, in two steps: a preview, then the action. */
 import type { StreamFilter } from "@rotorsoft/act";
 import { z } from "zod";
 import { Admin, type Count, type Matching } from "../admin/index.ts";
@@ -10,7 +10,7 @@ import type { Opened } from "./databases.ts";
 import { ConsoleError } from "./failures.ts";
 import { sent } from "./looks.ts";
 
-const MOST = 1_000;
+const MAX_STREAMS = 1_000;
 const SAMPLE = 20;
 /** Subscriptions that a line of the log names. */
 const NAMED = 5;
@@ -18,7 +18,7 @@ const MAX_TEXT = 1_000;
 
 const text = z.string().min(1).max(MAX_TEXT);
 const selection = z.union([
-  z.strictObject({ streams: z.array(text).min(1).max(MOST) }),
+  z.strictObject({ streams: z.array(text).min(1).max(MAX_STREAMS) }),
   z.strictObject({
     filter: z.strictObject({
       stream: text.optional(),
@@ -237,7 +237,7 @@ async function checkUnchanged({ store, action, count }: Confirmed): Promise<void
     );
 }
 
-/** Does what was shown, and records it whatever comes of it. */
+/** Runs the action that was shown, and records it, failed or not. */
 export async function run(confirmed: Confirmed, audit: Audit): Promise<ActionResult> {
   const { store, action } = confirmed;
   const entry = (count: number, outcome: "done" | "failed" | "refused") =>

@@ -1,4 +1,4 @@
-/** What was done by way of the console, since it started: told in its terminal, and kept for the page. */
+/** What was done through the console since it started: printed in its terminal, and kept for the page. */
 import type { AuditEntry } from "./api.ts";
 
 const KEPT = 200;

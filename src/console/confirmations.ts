@@ -1,9 +1,9 @@
-/** Previews that wait for a yes. Each is good for one action, the one that was shown, and for a short time. */
+/** Previews that wait to be confirmed. Each allows one action, the one that was shown, for a short time. */
 import { randomBytes } from "node:crypto";
 import { ConsoleError } from "./failures.ts";
 
 export const EXPIRES = 120_000;
-const MOST = 100;
+const MAX_WAITING = 100;
 
 export class Confirmations<T> {
   readonly #waiting = new Map<string, { readonly what: T; readonly until: number }>();
@@ -12,7 +12,7 @@ export class Confirmations<T> {
     const now = performance.now();
     for (const [id, { until }] of this.#waiting) if (until < now) this.#waiting.delete(id);
     const [oldest] = this.#waiting.keys();
-    if (oldest !== undefined && this.#waiting.size >= MOST) this.#waiting.delete(oldest);
+    if (oldest !== undefined && this.#waiting.size >= MAX_WAITING) this.#waiting.delete(oldest);
     const id = randomBytes(18).toString("base64url");
     this.#waiting.set(id, { what, until: now + EXPIRES });
     return id;

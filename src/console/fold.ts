@@ -20,7 +20,7 @@ type Patch = (state: unknown, patch: unknown) => unknown;
 
 /** Events of one reading, and of one fold at most. */
 const PAGE = 500;
-const MOST = 20_000;
+const MAX_EVENTS = 20_000;
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null;
@@ -106,7 +106,7 @@ export async function foldedState(
   let folded: unknown = state.init();
   let patches = 0;
   let at = (fromSnapshot ?? 0) - 1;
-  for (let read = 0; at < version && read < MOST; read += PAGE) {
+  for (let read = 0; at < version && read < MAX_EVENTS; read += PAGE) {
     const page = await admin.versions(stream, { from: at + 1, to: version, limit: PAGE });
     if (page.length === 0) break;
     for (const event of page) {

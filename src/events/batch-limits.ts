@@ -51,7 +51,7 @@ export class BatchLimits {
     return this.#projected;
   }
 
-  /** So many commits with inline projections took so long. */
+  /** Adapts the limit to a measured batch: `commits` with inline projections took `ms`. */
   projected(commits: number, ms: number): void {
     const inTime = Math.floor((commits / Math.max(ms, 0.1)) * PROJECTED_MS);
     // A small batch tells little of a large one.

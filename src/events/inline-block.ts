@@ -63,13 +63,13 @@ export class InlineBlock<C extends Caller> {
   #held: Held<C>[] = [];
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
-  /** True while the server says that the transaction has failed, and the failure that it began with. */
+  /** The error with which the transaction has failed on the server; undefined while it has not. */
   #failed: Error | undefined;
-  /** What nobody's handler is to blame for: the connection is lost, or the server has undone the transaction. */
+  /** A failure that no handler caused: the connection was lost, or the server rolled the transaction back. */
   lost: Error | undefined;
   /** A statement has to be parsed anew: the whole block may run again. */
   stale = false;
-  /** Whose statement has failed when it was sent later. */
+  /** The caller of a statement that was held back, sent later, and has then failed; and its error. */
   blamed: { readonly caller: C; readonly error: Error } | undefined;
 
   constructor(connection: Connection, options: BlockOptions) {
@@ -78,7 +78,7 @@ export class InlineBlock<C extends Caller> {
     this.#serverLimit = options.limit;
   }
 
-  /** What the transaction has failed with, where a handler has gone on regardless. */
+  /** The error of the failed transaction. A handler may have caught it and gone on. */
   get failed(): Error | undefined {
     return this.#failed;
   }
@@ -127,7 +127,7 @@ export class InlineBlock<C extends Caller> {
     throw failure;
   }
 
-  /** Ends it without a trace, as soon as nothing is on its way. Statements that come later are refused. */
+  /** Rolls the transaction back once no statement is running. Statements that come later are refused. */
   async rollback(): Promise<void> {
     this.#closed = true;
     await this.idle();

@@ -161,7 +161,7 @@ export class InlineRunner {
     } finally {
       clearTimeout(timer);
     }
-    // It has kept the process busy.
+    // A handler that blocks the event loop also delays the timer, so its time is checked once more.
     if (performance.now() > call.until) throw CUT;
     if (block.failed) throw block.failed;
   }

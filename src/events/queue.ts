@@ -21,7 +21,7 @@ import type { InDoubtTransaction, RecoveredOutcome } from "./recover.ts";
 /** Commits waiting in one process, and the characters of their JSON; more are refused at once. */
 export const MAX_WAITING = 100_000;
 export const MAX_WAITING_TEXT = 256_000_000;
-/** Attempts after the server has undone a transaction, or a connection was lost, for nothing that the commit did. */
+/** How often a commit is sent again after a failure that it did not cause: a rollback by the server, a lost connection. */
 const REPLAYS = 2;
 /** From so many refusals by inline projections on, the commits of a batch go one by one. */
 const MAX_RESENT = 3;
@@ -130,7 +130,7 @@ export class AppendQueue {
     });
   }
 
-  /** From now on the outcome of a lost commit is looked for no longer than {@link RECOVERY_WINDOW_MS}. */
+  /** From now on the outcome of a commit in doubt is looked for no longer than {@link RECOVERY_WINDOW_MS}. */
   limitRecovery(): void {
     this.#closing = true;
   }
@@ -160,7 +160,7 @@ export class AppendQueue {
       let tell = () => {};
       while (this.#waiting.length > 0) {
         const sending = this.#send(this.#nextBatch());
-        // The callers of the batch before go on while the server works on this one.
+        // The callers of the previous batch continue while the server works on this one.
         tell();
         tell = await sending;
       }
@@ -299,7 +299,7 @@ export class AppendQueue {
     for (const again of batches) (await this.#send(again))();
   }
 
-  /** All of them, unless it was the oldest's deadline that ended the batch: then those that have time left go again. */
+  /** Fails the batch. If it ended because the oldest commit's deadline had passed, those with time left are sent again. */
   #fail(batch: readonly Waiting[], cause: Error): void {
     const { deadline } = this.#database;
     // A timer may be early by less than a millisecond.
@@ -359,7 +359,7 @@ export class AppendQueue {
     else log().warn(text);
   }
 
-  /** Nothing when it can't be found out in time, and nothing is guessed then. */
+  /** The outcome of each commit. All are `unknown` if the log cannot be read in time: nothing is guessed. */
   async #outcomesOf(
     batch: readonly Waiting[],
     transaction: InDoubtTransaction,
@@ -367,7 +367,7 @@ export class AppendQueue {
     const window = performance.now() + RECOVERY_WINDOW_MS;
     const [oldest] = batch;
     const own = Math.max(window, oldest ? this.#endOf(oldest) : window);
-    // A store that is disposed of waits no longer than it has to.
+    // A store that is being disposed of waits for the window only.
     const end = () => (this.#closing ? window : own);
     const isOver = () => performance.now() >= end();
     let pause = FIRST_PAUSE_MS;

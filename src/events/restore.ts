@@ -138,7 +138,7 @@ async function findSequence(run: Run, names: Names): Promise<Sequence> {
 /** Ids go on behind the restored ones. A rollback undoes ALTER SEQUENCE, but not setval. */
 async function restartSequence(run: Run, { name, owned }: Sequence, next: number): Promise<void> {
   if (owned) await run({ text: `alter sequence ${name} restart with ${next}` });
-  // Who does not own the sequence can only use setval, and only moves it forward ($1: the last id): after a rollback
+  // A role that does not own the sequence can only use setval, and only moves it forward ($1: the last id): after a rollback
   // ids have a gap, but none repeats.
   else
     await run({

@@ -13,6 +13,7 @@ import { withMigrationLock } from "../migrations/migration-lock.ts";
 import { literal, namesOf } from "../schema/names.ts";
 import { checkNumber, checkText, invalid } from "../values/validate.ts";
 
+/** Where the keys are kept, and for how long. */
 export type IdempotencyOptions = {
   /** PostgreSQL schema. Default: the store's. */
   readonly schema?: string | undefined;

@@ -14,9 +14,9 @@ export const sendBlock = (
     channel.block(queries, { ...options, prepare: connection.ownsSession }),
   );
 
-/** Ends a block without a trace, or the connection with it. */
+/** Rolls a block back. If that fails, it closes the connection, and the server rolls back. */
 export async function rollbackBlock(connection: Connection, deadline: number): Promise<void> {
   if (connection.closedWith) return;
-  // A connection that does not answer is closed by that, and the server ends what ran on it.
+  // At the deadline the connection is closed, and the server ends its transaction.
   await connection.onChannel(deadline, (channel) => channel.rollback()).catch(() => {});
 }

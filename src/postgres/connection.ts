@@ -1,6 +1,6 @@
 /**
- * One connection, from its first use to its first close. States: new → connecting (its first statement is on the way) → established → closed. A closed connection is never
- * used again.
+ * One connection, from its first use to its first close. States: new → connecting (its first statement is on the way) →
+ * established → closed. A closed connection is never used again.
  *
  * postgres.js 3.4.9 loses queries when a backend dies (they never settle), runs the rest of a transaction on a
  * replacement connection (#1133, #1155, #1216) and can crash the process inside `begin` and `reserve` (#1154, #1208).

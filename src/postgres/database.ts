@@ -30,9 +30,9 @@ export class Database {
   readonly config: Config;
   /** The pool for appends, of one connection. With `max: 1` it is the same pool as the one for everything else. */
   readonly writer: StorePool;
-  /** Of the store's tables, where its connections are shared; else each connection for appends has them. */
+  /** Facts about the store's tables, if its connections are shared. Otherwise each connection for appends has them. */
   readonly sharedFacts: SharedFacts | undefined;
-  /** What it says to the log. */
+  /** Logs slow statements and lost connections. */
   readonly log: DatabaseLog;
   readonly #pool: StorePool;
   /** How many connections there are for all but commits. */
@@ -158,6 +158,15 @@ export class Database {
     })) as readonly R[];
   }
 
+  /** Runs one statement that writes, and gives it up at `end`: see deadline.ts. It is not tried again. */
+  async writeBefore(query: Query, end: number): Promise<void> {
+    await useBefore(this.#pool, end, async (connection) => {
+      const deadline = lessOf(this.deadline, msUntil(end));
+      if (connection.ownsSession) await connection.run(query, deadline);
+      else await connection.transact([query], deadline);
+    });
+  }
+
   /** Runs the statements of one transaction in one message, and returns the rows of each. */
   transaction(operation: string, queries: readonly Query[]): Promise<(readonly Row[])[]> {
     return guard(operation, async () => {
@@ -223,8 +232,8 @@ export class Database {
   }
 
   /**
-   * A connection that `work` may set up as it likes, and has to destroy. It is a new one, where it is not shared. Where it
-   * is, it is none of the few for appends.
+   * A connection whose settings `work` may change; it has to destroy the connection. A single store opens a new one. Stores
+   * that share connections take one that is not for appends.
    */
   useAlone<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
     return this.#shared ? this.#pool.use(work) : this.writer.use(work, true);

@@ -30,13 +30,13 @@ export type Query = {
    * for statements that modify rows: their snapshot is taken when they run, that of a SELECT when it is bound.
    */
   readonly bindFirst?: boolean;
-  /** Its text is seldom the same twice, or it runs once on a connection, so it is not kept prepared: the server would keep each for ever. */
+  /** It is not kept prepared, because its text varies, or it runs once per connection: the server would keep each text. */
   readonly once?: boolean;
   /** The error that this statement's text raises on purpose. The same message from another statement is not this error. */
   readonly raises?: Raised;
   /** Takes each row as it arrives, with its size in bytes. The answer has no rows then. */
   readonly onRow?: (row: Row, bytes: number) => void;
-  /** A statement of the user's own: its rows are read as his driver would read them, and `answer` is told of them. */
+  /** For a user's own statement: gets its columns and rows, with values as node-postgres would give them. */
   readonly answer?: (columns: readonly string[], rows: readonly (readonly unknown[])[]) => void;
 };
 

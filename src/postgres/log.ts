@@ -1,4 +1,4 @@
-/** What a database says to the log: statements that took long, and connections that were lost. Never a statement's text. */
+/** Logs statements that took long, and connections that were lost. Never a statement's text. */
 import { log } from "@rotorsoft/act";
 import { ConnectionError, sanitize } from "../errors.ts";
 import type { Config } from "../options/config.ts";
@@ -14,7 +14,7 @@ export class DatabaseLog {
   readonly #config: Config;
   readonly #name: string;
   readonly #throttle = new Throttle();
-  /** A loss was told, and no connection has been opened since. */
+  /** A lost connection was logged, and none has been opened since. */
   #lost = false;
 
   /** `name`: whose connections they are, as it reads in a message. */

@@ -11,8 +11,8 @@ import { sessionSettings } from "./session-settings.ts";
 /** `unknown`: the pooler serves no second client now, and without one its mode cannot be detected. */
 export type Pooling = "none" | "session" | "unknown";
 
-/** How often to compare pids. One comparison detects transaction mode, unless other clients take the processes meanwhile. */
-const LOOKS = 10;
+/** How often to compare pids. One comparison would do, if other clients did not take the processes meanwhile. */
+const COMPARISONS = 10;
 const LOOK_MS = 2_000;
 const STEP_MS = 10;
 
@@ -77,7 +77,7 @@ async function sharesProcesses(
   const second = new Connection({ ...options, endpoint: connection.endpoint });
   try {
     const [own, other] = [await pidOf(connection), await pidOf(second)];
-    for (let look = 0; look < LOOKS; look++) {
+    for (let look = 0; look < COMPARISONS; look++) {
       // A random pause: clients that ask in step would get the same processes each time.
       await new Promise((resolve) => setTimeout(resolve, Math.random() * STEP_MS));
       // In session mode each client has its own process, and keeps it.

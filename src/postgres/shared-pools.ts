@@ -94,7 +94,7 @@ export function poolsOf(database: object): SharedPools {
   return pools;
 }
 
-/** What a store takes part in: the pools, and the statement that reads what its appends need to know. */
+/** A store's part in shared pools: the pools, and the statement that reads the facts that its appends need. */
 export type Share = { readonly pools: SharedPools; readonly facts?: Query };
 
 /** What one store uses of a shared pool: it counts its own calls, so that it can wait for them. */

@@ -183,7 +183,7 @@ export class TransactionChannel {
     return { answers: answers.slice(offset), status, stale, failure };
   }
 
-  /** Ends a block without a trace. */
+  /** Rolls a block back. */
   async rollback(): Promise<void> {
     await this.#rollback();
   }

@@ -3,7 +3,7 @@
  * busy store cannot keep the connections that it shares from a quiet one. A pool of one store has one owner.
  *
  * A connection that is free goes to an owner that used it last, if one of those whose turn comes soon did: its tables are
- * known to that server process, and its statements prepared. The one whose turn it is is passed over a few times at most.
+ * known to that server process, and its statements prepared. An owner whose turn it is waits for a few others at most.
  */
 
 /** Who waits, if several stores share a pool: a store. */

@@ -25,6 +25,7 @@ import {
 
 const PAGE = 1_000;
 
+/** How far a backfill is. */
 export type BackfillProgress = {
   /** The id up to which the log has been read. */
   readonly at: number;
@@ -36,6 +37,7 @@ export type BackfillProgress = {
   readonly targets: number;
 };
 
+/** Which app to backfill, and how to follow it. */
 export type BackfillOptions = {
   /** The app with the new reactions. It need not run. */
   readonly app: App;
@@ -46,6 +48,7 @@ export type BackfillOptions = {
   readonly signal?: AbortSignal | undefined;
 };
 
+/** What a backfill has subscribed. */
 export type BackfillResult = {
   readonly events: number;
   /** Targets that have events in the log. */

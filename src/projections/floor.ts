@@ -13,7 +13,7 @@ import type { ActPositions } from "./positions.ts";
 export const floorOf = (positions: ActPositions, projection: string): SQL => sql`
   select at, handlers, generation, since from ${positions} where projection = ${projection} and target = ''`;
 
-/** No handler runs beside what follows in this transaction, and none that has run is still to commit. */
+/** From here to the end of this transaction no handler runs, and each that has run is committed or rolled back. */
 export const lockPositions = (positions: ActPositions): SQL => sql`lock table ${positions} in exclusive mode`;
 
 /** Makes the row, if it is not there. */
@@ -21,7 +21,7 @@ export const makeFloor = (positions: ActPositions, projection: string): SQL => s
   insert into ${positions} (projection, target) values (${projection}, '')
   on conflict (projection, target) do nothing`;
 
-/** From here on handlers write nothing, and the tables hold no event. Every position of the projection starts anew. */
+/** Makes handlers write nothing from here on, and sets every position of the projection to the beginning: the tables are empty. */
 export const holdHandlers = (positions: ActPositions, projection: string): SQL => sql`
   update ${positions} set at = -1, generation = generation + 1, since = clock_timestamp(),
     handlers = case when target = '' then array['rebuilding'] end

@@ -42,13 +42,13 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return moved.length > 0;
   }
 
-  /** They are what it is to write. */
+  /** Always 0: in place, `apply` is meant to write the live tables. See {@link Shadow.liveWrites}. */
   async liveWrites(): Promise<number> {
     return 0;
   }
 
   async analyze(): Promise<void> {}
 
-  /** They are where they belong. */
+  /** Nothing to swap: the tables were filled where they are. */
   async swap(): Promise<void> {}
 }

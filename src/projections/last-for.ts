@@ -24,8 +24,8 @@ export function targetsOf(app: App, event: StoredEvent): string[] {
 
 /**
  * The last event for a target up to `id`; -1: there is none. One look at an index where its reactions have static
- * targets; where the event decides, it reads backward in the target's source until one resolves to it. A target that
- * none of the app's reactions can have is taken at its word: every event may be for it.
+ * targets; where the event decides, it reads backward in the target's source until one resolves to it. If no reaction
+ * of the app can have this target, every event counts as one for it.
  */
 export async function lastFor(app: App, store: PostgresStore, target: string, id: number): Promise<number> {
   const possible = reactionsOf(app).filter(

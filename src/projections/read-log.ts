@@ -12,7 +12,7 @@ import type { StoredEvent } from "./reactions.ts";
 /** Ranges that are on their way. With more, memory grows and speed does not: one thread parses and applies. */
 const AT_ONCE = 3;
 const FIRST_IDS = 1_000;
-const MOST_IDS = 1_000_000;
+const MAX_IDS = 1_000_000;
 /** Bytes, as stored, of a range that is sent as one text: a larger one is read in halves. */
 const BUDGET = 8_000_000;
 /** Characters that a text is to have. */
@@ -109,9 +109,9 @@ export class LogReader {
   /** How many ids the next range is to have, after one with so many events. A text that is too large is read twice. */
   #nextLength({ after, to }: Range, ids: number, events: number, text: string | undefined): number {
     if (text === undefined) return Math.max(1, Math.floor((to - after) / 2));
-    if (events === 0) return Math.min(ids * 4, MOST_IDS);
+    if (events === 0) return Math.min(ids * 4, MAX_IDS);
     const wanted = Math.min(this.#batchSize / events, TEXT / text.length) * (to - after);
-    return Math.max(1, Math.min(Math.floor(wanted), ids * 4, MOST_IDS));
+    return Math.max(1, Math.min(Math.floor(wanted), ids * 4, MAX_IDS));
   }
 
   /** A range that was too large for one text comes in halves, one after the other. */

@@ -6,7 +6,7 @@ import { badInput } from "./errors.ts";
 import { checkDatabase, hasColumns } from "./exactly-once.ts";
 
 /** Events of a batch. */
-const MOST = 100_000;
+const MAX_BATCH_SIZE = 100_000;
 
 type Input = {
   readonly db: unknown;
@@ -43,8 +43,11 @@ export function checkDefinition(verb: string, options: Definition): void {
     );
   if (typeof apply !== "function")
     throw badInput(`${verb}: apply must be a function: async (events, tx, tables) => { … }.`);
-  if (typeof batchSize !== "number" || !(Number.isInteger(batchSize) && batchSize >= 1 && batchSize <= MOST))
-    throw badInput(`${verb}: batchSize must be a whole number of events from 1 to ${MOST}.`);
+  if (
+    typeof batchSize !== "number" ||
+    !(Number.isInteger(batchSize) && batchSize >= 1 && batchSize <= MAX_BATCH_SIZE)
+  )
+    throw badInput(`${verb}: batchSize must be a whole number of events from 1 to ${MAX_BATCH_SIZE}.`);
 }
 
 export function checkRebuild(options: Definition & { readonly store: unknown }): void {

@@ -4,6 +4,7 @@ import { Conditions } from "../postgres/conditions.ts";
 import { textArray } from "../postgres/parameters.ts";
 import { checkFlag, checkObject, checkOptionalText, checkTexts, invalid } from "../values/validate.ts";
 
+/** Names of subscriptions, or a filter; `{}` is all. */
 export type StreamInput = string[] | StreamFilter;
 
 /** Conditions on `s`, an alias of the subscriptions table. A source filter never matches a null source. */

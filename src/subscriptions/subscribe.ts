@@ -21,10 +21,8 @@ import {
 } from "../values/validate.ts";
 import { adviseNotify } from "./advise.ts";
 import { announcedPart, writeAnnounced } from "./announce.ts";
+import { type Correlator, noteLease } from "./correlator-leases.ts";
 import { toLeaseMillis } from "./lease.ts";
-
-/** Who asks for the correlator lease of `key`, and for how many ms; 0 or less gives it back. */
-export type Correlator = { key: string; by: string; millis: number };
 
 /**
  * Upserts the subscriptions. The lane is written if the given priority is at least the stored one.
@@ -189,14 +187,17 @@ export async function subscribe(
     announce ? ", (select count(*) from announced) as announced" : ""
   }`;
   };
+  const since = performance.now();
   const [row] = await writeAnnounced(context, "subscribe", (announce) => ({
     text: text(announce && byHand),
     params,
   }));
+  const correlating = row?.correlating === true;
+  if (correlator) noteLease(context, correlator, correlating, since);
   return {
     subscribed: Number(row?.subscribed),
     watermark: Math.max(-1, Number(row?.watermark)),
     correlated_at: Number(row?.checkpoint),
-    ...(correlator && { correlating: row?.correlating === true }),
+    ...(correlator && { correlating }),
   };
 }

@@ -3,7 +3,7 @@ import { context as contexts, type Link, type Span, SpanKind, SpanStatusCode } f
 import type { Batch } from "../signals.ts";
 import { Call, type CallsOptions, epoch } from "./calls.ts";
 
-const MOST_LINKS = 128;
+const MAX_LINKS = 128;
 
 const isSpan = (value: unknown): value is Span =>
   typeof value === "object" && value !== null && "spanContext" in value;
@@ -12,7 +12,7 @@ const isSpan = (value: unknown): value is Span =>
 function linksOf(queued: readonly unknown[]): Link[] {
   const links: Link[] = [];
   for (const one of queued) {
-    if (links.length >= MOST_LINKS) break;
+    if (links.length >= MAX_LINKS) break;
     const span = one instanceof Call ? one.span : one;
     const context = isSpan(span) ? span.spanContext() : undefined;
     if (context && (context.traceFlags & 1) === 1) links.push({ context });
@@ -36,7 +36,7 @@ export function traceBatch({ tracer, common, table }: CallsOptions, batch: Batch
         "db.operation.batch.size": batch.commits,
         "act_drizzle.batch.events": batch.events,
       },
-      // It belongs to all of its commits, so it is nobody's child.
+      // The span has no parent, because a batch belongs to several commits: it is linked to them.
       root: true,
     },
     contexts.active(),

@@ -14,14 +14,15 @@ import { COMMITS, METRICS, SECONDS } from "./metrics.ts";
 import { observePool, observeWork } from "./observe.ts";
 import { watchVerbs } from "./verbs.ts";
 
+/** Where to record, and how often to look at the database. */
 export type TelemetryOptions = {
   /** Default: the global one. */
   readonly meterProvider?: MeterProvider | undefined;
   /** Default: the global one. */
   readonly tracerProvider?: TracerProvider | undefined;
   /**
-   * ms between two looks at lag, blocked work and the append lock, when metrics are collected. Default 15,000. 0: never,
-   * as it suits all processes but one.
+   * ms between two looks at lag, blocked work and the append lock, when metrics are collected. Default 15,000. 0: never;
+   * of many processes one is enough.
    */
   readonly pollMs?: number | undefined;
 };

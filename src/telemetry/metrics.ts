@@ -1,5 +1,6 @@
 /** Every metric by its name, with unit and meaning: the instruments are made from this list, and the board is checked by it. */
 
+/** Every metric: its name, kind, unit and meaning. */
 export const METRICS = {
   duration: {
     name: "db.client.operation.duration",

@@ -6,7 +6,7 @@ import { lag } from "../admin/lag.ts";
 import type { Context } from "../context.ts";
 import { METRICS } from "./metrics.ts";
 
-/** Of so many lowest watermarks the lag is looked at. */
+/** How many of the lowest watermarks the lag is read of. */
 const LAGGING = 200;
 
 type Gauge = (typeof METRICS)[keyof typeof METRICS] & { readonly kind: "gauge" };

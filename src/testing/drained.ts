@@ -12,7 +12,7 @@ export type Drainable = {
 
 const PAGE = 1_000;
 /** Longest wait for the app to settle, in ms: an expired lease or a due time announces nothing. */
-const LOOK = 25;
+const SETTLE_LIMIT_MS = 25;
 
 async function positionsOf(store: TestStore): Promise<{ head: number; positions: StreamPosition[] }> {
   const positions: StreamPosition[] = [];
@@ -28,7 +28,7 @@ const isBehind = ({ at, correlated_at, deferred_at }: StreamPosition) =>
 const told = (positions: readonly StreamPosition[]) =>
   positions.map(({ stream, at, correlated_at }) => `"${stream}" is at ${at} of ${correlated_at}`).join(", ");
 
-/** Until the app has drained what it knows of, or LOOK ms are over. */
+/** Until the app has drained what it knows of, or SETTLE_LIMIT_MS ms are over. */
 function settled(app: Drainable, wake: () => void): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
@@ -36,7 +36,7 @@ function settled(app: Drainable, wake: () => void): Promise<void> {
       app.off("settled", done);
       resolve();
     };
-    const timer = setTimeout(done, LOOK);
+    const timer = setTimeout(done, SETTLE_LIMIT_MS);
     app.on("settled", done);
     wake();
   });

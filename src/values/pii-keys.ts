@@ -33,7 +33,7 @@ export const isKeyMaterial = (value: unknown): value is KeyMaterial =>
 /** How long a stream's key is cached, in ms. After a key was deleted, every process forgets it within this time. */
 const KEPT_MS = 5 * 60_000;
 /** How many streams' keys are cached. */
-const MOST = 10_000;
+const MAX_STREAMS = 10_000;
 /** ms between two questions for the same key, so that many values of a lost key do not each ask. */
 const ASK_AGAIN_MS = 5_000;
 
@@ -97,7 +97,7 @@ export class PiiCipher {
       if (this.#asked.get(name)?.keys === keys) this.#asked.delete(name);
     });
     const [oldest] = this.#asked.keys();
-    if (this.#asked.size > MOST && oldest !== undefined) this.#asked.delete(oldest);
+    if (this.#asked.size > MAX_STREAMS && oldest !== undefined) this.#asked.delete(oldest);
     return keys;
   }
 

@@ -352,6 +352,7 @@ describe("completion", () => {
     return lines;
   }
 
+  // Windows has no bash of its own.
   test.skipIf(process.platform === "win32")("in bash offers commands, options and choices", async () => {
     expect(await offered("st")).toEqual(["status", "stream"]);
     expect(await offered("lag", "--la")).toEqual(["--lane"]);

@@ -4,6 +4,8 @@
  */
 import { beforeAll, describe, test } from "vitest";
 import { Admin, type EventView } from "../../src/admin/index.ts";
+import { nextEvents } from "../../src/admin/next-events.ts";
+import { contextOf } from "../../src/context.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { type Bounds, expectWithin } from "./cost.ts";
 import { mayExplain, usePlans } from "./fixture.ts";
@@ -114,6 +116,22 @@ describe.skipIf(reason !== "")(`the console${reason}`, () => {
           indexes: anyIndex("stream_id_ix"),
           ...{ rows: 60, pages: 200 },
         }));
+
+      test("the next event of a name for a subscription to one stream, and how many wait", () => {
+        const behind = { stream: "sub", source: "s-77", at: -1, correlatedAt: EVENTS };
+        return within(() => nextEvents(contextOf(store), [behind], () => ["Opened"]), {
+          indexes: [["stream_id_ix", "stream_ix"]],
+          ...{ rows: 130, pages: 150 },
+        });
+      });
+
+      test("an export of streams by name", () =>
+        within(
+          async () => {
+            for await (const _ of admin.export({ streams: [STREAM, "s-7", "s-no-such"] }));
+          },
+          { indexes: ["pkey", ["stream_id_ix", "stream_ix"]], rows: 130, pages: 400 },
+        ));
 
       test("events of the last minute, by halving", () =>
         within(() => admin.growth(), { indexes: ["pkey"], rows: 200, pages: 400 }));

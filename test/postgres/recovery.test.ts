@@ -108,6 +108,7 @@ describe("a look for what became of a transaction", () => {
   test("does not trust idle connections: they may have been lost with the first", async () => {
     const proxy = await TcpProxy.before(scene.parts);
     const layer = layerOf({ host: "127.0.0.1", port: proxy.port });
+    // Reads that overlap, so that each gets a connection of its own.
     await Promise.all([1, 2, 3].map(() => layer.read("query", { text: "select pg_sleep(0.05)" })));
     proxy.trap();
     expect(await layer.recover(undefined, [{ text: "select 1 as n" }])).toEqual([[{ n: 1 }]]);

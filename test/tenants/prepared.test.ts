@@ -11,6 +11,7 @@ const tenants = new Tenants(scene);
 async function preparedOn(store: PostgresStore, connections: number): Promise<number[]> {
   const { CONTEXT } = await import("../../src/context.ts");
   const context = Reflect.get(store, CONTEXT);
+  // Reads that overlap, so that each gets a connection of its own.
   const text = "select (select count(*)::int from pg_prepared_statements) as n, pg_sleep(0.05)";
   const read = (pool: { use(work: unknown): Promise<unknown> }) =>
     pool.use(async (connection: { run(query: object, deadline: number): Promise<{ n: number }[]> }) => {

@@ -18,11 +18,11 @@ type Result = Awaited<ReturnType<Awaited<ReturnType<typeof importProjections>>["
 
 /** Ends by Ctrl+C: 128 and the number of SIGINT. */
 const INTERRUPTED = 130;
-const MOST = 100_000;
+const MAX_BATCH_SIZE = 100_000;
 
 const toBatchSize = (text: string): number => {
   const size = toCount(text);
-  if (size > MOST) throw new InvalidArgumentError(`At most ${MOST}.`);
+  if (size > MAX_BATCH_SIZE) throw new InvalidArgumentError(`At most ${MAX_BATCH_SIZE}.`);
   return size;
 };
 
@@ -85,7 +85,7 @@ async function rebuilt(
   } catch (error) {
     bar?.stop();
     if (error instanceof StoreError) throw error;
-    // Of the projection's own code or database, or what rebuild() refuses.
+    // The error is of the projection's own code or database, or rebuild() refuses its options.
     const said = error instanceof Error ? error.message.replace(/^act-drizzle: /, "") : String(error);
     process.stderr.write(`act-drizzle: ${said}\n`);
     if (signal.aborted) process.stderr.write("Run it again: it goes on where it stopped.\n");

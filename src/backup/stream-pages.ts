@@ -1,0 +1,81 @@
+/**
+ * Pages of the events of some streams, in order of id. The ids are looked up stream by stream, many at once, and the pages
+ * are read by their ids. In one statement with an order by id and a limit, the planner walked the whole log for each page,
+ * or sorted all events of the streams: 25,000 events of 500 streams in a log of a million took 73 s without statistics.
+ */
+import type { Database, Query } from "../postgres/index.ts";
+import { numberArray, textArray } from "../postgres/parameters.ts";
+import type { Names } from "../schema/names.ts";
+
+/** A stream, and the id below which its events are wanted. */
+export type Cut = { readonly stream: string; readonly id: number };
+
+/** Ids that are looked up at once: of each stream, and of all together. */
+const IDS_PER_STREAM = 1_000;
+const IDS = 100_000;
+
+/**
+ * A query: the ids of the events before each cut, and the number of the cut (`nth`).
+ *
+ * A list of one stream and the order by stream: only an index that begins with the stream serves, whatever the statistics say.
+ * $1 streams, $2 ids of the cuts. `bounds`: conditions on `e`
+ */
+export const idsBefore = ({ events }: Names, bounds = "", limit = ""): string =>
+  `select c.nth, x.id from unnest($1::text[], $2::bigint[]) with ordinality as c(stream, id, nth) cross join lateral (
+  select e.id from ${events} e where e.stream = any(array[c.stream]) and e.id < c.id${bounds} order by e.stream, e.id${limit}) x`;
+
+/** $1 and $2 of {@link idsBefore}. */
+export const cutParams = (cuts: readonly Cut[]): readonly [string, string] => [
+  textArray(cuts.map(({ stream }) => stream)),
+  numberArray(cuts.map(({ id }) => id)),
+];
+
+export class StreamPages {
+  readonly #names: Names;
+  readonly #connections: Pick<Database, "read">;
+  readonly #cuts: readonly Cut[];
+  readonly #line: string;
+  /** Ids that are next, in order. */
+  #ids: number[] = [];
+  /** There are no ids behind these. */
+  #complete = false;
+
+  /** `line`: the row `e` as text. */
+  constructor(names: Names, connections: Pick<Database, "read">, cuts: readonly Cut[], line: string) {
+    this.#names = names;
+    this.#connections = connections;
+    this.#cuts = cuts;
+    this.#line = line;
+  }
+
+  /** The query of the page behind `after`: an id and a line for each event. The line of a deleted event is null. */
+  readonly page = async (after: number, limit: number): Promise<Query> => {
+    const known = this.#ids.findIndex((id) => id > after);
+    this.#ids = known < 0 ? [] : this.#ids.slice(known);
+    if (this.#ids.length < limit && !this.#complete) await this.#lookUp(after);
+    // $1 ids
+    return {
+      text: `select i.id, e.line from unnest($1::bigint[]) as i(id) left join lateral (
+  select ${this.#line} as line from ${this.#names.events} e where e.id = i.id limit 1) e on true order by i.id`,
+      params: [numberArray(this.#ids.slice(0, limit))],
+    };
+  };
+
+  /** Of a stream with more ids than it may give, those behind the last one are not known: there the page of ids ends. */
+  async #lookUp(after: number): Promise<void> {
+    // $3 after
+    const rows = await this.#connections.read("export", {
+      text: `with found as materialized (
+  select x.id, count(*) over (partition by x.nth) as found, max(x.id) over (partition by x.nth) as last
+  from (${idsBefore(this.#names, " and e.id > $3::bigint", ` limit ${IDS_PER_STREAM}`)}) x
+), known as (
+  select min(last) as up_to from found where found = ${IDS_PER_STREAM}
+)
+select f.id, k.up_to is not null as more from found f, known k
+where k.up_to is null or f.id <= k.up_to order by f.id limit ${IDS}`,
+      params: [...cutParams(this.#cuts), after],
+    });
+    this.#ids = rows.map(({ id }) => Number(id));
+    this.#complete = rows.length < IDS && rows[0]?.more !== true;
+  }
+}

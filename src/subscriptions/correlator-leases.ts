@@ -1,0 +1,54 @@
+/**
+ * Gives correlator leases back when the store is disposed of. Act's `shutdown()` does so for its own app. Where only the
+ * store was disposed of, the lease would run on for 5 s, and meanwhile `settle()` of every other process would correlate
+ * nothing, and so drain nothing.
+ */
+import type { Context } from "../context.ts";
+import { textArray } from "../postgres/parameters.ts";
+
+/** Who asks for the correlator lease of `key`, and for how many ms; 0 or less gives it back. */
+export type Correlator = { key: string; by: string; millis: number };
+
+/** The longest wait for the release, in ms. Leases that are not released run out by themselves. */
+const LIMIT_MS = 2_000;
+
+/** A lease that the store has taken; `end`: the instant of `performance.now()` at which it has run out. */
+type Held = Pick<Correlator, "key" | "by"> & { readonly end: number };
+
+/** The leases of each store that were not given back, by key and holder. */
+const held = new WeakMap<Context, Map<string, Held>>();
+
+/** Records the answer to a request for a lease. `since`: the instant of `performance.now()` of the request. */
+export function noteLease(
+  context: Context,
+  { key, by, millis }: Correlator,
+  granted: boolean,
+  since: number,
+): void {
+  const leases = held.get(context) ?? new Map<string, Held>();
+  held.set(context, leases);
+  const id = JSON.stringify([key, by]);
+  if (granted && millis > 0) leases.set(id, { key, by, end: since + millis });
+  else leases.delete(id);
+}
+
+/** Releases the leases that still run. Never rejects. */
+export async function releaseLeases(context: Context): Promise<void> {
+  const { names, connections } = context;
+  const now = performance.now();
+  const running = [...(held.get(context)?.values() ?? [])].filter(({ end }) => end > now);
+  held.delete(context);
+  if (running.length === 0) return;
+  // $1 keys, $2 holders. Locked in order of key, so that two processes do not deadlock.
+  const query = {
+    text: `with held as materialized (
+  select c.key, c.leased_by from ${names.correlated} c
+  join unnest($1::text[], $2::text[]) as g(key, leased_by) on g.key = c.key and g.leased_by = c.leased_by
+  order by c.key for update of c
+) update ${names.correlated} c set leased_until = null
+from held where c.key = held.key and c.leased_by = held.leased_by`,
+    params: [textArray(running.map(({ key }) => key)), textArray(running.map(({ by }) => by))],
+  };
+  const end = Math.min(now + LIMIT_MS, Math.max(...running.map((lease) => lease.end)));
+  await connections.writeBefore(query, end).catch(() => {});
+}
