@@ -44,7 +44,7 @@ describe("metrics", () => {
       "db.system.name": "postgresql",
       "db.namespace": store.config.database,
       "db.collection.name": `${store.config.schema}.${store.config.table}`,
-      "server.port": store.config.port,
+      ...(store.config.port !== 5_432 && { "server.port": store.config.port }),
     });
   });
 
