@@ -242,11 +242,9 @@ class Copy {
     const upTo = await lastIdOf(locked);
     const again: (readonly number[])[] = [];
     // Until none is left: what is recorded still would not be compared.
-    for (
-      let { ids } = await takeChanged(run, names);
-      ids.length > 0;
-      { ids } = await takeChanged(run, names)
-    ) {
+    for (;;) {
+      const { ids } = await takeChanged(run, names);
+      if (ids.length === 0) break;
       await this.#again(locked, ids);
       again.push(ids);
     }
