@@ -9,7 +9,7 @@ import type { Readable } from "../export.ts";
 import { pendingQuery } from "./changes.ts";
 
 /** Events that one statement reads: a statement has a time limit, which may be short. */
-const PART = 50_000;
+const PART = 20_000;
 
 const DIGEST = `concat_ws(' ', count(*), sum(('x' || left(md5(${LINE}), 16))::bit(64)::bigint)) as digest`;
 
