@@ -75,7 +75,7 @@ export async function runScenario(
       globalThis.gc?.();
       const usage = watchUsage(postmaster);
       try {
-        const metrics = await inTime(prepared.run());
+        const metrics = await inTime(prepared.run(), scenario.minutes);
         done.push({ metrics, usage: usage() });
       } catch (error) {
         usage();
@@ -96,10 +96,13 @@ export async function runScenario(
 }
 
 /** A round that hangs must not hang the run. */
-async function inTime<T>(round: Promise<T>): Promise<T> {
+async function inTime<T>(round: Promise<T>, minutes = 5): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("The round did not end within five minutes")), 300_000);
+    timer = setTimeout(
+      () => reject(new Error(`The round did not end within ${minutes} minutes`)),
+      minutes * 60_000,
+    );
   });
   try {
     return await Promise.race([round, late]);

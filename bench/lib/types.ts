@@ -59,6 +59,8 @@ export type Scenario = {
   readonly extra?: boolean;
   /** Only ours can run it: its rows judge our figures alone. */
   readonly alone?: boolean;
+  /** Longest duration of a round. Default 5. */
+  readonly minutes?: number;
   /** Ids of the peers that can run it. */
   readonly peers?: readonly string[];
   rows(bench: Bench): readonly Row[];

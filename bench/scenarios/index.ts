@@ -5,6 +5,7 @@ import { idleScenarios } from "./idle.ts";
 import { inlineScenarios } from "./inline.ts";
 import { limitScenarios } from "./limits.ts";
 import { maintenanceScenarios } from "./maintenance.ts";
+import { moveScenarios } from "./move.ts";
 import { projectionScenarios } from "./projections.ts";
 import { reactionScenarios } from "./reactions.ts";
 import { readScenarios } from "./read.ts";
@@ -32,6 +33,7 @@ export const scenarios: readonly Scenario[] = [
   ...maintenanceScenarios,
   ...telemetryScenarios,
   ...tenantScenarios,
+  ...moveScenarios,
   ...limitScenarios,
   roundTrips,
 ];

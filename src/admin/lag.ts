@@ -30,7 +30,7 @@ export type Lagging = Pending & {
   readonly correlatedAt: number;
   /** ms since the next event was committed. Undefined if none waits. */
   readonly lagMs: number | undefined;
-  /** Not before this time. */
+  /** Not before this time. Undefined once it has come. */
   readonly deferredUntil: Date | undefined;
   /** Holder of the lease, while it is valid. */
   readonly leasedBy: string | undefined;
@@ -52,7 +52,8 @@ export function laggingQuery(names: Names, { lane, limit = DEFAULT_LIMIT }: LagO
   const later = `(select ${columns} from ${names.streams} s
     where ${pending} and s.deferred_at is not null order by s.deferred_at limit ${cap})`;
   return {
-    text: `select stream, source, lane, priority, at, correlated_at, ${epochMs("deferred_at")} as deferred_at,
+    text: `select stream, source, lane, priority, at, correlated_at,
+  case when deferred_at > clock_timestamp() then ${epochMs("deferred_at")} end as deferred_at,
   case when leased_until > clock_timestamp() then leased_by end as leased_by,
   case when leased_until > clock_timestamp() then ${epochMs("leased_until")} end as leased_until,
   ${epochMs("clock_timestamp()")} as now

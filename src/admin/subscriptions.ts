@@ -160,7 +160,7 @@ select l.looked, l.matched, l.last, p.* from (
   select (select count(*) from looked) as looked, (select count(*) from matched) as matched,
     (select s.stream from (select * from looked limit ${SCAN_LIMIT}) s order by s.stream using ~>~ limit 1) as last) l
 left join (select s.stream, s.source, s.lane, s.priority, s.at, s.correlated_at, s.blocked, s.error, s.retry,
-    ${epochMs("s.deferred_at")} as deferred_at, coalesce(jsonb_array_length(s.skipped), 0) as skipped,
+    case when s.deferred_at > clock_timestamp() then ${epochMs("s.deferred_at")} end as deferred_at, coalesce(jsonb_array_length(s.skipped), 0) as skipped,
     case when s.leased_until > clock_timestamp() then s.leased_by end as leased_by,
     case when s.leased_until > clock_timestamp() then ${epochMs("s.leased_until")} end as leased_until,
     ${epochMs("clock_timestamp()")} as now, row_number() over (order by ${by}) as place

@@ -39,14 +39,14 @@ export type Imported = { readonly events: number; readonly lastId: number | unde
 const BATCH = 250;
 const BATCH_TEXT = 1_000_000;
 
-/** $1 the lines */
-const insertQuery = (names: Names, batch: readonly EventLine[]): Query => ({
+/** Writes events with the ids they have. $1 their lines */
+export const insertQuery = (names: Names, lines: readonly string[]) => ({
   text: `insert into ${names.events} (id, stream, version, created, name, data, meta, pii, dates, token)
 overriding system value
 select (l ->> 'id')::bigint, l ->> 'stream', (l ->> 'version')::int, (l ->> 'created')::timestamptz, l ->> 'name',
   l -> 'data', l -> 'meta', l -> 'pii', l -> 'dates', (l ->> 'token')::uuid
 from (select x.line::jsonb as l from unnest(${splitJson("$1")}) as x(line)) x`,
-  params: [batch.map(({ text }) => text).join(SEPARATOR)],
+  params: [lines.join(SEPARATOR)],
 });
 
 /** $1 ids, $2 streams, $3 versions. The position of the first line that meets an event of the log. */
@@ -164,7 +164,12 @@ export async function importEvents(
     if (mode === "replace") await wipe(run, names);
     for await (const batch of batchesOf(source, reader)) {
       if (mode === "merge") await refuseConflicts(run, names, batch);
-      await run(insertQuery(names, batch));
+      await run(
+        insertQuery(
+          names,
+          batch.map(({ text }) => text),
+        ),
+      );
       note(batch);
     }
     if (lastId !== undefined) await moveSequence(run, names, lastId);
@@ -172,7 +177,7 @@ export async function importEvents(
   return { events: reader.events, lastId };
 }
 
-async function assertEmpty(run: Run, names: Names): Promise<void> {
+export async function assertEmpty(run: Run, names: Names): Promise<void> {
   const [row] = await run({ text: `select exists (select from ${names.events}) as filled` });
   if (row?.filled === true)
     throw new Error(

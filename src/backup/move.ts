@@ -1,7 +1,8 @@
 /**
  * Moves a store's tables to another server, while processes work on them: the log with its ids, the subscriptions, the
- * checkpoints. The log is copied while it grows; then one transaction on the source locks the tables, copies what is
- * missing, compares both logs, and moves the tables out of the way. So every commit is either in the new log, or was refused.
+ * checkpoints. The log is copied and compared while it grows and changes (docs/internals/adr/0024); then one transaction on
+ * the source locks the tables, copies and compares what was added or changed since, and moves the tables out of the way. So
+ * every commit is either in the new log, or was refused, and calls wait for what changed last, however long the log is.
  *
  * States: copying (the source is in use) → locked (calls to the source wait) → moved (the source refuses calls, the target has
  * everything); or as before, with a copy in the target that nobody uses.
@@ -9,13 +10,18 @@
 import type { Context } from "../context.ts";
 import { codeOf } from "../errors.ts";
 import { seed } from "../migrations/seed.ts";
-import { type Database, type Query, RETRIABLE, type Row, type Run } from "../postgres/index.ts";
+import type { Database, Query, Row, Run } from "../postgres/index.ts";
+import { RETRIABLE_OR_LOCKED } from "../postgres/retry.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import { literal, type Names, namesOf } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
-import { LINE } from "./event-lines.ts";
-import { exportEvents, type Readable } from "./export.ts";
-import { importEvents, moveSequence } from "./import.ts";
+import type { Readable } from "./export.ts";
+import { moveSequence } from "./import.ts";
+import { type Recording, record, recordedAll, stopRecording, takeChanged } from "./move/changes.ts";
+import { partsOf, sameEvents, sameRange } from "./move/compare.ts";
+import { copyAgain, copyRange } from "./move/copy-events.ts";
+import { copySubscriptions } from "./move/copy-subscriptions.ts";
+import { closeTarget, fill, openTarget } from "./move/target.ts";
 
 /** How `move()` goes about it. */
 export type MoveOptions = {
@@ -38,24 +44,30 @@ export type Moved = {
   readonly lockedMs: number;
 };
 
-/** The log grows faster than it can be copied, or the two logs differ although nobody could write. Nothing was moved. */
+/** The log grows or changes faster than it can be copied, or what was copied is not what is there. Nothing was moved. */
 export class MoveError extends Error {
   override readonly name = "MoveError";
 }
 
-/** When a pass of copying finds no more than `few` new events, the tables are locked. After as many passes it gives up. */
-const LIMITS = { few: 1_000, passes: 10 };
+/**
+ * When a pass of copying finds no more than `few` new or changed events, the tables are locked. After as many passes it gives
+ * up. `lockMs`: calls queue behind a lock that is waited for, so a long reader is not waited for longer than this.
+ */
+const LIMITS = { few: 1_000, passes: 10, lockMs: 5_000 };
 const ATTEMPTS = 5;
-const PAGE = 5_000;
-/** Ids that one statement reads for the comparison. */
-const DIGEST_PART = 500_000;
 const MARK = "act-drizzle: moved to another server";
+
+const DIFFERENT =
+  "nothing was moved: the copied events differ from those of the log. Repeat the move with `again: true`";
+const REWRITTEN =
+  "nothing was moved: the server was restarted after a crash, or the log was truncated or rewritten (TRUNCATE, VACUUM FULL, " +
+  "ALTER TABLE), or its triggers were disabled, while it was copied. Repeat the move with `again: true`";
 
 export async function move(
   source: Context,
   target: Context,
   options: MoveOptions = {},
-  { few, passes } = LIMITS,
+  limits: Partial<typeof LIMITS> = {},
 ): Promise<Moved> {
   const keepIn = namesOf(options.keepIn ?? `${source.names.schema}_moved`, source.names.table);
   if (keepIn.schema === source.names.schema)
@@ -63,80 +75,188 @@ export async function move(
   await removeMark(target);
   await seed(target);
   target.connections.sharedFacts?.forget();
-  let events = 0;
-  const tell = (state: MoveProgress["state"]) => options.onProgress?.({ state, events });
-  let mode: "replace" | "empty" | "merge" = options.again ? "replace" : "empty";
-  let lastId = -1;
-  for (let pass = 1; ; pass++) {
-    const copied = await importEvents(target, exportEvents(source, { after: lastId }), { mode });
-    events += copied.events;
-    lastId = copied.lastId ?? lastId;
-    mode = "merge";
-    tell("copying");
-    if (copied.events <= few) break;
-    // Calls would wait, under the lock, for what is missing still: nobody could say how long.
-    if (pass === passes)
-      throw new MoveError(
-        `nothing was moved: the log grew by ${copied.events} events while the ones before were copied, ${passes} times. ` +
-          "Move it when fewer events come, or stop its writers first, with `again: true`",
-      );
+  await closeTarget(target, options.again === true);
+  const copy = new Copy(source, target, { ...LIMITS, ...limits }, options.onProgress);
+  try {
+    return await attempting(async () => {
+      await copy.catchUp();
+      return await copy.cutOver(keepIn);
+    });
+  } catch (error) {
+    await copy.giveUp();
+    throw error;
   }
+}
+
+/** Again, if a lock was not granted in time, or a deadlock was lost with a verb that locks the tables in another order. */
+async function attempting<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      const moved = await cutOver(source, target, { lastId, keepIn, onLocked: () => tell("locked") });
-      events = moved.events;
-      tell("moved");
-      return moved;
+      return await work();
     } catch (error) {
-      // It lost a deadlock with a verb that had locked the tables in another order.
-      if (attempt === ATTEMPTS || !(error instanceof Error) || !RETRIABLE.has(codeOf(error.cause)))
-        throw error;
-      lastId = await lastIdOf(target);
+      const code = error instanceof Error ? codeOf(error.cause) : undefined;
+      if (attempt === ATTEMPTS || !RETRIABLE_OR_LOCKED.has(code)) throw error;
     }
   }
 }
 
-type CutOver = {
-  readonly lastId: number;
-  readonly keepIn: Names;
-  readonly onLocked: () => void;
-};
+class Copy {
+  readonly #source: Context;
+  readonly #target: Context;
+  readonly #limits: typeof LIMITS;
+  readonly #onProgress: MoveOptions["onProgress"];
+  /** Events of the target, and the id up to which they were copied. */
+  #events = 0;
+  #lastId = -1;
+  #recording: Recording | undefined;
+  #lockedMs = 0;
 
-/** All in one transaction of the source, in which nobody else can read or write its tables. */
-async function cutOver(
-  source: Context,
-  target: Context,
-  { lastId, keepIn, onLocked }: CutOver,
-): Promise<Moved> {
-  const { names, connections } = source;
-  let began = 0;
-  const work = async (run: Run) => {
-    await run({ text: "set local statement_timeout = 0" });
-    await run({
-      text: `lock table ${names.events}, ${names.streams}, ${names.correlated} in access exclusive mode`,
-    });
-    began = performance.now();
-    const locked = within(names, run);
-    await importEvents(target, exportEvents(locked, { after: lastId }), { mode: "merge" });
-    onLocked();
-    let digest = await digestOf(locked);
-    // A truncate or forget_pii during the copy has changed events that had been copied.
-    if (digest.text !== (await digestOf(target)).text) {
-      await importEvents(target, exportEvents(locked), { mode: "replace" });
-      digest = await digestOf(locked);
-      if (digest.text !== (await digestOf(target)).text)
-        throw new MoveError("the copied log differs from the log: nothing was moved");
+  constructor(
+    source: Context,
+    target: Context,
+    limits: typeof LIMITS,
+    onProgress: MoveOptions["onProgress"],
+  ) {
+    this.#source = source;
+    this.#target = target;
+    this.#limits = limits;
+    this.#onProgress = onProgress;
+  }
+
+  #tell(state: MoveProgress["state"]): void {
+    this.#onProgress?.({ state, events: this.#events });
+  }
+
+  /** Copies and compares what is new or changed, until a pass finds little of it. */
+  async catchUp(): Promise<void> {
+    const { few, passes } = this.#limits;
+    for (let pass = 1; ; pass++) {
+      const found = await this.#pass();
+      this.#tell("copying");
+      if (found <= few) return;
+      // Calls would wait, under the lock, for what is missing still: nobody could say how long.
+      if (pass === passes)
+        throw new MoveError(
+          `nothing was moved: the log grew by ${found} events, or so many were changed, while the ones before were copied, ` +
+            `${passes} times. Move it when fewer events come, or stop its writers first, with \`again: true\``,
+        );
     }
-    const subscriptions = await copySubscriptions(run, names, target);
-    await alignSequence(run, names, target);
-    await moveAway(run, names, keepIn);
-    return { events: digest.events, subscriptions };
-  };
-  const moved = await connections.session("move", work, {
-    // Its server process is ended first, or it might commit after the answer.
-    wasCommitted: async (backend) => marked((await connections.recover(backend, [markQuery(names)]))[0]),
-  });
-  return { ...moved, lockedMs: performance.now() - began };
+  }
+
+  /** Returns how many events were new or changed. */
+  async #pass(): Promise<number> {
+    const [source, target] = [this.#source, this.#target];
+    const { names } = source;
+    const first = this.#recording === undefined;
+    this.#recording = await this.#brief((run) => record(run, names, first));
+    const changed = await this.#drain();
+    const { upTo } = this.#recording;
+    const { added, copied } = await copyRange(source, target, this.#lastId, upTo);
+    this.#events += added;
+    for await (const [low, high] of partsOf(source, this.#lastId, upTo))
+      await this.#must(sameRange(source, target, low, high));
+    this.#lastId = upTo;
+    return copied + changed;
+  }
+
+  /** A transaction whose lock is refused soon, so that nobody queues behind it for long. */
+  #brief<T>(work: (run: Run) => Promise<T>): Promise<T> {
+    return attempting(() =>
+      this.#source.connections.session("move", async (run) => {
+        await run({ text: `set local lock_timeout = ${this.#limits.lockMs}` });
+        return await work(run);
+      }),
+    );
+  }
+
+  /** The first error counts. If this fails too, the next attempt removes what is left. */
+  giveUp(): Promise<void> {
+    return this.#brief((run) => stopRecording(run, this.#source.names)).catch(() => {});
+  }
+
+  /** Copies the events again whose changes are recorded, a transaction for each some thousand. Returns how many. */
+  async #drain(): Promise<number> {
+    for (let count = 0; ; ) {
+      // Their ids are recorded still if this fails.
+      const { ids, more } = await this.#source.connections.session("move", async (run) => {
+        const changed = await takeChanged(run, this.#source.names);
+        await this.#again(this.#source, changed.ids);
+        return changed;
+      });
+      if (ids.length > 0) await this.#must(sameEvents(this.#source, this.#target, ids));
+      count += ids.length;
+      // What is changed meanwhile is for the next pass.
+      if (!more) return count;
+    }
+  }
+
+  async #again(log: Readable, ids: readonly number[]): Promise<void> {
+    if (ids.length === 0) return;
+    const { added } = await copyAgain(log, this.#target, ids);
+    this.#events += added;
+  }
+
+  /** What was copied is what should have been, or something happened that was not recorded. */
+  async #must(same: Promise<boolean>): Promise<void> {
+    if (await same) return;
+    const recorded = await this.#source.connections.session("move", (run) => this.#recordedAll(run));
+    throw new MoveError(recorded ? DIFFERENT : REWRITTEN);
+  }
+
+  async #recordedAll(run: Run): Promise<boolean> {
+    return this.#recording !== undefined && (await recordedAll(run, this.#source.names, this.#recording));
+  }
+
+  /** All in one transaction of the source, in which nobody else can read or write its tables. */
+  async cutOver(keepIn: Names): Promise<Moved> {
+    const { names, connections } = this.#source;
+    let began = performance.now();
+    const work = async (run: Run) => {
+      await run({
+        text: `select set_config('statement_timeout', '0', true), set_config('synchronous_commit', 'on', true),
+  set_config('lock_timeout', '${this.#limits.lockMs}', true)`,
+      });
+      began = performance.now();
+      await run({
+        text: `lock table ${names.events}, ${names.streams}, ${names.correlated} in access exclusive mode`,
+      });
+      this.#tell("locked");
+      await this.#finish(run, names);
+      const subscriptions = await copySubscriptions(run, names, this.#target);
+      await alignSequence(run, names, this.#target);
+      await stopRecording(run, names);
+      await moveAway(run, names, keepIn);
+      await fill(this.#target, (write) => openTarget(write, this.#target.names));
+      return { events: this.#events, subscriptions };
+    };
+    const moved = await connections.session("move", work, {
+      // Its server process is ended first, or it might commit after the answer.
+      wasCommitted: async (backend) => marked((await connections.recover(backend, [markQuery(names)]))[0]),
+    });
+    this.#lockedMs = performance.now() - began;
+    this.#tell("moved");
+    return { ...moved, lockedMs: this.#lockedMs };
+  }
+
+  /** Under the lock: copies what was added or changed since the last pass, and compares that. */
+  async #finish(run: Run, names: Names): Promise<void> {
+    const [locked, target] = [within(names, run), this.#target];
+    if (!(await this.#recordedAll(run))) throw new MoveError(REWRITTEN);
+    const from = this.#lastId;
+    const upTo = await lastIdOf(locked);
+    const again: (readonly number[])[] = [];
+    // Until none is left: what is recorded still would not be compared.
+    for (;;) {
+      const { ids } = await takeChanged(run, names);
+      if (ids.length === 0) break;
+      await this.#again(locked, ids);
+      again.push(ids);
+    }
+    const { added } = await copyRange(locked, target, from, upTo);
+    this.#events += added;
+    if (!(await sameRange(locked, target, from, Number.MAX_SAFE_INTEGER))) throw new MoveError(DIFFERENT);
+    for (const ids of again) if (!(await sameEvents(locked, target, ids))) throw new MoveError(DIFFERENT);
+  }
 }
 
 /** The tables as the transaction sees them that has locked them. */
@@ -152,60 +272,11 @@ async function lastIdOf({ names, connections }: Readable): Promise<number> {
   return Number(row?.id);
 }
 
-/** The number of events, and a sum over each row's text. Part by part, for a statement has a time limit. */
-async function digestOf(log: Readable): Promise<{ text: string; events: number }> {
-  const last = await lastIdOf(log);
-  let [events, digest] = [0, 0n];
-  for (let low = -1; low < last; low += DIGEST_PART) {
-    // $1 and $2 bounds of the ids
-    const [row] = await log.connections.read("move", {
-      text: `select count(*) as events,
-  coalesce(sum(('x' || left(md5(${LINE}), 16))::bit(64)::bigint), 0)::text as digest
-from ${log.names.events} e where e.id > $1::bigint and e.id <= $2::bigint`,
-      params: [low, low + DIGEST_PART],
-    });
-    events += Number(row?.events);
-    digest += BigInt(String(row?.digest));
-  }
-  return { text: `${events} ${digest}`, events };
-}
-
-/** Subscriptions and checkpoints as they stand, but for leases: their holders work on the old server. */
-async function copySubscriptions(run: Run, names: Names, target: Context): Promise<number> {
-  const { streams, correlated } = target.names;
-  let count = 0;
-  await target.connections.session("move", async (write) => {
-    await write({ text: `delete from ${streams}` });
-    await write({ text: `delete from ${correlated}` });
-    const copy = async (from: string, to: string, key: string) => {
-      for (let after: unknown = ""; ; ) {
-        const rows = await run({
-          text: `select ${key} as key, to_jsonb(r)::text as line from ${from} r
-  where ${key} ${after === "" ? ">=" : ">"} $1::text collate "C" order by ${key} collate "C" limit ${PAGE}`,
-          params: [String(after)],
-        });
-        if (rows.length === 0) return;
-        after = rows.at(-1)?.key;
-        if (to === streams) count += rows.length;
-        await write({
-          text: `insert into ${to} select r.* from jsonb_array_elements($1::jsonb) j(line)
-  cross join jsonb_populate_record(null::${to}, j.line - 'leased_by' - 'leased_until') r`,
-          params: [`[${rows.map(({ line }) => line).join(",")}]`],
-        });
-        if (rows.length < PAGE) return;
-      }
-    };
-    await copy(names.streams, streams, "stream");
-    await copy(names.correlated, correlated, "key");
-  });
-  return count;
-}
-
 /** Ids go on behind all that were given out, those of events that no longer exist too. */
 async function alignSequence(run: Run, names: Names, target: Context): Promise<void> {
   const [row] = await run({ text: `select pg_sequence_last_value(${idSequence(names)}) as last` });
   const last = Number(row?.last ?? 0);
-  if (last > 0) await target.connections.session("move", (write) => moveSequence(write, target.names, last));
+  if (last > 0) await fill(target, (write) => moveSequence(write, target.names, last));
 }
 
 /** A view stands in the log's place: no verb can use it, and seed() refuses to make a new log beside it. */

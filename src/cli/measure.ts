@@ -66,18 +66,18 @@ async function loop(
 async function notifyLatency(options: MeasureOptions, store: PostgresStore) {
   const listener = new PostgresStore({ ...options.store, notify: true, max: 2 });
   const latencies: number[] = [];
-  let heard = Promise.withResolvers<void>();
+  let notified = Promise.withResolvers<void>();
   try {
     await listener.notify?.(({ stream }) => {
-      if (stream === "notified") heard.resolve();
+      if (stream === "notified") notified.resolve();
     });
     const until = performance.now() + options.seconds * 1_000;
     while (performance.now() < until && !options.signal.aborted) {
-      heard = Promise.withResolvers();
+      notified = Promise.withResolvers();
       const start = performance.now();
       await store.commit("notified", [message(latencies.length)], META);
       const late = setTimeout(NOTIFY_LIMIT_MS, true, { ref: false });
-      if (await Promise.race([heard.promise, late])) break;
+      if (await Promise.race([notified.promise, late])) break;
       latencies.push(performance.now() - start);
     }
   } finally {

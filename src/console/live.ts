@@ -45,17 +45,17 @@ function linkTo(send: (link: Link) => Promise<void>) {
 }
 
 /** One LISTEN of a store, while anybody looks. */
-class Ear {
+class StoreListener {
   readonly #wakes = new Set<() => void>();
   #watch: Promise<Watch | undefined> | undefined;
   #current: Watch | undefined;
-  #heard: number | undefined;
+  #notifiedAt: number | undefined;
   #notBefore = 0;
 
   get listener(): Listener {
     return {
       state: this.#current?.state ?? "off",
-      heardMs: this.#heard === undefined ? undefined : performance.now() - this.#heard,
+      lastNotifiedMs: this.#notifiedAt === undefined ? undefined : performance.now() - this.#notifiedAt,
     };
   }
 
@@ -73,7 +73,7 @@ class Ear {
     if (this.#watch || performance.now() < this.#notBefore) return;
     this.#notBefore = performance.now() + LISTEN_AGAIN;
     const onWake = () => {
-      this.#heard = performance.now();
+      this.#notifiedAt = performance.now();
       for (const each of this.#wakes) each();
     };
     this.#watch = admin.watch(onWake).then((watch) => {
@@ -96,16 +96,16 @@ class Ear {
 type Latest = { readonly overview: Promise<Overview>; readonly at: number };
 
 export class Live {
-  readonly #ears = new Map<string, Ear>();
+  readonly #listeners = new Map<string, StoreListener>();
   readonly #latest = new Map<string, Latest>();
 
-  #ear(store: Opened): Ear {
-    let ear = this.#ears.get(store.info.id);
-    if (!ear) {
-      ear = new Ear();
-      this.#ears.set(store.info.id, ear);
+  #listener(store: Opened): StoreListener {
+    let listener = this.#listeners.get(store.info.id);
+    if (!listener) {
+      listener = new StoreListener();
+      this.#listeners.set(store.info.id, listener);
     }
-    return ear;
+    return listener;
   }
 
   /** Read for this caller, or just now for another one. */
@@ -113,7 +113,10 @@ export class Live {
     const { id } = store.info;
     const known = this.#latest.get(id);
     if (known && performance.now() - known.at < OVERVIEW / 2) return known.overview;
-    const latest = { overview: overviewOf(store.admin, this.#ear(store).listener), at: performance.now() };
+    const latest = {
+      overview: overviewOf(store.admin, this.#listener(store).listener),
+      at: performance.now(),
+    };
     latest.overview.catch(() => this.#latest.delete(id));
     this.#latest.set(id, latest);
     return latest.overview;
@@ -121,11 +124,11 @@ export class Live {
 
   async overviews(store: Opened, send: Send<LiveEvents>, signal: AbortSignal): Promise<void> {
     const link = linkTo((state) => send("link", state));
-    const ear = this.#ear(store);
-    const leave = ear.join(() => {});
+    const listener = this.#listener(store);
+    const leave = listener.join(() => {});
     try {
       while (!signal.aborted) {
-        ear.listen(store);
+        listener.listen(store);
         const start = performance.now();
         try {
           const overview = await this.overview(store);
@@ -152,12 +155,12 @@ export class Live {
   ): Promise<void> {
     const link = linkTo((state) => send("link", state));
     let wake = Promise.withResolvers<void>();
-    const ear = this.#ear(store);
-    const leave = ear.join(() => wake.resolve());
+    const listener = this.#listener(store);
+    const leave = listener.join(() => wake.resolve());
     let position = after;
     try {
       while (!signal.aborted) {
-        ear.listen(store);
+        listener.listen(store);
         const start = performance.now();
         wake = Promise.withResolvers<void>();
         let more = false;
@@ -202,6 +205,6 @@ export class Live {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#ears.values()].map((ear) => ear.stop()));
+    await Promise.all([...this.#listeners.values()].map((listener) => listener.stop()));
   }
 }

@@ -14,7 +14,7 @@ export function logBlocked(context: Context, blocked: readonly BlockedLease[]): 
   for (const { stream, lane, at, retry } of blocked)
     throttle.tell("blocked", (leftOut) =>
       log().warn(
-        `[act-drizzle] "${schema}"."${table}": the subscription ${JSON.stringify(stream)} (lane ${lane ?? "default"}) is blocked behind event ${at}, after ${retry + 1} attempts: \`act-drizzle blocked\` shows the error and the event${alsoLeftOut(leftOut)}`,
+        `[act-drizzle] "${schema}"."${table}": the subscription ${JSON.stringify(stream)} (lane ${lane ?? "default"}) is blocked ${at < 0 ? "at its beginning" : `behind event ${at}`}, after ${retry === 0 ? "1 attempt" : `${retry + 1} attempts`}: \`act-drizzle blocked\` shows the error and the event${alsoLeftOut(leftOut)}`,
       ),
     );
 }

@@ -11,7 +11,7 @@ import {
   type Tracer,
   trace,
 } from "@opentelemetry/api";
-import type { Later } from "./later.ts";
+import type { Later, Recorded } from "./later.ts";
 
 export type CallsOptions = {
   readonly tracer: Tracer;
@@ -38,11 +38,13 @@ const isSqlState = (code: string): boolean => /^[0-9A-Z]{5}$/.test(code);
 export const epoch = (instant: number): number => performance.timeOrigin + instant;
 
 /** A call that is running. Its span is made when it is needed: at the end, or by the batch that is linked to it. */
-export class Call {
+export class Call implements Recorded {
   readonly #verb: Verb;
   readonly #start = performance.now();
   readonly #parent = contexts.active();
   #span: Span | undefined;
+  #end = 0;
+  #failure: { readonly error: unknown } | undefined;
 
   constructor(verb: Verb) {
     this.#verb = verb;
@@ -64,13 +66,22 @@ export class Call {
 
   /** `failure`: the error, if there was one. */
   ended(failure?: { readonly error: unknown }): void {
-    const end = performance.now();
-    this.#verb.later.do(() => {
-      this.#verb.record((end - this.#start) / 1_000, this.span, failure && errorType(failure.error));
-      this.span.end(epoch(end));
-    });
+    this.#end = performance.now();
+    this.#failure = failure;
+    this.#verb.later.do(this);
+  }
+
+  /** Called once, some time after {@link ended}. */
+  record(): void {
+    const failure = this.#failure && errorType(this.#failure.error);
+    this.#verb.record((this.#end - this.#start) / 1_000, this.span, failure);
+    this.span.end(epoch(this.#end));
   }
 }
+
+/** By name: the SDK sorts them for each point. */
+const inOrder = (attributes: Attributes): Attributes =>
+  Object.fromEntries(Object.entries(attributes).sort(([one], [other]) => (one < other ? -1 : 1)));
 
 export class Verb {
   readonly later: Later;
@@ -82,7 +93,7 @@ export class Verb {
     this.later = options.later;
     this.#options = options;
     this.#name = `${verb} ${options.table}`;
-    this.#attributes = { ...options.common, "db.operation.name": verb };
+    this.#attributes = inOrder({ ...options.common, "db.operation.name": verb });
   }
 
   startSpan(start: number, parent: OtelContext): Span {

@@ -29,6 +29,8 @@ export type TelemetryOptions = {
 
 const SCOPE = "act-drizzle";
 const POLL_MS = 15_000;
+/** The conventions name another port only. */
+const DEFAULT_PORT = 5_432;
 
 function attributesOf(store: object, { names }: Context): Attributes {
   const config: unknown = Reflect.get(store, "config");
@@ -40,7 +42,7 @@ function attributesOf(store: object, { names }: Context): Attributes {
     "db.collection.name": `${names.schema}.${names.table}`,
     ...(typeof database === "string" && { "db.namespace": database }),
     ...(typeof host === "string" && { "server.address": host }),
-    ...(typeof port === "number" && { "server.port": port }),
+    ...(typeof port === "number" && port !== DEFAULT_PORT && { "server.port": port }),
   };
 }
 
@@ -83,11 +85,13 @@ export function instrument(store: object, options: TelemetryOptions = {}): () =>
     queued: () => calling ?? trace.getActiveSpan(),
     batch: (batch) => {
       const end = performance.now();
-      later.do(() => {
-        batchCommits.record(batch.commits, common);
-        batchDuration.record(batch.millis / 1_000, common);
-        commitWait.record(Math.max(0, batch.waitedMs) / 1_000, common);
-        traceBatch(calls, batch, end);
+      later.do({
+        record: () => {
+          batchCommits.record(batch.commits, common);
+          batchDuration.record(batch.millis / 1_000, common);
+          commitWait.record(Math.max(0, batch.waitedMs) / 1_000, common);
+          traceBatch(calls, batch, end);
+        },
       });
     },
     inDoubt: (outcomes) => {

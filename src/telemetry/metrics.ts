@@ -59,7 +59,8 @@ export const METRICS = {
   listening: {
     name: "act_drizzle.listener.listening",
     kind: "gauge",
-    unit: "1",
+    // The OpenTelemetry Collector would add `_ratio` to the name if it were "1".
+    unit: "{listener}",
     description: "1 if notifications are listened to, 0 while the connection is lost. Absent without notify.",
   },
   reconnects: {

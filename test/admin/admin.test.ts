@@ -74,6 +74,16 @@ describe("lag", () => {
     const report = (await new Admin(store).lag()).find(({ stream }) => stream === "report");
     expect(report?.deferredUntil).toEqual(new Date(until));
   });
+
+  test("says nothing of a time that has come: what was deferred until then waits as all others do", async () => {
+    const store = await withBacklog(scene);
+    const admin = new Admin(store);
+    await store.defer(["report"], Date.now() - 1_000);
+    const report = (await admin.lag()).find(({ stream }) => stream === "report");
+    expect(report).toMatchObject({ deferredUntil: undefined });
+    const { subscriptions } = await admin.subscriptions();
+    expect(subscriptions.find(({ stream }) => stream === "report")).toMatchObject({ deferredUntil: undefined });
+  });
 });
 
 describe("blocked work", () => {

@@ -237,9 +237,12 @@ test("an action that the role may not do fails, is recorded, and the console goe
 test("workers that listen are told of an action, and do not wait for their next look", async () => {
   const { client, store } = await opened();
   const { config } = store;
-  const heard = Promise.withResolvers<string>();
-  const { unlisten } = await scene.sql.listen(`act_commit_${config.schema}_${config.table}`, heard.resolve);
+  const notified = Promise.withResolvers<string>();
+  const { unlisten } = await scene.sql.listen(
+    `act_commit_${config.schema}_${config.table}`,
+    notified.resolve,
+  );
   await act(client, { type: "unblock", on: { streams: ["mailer"] } });
-  expect(JSON.parse(await heard.promise)).toMatchObject({ claimable: true });
+  expect(JSON.parse(await notified.promise)).toMatchObject({ claimable: true });
   await unlisten();
 });

@@ -1,19 +1,17 @@
 /** A browser that looks at the console's page, and what it saw: requests, errors, refusals of the policy. */
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
-import { buildPage } from "../../scripts/build-page.ts";
 import type { RunningConsole } from "../../src/console/start.ts";
 
-const PLACES = [
-  process.env.CHROMIUM_PATH,
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-];
-const executablePath = PLACES.find((path) => path !== undefined && existsSync(path));
+/** `CHROMIUM_PATH`, or what the PATH has: .ci/run looks for the same. */
+function findBrowser(): string | undefined {
+  const folders = (process.env.PATH ?? "").split(delimiter);
+  const names = ["chromium", "chromium-browser", "google-chrome"];
+  const places = names.flatMap((name) => folders.map((folder) => join(folder, name)));
+  return [process.env.CHROMIUM_PATH ?? "", ...places].find((path) => path !== "" && existsSync(path));
+}
+const executablePath = findBrowser();
 
 /** Why tests in a browser are left out; empty: they are not. It goes into their name. */
 export const reason = executablePath
@@ -32,9 +30,9 @@ const QUIET = [
 ];
 
 /** ms that the page may take for anything. */
-const PATIENCE = 12_000;
+const TIMEOUT_MS = 12_000;
 
-export type Sight = {
+export type PageWindow = {
   readonly page: Page;
   readonly requests: string[];
   /** Uncaught errors, and what the browser refused. */
@@ -42,7 +40,8 @@ export type Sight = {
   close(): Promise<void>;
 };
 
-export class Eyes {
+export class PageBrowser {
+  /** Of the built page. */
   readonly folder: string;
   readonly browser: Browser;
 
@@ -51,24 +50,21 @@ export class Eyes {
     this.browser = browser;
   }
 
-  /** Builds the page, and starts the browser. */
-  static async open(): Promise<Eyes> {
-    const folder = await mkdtemp(join(tmpdir(), "act-drizzle-page-"));
-    await buildPage(folder);
-    return new Eyes(folder, await chromium.launch({ executablePath, args: QUIET }));
+  /** Starts the browser. */
+  static async open(folder: string): Promise<PageBrowser> {
+    return new PageBrowser(folder, await chromium.launch({ executablePath, args: QUIET }));
   }
 
-  async close(): Promise<void> {
-    await this.browser.close();
-    await rm(this.folder, { recursive: true, force: true });
+  close(): Promise<void> {
+    return this.browser.close();
   }
 
-  /** A window of its own that has opened the printed address, and then `path`. */
+  /** A window of its own, with the cookie that the printed address gives, at `path`. */
   async look(
     { url, origin }: RunningConsole,
     path = "/",
     options: BrowserContextOptions = {},
-  ): Promise<Sight> {
+  ): Promise<PageWindow> {
     const context = await this.browser.newContext({
       viewport: { width: 1280, height: 800 },
       reducedMotion: "reduce",
@@ -83,10 +79,9 @@ export class Eyes {
       if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
         errors.push(message.text());
     });
-    context.setDefaultTimeout(PATIENCE);
+    context.setDefaultTimeout(TIMEOUT_MS);
     const page = await context.newPage();
-    await page.goto(url);
-    await page.waitForURL(`${origin}/`);
+    await context.request.get(url);
     await page.goto(`${origin}${path}`);
     return { page, requests, errors, close: () => context.close() };
   }

@@ -3,8 +3,6 @@ import { setTimeout } from "node:timers/promises";
 import { StoreError } from "@rotorsoft/act";
 import { beforeAll, expect, test } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
-import { type MoveProgress, move } from "../../src/backup/move.ts";
-import { contextOf } from "../../src/context.ts";
 import { DatabaseError, type PostgresDatabase, PostgresStore } from "../../src/index.ts";
 import { Ledger } from "../faults/kit/ledger.ts";
 import { event, meta, Scene } from "../postgres/fixture.ts";
@@ -87,24 +85,6 @@ test("a target that is not empty is refused, unless it is the copy of an earlier
   const names: string[] = [];
   await target.query(({ name }) => void names.push(name));
   expect(names).toEqual(["Mine", "Mine"]);
-});
-
-test("a log that grows faster than it is copied stays where it is, and is never locked", async () => {
-  const source = await tenants.store(tenants.database());
-  const target = storeAt(elsewhere.database(), source);
-  await source.commit("a", [event()], meta);
-  const states: string[] = [];
-  let growing: Promise<unknown> = Promise.resolve();
-  const onProgress = ({ state }: MoveProgress) => {
-    states.push(state);
-    growing = source.commit("a", [event()], meta);
-  };
-  const moving = move(contextOf(source), contextOf(target), { onProgress }, { few: 0, passes: 3 });
-  await expect(moving).rejects.toThrow(/nothing was moved: the log grew by \d events.*again: true/);
-  await growing;
-  expect(states).toEqual(["copying", "copying", "copying"]);
-  expect(await source.query(() => {})).toBe(4);
-  expect(await new Admin(source).move(target, { again: true })).toMatchObject({ events: 4 });
 });
 
 test("under load: what was acknowledged is there once, what was refused is not", {

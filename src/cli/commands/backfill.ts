@@ -27,7 +27,7 @@ export function backfill(program: Command): void {
         if (output.json) output.document(done);
         else
           output.line(
-            `${integer(done.targets)} targets have events in the log, ${integer(done.subscribed)} of them are new.`,
+            `${integer(done.targets)} targets have events in the log, ${integer(done.subscribed)} of them new.`,
           );
       }),
     );

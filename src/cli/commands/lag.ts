@@ -1,7 +1,7 @@
 /** `act-drizzle lag`: which subscriptions are behind. */
 import { type Command, Option } from "commander";
 import { type NamesFlags, namesOf, withNames } from "../app.ts";
-import { counted, duration, instant } from "../format.ts";
+import { counted, duration } from "../format.ts";
 import { toCount, withStore } from "../session.ts";
 
 export function lag(program: Command): void {
@@ -34,7 +34,7 @@ export function lag(program: Command): void {
                 leasedBy
                   ? `leased ${leasedUntil ? `${duration(leasedUntil.getTime() - Date.now())} ` : ""}by ${leasedBy}`
                   : deferredUntil
-                    ? `deferred until ${instant(deferredUntil)}`
+                    ? `deferred for ${duration(deferredUntil.getTime() - Date.now())}`
                     : "waits",
             },
           ],

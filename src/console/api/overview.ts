@@ -102,7 +102,7 @@ export type Correlator = {
 export type Listener = {
   readonly state: "off" | "listening" | "reconnecting";
   /** ms since the last notification of a commit; absent before the first. A store without `notify` sends none. */
-  readonly heardMs: number | undefined;
+  readonly lastNotifiedMs: number | undefined;
 };
 
 /** SSE of `/api/live`. Event `overview` comes every 2 s (an {@link Overview}), `link` when the database goes and comes. */

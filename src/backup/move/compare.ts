@@ -1,0 +1,62 @@
+/**
+ * Compares events of two logs, by their number and a sum over the text of each. Events whose change is recorded, but was
+ * not copied, are left out: the same statement reads them, so it is exact while the log is changed.
+ */
+import type { Query } from "../../postgres/index.ts";
+import { numberArray, parseNumbers } from "../../postgres/parameters.ts";
+import { LINE } from "../event-lines.ts";
+import type { Readable } from "../export.ts";
+import { pendingQuery } from "./changes.ts";
+
+/** Events that one statement reads: a statement has a time limit, which may be short. */
+const PART = 20_000;
+
+const DIGEST = `concat_ws(' ', count(*), sum(('x' || left(md5(${LINE}), 16))::bit(64)::bigint)) as digest`;
+
+/** Whether both have the same of the events `where`, whose parameters come first. */
+async function same(source: Readable, target: Readable, { text, params = [] }: Query): Promise<boolean> {
+  const [here] = await source.connections.read("move", {
+    text: `with pending as materialized (select distinct id from (${pendingQuery(source.names)}) p)
+select ${DIGEST}, (select array_agg(id)::text from pending) as pending
+from ${source.names.events} e where ${text} and not exists (select from pending p where p.id = e.id)`,
+    params,
+  });
+  const pending = numberArray(parseNumbers(here?.pending));
+  const given = typeof params === "function" ? params() : params;
+  const [there] = await target.connections.read("move", {
+    text: `select ${DIGEST}
+from ${target.names.events} e where ${text} and not e.id = any($${given.length + 1}::bigint[])`,
+    params: [...given, pending],
+  });
+  return String(here?.digest) === String(there?.digest);
+}
+
+/** The parts of `(after, upTo]` as bounds, about as many events each. $1 the id before, $2 rows */
+export async function* partsOf(
+  { names, connections }: Readable,
+  after: number,
+  upTo: number,
+): AsyncGenerator<readonly [number, number]> {
+  for (let low = after; low < upTo; ) {
+    const [row] = await connections.read("move", {
+      text: `select max(id) as id from (select id from ${names.events} where id > $1::bigint order by id limit $2::bigint) p`,
+      params: [low, PART],
+    });
+    const high = Math.min(Number(row?.id ?? upTo), upTo);
+    yield [low, high];
+    low = high;
+  }
+}
+
+/** Whether the target has the events of the source with ids in `(after, upTo]`. $1, $2 the bounds */
+export const sameRange = (
+  source: Readable,
+  target: Readable,
+  after: number,
+  upTo: number,
+): Promise<boolean> =>
+  same(source, target, { text: "e.id > $1::bigint and e.id <= $2::bigint", params: [after, upTo] });
+
+/** Whether the target has the same of these events. $1 the ids */
+export const sameEvents = (source: Readable, target: Readable, ids: readonly number[]): Promise<boolean> =>
+  same(source, target, { text: "e.id = any($1::bigint[])", params: [numberArray(ids)] });

@@ -1,0 +1,125 @@
+/** Copies events of one log into another, with their ids, whatever the other holds at their places. */
+import type { Context } from "../../context.ts";
+import type { Query, Run } from "../../postgres/index.ts";
+import { numberArray, textArray } from "../../postgres/parameters.ts";
+import type { Names } from "../../schema/names.ts";
+import { LINE } from "../event-lines.ts";
+import { pagesOf, type Readable } from "../export.ts";
+import { insertQuery, moveSequence } from "../import.ts";
+import { fill } from "./target.ts";
+
+/** How many events were copied, and how many the target has more than before. */
+export type Copied = { readonly copied: number; readonly added: number };
+
+type Line = { readonly id: number; readonly line: string };
+
+const insert = (names: Names, lines: readonly Line[]): Query => {
+  const { text, params } = insertQuery(
+    names,
+    lines.map(({ line }) => line),
+  );
+  return {
+    text: `with inserted as (${text} on conflict do nothing returning 1) select count(*)::int as count from inserted`,
+    params,
+  };
+};
+
+/** $1 ids */
+const remove = (names: Names, ids: readonly number[]): Query => ({
+  text: `with removed as (delete from ${names.events} where id = any($1::bigint[]) returning 1)
+select count(*)::int as count from removed`,
+  params: [numberArray(ids)],
+});
+
+/** $1 streams, $2 versions */
+const removeVersions = (names: Names, streams: readonly string[], versions: readonly number[]): Query => ({
+  text: `with removed as (
+  delete from ${names.events} e using unnest($1::text[], $2::int[]) as v(stream, version)
+  where e.stream = v.stream and e.version = v.version returning 1
+) select count(*)::int as count from removed`,
+  params: [textArray(streams), numberArray(versions)],
+});
+
+const counted = async (run: Run, query: Query): Promise<number> => Number((await run(query))[0]?.count);
+
+/**
+ * Writes a page. A row that stands in its way is older than the page: it has the same id, or another id and the same
+ * version of the stream, which a truncate or a restore has given to this event. The change of that other id was recorded,
+ * so it is copied again if it still exists.
+ */
+async function put(write: Run, names: Names, page: readonly Line[]): Promise<number> {
+  const added = await counted(write, insert(names, page));
+  if (added === page.length) return added;
+  const places = page.map(({ line }) => JSON.parse(line) as { stream: string; version: number });
+  const removed =
+    (await counted(
+      write,
+      remove(
+        names,
+        page.map(({ id }) => id),
+      ),
+    )) +
+    (await counted(
+      write,
+      removeVersions(
+        names,
+        places.map(({ stream }) => stream),
+        places.map(({ version }) => version),
+      ),
+    ));
+  const again = await counted(write, insert(names, page));
+  if (again !== page.length)
+    throw new Error(`act-drizzle: ${page.length - again} events were not written to ${names.events}`);
+  return added - removed + again;
+}
+
+async function write(
+  source: Readable,
+  target: Context,
+  page: (after: number, limit: number) => Query,
+  {
+    after = -1,
+    before = () => Promise.resolve(0),
+  }: { after?: number; before?: (run: Run) => Promise<number> } = {},
+): Promise<Copied> {
+  let [copied, added, lastId] = [0, 0, after];
+  await fill(target, async (run) => {
+    await run({ text: "set local statement_timeout = 0" });
+    added += await before(run);
+    for await (const lines of pagesOf(source, page, after)) {
+      added += await put(run, target.names, lines);
+      copied += lines.length;
+      lastId = lines.at(-1)?.id ?? lastId;
+    }
+    if (lastId > after) await moveSequence(run, target.names, lastId);
+  });
+  return { copied, added };
+}
+
+/** The events with ids in `(after, upTo]`. */
+export const copyRange = (source: Readable, target: Context, after: number, upTo: number): Promise<Copied> =>
+  write(
+    source,
+    target,
+    // $1 and $2 bounds of the ids, $3 rows
+    (from, limit) => ({
+      text: `select e.id, ${LINE} as line from ${source.names.events} e
+where e.id > $1::bigint and e.id <= $2::bigint order by e.id limit $3::bigint`,
+      params: [from, upTo, limit],
+    }),
+    { after },
+  );
+
+/** The events with these ids as they are now: those that are gone are deleted. */
+export const copyAgain = (source: Readable, target: Context, ids: readonly number[]): Promise<Copied> =>
+  write(
+    source,
+    target,
+    // $1 the ids, $2 the last one of the page before, $3 rows
+    (from, limit) => ({
+      text: `select e.id, ${LINE} as line from ${source.names.events} e
+where e.id = any($1::bigint[]) and e.id > $2::bigint order by e.id limit $3::bigint`,
+      params: [numberArray(ids), from, limit],
+    }),
+    { before: async (run) => -(await counted(run, remove(target.names, ids))) },
+  );

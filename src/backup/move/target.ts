@@ -1,0 +1,51 @@
+/**
+ * The log that a move fills: nobody else can write to it until it is complete. A process that was sent to the new place too
+ * early gets an error that says so, instead of beginning a log of its own there.
+ */
+import type { Context } from "../../context.ts";
+import { wipe } from "../../events/restore.ts";
+import type { Run } from "../../postgres/index.ts";
+import { lockQuery } from "../../schema/append-lock.ts";
+import type { Names } from "../../schema/names.ts";
+import { assertEmpty } from "../import.ts";
+
+const GUARD = "act_drizzle_filling";
+const SETTING = "act_drizzle.filling";
+const ALLOWED = `set_config('${SETTING}', 'on', true)`;
+
+const guardFunction = ({ schema, table }: Names): string => `"${schema}"."${table}_filling"`;
+
+/** A transaction that may write. Its COMMIT is on the disk when this resolves: the source forgets what was copied. */
+export const fill = (target: Context, work: (run: Run) => Promise<void>): Promise<void> =>
+  target.connections.session("move", async (run) => {
+    await run({ text: `select ${ALLOWED}, set_config('synchronous_commit', 'on', true)` });
+    await work(run);
+  });
+
+/** Lets everybody write, in the transaction of `run`. */
+export async function openTarget(run: Run, names: Names): Promise<void> {
+  await run({ text: `drop trigger if exists ${GUARD} on ${names.events}` });
+  await run({ text: `drop function if exists ${guardFunction(names)}()` });
+}
+
+/** Nobody but {@link fill} writes from here on. `again`: what an earlier attempt has copied is deleted. */
+export const closeTarget = (target: Context, again: boolean): Promise<void> =>
+  fill(target, async (run) => {
+    const { names } = target;
+    await openTarget(run, names);
+    await run({ text: lockQuery(names) });
+    if (again) await wipe(run, names);
+    else await assertEmpty(run, names);
+    await run({
+      text: `create function ${guardFunction(names)}() returns trigger language plpgsql as $$
+begin
+  raise exception using errcode = '55000', message = 'act-drizzle: this log is being filled by a move of a tenant',
+    hint = 'Use the old place until the move has ended. If none is running, repeat it with "again: true".';
+end $$`,
+    });
+    await run({
+      text: `create trigger ${GUARD} before insert or update or delete or truncate on ${names.events} for each statement
+when (current_setting('${SETTING}', true) is distinct from 'on') execute function ${guardFunction(names)}()`,
+    });
+    await run({ text: `alter table ${names.events} enable always trigger ${GUARD}` });
+  });
