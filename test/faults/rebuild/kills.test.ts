@@ -10,24 +10,15 @@ import { sql } from "drizzle-orm";
 import { expect, onTestFinished, test } from "vitest";
 import { exactlyOnce, rebuild } from "../../../src/projections/index.ts";
 import { Account, Deposited, on, stopping, useWorld } from "../../framework/fixture.ts";
-import {
-  count,
-  counted,
-  counters,
-  drained,
-  folded,
-  onNodePostgres,
-  positions,
-} from "../../projections/fixture.ts";
+import { count, counted, drained, folded, onNodePostgres, positions } from "../../projections/fixture.ts";
 import { record } from "../kit/report.ts";
 import { scale } from "../kit/scale.ts";
+import { counters, counting, type RebuildWorkerOptions, STEPS } from "./counts.ts";
 
 const world = useWorld();
 const KILLS = scale(10, 100);
 const STREAMS = 7;
 const meta = { correlation: "test", causation: {} };
-/** Where worker.ts dies, in turn: its own list cannot be imported, for that would run it. */
-const STEPS = ["making", "applying", "applied", "closing", "committing"] as const;
 
 test.each([
   ["by shadows", "and no reader sees a half", false],
@@ -56,31 +47,9 @@ test.each([
       return stopping(app);
     };
     const apps = [build(), build()];
+    const options = counting(db, store);
     // A first swap, so that the reader has all of the history from the beginning.
-    const options = {
-      db,
-      store,
-      projection: "counts",
-      events: { Deposited },
-      tables: { counters },
-    };
-    type Options = Parameters<
-      typeof rebuild<typeof db, { Deposited: typeof Deposited }, { counters: typeof counters }>
-    >[0];
-    const apply: Options["apply"] = async (events, tx, tables) => {
-      for (const { stream, data } of events)
-        await tx
-          .insert(tables.counters)
-          .values({ stream, total: data.amount, events: 1 })
-          .onConflictDoUpdate({
-            target: tables.counters.stream,
-            set: {
-              total: sql`${tables.counters.total} + excluded.total`,
-              events: sql`${tables.counters.events} + 1`,
-            },
-          });
-    };
-    await rebuild({ ...options, apply });
+    await rebuild(options);
 
     let done = false;
     let sent = history;
@@ -103,9 +72,13 @@ test.each([
     const execArgv = ["--import", join(import.meta.dirname, "../../../dev/source.ts")];
     while (killed.length < KILLS) {
       const step = STEPS[killed.length % STEPS.length] ?? "applying";
-      const given = { log: { url: world.url, table: store.config.table }, step, inPlace };
-      const readModels = db.$client.options.connectionString;
-      const child = fork(program, [JSON.stringify({ ...given, readModels })], { execArgv });
+      const given: RebuildWorkerOptions = {
+        log: { url: world.url, table: store.config.table },
+        readModels: db.$client.options.connectionString ?? "",
+        step,
+        inPlace,
+      };
+      const child = fork(program, [JSON.stringify(given)], { execArgv });
       onTestFinished(() => void child.kill("SIGKILL"));
       const [, signal] = await once(child, "exit");
       expect([step, signal]).toEqual([step, "SIGKILL"]);
@@ -114,11 +87,11 @@ test.each([
     done = true;
     await Promise.all(running);
     // Where one was killed handlers are held until it has ended.
-    if (inPlace) await rebuild({ ...options, apply, inPlace });
+    if (inPlace) await rebuild({ ...options, inPlace });
     await drained(apps[0] ?? build(), world, store);
     // Live and shadow, compared before the one becomes the other.
     const live = await counted(db);
-    await rebuild({ ...options, apply });
+    await rebuild(options);
     const shadow = await counted(db);
     const log = await folded(world, store);
     const differing = log.filter((row, n) => row.events !== shadow[n]?.events);
