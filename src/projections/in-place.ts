@@ -42,12 +42,15 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return moved.length > 0;
   }
 
-  /** They are what it is to write. */
-  async liveWrites(): Promise<number> {
+  /** They are what it is to read and write. */
+  async liveUses(): Promise<number> {
     return 0;
   }
 
   async analyze(): Promise<void> {}
+
+  /** Handlers are held from the beginning. */
+  async close(): Promise<void> {}
 
   /** They are where they belong. */
   async swap(): Promise<void> {}

@@ -4,19 +4,19 @@
  */
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
 import { act, projection } from "@rotorsoft/act";
 import { sql } from "drizzle-orm";
 import { expect, onTestFinished, test } from "vitest";
 import { exactlyOnce, rebuild } from "../../../src/projections/index.ts";
 import { Account, Deposited, on, stopping, useWorld } from "../../framework/fixture.ts";
 import { count, counted, drained, folded, onNodePostgres, positions } from "../../projections/fixture.ts";
+import { bundled } from "../kit/bundled.ts";
 import { record } from "../kit/report.ts";
 import { scale } from "../kit/scale.ts";
 import { counters, counting, type RebuildWorkerOptions, STEPS } from "./counts.ts";
 
 const world = useWorld();
-const KILLS = scale(10, 100);
+const KILLS = scale(10, 60);
 const STREAMS = 7;
 const meta = { correlation: "test", causation: {} };
 
@@ -34,7 +34,7 @@ test.each([
     const store = await world.seeded();
     const deposit = (n: number) =>
       store.commit(`s${n % STREAMS}`, [{ name: "Deposited", data: { amount: 1 + (n % 5) } }], meta);
-    const history = scale(3_000, 30_000);
+    const history = scale(3_000, 20_000);
     await Promise.all(Array.from({ length: history }, (_, n) => deposit(n)));
     const build = () => {
       const handlers = exactlyOnce({ db, projection: "counts" });
@@ -68,8 +68,7 @@ test.each([
     };
     const running = [load(), look()];
     const killed: string[] = [];
-    const program = join(import.meta.dirname, "worker.ts");
-    const execArgv = ["--import", join(import.meta.dirname, "../../../dev/source.ts")];
+    const program = await bundled(new URL("./worker.ts", import.meta.url));
     while (killed.length < KILLS) {
       const step = STEPS[killed.length % STEPS.length] ?? "applying";
       const given: RebuildWorkerOptions = {
@@ -78,7 +77,10 @@ test.each([
         step,
         inPlace,
       };
-      const child = fork(program, [JSON.stringify(given)], { execArgv });
+      const child = fork(program, [JSON.stringify(given)], {
+        execArgv: [],
+        env: { ...process.env, NODE_ENV: "production", LOG_LEVEL: "fatal" },
+      });
       onTestFinished(() => void child.kill("SIGKILL"));
       const [, signal] = await once(child, "exit");
       expect([step, signal]).toEqual([step, "SIGKILL"]);
