@@ -268,6 +268,21 @@ test("apply gets no more events than batchSize, each once and in order, also fro
   expect(await counted(db)).toEqual(await folded(world, store));
 });
 
+test("ids beyond 2^31 are ids as any other, for handlers and for a rebuild", async () => {
+  const [db, store] = [await onNodePostgres(), await world.seeded()];
+  const first = 3_000_000_000;
+  await world.sql`select setval(pg_get_serial_sequence(${store.config.table}, 'id'), ${first})`;
+  const deposit = writer(store);
+  for (let n = 1; n <= 4; n++) await deposit(`s${n % 2}`, n);
+  await drained(counting(store, db), world, store);
+  expect(await counted(db)).toEqual(await folded(world, store));
+  await spoil(db);
+  expect(await rebuild(options(store, db))).toMatchObject({ events: 4, at: first + 4 });
+  await drained(counting(store, db), world, store);
+  expect(await counted(db)).toEqual(await folded(world, store));
+  expect((await positionsOf(db))[0]).toMatchObject({ target: "", at: first + 4 });
+});
+
 test("a table that another table refers to is not replaced, and the error says why", async () => {
   const [db, store] = [await onNodePostgres(), await deposited()];
   await db.execute(sql`create table notes (stream text references counters (stream))`);
