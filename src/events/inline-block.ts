@@ -26,8 +26,6 @@ const limitTo = (ms: number): Query => ({
   text: "select set_config('statement_timeout', $1, true)",
   params: [String(ms)],
 });
-/** COMMIT waits for standbys as long as it takes: cut off, it would be acknowledged without them. */
-const NO_LIMIT: Query = { text: "set local statement_timeout = 0" };
 
 /** Statements that would end the transaction, and the events with it. */
 const ENDS = /^\s*(begin|start|commit|end|rollback(?!\s+to\s)|abort|prepare\s+transaction)\b/i;
@@ -112,16 +110,15 @@ export class InlineBlock<C extends Caller> {
     }
   }
 
-  /** Commits, and what was held back with it. `tail` comes before COMMIT. */
+  /**
+   * Commits, and what was held back with it. `tail` comes before COMMIT, which waits for standbys as long as it takes: the
+   * server ends its statement_timeout before it begins to commit, and cut off it would be acknowledged without them.
+   */
   async commit(tail: readonly Query[]): Promise<void> {
     this.#closed = true;
     const held = this.#takeHeld();
     const queries = held.map(({ query }) => toQuery(query));
-    const { failure } = await this.#exchange(
-      [...queries, ...tail, NO_LIMIT],
-      msUntil(this.#options.end),
-      "last",
-    );
+    const { failure } = await this.#exchange([...queries, ...tail], msUntil(this.#options.end), "last");
     if (!failure) return;
     this.#blame(held, failure);
     throw failure;

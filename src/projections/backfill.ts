@@ -66,7 +66,9 @@ function add(entries: Map<string, Entry>, lanes: ReadonlySet<string>, id: number
   const lane = to.lane !== undefined && lanes.has(to.lane) ? to.lane : undefined;
   const known = entries.get(stream);
   const kept = known && known.priority >= priority ? known : { stream, source, priority, lane };
-  entries.set(stream, { ...kept, source: known ? known.source : source, correlated_at: id });
+  // The last events of several static reactions come in any order.
+  const correlated_at = Math.max(id, known?.correlated_at ?? -1);
+  entries.set(stream, { ...kept, source: known ? known.source : source, correlated_at });
 }
 
 function check({ app, store }: BackfillOptions): void {

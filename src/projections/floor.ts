@@ -27,6 +27,14 @@ export const holdHandlers = (positions: ActPositions, projection: string): SQL =
     handlers = case when target = '' then array['rebuilding'] end
   where projection = ${projection}`;
 
+/**
+ * Handlers run again, from the first event. It is a new generation: who came while handlers were held may have claimed at
+ * an old watermark, and would skip what lies before it.
+ */
+export const deliverAgain = (positions: ActPositions, projection: string): SQL => sql`
+  update ${positions} set at = -1, handlers = null, generation = generation + 1, since = clock_timestamp()
+  where projection = ${projection}`;
+
 /** Handlers run again, and skip what the tables hold: every event up to `at`, whatever their own positions say. */
 export const raiseFloor = (positions: ActPositions, projection: string, at: number): SQL => sql`
   update ${positions} set at = ${at}::bigint, handlers = null where projection = ${projection} and target = ''`;

@@ -3,7 +3,7 @@ import { sql } from "drizzle-orm";
 import { ProjectionError } from "./errors.ts";
 import type { Fence } from "./fence.ts";
 import { floorOf, heldReason } from "./floor.ts";
-import type { Row, Transactions } from "./transactions.ts";
+import { ISOLATION, type Row, type Transactions } from "./transactions.ts";
 
 /** The position, locked until COMMIT. It is inserted for the first batch of a target. */
 async function lock<Tx>(transactions: Transactions<Tx>, tx: Tx, target: string): Promise<Row | undefined> {
@@ -12,7 +12,7 @@ async function lock<Tx>(transactions: Transactions<Tx>, tx: Tx, target: string):
   const select = sql`
     select greatest(at, (select f.at from (${floor}) f)) as at, generation,
       (extract(epoch from since) * 1000)::float8 as since,
-      exists (select from (${floor}) f where f.handlers is not null) as held
+      exists (select from (${floor}) f where f.handlers is not null) as held, ${ISOLATION}
     from ${positions} where projection = ${projection} and target = ${target} for update`;
   const [row] = await transactions.query(tx, select);
   if (row) return row;
@@ -37,6 +37,7 @@ export function handleBatch<Tx, Event extends { readonly id: number }>(
     const doing = `the batch of projection ${JSON.stringify(projection)} failed at events ${events[0]?.id} to ${events.at(-1)?.id}`;
     await transactions.run(doing, async (tx) => {
       const row = await lock(transactions, tx, stream);
+      transactions.assertReadCommitted(row);
       const at = Number(row?.at ?? -1);
       const fresh = events.filter(({ id }) => id > at);
       const last = fresh.at(-1);

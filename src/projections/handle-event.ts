@@ -4,7 +4,7 @@ import { sql } from "drizzle-orm";
 import type { Fence } from "./fence.ts";
 import { floorOf, heldReason } from "./floor.ts";
 import type { ActPositions } from "./positions.ts";
-import type { Transactions } from "./transactions.ts";
+import { ISOLATION, type Transactions } from "./transactions.ts";
 
 /** ms until an event is delivered again that came while its read model was being rebuilt in place. */
 const HELD_MS = 500;
@@ -32,7 +32,7 @@ const advance = (
     handlers = case when p.at = excluded.at then p.handlers || excluded.handlers else excluded.handlers end
   where p.at < excluded.at or (p.at = excluded.at and not p.handlers @> excluded.handlers)
   returning generation, (extract(epoch from since) * 1000)::float8 as since,
-    exists (select from floor where handlers is not null) as held`;
+    exists (select from floor where handlers is not null) as held, ${ISOLATION}`;
 
 export function handleEvent<Tx, Event extends { readonly id: number }, Rest extends unknown[]>(
   transactions: Transactions<Tx>,
@@ -46,6 +46,7 @@ export function handleEvent<Tx, Event extends { readonly id: number }, Rest exte
     await transactions.run(doing, async (tx) => {
       const [row] = await transactions.query(tx, advance(positions, projection, stream, event.id, name));
       if (!row) return;
+      transactions.assertReadCommitted(row);
       if (row.held)
         throw Object.assign(new DeferSignal({ at: new Date(Date.now() + HELD_MS) }), {
           message: heldReason(projection),
@@ -54,6 +55,7 @@ export function handleEvent<Tx, Event extends { readonly id: number }, Rest exte
       if (fence.refuses(stream, Number(row.generation), Number(row.since)))
         throw Object.assign(new DeferSignal({ at: new Date() }), { message: fence.reason(stream) });
       await handler(event, tx, stream, ...rest);
+      await transactions.assertAlive(tx);
     });
   };
   // Act tells handlers of one event apart by their names.

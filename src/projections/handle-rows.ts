@@ -4,7 +4,7 @@ import { ProjectionError } from "./errors.ts";
 import type { Fence } from "./fence.ts";
 import { floorOf, heldReason } from "./floor.ts";
 import type { ActPositions } from "./positions.ts";
-import type { Transactions } from "./transactions.ts";
+import { ISOLATION, type Transactions } from "./transactions.ts";
 
 /**
  * Moves each stream to the event of its row, and gives those that stood before it. The rows are locked in order of
@@ -21,7 +21,7 @@ const advance = (positions: ActPositions, projection: string, rows: string) => s
   order by r.stream
   on conflict (projection, target) do update set at = excluded.at, handlers = null where p.at < excluded.at
   returning target, generation, (extract(epoch from since) * 1000)::float8 as since,
-    exists (select from floor where handlers is not null) as held`;
+    exists (select from floor where handlers is not null) as held, ${ISOLATION}`;
 
 export function handleRows<Tx, Flushed extends { readonly stream: string; readonly event_id: number }>(
   transactions: Transactions<Tx>,
@@ -34,6 +34,7 @@ export function handleRows<Tx, Flushed extends { readonly stream: string; readon
     const heads = JSON.stringify(rows.map(({ stream, event_id }) => ({ stream, event_id })));
     await transactions.run(doing, async (tx) => {
       const moved = await transactions.query(tx, advance(positions, projection, heads));
+      transactions.assertReadCommitted(moved[0]);
       if (moved.some(({ held }) => held)) throw new ProjectionError("SUPERSEDED", heldReason(projection));
       // All of them, so that each target is refused no more than once.
       const refused = moved.filter(({ target, generation, since }) =>
@@ -43,7 +44,9 @@ export function handleRows<Tx, Flushed extends { readonly stream: string; readon
         throw new ProjectionError("SUPERSEDED", fence.reason(String(refused[0]?.target)));
       const newer = new Set(moved.map(({ target }) => target));
       const fresh = rows.filter(({ stream }) => newer.has(stream));
-      if (fresh.length > 0) await handler(fresh, tx);
+      if (fresh.length === 0) return;
+      await handler(fresh, tx);
+      await transactions.assertAlive(tx);
     });
   };
   Object.defineProperty(once, "name", { value: handler.name || projection });

@@ -42,12 +42,15 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return moved.length > 0;
   }
 
-  /** Always 0: in place, `apply` is meant to write the live tables. See {@link Shadow.liveWrites}. */
-  async liveWrites(): Promise<number> {
+  /** Always 0: in place, `apply` is meant to read and write the live tables. See {@link Shadow.liveUses}. */
+  async liveUses(): Promise<number> {
     return 0;
   }
 
   async analyze(): Promise<void> {}
+
+  /** Handlers are held from the beginning. */
+  async close(): Promise<void> {}
 
   /** Nothing to swap: the tables were filled where they are. */
   async swap(): Promise<void> {}

@@ -27,6 +27,7 @@ const NEAR = 1_000;
 const BATCH_SIZE = 5_000;
 /** Under a load that it cannot overtake it takes the locks after so many rounds all the same. */
 const ROUNDS = 20;
+const SLOWER_ROUNDS = 2;
 
 /** A schema of an event: a zod object, as `.emits({ … })` and `.on({ … })` get it. */
 type Schema = { readonly _zod: { readonly output: unknown } };
@@ -115,8 +116,9 @@ type Filled<Tx, Tables> = {
   open(names: readonly string[], restart: boolean): Promise<number>;
   tables(): Tables;
   advance(tx: Tx, from: number, to: number): Promise<boolean>;
-  liveWrites(tx: Tx): Promise<number>;
+  liveUses(tx: Tx): Promise<number>;
   analyze(): Promise<void>;
+  close(tx: Tx): Promise<void>;
   swap(tx: Tx): Promise<void>;
 };
 
@@ -169,19 +171,21 @@ export async function rebuild<
     if (!(await filled.advance(tx, known, page.to)))
       throw new ProjectionError(
         "REBUILD_RUNS",
-        `rebuild: another process rebuilds ${JSON.stringify(projection)}: wait for it, or stop it and run this again.`,
+        `rebuild: another process rebuilds ${JSON.stringify(projection)}, or has done so: wait for it, or stop it and run this again.`,
       );
     if (page.events.length === 0) return;
-    const before = await filled.liveWrites(tx);
+    const before = await filled.liveUses(tx);
     if (!areOf(schemas, page.events)) throw new Error("act-drizzle: the log gave events of other names.");
     await options.apply(page.events, tx, target);
-    if ((await filled.liveWrites(tx)) !== before)
+    if ((await filled.liveUses(tx)) !== before)
       throw new ProjectionError(
         "BAD_INPUT",
-        "rebuild: apply has written to a table itself: write to the tables that it gets as its third argument.",
+        "rebuild: apply has used a table itself: read and write the tables that it gets as its third argument. tx.query reads your own.",
       );
   };
+  let slower = 0;
   for (let round = 0; round < ROUNDS && head - at > (round === 0 ? 0 : NEAR); round++) {
+    const rest = head - at;
     for await (const page of log.read(at, head)) {
       signal?.throwIfAborted();
       await transactions.run(doing, (tx) => apply(tx, page, at));
@@ -190,6 +194,8 @@ export async function rebuild<
       options.onProgress?.({ at, head, events });
     }
     head = await log.head();
+    // The load is faster. Each round would be longer than the one before it.
+    if (head - at >= rest && ++slower >= SLOWER_ROUNDS) break;
   }
   await filled.analyze();
 
@@ -200,6 +206,7 @@ export async function rebuild<
       await transactions.query(tx, lockPositions(positions));
       await transactions.query(tx, makeFloor(positions, projection));
       const start = performance.now();
+      await filled.close(tx);
       // Whatever a handler has committed is at or below this: it is read when no handler runs.
       const end = await log.head();
       let applied = 0;
@@ -209,6 +216,8 @@ export async function rebuild<
         known = page.to;
         applied += page.events.length;
       }
+      // Also where nothing was left: another process may have begun anew, and what is there is then but a part.
+      await apply(tx, { events: [], after: known, to: end }, known);
       await filled.swap(tx);
       await transactions.query(tx, raiseFloor(positions, projection, end));
       last = { at: end, head: end, events: applied, lockedMillis: performance.now() - start };

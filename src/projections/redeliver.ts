@@ -8,9 +8,9 @@
 import type { PgTable } from "drizzle-orm/pg-core";
 import type { PostgresStore } from "../store.ts";
 import { clearTables } from "./clear-tables.ts";
-import { badInput } from "./errors.ts";
+import { badInput, ProjectionError } from "./errors.ts";
 import type { TransactionOf } from "./exactly-once.ts";
-import { floorOf, lockPositions, makeFloor, raiseFloor } from "./floor.ts";
+import { deliverAgain, floorOf, lockPositions, makeFloor } from "./floor.ts";
 import { type ActPositions, actPositions } from "./positions.ts";
 import { checkProjection } from "./rebuild-input.ts";
 import { type Database, Transactions } from "./transactions.ts";
@@ -35,7 +35,8 @@ export type RedeliverOptions<Db extends Database> = {
  * Returns how many subscriptions were sent back. Workers then process the whole log again, oldest first; call
  * `app.settle()` if none runs. Run it again if it failed or was killed: until then handlers write nothing.
  *
- * @throws ProjectionError if an argument is of no use, before anything is written; StoreError if the log fails.
+ * @throws ProjectionError if an argument is of no use, before anything is written, and `REBUILD_RUNS` if a rebuild came in
+ *   between; StoreError if the log fails.
  * @example
  * ```ts
  * await redeliver({ app, db, projection: "balances", tables: { balances }, targets: ["balances"] });
@@ -60,7 +61,15 @@ export async function redeliver<Db extends Database>(options: RedeliverOptions<D
   });
   const reset = await app.reset(targets);
   await transactions.run(doing, async (tx) => {
-    await transactions.query(tx, raiseFloor(positions, projection, -1));
+    await transactions.query(tx, lockPositions(positions));
+    const [floor] = await transactions.query(tx, floorOf(positions, projection));
+    // A rebuild has filled the tables, or is filling them: delivered again, the events would count twice.
+    if (!floor?.handlers || Number(floor.at) >= 0)
+      throw new ProjectionError(
+        "REBUILD_RUNS",
+        `redeliver: another process has rebuilt ${JSON.stringify(projection)} meanwhile, or does so: its handlers skip what the tables hold. Run this again if they are to begin anew all the same.`,
+      );
+    await transactions.query(tx, deliverAgain(positions, projection));
   });
   return reset;
 }

@@ -11,6 +11,8 @@ export type TableFacts = {
   readonly oid: number;
   readonly schema: string;
   readonly name: string;
+  /** The table as the catalog writes it in definitions: quoted where the server finds that necessary. */
+  readonly full: string;
   readonly owner: string;
   /** Whether `owner` is who asks. */
   readonly own: boolean;
@@ -21,6 +23,11 @@ export type TableFacts = {
   readonly indexes: readonly string[];
   readonly grants: readonly string[];
   readonly sequences: readonly { readonly name: string; readonly column: string }[];
+  /** Sequences of identity columns: LIKE makes them anew, under a name of its own. */
+  readonly identities: readonly { readonly name: string; readonly column: string }[];
+  /** What LIKE does not take along, as the rest of an ALTER TABLE. */
+  readonly identity: string | null;
+  readonly comment: string | null;
   /** Why the table cannot be replaced. */
   readonly obstacles: readonly string[];
 };
@@ -47,15 +54,27 @@ export const factsOf = (oid: number, all: readonly number[]): SQL => {
       union all select format('trigger %s is on it', tgname) from pg_trigger where tgrelid = c.oid and not tgisinternal
       union all select 'it has row-level security'
         where c.relrowsecurity or exists (select from pg_policy where polrelid = c.oid)
-      union all select format('publication %s contains it', p.pubname) from pg_publication_rel r
-        join pg_publication p on p.oid = r.prpubid where r.prrelid = c.oid
+      union all select format('publication %s contains it', p.pubname) from pg_publication_tables p
+        where p.schemaname = n.nspname and p.tablename = c.relname
+      union all select format('rule %s is on it', rulename) from pg_rules
+        where schemaname = n.nspname and tablename = c.relname
+      union all select distinct format('%s depends on it', pg_describe_object(d.classid, d.objid, 0))
+        from pg_depend d join pg_type t on t.oid = c.reltype
+        where d.deptype = 'n' and d.classid not in ('pg_rewrite'::regclass, 'pg_constraint'::regclass)
+        and not exists (select from pg_attrdef f where d.classid = 'pg_attrdef'::regclass and f.oid = d.objid
+          and f.adrelid = c.oid)
+        and (d.refclassid = 'pg_class'::regclass and d.refobjid = c.oid
+          or d.refclassid = 'pg_type'::regclass and d.refobjid in (t.oid, t.typarray))
       union all select 'grants on its columns exist' where exists (
         select from pg_attribute where attrelid = c.oid and attacl is not null)
     ) as reasons`;
   return sql`
     select json_build_object(
-      'oid', c.oid::bigint, 'schema', n.nspname, 'name', c.relname, 'owner', pg_get_userbyid(c.relowner),
-      'own', pg_get_userbyid(c.relowner) = current_user, 'options', array_to_string(c.reloptions, ', '),
+      'oid', c.oid::bigint, 'schema', n.nspname, 'name', c.relname, 'full', format('%I.%I', n.nspname, c.relname),
+      'comment', obj_description(c.oid, 'pg_class'), 'identity', case c.relreplident when 'f' then 'full'
+        when 'n' then 'nothing' when 'i' then (select format('using index %I', i.relname) from pg_index x
+          join pg_class i on i.oid = x.indexrelid where x.indrelid = c.oid and x.indisreplident) end,
+      'owner', pg_get_userbyid(c.relowner), 'own', pg_get_userbyid(c.relowner) = current_user, 'options', array_to_string(c.reloptions, ', '),
       'columns', (select string_agg(concat_ws(' ', attname, format_type(atttypid, atttypmod), attnotnull, attidentity,
         pg_get_expr(d.adbin, d.adrelid)), ', ' order by attnum)
         from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
@@ -74,6 +93,10 @@ export const factsOf = (oid: number, all: readonly number[]): SQL => {
         from pg_depend d join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
         join pg_class s on s.oid = d.objid and s.relkind = 'S'
         where d.classid = 'pg_class'::regclass and d.refobjid = c.oid and d.deptype = 'a'`)},
+      'identities', ${list(sql`select json_agg(json_build_object('name', s.relname, 'column', a.attname))
+        from pg_depend d join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+        join pg_class s on s.oid = d.objid and s.relkind = 'S'
+        where d.classid = 'pg_class'::regclass and d.refobjid = c.oid and d.deptype = 'i'`)},
       'obstacles', ${list(obstacles)}) as facts
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = ${id}`;
 };
@@ -84,10 +107,10 @@ export const isFacts = (value: unknown): value is TableFacts =>
 /** The statements that make the shadows, empty, with everything that makes the originals what they are. */
 export function createShadows(tables: readonly TableFacts[], schema: string): string[] {
   const peers = tables.map((table) => ({
-    from: `REFERENCES ${catalogName(table.schema)}.${catalogName(table.name)}(`,
+    from: `REFERENCES ${table.full}(`,
     to: `REFERENCES ${qualified(schema, table.name)}(`,
   }));
-  const inside = (def: string) => peers.reduce((text, { from, to }) => text.replace(from, to), def);
+  const inside = (def: string) => peers.reduce((text, { from, to }) => text.replace(from, () => to), def);
   const constraints = (foreign: boolean) =>
     tables.flatMap((table) =>
       table.constraints
@@ -103,32 +126,57 @@ export function createShadows(tables: readonly TableFacts[], schema: string): st
       return [
         `create table ${shadow} (like ${qualified(table.schema, table.name)} including all excluding indexes)`,
         ...(table.options ? [`alter table ${shadow} set (${table.options})`] : []),
+        ...(table.comment === null ? [] : [`comment on table ${shadow} is ${literal(table.comment)}`]),
+        ...table.identities.map((identity) => renameSequence(shadow, identity)),
+        withoutGrants(shadow),
         ...table.grants.map((grant) => `grant ${grant.replace("%s", () => shadow)}`),
       ];
     }),
     ...constraints(false),
     ...tables.flatMap((table) =>
-      table.indexes.map((def) => {
-        const original = ` ON ${catalogName(table.schema)}.${catalogName(table.name)} `;
-        return def.replace(original, () => ` ON ${qualified(schema, table.name)} `);
-      }),
+      table.indexes.map((def) =>
+        def.replace(` ON ${table.full} `, () => ` ON ${qualified(schema, table.name)} `),
+      ),
     ),
     ...constraints(true),
+    ...tables.flatMap(({ name, identity }) =>
+      identity === null ? [] : [`alter table ${qualified(schema, name)} replica identity ${identity}`],
+    ),
   ];
 }
 
-/** As the server's quote_ident writes a name. A name that it quotes for being a keyword has to be looked for quoted. */
-const catalogName = (name: string): string => (/^[a-z_][a-z0-9_$]*$/.test(name) ? name : quoteName(name));
+const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
 
-/** The statements that put the shadows in the place of the originals. */
+/** LIKE names the sequence of an identity column by the table and the column; the original's name may be the user's. */
+function renameSequence(table: string, { name, column }: TableFacts["identities"][number]): string {
+  const made = `pg_get_serial_sequence(${literal(table)}, ${literal(column)})`;
+  return `do ${literal(`declare made regclass := ${made}; begin
+    if (select relname from pg_class where oid = made) <> ${literal(name)} then
+      execute format('alter sequence %s rename to %I', made, ${literal(name)});
+    end if; end`)}`;
+}
+
+/** Takes away what ALTER DEFAULT PRIVILEGES has given: the table gets the original's grants, and no other. */
+const withoutGrants = (table: string): string =>
+  `do ${literal(`declare held text; begin
+    for held in select distinct case grantee when 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end
+      from pg_class c, aclexplode(c.relacl) where c.oid = ${literal(table)}::regclass and grantee <> c.relowner
+    loop execute format('revoke all on %s from %s', ${literal(table)}, held); end loop; end`)}`;
+
+/** Nobody changes the originals any more; with `access exclusive` nobody reads them either. */
+export const lockTables = (tables: readonly TableFacts[], mode: "exclusive" | "access exclusive"): string =>
+  `lock table ${listOf(tables)} in ${mode} mode`;
+
+const listOf = (tables: readonly TableFacts[]) =>
+  tables.map((table) => qualified(table.schema, table.name)).join(", ");
+
+/** The statements that put the shadows in the place of the originals, which are locked. */
 export function swapShadows(tables: readonly TableFacts[], schema: string): string[] {
-  const originals = tables.map((table) => qualified(table.schema, table.name)).join(", ");
   const sequences = (statement: (table: TableFacts, name: string, column: string) => string) =>
     tables.flatMap((table) => table.sequences.map(({ name, column }) => statement(table, name, column)));
   return [
-    `lock table ${originals} in access exclusive mode`,
     ...sequences((_, name) => `alter sequence ${name} owned by none`),
-    `drop table ${originals}`,
+    `drop table ${listOf(tables)}`,
     ...tables.flatMap((table) => [
       `alter table ${qualified(schema, table.name)} set schema ${quoteName(table.schema)}`,
       ...(table.own

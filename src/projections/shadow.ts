@@ -6,10 +6,20 @@ import { createHash } from "node:crypto";
 import { type SQL, sql } from "drizzle-orm";
 import { getTableConfig, type PgTable } from "drizzle-orm/pg-core";
 import { REBUILD_PROGRESS, rebuildSchema } from "../values/rebuild-schema.ts";
-import { ProjectionError } from "./errors.ts";
-import { createShadows, factsOf, isFacts, quoteName, swapShadows, type TableFacts } from "./shadow-ddl.ts";
+import { ProjectionError, sqlStateOf } from "./errors.ts";
+import {
+  createShadows,
+  factsOf,
+  isFacts,
+  lockTables,
+  quoteName,
+  swapShadows,
+  type TableFacts,
+} from "./shadow-ddl.ts";
 import { inSchema } from "./shadow-table.ts";
 import type { Transactions } from "./transactions.ts";
+
+const UNDEFINED_TABLE = "42P01";
 
 /** The schema of a projection's shadows: the same for every process, and another one for each table of positions. */
 export function shadowSchema({ projection, positions }: Transactions<unknown>): string {
@@ -22,6 +32,7 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   readonly #transactions: Transactions<Tx>;
   readonly #tables: Tables;
   #facts: readonly TableFacts[] = [];
+  #names: readonly string[] = [];
 
   constructor(transactions: Transactions<Tx>, tables: Tables) {
     this.#transactions = transactions;
@@ -49,11 +60,8 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     await this.#transactions.run("the shadow tables could not be made", async (tx) => {
       const run = (text: string) => this.#transactions.execute(tx, sql.raw(text));
       this.#facts = await this.#lookUp(tx);
-      const definition = createHash("sha256")
-        .update(
-          JSON.stringify([[...names].sort(), this.#facts.map(({ oid, own, obstacles, ...rest }) => rest)]),
-        )
-        .digest("hex");
+      this.#names = names;
+      const definition = this.#definition(this.#facts);
       const [known] = await this.#transactions.execute(
         tx,
         sql`select to_regclass(${`${quoteName(this.schema)}.${quoteName(REBUILD_PROGRESS)}`}) is not null as there`,
@@ -81,6 +89,15 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return at;
   }
 
+  /** What the shadows are made from: if it is another one later, they do not fit. */
+  #definition(facts: readonly TableFacts[]): string {
+    const tables = facts.map(({ oid, own, obstacles, ...rest }) => rest);
+    return createHash("sha256")
+      .update(JSON.stringify([[...this.#names].sort(), tables]))
+      .digest("hex");
+  }
+
+  /** Leaves the search path as the catalog's: whoever uses other names afterwards sets it back. */
   async #lookUp(tx: Tx): Promise<TableFacts[]> {
     const oids: number[] = [];
     for (const table of Object.values(this.#tables)) {
@@ -115,27 +132,33 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return facts;
   }
 
-  /** Notes that everything up to `to` is in the shadows. It fails if another process has done so. */
+  /** Notes that everything up to `to` is in the shadows. It fails if another process has done so, or has swapped them. */
   async advance(tx: Tx, from: number, to: number): Promise<boolean> {
-    const moved = await this.#transactions.execute(
-      tx,
-      sql`update ${this.#progress} set at = ${to}::bigint where at = ${from}::bigint returning at`,
-    );
-    return moved.length > 0;
+    try {
+      const moved = await this.#transactions.execute(
+        tx,
+        sql`update ${this.#progress} set at = ${to}::bigint where at = ${from}::bigint returning at`,
+      );
+      return moved.length > 0;
+    } catch (error) {
+      if (sqlStateOf(error) === UNDEFINED_TABLE) return false;
+      throw error;
+    }
   }
 
   /**
-   * How often this session has changed the tables that are to be left alone until the swap. Within a transaction it only
-   * grows, by the changes of that transaction.
+   * How often this session has changed or read the tables that are to be left alone until the swap. Within a transaction
+   * it only grows, by what that transaction does. An index that is read counts for itself.
    */
-  async liveWrites(tx: Tx): Promise<number> {
+  async liveUses(tx: Tx): Promise<number> {
     const oids = sql.raw(`'{${this.#facts.map(({ oid }) => Number(oid)).join(",")}}'::oid[]`);
     const [row] = await this.#transactions.execute(
       tx,
-      sql`select sum(pg_stat_get_xact_tuples_inserted(oid) + pg_stat_get_xact_tuples_updated(oid)
-        + pg_stat_get_xact_tuples_deleted(oid))::float8 as writes from unnest(${oids}) as oid`,
+      sql`select sum(pg_stat_get_xact_tuples_inserted(r) + pg_stat_get_xact_tuples_updated(r)
+        + pg_stat_get_xact_tuples_deleted(r) + pg_stat_get_xact_numscans(r))::float8 as uses
+        from (select unnest(${oids}) union all select indexrelid from pg_index where indrelid = any(${oids})) as u(r)`,
     );
-    return Number(row?.writes ?? 0);
+    return Number(row?.uses ?? 0);
   }
 
   /** Gives the planner what it knows of the originals. */
@@ -146,9 +169,31 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     });
   }
 
-  /** In one transaction with the last events: readers see the old tables before it, and the new ones after. */
+  /**
+   * From here on nobody else changes the tables; readers go on. A commit with an inline projection that has not written
+   * yet waits, and its event is not visible: it is counted by its own handler, in the new table.
+   */
+  async close(tx: Tx): Promise<void> {
+    await this.#transactions.execute(tx, sql.raw(lockTables(this.#facts, "exclusive")));
+  }
+
+  /**
+   * In one transaction with the last events: readers see the old tables before it, and the new ones after.
+   *
+   * @throws ProjectionError `CANNOT_SWAP` if the tables were changed meanwhile: the shadows would undo that.
+   */
   async swap(tx: Tx): Promise<void> {
-    for (const statement of swapShadows(this.#facts, this.schema))
-      await this.#transactions.execute(tx, sql.raw(statement));
+    const run = (text: string) => this.#transactions.execute(tx, sql.raw(text));
+    await run(lockTables(this.#facts, "access exclusive"));
+    const [path] = await run("select current_setting('search_path') as path");
+    const facts = await this.#lookUp(tx);
+    if (this.#definition(facts) !== this.#definition(this.#facts))
+      throw new ProjectionError(
+        "CANNOT_SWAP",
+        "rebuild: the tables have been changed while their shadows were filled. They are as they were: run it again, it begins anew.",
+      );
+    for (const statement of swapShadows(facts, this.schema)) await run(statement);
+    // The positions may be found by it.
+    await this.#transactions.execute(tx, sql`select set_config('search_path', ${String(path?.path)}, true)`);
   }
 }

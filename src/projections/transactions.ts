@@ -1,7 +1,7 @@
 /** Runs transactions on the user's Drizzle database, with any driver, and statements on the positions in them. */
-import { getTableName, type SQL } from "drizzle-orm";
+import { getTableName, type SQL, sql } from "drizzle-orm";
 import { isRecord } from "../values/json-dates.ts";
-import { positionsError, sqlStateOf, withoutValues } from "./errors.ts";
+import { badInput, ProjectionError, positionsError, sqlStateOf, withoutValues } from "./errors.ts";
 import type { ActPositions } from "./positions.ts";
 
 /** Any Drizzle database on PostgreSQL. Structural, for the generics of `PgDatabase` differ from version to version. */
@@ -20,6 +20,11 @@ const executes = (tx: unknown): tx is Executes =>
 /** serialization_failure and deadlock_detected: the server has undone the transaction, and asks for it again. */
 const AGAIN = new Set(["40001", "40P01"]);
 const ATTEMPTS = 4;
+/** in_failed_sql_transaction */
+const FAILED = "25P02";
+
+/** A column of what a handler's first statement answers. */
+export const ISOLATION = sql.raw("current_setting('transaction_isolation') as isolation");
 
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -53,6 +58,22 @@ export class Transactions<Tx> {
     }
   }
 
+  /**
+   * Fails if a query of a handler has failed and the handler went on: the server answers COMMIT with a rollback then, and
+   * most drivers do not tell. The event would be acknowledged, and nothing of it written.
+   */
+  async assertAlive(tx: Tx): Promise<void> {
+    await this.query(tx, sql`select`);
+  }
+
+  /** `row`: what a statement on the positions has answered, with {@link ISOLATION}. */
+  assertReadCommitted(row: Row | undefined): void {
+    if (row === undefined || row.isolation === "read committed") return;
+    throw badInput(
+      `projection ${JSON.stringify(this.projection)}: transactions of db must be READ COMMITTED, PostgreSQL's default, and are ${String(row.isolation).toUpperCase()}: they would not see a rebuild that ends meanwhile. Leave default_transaction_isolation of this connection as it is.`,
+    );
+  }
+
   /** A statement on anything else. */
   async execute(tx: Tx, statement: SQL): Promise<readonly Row[]> {
     if (!executes(tx)) throw new Error("act-drizzle: the transaction of db cannot execute SQL.");
@@ -64,6 +85,11 @@ export class Transactions<Tx> {
     try {
       return await this.execute(tx, statement);
     } catch (error) {
+      if (sqlStateOf(error) === FAILED)
+        throw new ProjectionError(
+          "HANDLER_FAILED",
+          `projection ${JSON.stringify(this.projection)}: a query of a handler failed, and the handler went on. PostgreSQL has undone the transaction, and nothing was written: let the error pass, or catch it around tx.transaction(), a savepoint.`,
+        );
       throw positionsError(error, getTableName(this.positions));
     }
   }

@@ -5,7 +5,7 @@ import type { ActTables } from "../schema/tables.ts";
 
 /** Of a table whose type is a parameter, relations() infers only that its name is a string; db.query needs the name. */
 const named = <T extends Table, R extends Record<string, Relation>>(_table: T, made: Relations<string, R>) =>
-  made as unknown as Relations<T["_"]["name"], R>;
+  made as Relations<T["_"]["name"], R>;
 
 /**
  * Export them from your Drizzle schema, beside the tables and your own relations, which Drizzle adds to these.

@@ -1,7 +1,7 @@
 /** Typed reads of the log: a payload's type comes from the zod schema that the app emits it with. */
 import type { Schemas } from "@rotorsoft/act";
 import { and, eq, type SQL } from "drizzle-orm";
-import { type PgColumn, QueryBuilder } from "drizzle-orm/pg-core";
+import { QueryBuilder } from "drizzle-orm/pg-core";
 import type { ActTables } from "../schema/tables.ts";
 import { isRecord, setDates } from "../values/json-dates.ts";
 
@@ -24,9 +24,9 @@ type Events = ActTables["events"];
 type DataColumn = Events["data"];
 
 /** As a column, not as `sql<…>`, which Drizzle writes without its table: ambiguous in a join of two. */
-type Typed<Data> = PgColumn<Omit<DataColumn["_"], "data"> & { data: Data }>;
+type Typed<Data> = DataColumn & { readonly _: { readonly data: Data } };
 // The same column: only its type says more.
-const typed = <Data>(column: DataColumn) => column as unknown as Typed<Data>;
+const typed = <Data>(column: DataColumn) => column as Typed<Data>;
 
 const isPath = (value: unknown): value is readonly (string | number)[] => Array.isArray(value);
 

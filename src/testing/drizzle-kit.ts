@@ -1,10 +1,26 @@
 /** The statements that drizzle-kit would push for a user's tables. */
+import { createRequire } from "node:module";
+import { codeOf } from "../errors.ts";
+
+type Kit = typeof import("drizzle-kit/api");
+
+/** Who runs code in a sandbox of its own, as jest does, may have no `import()` there, and has `require`. */
+const NO_IMPORT = "ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING";
+
+async function load(): Promise<Kit> {
+  try {
+    return await import("drizzle-kit/api");
+  } catch (error) {
+    if (codeOf(error)?.startsWith(NO_IMPORT)) return createRequire(import.meta.url)("drizzle-kit/api");
+    throw error;
+  }
+}
 
 /** drizzle-kit is a tool of the user's project: it is loaded where tables are given, and from there. */
 export async function statementsFor(tables: Record<string, unknown>): Promise<string[]> {
-  let kit: typeof import("drizzle-kit/api");
+  let kit: Kit;
   try {
-    kit = await import("drizzle-kit/api");
+    kit = await load();
   } catch (cause) {
     throw new Error(
       "act-drizzle/testing: testKit({ tables }) makes them by drizzle-kit, which was not found: npm install --save-dev drizzle-kit, or make them in setup.",

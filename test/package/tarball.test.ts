@@ -5,7 +5,7 @@ import { join, relative } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { until } from "../order/fence.ts";
 import { useScene } from "../postgres/fixture.ts";
-import { installPackage, PACKAGES, root, run, start } from "./install.ts";
+import { installPackage, link, PACKAGES, root, run, start } from "./install.ts";
 
 const scene = useScene();
 
@@ -128,6 +128,11 @@ test("the example of its README compiles, and its reaction and projection run", 
   const env = { DATABASE_URL: scene.url };
   const output = await run(process.execPath, ["orders.ts"], { cwd: project, env });
   expect(output).toBe("{ status: 'confirmed', total: 42 }\n[ { stream: 'order-1', total: '42' } ]\n");
+});
+
+test("the test kit makes a user's tables where import() is not to be had, as under jest", async () => {
+  await link(project, ["drizzle-kit"]);
+  expect(await node(["sandbox.cjs", scene.url])).toBe("made and dropped\n");
 });
 
 test("a reaction in another process is woken by a commit, and writes", async () => {

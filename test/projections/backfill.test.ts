@@ -167,3 +167,24 @@ test("an app or a store that is none is refused", async () => {
   await expect(refused({ store })).rejects.toThrow(/app must be what act\(\)…build\(\) returns/);
   await expect(refused({ app: release(store, []) })).rejects.toThrow(/store must be the PostgresStore/);
 });
+
+test("a target with several static sources is marked up to the last event of them all", async () => {
+  const store = await world.seeded();
+  const deposit = writer(store);
+  await deposit("first", 1);
+  await deposit("second", 1);
+  await deposit("first", 1);
+  const app = stopping(
+    act()
+      .withState(Account)
+      .on("Deposited")
+      .do(async function one() {})
+      .to({ target: "both", source: "first" })
+      .on("Deposited")
+      .do(async function other() {})
+      .to({ target: "both", source: "second" })
+      .build(on(store)),
+  );
+  await backfill({ app, store });
+  expect(await world.subscription(store, "both")).toMatchObject({ mark: 3 });
+});

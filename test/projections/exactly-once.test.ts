@@ -333,3 +333,41 @@ test("events that were fetched before a rebuild are not written into the run aft
   await batch([{ id: 1 }], "b");
   expect(ran).toEqual([1, 2, 3, 1, 1, -2, 1]);
 });
+
+for (const [driver, open] of Object.entries(DRIVERS))
+  for (const shape of ["do", "batch", "flush"] as const)
+    test(`on ${driver}, a .${shape} handler that catches the failure of a query fails, and nothing is skipped`, async () => {
+      const db = await open();
+      const once = exactlyOnce({ db, projection: "careless" });
+      type Careless = Parameters<Parameters<typeof db.transaction>[0]>[0];
+      const work = async (tx: Careless) => {
+        // The transaction is lost by this, and COMMIT would be a rollback.
+        await tx.execute(sql`select 1 / 0`).catch(() => {});
+      };
+      const event = { id: 7, event_id: 7, stream: "s1" };
+      const handle = {
+        do: () => once.do(async (_: typeof event, tx) => work(tx))(event, "careless"),
+        batch: () => once.batch(async (_: readonly (typeof event)[], tx) => work(tx))([event], "careless"),
+        flush: () => once.flush(async (_: readonly (typeof event)[], tx) => work(tx))([event]),
+      };
+      await expect(handle[shape]()).rejects.toThrow(/went on|division by zero/);
+      expect(await positionsOf(db)).toEqual([]);
+    });
+
+test("transactions that would not see a rebuild's end are refused, and nothing is written", async () => {
+  const db = await onNodePostgres();
+  const strict = Object.assign(Object.create(db) as typeof db, {
+    transaction: (work: Parameters<typeof db.transaction>[0]) =>
+      db.transaction(work, { isolationLevel: "repeatable read" }),
+  });
+  const once = exactlyOnce({ db: strict, projection: "strict" });
+  const event = { id: 7, event_id: 7, stream: "s1" };
+  const handled: string[] = [];
+  const handlers = [
+    () => once.do(async (_: typeof event) => void handled.push("do"))(event, "strict"),
+    () => once.batch(async (_: readonly (typeof event)[]) => void handled.push("batch"))([event], "strict"),
+    () => once.flush(async (_: readonly (typeof event)[]) => void handled.push("flush"))([event]),
+  ];
+  for (const handle of handlers) await expect(handle()).rejects.toThrow(/must be READ COMMITTED/);
+  expect([handled, await positionsOf(db)]).toEqual([[], []]);
+});

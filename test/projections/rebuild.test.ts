@@ -200,6 +200,41 @@ test("a redeliver() that died before the reset lets no handler skip events, and 
   expect(await counted(db)).toEqual(await folded(world, store));
 });
 
+test("who came while a redeliver() was unfinished writes nothing that it fetched before the reset", async () => {
+  const [db, store] = [await onNodePostgres(), await deposited()];
+  const app = counting(store, db);
+  await drained(app, world, store);
+  const about = { db, projection: "counts", tables: { counters }, targets: { stream: "^counts:" } };
+  const dying = { reset: () => Promise.reject(new Error("killed")) };
+  await expect(redeliver({ app: dying, ...about })).rejects.toThrow("killed");
+  // It died an hour ago, and this worker is new.
+  await db.execute(sql`update act_positions set since = since - interval '1 hour'`);
+  const late = holder(db);
+  await writer(store)("s1", 5);
+  await redeliver({ app, ...about });
+  await expect(late({ id: 8, stream: "s1", data: { amount: 5 } }, "counts:s1")).rejects.toThrow(
+    /was rebuilt/,
+  );
+  await drained(app, world, store);
+  expect(await counted(db)).toEqual(await folded(world, store));
+});
+
+test("a redeliver() in which a rebuild comes between delivers nothing a second time, and says so", async () => {
+  const [db, store] = [await onNodePostgres(), await deposited()];
+  const app = counting(store, db);
+  const rebuilding = {
+    reset: async (targets: { stream?: string } | string[]) => {
+      await rebuild(options(store, db));
+      return app.reset(targets);
+    },
+  };
+  const about = { db, projection: "counts", tables: { counters }, targets: { stream: "^counts:" } };
+  await drained(app, world, store);
+  await expect(redeliver({ app: rebuilding, ...about })).rejects.toMatchObject({ code: "REBUILD_RUNS" });
+  await drained(app, world, store);
+  expect(await counted(db)).toEqual(await folded(world, store));
+});
+
 test("a late holder's event is skipped after the swap, and held while a rebuild in place is unfinished", async () => {
   const [db, store] = [await onNodePostgres(), await deposited()];
   const late = holder(db);
@@ -231,6 +266,21 @@ test("apply gets no more events than batchSize, each once and in order, also fro
   });
   expect([sizes, ids, at]).toEqual([[3, 3, 1], [1, 2, 3, 4, 5, 6, 7], 7]);
   expect(await counted(db)).toEqual(await folded(world, store));
+});
+
+test("ids beyond 2^31 are ids as any other, for handlers and for a rebuild", async () => {
+  const [db, store] = [await onNodePostgres(), await world.seeded()];
+  const first = 3_000_000_000;
+  await world.sql`select setval(pg_get_serial_sequence(${store.config.table}, 'id'), ${first})`;
+  const deposit = writer(store);
+  for (let n = 1; n <= 4; n++) await deposit(`s${n % 2}`, n);
+  await drained(counting(store, db), world, store);
+  expect(await counted(db)).toEqual(await folded(world, store));
+  await spoil(db);
+  expect(await rebuild(options(store, db))).toMatchObject({ events: 4, at: first + 4 });
+  await drained(counting(store, db), world, store);
+  expect(await counted(db)).toEqual(await folded(world, store));
+  expect((await positionsOf(db))[0]).toMatchObject({ target: "", at: first + 4 });
 });
 
 test("a table that another table refers to is not replaced, and the error says why", async () => {
@@ -266,6 +316,6 @@ test("apply that writes to the table itself is refused, and the table is as it w
   const [db, store] = [await onNodePostgres(), await deposited()];
   await drained(counting(store, db), world, store);
   const wrong = rebuild({ ...options(store, db), apply: (events, tx) => countAll(events, tx, counters) });
-  await expect(wrong).rejects.toThrow(/write to the tables that it gets/);
+  await expect(wrong).rejects.toThrow(/write the tables that it gets/);
   expect(await counted(db)).toEqual(await folded(world, store));
 });

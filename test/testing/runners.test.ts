@@ -1,4 +1,4 @@
-/** The kit under another runner: node:test, two files at once. (vitest runs the other tests; jest is not installed here.) */
+/** The kit under another runner: node:test, two files at once. vitest runs the other tests; the sandbox of jest is in test/package. */
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";

@@ -1,12 +1,7 @@
 /** A log, read models in another database, and workers between them that die and are started again. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
 import type postgres from "postgres";
 import { expect, onTestFinished } from "vitest";
 import type { PostgresStore } from "../../../src/index.ts";
@@ -14,6 +9,7 @@ import { actPositions } from "../../../src/projections/index.ts";
 import type { World } from "../../framework/fixture.ts";
 import { tables } from "../../projections/fixture.ts";
 import { connect, createDatabase } from "../../support/database.ts";
+import { bundled } from "../kit/bundled.ts";
 import { record } from "../kit/report.ts";
 import { counters, differences, folds } from "./read-models.ts";
 import type { WorkerOptions } from "./worker.ts";
@@ -66,7 +62,13 @@ export class Arena {
       await models.end();
       await drop();
     });
-    return new Arena(world, await world.seeded(), url, models, await bundleWorker());
+    return new Arena(
+      world,
+      await world.seeded(),
+      url,
+      models,
+      await bundled(new URL("./worker.ts", import.meta.url)),
+    );
   }
 
   /** Appends so many events, to streams in turn. */
@@ -150,25 +152,6 @@ export class Arena {
     expect(found).toEqual([]);
     expect(injected).toBeGreaterThan(0);
   }
-}
-
-/** One file with all that a worker needs: it starts in a fraction of the time, which the many starts are worth. */
-async function bundleWorker(): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), "act-drizzle-worker-"));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  const outfile = join(folder, "worker.mjs");
-  const require = `import { createRequire as requireOf } from "node:module"; const require = requireOf(import.meta.url);`;
-  await build({
-    entryPoints: [fileURLToPath(new URL("./worker.ts", import.meta.url))],
-    outfile,
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    target: "node22",
-    external: ["pg-native"],
-    banner: { js: require },
-  });
-  return outfile;
 }
 
 export class Process {

@@ -4,30 +4,21 @@
  */
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
 import { act, projection } from "@rotorsoft/act";
 import { sql } from "drizzle-orm";
 import { expect, onTestFinished, test } from "vitest";
 import { exactlyOnce, rebuild } from "../../../src/projections/index.ts";
 import { Account, Deposited, on, stopping, useWorld } from "../../framework/fixture.ts";
-import {
-  count,
-  counted,
-  counters,
-  drained,
-  folded,
-  onNodePostgres,
-  positions,
-} from "../../projections/fixture.ts";
+import { count, counted, drained, folded, onNodePostgres, positions } from "../../projections/fixture.ts";
+import { bundled } from "../kit/bundled.ts";
 import { record } from "../kit/report.ts";
 import { scale } from "../kit/scale.ts";
+import { counters, counting, type RebuildWorkerOptions, STEPS } from "./counts.ts";
 
 const world = useWorld();
-const KILLS = scale(10, 100);
+const KILLS = scale(10, 60);
 const STREAMS = 7;
 const meta = { correlation: "test", causation: {} };
-/** Where worker.ts dies, in turn: its own list cannot be imported, for that would run it. */
-const STEPS = ["making", "applying", "applied", "closing", "committing"] as const;
 
 test.each([
   ["by shadows", "and no reader sees a half", false],
@@ -43,7 +34,7 @@ test.each([
     const store = await world.seeded();
     const deposit = (n: number) =>
       store.commit(`s${n % STREAMS}`, [{ name: "Deposited", data: { amount: 1 + (n % 5) } }], meta);
-    const history = scale(3_000, 30_000);
+    const history = scale(3_000, 20_000);
     await Promise.all(Array.from({ length: history }, (_, n) => deposit(n)));
     const build = () => {
       const handlers = exactlyOnce({ db, projection: "counts" });
@@ -56,31 +47,9 @@ test.each([
       return stopping(app);
     };
     const apps = [build(), build()];
+    const options = counting(db, store);
     // A first swap, so that the reader has all of the history from the beginning.
-    const options = {
-      db,
-      store,
-      projection: "counts",
-      events: { Deposited },
-      tables: { counters },
-    };
-    type Options = Parameters<
-      typeof rebuild<typeof db, { Deposited: typeof Deposited }, { counters: typeof counters }>
-    >[0];
-    const apply: Options["apply"] = async (events, tx, tables) => {
-      for (const { stream, data } of events)
-        await tx
-          .insert(tables.counters)
-          .values({ stream, total: data.amount, events: 1 })
-          .onConflictDoUpdate({
-            target: tables.counters.stream,
-            set: {
-              total: sql`${tables.counters.total} + excluded.total`,
-              events: sql`${tables.counters.events} + 1`,
-            },
-          });
-    };
-    await rebuild({ ...options, apply });
+    await rebuild(options);
 
     let done = false;
     let sent = history;
@@ -99,13 +68,19 @@ test.each([
     };
     const running = [load(), look()];
     const killed: string[] = [];
-    const program = join(import.meta.dirname, "worker.ts");
-    const execArgv = ["--import", join(import.meta.dirname, "../../../dev/source.ts")];
+    const program = await bundled(new URL("./worker.ts", import.meta.url));
     while (killed.length < KILLS) {
       const step = STEPS[killed.length % STEPS.length] ?? "applying";
-      const given = { log: { url: world.url, table: store.config.table }, step, inPlace };
-      const readModels = db.$client.options.connectionString;
-      const child = fork(program, [JSON.stringify({ ...given, readModels })], { execArgv });
+      const given: RebuildWorkerOptions = {
+        log: { url: world.url, table: store.config.table },
+        readModels: db.$client.options.connectionString ?? "",
+        step,
+        inPlace,
+      };
+      const child = fork(program, [JSON.stringify(given)], {
+        execArgv: [],
+        env: { ...process.env, NODE_ENV: "production", LOG_LEVEL: "fatal" },
+      });
       onTestFinished(() => void child.kill("SIGKILL"));
       const [, signal] = await once(child, "exit");
       expect([step, signal]).toEqual([step, "SIGKILL"]);
@@ -114,11 +89,11 @@ test.each([
     done = true;
     await Promise.all(running);
     // Where one was killed handlers are held until it has ended.
-    if (inPlace) await rebuild({ ...options, apply, inPlace });
+    if (inPlace) await rebuild({ ...options, inPlace });
     await drained(apps[0] ?? build(), world, store);
     // Live and shadow, compared before the one becomes the other.
     const live = await counted(db);
-    await rebuild({ ...options, apply });
+    await rebuild(options);
     const shadow = await counted(db);
     const log = await folded(world, store);
     const differing = log.filter((row, n) => row.events !== shadow[n]?.events);

@@ -1,27 +1,11 @@
 /** A process that rebuilds the counters, and dies by SIGKILL at the step that it is told. */
-import { sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
-import { integer, pgTable, text } from "drizzle-orm/pg-core";
 import pg from "pg";
 import { PostgresStore } from "../../../src/index.ts";
 import { rebuild } from "../../../src/projections/index.ts";
-import { Deposited } from "../../framework/account.ts";
-
-/** In the order in which it passes. `making`: the shadows, or the emptying of the tables. `closing`: the swap, or the floor. */
-export const STEPS = ["making", "applying", "applied", "closing", "committing"] as const;
-export type RebuildWorkerOptions = {
-  readonly log: { readonly url: string; readonly table: string };
-  readonly readModels: string;
-  readonly step: (typeof STEPS)[number];
-  readonly inPlace: boolean;
-};
+import { counting, type RebuildWorkerOptions } from "./counts.ts";
 
 const { log, readModels, step, inPlace }: RebuildWorkerOptions = JSON.parse(process.argv[2] ?? "{}");
-const counters = pgTable("counters", {
-  stream: text("stream").primaryKey(),
-  total: integer("total").notNull(),
-  events: integer("events").notNull(),
-});
 const die = () => process.kill(process.pid, "SIGKILL");
 
 const pool = new pg.Pool({ connectionString: readModels, max: 2 });
@@ -45,29 +29,13 @@ pool.on("connect", (client) => {
 
 const store = new PostgresStore({ ...log, max: 4 });
 await rebuild({
-  db: drizzle(pool),
-  store,
-  projection: "counts",
-  events: { Deposited },
-  tables: { counters },
+  ...counting(drizzle(pool), store, () => {
+    if (step === "applying") die();
+  }),
   inPlace,
   batchSize: 500,
   // Else it goes on, and makes nothing.
   restart: step === "making",
-  apply: async (events, tx, tables) => {
-    for (const { stream, data } of events)
-      await tx
-        .insert(tables.counters)
-        .values({ stream, total: data.amount, events: 1 })
-        .onConflictDoUpdate({
-          target: tables.counters.stream,
-          set: {
-            total: sql`${tables.counters.total} + excluded.total`,
-            events: sql`${tables.counters.events} + 1`,
-          },
-        });
-    if (step === "applying") die();
-  },
   onProgress: () => {
     if (step === "applied") die();
   },

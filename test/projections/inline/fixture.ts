@@ -1,6 +1,6 @@
 /** A read model beside the log, additive, so that an event that is counted twice, or not at all, shows in the sum. */
 import { sql } from "drizzle-orm";
-import { integer, pgSchema, text } from "drizzle-orm/pg-core";
+import { integer, type PgDatabase, type PgQueryResultHKT, pgSchema, text } from "drizzle-orm/pg-core";
 import { beforeAll } from "vitest";
 import { z } from "zod";
 import type { PostgresStore, PostgresStoreOptions } from "../../../src/index.ts";
@@ -35,20 +35,24 @@ export const add = (tx: Tx, deposits: readonly Deposit[], sign = 1) =>
     });
 
 /** The sums of a batch, one row for each stream. */
-export function addAll(tx: Tx, deposits: readonly Deposit[]) {
+export function addAll(
+  tx: Pick<PgDatabase<PgQueryResultHKT>, "insert">,
+  deposits: readonly Deposit[],
+  table = balances,
+) {
   const sums = new Map<string, { balance: number; events: number }>();
   for (const { stream, data } of deposits) {
     const { balance, events: count } = sums.get(stream) ?? { balance: 0, events: 0 };
     sums.set(stream, { balance: balance + data.amount, events: count + 1 });
   }
   return tx
-    .insert(balances)
+    .insert(table)
     .values([...sums].map(([stream, sum]) => ({ stream, ...sum })))
     .onConflictDoUpdate({
-      target: balances.stream,
+      target: table.stream,
       set: {
-        balance: sql`${balances.balance} + excluded.balance`,
-        events: sql`${balances.events} + excluded.events`,
+        balance: sql`${table.balance} + excluded.balance`,
+        events: sql`${table.events} + excluded.events`,
       },
     });
 }
