@@ -193,6 +193,8 @@ export async function subscribe(
     text: text(announce && byHand),
     params,
   }));
+  // Correlators read on from behind the checkpoint.
+  context.connections.seen?.event(Math.max(Number(row?.watermark), Number(row?.checkpoint)));
   return {
     subscribed: Number(row?.subscribed),
     watermark: Math.max(-1, Number(row?.watermark)),
