@@ -164,8 +164,32 @@ async function loads(store: PostgresStore, layout: Layout): Promise<void> {
   note("query_stats of 50 streams, with count (ms)", layout, await reads(5, stats));
 }
 
-/** Plans of the prepared statements of a log with partitions hold every partition. */
-async function memory(sql: postgres.Sql, layout: Layout): Promise<void> {
+/** How many pages a statement touches, and how long it takes to plan: the same on a busy machine. */
+async function costs(sql: postgres.Sql, layout: Layout): Promise<void> {
+  const statements = {
+    "load of 10 events in a row": (n: number) =>
+      `select * from $ e where e.stream = any(array['order-${n % SHORT}']) order by e.stream using ~<~, e.id limit 2000`,
+    "load of 100 events": (n: number) =>
+      `select * from $ e where e.stream = any(array['live-${n % LIVE}']) order by e.stream using ~<~, e.id limit 2000`,
+    "head of a stream by id": (n: number) =>
+      `select version from $ e where e.stream = any(array['live-${n % LIVE}']) order by e.stream using ~>~, e.id desc limit 1`,
+    "head of a new stream": (n: number) =>
+      `select version from $ e where e.stream = 'new-${n}' order by e.version desc limit 1`,
+    "page of 100": (n: number) => `select * from $ e where e.id > ${n % EVENTS} order by e.id limit 100`,
+  };
+  for (const [what, text] of Object.entries(statements))
+    for (let n = 0; n < 20; n++) {
+      const [row] = await sql.unsafe(
+        `explain (analyze, buffers, format json) ${text(pick(EVENTS)).replace("$", `"${layout}".events`)}`,
+      );
+      const [plan] = row?.["QUERY PLAN"] ?? [];
+      note(`${what}: pages`, layout, plan.Plan["Shared Hit Blocks"] + plan.Plan["Shared Read Blocks"]);
+      note(`${what}: planning (ms)`, layout, plan["Planning Time"]);
+    }
+}
+
+/** The sizes on disk. */
+async function sizes(sql: postgres.Sql, layout: Layout): Promise<void> {
   const [row] = await sql<{ heap: string; indexes: string }[]>`
     select sum(pg_table_size(c.oid)) as heap, sum(pg_indexes_size(c.oid)) as indexes from pg_class c
     join pg_namespace n on n.oid = c.relnamespace where n.nspname = ${layout} and c.relkind = 'r'
@@ -236,7 +260,10 @@ async function main(): Promise<void> {
       stores.set(layout, new PostgresStore({ url, schema: layout }));
     }
     await admin.unsafe("checkpoint");
-    for (const layout of LAYOUTS) await memory(admin, layout);
+    for (const layout of LAYOUTS) {
+      await sizes(admin, layout);
+      await costs(admin, layout);
+    }
     for (let round = 0; round < ROUNDS; round++)
       for (const [layout, store] of stores) {
         await loads(store, layout);

@@ -8,7 +8,6 @@ export type { Param } from "./protocol.ts";
 export type { ReplicaState } from "./replica.ts";
 export type { ReplicaTexts } from "./replica-reads.ts";
 export { RETRIABLE } from "./retry.ts";
-export type { Needed } from "./seen.ts";
 export type { Run } from "./session.ts";
 export { POOLS, poolsOf, SharedPools } from "./shared-pools.ts";
 export { type BlockResult, TransactionFailure } from "./transaction.ts";

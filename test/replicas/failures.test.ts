@@ -1,6 +1,6 @@
 /** Standbys that die, come back, or are promoted, while their store is read. */
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { eventually } from "../conformance/kit/eventually.ts";
 import { runProgram, titled } from "../faults/failover/programs.ts";
@@ -11,12 +11,13 @@ const event = (name: string) => ({ name, data: {} });
 describe.skipIf(!tools)(titled("replicas", reason), () => {
   let cluster: Cluster;
 
-  // Each test spoils its cluster.
-  beforeEach(async () => {
+  // One for all, which takes seconds to start. The last test spoils it.
+  beforeAll(async () => {
     cluster = new Cluster();
     await cluster.start();
   }, 60_000);
-  afterEach(() => cluster.stop());
+  afterEach(() => cluster.tidy());
+  afterAll(() => cluster.stop());
 
   const stateOf = async (store: PostgresStore, n: number) => (await store.health()).replicas[n];
 
