@@ -1,5 +1,6 @@
 /** Deliberate defects: what is changed where, and which part of the suite must notice. */
 import { code, type Defect, on, sql, sqlEverywhere } from "./defects.define.ts";
+import { replicaDefects } from "./defects.replicas.ts";
 import { writePathDefects } from "./defects.write-path.ts";
 
 const catchUp = ["test/notifications/catch-up.test.ts"];
@@ -262,4 +263,5 @@ export const defects: readonly Defect[] = [
   ...claimDefects,
   ...subscriptionDefects,
   ...besideDefects,
+  ...replicaDefects,
 ];

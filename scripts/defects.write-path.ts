@@ -63,11 +63,11 @@ const appendDefects: readonly Defect[] = [
   ),
   explicitIds(
     "rows that came with ids of their own stop commits for good",
-    code("IfStatement:has(.test [property.name='primary_key']) > .test", "false"),
+    code("IfStatement:has(.test [property.name='primary_keys']) > .test", "false"),
   ),
   explicitIds(
     "any unique index counts as the one that is asked for",
-    code("@isRefusedBy LogicalExpression[right.left.property.name='constraint_name']", "${left}"),
+    code("@isRefusedBy LogicalExpression[right.callee.property.name='includes']", "${left}"),
   ),
   appender(
     "a full queue of notifications fails commits",

@@ -10,6 +10,7 @@ import { type ResolvedOptions, type StoreConfig, withHiddenPassword } from "./op
 import { Database, poolsOf, type SharedPools } from "./postgres/index.ts";
 import { eventReader } from "./schema/event-rows.ts";
 import { namesOf } from "./schema/names.ts";
+import { replicaTexts } from "./schema/replica-texts.ts";
 import { noSignals } from "./signals.ts";
 import { releaseLeases } from "./subscriptions/correlator-leases.ts";
 import { PiiCipher } from "./values/pii-keys.ts";
@@ -37,7 +38,8 @@ export class Runtime {
     this.config = withHiddenPassword(resolved);
     const names = namesOf(config.schema, config.table);
     const share = this.#shared && { pools: this.#shared, facts: appendFactsQuery(names) };
-    const connections = new Database(resolved, appendFacts(names), share);
+    const texts = resolved.replicas.length > 0 ? replicaTexts(names) : undefined;
+    const connections = new Database(resolved, appendFacts(names), share, texts);
     const cipher = secrets.pii && new PiiCipher(secrets.pii);
     const by = randomUUID();
     const reader = eventReader(config.dates, cipher);

@@ -38,7 +38,7 @@ import { ownMethods } from "./own-methods.ts";
 import { Runtime } from "./runtime.ts";
 import { tablesOf } from "./schema/load-tables.ts";
 import { namesOf } from "./schema/names.ts";
-import type { ActTables } from "./schema/tables.ts";
+import type { ActTables, ActTablesOptions } from "./schema/tables.ts";
 import { ack } from "./subscriptions/ack.ts";
 import { block } from "./subscriptions/block.ts";
 import { claim } from "./subscriptions/claim.ts";
@@ -49,6 +49,7 @@ import { queryStreams } from "./subscriptions/query-streams.ts";
 import { reset } from "./subscriptions/reset.ts";
 import { subscribe } from "./subscriptions/subscribe.ts";
 import { unblock } from "./subscriptions/unblock.ts";
+import { checkNumber } from "./values/validate.ts";
 
 /**
  * Event store on PostgreSQL 14 or newer.
@@ -91,11 +92,10 @@ export class PostgresStore implements Store {
    * @throws Error that names each wrong option, and shows no value.
    */
   constructor(options?: PostgresStoreOptions) {
-    const runtime = new Runtime(resolveOptions(options));
-    const { notifier, operations } = runtime;
-    this.config = runtime.config;
-    this.#runtime = runtime;
-    Object.defineProperty(this, CONTEXT, { value: runtime.context });
+    this.#runtime = new Runtime(resolveOptions(options));
+    const { config, context, notifier, operations } = this.#runtime;
+    this.config = config;
+    Object.defineProperty(this, CONTEXT, { value: context });
     if (notifier)
       this.notify = async (handler: Handler) => {
         operations.assertOpen("notify");
@@ -121,9 +121,7 @@ export class PostgresStore implements Store {
    * @throws Error if one of the names cannot be used.
    * @example writeFileSync("act.sql", PostgresStore.ddl({ schema: "shop" }));
    */
-  static ddl(
-    options: { readonly schema?: string | undefined; readonly table?: string | undefined } = {},
-  ): string {
+  static ddl(options: ActTablesOptions = {}): string {
     return ddl(namesOf(options.schema ?? "public", options.table ?? "events"));
   }
 
@@ -132,8 +130,7 @@ export class PostgresStore implements Store {
    * events is dropped or rewritten. Call it at every start of every process. Processes may call it at the same time, and on
    * an up-to-date schema it only reads the catalog.
    *
-   * @throws StoreError; the database is then as it was before, or lacks indexes of a large table, which the next call
-   *   builds.
+   * @throws StoreError; the database is then as before, or lacks indexes of a large table, which the next call builds.
    * @example await store.seed();
    */
   seed(): Promise<void> {
@@ -144,8 +141,7 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * Deletes the store's own tables with every event, subscription and checkpoint, and nothing else of the schema. There
-   * is no way back. Absent tables are fine.
+   * Deletes the store's own tables, and nothing else of the schema. There is no way back. Absent tables are fine.
    *
    * @throws StoreError, also if a table of another application stands in their place: it stays.
    * @example await store.drop();
@@ -207,8 +203,7 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * The last event of each stream, and on request its first event, the number of events, and their number by name. Never
-   * pii.
+   * The last event of each stream, and on request its first, the number of events, and their number by name. Never pii.
    *
    * @param input Names of streams, or a filter; `{}` is all.
    * @param options `tail`, `count`, `names`; `exclude` names of events, `before` an id, `after` a stream, `limit` streams.
@@ -241,12 +236,7 @@ export class PostgresStore implements Store {
    *
    * @param driver Called once with a function that takes an event and resolves to its new id.
    * @throws What `driver` throws; then everything is as it was.
-   * @example
-   * ```ts
-   * await store.restore(async (insert) => {
-   *   for (const event of backup) await insert(event);
-   * });
-   * ```
+   * @example await store.restore(async (insert) => { for (const event of backup) await insert(event); });
    */
   restore(driver: RestoreDriver): Promise<void> {
     return this.#run("restore", (context) => restore(context, driver));
@@ -374,6 +364,17 @@ export class PostgresStore implements Store {
   }
 
   /**
+   * The caller knows of the event `id`, which perhaps another process has committed: from now on no replica that lacks it,
+   * or an event before it, answers this store's `query` and `query_stats`.
+   * @throws ValidationError if it is no number.
+   * @example store.sawEvent(Number(request.headers["x-event"]));
+   */
+  sawEvent(id: number): void {
+    checkNumber("sawEvent", "id", id);
+    this.#runtime.context.connections.seen?.event(id);
+  }
+
+  /**
    * Whether this process can work with its store now: one round trip, and it never rejects.
    *
    * @param options `timeoutMs` (2,000); `deep`: also append lock, blocked, oldest lag.
@@ -384,8 +385,7 @@ export class PostgresStore implements Store {
   }
 
   #run<T>(verb: string, work: (context: Context) => Promise<T>): Promise<T> {
-    const { operations, context } = this.#runtime;
-    return operations.run(verb, () => work(context));
+    return this.#runtime.operations.run(verb, () => work(this.#runtime.context));
   }
 
   /** What `JSON.stringify(store)` shows: the configuration, without secrets. */

@@ -1,7 +1,7 @@
 /** health(): can this process work with its store now? Never throws, and never waits longer than it was told to. */
 import { z } from "zod";
 import type { Context } from "../context.ts";
-import type { ListenerState } from "../postgres/index.ts";
+import type { ListenerState, ReplicaState } from "../postgres/index.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { boundedCount, type Count, countOf, epochMs } from "./bounded.ts";
 import { appendLock } from "./connections.ts";
@@ -33,6 +33,8 @@ export type Health = {
   };
   /** `off`: notify is off, or was not started. Not listening is no failure: work is found by polling. */
   readonly listener: ListenerState;
+  /** Those of the option `replicas`, with `deep` as they are now. One that is down is no failure: the primary is read. */
+  readonly replicas: readonly ReplicaState[];
   /** With `deep`, if the database answered. */
   readonly deep:
     | {
@@ -88,6 +90,7 @@ async function deepOf(context: Context): Promise<NonNullable<Health["deep"]>> {
       text: `select ${countOf(`from ${names.streams} s where s.blocked`)} as blocked,
   ${epochMs("clock_timestamp()")} as now`,
     }),
+    connections.replicas?.look(),
   ]);
   const lags = behind.flatMap(({ lagMs }) => lagMs ?? []);
   return {
@@ -142,6 +145,7 @@ export async function health(
     latencyMs,
     pool: connections.counts,
     listener: connections.listenerState,
+    replicas: connections.replicas?.states ?? [],
     deep: found,
   };
 }

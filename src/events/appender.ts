@@ -70,12 +70,13 @@ export class InDoubtError extends Error {
 export const isOwnFault = ({ step, failedAt = 0 }: TransactionFailure): boolean =>
   step === "bind" || step === "commit" || (step === "execute" && failedAt > 0);
 
-/** True if this unique index refused a row of the batch. */
-const isRefusedBy = (error: unknown, index: unknown): boolean =>
+/** True if one of these unique indexes refused a row of the batch. */
+const isRefusedBy = (error: unknown, indexes: unknown): boolean =>
   error instanceof TransactionFailure &&
   codeOf(error.cause) === "23505" &&
   "constraint_name" in error.cause &&
-  error.cause.constraint_name === index;
+  Array.isArray(indexes) &&
+  indexes.includes(error.cause.constraint_name);
 
 const sequenceChanged = () =>
   new ConnectionError("SEQUENCE_CHANGED", "ids are drawn from another sequence", false);
@@ -124,7 +125,7 @@ export class Appender {
       try {
         return await this.#send(connection, batch, mode, end, transferred);
       } catch (error) {
-        if (mode.sequence !== null && isRefusedBy(error, facts.primary_key)) {
+        if (mode.sequence !== null && isRefusedBy(error, facts.primary_keys)) {
           await this.#moveSequence(connection, mode.sequence, end).catch(() => Promise.reject(error));
           return await this.#send(connection, batch, mode, end, transferred);
         }

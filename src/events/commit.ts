@@ -34,6 +34,7 @@ export async function commit<E extends Schemas>(
   if (expectedVersion !== undefined && expectedVersion !== null)
     checkNumber("commit", "expectedVersion", expectedVersion);
   const { cipher } = context;
+  const { seen } = context.connections;
   const personal = cipher && msgs.some((msg) => msg?.pii !== null && msg?.pii !== undefined);
   const key = personal ? await guard("commit", () => cipher.current(stream)) : undefined;
   const encoded = encodeEvents(stream, msgs as Message<Schemas, keyof Schemas>[], meta, key);
@@ -60,15 +61,23 @@ export async function commit<E extends Schemas>(
   const inline = inlined && msgs.some(({ name }) => inlined.has(String(name))) ? { committed } : undefined;
   const { outcome, created } = await guard("commit", () =>
     append({ stream, expected, meta: encoded.meta, events: encoded.events, token: randomUUID(), inline }),
-  );
-  if (!outcome.accepted)
+  ).catch((error: unknown) => {
+    // It may be stored all the same, and the caller may look.
+    seen?.changed();
+    throw error;
+  });
+  if (!outcome.accepted) {
+    // The caller reads the stream again, and has to find what it was not told the id of.
+    seen?.changed();
     throw new ConcurrencyError(
       stream,
       outcome.head,
       msgs as Message<Schemas, keyof Schemas>[],
       expectedVersion ?? UNSATISFIABLE_VERSION,
     );
+  }
   const ids = readIds(outcome.ids);
+  seen?.event(ids.at(-1) ?? -1);
   watchIdCapacity(context, ids.at(-1) ?? 0);
   watchForFutureEvents(context, created.getTime());
   return committed({ head: outcome.head, ids }, created);

@@ -176,13 +176,16 @@ export async function queryStats<E extends Schemas>(
   }
   for (;;) {
     const limit = Math.ceil(Math.min(PAGE, wanted - stats.size));
-    const rows = await connections.read(
+    const rows = await connections.readSeen(
       "query_stats",
       statsQuery(names, input, options as QueryStatsOptions, after, limit),
     );
     // The rows carry no pii: no key is asked for.
     const decode = await reader.forRows(rows);
-    for (const row of rows) stats.set(String(row.stream), toStats<E>(decode, row, options));
+    for (const row of rows) {
+      stats.set(String(row.stream), toStats<E>(decode, row, options));
+      connections.seen?.event(Number(row.id));
+    }
     if (rows.length < limit || stats.size >= wanted) return stats;
     after = String(rows.at(-1)?.stream);
   }

@@ -87,12 +87,12 @@ export async function query<E extends Schemas>(
   let count = 0;
   for (;;) {
     const limit = Math.ceil(Math.min(size, wanted - count));
-    const { rows, cut, bytes } = await connections.readPage(
-      "query",
-      pageQuery(names, q, range, limit),
-      BUDGET,
+    // Whoever asks for what comes after an event has seen it.
+    const { rows, cut, bytes } = await connections.readPage("query", pageQuery(names, q, range, limit), {
+      budget: BUDGET,
       limit,
-    );
+      seen: q?.after ?? undefined,
+    });
     const decode = await guard("query", () => reader.forRows(rows));
     for (const row of rows) {
       const seen: unknown = callback(readEvent(decode, row) as Committed<E, keyof E>);
@@ -102,6 +102,7 @@ export async function query<E extends Schemas>(
     }
     const found = rows.length;
     const [first, last] = [Number(rows[0]?.id), Number(rows.at(-1)?.id)];
+    if (found > 0) connections.seen?.event(Math.max(first, last));
     // The driver keeps finished queries and their rows until the next full garbage collection. Emptying frees them now.
     rows.length = 0;
     // A page that was cut short holds at least one event.

@@ -281,6 +281,8 @@ class Subscription {
 
   #call(stream: string, events: EventRef[]): void {
     if (this.#ended || events.length === 0) return;
+    // The app reads on from here, and must not be given an older state by a replica.
+    this.#context.connections.seen?.event(Math.max(...events.map(({ id }) => id)));
     const failed = (error: unknown) =>
       log().error(
         `[act-drizzle] a notify handler failed: ${error instanceof Error ? error.name : "not an Error"}`,

@@ -35,6 +35,8 @@ export type ConnectionTarget = { readonly config: Config; readonly secrets: Secr
 export type ResolvedOptions = ConnectionTarget & {
   /** The target of LISTEN, if it has its own (`listen_url`). */
   readonly listen: ConnectionTarget | undefined;
+  /** The targets of reads beside the primary (`replicas`). */
+  readonly replicas: readonly ConnectionTarget[];
   /** The options that the config does not show, by name. */
   readonly hidden: Values;
   /** Whose connections the store uses; undefined: its own. */

@@ -269,6 +269,20 @@ export const optionsSchema = z.strictObject({
     config: false,
     docs: "A direct URL for LISTEN when `url` leads through a pooler in transaction mode. Left out, LISTEN goes where the store goes.",
   }),
+  replicas: z.array(url).readonly().default([]).register(about, {
+    type: "readonly string[]",
+    config: false,
+    docs: "URLs of standbys that answer `query` and `query_stats`, as long as they have everything that this process has seen; the rest of their options is the store's.",
+    takes: "a list of URLs that begin with postgres:// or postgresql://",
+  }),
+  replicaLagMillis: limit.default(10_000).register(about, {
+    type: "number | false",
+    docs: "A replica that is further behind than this, in milliseconds, is not read; `0` and `false` are no limit.",
+    config: {
+      type: "number",
+      docs: "How far behind a replica may be, in milliseconds; `0` is no limit.",
+    },
+  }),
   ssl: ssl.default(false).register(about, {
     type: "boolean | SslMode | Readonly<Record<string, unknown>>",
     docs: "TLS: `true` (verify-full), a mode of libpq's sslmode, `no-verify`, or options of `tls.connect`.",

@@ -58,6 +58,10 @@ export type PostgresStoreOptions = {
   readonly onConnect?: OnConnect | undefined;
   /** A direct URL for LISTEN when `url` leads through a pooler in transaction mode. Left out, LISTEN goes where the store goes. */
   readonly listen_url?: string | undefined;
+  /** URLs of standbys that answer `query` and `query_stats`, as long as they have everything that this process has seen; the rest of their options is the store's. Default ``. */
+  readonly replicas?: readonly string[] | undefined;
+  /** A replica that is further behind than this, in milliseconds, is not read; `0` and `false` are no limit. Default `10000`. */
+  readonly replicaLagMillis?: number | false | undefined;
   /** TLS: `true` (verify-full), a mode of libpq's sslmode, `no-verify`, or options of `tls.connect`. Default `false`. */
   readonly ssl?: boolean | SslMode | Readonly<Record<string, unknown>> | undefined;
   /** File of the CA certificates that the server's is checked against, as PEM, or `system`. Without `ssl` it asks for verify-full, with `require` for verify-ca. */
@@ -124,6 +128,8 @@ export type ConfigOptions = {
   readonly idle_in_transaction_session_timeout: number;
   /** Settings of the server for each session, as in libpq: `-c search_path=app -c geqo=off`. */
   readonly options: string;
+  /** How far behind a replica may be, in milliseconds; `0` is no limit. */
+  readonly replicaLagMillis: number;
   /** TLS: a mode of libpq's sslmode, or `true` for verify-full and for options of `tls.connect`. */
   readonly ssl: boolean | SslMode;
   /** File of the CA certificates that the server's is checked against, as PEM, or `system`. Without `ssl` it asks for verify-full, with `require` for verify-ca. */

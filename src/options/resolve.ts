@@ -16,21 +16,23 @@ export function resolveOptions(options: unknown = {}, env: Environment = process
   const given = fromConfig(options ?? {});
   const database = sharedDatabaseOf(given);
   if (database) return resolveShared(given, database);
-  const { listen_url } = checkOptions(given);
+  const { listen_url, replicas: urls } = checkOptions(given);
   const chosen = withUrl(setOptions(given));
   const target = resolve(chosen, env);
   const listen = listen_url === undefined ? undefined : listenTarget(chosen, listen_url, env);
+  const replicas = urls.map((url) => replicaTarget(chosen, url, env));
   const { pii_encryption, inline, ssl } = chosen;
   const { password, onConnect } = target.secrets;
   const hidden = {
     password,
     onConnect,
     listen_url,
+    replicas: chosen.replicas,
     pii_encryption,
     inline,
     ...(typeof ssl === "object" && { ssl }),
   };
-  return { ...target, listen, hidden: setOptions(hidden), shared: undefined };
+  return { ...target, listen, replicas, hidden: setOptions(hidden), shared: undefined };
 }
 
 /** The property of a PostgresDatabase with its resolved options. Global, because each entry is bundled by itself. */
@@ -53,12 +55,13 @@ function resolveShared(options: unknown, database: SharedDatabase): ResolvedOpti
   );
   const unknown = isRecord(options) ? { ...options, database: undefined } : options;
   const { schema, table, notify, pollIntervalMillis, dates, inline, pii_encryption } = checkOptions(unknown);
-  const { config, secrets, listen, hidden } = connectionsOf(database);
+  const { config, secrets, listen, replicas, hidden } = connectionsOf(database);
   const encrypted = pii_encryption !== undefined;
   return {
     config: { ...config, schema, table, notify, pollIntervalMillis, dates, encrypted },
     secrets: { ...secrets, pii: piiOptions(pii_encryption), inline },
     listen,
+    replicas,
     hidden: { ...hidden, ...setOptions({ pii_encryption, inline }) },
     shared: database,
   };
@@ -96,7 +99,7 @@ function resolve(chosen: Values, env: Environment): ConnectionTarget {
   const merged = { ...environment, ...chosen };
   const all = checkOptions(merged);
   const { url: _url, connectionString: _sameUrl, listen_url: _listen, ...resolved } = all;
-  const { password, pii_encryption, inline, onConnect, ...shown } = resolved;
+  const { password, pii_encryption, inline, onConnect, replicas: _replicas, ...shown } = resolved;
   const hosts = endpoints(all.host, all.port);
   const [first = { host: all.host, port: 5432 }] = hosts;
   const { ssl, tls } = chooseTls({ ...all, ssl: "ssl" in merged ? all.ssl : undefined });
@@ -123,6 +126,13 @@ function endpoints(host: string, port: number | string): Endpoint[] {
   if (ports.length > 1 && ports.length !== hosts.length)
     throw new Error(`act-drizzle: option "port": ${ports.length} ports for ${hosts.length} hosts.`);
   return hosts.map((name, i) => ({ host: name, port: ports[i] ?? ports[0] ?? 5432 }));
+}
+
+/** The store's own target, with the host, port and login of the URL. What the primary is chosen by does not apply. */
+function replicaTarget(chosen: Values, url: string, env: Environment): ConnectionTarget {
+  const { host: _host, port: _port, ...kept } = chosen;
+  const own = readUrl(url, "replicas");
+  return resolve({ ...kept, target_session_attrs: "any", ...own }, env);
 }
 
 /** The store's own target, overridden by `listen_url`: its host and port, and its login if it has one. */

@@ -10,7 +10,10 @@ import type { Hosts } from "./host-selection.ts";
 import { type ChannelListener, type ChannelOptions, Listener } from "./listener.ts";
 import { DatabaseLog } from "./log.ts";
 import { Pool } from "./pool.ts";
+import { Replica } from "./replica.ts";
+import { ReplicaReads, type ReplicaTexts } from "./replica-reads.ts";
 import { RETRIABLE, RETRIABLE_OR_LOCKED, retrying } from "./retry.ts";
+import type { Needed, Seen } from "./seen.ts";
 import { runSession, type SessionOptions } from "./session.ts";
 import { writerSettings } from "./session-settings.ts";
 import { PoolShare, type Share, SharedFacts, type SharedPools, type StorePool } from "./shared-pools.ts";
@@ -34,6 +37,9 @@ export class Database {
   readonly sharedFacts: SharedFacts | undefined;
   /** Logs slow statements and lost connections. */
   readonly log: DatabaseLog;
+  /** Only with the option `replicas`. */
+  readonly replicas: ReplicaReads | undefined;
+  readonly #ownReplicas: readonly Replica[] = [];
   readonly #pool: StorePool;
   /** How many connections there are for all but commits. */
   readonly #max: number;
@@ -43,13 +49,28 @@ export class Database {
   #stopped = false;
   #closed = false;
 
-  /** `facts`: facts about the database that appends need, as a select list. `shared`: whose connections it uses. */
-  constructor({ config, secrets, listen }: ResolvedOptions, facts = "", shared?: Share) {
+  /**
+   * `facts`: facts about the database that appends need, as a select list. `shared`: whose connections it uses. `texts`:
+   * statements for replicas, if it is to read them.
+   */
+  constructor(
+    { config, secrets, listen, replicas }: ResolvedOptions,
+    facts = "",
+    shared?: Share,
+    texts?: ReplicaTexts,
+  ) {
     const target = { config, secrets };
     this.config = config;
     this.log = new DatabaseLog(config);
     this.#listenTarget = listen ?? target;
     this.#shared = shared?.pools;
+    if (texts && replicas.length > 0) {
+      const { max } = config;
+      if (!shared) this.#ownReplicas = replicas.map((replica) => new Replica(replica, { max }));
+      const primary = (query: Query) => this.read("replicas", query);
+      const read = shared ? shared.pools.replicas : this.#ownReplicas;
+      this.replicas = new ReplicaReads(read, texts, config.replicaLagMillis, primary);
+    }
     if (shared) {
       const { pool, writer, readers } = shared.pools;
       this.#pool = new PoolShare(pool);
@@ -113,9 +134,45 @@ export class Database {
     )) as readonly R[];
   }
 
-  /** A read of up to `limit` rows that stops after `budget` characters of JSON. */
-  readPage(operation: string, query: Query, budget: number, limit: number): Promise<Page> {
-    return this.#reading(operation, (connection) => connection.read(query, this.deadline, budget, limit));
+  /**
+   * A read of up to `limit` rows that stops after `budget` characters of JSON. On a replica if that has everything that was
+   * seen, and the event `seen`.
+   */
+  async readPage(
+    operation: string,
+    query: Query,
+    { budget, limit, seen }: { budget: number; limit: number; seen?: number | undefined },
+  ): Promise<Page> {
+    const at = seen === undefined ? undefined : { event: seen };
+    const page = await this.#onReplica(operation, (replicas) =>
+      replicas.page(query, this.deadline, { budget, limit, at }),
+    );
+    return (
+      page ?? this.#reading(operation, (connection) => connection.read(query, this.deadline, budget, limit))
+    );
+  }
+
+  /** Like {@link read}, on a replica if that has everything that was seen, and `at`. */
+  async readSeen(operation: string, query: Query, at?: Partial<Needed>): Promise<readonly Row[]> {
+    const rows = await this.#onReplica(operation, (replicas) => replicas.rows(query, this.deadline, at));
+    return rows ?? this.read(operation, query);
+  }
+
+  async #onReplica<T>(
+    operation: string,
+    work: (replicas: ReplicaReads) => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    const { replicas } = this;
+    if (!replicas) return undefined;
+    return guard(operation, () => {
+      this.#assertOpen();
+      return this.log.watch(operation, performance.now(), () => work(replicas));
+    });
+  }
+
+  /** What this process has seen of the log; undefined without replicas. */
+  get seen(): Seen | undefined {
+    return this.replicas?.seen;
   }
 
   #reading<T>(operation: string, work: (connection: Connection) => Promise<T>): Promise<T> {
@@ -175,6 +232,8 @@ export class Database {
         return (await retrying(() => this.#transactOn(operation, queries))).map(({ rows }) => rows);
       } catch (error) {
         throw error instanceof TransactionFailure && error.inDoubt ? outcomeUnknown() : causeOf(error);
+      } finally {
+        this.seen?.changed();
       }
     });
   }
@@ -205,6 +264,8 @@ export class Database {
     } catch (error) {
       // An error of `work` is the caller's and passes unchanged. An error before it is a failure of the store.
       throw begun ? error : toStoreError(operation, error);
+    } finally {
+      this.seen?.changed();
     }
   }
 
@@ -271,6 +332,6 @@ export class Database {
   async close(): Promise<void> {
     this.#closed = true;
     await this.stopAccepting();
-    await Promise.all([this.#pool.close(), this.writer.close()]);
+    await Promise.all([this.#pool, this.writer, ...this.#ownReplicas].map((owned) => owned.close()));
   }
 }

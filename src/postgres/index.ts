@@ -5,6 +5,8 @@ export { lessOf, msUntil } from "./deadline.ts";
 export type { Answer, Query, Row } from "./exchange.ts";
 export type { ChannelListener as Listener } from "./listener.ts";
 export type { Param } from "./protocol.ts";
+export type { ReplicaState } from "./replica.ts";
+export type { ReplicaTexts } from "./replica-reads.ts";
 export { RETRIABLE } from "./retry.ts";
 export type { Run } from "./session.ts";
 export { POOLS, poolsOf, SharedPools } from "./shared-pools.ts";

@@ -9,6 +9,7 @@ import type { Query, Row } from "./exchange.ts";
 import type { Hosts } from "./host-selection.ts";
 import { DatabaseLog } from "./log.ts";
 import { Pool } from "./pool.ts";
+import { Replica } from "./replica.ts";
 import { writerSettings } from "./session-settings.ts";
 import { SharedListener } from "./shared-listener.ts";
 import type { Owner } from "./waiting-line.ts";
@@ -33,6 +34,7 @@ export class SharedPools {
   /** With `max: 1` the same as `pool`. */
   readonly writer: Pool;
   readonly listener: SharedListener;
+  readonly replicas: readonly Replica[];
   /** How many connections `pool` may have. */
   readonly readers: number;
   /** Ends the stores that have a share, when all end. */
@@ -40,7 +42,7 @@ export class SharedPools {
   #closed: Promise<void> | undefined;
 
   constructor(
-    { config, secrets, listen }: ResolvedOptions,
+    { config, secrets, listen, replicas }: ResolvedOptions,
     { writers, maxPrepared, maxStores }: SharedOptions,
   ) {
     const target: ConnectionTarget = { config, secrets };
@@ -52,6 +54,9 @@ export class SharedPools {
     };
     const hosts: Hosts = { first: 0, onEstablished, onLost: (error) => log.lost(error) };
     const { max, min } = config;
+    this.replicas = replicas.map(
+      (replica) => new Replica(replica, { max, maxPrepared, maxOwners: maxStores }),
+    );
     this.readers = Math.max(1, max - writers);
     const all = { ...target, maxPrepared, maxOwners: maxStores };
     const idle = Math.max(0, min - writers);
@@ -83,7 +88,7 @@ export class SharedPools {
 
   async #close(): Promise<void> {
     await Promise.all([...this.stores].map((end) => end()));
-    await Promise.all([this.pool.close(), this.writer.close()]);
+    await Promise.all([this.pool, this.writer, ...this.replicas].map((owned) => owned.close()));
   }
 }
 

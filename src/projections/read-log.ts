@@ -5,6 +5,7 @@
 import { contextOf } from "../context.ts";
 import { textArray } from "../postgres/parameters.ts";
 import { millisOf } from "../schema/event-rows.ts";
+import { positionText } from "../schema/replica-texts.ts";
 import type { PostgresStore } from "../store.ts";
 import { isRecord } from "../values/json-dates.ts";
 import type { StoredEvent } from "./reactions.ts";
@@ -56,6 +57,8 @@ export class LogReader {
   readonly #names: readonly string[];
   readonly #meta: boolean;
   readonly #batchSize: number;
+  /** Where the primary was in its WAL when the head was read; undefined without replicas. */
+  #lsn: string | undefined;
 
   /** `batchSize`: events that a page holds at most. */
   constructor(
@@ -72,8 +75,12 @@ export class LogReader {
   /** The id of the last event; -1 in an empty log. Ids become visible in their order: none below it comes later. */
   async head(): Promise<number> {
     const { names, connections } = contextOf(this.#store);
-    const text = `select coalesce(max(id), -1)::text as head from ${names.events}`;
+    const text = connections.seen
+      ? positionText(names)
+      : `select coalesce(max(id), -1)::text as head from ${names.events}`;
     const [row] = await connections.read("rebuild", { text, params: [] });
+    // Whatever was erased before this moment is erased on a replica that has come so far.
+    this.#lsn = typeof row?.lsn === "string" ? row.lsn : undefined;
     return Number(row?.head ?? -1);
   }
 
@@ -142,10 +149,11 @@ export class LogReader {
     const { names, connections } = contextOf(this.#store);
     // A single event is sent whatever its size.
     const limit = to - after > 1 ? budget : Number.MAX_SAFE_INTEGER;
-    const [row] = await connections.read("rebuild", {
+    const query = {
       text: statement(names.events, this.#meta),
       params: [after, to, textArray([...this.#names]), limit],
-    });
+    };
+    const [row] = await connections.readSeen("rebuild", query, { event: to, lsn: this.#lsn });
     return typeof row?.page === "string" ? row.page : undefined;
   }
 

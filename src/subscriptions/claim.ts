@@ -67,8 +67,10 @@ const stepFor = (limits: Limits): number => {
  * $3 this process's clock, in ms since the epoch
  * $4 $5 $6 how many rows each arm may take: by priority, the fair share, leading
  * $7 lane, if `inLane`
+ *
+ * `marks`: also returns the work marks.
  */
-function statement(names: Names, step: number, inLane: boolean): string {
+function statement(names: Names, step: number, inLane: boolean, marks: boolean): string {
   // A list of one lane, and the order by lane: only an index that begins with the lane has this order. With `lane =` the
   // planner walked the index of all watermarks where these follow the rows on disk (14 ms at 100,000 instead of 1).
   const available = `not s.blocked and coalesce(s.leased_until <= now(), true)${inLane ? " and s.lane = any(array[(select lane from call)])" : ""}`;
@@ -131,7 +133,7 @@ function statement(names: Names, step: number, inLane: boolean): string {
   update ${names.streams} s set retry = least(s.retry::bigint + 1, 2147483647)::int, leased_by = $1::text,
     leased_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
   from picked p where s.stream = p.stream
-  returning s.stream, s.source, s.at, s.retry, s.lane, p.lagging, p.ord
+  returning s.stream, s.source, s.at, s.retry, s.lane, p.lagging, p.ord${marks ? ", s.correlated_at" : ""}
 )
 select * from leased order by ord`;
 }
@@ -169,10 +171,12 @@ export async function claim(
     limits.leading,
   ];
   const query = {
-    text: statement(names, stepFor(limits), inLane),
+    text: statement(names, stepFor(limits), inLane, connections.seen !== undefined),
     params: inLane ? [...params, lane] : params,
   };
   const rows = await connections.write("claim", query, { retryOnLockTimeout: true });
+  // The holder reads the events up to the mark, and takes what is not there for nothing to do.
+  for (const row of rows) connections.seen?.event(Number(row.correlated_at));
   return rows.map((row) =>
     toLease({ stream: row.stream as string, by, lagging: row.lagging as boolean }, row),
   );

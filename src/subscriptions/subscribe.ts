@@ -194,6 +194,8 @@ export async function subscribe(
   }));
   const correlating = row?.correlating === true;
   if (correlator) noteLease(context, correlator, correlating, since);
+  // Correlators read on from behind the checkpoint.
+  context.connections.seen?.event(Math.max(Number(row?.watermark), Number(row?.checkpoint)));
   return {
     subscribed: Number(row?.subscribed),
     watermark: Math.max(-1, Number(row?.watermark)),

@@ -63,6 +63,19 @@ export const METRICS = {
     unit: "{listener}",
     description: "1 if notifications are listened to, 0 while the connection is lost. Absent without notify.",
   },
+  replicaUp: {
+    name: "act_drizzle.replica.up",
+    kind: "gauge",
+    unit: "1",
+    description: "1 if the replica is read, 0 if the primary answers for it. Absent without replicas.",
+  },
+  replicaLag: {
+    name: "act_drizzle.replica.lag",
+    kind: "gauge",
+    unit: "s",
+    description:
+      "How far the replica was behind the primary when it was last read, as far as it can tell itself.",
+  },
   reconnects: {
     name: "act_drizzle.listener.reconnects",
     kind: "counter",

@@ -30,7 +30,9 @@ export function observePool(
   const queue = gauge(METRICS.queue);
   const listening = gauge(METRICS.listening);
   const pool = { ...common, "db.client.connection.pool.name": "act-drizzle" };
-  return observe(meter, [count, max, pending, queue, listening], (result) => {
+  const up = gauge(METRICS.replicaUp);
+  const behind = gauge(METRICS.replicaLag);
+  return observe(meter, [count, max, pending, queue, listening, up, behind], (result) => {
     flush();
     const { connections, signals } = context;
     const counts = connections.counts;
@@ -40,6 +42,11 @@ export function observePool(
     result.observe(pending, counts.waiting, pool);
     result.observe(queue, signals.commitsWaiting(), common);
     const { listenerState } = connections;
+    for (const replica of connections.replicas?.states ?? []) {
+      const of = { ...common, "act.replica": replica.address };
+      result.observe(up, replica.up ? 1 : 0, of);
+      if (replica.lagMs !== undefined) result.observe(behind, replica.lagMs / 1_000, of);
+    }
     if (listenerState !== "off") result.observe(listening, listenerState === "listening" ? 1 : 0, common);
   });
 }

@@ -249,7 +249,7 @@ describe("what is sent", () => {
         if (sent.length === 3) return refuseDuplicate();
         return stored(one);
       },
-      facts: { ...indexed, primary_key: "events_pkey" },
+      facts: { ...indexed, primary_keys: ["events_pkey"] },
     });
     const failure = appender.append([commit("a")], performance.now() + 100, noTransfer);
     await failure.catch(() => {});

@@ -29,6 +29,8 @@ describe("each option names itself and what it takes", () => {
     ],
     ["connectionString", [5, "x"], /postgres|string/],
     ["listen_url", [5, "http://h", ""], /postgres|string/],
+    ["replicas", ["postgres://h/d", [5], ["http://h"], [""]], /a list of URLs/],
+    ["replicaLagMillis", [-1, "5", true], /number|false/],
     ["host", [5, "", null, ["a"]], /string|character/],
     [
       "port",

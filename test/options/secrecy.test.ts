@@ -15,6 +15,7 @@ const secretive: Record<string, PostgresStoreOptions> = {
   url: { url },
   connectionString: { connectionString: url },
   listen_url: { listen_url: url, notify: true },
+  replicas: { replicas: [url] },
   "password behind a question mark": { url: `postgres://db.example/shop?user=clerk&password=${SECRET}` },
   "a TLS key and its passphrase": {
     ssl: { key: `-----BEGIN KEY----- ${SECRET}`, passphrase: SECRET, pfx: SECRET },

@@ -67,6 +67,7 @@ const given: Required<
     | "url"
     | "connectionString"
     | "listen_url"
+    | "replicas"
     | "pii_encryption"
     | "inline"
     | "onConnect"
@@ -85,6 +86,7 @@ const given: Required<
   notify: true,
   pollIntervalMillis: 10,
   slowStatementMillis: 250,
+  replicaLagMillis: 15,
   max: 3,
   min: 2,
   maxUses: 100,

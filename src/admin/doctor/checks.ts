@@ -261,6 +261,26 @@ const CHECKS = {
         ],
 } satisfies Readonly<Record<string, Check>>;
 
+/** What is wrong with a replica: why it is not read, or that it is further behind than `limit` ms; 0 is no limit. */
+export function replicaFinding(
+  address: string,
+  problem: string | undefined,
+  lagMs: number | undefined,
+  limit: number,
+): Finding | undefined {
+  const late = limit > 0 && (lagMs ?? Number.POSITIVE_INFINITY) > limit;
+  if (problem === undefined && !late) return undefined;
+  const behind = lagMs === undefined ? "by an unknown time" : `by ${Math.round(lagMs / 1_000)} s`;
+  const why = problem ?? `it is behind the primary ${behind}, and replicaLagMillis is ${limit}`;
+  return {
+    code: "replica-not-read",
+    ...warning(
+      `The replica ${address} is not read: ${why}.`,
+      "See to the standby (pg_stat_wal_receiver, max_standby_streaming_delay), or correct `replicas`: docs/guides/replicas.md.",
+    ),
+  };
+}
+
 /** Everything that doctor may find. Those of OTHER_CODES are found by talking to the server, not by its facts. */
 const OTHER_CODES = [
   "unreachable",
@@ -270,6 +290,7 @@ const OTHER_CODES = [
   "schema-drift",
   "listen-deaf",
   "server-lacks",
+  "replica-not-read",
 ] as const;
 /** What a finding is about. Codes stay the same from release to release. */
 export type FindingCode = keyof typeof CHECKS | (typeof OTHER_CODES)[number];

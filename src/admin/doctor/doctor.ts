@@ -4,7 +4,7 @@ import { engineQuery, lacking } from "../../migrations/engine.ts";
 import { introspectAgain } from "../../migrations/introspect.ts";
 import { planMigration } from "../../migrations/plan.ts";
 import { tableNames } from "../../schema/table-names.ts";
-import { type Finding, findings } from "./checks.ts";
+import { type Finding, findings, replicaFinding } from "./checks.ts";
 import { factsRow, factsText } from "./facts.ts";
 import { receivesOwnNotification } from "./listen.ts";
 
@@ -28,6 +28,7 @@ export async function doctor(context: Context, options: DoctorOptions = {}): Pro
       ...(await engine(context)),
       ...(await facts(context)),
       ...((options.listen ?? context.notify) ? await listening(context) : []),
+      ...(await replicas(context)),
     ];
   } catch (error) {
     const found = ofConnection(error);
@@ -116,6 +117,16 @@ async function facts({ names, connections }: Context): Promise<Finding[]> {
   // The server read its clock somewhere between the two.
   const ahead = found.now < before ? before - found.now : found.now > after ? after - found.now : 0;
   return findings(found, { max: connections.config.max, clockAheadMs: ahead });
+}
+
+/** The state of each replica, asked for now. */
+async function replicas({ connections }: Context): Promise<Finding[]> {
+  await connections.replicas?.look();
+  const { replicaLagMillis: limit } = connections.config;
+  return (connections.replicas?.states ?? []).flatMap(({ address, problem, lagMs }): Finding[] => {
+    const found = replicaFinding(address, problem, lagMs, limit);
+    return found ? [found] : [];
+  });
 }
 
 async function listening(context: Context): Promise<Finding[]> {

@@ -1,0 +1,189 @@
+/**
+ * Reads of one store on its replicas. A statement goes to a replica only if that has everything that the process has seen
+ * (seen.ts); else, and after any failure, it goes to the primary.
+ *
+ * The check is a statement before the read, in the same message: its snapshot is older than that of the read, and what a
+ * standby shows only grows. If the replica is not known to have what is needed, the check goes alone first, so that a
+ * replica that is behind does not work for nothing.
+ */
+import { ConnectionError, codeOf } from "../errors.ts";
+import type { Connection, Page } from "./connection.ts";
+import type { Query, Row } from "./exchange.ts";
+import { ANSWER_MS, type Replica, type ReplicaState } from "./replica.ts";
+import { later, type Needed, type Position, Seen } from "./seen.ts";
+import { TransactionFailure } from "./transaction.ts";
+
+/** The statements that compare a replica with the primary. */
+export type ReplicaTexts = {
+  /** On a replica: its state. $1 a position of the WAL, or null */
+  readonly check: string;
+  /** On the primary: its last event, and its position in the WAL. */
+  readonly position: string;
+};
+
+/** ms for which a replica that lacked something is not asked again: the first pause, and the longest. */
+const PAUSES = [2, 250] as const;
+
+/** What one store knows of a replica. */
+type View = { head: number; lsn: string | undefined; until: number; pause: number };
+
+export class ReplicaReads {
+  readonly seen: Seen;
+  readonly replicas: readonly Replica[];
+  readonly #check: string;
+  readonly #maxLag: number;
+  readonly #primary: (query: Query) => Promise<readonly Row[]>;
+  readonly #views = new Map<Replica, View>();
+  #next = 0;
+
+  /** `maxLag` in ms; 0 is no limit. `primary`: runs a statement on the primary. */
+  constructor(
+    replicas: readonly Replica[],
+    texts: ReplicaTexts,
+    maxLag: number,
+    primary: (query: Query) => Promise<readonly Row[]>,
+  ) {
+    this.replicas = replicas;
+    this.#check = texts.check;
+    this.#maxLag = maxLag;
+    this.#primary = primary;
+    this.seen = new Seen(() => this.#position(texts.position));
+    for (const replica of replicas)
+      this.#views.set(replica, { head: -1, lsn: undefined, until: 0, pause: 0 });
+  }
+
+  async #position(text: string): Promise<Position> {
+    const [row] = await this.#primary({ text });
+    return { head: Number(row?.head ?? -1), lsn: String(row?.lsn) };
+  }
+
+  /** The rows of a statement; undefined if the primary has to be asked. `at`: what the read needs beside what was seen. */
+  async rows(query: Query, deadline: number, at?: Partial<Needed>): Promise<readonly Row[] | undefined> {
+    const rows: Row[] = [];
+    const onRow = (row: Row) => void rows.push(row);
+    const done = await this.#read(at, (connection, before) =>
+      connection.transact([...before, { ...query, onRow }], deadline),
+    );
+    return done && rows;
+  }
+
+  /** Like {@link rows}, up to `limit` rows, but it stops after `budget` bytes. */
+  async page(
+    query: Query,
+    deadline: number,
+    { budget, limit, at }: { budget: number; limit: number; at: Partial<Needed> | undefined },
+  ): Promise<Page | undefined> {
+    const rows: Row[] = [];
+    let bytes = 0;
+    let cut = false;
+    const done = await this.#read(at, async (connection, before) => {
+      const onRow = (row: Row, size: number) => {
+        if (cut) return;
+        rows.push(row);
+        bytes += size;
+        cut = bytes > budget && rows.length < limit;
+        if (cut) connection.destroy(new ConnectionError("BUDGET", "read budget reached", true));
+      };
+      await connection.transact([...before, { ...query, onRow }], deadline).catch((error: unknown) => {
+        if (!cut) throw error;
+      });
+    });
+    return done && { rows, cut, bytes };
+  }
+
+  get states(): ReplicaState[] {
+    return this.replicas.map(({ state }) => state);
+  }
+
+  /** Asks every replica for its state now, for a report. */
+  async look(): Promise<void> {
+    await Promise.all(
+      this.replicas.map(async (replica) => {
+        if (!(await replica.checkNow(this.#primary))) return;
+        await replica
+          .use(async (connection) => {
+            const [row] = await connection.run({ text: this.#check, params: [null] }, ANSWER_MS);
+            this.#note(replica, row);
+          })
+          .catch((error: unknown) => replica.failed(causeOf(error)));
+      }),
+    );
+  }
+
+  /** The next replica that is up, and has not just lacked something. */
+  #choose(): Replica | undefined {
+    const now = performance.now();
+    for (let tries = 0; tries < this.replicas.length; tries++) {
+      const replica = this.replicas[this.#next++ % this.replicas.length];
+      if (!replica?.isUp(this.#primary)) continue;
+      if (now >= (this.#views.get(replica)?.until ?? 0)) return replica;
+    }
+    return undefined;
+  }
+
+  /** True if `work` has read what it should. */
+  async #read(
+    at: Partial<Needed> | undefined,
+    work: (connection: Connection, before: readonly Query[]) => Promise<unknown>,
+  ): Promise<true | undefined> {
+    const seen = this.seen.needed;
+    if (!seen) return undefined;
+    const replica = this.#choose();
+    const view = replica && this.#views.get(replica);
+    if (!replica || !view) return undefined;
+    const needed = { event: Math.max(seen.event, at?.event ?? -1), lsn: later(at?.lsn, seen.lsn) };
+    const likely = view.head >= needed.event && (needed.lsn === undefined || view.lsn === needed.lsn);
+    try {
+      const suits = await replica.use(async (connection, answered) => {
+        let there = false;
+        const onRow = (row: Row) => {
+          there = this.#suits(replica, view, row, needed);
+          answered();
+        };
+        const check: Query = { text: this.#check, params: [needed.lsn ?? null], onRow };
+        if (likely) await work(connection, [check]);
+        else {
+          await connection.transact([check], ANSWER_MS);
+          if (there) await work(connection, []);
+        }
+        return there;
+      });
+      if (suits) replica.reads++;
+      else replica.fallbacks++;
+      return suits || undefined;
+    } catch (error) {
+      const cause = causeOf(error);
+      // The primary knows whether the statement is to blame. A recovery conflict (40001) is the replica's alone.
+      if (codeOf(cause) !== "POOL_TIMEOUT") view.until = performance.now() + PAUSES[1];
+      replica.failed(cause);
+      return undefined;
+    }
+  }
+
+  #note(replica: Replica, row: Row | undefined): boolean {
+    if (row?.standby !== true) {
+      replica.down("it is no standby any more");
+      return false;
+    }
+    replica.lagMs = row.lag === null ? undefined : Number(row.lag);
+    return true;
+  }
+
+  #suits(replica: Replica, view: View, row: Row, needed: Needed): boolean {
+    if (!this.#note(replica, row)) return false;
+    view.head = Number(row.head);
+    if (row.replayed === true) view.lsn = needed.lsn;
+    const lags = this.#maxLag > 0 && (replica.lagMs ?? Number.POSITIVE_INFINITY) > this.#maxLag;
+    const missing = view.head < (this.seen.needed?.event ?? -1);
+    if (missing) this.seen.missing();
+    if (lags || missing || row.replayed !== true) {
+      view.pause = Math.min(Math.max(view.pause * 2, PAUSES[0]), PAUSES[1]);
+      view.until = performance.now() + view.pause;
+      return false;
+    }
+    view.pause = 0;
+    return view.head >= needed.event;
+  }
+}
+
+const causeOf = (error: unknown): unknown => (error instanceof TransactionFailure ? error.cause : error);

@@ -1,0 +1,183 @@
+/**
+ * One replica: a pool of connections to it, and whether it can be read. Stores that share connections share it.
+ *
+ * States: new → admitted (it is a standby of the primary, and answers) → down (it does not answer, or is no standby) →
+ * admitted. Only a background check moves it to admitted, so no caller ever waits for a server that is down.
+ */
+import { log } from "@rotorsoft/act";
+import { ConnectionError, codeOf, sanitize } from "../errors.ts";
+import type { ConnectionTarget } from "../options/config.ts";
+import type { Connection } from "./connection.ts";
+import { isGone } from "./ended.ts";
+import type { Query, Row } from "./exchange.ts";
+import { Pool, type PoolOptions } from "./pool.ts";
+
+/** ms within which a replica has to answer the check that comes before each read. */
+export const ANSWER_MS = 2_000;
+/** ms between two checks of a replica that is down: the first pause, and the longest. */
+const PAUSES = [1_000, 30_000] as const;
+
+const WHO: Query = { text: "select pg_is_in_recovery() as standby" };
+/** Fails where a service does not grant it; then the address has to be trusted. */
+const SYSTEM: Query = { text: "select system_identifier::text as system from pg_control_system()" };
+
+/** What callers see of a replica. */
+export type ReplicaState = {
+  /** Host and port. */
+  readonly address: string;
+  /** False: its reads go to the primary. */
+  readonly up: boolean;
+  /** ms by which it was behind the primary at the last read; undefined if that is not known. */
+  readonly lagMs: number | undefined;
+  /** Statements that it has answered. */
+  readonly reads: number;
+  /** Statements that went to the primary because it was behind, down, or failed. */
+  readonly fallbacks: number;
+  /** Why it is not read. */
+  readonly problem: string | undefined;
+};
+
+/** The caller has waited long enough. */
+const late = () => new ConnectionError("DEADLINE", `no answer within ${ANSWER_MS} ms`, true);
+
+export class Replica {
+  readonly address: string;
+  readonly #pool: Pool;
+  #up = false;
+  #problem: string | undefined = "not asked yet";
+  #told = false;
+  #checking: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #pause: number = PAUSES[0];
+  #closed = false;
+  lagMs: number | undefined;
+  reads = 0;
+  fallbacks = 0;
+
+  constructor(
+    { config, secrets }: ConnectionTarget,
+    limits: Pick<PoolOptions, "max" | "maxPrepared" | "maxOwners">,
+  ) {
+    const { connectionTimeoutMillis: limit } = config;
+    const patient = { ...config, connectionTimeoutMillis: Math.min(limit || ANSWER_MS, ANSWER_MS) };
+    this.address = config.hosts.map(({ host, port }) => `${host}:${port}`).join(",");
+    this.#pool = new Pool(
+      { config: patient, secrets, ...limits, min: 0, purpose: "all calls" },
+      { first: 0 },
+    );
+  }
+
+  get state(): ReplicaState {
+    const { address, lagMs, reads, fallbacks } = this;
+    return { address, up: this.#up, lagMs, reads, fallbacks, problem: this.#problem };
+  }
+
+  /** Whether it may be read. Begins to find out if nobody has yet. `primary`: asks the primary. */
+  isUp(primary: (query: Query) => Promise<readonly Row[]>): boolean {
+    if (!this.#up && !this.#timer) void this.#check(primary);
+    return this.#up;
+  }
+
+  /** Looks now whether it can be read. */
+  async checkNow(primary: (query: Query) => Promise<readonly Row[]>): Promise<boolean> {
+    if (!this.#up) await this.#check(primary);
+    return this.#up;
+  }
+
+  #check(primary: (query: Query) => Promise<readonly Row[]>): Promise<void> {
+    this.#checking ??= this.#admit(primary).finally(() => {
+      this.#checking = undefined;
+    });
+    return this.#checking;
+  }
+
+  async #admit(primary: (query: Query) => Promise<readonly Row[]>): Promise<void> {
+    const problem = await this.#problemOf(primary).catch(reasonOf);
+    if (this.#closed) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (problem === undefined) {
+      if (this.#told) log().info(`[act-drizzle] replica ${this.address}: it is read again`);
+      this.#told = false;
+      this.#up = true;
+      this.#problem = undefined;
+      this.#pause = PAUSES[0];
+      return;
+    }
+    this.down(problem);
+  }
+
+  async #problemOf(primary: (query: Query) => Promise<readonly Row[]>): Promise<string | undefined> {
+    const ask = (query: Query) => this.use((connection) => connection.run(query, ANSWER_MS));
+    const [who] = await ask(WHO);
+    if (who?.standby !== true) return "it is no standby";
+    const [theirs, ours] = await Promise.all([ask(SYSTEM).catch(() => []), primary(SYSTEM).catch(() => [])]);
+    const [one, other] = [theirs[0]?.system, ours[0]?.system];
+    return one !== undefined && other !== undefined && one !== other
+      ? "it is a standby of another server than the primary"
+      : undefined;
+  }
+
+  /** It is not read until it has answered again. */
+  down(problem: string): void {
+    this.#up = false;
+    this.#problem = problem;
+    if (this.#closed) return;
+    if (!this.#told)
+      log().warn(
+        `[act-drizzle] replica ${this.address}: ${problem}; its reads go to the primary until it is back`,
+      );
+    this.#told = true;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+    }, this.#pause);
+    this.#timer.unref();
+    this.#pause = Math.min(this.#pause * 2, PAUSES[1]);
+  }
+
+  /** A read failed: says whether the replica is to blame, and takes it out of use then. */
+  failed(error: unknown): void {
+    this.fallbacks++;
+    const gone = isGone(error) || (error instanceof ConnectionError && error.code !== "POOL_TIMEOUT");
+    if (gone || /^(57P|08|28|3D|53)/.test(codeOf(error) ?? "")) this.down(reasonOf(error));
+  }
+
+  /**
+   * Runs `work` on a connection. If `work` has not called `answered` within ANSWER_MS, the connection is given up, and the
+   * caller gets an error at once.
+   */
+  async use<T>(work: (connection: Connection, answered: () => void) => Promise<T>): Promise<T> {
+    let over = false;
+    let taken: Connection | undefined;
+    let timer: NodeJS.Timeout | undefined;
+    const waited = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        over = true;
+        const error = late();
+        taken?.destroy(error);
+        reject(error);
+      }, ANSWER_MS);
+    });
+    const running = this.#pool.use(async (connection) => {
+      if (over) throw late();
+      taken = connection;
+      return work(connection, () => clearTimeout(timer));
+    });
+    running.catch(() => {});
+    try {
+      return await Promise.race([running, waited]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#up = false;
+    clearTimeout(this.#timer);
+    await this.#pool.close();
+  }
+}
+
+const reasonOf = (error: unknown): string => sanitize(error).message;

@@ -1,0 +1,28 @@
+/** The statements by which a replica is compared with what a process has seen of a log. */
+import type { ReplicaTexts } from "../postgres/index.ts";
+import type { Names } from "./names.ts";
+
+/**
+ * On a replica: its last event; whether it is a standby; whether it has replayed the WAL up to $1, or $1 is null; and by how
+ * many ms it is behind, as far as it can tell itself. It is not behind if it has replayed all that it has received, and
+ * still receives. Null: it has replayed no transaction since it started, and does not receive.
+ */
+const check = ({ events }: Names): string => `select
+  coalesce((select max(id) from ${events}), -1)::float8 as head, pg_is_in_recovery() as standby,
+  $1::pg_lsn is null or coalesce(pg_last_wal_replay_lsn() >= $1::pg_lsn, false) as replayed,
+  (case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
+      and exists (select from pg_stat_wal_receiver where pid is not null) then 0
+    else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000 end)::float8 as lag`;
+
+/**
+ * On the primary: its last event, and its position in the WAL. The position is read after the statement's snapshot was
+ * taken, so whoever has replayed the WAL up to it shows everything that this statement could see.
+ */
+export const positionText = ({ events }: Names): string => `select
+  coalesce((select max(id) from ${events}), -1)::float8 as head,
+  (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end)::text as lsn`;
+
+export const replicaTexts = (names: Names): ReplicaTexts => ({
+  check: check(names),
+  position: positionText(names),
+});
