@@ -9,12 +9,13 @@ import pg from "pg";
 import { z } from "zod";
 import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
 import { inline } from "../../src/projections/index.ts";
+import { Incremented } from "../lib/counter.ts";
 import { closedLoop, type Loop, loopMetrics, percentile } from "../lib/measure.ts";
 import { META, message, openFresh } from "../lib/store.ts";
 import type { Bench, Metrics, Prepared, Row, Scenario } from "../lib/types.ts";
 
 const SLICES = 4;
-const events = { Incremented: z.object({ amount: z.number(), note: z.string() }) };
+const events = { Incremented };
 
 async function counters({ freshSchema, admin }: Bench) {
   const schema = await freshSchema();

@@ -2,17 +2,17 @@
  * What the tools around read models cost: backfill() of new targets beside the framework's own correlation of the same
  * history, a typed read beside the same SQL by hand, and a test's own schema beside a test's own database.
  */
-import { act, state } from "@rotorsoft/act";
+import { act } from "@rotorsoft/act";
 import { eq, sum } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
-import { z } from "zod";
 import { PostgresStore } from "../../src/index.ts";
 import { backfill } from "../../src/projections/index.ts";
 import { numberIn, typedEvents } from "../../src/queries/index.ts";
 import { actTables } from "../../src/schema/tables.ts";
 import { testKit } from "../../src/testing/index.ts";
 import { buildApp } from "../lib/app.ts";
+import { Counter, Incremented } from "../lib/counter.ts";
 import { fillEvents, streamName } from "../lib/data.ts";
 import { closedLoop, loopMetrics } from "../lib/measure.ts";
 import type { Bench, Scenario } from "../lib/types.ts";
@@ -20,8 +20,6 @@ import type { Bench, Scenario } from "../lib/types.ts";
 const STREAMS = 2_000;
 const PER_STREAM = 20;
 const PAGE = 1_000;
-
-const Incremented = z.object({ amount: z.number(), note: z.string() });
 
 async function history({ url, admin, freshSchema }: Bench) {
   const schema = await freshSchema();
@@ -106,14 +104,6 @@ const byHand = (client: postgres.Sql, schema: string) => async (n: number) => {
   await client`select sum((data ->> 'amount')::numeric) as total from ${client(schema)}.events
     where name = 'Incremented' and stream = ${streamName(n)}`;
 };
-
-const Counter = state({ Counter: z.object({}) })
-  .init(() => ({}))
-  .emits({ Incremented })
-  .patch({ Incremented: () => ({}) })
-  .on({ increment: Incremented })
-  .emit("Incremented")
-  .build();
 
 const testKitScenario: Scenario = {
   name: "test-kit",

@@ -2,29 +2,20 @@
  * A per-stream counter filled from a log: rebuild() of act-drizzle/projections, and the framework's own drain of the same
  * projection, with a batch handler and its default limits. Both write the same table by the same statement.
  */
-import { act, InMemoryCache, projection, state } from "@rotorsoft/act";
+import { act, InMemoryCache, projection } from "@rotorsoft/act";
 import { sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
 import { integer, pgSchema, text } from "drizzle-orm/pg-core";
 import pg from "pg";
-import { z } from "zod";
 import { PostgresStore } from "../../src/index.ts";
 import { actPositions, rebuild } from "../../src/projections/index.ts";
+import { Counter, Incremented } from "../lib/counter.ts";
 import { fillEvents } from "../lib/data.ts";
 import type { Bench, Scenario, Subject } from "../lib/types.ts";
 
 const STREAMS = 1_000;
 /** The drain is slower by so much that it gets fewer. */
 const EVENTS = { rebuild: 500_000, drain: 5_000, largeDrain: 100_000 } as const;
-
-const Incremented = z.object({ amount: z.number(), note: z.string() });
-const Counter = state({ Counter: z.object({}) })
-  .init(() => ({}))
-  .emits({ Incremented })
-  .patch({ Incremented: () => ({}) })
-  .on({ increment: Incremented })
-  .emit("Incremented")
-  .build();
 
 async function prepare(bench: Bench, subject: Subject, eventLimit: number | undefined) {
   const { url, admin, freshSchema } = bench;

@@ -35,15 +35,15 @@ const modeOf = ({ queries }: Sent) => {
 /** An appender whose transactions are refused as the function says, by their number. */
 function refusing(refusal: (n: number) => void, more: Parameters<typeof fixture>[0] = {}) {
   let sends = 0;
-  const scene = fixture({
+  const appending = fixture({
     ...more,
     send: (sent) => {
       refusal(++sends);
       return stored(sent);
     },
   });
-  const append = () => scene.appender.append([commit("a")], NEVER, noTransfer);
-  return { ...scene, append, modes: () => scene.sent.map(modeOf) };
+  const append = () => appending.appender.append([commit("a")], NEVER, noTransfer);
+  return { ...appending, append, modes: () => appending.sent.map(modeOf) };
 }
 
 const fine = () => {};
@@ -119,7 +119,7 @@ test("the warm-up prepares what commits send: both texts of the INSERT, the recu
 
 describe("a full queue of notifications (54000 at COMMIT)", () => {
   const full = () => refuse("54000", "commit", 2);
-  const scene = (refusal: (n: number) => void, announce = true) => {
+  const appending = (refusal: (n: number) => void, announce = true) => {
     vi.useFakeTimers({ toFake: ["performance"] });
     const warned = vi.spyOn(log(), "warn").mockImplementation(() => {});
     onTestFinished(() => {
@@ -131,7 +131,7 @@ describe("a full queue of notifications (54000 at COMMIT)", () => {
   };
 
   test("makes commits go unannounced for a second, and is told once", async () => {
-    const { append, announced, warned } = scene((n) => n === 1 && full());
+    const { append, announced, warned } = appending((n) => n === 1 && full());
     expect((await append()).outcomes).toMatchObject([{ accepted: true }]);
     vi.advanceTimersByTime(999);
     await append();
@@ -144,7 +144,7 @@ describe("a full queue of notifications (54000 at COMMIT)", () => {
   });
 
   test("that stays full is tried again after two seconds, and then every five", async () => {
-    const { append, sent, warned, announced } = scene(
+    const { append, sent, warned, announced } = appending(
       () => modeOf(sent.at(-1) ?? failing()).announced && full(),
     );
     const failing = (): never => {
@@ -161,7 +161,7 @@ describe("a full queue of notifications (54000 at COMMIT)", () => {
   });
 
   test("that was full, and has had room since, is told again", async () => {
-    const { append, warned } = scene((n) => (n === 1 || n === 4) && full());
+    const { append, warned } = appending((n) => (n === 1 || n === 4) && full());
     await append();
     vi.advanceTimersByTime(1_000);
     await append();
@@ -170,14 +170,14 @@ describe("a full queue of notifications (54000 at COMMIT)", () => {
   });
 
   test("is not what is meant by 54000 elsewhere: a name that no index takes", async () => {
-    const { append, announced, warned } = scene(() => refuse("54000", "execute", 1));
+    const { append, announced, warned } = appending(() => refuse("54000", "execute", 1));
     await expect(append()).rejects.toMatchObject({ cause: { code: "54000" } });
     expect(announced()).toEqual([true]);
     expect(warned).not.toHaveBeenCalled();
   });
 
   test("is not to blame where nothing is announced", async () => {
-    const { append, sent } = scene(full, false);
+    const { append, sent } = appending(full, false);
     await expect(append()).rejects.toMatchObject({ cause: { code: "54000" } });
     expect(sent.length).toBe(1);
   });
@@ -261,14 +261,14 @@ describe("what is sent", () => {
     vi.useFakeTimers({ toFake: ["performance"] });
     onTestFinished(() => void vi.useRealTimers());
     const { append, sent } = (() => {
-      const scene = fixture({
+      const appending = fixture({
         send: () => {
           vi.advanceTimersByTime(101);
           return refuseDuplicate();
         },
       });
       const end = performance.now() + 100;
-      return { ...scene, append: () => scene.appender.append([commit("a")], end, noTransfer) };
+      return { ...appending, append: () => appending.appender.append([commit("a")], end, noTransfer) };
     })();
     await expect(append()).rejects.toMatchObject({
       inDoubt: false,

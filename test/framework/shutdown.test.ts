@@ -52,7 +52,7 @@ test("an app that shuts down finishes what its handlers have begun, and keeps no
   expect(new Set(work.map(({ event }) => event)).size).toBe(10);
 });
 
-test("a handler that outlasts the patience of its app loses its lease, and its work is done again", async () => {
+test("a handler that runs beyond the grace period of its app loses its lease, and its work is done again", async () => {
   const store = await world.seeded();
   await writer(store)("a", 1);
   const leave = gate();

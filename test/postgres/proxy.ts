@@ -6,7 +6,7 @@ import { onTestFinished } from "vitest";
 export type Mode = "forward" | "refuse" | "silent";
 
 /** What becomes of bytes that came: the pieces go on one by one, and then perhaps the connection ends. */
-export type Fate = {
+export type Delivery = {
   readonly pieces: readonly Buffer[];
   /** `cut`: closed. `reset`: with RST. `silence`: left open, and nothing goes through any more. */
   readonly end?: "cut" | "reset" | "silence";
@@ -15,7 +15,7 @@ export type Fate = {
  * Decides about bytes of a client (`up`) or of the server (`down`) on one connection. Later bytes never overtake
  * earlier ones.
  */
-export type Shape = (bytes: Buffer, way: "up" | "down", connection: object) => Fate | Promise<Fate>;
+export type Shape = (bytes: Buffer, way: "up" | "down", connection: object) => Delivery | Promise<Delivery>;
 
 export class TcpProxy {
   readonly #server: net.Server;
@@ -80,7 +80,7 @@ export class TcpProxy {
   #pass(from: net.Socket, to: net.Socket, way: "up" | "down"): (bytes: Buffer) => void {
     let turn: Promise<void> | undefined;
     let silent = false;
-    const carry = async (before: Promise<void> | undefined, shaped: Fate | Promise<Fate>) => {
+    const carry = async (before: Promise<void> | undefined, shaped: Delivery | Promise<Delivery>) => {
       const { pieces, end } = await shaped;
       await before;
       for (const [k, piece] of pieces.entries()) {

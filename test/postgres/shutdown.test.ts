@@ -10,7 +10,7 @@ import { event, failureOf, meta, useScene } from "./fixture.ts";
 import { TcpProxy } from "./proxy.ts";
 
 const scene = useScene();
-const fixture = fileURLToPath(new URL("./fixtures/idle.ts", import.meta.url));
+const program = fileURLToPath(new URL("./fixtures/idle.ts", import.meta.url));
 
 /** A process with a store of its own, to end by itself. */
 class Child {
@@ -20,7 +20,7 @@ class Child {
 
   constructor(options: PostgresStoreOptions, left = "") {
     const given = JSON.stringify({ ...scene.parts, ...options });
-    const child = spawn(process.execPath, [fixture, given, left], { stdio: ["pipe", "pipe", "inherit"] });
+    const child = spawn(process.execPath, [program, given, left], { stdio: ["pipe", "pipe", "inherit"] });
     child.stdout.on("data", (text) => {
       this.#output += text;
     });

@@ -71,11 +71,11 @@ describe.skipIf(!tools)(titled("a primary with a synchronous standby", reason), 
 
   test("a commit that is on the primary alone is acknowledged once the standby has it, not before", async () => {
     const pair = await startPair();
-    const store = new PostgresStore({ url: pair.url, application_name: "witnessed" });
+    const store = new PostgresStore({ url: pair.url, application_name: "synchronous" });
     onTestFinished(() => store.dispose());
     await store.seed();
     const names = (url: string) => query(url, `select name from ${store.config.table} order by id`);
-    const waiting = `select pid from pg_stat_activity where wait_event = 'SyncRep' and application_name = 'witnessed'`;
+    const waiting = `select pid from pg_stat_activity where wait_event = 'SyncRep' and application_name = 'synchronous'`;
     const release = await pair.hold();
     try {
       let acknowledged = false;

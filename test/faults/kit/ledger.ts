@@ -85,8 +85,9 @@ export class Ledger {
       this.#noteAcknowledged();
       return true;
     } catch (error) {
-      const fate = error instanceof Unsettled || codeOf(error) === "OUTCOME_UNKNOWN" ? "unknown" : "failed";
-      this[fate].set(token, { stream, size, placed: [], at: performance.now() });
+      const outcome =
+        error instanceof Unsettled || codeOf(error) === "OUTCOME_UNKNOWN" ? "unknown" : "failed";
+      this[outcome].set(token, { stream, size, placed: [], at: performance.now() });
       this.#noteFailure(error);
       return false;
     } finally {

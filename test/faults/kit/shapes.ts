@@ -1,5 +1,5 @@
 /** What a bad network does to bytes, for the proxy. */
-import type { Fate, Shape } from "../../postgres/proxy.ts";
+import type { Delivery, Shape } from "../../postgres/proxy.ts";
 
 /** How often a shape has struck. */
 export type Struck = { count: number };
@@ -50,7 +50,7 @@ function appenders() {
  * Every so often the end of the server's answer to an append does not arrive: the transaction is committed, and the
  * client can't know.
  */
-export function swallowedCommit(chance: number, end: NonNullable<Fate["end"]>, struck: Struck): Shape {
+export function swallowedCommit(chance: number, end: NonNullable<Delivery["end"]>, struck: Struck): Shape {
   const isAppender = appenders();
   return (bytes, way, connection) => {
     const at = isAppender(bytes, way, connection) && way === "down" ? bytes.lastIndexOf(READY) : -1;
@@ -61,7 +61,7 @@ export function swallowedCommit(chance: number, end: NonNullable<Fate["end"]>, s
 }
 
 /** The same with all that the append was answered. */
-export function swallowedAppend(chance: number, end: NonNullable<Fate["end"]>, struck: Struck): Shape {
+export function swallowedAppend(chance: number, end: NonNullable<Delivery["end"]>, struck: Struck): Shape {
   const isAppender = appenders();
   const deaf = new WeakSet<object>();
   return (bytes, way, connection) => {

@@ -22,7 +22,7 @@ export type Verdict = {
   readonly duplicated: string[];
   /** All that is wrong, in words; the two above included. Empty, or the store has broken a promise. */
   readonly damage: string[];
-  /** Commits whose fate the store did not know, and that did land. */
+  /** Commits whose outcome the store did not know, and that were stored. */
   readonly landed: number;
   readonly rows: number;
 };
