@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { expectNoLeaks, keepSecret } from "../../test/support/leaks.ts";
 import { startPostgres } from "./index.ts";
@@ -6,6 +9,8 @@ declare module "vitest" {
   interface ProvidedContext {
     /** The server of this run; every test file makes a database of its own on it. */
     serverUrl: string;
+    /** A folder of this run, for the console's page. */
+    pageFolder: string;
   }
 }
 
@@ -28,8 +33,11 @@ export default async function setup(project: TestProject) {
     throw new Error(`PostgreSQL ${version} was to be tested, and this is ${server.version}`);
   }
   project.provide("serverUrl", server.url);
+  const pageFolder = await mkdtemp(join(tmpdir(), "act-drizzle-page-"));
+  project.provide("pageFolder", pageFolder);
   keepSecret(decodeURIComponent(new URL(server.url).password));
   return async () => {
+    await rm(pageFolder, { recursive: true, force: true });
     await server.stop();
     expectNoLeaks();
   };

@@ -142,7 +142,7 @@ describe.skipIf(reason !== "")(`actions in a browser${reason}`, () => {
   test("without --write an action shows what it would do, and why it is not done", async () => {
     const reading = await stage.start({ write: false });
     try {
-      const { page, close } = await stage.eyes.look(reading, "/reactions");
+      const { page, close } = await stage.browser.look(reading, "/reactions");
       await ask(page, "Reset", "exports");
       const dialog = page.getByRole("dialog");
       await dialog.getByText("The console is read-only").waitFor();

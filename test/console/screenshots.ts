@@ -4,15 +4,17 @@
  * purpose, with commits under way. It starts a PostgreSQL of its own.
  */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import postgres from "postgres";
 import { startPostgres } from "../../dev/postgres/index.ts";
+import { buildPage } from "../../scripts/build-page.ts";
 import { Admin } from "../../src/admin/index.ts";
 import { startConsole } from "../../src/console/start.ts";
 import { PostgresStore } from "../../src/index.ts";
 import { breakStore, positionsOf } from "./broken-store.ts";
-import { Eyes, reason } from "./browser.ts";
+import { PageBrowser, reason } from "./browser.ts";
 import { smallPng } from "./small-png.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -58,14 +60,16 @@ const [hot] = await sql<{ stream: string; version: number }[]>`
 if (!hot) throw new Error("The demo's log is empty");
 await sql.unsafe("analyze").simple();
 
-const eyes = await Eyes.open();
+const pageFolder = mkdtempSync(join(tmpdir(), "act-drizzle-page-"));
+await buildPage(pageFolder);
+const browser = await PageBrowser.open(pageFolder);
 const running = await startConsole({
   databases: [{ url, schema: "shop" }],
   ...{
     write: true,
     user: "ada",
     port: 0,
-    page: eyes.folder,
+    page: browser.folder,
     app: join(import.meta.dirname, "gallery-app.ts"),
   },
 });
@@ -129,7 +133,7 @@ async function settle(): Promise<void> {
 }
 
 // One window stays open from the beginning: its plot has a history.
-const { page, close } = await eyes.look(running, `/?${shop}`);
+const { page, close } = await browser.look(running, `/?${shop}`);
 if (only.length === 0 || only.includes("overview")) await new Promise((done) => setTimeout(done, WARM_UP));
 let settled = false;
 for (const { name, path, shows, clicks = [] } of SHOTS) {
@@ -168,7 +172,8 @@ for (const { name, path, shows, clicks = [] } of SHOTS) {
 }
 
 await close();
-await eyes.close();
+await browser.close();
+rmSync(pageFolder, { recursive: true, force: true });
 await running.close();
 await store.dispose();
 await sql.end();

@@ -1,18 +1,20 @@
 /** A broken store with the console on it and a browser before it, shared by the tests of a file. */
+import { inject } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
 import { type ConsoleOptions, type RunningConsole, startConsole } from "../../src/console/start.ts";
 import { PostgresStore } from "../../src/index.ts";
 import { Scene } from "../postgres/fixture.ts";
 import { type Broken, breakStore, positionsOf } from "./broken-store.ts";
-import { Eyes, type Sight } from "./browser.ts";
+import { PageBrowser, type PageWindow } from "./browser.ts";
 import { APP } from "./fixture.ts";
+import { sharedPage } from "./shared-page.ts";
 
 export class Stage {
   readonly scene = new Scene();
   readonly told: string[] = [];
-  readonly #sights: Sight[] = [];
+  readonly #windows: PageWindow[] = [];
   #store: PostgresStore | undefined;
-  #eyes: Eyes | undefined;
+  #browser: PageBrowser | undefined;
   #running: RunningConsole | undefined;
   #broken: Broken | undefined;
 
@@ -27,7 +29,7 @@ export class Stage {
     const admin = new Admin(this.#store);
     this.#broken = await breakStore(this.#store, (skip) => admin.skip(skip));
     await this.scene.sql.unsafe(positionsOf(this.#store.config.schema, this.#broken.last)).simple();
-    this.#eyes = await Eyes.open();
+    this.#browser = await PageBrowser.open(await sharedPage(inject("pageFolder")));
     this.#running = await this.start(options);
   }
 
@@ -35,14 +37,14 @@ export class Stage {
   start(options: Partial<ConsoleOptions> = {}): Promise<RunningConsole> {
     return startConsole({
       databases: [{ ...this.scene.parts, connectionTimeoutMillis: 3_000, statement_timeout: 5_000 }],
-      ...{ write: true, user: "tester", port: 0, app: APP, page: this.eyes.folder },
+      ...{ write: true, user: "tester", port: 0, app: APP, page: this.browser.folder },
       tell: (line) => this.told.push(line),
       ...options,
     });
   }
 
   async close(): Promise<void> {
-    await this.#eyes?.close();
+    await this.#browser?.close();
     await this.#running?.close();
     await this.#store?.dispose();
     await this.scene.close();
@@ -51,8 +53,8 @@ export class Stage {
   get store(): PostgresStore {
     return of(this.#store);
   }
-  get eyes(): Eyes {
-    return of(this.#eyes);
+  get browser(): PageBrowser {
+    return of(this.#browser);
   }
   get running(): RunningConsole {
     return of(this.#running);
@@ -70,16 +72,16 @@ export class Stage {
     return row;
   }
 
-  async look(path = "/", options?: Parameters<Eyes["look"]>[2]): Promise<Sight> {
-    const sight = await this.eyes.look(this.running, path, options);
-    this.#sights.push(sight);
-    return sight;
+  async look(path = "/", options?: Parameters<PageBrowser["look"]>[2]): Promise<PageWindow> {
+    const window = await this.browser.look(this.running, path, options);
+    this.#windows.push(window);
+    return window;
   }
 
   /** Requests of all windows to anywhere but the console, and errors of the page. */
   complaints(): string[] {
     const { origin } = this.running;
-    return this.#sights.flatMap(({ requests, errors }) => [
+    return this.#windows.flatMap(({ requests, errors }) => [
       ...requests.filter((url) => !url.startsWith(`${origin}/`)),
       ...errors,
     ]);
@@ -87,7 +89,7 @@ export class Stage {
 
   /** Closes the windows that are open. */
   async closeWindows(): Promise<void> {
-    await Promise.all(this.#sights.map((sight) => sight.close()));
+    await Promise.all(this.#windows.map((window) => window.close()));
   }
 }
 

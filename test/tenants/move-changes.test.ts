@@ -92,11 +92,13 @@ async function disturber(source: PostgresStore): Promise<() => Promise<void>> {
   };
 }
 
+/** Streams and versions that were there, with other ids. */
 async function restore(source: PostgresStore): Promise<void> {
+  const streams = ["kept", "forgotten", "truncated"];
   await source.restore(async (callback) => {
-    for (let n = 0; n < 150; n++)
+    for (let n = 0; n < 180; n++)
       await callback({
-        ...{ id: n, stream: `s-${n % 3}`, version: Math.floor(n / 3), created: new Date(n), meta },
+        ...{ id: n, stream: streams[n % 3] ?? "", version: Math.floor(n / 3), created: new Date(n), meta },
         ...event("Restored", { n }),
       });
   });
@@ -154,9 +156,11 @@ test("events that are changed again and again, more often than is read at once, 
   const steps = await stepsOf();
   const disturb = async (step: number) => {
     if (step !== steps) return;
-    // 13,000 records of changes, and the last ones are deletions.
-    for (let n = 0; n < 30; n++)
-      await here.sql.unsafe(`update "${schema}".events set data = jsonb_build_object('n', ${n})`);
+    // More than 10,000 records of some events, and then those of others.
+    for (let n = 0; n < 90; n++)
+      await here.sql.unsafe(
+        `update "${schema}".events set data = jsonb_build_object('n', ${n}) where version < 20`,
+      );
     await here.sql.unsafe(`delete from "${schema}".events where version = 59`);
   };
   await move(inSteps(contextOf(source), disturb), contextOf(target));

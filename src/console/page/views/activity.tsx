@@ -8,7 +8,8 @@ import { integer } from "../data/format.ts";
 import { href } from "../router.ts";
 import { EventRefLink, Link } from "../ui/link.tsx";
 import { Panel } from "../ui/panel.tsx";
-import { Empty, Failed, SkeletonRows } from "../ui/states.tsx";
+import { Empty, Failed } from "../ui/states.tsx";
+import { type Column, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
 
 const EVERY_MS = 5_000;
@@ -25,6 +26,34 @@ export function ActivityView() {
     </>
   );
 }
+
+const DONE: readonly Column<AuditEntry>[] = [
+  { head: "When", cell: ({ at }) => <Time at={at} /> },
+  { head: "Who", cell: ({ who }) => who },
+  { head: "What", kind: "name", className: "break", cell: ({ what }) => what },
+  { head: "Store", cell: ({ store }) => store },
+  { head: "Changed", kind: "number", cell: ({ count }) => integer(count) },
+  {
+    head: "Outcome",
+    cell: ({ outcome }) => <span className={`badge ${OUTCOMES[outcome]}`}>{outcome}</span>,
+  },
+];
+
+const SKIPPED: readonly Column<SkippedList["skipped"][number]>[] = [
+  { head: "When", cell: ({ skippedAt }) => <Time at={skippedAt} /> },
+  {
+    head: "Reaction",
+    kind: "name",
+    cell: ({ stream }) => (
+      <Link className="break" to={href(["reactions"], { reaction: stream })}>
+        {stream}
+      </Link>
+    ),
+  },
+  { head: "Event", cell: ({ event }) => <EventRefLink event={event} /> },
+  { head: "By", cell: ({ by }) => by },
+  { head: "Reason", className: "break", cell: ({ reason }) => reason },
+];
 
 function Done() {
   const { session } = useConsole();
@@ -49,52 +78,11 @@ function Done() {
             : "The console is read-only. Personal data that is revealed is listed here."}
         </Empty>
       ) : (
-        <div className="scroll">
-          <table className="table cards">
-            <thead>
-              <tr>
-                <th scope="col">When</th>
-                <th scope="col">Who</th>
-                <th scope="col">What</th>
-                <th scope="col">Store</th>
-                <th scope="col" className="number">
-                  Changed
-                </th>
-                <th scope="col">Outcome</th>
-              </tr>
-            </thead>
-            <tbody>
-              {data ? (
-                data.entries.map((entry) => <Entry key={`${entry.at} ${entry.what}`} entry={entry} />)
-              ) : (
-                <SkeletonRows rows={4} columns={6} />
-              )}
-            </tbody>
-          </table>
-        </div>
+        <Table columns={DONE} rows={data?.entries} keyOf={({ at, what }) => `${at} ${what}`} cards />
       )}
     </Panel>
   );
 }
-
-const Entry = ({ entry: { at, who, what, store, count, outcome } }: { readonly entry: AuditEntry }) => (
-  <tr>
-    <td data-label="When">
-      <Time at={at} />
-    </td>
-    <td data-label="Who">{who}</td>
-    <th scope="row" className="break">
-      {what}
-    </th>
-    <td data-label="Store">{store}</td>
-    <td data-label="Changed" className="number">
-      {integer(count)}
-    </td>
-    <td data-label="Outcome">
-      <span className={`badge ${OUTCOMES[outcome]}`}>{outcome}</span>
-    </td>
-  </tr>
-);
 
 /** Records of skipped events, from whatever they were skipped with: they are in the store. */
 function SkippedEverywhere() {
@@ -113,44 +101,13 @@ function SkippedEverywhere() {
       ) : data?.skipped.length === 0 ? (
         <p className="body muted">No event was skipped.</p>
       ) : (
-        <div className="scroll">
-          <table className="table cards">
-            <thead>
-              <tr>
-                <th scope="col">When</th>
-                <th scope="col">Reaction</th>
-                <th scope="col">Event</th>
-                <th scope="col">By</th>
-                <th scope="col">Reason</th>
-              </tr>
-            </thead>
-            <tbody>
-              {data ? (
-                data.skipped.map(({ stream, event, by, reason, skippedAt }) => (
-                  <tr key={`${stream} ${event.id} ${skippedAt}`}>
-                    <td data-label="When">
-                      <Time at={skippedAt} />
-                    </td>
-                    <th scope="row">
-                      <Link className="break" to={href(["reactions"], { reaction: stream })}>
-                        {stream}
-                      </Link>
-                    </th>
-                    <td data-label="Event">
-                      <EventRefLink event={event} />
-                    </td>
-                    <td data-label="By">{by}</td>
-                    <td data-label="Reason" className="break">
-                      {reason}
-                    </td>
-                  </tr>
-                ))
-              ) : (
-                <SkeletonRows rows={3} columns={5} />
-              )}
-            </tbody>
-          </table>
-        </div>
+        <Table
+          columns={SKIPPED}
+          rows={data?.skipped}
+          keyOf={({ stream, event, skippedAt }) => `${stream} ${event.id} ${skippedAt}`}
+          skeletons={3}
+          cards
+        />
       )}
     </Panel>
   );

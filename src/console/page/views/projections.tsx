@@ -7,6 +7,7 @@ import { useConsole } from "../data/console.tsx";
 import { counted, integer, plural } from "../data/format.ts";
 import { Panel } from "../ui/panel.tsx";
 import { Empty, Failed, Loading, Notice, SkeletonRows } from "../ui/states.tsx";
+import { type Column, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
 
 const EVERY_MS = 3_000;
@@ -76,37 +77,7 @@ function Positions({
       ) : projections.length === 0 ? (
         <p className="body muted">No projection has handled anything yet.</p>
       ) : (
-        <div className="scroll">
-          <table className="table cards">
-            <thead>
-              <tr>
-                <th scope="col">Projection</th>
-                <th scope="col">State</th>
-                <th scope="col" className="number">
-                  Run
-                </th>
-                <th scope="col">Since</th>
-                <th scope="col" className="number">
-                  Targets
-                </th>
-                <th scope="col" className="number">
-                  Lowest at
-                </th>
-                <th scope="col" className="number">
-                  Highest at
-                </th>
-                <th scope="col" className="wide-bar">
-                  Position
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {projections.map((projection) => (
-                <ProjectionRow key={projection.projection} projection={projection} lastId={lastId} />
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table columns={columnsOf(lastId)} rows={projections} keyOf={({ projection }) => projection} cards />
       )}
       {cut && <p className="body muted">There are more: the first in order of their name are shown.</p>}
     </Panel>
@@ -124,78 +95,60 @@ const shareOf = ({ rebuilding, progress, highest, builtUpTo }: Projection, lastI
       ? 0
       : Math.min(1, Math.max(0, highest ?? 0, builtUpTo ?? 0) / lastId);
 
-function ProjectionRow({
-  projection,
-  lastId,
+const columnsOf = (lastId: number | undefined): readonly Column<Projection>[] => [
+  { head: "Projection", kind: "name", cell: (projection) => <Targets projection={projection} /> },
+  {
+    head: "State",
+    cell: ({ rebuilding }) =>
+      rebuilding ? <span className="badge info">rebuilding</span> : <span className="badge ok">running</span>,
+  },
+  { head: "Run", kind: "number", cell: ({ generation }) => integer(generation) },
+  { head: "Since", cell: ({ since }) => <Time at={since} /> },
+  { head: "Targets", kind: "number", cell: ({ targets }) => counted(targets) },
+  { head: "Lowest at", kind: "number", cell: ({ lowest }) => place(lowest) },
+  { head: "Highest at", kind: "number", cell: ({ highest }) => place(highest) },
+  {
+    head: "Position",
+    column: "wide-bar",
+    cell: (projection) => <Position projection={projection} share={shareOf(projection, lastId)} />,
+  },
+];
+
+/** Its name, and its targets when they are asked for. */
+const Targets = ({ projection: { projection: name, positions } }: { readonly projection: Projection }) => (
+  <details className="targets">
+    <summary className="break">{name}</summary>
+    <table>
+      <caption className="muted">Furthest-behind targets</caption>
+      <tbody>
+        {positions.map(({ target, at, handlers }) => (
+          <tr key={target}>
+            <th scope="row" className="break">
+              {target === "" ? <span className="muted">all</span> : target}
+            </th>
+            <td className="number">{place(at)}</td>
+            <td className="muted break">{handlers.join(", ")}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  </details>
+);
+
+const Position = ({
+  projection: { projection: name, builtUpTo, rebuilding },
+  share,
 }: {
   readonly projection: Projection;
-  readonly lastId: number | undefined;
-}) {
-  const {
-    projection: name,
-    generation,
-    since,
-    targets,
-    lowest,
-    highest,
-    builtUpTo,
-    rebuilding,
-    positions,
-  } = projection;
-  const share = shareOf(projection, lastId);
-  const percent = `${Math.floor(share * 100)} %`;
-  return (
-    <tr>
-      <th scope="row">
-        <details className="targets">
-          <summary className="break">{name}</summary>
-          <table>
-            <caption className="muted">Furthest-behind targets</caption>
-            <tbody>
-              {positions.map(({ target, at, handlers }) => (
-                <tr key={target}>
-                  <th scope="row" className="break">
-                    {target === "" ? <span className="muted">all</span> : target}
-                  </th>
-                  <td className="number">{place(at)}</td>
-                  <td className="muted break">{handlers.join(", ")}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </details>
-      </th>
-      <td data-label="State">
-        {rebuilding ? (
-          <span className="badge info">rebuilding</span>
-        ) : (
-          <span className="badge ok">running</span>
-        )}
-      </td>
-      <td data-label="Run" className="number">
-        {integer(generation)}
-      </td>
-      <td data-label="Since">
-        <Time at={since} />
-      </td>
-      <td data-label="Targets" className="number">
-        {counted(targets)}
-      </td>
-      <td data-label="Lowest at" className="number">
-        {place(lowest)}
-      </td>
-      <td data-label="Highest at" className="number">
-        {place(highest)}
-      </td>
-      <td data-label="Position" className="wide-bar">
-        <span className="progress">
-          <progress max={1} value={share} aria-label={`${name}: position in the log`} />
-          <span className="nowrap">{percent}</span>
-        </span>
-        {builtUpTo !== undefined && !rebuilding && (
-          <span className="muted nowrap built"> built up to #{integer(builtUpTo)}</span>
-        )}
-      </td>
-    </tr>
-  );
-}
+  readonly share: number;
+}) => (
+  <>
+    <span className="progress">
+      <progress max={1} value={share} aria-label={`${name}: position in the log`} />
+      <span className="nowrap">{Math.floor(share * 100)} %</span>
+    </span>
+    {builtUpTo !== undefined && !rebuilding && (
+      <span className="muted nowrap built"> built up to #{integer(builtUpTo)}</span>
+    )}
+  </>
+);

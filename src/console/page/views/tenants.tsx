@@ -6,14 +6,15 @@ import { useConsole } from "../data/console.tsx";
 import { counted, integer } from "../data/format.ts";
 import { href } from "../router.ts";
 import { Link } from "../ui/link.tsx";
-import { Failed, Loading, Notice, SkeletonRows } from "../ui/states.tsx";
+import { Failed, Loading, Notice } from "../ui/states.tsx";
+import { type Column, Table } from "../ui/table.tsx";
 import { Ago } from "../ui/time.tsx";
 
 const PAGE = 50;
 const EVERY_MS = 5_000;
 
 export function TenantsView() {
-  const { session } = useConsole();
+  const { session, store } = useConsole();
   const { data, error, refetch, fetchNextPage, hasNextPage, isFetchingNextPage } = useInfiniteQuery<
     Tenants,
     CallError,
@@ -41,36 +42,14 @@ export function TenantsView() {
         <Failed error={error} retry={() => void refetch()} />
       ) : (
         <div className="panel">
-          <div className="scroll">
-            <table className="table cards">
-              <thead>
-                <tr>
-                  <th scope="col">Store</th>
-                  <th scope="col">Database</th>
-                  <th scope="col" className="number">
-                    Events, about
-                  </th>
-                  <th scope="col" className="number">
-                    Last id
-                  </th>
-                  <th scope="col">Newest</th>
-                  <th scope="col" className="number">
-                    Behind
-                  </th>
-                  <th scope="col" className="number">
-                    Blocked
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {tenants ? (
-                  tenants.map((tenant) => <TenantRow key={tenant.store.id} tenant={tenant} />)
-                ) : (
-                  <SkeletonRows rows={5} columns={7} />
-                )}
-              </tbody>
-            </table>
-          </div>
+          <Table
+            columns={columnsOf(store.id)}
+            rows={tenants}
+            keyOf={({ store: { id } }) => id}
+            isSelected={(tenant) => tenant.store.id === store.id}
+            skeletons={5}
+            cards
+          />
           {hasNextPage && (
             <p className="more">
               <button
@@ -93,47 +72,47 @@ export function TenantsView() {
   );
 }
 
-function TenantRow({ tenant }: { readonly tenant: Tenant }) {
-  const { store, problem, estimate, lastId, lastCreated, behind, blocked } = tenant;
-  const current = useConsole().store.id === store.id;
-  return (
-    <tr aria-selected={current}>
-      <th scope="row">
-        <Link to={href([], { store: store.id })} className="break">
-          {store.label}
+/** What is not known is a dash, and why it is not known is said beside the name. */
+const columnsOf = (current: string): readonly Column<Tenant>[] => [
+  {
+    head: "Store",
+    kind: "name",
+    cell: ({ store: { id, label }, problem }) => (
+      <>
+        <Link to={href([], { store: id })} className="break">
+          {label}
         </Link>{" "}
-        {current && <span className="badge">shown now</span>}
-      </th>
-      <td data-label="Database" className="break">
-        {store.database}
-      </td>
-      {problem === undefined ? (
-        <>
-          <td data-label="Events, about" className="number">
-            {estimate === undefined ? "—" : integer(Math.max(0, Math.round(estimate)))}
-          </td>
-          <td data-label="Last id" className="number">
-            {lastId === undefined ? "—" : integer(lastId)}
-          </td>
-          <td data-label="Newest">{lastCreated === undefined ? "—" : <Ago at={lastCreated} />}</td>
-          <td data-label="Behind" className="number">
-            {behind ? counted(behind) : "—"}
-          </td>
-          <td data-label="Blocked" className="number">
-            {blocked && blocked.count > 0 ? (
-              <span className="badge danger">{counted(blocked)}</span>
-            ) : blocked ? (
-              "0"
-            ) : (
-              "—"
-            )}
-          </td>
-        </>
+        {id === current && <span className="badge">shown now</span>}
+        {problem !== undefined && <Notice tone="warn">{problem}</Notice>}
+      </>
+    ),
+  },
+  { head: "Database", className: "break", cell: ({ store }) => store.database },
+  {
+    head: "Events, about",
+    kind: "number",
+    cell: ({ estimate }) => (estimate === undefined ? "—" : integer(Math.max(0, Math.round(estimate)))),
+  },
+  {
+    head: "Last id",
+    kind: "number",
+    cell: ({ lastId }) => (lastId === undefined ? "—" : integer(lastId)),
+  },
+  {
+    head: "Newest",
+    cell: ({ lastCreated }) => (lastCreated === undefined ? "—" : <Ago at={lastCreated} />),
+  },
+  { head: "Behind", kind: "number", cell: ({ behind }) => (behind ? counted(behind) : "—") },
+  {
+    head: "Blocked",
+    kind: "number",
+    cell: ({ blocked }) =>
+      blocked && blocked.count > 0 ? (
+        <span className="badge danger">{counted(blocked)}</span>
+      ) : blocked ? (
+        "0"
       ) : (
-        <td colSpan={5}>
-          <Notice tone="warn">{problem}</Notice>
-        </td>
-      )}
-    </tr>
-  );
-}
+        "—"
+      ),
+  },
+];

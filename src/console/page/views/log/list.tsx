@@ -15,7 +15,7 @@ export const TOP = 4;
 /** Rows from an end of what is loaded at which more is loaded. */
 const AHEAD = 40;
 /** Empty pages of a rare filter after which somebody has to ask for more. */
-const PATIENCE = 20;
+const EMPTY_PAGES = 20;
 
 type Props = {
   readonly feed: LogFeed;
@@ -60,7 +60,7 @@ export function EventList({ feed, state, list, filtered, waiting, onNewest, onTo
   const [first = 0, last = 0] = [items[0]?.index, items.at(-1)?.index];
   useEffect(() => {
     if (loading || error) return;
-    if (last >= rows.length - AHEAD && older !== undefined && empty < PATIENCE) void feed.loadOlder();
+    if (last >= rows.length - AHEAD && older !== undefined && empty < EMPTY_PAGES) void feed.loadOlder();
     else if (first <= AHEAD && !atTop && rows.length > 0) void feed.loadNewer();
   }, [feed, first, last, rows.length, older, atTop, loading, error, empty]);
 
@@ -138,7 +138,7 @@ function End({
   if (error) return <Failed error={error} retry={() => feed.retry()} />;
   if (older === undefined)
     return <span className="muted">{filtered ? "Nothing older matches" : "The log begins here"}</span>;
-  if (empty >= PATIENCE && !loading)
+  if (empty >= EMPTY_PAGES && !loading)
     return (
       <button type="button" className="link-button" onClick={() => void feed.loadOlder()}>
         Nothing down to #{integer(older)}. Search further

@@ -4,13 +4,54 @@ import { counted, duration, integer } from "../../data/format.ts";
 import { href } from "../../router.ts";
 import { EventRefLink, Link } from "../../ui/link.tsx";
 import { Panel } from "../../ui/panel.tsx";
-import { SkeletonRows } from "../../ui/states.tsx";
+import { type Column, Table } from "../../ui/table.tsx";
 
 const ReactionLink = ({ stream }: { readonly stream: string }) => (
   <Link className="break" to={href(["reactions"], { reaction: stream })}>
     {stream}
   </Link>
 );
+
+const nextEvent = ({ next }: Reaction) => (next ? <EventRefLink event={next} /> : "—");
+
+const STANDING: readonly Column<Reaction>[] = [
+  { head: "Reaction", kind: "name", cell: ReactionLink },
+  { head: "Error", className: "break error-text", cell: ({ error }) => error ?? "none recorded" },
+  { head: "Stands at", cell: nextEvent },
+  { head: "Tried", kind: "number", cell: ({ attempts }) => `${integer(attempts)}×` },
+  { head: "Waiting", kind: "number", cell: ({ waiting }) => counted(waiting) },
+];
+
+/** `longest`: the lag, in ms, whose bar has the whole width. */
+const lagColumns = (longest: number): readonly Column<Reaction>[] => [
+  {
+    head: "Reaction",
+    kind: "name",
+    cell: ({ stream, leasedBy, deferredUntil }) => (
+      <>
+        <ReactionLink stream={stream} />{" "}
+        {leasedBy !== undefined && <span className="badge info">leased</span>}
+        {deferredUntil !== undefined && <span className="badge">deferred</span>}
+      </>
+    ),
+  },
+  { head: "Lane", cell: ({ lane }) => lane },
+  { head: "Waiting", kind: "number", cell: ({ waiting }) => counted(waiting) },
+  {
+    head: "Lag",
+    kind: "number",
+    cell: ({ lagMs }) => (lagMs === undefined ? "—" : duration(lagMs)),
+  },
+  {
+    head: "Lag, compared",
+    kind: "graphic",
+    column: "lag-column",
+    cell: ({ lagMs = 0 }) => (
+      <span className="bar" style={{ width: `${Math.max(1, (100 * lagMs) / longest)}%` }} />
+    ),
+  },
+  { head: "Next event", cell: nextEvent },
+];
 
 /** Reactions that a person has to look after. Not there if there are none. */
 export function Standing({ reactions = [] }: { readonly reactions?: readonly Reaction[] | undefined }) {
@@ -21,42 +62,7 @@ export function Standing({ reactions = [] }: { readonly reactions?: readonly Rea
       className="alarm"
       aside={<Link to={href(["reactions"], { state: "blocked" })}>All blocked</Link>}
     >
-      <div className="scroll">
-        <table className="table cards">
-          <thead>
-            <tr>
-              <th scope="col">Reaction</th>
-              <th scope="col">Error</th>
-              <th scope="col">Stands at</th>
-              <th scope="col" className="number">
-                Tried
-              </th>
-              <th scope="col" className="number">
-                Waiting
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {reactions.map(({ stream, error, next, attempts, waiting }) => (
-              <tr key={stream}>
-                <th scope="row">
-                  <ReactionLink stream={stream} />
-                </th>
-                <td data-label="Error" className="break error-text">
-                  {error ?? "none recorded"}
-                </td>
-                <td data-label="Stands at">{next ? <EventRefLink event={next} /> : "—"}</td>
-                <td data-label="Tried" className="number">
-                  {integer(attempts)}×
-                </td>
-                <td data-label="Waiting" className="number">
-                  {counted(waiting)}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Table columns={STANDING} rows={reactions} keyOf={({ stream }) => stream} cards />
     </Panel>
   );
 }
@@ -75,55 +81,7 @@ export function Lagging({ reactions }: { readonly reactions: readonly Reaction[]
           mark.
         </p>
       ) : (
-        <div className="scroll">
-          <table className="table cards">
-            <thead>
-              <tr>
-                <th scope="col">Reaction</th>
-                <th scope="col">Lane</th>
-                <th scope="col" className="number">
-                  Waiting
-                </th>
-                <th scope="col" className="number">
-                  Lag
-                </th>
-                <th scope="col" className="lag-column">
-                  <span className="visually-hidden">Lag, compared</span>
-                </th>
-                <th scope="col">Next event</th>
-              </tr>
-            </thead>
-            <tbody>
-              {reactions === undefined ? (
-                <SkeletonRows rows={4} columns={6} />
-              ) : (
-                reactions.map(({ stream, lane, waiting, lagMs, next, leasedBy, deferredUntil }) => (
-                  <tr key={stream}>
-                    <th scope="row">
-                      <ReactionLink stream={stream} />{" "}
-                      {leasedBy !== undefined && <span className="badge info">leased</span>}
-                      {deferredUntil !== undefined && <span className="badge">deferred</span>}
-                    </th>
-                    <td data-label="Lane">{lane}</td>
-                    <td data-label="Waiting" className="number">
-                      {counted(waiting)}
-                    </td>
-                    <td data-label="Lag" className="number">
-                      {lagMs === undefined ? "—" : duration(lagMs)}
-                    </td>
-                    <td className="lag-column blank">
-                      <span
-                        className="bar"
-                        style={{ width: `${Math.max(1, (100 * (lagMs ?? 0)) / longest)}%` }}
-                      />
-                    </td>
-                    <td data-label="Next event">{next ? <EventRefLink event={next} /> : "—"}</td>
-                  </tr>
-                ))
-              )}
-            </tbody>
-          </table>
-        </div>
+        <Table columns={lagColumns(longest)} rows={reactions} keyOf={({ stream }) => stream} cards />
       )}
     </Panel>
   );

@@ -4,9 +4,28 @@ import { href } from "../../router.ts";
 import { Link } from "../../ui/link.tsx";
 import { Panel } from "../../ui/panel.tsx";
 import { SkeletonRows } from "../../ui/states.tsx";
+import { type Column, Table } from "../../ui/table.tsx";
 import { Ago, Time } from "../../ui/time.tsx";
 
 type Data = { readonly data: Overview | undefined };
+
+const LEASE: readonly Column<Lease>[] = [
+  {
+    head: "Reaction",
+    kind: "name",
+    cell: ({ stream }) => (
+      <Link className="break" to={href(["reactions"], { reaction: stream })}>
+        {stream}
+      </Link>
+    ),
+  },
+  { head: "Held by", className: "mono break", cell: ({ holder }) => holder },
+  {
+    head: "Ends in",
+    kind: "number",
+    cell: ({ leftMs }) => (leftMs < 0 ? <span className="badge warn">expired</span> : duration(leftMs)),
+  },
+];
 
 export function Leases({ leases }: { readonly leases: readonly Lease[] | undefined }) {
   return (
@@ -14,42 +33,25 @@ export function Leases({ leases }: { readonly leases: readonly Lease[] | undefin
       {leases?.length === 0 ? (
         <p className="body muted">No worker holds a subscription now.</p>
       ) : (
-        <div className="scroll limited">
-          <table className="table">
-            <thead>
-              <tr>
-                <th scope="col">Reaction</th>
-                <th scope="col">Held by</th>
-                <th scope="col" className="number">
-                  Ends in
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {leases === undefined ? (
-                <SkeletonRows rows={3} columns={3} />
-              ) : (
-                leases.map(({ stream, holder, leftMs }) => (
-                  <tr key={stream}>
-                    <th scope="row">
-                      <Link className="break" to={href(["reactions"], { reaction: stream })}>
-                        {stream}
-                      </Link>
-                    </th>
-                    <td className="mono break">{holder}</td>
-                    <td className="number">
-                      {leftMs < 0 ? <span className="badge warn">expired</span> : duration(leftMs)}
-                    </td>
-                  </tr>
-                ))
-              )}
-            </tbody>
-          </table>
-        </div>
+        <Table columns={LEASE} rows={leases} keyOf={({ stream }) => stream} skeletons={3} limited />
       )}
     </Panel>
   );
 }
+
+type Application = Overview["connections"]["applications"][number];
+
+const APPLICATION: readonly Column<Application>[] = [
+  { head: "Application", kind: "name", className: "break", cell: ({ name }) => name },
+  { head: "All", kind: "number", cell: ({ connections }) => integer(connections) },
+  { head: "Active", kind: "number", cell: ({ active }) => integer(active) },
+  {
+    head: "Idle in transaction",
+    kind: "number",
+    cell: ({ idleInTransaction }) =>
+      idleInTransaction > 0 ? <span className="badge warn">{idleInTransaction}</span> : 0,
+  },
+];
 
 export function Connections({ data }: Data) {
   const connections = data?.connections;
@@ -64,45 +66,34 @@ export function Connections({ data }: Data) {
         )
       }
     >
-      <div className="scroll limited">
-        <table className="table">
-          <thead>
-            <tr>
-              <th scope="col">Application</th>
-              <th scope="col" className="number">
-                All
-              </th>
-              <th scope="col" className="number">
-                Active
-              </th>
-              <th scope="col" className="number">
-                Idle in transaction
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {connections === undefined ? (
-              <SkeletonRows rows={3} columns={4} />
-            ) : (
-              connections.applications.map(({ name, connections: all, active, idleInTransaction }) => (
-                <tr key={name}>
-                  <th scope="row" className="break">
-                    {name}
-                  </th>
-                  <td className="number">{integer(all)}</td>
-                  <td className="number">{integer(active)}</td>
-                  <td className="number">
-                    {idleInTransaction > 0 ? <span className="badge warn">{idleInTransaction}</span> : 0}
-                  </td>
-                </tr>
-              ))
-            )}
-          </tbody>
-        </table>
-      </div>
+      <Table
+        columns={APPLICATION}
+        rows={connections?.applications}
+        keyOf={({ name }) => name}
+        skeletons={3}
+        limited
+      />
     </Panel>
   );
 }
+
+type Correlator = Overview["correlators"][number];
+
+const correlatorColumns = (lastId: number): readonly Column<Correlator>[] => [
+  {
+    head: "Registry",
+    kind: "name",
+    className: "mono",
+    cell: ({ key }) => (key === "" ? "shared" : key.slice(0, 12)),
+  },
+  { head: "Read up to", kind: "number", cell: ({ at }) => integer(at) },
+  { head: "Ids behind", kind: "number", cell: ({ at }) => integer(Math.max(0, lastId - at)) },
+  {
+    head: "Held by",
+    className: "mono break",
+    cell: ({ holder }) => holder ?? <span className="muted">nobody</span>,
+  },
+];
 
 export function Correlators({ data }: Data) {
   const correlators = data?.correlators;
@@ -112,38 +103,13 @@ export function Correlators({ data }: Data) {
       {correlators?.length === 0 ? (
         <p className="body muted">No app has correlated events yet.</p>
       ) : (
-        <div className="scroll limited">
-          <table className="table">
-            <thead>
-              <tr>
-                <th scope="col">Registry</th>
-                <th scope="col" className="number">
-                  Read up to
-                </th>
-                <th scope="col" className="number">
-                  Ids behind
-                </th>
-                <th scope="col">Held by</th>
-              </tr>
-            </thead>
-            <tbody>
-              {correlators === undefined ? (
-                <SkeletonRows rows={2} columns={4} />
-              ) : (
-                correlators.map(({ key, at, holder }) => (
-                  <tr key={key}>
-                    <th scope="row" className="mono">
-                      {key === "" ? "shared" : key.slice(0, 12)}
-                    </th>
-                    <td className="number">{integer(at)}</td>
-                    <td className="number">{integer(Math.max(0, lastId - at))}</td>
-                    <td className="mono break">{holder ?? <span className="muted">nobody</span>}</td>
-                  </tr>
-                ))
-              )}
-            </tbody>
-          </table>
-        </div>
+        <Table
+          columns={correlatorColumns(lastId)}
+          rows={correlators}
+          keyOf={({ key }) => key}
+          skeletons={2}
+          limited
+        />
       )}
     </Panel>
   );
@@ -188,9 +154,9 @@ export function Server({ data }: Data) {
         <dd>
           <span className={`dot ${listener.state === "listening" ? "ok" : "warn"}`} />{" "}
           {LISTENER[listener.state]}
-          {listener.heardMs === undefined
+          {listener.lastNotifiedMs === undefined
             ? ", no commit was announced yet"
-            : `, last commit announced ${duration(listener.heardMs)} ago`}
+            : `, last commit announced ${duration(listener.lastNotifiedMs)} ago`}
         </dd>
         <dt>Append lock</dt>
         <dd>

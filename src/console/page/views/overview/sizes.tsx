@@ -4,9 +4,17 @@ import { type CallError, get } from "../../data/client.ts";
 import { useConsole } from "../../data/console.tsx";
 import { bytes, integer } from "../../data/format.ts";
 import { Panel } from "../../ui/panel.tsx";
-import { Failed, SkeletonRows } from "../../ui/states.tsx";
+import { Failed } from "../../ui/states.tsx";
+import { type Column, Table } from "../../ui/table.tsx";
 
 const EVERY_MS = 60_000;
+
+const COLUMNS: readonly Column<Storage["tables"][number]>[] = [
+  { head: "Table", kind: "name", className: "break", cell: ({ table }) => table },
+  { head: "Rows", kind: "number", cell: ({ tableBytes }) => bytes(tableBytes) },
+  { head: "Indexes", kind: "number", cell: ({ indexBytes }) => bytes(indexBytes) },
+  { head: "Dead rows", kind: "number", cell: ({ deadRows }) => integer(deadRows) },
+];
 
 /** How large the tables are, and what VACUUM has left. */
 export function Sizes() {
@@ -33,40 +41,7 @@ export function Sizes() {
           <Failed error={error} retry={() => void refetch()} />
         </div>
       ) : (
-        <div className="scroll limited">
-          <table className="table">
-            <thead>
-              <tr>
-                <th scope="col">Table</th>
-                <th scope="col" className="number">
-                  Rows
-                </th>
-                <th scope="col" className="number">
-                  Indexes
-                </th>
-                <th scope="col" className="number">
-                  Dead rows
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {data ? (
-                data.tables.map(({ table, tableBytes, indexBytes, deadRows }) => (
-                  <tr key={table}>
-                    <th scope="row" className="break">
-                      {table}
-                    </th>
-                    <td className="number">{bytes(tableBytes)}</td>
-                    <td className="number">{bytes(indexBytes)}</td>
-                    <td className="number">{integer(deadRows)}</td>
-                  </tr>
-                ))
-              ) : (
-                <SkeletonRows rows={3} columns={4} />
-              )}
-            </tbody>
-          </table>
-        </div>
+        <Table columns={COLUMNS} rows={data?.tables} keyOf={({ table }) => table} skeletons={3} limited />
       )}
     </Panel>
   );

@@ -7,7 +7,8 @@ import { integer } from "../../data/format.ts";
 import { go, href } from "../../router.ts";
 import { Link, nameOf } from "../../ui/link.tsx";
 import { Panel } from "../../ui/panel.tsx";
-import { Empty, Failed, SkeletonRows } from "../../ui/states.tsx";
+import { Empty, Failed } from "../../ui/states.tsx";
+import { type Column, Table } from "../../ui/table.tsx";
 import { Ago } from "../../ui/time.tsx";
 
 const NEWEST = 500;
@@ -36,6 +37,29 @@ function recentOf(events: readonly EventView[]): Recent[] {
     return [{ correlation, events: group.length, streams, first, newest }];
   });
 }
+
+const COLUMNS: readonly Column<Recent>[] = [
+  {
+    head: "Correlation",
+    kind: "name",
+    cell: ({ correlation }) => (
+      <Link className="mono break" to={href(["trace"], { correlation })}>
+        {correlation}
+      </Link>
+    ),
+  },
+  {
+    head: "Began with",
+    cell: ({ first }) => (
+      <span>
+        {nameOf(first.name)} <span className="muted break">{first.stream}</span>
+      </span>
+    ),
+  },
+  { head: "Events", kind: "number", cell: ({ events }) => integer(events) },
+  { head: "Streams", kind: "number", cell: ({ streams }) => integer(streams) },
+  { head: "Newest", cell: ({ newest }) => <Ago at={newest.created} /> },
+];
 
 export function FindTrace() {
   const { store } = useConsole();
@@ -69,52 +93,13 @@ export function FindTrace() {
         ) : data && recent.length === 0 ? (
           <Empty title="The log is empty" />
         ) : (
-          <div className="scroll">
-            <table className="table cards">
-              <thead>
-                <tr>
-                  <th scope="col">Correlation</th>
-                  <th scope="col">Began with</th>
-                  <th scope="col" className="number">
-                    Events
-                  </th>
-                  <th scope="col" className="number">
-                    Streams
-                  </th>
-                  <th scope="col">Newest</th>
-                </tr>
-              </thead>
-              <tbody>
-                {data ? (
-                  recent.map(({ correlation, events, streams, first, newest }) => (
-                    <tr key={correlation}>
-                      <th scope="row">
-                        <Link className="mono break" to={href(["trace"], { correlation })}>
-                          {correlation}
-                        </Link>
-                      </th>
-                      <td data-label="Began with">
-                        <span>
-                          {nameOf(first.name)} <span className="muted break">{first.stream}</span>
-                        </span>
-                      </td>
-                      <td data-label="Events" className="number">
-                        {integer(events)}
-                      </td>
-                      <td data-label="Streams" className="number">
-                        {integer(streams)}
-                      </td>
-                      <td data-label="Newest">
-                        <Ago at={newest.created} />
-                      </td>
-                    </tr>
-                  ))
-                ) : (
-                  <SkeletonRows rows={8} columns={5} />
-                )}
-              </tbody>
-            </table>
-          </div>
+          <Table
+            columns={COLUMNS}
+            rows={data && recent}
+            keyOf={({ correlation }) => correlation}
+            skeletons={8}
+            cards
+          />
         )}
       </Panel>
     </>
