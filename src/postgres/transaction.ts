@@ -115,6 +115,8 @@ export class TransactionChannel {
   /** Makes statement names unique: a pooler in session mode may reuse a session that has another client's statements. */
   readonly #prefix = `act_${randomUUID().slice(0, 8)}_`;
   #names = 0;
+  /** Messages of blocks: a portal lives as long as its block, so that each message names its own. */
+  #messages = 0;
   /** Sync has been sent: if the connection is lost from now on, the outcome is in doubt. */
   committing = false;
 
@@ -168,7 +170,7 @@ export class TransactionChannel {
     const begin = options.prepare ? [BEGIN] : [BEGIN, VALUES_AS_WRITTEN];
     const prologue = part === "first" ? begin : [];
     const all = [...prologue, ...queries, ...(part === "last" ? [COMMIT] : [])];
-    const exchange = this.#plan(all, options, { commits: part === "last", portals: `${part}_` });
+    const exchange = this.#plan(all, options, { commits: part === "last", portals: `b${this.#messages++}_` });
     const { answers, error, failed, status } = await exchange.run();
     const stale = error !== undefined && isStale(error);
     if (stale) this.#prepared.clear();

@@ -51,16 +51,15 @@ export class TestSchema {
     this.#connection = new LogConnection(this.store);
   }
 
+  /** The user's tables first: those of the store may be among them, and seed() completes what it finds. */
   async create(statements: readonly string[]): Promise<void> {
+    if (statements.length > 0) {
+      // One text, so that all of it runs on one connection with one search_path.
+      const schema = [`create schema "${this.name}"`, `set local search_path to "${this.name}"`];
+      const body = [...schema, ...statements].join(";\n").split("--> statement-breakpoint").join("");
+      await this.#connection.read("testKit", `do ${quote(body)}`, []);
+    }
     await this.store.seed();
-    if (statements.length === 0) return;
-    // One text, so that all of it runs on one connection with one search_path.
-    const body = [`set local search_path to "${this.name}"`, ...statements].join(";\n");
-    await this.#connection.read(
-      "testKit",
-      `do ${quote(body.split("--> statement-breakpoint").join(""))}`,
-      [],
-    );
   }
 
   /** Drops the schema, whatever the test has made in it. */

@@ -2,8 +2,11 @@
 
 import { inspect } from "node:util";
 import { act, state } from "@rotorsoft/act";
+import { integer, pgTable } from "drizzle-orm/pg-core";
 import { expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
+import { actPositions } from "../../src/projections/index.ts";
+import { actTables } from "../../src/schema/tables.ts";
 import { testKit } from "../../src/testing/index.ts";
 import { connect, serverUrl } from "../support/database.ts";
 import { actor, bank, InvariantError } from "./bank.ts";
@@ -135,6 +138,21 @@ test("two kits at once see nothing of each other, and leave nothing behind", asy
   expect(await schemas(one.kit.schema)).toBe(1);
   await Promise.all([one.kit.dispose(), two.kit.dispose(), one.kit.dispose()]);
   expect(await schemas(one.kit.schema)).toBe(0);
+});
+
+test("tables may be the whole module of a user's schema, with the store's own tables in it", async () => {
+  const notes = pgTable("notes", { nr: integer("nr").primaryKey() });
+  const kit = await testKit({
+    url: serverUrl(),
+    tables: { ...actTables(), notes, positions: actPositions() },
+    build: ({ options }) => act().build(options),
+  });
+  try {
+    await kit.store.commit("a", [{ name: "Noted", data: {} }], { correlation: "", causation: {} });
+    expect(await kit.events("a")).toMatchObject([{ name: "Noted", version: 0 }]);
+  } finally {
+    await kit.dispose();
+  }
 });
 
 test("a build that fails leaves no schema behind", async () => {

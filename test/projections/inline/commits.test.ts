@@ -3,12 +3,13 @@ import { ConcurrencyError, StoreError } from "@rotorsoft/act";
 import { eq, sql } from "drizzle-orm";
 import { describe, expect, test } from "vitest";
 import { InlineProjectionError } from "../../../src/index.ts";
-import { inline } from "../../../src/projections/index.ts";
+import { type InlineTransaction, inline } from "../../../src/projections/index.ts";
 import {
   add,
   addAll,
   balances,
   counting,
+  type Deposit,
   deposited,
   events,
   gate,
@@ -282,6 +283,26 @@ test("a handler gets the events of its name as commit() answers with them, pii i
   expect(seen).toEqual([committed[0], committed[2]]);
   expect(seen[0]).toMatchObject({ pii: { name: "Ann", at } });
   expect(seen[1]).not.toHaveProperty("pii");
+});
+
+test("queries that are returned and queries that are waited for may alternate", async () => {
+  const on = {
+    // Each that waits is sent together with the one that was returned before it.
+    Deposited: (given: readonly Deposit[], tx: InlineTransaction) => add(tx, given),
+    Withdrawn: async (given: readonly Deposit[], tx: InlineTransaction) => {
+      await add(tx, given, -1);
+    },
+  };
+  const store = await models.open({ inline: inline({ events, on }) });
+  const first = store.commit("turns-0", [deposited(1)], meta);
+  const amounts = [1, 2, 3, 4, 5, 6];
+  const commits = amounts.map((n) => store.commit(`turns-${n}`, [n % 2 ? deposited(n) : withdrawn(n)], meta));
+  await Promise.all([first, ...commits]);
+  const balance = (n: number) => ({ stream: `turns-${n}`, balance: n % 2 ? n : -n, events: 1 });
+  expect(await models.balances("turns-%")).toEqual([
+    { stream: "turns-0", balance: 1, events: 1 },
+    ...amounts.map(balance),
+  ]);
 });
 
 test("commits that nobody projects inline go their own way, and keep their place in their stream", async () => {

@@ -22,7 +22,7 @@ export const balances = pgSchema(SCHEMA).table("balances", {
 });
 
 type Tx = Pick<InlineTransaction, "insert">;
-type Deposit = { readonly stream: string; readonly data: { readonly amount: number } };
+export type Deposit = { readonly stream: string; readonly data: { readonly amount: number } };
 
 /** One statement that adds the events of a commit to its stream's balance. */
 export const add = (tx: Tx, deposits: readonly Deposit[], sign = 1) =>
