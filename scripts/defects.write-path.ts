@@ -59,15 +59,15 @@ const appendDefects: readonly Defect[] = [
   ),
   appender(
     "versions that were given out of order stop a stream for good",
-    code("IfStatement:has(.test TemplateElement[value.raw=/_stream_ix/]) > .test", "false"),
+    code("IfStatement:has(.test [left.callee.name='refusingKey'][right.value='stream']) > .test", "false"),
   ),
   explicitIds(
     "rows that came with ids of their own stop commits for good",
-    code("IfStatement:has(.test [property.name='primary_keys']) > .test", "false"),
+    code("IfStatement:has(.test [left.callee.name='refusingKey'][right.value='id']) > .test", "false"),
   ),
   explicitIds(
     "any unique index counts as the one that is asked for",
-    code("@isRefusedBy LogicalExpression[right.callee.property.name='includes']", "${left}"),
+    code("@refusingKey ConditionalExpression:has(MemberExpression[computed=true])", "'id'"),
   ),
   appender(
     "a full queue of notifications fails commits",

@@ -86,8 +86,8 @@ export const nowQuery = (names: Names, sequence: string): string => `select grea
 
 /**
  * Facts about the database that appends depend on, as a select list: the sequence of the ids and its last value, whether
- * the index that finds heads by id exists, the primary key's name, in each partition too, and whether there are deferred
- * triggers.
+ * the index that finds heads by id exists, the first column of each unique index, of partitions too, and whether there are
+ * deferred triggers.
  */
 export const appendFacts = (names: Names): string => factsOf(literal(names.events), literal(idIndex(names)));
 
@@ -108,9 +108,10 @@ const factsOf = (events: string, index: string): string => `(select case
   exists (select from pg_index i join pg_opclass c on c.oid = i.indclass[0]
     where i.indexrelid = to_regclass(${index})
       and i.indpred is null and i.indisvalid and c.opcname = 'text_pattern_ops') as ids_indexed,
-  (select jsonb_agg(c.relname) from pg_index i join pg_class c on c.oid = i.indexrelid
-    where i.indisprimary and (i.indrelid = to_regclass(${events})
-      or i.indrelid in (select relid from pg_partition_tree(to_regclass(${events}))))) as primary_keys,
+  (select jsonb_object_agg(c.relname, a.attname) from pg_index i join pg_class c on c.oid = i.indexrelid
+    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    where i.indisunique and (i.indrelid = to_regclass(${events})
+      or i.indrelid in (select relid from pg_partition_tree(to_regclass(${events}))))) as unique_keys,
   exists (select from pg_trigger t where t.tgrelid = to_regclass(${events}) and t.tgdeferrable) as deferred`;
 
 /** Moves the sequence behind the log's highest id, after rows were inserted with explicit ids. $1 oid of the sequence */

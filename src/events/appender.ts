@@ -13,6 +13,7 @@ import {
 } from "../postgres/index.ts";
 import { lockAppends, lockAppendsUntil } from "../schema/append-lock.ts";
 import type { Names } from "../schema/names.ts";
+import { isRecord } from "../values/json-dates.ts";
 import {
   type Append,
   type Appended,
@@ -70,13 +71,12 @@ export class InDoubtError extends Error {
 export const isOwnFault = ({ step, failedAt = 0 }: TransactionFailure): boolean =>
   step === "bind" || step === "commit" || (step === "execute" && failedAt > 0);
 
-/** True if one of these unique indexes refused a row of the batch. */
-const isRefusedBy = (error: unknown, indexes: unknown): boolean =>
-  error instanceof TransactionFailure &&
-  codeOf(error.cause) === "23505" &&
-  "constraint_name" in error.cause &&
-  Array.isArray(indexes) &&
-  indexes.includes(error.cause.constraint_name);
+/** First column of the unique index that refused a row of the batch. The index of a partition has a name of its own. */
+function refusingKey(error: unknown, { unique_keys }: Row): unknown {
+  if (!(error instanceof TransactionFailure) || codeOf(error.cause) !== "23505") return undefined;
+  const name = "constraint_name" in error.cause ? String(error.cause.constraint_name) : "";
+  return isRecord(unique_keys) && Object.hasOwn(unique_keys, name) ? unique_keys[name] : undefined;
+}
 
 const sequenceChanged = () =>
   new ConnectionError("SEQUENCE_CHANGED", "ids are drawn from another sequence", false);
@@ -125,11 +125,11 @@ export class Appender {
       try {
         return await this.#send(connection, batch, mode, end, transferred);
       } catch (error) {
-        if (mode.sequence !== null && isRefusedBy(error, facts.primary_keys)) {
+        if (mode.sequence !== null && refusingKey(error, facts) === "id") {
           await this.#moveSequence(connection, mode.sequence, end).catch(() => Promise.reject(error));
           return await this.#send(connection, batch, mode, end, transferred);
         }
-        const other = this.#otherMode(error, mode);
+        const other = this.#otherMode(error, mode, facts);
         if (!other) throw error;
         const appended = await this.#send(connection, batch, other, end, transferred);
         // The sequence is looked up again: on the next connection, or on each that stores share.
@@ -294,12 +294,11 @@ export class Appender {
   }
 
   /** The mode in which to send a refused batch again; undefined if no other mode can help. */
-  #otherMode(error: unknown, mode: AppendMode): AppendMode | undefined {
+  #otherMode(error: unknown, mode: AppendMode, facts: Row): AppendMode | undefined {
     if (!(error instanceof TransactionFailure)) return undefined;
     const code = codeOf(error.cause);
     // Rows were inserted with versions out of order. Only the highest version tells which is free.
-    if (mode.headBy === "id" && isRefusedBy(error, `${this.#options.names.table}_stream_ix`))
-      return { ...mode, headBy: "version" };
+    if (mode.headBy === "id" && refusingKey(error, facts) === "stream") return { ...mode, headBy: "version" };
     if (code === "54000" && error.step === "commit" && mode.announce) {
       this.#beSilent();
       return { ...mode, announce: false };

@@ -59,13 +59,12 @@ export async function commit<E extends Schemas>(
     });
   const inlined = context.inline?.handlers;
   const inline = inlined && msgs.some(({ name }) => inlined.has(String(name))) ? { committed } : undefined;
-  const { outcome, created } = await guard("commit", () =>
+  const stored = guard("commit", () =>
     append({ stream, expected, meta: encoded.meta, events: encoded.events, token: randomUUID(), inline }),
-  ).catch((error: unknown) => {
-    // It may be stored all the same, and the caller may look.
-    seen?.changed();
-    throw error;
-  });
+  );
+  // A commit that failed may be stored all the same, and the caller may look for it.
+  if (seen) stored.catch(() => seen.changed());
+  const { outcome, created } = await stored;
   if (!outcome.accepted) {
     // The caller reads the stream again, and has to find what it was not told the id of.
     seen?.changed();

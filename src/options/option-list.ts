@@ -282,6 +282,7 @@ export const optionsSchema = z.strictObject({
       type: "number",
       docs: "How far behind a replica may be, in milliseconds; `0` is no limit.",
     },
+    takes: "a number of milliseconds, or false",
   }),
   ssl: ssl.default(false).register(about, {
     type: "boolean | SslMode | Readonly<Record<string, unknown>>",

@@ -138,36 +138,43 @@ export class Database {
    * A read of up to `limit` rows that stops after `budget` characters of JSON. On a replica if that has everything that was
    * seen, and the event `seen`.
    */
-  async readPage(
+  readPage(
     operation: string,
     query: Query,
     { budget, limit, seen }: { budget: number; limit: number; seen?: number | undefined },
   ): Promise<Page> {
+    const onPrimary = () =>
+      this.#reading(operation, (connection) => connection.read(query, this.deadline, budget, limit));
+    if (!this.replicas) return onPrimary();
     const at = seen === undefined ? undefined : { event: seen };
-    const page = await this.#onReplica(operation, (replicas) =>
-      replicas.page(query, this.deadline, { budget, limit, at }),
-    );
-    return (
-      page ?? this.#reading(operation, (connection) => connection.read(query, this.deadline, budget, limit))
+    return this.#onReplica(
+      operation,
+      (replicas) => replicas.page(query, this.deadline, { budget, limit, at }),
+      onPrimary,
     );
   }
 
   /** Like {@link read}, on a replica if that has everything that was seen, and `at`. */
-  async readSeen(operation: string, query: Query, at?: Partial<Needed>): Promise<readonly Row[]> {
-    const rows = await this.#onReplica(operation, (replicas) => replicas.rows(query, this.deadline, at));
-    return rows ?? this.read(operation, query);
+  readSeen(operation: string, query: Query, at?: Partial<Needed>): Promise<readonly Row[]> {
+    return this.#onReplica(
+      operation,
+      (replicas) => replicas.rows(query, this.deadline, at),
+      () => this.read(operation, query),
+    );
   }
 
   async #onReplica<T>(
     operation: string,
     work: (replicas: ReplicaReads) => Promise<T | undefined>,
-  ): Promise<T | undefined> {
+    onPrimary: () => Promise<T>,
+  ): Promise<T> {
     const { replicas } = this;
-    if (!replicas) return undefined;
-    return guard(operation, () => {
+    if (!replicas) return onPrimary();
+    const found = await guard(operation, async () => {
       this.#assertOpen();
       return this.log.watch(operation, performance.now(), () => work(replicas));
     });
+    return found ?? onPrimary();
   }
 
   /** What this process has seen of the log; undefined without replicas. */

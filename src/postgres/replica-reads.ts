@@ -21,11 +21,14 @@ export type ReplicaTexts = {
   readonly position: string;
 };
 
-/** ms for which a replica that lacked something is not asked again: the first pause, and the longest. */
-const PAUSES = [2, 250] as const;
+/**
+ * How far a replica is behind, in ms, as this process has found out by asking too early: the first guess, and the highest.
+ * It doubles when something was missing, and is halved when it was there.
+ */
+const BEHIND = [2, 250] as const;
 
-/** What one store knows of a replica. */
-type View = { head: number; lsn: string | undefined; until: number; pause: number };
+/** What one store knows of a replica. `until`: it is not asked before this instant. */
+type View = { head: number; lsn: string | undefined; until: number; behind: number };
 
 export class ReplicaReads {
   readonly seen: Seen;
@@ -49,12 +52,13 @@ export class ReplicaReads {
     this.#primary = primary;
     this.seen = new Seen(() => this.#position(texts.position));
     for (const replica of replicas)
-      this.#views.set(replica, { head: -1, lsn: undefined, until: 0, pause: 0 });
+      this.#views.set(replica, { head: -1, lsn: undefined, until: 0, behind: 0 });
   }
 
   async #position(text: string): Promise<Position> {
     const [row] = await this.#primary({ text });
-    return { head: Number(row?.head ?? -1), lsn: String(row?.lsn) };
+    if (typeof row?.lsn !== "string") throw new Error("the server tells no position of its WAL");
+    return { head: Number(row.head), lsn: row.lsn };
   }
 
   /** The rows of a statement; undefined if the primary has to be asked. `at`: what the read needs beside what was seen. */
@@ -133,6 +137,8 @@ export class ReplicaReads {
     if (!replica || !view) return undefined;
     const needed = { event: Math.max(seen.event, at?.event ?? -1), lsn: later(at?.lsn, seen.lsn) };
     const likely = view.head >= needed.event && (needed.lsn === undefined || view.lsn === needed.lsn);
+    // A process that commits all the time would lose a round trip with each read.
+    if (!likely && this.seen.age < view.behind) return undefined;
     try {
       const suits = await replica.use(async (connection, answered) => {
         let there = false;
@@ -154,7 +160,7 @@ export class ReplicaReads {
     } catch (error) {
       const cause = causeOf(error);
       // The primary knows whether the statement is to blame. A recovery conflict (40001) is the replica's alone.
-      if (codeOf(cause) !== "POOL_TIMEOUT") view.until = performance.now() + PAUSES[1];
+      if (codeOf(cause) !== "POOL_TIMEOUT") view.until = performance.now() + BEHIND[1];
       replica.failed(cause);
       return undefined;
     }
@@ -177,11 +183,11 @@ export class ReplicaReads {
     const missing = view.head < (this.seen.needed?.event ?? -1);
     if (missing) this.seen.missing();
     if (lags || missing || row.replayed !== true) {
-      view.pause = Math.min(Math.max(view.pause * 2, PAUSES[0]), PAUSES[1]);
-      view.until = performance.now() + view.pause;
+      view.behind = Math.min(Math.max(view.behind * 2, BEHIND[0]), BEHIND[1]);
+      view.until = performance.now() + view.behind;
       return false;
     }
-    view.pause = 0;
+    view.behind = view.behind < BEHIND[0] ? 0 : view.behind / 2;
     return view.head >= needed.event;
   }
 }

@@ -54,6 +54,11 @@ export class Seen {
     void this.#ask();
   }
 
+  /** For how many ms nothing newer has been seen. */
+  get age(): number {
+    return performance.now() - this.#raisedAt;
+  }
+
   /** What a server has to show; undefined while only the primary is sure to. */
   get needed(): Needed | undefined {
     if (!this.#unknown) return { event: this.#event, lsn: this.#lsn };
@@ -66,7 +71,7 @@ export class Seen {
    * or a caller has named an id that does not exist.
    */
   missing(): void {
-    if (performance.now() - this.#raisedAt > SETTLE_MS) void this.#ask();
+    if (this.age > SETTLE_MS) void this.#ask();
   }
 
   #ask(): Promise<void> {

@@ -20,7 +20,12 @@ import {
 const noTransfer = () => {};
 /** No deadline. */
 const NEVER = Number.POSITIVE_INFINITY;
-const indexed: Row = { ids_indexed: true, id_sequence: 7, last_id: 0 };
+const indexed: Row = {
+  ids_indexed: true,
+  id_sequence: 7,
+  last_id: 0,
+  unique_keys: { events_stream_ix: "stream" },
+};
 
 /** How the INSERT of a transaction finds heads, from which sequence's last id, and whether it announces. */
 const modeOf = ({ queries }: Sent) => {
@@ -249,7 +254,7 @@ describe("what is sent", () => {
         if (sent.length === 3) return refuseDuplicate();
         return stored(one);
       },
-      facts: { ...indexed, primary_keys: ["events_pkey"] },
+      facts: { ...indexed, unique_keys: { events_pkey: "id", events_stream_ix: "stream" } },
     });
     const failure = appender.append([commit("a")], performance.now() + 100, noTransfer);
     await failure.catch(() => {});

@@ -137,7 +137,14 @@ export function fixture(options: Options = {}) {
       serverTime: () => state.clock,
       establish: async (deadline: number) => {
         state.established.push(deadline);
-        return options.facts ?? { ids_indexed: true, id_sequence: 7, last_id: 0 };
+        return (
+          options.facts ?? {
+            ids_indexed: true,
+            id_sequence: 7,
+            last_id: 0,
+            unique_keys: { events_stream_ix: "stream" },
+          }
+        );
       },
       destroy: (error: Error) => {
         state.destroyed++;

@@ -115,6 +115,26 @@ describe.each([
     expect(committed).toMatchObject({ id: EVENTS + 1, version: 10 });
   });
 
+  test("goes on behind versions that were given out of order, as it does without partitions", async () => {
+    const { name, store } = await adopted();
+    const row = (version: number) =>
+      fixture.sql.unsafe(
+        `insert into ${tablesOf(name).events} (name, data, stream, version, meta) values ('E', '{}', 'odd', ${version}, '{}')`,
+      );
+    await row(1);
+    await row(0);
+    expect(await store.commit("odd", [event("A")], meta)).toMatchObject([{ version: 2 }]);
+  });
+
+  test.runIf(primaryKey)("gives ids behind those that came from elsewhere", async () => {
+    const { name, store } = await adopted();
+    await store.commit("s-1", [event("A")], meta);
+    await fixture.sql.unsafe(
+      `insert into ${tablesOf(name).events} (id, name, data, stream, version, meta) values (62, 'E', '{}', 's-1', 11, '{}')`,
+    );
+    expect(await store.commit("s-1", [event("B")], meta)).toMatchObject([{ id: 63, version: 12 }]);
+  });
+
   test("is read by stream, by pattern, by name, backward, and by query_stats", async () => {
     const { store } = await adopted();
     expect(await all(store, { stream: "s-1", stream_exact: true, with_snaps: true, after: -1 })).toHaveLength(
