@@ -19,6 +19,7 @@ import {
   splitJson,
   textArray,
 } from "../postgres/parameters.ts";
+import { onCoordinator } from "../schema/citus.ts";
 import { idSequenceOf } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
 import type { EncodedEvent } from "./encode-messages.ts";
@@ -43,7 +44,13 @@ export type Append = {
 };
 
 /** For each commit of a batch: whether it was accepted, the head that it was compared with, and the ids of its events. */
-export type Outcome = { readonly accepted: boolean; readonly head: number; readonly ids: readonly number[] };
+export type Outcome = {
+  readonly accepted: boolean;
+  readonly head: number;
+  readonly ids: readonly number[];
+  /** `created` of its events, where it is not that of the batch. */
+  readonly created?: Date;
+};
 export type Appended = { readonly created: Date; readonly outcomes: readonly Outcome[] };
 
 /** How an INSERT is to be written. */
@@ -56,6 +63,8 @@ export type AppendMode = {
   readonly sequence: number | null;
   /** The log has deferred triggers. */
   readonly deferred: boolean;
+  /** The server has Citus: the log may be on another node. */
+  readonly citus?: boolean;
   /** statement_timeout, in ms, of the statements that follow in the transaction: those of inline projections. */
   readonly limit?: number | undefined;
 };
@@ -103,18 +112,25 @@ const factsOf = (events: string, index: string): string => `(select case
   ) as id_sequence,
   (select case when has_sequence_privilege(s.oid, 'usage, select') then pg_sequence_last_value(s.oid) end
     from (select ${idSequenceOf(events)} as oid) s) as last_id,
-  exists (select from pg_index i join pg_opclass c on c.oid = i.indclass[0]
+  exists (select 1 from pg_index i join pg_opclass c on c.oid = i.indclass[0]
     where i.indexrelid = to_regclass(${index})
       and i.indpred is null and i.indisvalid and c.opcname = 'text_pattern_ops') as ids_indexed,
   (select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid
     where i.indrelid = to_regclass(${events}) and i.indisprimary) as primary_key,
-  exists (select from pg_trigger t where t.tgrelid = to_regclass(${events}) and t.tgdeferrable) as deferred`;
+  exists (select 1 from pg_trigger t where t.tgrelid = to_regclass(${events}) and t.tgdeferrable) as deferred`;
 
 /** Moves the sequence behind the log's highest id, after rows were inserted with explicit ids. $1 oid of the sequence */
-export const moveSequence = ({ events }: Names, sequence: number): Query => ({
-  text: `select setval($1::oid::regclass, greatest((select max(id) from ${events}), pg_sequence_last_value($1::oid))) as id`,
-  params: [sequence],
-});
+export const moveSequence = ({ events }: Names, sequence: number): Query => {
+  const move = (last: string) =>
+    `select setval($1::oid::regclass, greatest(${last}, pg_sequence_last_value($1::oid))) as id`;
+  return {
+    text: move(`(select max(id) from ${events})`),
+    // The last id is read where the log is, and the sequence moved on the coordinator.
+    citus: () =>
+      `with log as materialized (select max(id) as last from ${events}) ${move("log.last")} from log ${onCoordinator}`,
+    params: [sequence],
+  };
+};
 
 /** Runs deferred triggers now, where statement_timeout limits them. Nothing would limit them within COMMIT. */
 export const RUN_DEFERRED: Query = { text: "set constraints all immediate" };
@@ -142,8 +158,8 @@ const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: string): s
 };
 
 /** Announces each accepted commit: with all its events if they fit, else with the range of its ids, else not at all. */
-const announceText = (names: Names, by: string): string => `, announced as (
-  select pg_notify(${literal(names.channel)}, case when octet_length(whole) < ${NOTIFY_LIMIT} then whole else brief end)
+const announceText = (names: Names, by: string, citus: boolean): string => `, announced as (
+  select pg_notify(${literal(names.channel)}, case when octet_length(whole) < ${NOTIFY_LIMIT} then whole else brief end)${citus ? " is null as sent" : ""}
   from (
     select json_build_object('stream', a.stream, 'by', ${literal(by)}::text,
              'events', json_agg(json_build_object('id', i.id, 'name', i.name) order by i.id))::text as whole,
@@ -152,7 +168,7 @@ const announceText = (names: Names, by: string): string => `, announced as (
     from accepted a join inserted i on i.stream = a.stream and i.version > a.head and i.version <= a.head + a.size
     group by a.ord, a.stream
     order by min(i.id)
-  ) payloads
+  ) payloads${citus ? ` ${onCoordinator}` : ""}
   where octet_length(brief) < ${NOTIFY_LIMIT}
 )`;
 
@@ -186,7 +202,7 @@ const decidedInTurn = `decided as (
  */
 function insertText(
   names: Names,
-  { headBy, announce, limit }: AppendMode,
+  { headBy, announce, limit, citus = false }: AppendMode,
   by: string,
   repeats: boolean,
 ): string {
@@ -207,7 +223,7 @@ function insertText(
   cross join clock
   order by m.ord
   returning id, stream, version, name
-)${announce ? announceText(names, by) : ""}
+)${announce ? announceText(names, by, citus) : ""}
 select decisions.heads, decisions.accepted, events.ids, (extract(epoch from clock.created) * 1000)::float8 as created,
   case when events.stored <> decisions.wanted then ${raise("events_left_out")} end as complete${
     announce ? ", (select count(*) from announced) as announced" : ""
@@ -215,7 +231,7 @@ select decisions.heads, decisions.accepted, events.ids, (extract(epoch from cloc
 from clock,
   (select array_agg(head order by ord)::text as heads, array_agg(accepted order by ord)::text as accepted,
     coalesce(sum(size) filter (where accepted), 0) as wanted from decided) decisions,
-  (select array_agg(id order by id)::text as ids, count(*) as stored from inserted) events`;
+  (select array_agg(id order by id)::text as ids, count(*) as stored from inserted) events${citus ? ` ${onCoordinator}` : ""}`;
 }
 
 /**

@@ -3,6 +3,7 @@ import { log } from "@rotorsoft/act";
 import { ConnectionError, codeOf, outcomeUnknown } from "../errors.ts";
 import type { InlineProjections } from "../options/inline.ts";
 import {
+  type Answer,
   type Connection,
   type Database,
   msUntil,
@@ -19,11 +20,9 @@ import {
   type AppendMode,
   emptyInserts,
   type InsertTexts,
-  insertQuery,
   insertTexts,
   moveSequence,
   RUN_DEFERRED,
-  readAppended,
 } from "./append.ts";
 import { InlineRunner } from "./inline.ts";
 import {
@@ -36,6 +35,7 @@ import {
   type RecoveredOutcome,
   recoveryQueries,
 } from "./recover.ts";
+import { insertsOf } from "./rounds.ts";
 
 /** Behind a pooler: a batch that begins later than this many ms after it was sent is not carried out. */
 const ARRIVAL_MS = 3_000;
@@ -118,7 +118,7 @@ export class Appender {
         : (connection.facts ?? (await connection.establish(msUntil(end))));
       // A new connection reads the last id again: a restore or a fail-over may have set ids back.
       if (!this.#looked.has(connection)) this.#lastId = Number(facts.last_id ?? 0);
-      const mode = this.#modeFor(facts);
+      const mode = this.#modeFor(facts, connection);
       try {
         return await this.#send(connection, batch, mode, end, transferred);
       } catch (error) {
@@ -148,7 +148,7 @@ export class Appender {
       return;
     }
     connections.writer.warmUp(async (connection) => {
-      const mode = this.#modeFor(await connection.establish(connections.deadline));
+      const mode = this.#modeFor(await connection.establish(connections.deadline), connection);
       const inserts = emptyInserts(this.#textsFor(mode), mode.sequence);
       await connection.prepare(
         [lockAppends(names, connections.deadline), firstEventQuery(names), ...inserts],
@@ -157,12 +157,13 @@ export class Appender {
     });
   }
 
-  #modeFor(facts: Row): AppendMode {
+  #modeFor(facts: Row, { citus }: Connection): AppendMode {
     return {
       announce: this.#options.announce && performance.now() >= this.#silence.until,
       headBy: facts.ids_indexed === true ? "id" : "version",
       sequence: typeof facts.id_sequence === "number" ? facts.id_sequence : null,
       deferred: facts.deferred === true,
+      citus,
     };
   }
 
@@ -207,11 +208,9 @@ export class Appender {
           inline?.idleLimit,
         );
     const look = firstEvent === undefined || !this.#looked.has(connection);
-    const insert = insertQuery(
-      this.#textsFor(inline ? { ...mode, limit: inline.limit } : mode),
-      batch,
-      mode.sequence,
-    );
+    const inserts = insertsOf(this.#textsFor(inline ? { ...mode, limit: inline.limit } : mode), batch, mode);
+    const read = (answers: readonly Answer[]) =>
+      inserts.read(inserts.queries.map((_, n) => answers[1 + n]?.rows[0]));
     const deferred = mode.deferred ? [RUN_DEFERRED] : [];
     const looks = look ? [firstEventQuery(names)] : [];
     // A full NOTIFY queue is trimmed only when somebody asks for its usage.
@@ -220,13 +219,14 @@ export class Appender {
       const answers = inline
         ? await inline.run(connection, {
             batch,
-            queries: [lock, insert, ...trim, ...looks],
+            queries: [lock, ...inserts.queries, ...trim, ...looks],
+            read,
             tail: deferred,
             end,
             transferred,
           })
         : await connection.transact(
-            [lock, insert, ...deferred, ...trim, ...looks],
+            [lock, ...inserts.queries, ...deferred, ...trim, ...looks],
             msUntil(end),
             transferred,
           );
@@ -235,7 +235,7 @@ export class Appender {
         this.#looked.add(connection);
         this.#firstEvent = firstEventOf(answers.at(-1)?.rows[0]);
       }
-      return this.#read(batch, answers[1]?.rows[0]);
+      return this.#read(batch, () => read(answers));
     } catch (error) {
       if (!(error instanceof TransactionFailure)) throw error;
       if (error.inDoubt)
@@ -256,16 +256,16 @@ export class Appender {
   }
 
   #textsFor(mode: AppendMode): InsertTexts {
-    const key = `${mode.announce} ${mode.headBy} ${mode.limit}`;
+    const key = `${mode.announce} ${mode.headBy} ${mode.limit} ${mode.citus}`;
     const texts = this.#texts.get(key) ?? insertTexts(this.#options.names, mode, this.#options.by);
     this.#texts.set(key, texts);
     return texts;
   }
 
   /** The batch is committed by now. So an answer that cannot be read must not lead to a retry. */
-  #read(batch: readonly Append[], row: Row | undefined): Appended {
+  #read(batch: readonly Append[], read: () => Appended): Appended {
     try {
-      const appended = readAppended(batch, row);
+      const appended = read();
       appended.outcomes.forEach(({ ids }, i) => {
         const [id] = ids;
         const token = batch[i]?.token;

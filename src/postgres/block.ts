@@ -1,6 +1,6 @@
 /** A transaction block of several messages on a connection: what the client does in between holds it open. */
 import type { Connection } from "./connection.ts";
-import type { Query } from "./exchange.ts";
+import { forCitus, type Query } from "./exchange.ts";
 import type { BlockOptions, BlockResult } from "./transaction.ts";
 
 /** See {@link TransactionChannel.block}. `deadline` in ms, 0 for none. */
@@ -11,7 +11,10 @@ export const sendBlock = (
   options: Omit<BlockOptions, "prepare">,
 ): Promise<BlockResult> =>
   connection.onChannel(deadline, (channel) =>
-    channel.block(queries, { ...options, prepare: connection.ownsSession }),
+    channel.block(connection.citus ? queries.map(forCitus) : queries, {
+      ...options,
+      prepare: connection.ownsSession,
+    }),
   );
 
 /** Ends a block without a trace, or the connection with it. */

@@ -132,8 +132,9 @@ export class TransactionChannel {
   async run(queries: readonly Query[], options: TransactionOptions): Promise<readonly Answer[]> {
     this.committing = false;
     // Without a session of our own an explicit BEGIN sets the isolation level. Otherwise Sync alone commits.
-    const prologue = options.prepare ? [] : [BEGIN, VALUES_AS_WRITTEN];
-    const all = options.prepare ? queries : [...prologue, ...queries, COMMIT];
+    const isBlock = !options.prepare || (options.explicit === true && queries.length > 1);
+    const prologue = options.prepare ? (isBlock ? [BEGIN] : []) : [BEGIN, VALUES_AS_WRITTEN];
+    const all = isBlock ? [...prologue, ...queries, COMMIT] : queries;
     const offset = prologue.length;
     for (let attempt = 1; ; attempt++) {
       const exchange = this.#plan(all, options);
@@ -153,7 +154,7 @@ export class TransactionChannel {
           },
         );
       const tag = answers.at(-1)?.tag;
-      if (!options.prepare && tag !== "COMMIT")
+      if (isBlock && tag !== "COMMIT")
         throw new TransactionFailure(new Error(`COMMIT was answered by ${tag}`), { step: "commit" });
       return answers.slice(offset, offset + queries.length);
     }

@@ -38,7 +38,7 @@ export const factsOf = (oid: number, all: readonly number[]): SQL => {
     select json_agg(o) from (
       select 'it is not an ordinary table' as o where c.relkind <> 'r' or c.relpersistence <> 'p' or c.relispartition
       union all select 'it inherits, or is inherited from'
-        where exists (select from pg_inherits where c.oid in (inhrelid, inhparent))
+        where exists (select 1 from pg_inherits where c.oid in (inhrelid, inhparent))
       union all select format('foreign key %s of %s refers to it', conname, conrelid::regclass) from pg_constraint
         where confrelid = c.oid and contype = 'f' and not conrelid = any(${set})
       union all select distinct format('view %s reads it', r.ev_class::regclass) from pg_depend d
@@ -46,7 +46,7 @@ export const factsOf = (oid: number, all: readonly number[]): SQL => {
         where d.classid = 'pg_rewrite'::regclass and d.refobjid = c.oid and r.ev_class <> c.oid
       union all select format('trigger %s is on it', tgname) from pg_trigger where tgrelid = c.oid and not tgisinternal
       union all select 'it has row-level security'
-        where c.relrowsecurity or exists (select from pg_policy where polrelid = c.oid)
+        where c.relrowsecurity or exists (select 1 from pg_policy where polrelid = c.oid)
       union all select format('publication %s contains it', p.pubname) from pg_publication_rel r
         join pg_publication p on p.oid = r.prpubid where r.prrelid = c.oid
       union all select 'grants on its columns exist' where exists (

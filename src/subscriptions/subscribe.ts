@@ -20,7 +20,7 @@ import {
   toInt,
 } from "../values/validate.ts";
 import { adviseNotify } from "./advise.ts";
-import { announcedPart, writeAnnounced } from "./announce.ts";
+import { announcedPart, announcing, writeAnnounced } from "./announce.ts";
 import { toLeaseMillis } from "./lease.ts";
 
 /** Who asks for the correlator lease of `key`, and for how many ms; 0 or less gives it back. */
@@ -70,15 +70,18 @@ const correlatorPart = (
   at: string | undefined,
   [key, by, millis]: readonly string[],
 ) => {
-  const free = `(c.leased_until is null or c.leased_until < clock_timestamp() or c.leased_by = excluded.leased_by)`;
-  return `lease as (
+  const length = `greatest(${millis}::float8, 0) * interval '1 millisecond'`;
+  // Whether the lease has run out, from the difference of both ends: Citus allows no clock in DO UPDATE.
+  const free = `(c.leased_until is null or excluded.leased_until - c.leased_until > ${length} or c.leased_by = excluded.leased_by)`;
+  return `now as materialized (
+  select coalesce(max(at), -1) as at, clock_timestamp() + ${length} as until from ${correlated} where key = ''
+), lease as (
   insert into ${correlated} as c (key, at, leased_by, leased_until)
-  select ${key}::text, greatest(-1, coalesce((select at from ${correlated} where key = ''), -1)${at ? `, ${at}::bigint` : ""}), ${by}::text,
-    case when ${millis}::float8 > 0 then clock_timestamp() + ${millis}::float8 * interval '1 millisecond' end
+  select ${key}::text, greatest(-1, now.at${at ? `, ${at}::bigint` : ""}), ${by}::text, now.until from now
   on conflict (key) do update set
     at = greatest(c.at, ${at ? `${at}::bigint` : "-1"}),
     leased_by = case when ${free} then excluded.leased_by else c.leased_by end,
-    leased_until = case when ${free} then excluded.leased_until else c.leased_until end
+    leased_until = case when ${free} then case when ${millis}::float8 > 0 then excluded.leased_until end else c.leased_until end
   returning at, leased_by = ${by}::text as correlating
 )`;
 };
@@ -178,9 +181,9 @@ export async function subscribe(
   // The framework always advances the checkpoint when it sets work marks. A call without a checkpoint comes from an
   // operator or a script, so the listeners have to be told.
   const byHand = !at && !correlator && streams.length > 0;
-  const text = (announce: boolean) => {
+  const text = (announce: boolean, citus: boolean) => {
     const all = announce
-      ? [...parts, announcedPart(context, "exists (select from upserted where pending)")]
+      ? [...parts, announcedPart(context, "exists (select 1 from upserted where pending)", citus)]
       : parts;
     return `${all.length > 0 ? `with ${all.join(", ")} ` : ""}select
   ${streams.length > 0 ? "(select count(*) from upserted where created)" : "0"}::int as subscribed,
@@ -189,10 +192,9 @@ export async function subscribe(
     announce ? ", (select count(*) from announced) as announced" : ""
   }`;
   };
-  const [row] = await writeAnnounced(context, "subscribe", (announce) => ({
-    text: text(announce && byHand),
-    params,
-  }));
+  const [row] = await writeAnnounced(context, "subscribe", (announce) =>
+    announcing(text, announce && byHand, params),
+  );
   return {
     subscribed: Number(row?.subscribed),
     watermark: Math.max(-1, Number(row?.watermark)),

@@ -1,0 +1,56 @@
+/**
+ * A cluster of Citus, if `TEST_CITUS_URL` names the database on its coordinator: a superuser's URL, of a cluster with at
+ * least two workers. Each test file gets schemas of its own, which Citus puts on the workers in turn.
+ */
+import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { connect, type TestDatabase } from "../support/database.ts";
+
+const url = process.env.TEST_CITUS_URL;
+
+/** Why the tests are skipped; empty if they run. */
+export const reason = url === undefined ? "TEST_CITUS_URL names no cluster of Citus" : "";
+
+/** The coordinator, as an administrator reaches it. */
+export function citusUrl(): string {
+  if (url === undefined) throw new Error(reason);
+  return url;
+}
+
+/** The same for stores: the schemas that they create are distributed. */
+export function tenantUrl(): string {
+  const tenants = new URL(citusUrl());
+  tenants.searchParams.set("options", "-c citus.enable_schema_based_sharding=on");
+  return tenants.href;
+}
+
+export const schemaName = (): string => `act_test_${randomBytes(6).toString("hex")}`;
+
+/** A new distributed schema. */
+export async function createCitusSchema(): Promise<TestDatabase> {
+  const name = schemaName();
+  await administer(`create schema ${name}`);
+  return { url: tenantUrl(), name, schema: name, drop: () => dropSchema(name) };
+}
+
+/** Citus keeps a schema as long as a store uses its tables: both may wait for each other's locks. */
+export async function dropSchema(name: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await administer(`drop schema if exists "${name}" cascade`);
+      return;
+    } catch (error) {
+      if (attempt === 5) throw error;
+      await delay(200 * attempt);
+    }
+  }
+}
+
+async function administer(statement: string): Promise<void> {
+  const sql = connect(tenantUrl());
+  try {
+    await sql.unsafe(statement);
+  } finally {
+    await sql.end();
+  }
+}
