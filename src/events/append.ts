@@ -119,18 +119,25 @@ const factsOf = (events: string, index: string): string => `(select case
     where i.indrelid = to_regclass(${events}) and i.indisprimary) as primary_key,
   exists (select 1 from pg_trigger t where t.tgrelid = to_regclass(${events}) and t.tgdeferrable) as deferred`;
 
+const setSequence = (last: string) =>
+  `select setval($1::oid::regclass, greatest(${last}, pg_sequence_last_value($1::oid))) as id`;
+
+/** For Citus: the last id is read where the log is, and the sequence moved on the coordinator. */
+const setSequenceFromAfar = ({ events }: Names, condition = ""): string =>
+  `with log as materialized (select max(id) as last from ${events}) ${setSequence("log.last")} from log ${onCoordinator}${condition}`;
+
 /** Moves the sequence behind the log's highest id, after rows were inserted with explicit ids. $1 oid of the sequence */
-export const moveSequence = ({ events }: Names, sequence: number): Query => {
-  const move = (last: string) =>
-    `select setval($1::oid::regclass, greatest(${last}, pg_sequence_last_value($1::oid))) as id`;
-  return {
-    text: move(`(select max(id) from ${events})`),
-    // The last id is read where the log is, and the sequence moved on the coordinator.
-    citus: () =>
-      `with log as materialized (select max(id) as last from ${events}) ${move("log.last")} from log ${onCoordinator}`,
-    params: [sequence],
-  };
-};
+export const moveSequence = (names: Names, sequence: number): Query => ({
+  text: setSequence(`(select max(id) from ${names.events})`),
+  citus: () => setSequenceFromAfar(names),
+  params: [sequence],
+});
+
+/** For Citus: the same if it is not there yet. $1 oid of the sequence */
+export const raiseSequence = (names: Names, sequence: number): Query => ({
+  text: setSequenceFromAfar(names, " where log.last > coalesce(pg_sequence_last_value($1::oid), 0)"),
+  params: [sequence],
+});
 
 /** Runs deferred triggers now, where statement_timeout limits them. Nothing would limit them within COMMIT. */
 export const RUN_DEFERRED: Query = { text: "set constraints all immediate" };

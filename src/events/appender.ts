@@ -23,6 +23,7 @@ import {
   insertTexts,
   moveSequence,
   RUN_DEFERRED,
+  raiseSequence,
 } from "./append.ts";
 import { InlineRunner } from "./inline.ts";
 import {
@@ -69,12 +70,15 @@ export class InDoubtError extends Error {
 export const isOwnFault = ({ step, failedAt = 0 }: TransactionFailure): boolean =>
   step === "bind" || step === "commit" || (step === "execute" && failedAt > 0);
 
-/** True if this unique index refused a row of the batch. */
-const isRefusedBy = (error: unknown, index: unknown): boolean =>
-  error instanceof TransactionFailure &&
-  codeOf(error.cause) === "23505" &&
-  "constraint_name" in error.cause &&
-  error.cause.constraint_name === index;
+/**
+ * True if this unique index refused a row of the batch. Citus hands an error on without the name of the constraint, but
+ * quotes it: that of the index on the other node, which ends with the number of the shard.
+ */
+function isRefusedBy(error: unknown, index: unknown, citus = false): boolean {
+  if (!(error instanceof TransactionFailure) || codeOf(error.cause) !== "23505") return false;
+  if (citus) return new RegExp(`"${index}(_\\d+)?"`).test(error.cause.message);
+  return "constraint_name" in error.cause && error.cause.constraint_name === index;
+}
 
 const sequenceChanged = () =>
   new ConnectionError("SEQUENCE_CHANGED", "ids are drawn from another sequence", false);
@@ -122,7 +126,7 @@ export class Appender {
       try {
         return await this.#send(connection, batch, mode, end, transferred);
       } catch (error) {
-        if (mode.sequence !== null && isRefusedBy(error, facts.primary_key)) {
+        if (mode.sequence !== null && isRefusedBy(error, facts.primary_key, mode.citus)) {
           await this.#moveSequence(connection, mode.sequence, end).catch(() => Promise.reject(error));
           return await this.#send(connection, batch, mode, end, transferred);
         }
@@ -209,8 +213,11 @@ export class Appender {
         );
     const look = firstEvent === undefined || !this.#looked.has(connection);
     const inserts = insertsOf(this.#textsFor(inline ? { ...mode, limit: inline.limit } : mode), batch, mode);
+    // Citus commits where the log is first. A coordinator that crashes before its own commit forgets the ids that it gave.
+    const raise = look && mode.citus && mode.sequence !== null ? [raiseSequence(names, mode.sequence)] : [];
+    const first = 1 + raise.length;
     const read = (answers: readonly Answer[]) =>
-      inserts.read(inserts.queries.map((_, n) => answers[1 + n]?.rows[0]));
+      inserts.read(inserts.queries.map((_, n) => answers[first + n]?.rows[0]));
     const deferred = mode.deferred ? [RUN_DEFERRED] : [];
     const looks = look ? [firstEventQuery(names)] : [];
     // A full NOTIFY queue is trimmed only when somebody asks for its usage.
@@ -219,14 +226,14 @@ export class Appender {
       const answers = inline
         ? await inline.run(connection, {
             batch,
-            queries: [lock, ...inserts.queries, ...trim, ...looks],
+            queries: [lock, ...raise, ...inserts.queries, ...trim, ...looks],
             read,
             tail: deferred,
             end,
             transferred,
           })
         : await connection.transact(
-            [lock, ...inserts.queries, ...deferred, ...trim, ...looks],
+            [lock, ...raise, ...inserts.queries, ...deferred, ...trim, ...looks],
             msUntil(end),
             transferred,
           );
@@ -238,6 +245,8 @@ export class Appender {
       return this.#read(batch, () => read(answers));
     } catch (error) {
       if (!(error instanceof TransactionFailure)) throw error;
+      // Citus: a full queue of notifications is noticed after the other node has committed.
+      if (error.inDoubt && codeOf(error.cause) === "54000") this.#beSilent();
       if (error.inDoubt)
         throw new InDoubtError({ backend: connection.backend, after, firstEvent, known, until });
       // The next connection reads the server's clock again.
@@ -293,7 +302,7 @@ export class Appender {
     if (!(error instanceof TransactionFailure)) return undefined;
     const code = codeOf(error.cause);
     // Rows were inserted with versions out of order. Only the highest version tells which is free.
-    if (mode.headBy === "id" && isRefusedBy(error, `${this.#options.names.table}_stream_ix`))
+    if (mode.headBy === "id" && isRefusedBy(error, `${this.#options.names.table}_stream_ix`, mode.citus))
       return { ...mode, headBy: "version" };
     if (code === "54000" && error.step === "commit" && mode.announce) {
       this.#beSilent();

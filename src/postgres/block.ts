@@ -8,12 +8,13 @@ export const sendBlock = (
   connection: Connection,
   queries: readonly Query[],
   deadline: number,
-  options: Omit<BlockOptions, "prepare">,
+  options: Omit<BlockOptions, "prepare" | "citus">,
 ): Promise<BlockResult> =>
   connection.onChannel(deadline, (channel) =>
     channel.block(connection.citus ? queries.map(forCitus) : queries, {
       ...options,
       prepare: connection.ownsSession,
+      citus: connection.citus,
     }),
   );
 

@@ -313,7 +313,7 @@ export class Connection {
     transferred?: (bytes: number, ms: number) => void,
   ): Promise<readonly Answer[]> {
     return this.onChannel(deadline, (channel) => {
-      const options = { prepare: this.ownsSession, explicit: this.citus, transferred };
+      const options = { prepare: this.ownsSession, citus: this.citus, transferred };
       return channel.run(this.citus ? queries.map(forCitus) : queries, options);
     });
   }

@@ -72,8 +72,11 @@ export const fitsInPacket = (query: Query): boolean =>
 export type TransactionOptions = {
   /** Keep statements prepared. False behind a pooler in transaction mode; then BEGIN names the isolation level. */
   readonly prepare: boolean;
-  /** BEGIN and COMMIT around several statements, also with `prepare`: Citus takes each for a transaction of its own without. */
-  readonly explicit?: boolean;
+  /**
+   * The server has Citus. It takes several statements without BEGIN and COMMIT for as many transactions. An error that it
+   * answers to COMMIT may come from its own transaction, after the one on the other node was committed.
+   */
+  readonly citus?: boolean;
   /** Called after each transfer of large parameters, with the bytes and the ms until the server had them. */
   readonly transferred?: ((bytes: number, ms: number) => void) | undefined;
 };

@@ -20,7 +20,7 @@ export function citusUrl(): string {
 /** The same for stores: the schemas that they create are distributed. */
 export function tenantUrl(): string {
   const tenants = new URL(citusUrl());
-  tenants.searchParams.set("options", "-c citus.enable_schema_based_sharding=on");
+  tenants.search = `options=${encodeURIComponent("-c citus.enable_schema_based_sharding=on")}`;
   return tenants.href;
 }
 
