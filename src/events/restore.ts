@@ -33,12 +33,15 @@ type Pending = EncodedEvent & {
 };
 
 const DAY = 86_400_000;
+/** PostgreSQL counts from there: from another day an interval of hours could not reach its last day. */
+const SINCE_2000 = `(e.created - ${Date.UTC(2000, 0)})`;
 /**
  * `created` from milliseconds, exactly in any century. One number of seconds or microseconds would be rounded: every
- * second event of the year 10000 came back a millisecond earlier. Sessions are in UTC, so each day has 24 hours.
+ * second event of the year 10000 came back a millisecond earlier. A day is written as 24 hours, because it has 23 or 25 in
+ * some time zones: with Citus the statement may run in a session of another node, and not in the store's.
  */
-const CREATED = `timestamptz 'epoch' + floor(e.created / ${DAY}) * interval '1 day'
-    + (e.created - floor(e.created / ${DAY}) * ${DAY}) * interval '1 millisecond'`;
+const CREATED = `timestamptz '2000-01-01 00:00:00+00' + floor(${SINCE_2000} / ${DAY}) * interval '24 hours'
+    + (${SINCE_2000} - floor(${SINCE_2000} / ${DAY}) * ${DAY}) * interval '1 millisecond'`;
 
 /**
  * $1 ids, $2 streams, $3 versions, $4 created in ms, $5 names, and the JSON documents $6 data, $7 meta, $8 pii, $9 dates:

@@ -24,7 +24,7 @@ export function tenantUrl(): string {
   return tenants.href;
 }
 
-export const schemaName = (): string => `act_test_${randomBytes(6).toString("hex")}`;
+export const schemaName = (): string => `act_${randomBytes(4).toString("hex")}`;
 
 /** A new distributed schema. */
 export async function createCitusSchema(): Promise<TestDatabase> {

@@ -59,7 +59,7 @@ describe.skipIf(reason !== "")(titled("tenants on Citus", reason), () => {
 
   test("work in a schema that is not distributed, beside those that are", async () => {
     const url = new URL(tenantUrl());
-    url.searchParams.delete("options");
+    url.search = "";
     const store = await cluster.tenant({ url: url.href });
     await expect(cluster.nodeOf(store)).rejects.toThrow("not distributed");
     await store.commit("s", [{ name: "A", data: {} }], meta);
@@ -67,6 +67,27 @@ describe.skipIf(reason !== "")(titled("tenants on Citus", reason), () => {
     expect(await store.claim(1, 0, "w", 1_000)).toHaveLength(1);
     await store.truncate([{ stream: "s" }]);
     expect(await store.query(() => {}, {})).toBe(1);
+  });
+
+  test("go on where they were when their schema is distributed later, while they are used", async () => {
+    const url = new URL(tenantUrl());
+    url.search = "";
+    const store = await cluster.tenant({ url: url.href });
+    const { schema } = store.config;
+    const before = await store.commit(
+      "s",
+      [
+        { name: "A", data: {} },
+        { name: "B", data: {} },
+      ],
+      meta,
+    );
+    await cluster.sql`select citus_schema_distribute(${schema}::regnamespace)`;
+    const [after] = await store.commit("s", [{ name: "C", data: {} }], meta, 1);
+    expect(after?.id).toBeGreaterThan(before.at(-1)?.id ?? 0);
+    await store.seed();
+    expect(await store.query(() => {}, {})).toBe(3);
+    expect((await cluster.workers()).map(({ port }) => port)).toContain((await cluster.nodeOf(store)).port);
   });
 
   test("a commit of one store wakes another, by way of the coordinator", async () => {
