@@ -156,7 +156,7 @@ const headByVersion = ({ events }: Names): string =>
  * that it found does not match, the search by version decides. A commit that it accepts by mistake fails at the unique
  * index, and runs again by version.
  */
-const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: string): string => {
+export const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: string): string => {
   const byVersion = `(${headByVersion(names)})`;
   const byId = `(select case when c.expected is null or e.version = c.expected then e.version end
       from ${names.events} e where e.stream = any(array[c.stream]) and e.id <= ${idBound(sequence)}
@@ -165,7 +165,7 @@ const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: string): s
 };
 
 /** Announces each accepted commit: with all its events if they fit, else with the range of its ids, else not at all. */
-const announceText = (names: Names, by: string, citus: boolean): string => `, announced as (
+export const announceText = (names: Names, by: string, citus = false): string => `, announced as (
   select pg_notify(${literal(names.channel)}, case when octet_length(whole) < ${NOTIFY_LIMIT} then whole else brief end)${citus ? " is null as sent" : ""}
   from (
     select json_build_object('stream', a.stream, 'by', ${literal(by)}::text,
@@ -180,7 +180,7 @@ const announceText = (names: Names, by: string, citus: boolean): string => `, an
 )`;
 
 /** The one rule by which a commit is accepted: it expects no version, or the version that is the head. */
-const accepts = (commit: string, head: string): string =>
+export const accepts = (commit: string, head: string): string =>
   `${commit}.expected is null or ${commit}.expected = ${head}`;
 
 /** For a batch in which no stream occurs twice: each commit is compared with the head in the log. */
@@ -209,7 +209,7 @@ const decidedInTurn = `decided as (
  */
 function insertText(
   names: Names,
-  { headBy, announce, limit, citus = false }: AppendMode,
+  { headBy, announce, limit }: AppendMode,
   by: string,
   repeats: boolean,
 ): string {
@@ -230,7 +230,7 @@ function insertText(
   cross join clock
   order by m.ord
   returning id, stream, version, name
-)${announce ? announceText(names, by, citus) : ""}
+)${announce ? announceText(names, by) : ""}
 select decisions.heads, decisions.accepted, events.ids, (extract(epoch from clock.created) * 1000)::float8 as created,
   case when events.stored <> decisions.wanted then ${raise("events_left_out")} end as complete${
     announce ? ", (select count(*) from announced) as announced" : ""
@@ -238,7 +238,7 @@ select decisions.heads, decisions.accepted, events.ids, (extract(epoch from cloc
 from clock,
   (select array_agg(head order by ord)::text as heads, array_agg(accepted order by ord)::text as accepted,
     coalesce(sum(size) filter (where accepted), 0) as wanted from decided) decisions,
-  (select array_agg(id order by id)::text as ids, count(*) as stored from inserted) events${citus ? ` ${onCoordinator}` : ""}`;
+  (select array_agg(id order by id)::text as ids, count(*) as stored from inserted) events`;
 }
 
 /**

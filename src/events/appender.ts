@@ -25,6 +25,7 @@ import {
   RUN_DEFERRED,
   raiseSequence,
 } from "./append.ts";
+import { citusTexts } from "./append-citus.ts";
 import { InlineRunner } from "./inline.ts";
 import {
   firstEventOf,
@@ -36,7 +37,7 @@ import {
   type RecoveredOutcome,
   recoveryQueries,
 } from "./recover.ts";
-import { insertsOf } from "./rounds.ts";
+import { type Inserts, insertsOf, roundsOfInserts } from "./rounds.ts";
 
 /** Behind a pooler: a batch that begins later than this many ms after it was sent is not carried out. */
 const ARRIVAL_MS = 3_000;
@@ -212,8 +213,8 @@ export class Appender {
           inline?.idleLimit,
         );
     const look = firstEvent === undefined || !this.#looked.has(connection);
-    const inserts = insertsOf(this.#textsFor(inline ? { ...mode, limit: inline.limit } : mode), batch, mode);
-    // Citus commits where the log is first. A coordinator that crashes before its own commit forgets the ids that it gave.
+    const inserts = this.#insertsOf(batch, inline ? { ...mode, limit: inline.limit } : mode);
+    // Citus has the sequence on another node than the log: a fail-over of that node alone may set it back.
     const raise = look && mode.citus && mode.sequence !== null ? [raiseSequence(names, mode.sequence)] : [];
     const first = 1 + raise.length;
     const read = (answers: readonly Answer[]) =>
@@ -264,8 +265,15 @@ export class Appender {
     );
   }
 
+  #insertsOf(batch: readonly Append[], mode: AppendMode): Inserts {
+    const { names, by } = this.#options;
+    return mode.citus
+      ? roundsOfInserts(citusTexts(names, mode, by), batch)
+      : insertsOf(this.#textsFor(mode), batch, mode.sequence);
+  }
+
   #textsFor(mode: AppendMode): InsertTexts {
-    const key = `${mode.announce} ${mode.headBy} ${mode.limit} ${mode.citus}`;
+    const key = `${mode.announce} ${mode.headBy} ${mode.limit}`;
     const texts = this.#texts.get(key) ?? insertTexts(this.#options.names, mode, this.#options.by);
     this.#texts.set(key, texts);
     return texts;

@@ -18,9 +18,9 @@
  * COMMIT waits for the standby, the commit is on the primary only. So the recovery is a transaction that writes, and its
  * COMMIT waits for the standby as the lost one did. A standby that is asked by mistake refuses to write.
  *
- * With Citus the log may be on another node, where a transaction commits before that of the coordinator. The append lock is
- * held there as well, so a recovery waits for the end of both. A row version (xmin) says nothing there, for it changes when a
- * log is moved to another node: only tokens decide.
+ * With Citus the log may be on another node, where a transaction may end after that of the coordinator. The append lock is held
+ * there as well, so a recovery waits for the end of both. A row version (xmin) says nothing there, for it changes when a log is
+ * moved to another node: only tokens decide.
  *
  * A token that is not found was not committed, unless its stream has been truncated since, or the log restored.
  */

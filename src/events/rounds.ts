@@ -1,17 +1,19 @@
 /**
- * The INSERTs of a batch: one, or several with Citus, which does not take the recursive statement for streams that occur
- * more than once. So the first commit to each stream goes first, then the second to each, all in the same transaction.
+ * The statements that append a batch: one INSERT. With Citus several, for it does not take the recursive statement for
+ * streams that occur more than once: the first commit to each stream goes first, then the second to each, all in the same
+ * transaction, and each round is an INSERT and a look at what was stored.
  */
 import type { Query, Row } from "../postgres/index.ts";
+import { numberArray, textArray } from "../postgres/parameters.ts";
 import {
   type Append,
   type Appended,
-  type AppendMode,
   type InsertTexts,
   insertQuery,
   type Outcome,
   readAppended,
 } from "./append.ts";
+import type { CitusTexts } from "./append-citus.ts";
 
 export type Inserts = {
   readonly queries: readonly Query[];
@@ -33,28 +35,41 @@ function roundsOf(batch: readonly Append[]): number[][] {
   return rounds;
 }
 
-export function insertsOf(
+export const insertsOf = (
   texts: InsertTexts,
   batch: readonly Append[],
-  { sequence, citus }: AppendMode,
-): Inserts {
-  if (!citus)
-    return {
-      queries: [insertQuery(texts, batch, sequence)],
-      read: ([row]) => readAppended(batch, row),
-    };
+  sequence: number | null,
+): Inserts => ({
+  queries: [insertQuery(texts, batch, sequence)],
+  read: ([row]) => readAppended(batch, row),
+});
+
+/** What was stored of commits to streams that are all different. */
+const storedQuery = ({ stored }: CitusTexts, appends: readonly Append[]): Query => ({
+  text: stored,
+  params: [
+    textArray(appends.map((a) => a.stream)),
+    `{${appends.map((a) => a.token).join(",")}}`,
+    numberArray(appends.map((a) => a.events.length)),
+  ],
+});
+
+export function roundsOfInserts(texts: CitusTexts, batch: readonly Append[]): Inserts {
   const rounds = roundsOf(batch).map((places) => ({
     places,
     appends: places.flatMap((i) => batch[i] ?? []),
   }));
   return {
     // The sequence's last value is known on the coordinator only, and heads are looked for elsewhere.
-    queries: rounds.map(({ appends }) => insertQuery(texts, appends, null)),
+    queries: rounds.flatMap(({ appends }) => [
+      insertQuery({ distinct: texts.insert, repeated: texts.insert }, appends, null),
+      storedQuery(texts, appends),
+    ]),
     read: (rows) => {
       const outcomes: Outcome[] = [];
       let created = new Date(0);
       rounds.forEach(({ places, appends }, round) => {
-        const read = readAppended(appends, rows[round]);
+        const read = readAppended(appends, rows[2 * round + 1]);
         created = read.created;
         read.outcomes.forEach((outcome, nth) => {
           const place = places[nth];

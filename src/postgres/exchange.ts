@@ -73,8 +73,8 @@ export type TransactionOptions = {
   /** Keep statements prepared. False behind a pooler in transaction mode; then BEGIN names the isolation level. */
   readonly prepare: boolean;
   /**
-   * The server has Citus. It takes several statements without BEGIN and COMMIT for as many transactions. An error that it
-   * answers to COMMIT may come from its own transaction, after the one on the other node was committed.
+   * The server has Citus. It takes several statements without BEGIN and COMMIT for as many transactions. After an error that
+   * it answers to COMMIT, the part of the transaction on another node may have been committed (it is not always prepared first).
    */
   readonly citus?: boolean;
   /** Called after each transfer of large parameters, with the bytes and the ms until the server had them. */

@@ -2,9 +2,10 @@
  * The append lock. Every transaction that writes to the log holds it until it ends, so that the order of ids is the order
  * in which readers see events. The lock's key is the one that act-pg uses, so that both can append to one table.
  *
- * On a server with Citus a log may be on another node. There the lock is two: one where the log is, and this one on the
- * coordinator. A coordinator's process may end while its transaction on the other node still commits: the lock there is
- * held until that is over, so that a recovery does not take the commit for absent.
+ * On a server with Citus a log may be on another node, where a transaction is prepared, and committed after the coordinator's.
+ * There the lock is two: this one on the coordinator, and one where the log is. The second is held until the transaction has
+ * ended there, also by a prepared one whose coordinator has crashed. Until then no event gets a higher id, and a recovery
+ * does not take the commit for absent.
  */
 
 import { raise } from "../errors.ts";

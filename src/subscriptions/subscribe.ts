@@ -31,15 +31,16 @@ export type Correlator = { key: string; by: string; millis: number };
  *
  * $1 streams, $2 sources, $3 priorities, $4 lanes, $5 work marks: one element per subscription
  */
-const streamsPart = ({ streams }: Names) => `given as materialized (
-  select * from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[]) as g(stream, source, priority, lane, mark)
-), wanted as materialized (
-  select g.* from given g left join ${streams} s on s.stream = g.stream
-  where s.stream is null or g.priority > s.priority or (g.priority = s.priority and g.lane <> s.lane)
-     or g.mark > s.correlated_at or (g.mark is not null and s.correlated_at is null)
-), upserted as (
+const streamsPart = ({ streams }: Names) => `upserted as (
   insert into ${streams} as s (stream, source, priority, lane, correlated_at, retry, at)
-  select stream, source, priority, lane, mark, -1, -1 from wanted order by stream
+  select stream, source, priority, lane, mark, -1, -1 from (
+    select g.* from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[])
+      as g(stream, source, priority, lane, mark)
+    left join ${streams} s on s.stream = g.stream
+    where s.stream is null or g.priority > s.priority or (g.priority = s.priority and g.lane <> s.lane)
+      or g.mark > s.correlated_at or (g.mark is not null and s.correlated_at is null)
+    offset 0
+  ) wanted order by stream
   on conflict (stream) do update set
     lane = case when excluded.priority >= s.priority then excluded.lane else s.lane end,
     priority = greatest(s.priority, excluded.priority),
@@ -73,11 +74,10 @@ const correlatorPart = (
   const length = `greatest(${millis}::float8, 0) * interval '1 millisecond'`;
   // Whether the lease has run out, from the difference of both ends: Citus allows no clock in DO UPDATE.
   const free = `(c.leased_until is null or excluded.leased_until - c.leased_until > ${length} or c.leased_by = excluded.leased_by)`;
-  return `now as materialized (
-  select coalesce(max(at), -1) as at, clock_timestamp() + ${length} as until from ${correlated} where key = ''
-), lease as (
+  return `lease as (
   insert into ${correlated} as c (key, at, leased_by, leased_until)
-  select ${key}::text, greatest(-1, now.at${at ? `, ${at}::bigint` : ""}), ${by}::text, now.until from now
+  select ${key}::text, greatest(-1, now.at${at ? `, ${at}::bigint` : ""}), ${by}::text, now.until from (
+    select coalesce(max(at), -1) as at, clock_timestamp() + ${length} as until from ${correlated} where key = '') now
   on conflict (key) do update set
     at = greatest(c.at, ${at ? `${at}::bigint` : "-1"}),
     leased_by = case when ${free} then excluded.leased_by else c.leased_by end,

@@ -4,7 +4,11 @@
  */
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
+import { eventually } from "../conformance/kit/eventually.ts";
 import { connect, type TestDatabase } from "../support/database.ts";
+
+/** ms to wait for a turn: the contract takes longest. */
+export const TURN_MS = 1_200_000;
 
 const url = process.env.TEST_CITUS_URL;
 
@@ -44,6 +48,22 @@ export async function dropSchema(name: string): Promise<void> {
       await delay(200 * attempt);
     }
   }
+}
+
+const TURN = 4_710;
+
+/** Files of tests use the cluster beside each other. Who ends a worker has it `alone`. Returns what ends the turn. */
+export async function takeTurn(alone = false): Promise<() => Promise<void>> {
+  const sql = connect(citusUrl());
+  const ask = async () => {
+    const [row] = alone
+      ? await sql`select pg_try_advisory_lock(${TURN}) as given`
+      : await sql`select pg_try_advisory_lock_shared(${TURN}) as given`;
+    return row?.given === true;
+  };
+  // Asked again, because who waits for the lock alone would keep all others out meanwhile.
+  await eventually(ask, { within: TURN_MS, every: 250 });
+  return () => sql.end();
 }
 
 async function administer(statement: string): Promise<void> {

@@ -1,10 +1,10 @@
 /** The contract on a schema that Citus keeps on a worker. */
-import { test } from "vitest";
+import { beforeAll, test } from "vitest";
 import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
 import { defineConformance } from "../conformance/kit/conformance.ts";
 import { postgresHarness } from "../conformance/kit/postgres-harness.ts";
 import { titled } from "../faults/failover/programs.ts";
-import { createCitusSchema, reason } from "./cluster.ts";
+import { createCitusSchema, reason, TURN_MS, takeTurn } from "./cluster.ts";
 
 const because = (why: string, names: readonly string[]) => names.map((name) => [name, why] as const);
 
@@ -38,7 +38,8 @@ const except = Object.fromEntries([
 ]);
 
 if (reason) test.skip(titled("the contract holds on Citus", reason));
-else
+else {
+  beforeAll(() => takeTurn(), TURN_MS);
   defineConformance("PostgresStore on Citus", {
     ...postgresHarness(() => {
       const opened: PostgresStore[] = [];
@@ -53,3 +54,4 @@ else
     }, createCitusSchema),
     except,
   });
+}

@@ -19,7 +19,7 @@ const cluster = new CitusTenants();
 const control = (what: "crash" | "start", port: number) => promisify(execFile)(command, [what, String(port)]);
 
 describe.skipIf(missing !== "")(titled("a worker of Citus that dies", missing), () => {
-  cluster.open();
+  cluster.open({ alone: true });
 
   test("takes its tenants with it, and no others; they go on where they were", {
     timeout: 120_000,

@@ -3,7 +3,7 @@ import type postgres from "postgres";
 import { afterAll, beforeAll, onTestFinished } from "vitest";
 import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
 import { connect } from "../support/database.ts";
-import { citusUrl, dropSchema, schemaName, tenantUrl } from "./cluster.ts";
+import { citusUrl, dropSchema, schemaName, TURN_MS, takeTurn, tenantUrl } from "./cluster.ts";
 
 export const meta = { correlation: "citus", causation: {} };
 
@@ -13,13 +13,17 @@ export class CitusTenants {
   #sql: postgres.Sql | undefined;
   readonly #schemas: string[] = [];
 
-  open(): void {
-    beforeAll(() => {
+  /** `alone`: no other file uses the cluster meanwhile. */
+  open({ alone = false } = {}): void {
+    let end = async () => {};
+    beforeAll(async () => {
+      end = await takeTurn(alone);
       this.#sql = connect(citusUrl(), { max: 4 });
-    });
+    }, TURN_MS);
     afterAll(async () => {
       for (const schema of this.#schemas) await dropSchema(schema);
       await this.#sql?.end();
+      await end();
     });
   }
 

@@ -29,7 +29,7 @@ const listenersOf = async (raw: RawAccess): Promise<Backend[]> =>
 /** Ends the connection that listens, and returns once it is gone. */
 async function killListeners({ raw }: Scene): Promise<void> {
   const listener = await eventually(async () => (await listenersOf(raw))[0]);
-  await raw.sql`select pg_terminate_backend(${listener.pid}, 5000)`;
+  await raw.sql`select pg_terminate_backend(${listener.pid}::int, 5000)`;
 }
 
 /** Lets nobody else into the database, or everybody again. Only another database may say so. */
