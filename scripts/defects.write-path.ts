@@ -159,7 +159,10 @@ const recoveryDefects: readonly Defect[] = [
   ),
   on("inferOutcomes", "on the primary alone", ["test/faults/failover/failover.test.ts"])(
     "a lost commit is acknowledged though the standby may not have it",
-    code("@recoveryQueries ArrayExpression > Identifier[name='WAIT_FOR_STANDBY']", "{ text: 'select 1' }"),
+    code(
+      "@recoveryQueries ArrayExpression > CallExpression[callee.name='waitForStandby']",
+      "{ text: 'select 1' }",
+    ),
   ),
   database(
     "a lost commit is looked for while its server process still works",

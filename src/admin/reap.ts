@@ -29,8 +29,8 @@ const AGE = "$1::float8 * interval '1 millisecond'";
 const finished = ({ events }: Names): string => `not s.blocked and s.deferred_at is null
   and (s.leased_until is null or s.leased_until < now()) and s.at >= coalesce(s.correlated_at, s.at)
   and s.source is not null and s.source !~ '[\\^$.*+?()\\[\\]{}|\\\\]'
-  and exists (select from ${events} t where t.stream = s.source and t.name = '__tombstone__' and t.created < now() - ${AGE}
-    and not exists (select from ${events} n where n.stream = t.stream and n.id > t.id))`;
+  and exists (select 1 from ${events} t where t.stream = s.source and t.name = '__tombstone__' and t.created < now() - ${AGE}
+    and not exists (select 1 from ${events} n where n.stream = t.stream and n.id > t.id))`;
 
 /** Condition on `c`. The correlator that is furthest stays. $1 age in ms */
 const gone = ({ correlated }: Names): string => `c.key <> ''

@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import type { Context } from "../context.ts";
-import { announcedPart, writeAnnounced } from "../subscriptions/announce.ts";
+import { announcedPart, announcing, writeAnnounced } from "../subscriptions/announce.ts";
 import { epochMs, instant, optionalText } from "./bounded.ts";
 import { type EventNames, type EventRef, nextEvents } from "./next-events.ts";
 
@@ -113,7 +113,7 @@ export async function skip(
       `The subscription ${name} ${next ? `stands at event ${next.id}` : `has no event behind ${at}`}, not at ${event}. Nothing was skipped: look at \`act-drizzle blocked\` again. If the app passes over events of that name, name those that it reacts to (--names, --app).`,
     );
   // $1 stream, $2 watermark that was seen, $3 event, $4 by, $5 reason, $6 to $9 the event's stream, version, name, time
-  const text = (announce: boolean) => `with held as materialized (
+  const text = (announce: boolean, citus: boolean) => `with held as materialized (
   select s.stream, s.error, s.retry, s.skipped from ${names.streams} s
   where s.stream = $1::text and s.blocked and s.at = $2::bigint for update of s
 ), one as materialized (
@@ -124,12 +124,11 @@ export async function skip(
   update ${names.streams} s set at = $3::bigint, retry = -1, blocked = false, error = null, leased_by = null,
     leased_until = null, deferred_at = null, skipped = coalesce(h.skipped, '[]') || o.record
   from held h cross join one o where s.stream = h.stream returning s.stream, o.record
-)${announce ? `, ${announcedPart(context, "exists (select from changed)")}` : ""}
+)${announce ? `, ${announcedPart(context, "exists (select 1 from changed)", citus)}` : ""}
 select stream, record${announce ? ", (select count(*) from announced) as announced" : ""} from changed`;
-  const [changed] = await writeAnnounced(context, "skip", (announce) => ({
-    text: text(announce),
-    params: [stream, at, event, who, why, next.stream, next.version, next.name, next.created.getTime()],
-  }));
+  const { version, name: event_name, created } = next;
+  const params = [stream, at, event, who, why, next.stream, version, event_name, created.getTime()];
+  const [changed] = await writeAnnounced(context, "skip", (announce) => announcing(text, announce, params));
   if (!changed)
     throw new SkipError(
       `The subscription ${name} has moved or was unblocked meanwhile. Nothing was skipped: look at \`act-drizzle blocked\` again.`,

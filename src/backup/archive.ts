@@ -71,12 +71,12 @@ const STREAMS_PER_FILE = 1_000;
 /** $1 the last stream of the page before, $2 limit, $3 `before` in ms, if given */
 function candidatesQuery(names: Names, after: string, limit: number, before: Date | undefined): Query {
   const { events } = names;
-  const behind = `exists (select from ${events} o where o.stream = e.stream and o.id < e.id)`;
+  const behind = `exists (select 1 from ${events} o where o.stream = e.stream and o.id < e.id)`;
   if (before === undefined)
     return {
       text: `select e.stream, max(e.id) as id from ${events} e
 where e.name = '__tombstone__' and e.stream ~>~ $1::text and ${behind}
-  and not exists (select from ${events} n where n.stream = e.stream and n.id > e.id)
+  and not exists (select 1 from ${events} n where n.stream = e.stream and n.id > e.id)
 group by e.stream order by e.stream using ~<~ limit $2::bigint`,
       params: [after, limit],
     };
@@ -94,7 +94,7 @@ const deleteQuery = (names: Names, cuts: readonly Cut[], lastId: number): Query 
   delete from ${names.events} e where e.id = any(array(select id from (${idsBefore(
     names,
     ` and e.id <= $3::bigint
-    and exists (select from ${names.events} k where k.stream = c.stream and k.id = c.id)`,
+    and exists (select 1 from ${names.events} k where k.stream = c.stream and k.id = c.id)`,
   )}) x))
   returning 1
 ) select count(*) as deleted from deleted`,

@@ -51,10 +51,10 @@ from (select x.line::jsonb as l from unnest(${splitJson("$1")}) as x(line)) x`,
 
 /** $1 ids, $2 streams, $3 versions. The position of the first line that meets an event of the log. */
 const conflictQuery = (names: Names, batch: readonly EventLine[]): Query => ({
-  text: `select g.n::int as n, exists (select from ${names.events} e where e.id = g.id) as by_id
+  text: `select g.n::int as n, exists (select 1 from ${names.events} e where e.id = g.id) as by_id
 from unnest($1::bigint[], $2::text[], $3::int[]) with ordinality as g(id, stream, version, n)
-where exists (select from ${names.events} e where e.id = g.id)
-  or exists (select from ${names.events} e where e.stream = g.stream and e.version = g.version)
+where exists (select 1 from ${names.events} e where e.id = g.id)
+  or exists (select 1 from ${names.events} e where e.stream = g.stream and e.version = g.version)
 order by g.n limit 1`,
   params: [
     numberArray(batch.map(({ id }) => id)),
@@ -158,7 +158,7 @@ export async function importEvents(
     return { events: reader.events, lastId };
   }
   await connections.session("import", async (run) => {
-    await run({ text: lockQuery(names) });
+    await run(lockQuery(names));
     await run({ text: "set local statement_timeout = 0" });
     if (mode === "empty") await assertEmpty(run, names);
     if (mode === "replace") await wipe(run, names);
@@ -178,7 +178,7 @@ export async function importEvents(
 }
 
 export async function assertEmpty(run: Run, names: Names): Promise<void> {
-  const [row] = await run({ text: `select exists (select from ${names.events}) as filled` });
+  const [row] = await run({ text: `select exists (select 1 from ${names.events}) as filled` });
   if (row?.filled === true)
     throw new Error(
       'act-drizzle: the log is not empty. Choose mode "replace", which deletes it, or "merge". Nothing was imported.',

@@ -289,7 +289,7 @@ async function moveAway(run: Run, names: Names, keepIn: Names): Promise<void> {
 }
 
 const markQuery = ({ schema, table }: Names): Query => ({
-  text: `select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  text: `select exists (select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where n.nspname = ${literal(schema)} and c.relname = ${literal(tableNames(table).events)} and c.relkind = 'v'
     and obj_description(c.oid, 'pg_class') = ${literal(MARK)}) as marked`,
 });

@@ -92,6 +92,12 @@ export const CONNECTION_ERRORS = {
     advice: "set prepare: false (docs/guides/pgbouncer.md)",
     retry: WHEN_MENDED,
   },
+  CITUS_WORKER: {
+    happened: "The server is a worker of a Citus cluster, which numbers events from a range of its own.",
+    applied: NOTHING_WRITTEN,
+    advice: "connect to the coordinator (docs/reference/servers.md)",
+    retry: WHEN_MENDED,
+  },
   PASSWORD: {
     happened: "The function given as option `password` failed, or gave no password in time.",
     applied: NOTHING_SENT,

@@ -19,6 +19,7 @@ import {
   splitJson,
   textArray,
 } from "../postgres/parameters.ts";
+import { onCoordinator } from "../schema/citus.ts";
 import { idSequenceOf } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
 import type { EncodedEvent } from "./encode-messages.ts";
@@ -44,7 +45,13 @@ export type Append = {
 };
 
 /** For each commit of a batch: whether it was accepted, the head that it was compared with, and the ids of its events. */
-export type Outcome = { readonly accepted: boolean; readonly head: number; readonly ids: readonly number[] };
+export type Outcome = {
+  readonly accepted: boolean;
+  readonly head: number;
+  readonly ids: readonly number[];
+  /** `created` of its events, where it is not that of the batch. */
+  readonly created?: Date;
+};
 export type Appended = { readonly created: Date; readonly outcomes: readonly Outcome[] };
 
 /** How an INSERT is to be written. */
@@ -57,6 +64,8 @@ export type AppendMode = {
   readonly sequence: number | null;
   /** The log has deferred triggers. */
   readonly deferred: boolean;
+  /** The server has Citus: the log may be on another node. */
+  readonly citus?: boolean;
   /** statement_timeout, in ms, of the statements that follow in the transaction: those of inline projections. */
   readonly limit?: number | undefined;
 };
@@ -105,18 +114,32 @@ const factsOf = (events: string, index: string): string => `(select case
   ) as id_sequence,
   (select case when has_sequence_privilege(s.oid, 'usage, select') then pg_sequence_last_value(s.oid) end
     from (select ${idSequenceOf(events)} as oid) s) as last_id,
-  exists (select from pg_index i join pg_opclass c on c.oid = i.indclass[0]
+  exists (select 1 from pg_index i join pg_opclass c on c.oid = i.indclass[0]
     where i.indexrelid = to_regclass(${index})
       and i.indpred is null and i.indisvalid and c.opcname = 'text_pattern_ops') as ids_indexed,
   (select jsonb_object_agg(c.relname, a.attname) from pg_index i join pg_class c on c.oid = i.indexrelid
     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
     where i.indisunique and (i.indrelid = to_regclass(${events})
       or i.indrelid in (select relid from pg_partition_tree(to_regclass(${events}))))) as unique_keys,
-  exists (select from pg_trigger t where t.tgrelid = to_regclass(${events}) and t.tgdeferrable) as deferred`;
+  exists (select 1 from pg_trigger t where t.tgrelid = to_regclass(${events}) and t.tgdeferrable) as deferred`;
+
+const setSequence = (last: string) =>
+  `select setval($1::oid::regclass, greatest(${last}, pg_sequence_last_value($1::oid))) as id`;
+
+/** For Citus: the last id is read where the log is, and the sequence moved on the coordinator. */
+const setSequenceFromAfar = ({ events }: Names, condition = ""): string =>
+  `with log as materialized (select max(id) as last from ${events}) ${setSequence("log.last")} from log ${onCoordinator}${condition}`;
 
 /** Moves the sequence behind the log's highest id, after rows were inserted with explicit ids. $1 oid of the sequence */
-export const moveSequence = ({ events }: Names, sequence: number): Query => ({
-  text: `select setval($1::oid::regclass, greatest((select max(id) from ${events}), pg_sequence_last_value($1::oid))) as id`,
+export const moveSequence = (names: Names, sequence: number): Query => ({
+  text: setSequence(`(select max(id) from ${names.events})`),
+  citus: () => setSequenceFromAfar(names),
+  params: [sequence],
+});
+
+/** For Citus: the same if it is not there yet. $1 oid of the sequence */
+export const raiseSequence = (names: Names, sequence: number): Query => ({
+  text: setSequenceFromAfar(names, " where log.last > coalesce(pg_sequence_last_value($1::oid), 0)"),
   params: [sequence],
 });
 
@@ -143,7 +166,7 @@ const headByVersion = ({ events }: Names): string =>
  * restore puts all of them. So it never refuses a commit: if the head that it found does not match, the search by version decides. A commit that it accepts by mistake fails at the unique
  * index, and runs again by version.
  */
-const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: string): string => {
+export const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: string): string => {
   const byVersion = `(${headByVersion(names)})`;
   const byId = `(select case when c.expected is null or e.version = c.expected then e.version end
       from ${names.events} e where e.stream = any(array[c.stream]) and e.id <= ${idBound(sequence)}
@@ -152,8 +175,8 @@ const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: string): s
 };
 
 /** Announces each accepted commit: with all its events if they fit, else with the range of its ids, else not at all. */
-const announceText = (names: Names, by: string): string => `, announced as (
-  select pg_notify(${literal(names.channel)}, case when octet_length(whole) < ${NOTIFY_LIMIT} then whole else brief end)
+export const announceText = (names: Names, by: string, citus = false): string => `, announced as (
+  select pg_notify(${literal(names.channel)}, case when octet_length(whole) < ${NOTIFY_LIMIT} then whole else brief end)${citus ? " is null as sent" : ""}
   from (
     select json_build_object('stream', a.stream, 'by', ${literal(by)}::text,
              'events', json_agg(json_build_object('id', i.id, 'name', i.name) order by i.id))::text as whole,
@@ -162,12 +185,12 @@ const announceText = (names: Names, by: string): string => `, announced as (
     from accepted a join inserted i on i.stream = a.stream and i.version > a.head and i.version <= a.head + a.size
     group by a.ord, a.stream
     order by min(i.id)
-  ) payloads
+  ) payloads${citus ? ` ${onCoordinator}` : ""}
   where octet_length(brief) < ${NOTIFY_LIMIT}
 )`;
 
 /** The one rule by which a commit is accepted: it expects no version, or the version that is the head. */
-const accepts = (commit: string, head: string): string =>
+export const accepts = (commit: string, head: string): string =>
   `${commit}.expected is null or ${commit}.expected = ${head}`;
 
 /** For a batch in which no stream occurs twice: each commit is compared with the head in the log. */

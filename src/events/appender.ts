@@ -3,6 +3,7 @@ import { log } from "@rotorsoft/act";
 import { ConnectionError, codeOf, outcomeUnknown } from "../errors.ts";
 import type { InlineProjections } from "../options/inline.ts";
 import {
+  type Answer,
   type Connection,
   type Database,
   msUntil,
@@ -20,12 +21,12 @@ import {
   type AppendMode,
   emptyInserts,
   type InsertTexts,
-  insertQuery,
   insertTexts,
   moveSequence,
   RUN_DEFERRED,
-  readAppended,
+  raiseSequence,
 } from "./append.ts";
+import { citusTexts } from "./append-citus.ts";
 import { InlineRunner } from "./inline.ts";
 import { LatestIds } from "./latest-ids.ts";
 import {
@@ -38,6 +39,7 @@ import {
   type RecoveredOutcome,
   recoveryQueries,
 } from "./recover.ts";
+import { type Inserts, insertsOf, roundsOfInserts } from "./rounds.ts";
 
 /** Behind a pooler: a batch that begins later than this many ms after it was sent is not carried out. */
 const ARRIVAL_MS = 3_000;
@@ -71,11 +73,17 @@ export class InDoubtError extends Error {
 export const isOwnFault = ({ step, failedAt = 0 }: TransactionFailure): boolean =>
   step === "bind" || step === "commit" || (step === "execute" && failedAt > 0);
 
-/** First column of the unique index that refused a row of the batch. The index of a partition has a name of its own. */
-function refusingKey(error: unknown, { unique_keys }: Row): unknown {
-  if (!(error instanceof TransactionFailure) || codeOf(error.cause) !== "23505") return undefined;
+/**
+ * First column of the unique index that refused a row of the batch. The index of a partition has a name of its own. Citus hands
+ * an error on without the name, but quotes it: that of the index on the other node, which ends with the number of the shard.
+ */
+function refusingKey(error: unknown, { unique_keys }: Row, citus = false): unknown {
+  if (!(error instanceof TransactionFailure) || codeOf(error.cause) !== "23505" || !isRecord(unique_keys))
+    return undefined;
+  const { message } = error.cause;
   const name = "constraint_name" in error.cause ? String(error.cause.constraint_name) : "";
-  return isRecord(unique_keys) && Object.hasOwn(unique_keys, name) ? unique_keys[name] : undefined;
+  const refuses = (key: string) => (citus ? new RegExp(`"${key}(_\\d+)?"`).test(message) : key === name);
+  return Object.entries(unique_keys).find(([key]) => refuses(key))?.[1];
 }
 
 const sequenceChanged = () =>
@@ -121,11 +129,11 @@ export class Appender {
         : (connection.facts ?? (await connection.establish(msUntil(end))));
       // A new connection reads the last id again: a restore or a fail-over may have set ids back.
       if (!this.#looked.has(connection)) this.#lastId = Number(facts.last_id ?? 0);
-      const mode = this.#modeFor(facts);
+      const mode = this.#modeFor(facts, connection);
       try {
         return await this.#send(connection, batch, mode, end, transferred);
       } catch (error) {
-        if (mode.sequence !== null && refusingKey(error, facts) === "id") {
+        if (mode.sequence !== null && refusingKey(error, facts, mode.citus) === "id") {
           await this.#moveSequence(connection, mode.sequence, end).catch(() => Promise.reject(error));
           return await this.#send(connection, batch, mode, end, transferred);
         }
@@ -151,7 +159,7 @@ export class Appender {
       return;
     }
     connections.writer.warmUp(async (connection) => {
-      const mode = this.#modeFor(await connection.establish(connections.deadline));
+      const mode = this.#modeFor(await connection.establish(connections.deadline), connection);
       const inserts = emptyInserts(this.#textsFor(mode), mode.sequence);
       await connection.prepare(
         [lockAppends(names, connections.deadline), firstEventQuery(names), ...inserts],
@@ -160,12 +168,13 @@ export class Appender {
     });
   }
 
-  #modeFor(facts: Row): AppendMode {
+  #modeFor(facts: Row, { citus }: Connection): AppendMode {
     return {
       announce: this.#options.announce && performance.now() >= this.#silence.until,
       headBy: facts.ids_indexed === true ? "id" : "version",
       sequence: typeof facts.id_sequence === "number" ? facts.id_sequence : null,
       deferred: facts.deferred === true,
+      citus,
     };
   }
 
@@ -210,12 +219,12 @@ export class Appender {
           inline?.idleLimit,
         );
     const look = firstEvent === undefined || !this.#looked.has(connection);
-    const insert = insertQuery(
-      this.#textsFor(inline ? { ...mode, limit: inline.limit } : mode),
-      batch,
-      mode.sequence,
-      this.#latestIds,
-    );
+    const inserts = this.#insertsOf(batch, inline ? { ...mode, limit: inline.limit } : mode);
+    // Citus has the sequence on another node than the log: a fail-over of that node alone may set it back.
+    const raise = look && mode.citus && mode.sequence !== null ? [raiseSequence(names, mode.sequence)] : [];
+    const first = 1 + raise.length;
+    const read = (answers: readonly Answer[]) =>
+      inserts.read(inserts.queries.map((_, n) => answers[first + n]?.rows[0]));
     const deferred = mode.deferred ? [RUN_DEFERRED] : [];
     const looks = look ? [firstEventQuery(names)] : [];
     // A full NOTIFY queue is trimmed only when somebody asks for its usage.
@@ -224,13 +233,14 @@ export class Appender {
       const answers = inline
         ? await inline.run(connection, {
             batch,
-            queries: [lock, insert, ...trim, ...looks],
+            queries: [lock, ...raise, ...inserts.queries, ...trim, ...looks],
+            read,
             tail: deferred,
             end,
             transferred,
           })
         : await connection.transact(
-            [lock, insert, ...deferred, ...trim, ...looks],
+            [lock, ...raise, ...inserts.queries, ...deferred, ...trim, ...looks],
             msUntil(end),
             transferred,
           );
@@ -239,9 +249,11 @@ export class Appender {
         this.#looked.add(connection);
         this.#firstEvent = firstEventOf(answers.at(-1)?.rows[0]);
       }
-      return this.#read(batch, answers[1]?.rows[0]);
+      return this.#read(batch, () => read(answers));
     } catch (error) {
       if (!(error instanceof TransactionFailure)) throw error;
+      // Citus: a full queue of notifications is noticed after the other node has committed.
+      if (error.inDoubt && codeOf(error.cause) === "54000") this.#beSilent();
       if (error.inDoubt)
         throw new InDoubtError({ backend: connection.backend, after, firstEvent, known, until });
       // The next connection reads the server's clock again.
@@ -259,6 +271,13 @@ export class Appender {
     );
   }
 
+  #insertsOf(batch: readonly Append[], mode: AppendMode): Inserts {
+    const { names, by } = this.#options;
+    return mode.citus
+      ? roundsOfInserts(citusTexts(names, mode, by), batch, this.#latestIds)
+      : insertsOf(this.#textsFor(mode), batch, mode.sequence, this.#latestIds);
+  }
+
   #textsFor(mode: AppendMode): InsertTexts {
     const key = `${mode.announce} ${mode.headBy} ${mode.limit}`;
     const texts = this.#texts.get(key) ?? insertTexts(this.#options.names, mode, this.#options.by);
@@ -267,9 +286,9 @@ export class Appender {
   }
 
   /** The batch is committed by now. So an answer that cannot be read must not lead to a retry. */
-  #read(batch: readonly Append[], row: Row | undefined): Appended {
+  #read(batch: readonly Append[], read: () => Appended): Appended {
     try {
-      const appended = readAppended(batch, row);
+      const appended = read();
       appended.outcomes.forEach(({ ids }, i) => {
         const [id] = ids;
         const append = batch[i];
@@ -298,7 +317,8 @@ export class Appender {
     if (!(error instanceof TransactionFailure)) return undefined;
     const code = codeOf(error.cause);
     // Rows were inserted with versions out of order. Only the highest version tells which is free.
-    if (mode.headBy === "id" && refusingKey(error, facts) === "stream") return { ...mode, headBy: "version" };
+    if (mode.headBy === "id" && refusingKey(error, facts, mode.citus) === "stream")
+      return { ...mode, headBy: "version" };
     if (code === "54000" && error.step === "commit" && mode.announce) {
       this.#beSilent();
       return { ...mode, announce: false };

@@ -8,7 +8,7 @@
 import { codeOf, InlineProjectionError, sanitize } from "../errors.ts";
 import type { InlineEvent, InlineHandler, InlineProjections } from "../options/inline.ts";
 import { type Answer, type Connection, msUntil, type Query } from "../postgres/index.ts";
-import { type Append, type Appended, readAppended } from "./append.ts";
+import type { Append, Appended } from "./append.ts";
 import { type Caller, InlineBlock } from "./inline-block.ts";
 
 /** A handler has refused a commit of the batch. Nothing of the batch was stored. */
@@ -43,6 +43,8 @@ export type InlineSend = {
   readonly batch: readonly Append[];
   /** The opening message: the append lock, the INSERT, and the others. They set the limits of {@link InlineRunner}. */
   readonly queries: readonly Query[];
+  /** Reads the outcome of each commit from the answers to it. */
+  readonly read: (answers: readonly Answer[]) => Appended;
   /** Statements before COMMIT. */
   readonly tail: readonly Query[];
   readonly end: number;
@@ -95,11 +97,11 @@ export class InlineRunner {
 
   async #run(
     block: InlineBlock<Running>,
-    { batch, queries, tail, end }: InlineSend,
+    { batch, queries, read, tail, end }: InlineSend,
   ): Promise<readonly Answer[]> {
     const answers = await block.open(queries);
     this.#block = block;
-    const calls = this.#callsOf(batch, readAppended(batch, answers[1]?.rows[0]));
+    const calls = this.#callsOf(batch, read(answers));
     for (const call of calls) {
       const left = Math.min(call.handler.timeout, msUntil(end) || Number.POSITIVE_INFINITY);
       const running = { ...call, until: performance.now() + left };
@@ -126,7 +128,7 @@ export class InlineRunner {
       const outcome = outcomes[i];
       if (!inline || !outcome?.accepted) return;
       const own = new Map<string, Call>();
-      for (const event of inline.committed(outcome, created)) {
+      for (const event of inline.committed(outcome, outcome.created ?? created)) {
         const name = String(event.name);
         const handler = this.#projections.handlers.get(name);
         if (!handler) continue;

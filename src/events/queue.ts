@@ -256,7 +256,7 @@ export class AppendQueue {
   #resolve(batch: readonly Waiting[], { outcomes, created }: Appended): void {
     batch.forEach((w, i) => {
       const outcome = outcomes[i];
-      if (outcome) w.stored(outcome, created);
+      if (outcome) w.stored(outcome, outcome.created ?? created);
       else w.failed(outcomeUnknown());
     });
   }

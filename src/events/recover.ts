@@ -18,12 +18,17 @@
  * COMMIT waits for the standby, the commit is on the primary only. So the recovery is a transaction that writes, and its
  * COMMIT waits for the standby as the lost one did. A standby that is asked by mistake refuses to write.
  *
+ * With Citus the log may be on another node, where a transaction may end after that of the coordinator. The append lock is held
+ * there as well, so a recovery waits for the end of both. A row version (xmin) says nothing there, for it changes when a log is
+ * moved to another node: only tokens decide.
+ *
  * A token that is not found was not committed, unless its stream has been truncated since, or the log restored.
  */
 
 import type { Backend, Query, Row } from "../postgres/index.ts";
 import { numberArray, parseNumbers, textArray } from "../postgres/parameters.ts";
 import { holdMessage } from "../schema/append-lock.ts";
+import { besideLog } from "../schema/citus.ts";
 import type { Names } from "../schema/names.ts";
 import type { Append, Outcome } from "./append.ts";
 
@@ -52,20 +57,27 @@ export type Stored = { readonly outcome: Outcome; readonly created: Date };
 /** `absent`: certainly not in the log, and it may be sent again. `pending`: it may still arrive. */
 export type RecoveredOutcome = "absent" | "pending" | "unknown" | Stored;
 
-/** The id and row version (xmin) of the log's first event. A restore inserts that row again, so it gets another xmin. */
-export const firstEventQuery = ({ events }: Names): Query => ({
-  text: `select id || ' ' || xmin as first_event, token is not null as by_commit from ${events} order by id limit 1`,
-  once: true,
-});
+/**
+ * The id and row version (xmin) of the log's first event. A restore inserts that row again, so it gets another xmin. With
+ * Citus: its id and token, and nothing if it has none, for then it cannot prove anything.
+ */
+export const firstEventQuery = ({ events }: Names): Query => {
+  const text = (version: string) =>
+    `select id || ' ' || ${version} as first_event, token is not null as by_commit from ${events} order by id limit 1`;
+  return { text: text("xmin"), citus: () => text("token"), once: true };
+};
 
 /** Undefined for an empty log. */
 export const firstEventOf = (row: Row | undefined): string | undefined =>
   typeof row?.first_event === "string" ? row.first_event : undefined;
 
-/** A write of no consequence, so that this transaction's COMMIT waits for the same standbys as the lost one. */
-export const WAIT_FOR_STANDBY: Query = {
-  text: "select pg_logical_emit_message(true, 'act-drizzle', 'recover')::text",
-};
+const EMIT = "select pg_logical_emit_message(true, 'act-drizzle', 'recover')::text";
+
+/** A write of no consequence where the log is, so that this transaction's COMMIT waits for the same standbys as the lost one. */
+export const waitForStandby = (names: Names): Query => ({
+  text: EMIT,
+  citus: () => `${EMIT} from ${besideLog(names)}`,
+});
 
 /**
  * For each commit: its first event, the ids of all its events, and whether its stream begins with a newer seed.
@@ -75,7 +87,7 @@ export const WAIT_FOR_STANDBY: Query = {
 function tokensQuery({ events }: Names, appends: readonly Append[], after: number): Query {
   return {
     text: `select first.version - 1 as head, first.created, rest.ids,
-    exists (select from (
+    exists (select 1 from (
         select e.id, e.name from ${events} e where e.stream = c.stream order by e.version limit 1) oldest
       where oldest.id > $4::bigint and oldest.name in ('__snapshot__', '__tombstone__')) as truncated
   from unnest($1::text[], $2::uuid[], $3::int[]) with ordinality as c(stream, token, size, ord)
@@ -97,7 +109,7 @@ function tokensQuery({ events }: Names, appends: readonly Append[], after: numbe
 
 /** Whether the log still has a known commit. A restore writes no tokens. $1 id of its first event, $2 token */
 const knownQuery = ({ events }: Names, known: KnownCommit | undefined): Query => ({
-  text: `select exists (select from ${events} where id = $1::bigint and token = $2::uuid) as known`,
+  text: `select exists (select 1 from ${events} where id = $1::bigint and token = $2::uuid) as known`,
   params: [known?.id ?? null, known?.token ?? null],
 });
 
@@ -113,7 +125,7 @@ export const recoveryQueries = (
 ): readonly Query[] => [
   ...(until === undefined ? [] : [holdMessage(messageToken(appends))]),
   lock,
-  WAIT_FOR_STANDBY,
+  waitForStandby(names),
   tokensQuery(names, appends, after),
   firstEventQuery(names),
   knownQuery(names, known),

@@ -14,7 +14,7 @@ import { literal, type Names } from "../schema/names.ts";
 import { toTime } from "../values/time.ts";
 import { checkFunction, checkNumber, invalid, toInt } from "../values/validate.ts";
 import { type EncodedEvent, encodeEvents } from "./encode-messages.ts";
-import { firstEventOf, firstEventQuery, WAIT_FOR_STANDBY } from "./recover.ts";
+import { firstEventOf, firstEventQuery, waitForStandby } from "./recover.ts";
 
 type Event = Committed<Schemas, keyof Schemas>;
 /** Calls `callback` with each event of the new log, one after the other. The callback resolves to the event's new id. */
@@ -33,12 +33,15 @@ type Pending = EncodedEvent & {
 };
 
 const DAY = 86_400_000;
+/** PostgreSQL counts from there: from another day an interval of hours could not reach its last day. */
+const SINCE_2000 = `(e.created - ${Date.UTC(2000, 0)})`;
 /**
  * `created` from milliseconds, exactly in any century. One number of seconds or microseconds would be rounded: every
- * second event of the year 10000 came back a millisecond earlier. Sessions are in UTC, so each day has 24 hours.
+ * second event of the year 10000 came back a millisecond earlier. A day is written as 24 hours, because it has 23 or 25 in
+ * some time zones: with Citus the statement may run in a session of another node, and not in the store's.
  */
-const CREATED = `timestamptz 'epoch' + floor(e.created / ${DAY}) * interval '1 day'
-    + (e.created - floor(e.created / ${DAY}) * ${DAY}) * interval '1 millisecond'`;
+const CREATED = `timestamptz '2000-01-01 00:00:00+00' + floor(${SINCE_2000} / ${DAY}) * interval '24 hours'
+    + (${SINCE_2000} - floor(${SINCE_2000} / ${DAY}) * ${DAY}) * interval '1 millisecond'`;
 
 /**
  * $1 ids, $2 streams, $3 versions, $4 created in ms, $5 names, and the JSON documents $6 data, $7 meta, $8 pii, $9 dates:
@@ -118,12 +121,14 @@ function explainDuplicate(error: unknown): never {
   throw error;
 }
 
+/** `owned`: it may be altered. Citus refuses that for the sequence of a distributed table. */
 type Sequence = { readonly name: string; readonly owned: boolean };
 
 /** Ids go on from the restored ones, so the sequence has to be known. */
 async function findSequence(run: Run, names: Names): Promise<Sequence> {
   const [row] = await run({
-    text: `select format('%I.%I', n.nspname, s.relname) as name, pg_has_role(s.relowner, 'usage') as owned
+    text: `select format('%I.%I', n.nspname, s.relname) as name,
+    pg_has_role(s.relowner, 'usage') and not exists (select 1 from pg_extension where extname = 'citus') as owned
   from pg_class s join pg_namespace n on n.oid = s.relnamespace where s.oid = ${idSequence(names)}`,
   });
   if (row) return { name: String(row.name), owned: row.owned === true };
@@ -158,14 +163,14 @@ export async function restore({ names, connections, cipher }: Context, driver: R
   const wasCommitted = async (backend: Backend | undefined) => {
     // The new log has no events, so nothing in it can prove that this restore was committed.
     if (firstEvent === undefined) throw outcomeUnknown();
-    const lock = { text: lockQuery(names) };
+    const lock = lockQuery(names);
     const [, , first] = await connections
-      .recover(backend, [lock, WAIT_FOR_STANDBY, firstEventQuery(names)])
+      .recover(backend, [lock, waitForStandby(names), firstEventQuery(names)])
       .catch(() => Promise.reject(outcomeUnknown()));
     return firstEventOf(first?.[0]) === firstEvent;
   };
   const work = async (run: Run) => {
-    await run({ text: lockQuery(names) });
+    await run(lockQuery(names));
     await wipe(run, names);
     const sequence = await findSequence(run, names);
     let batch: Pending[] = [];

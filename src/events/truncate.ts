@@ -123,17 +123,20 @@ function seedQuery(names: Names, targets: readonly TruncateTarget[]): Query {
     );
     return { stream, name, meta: metaText, data: events[0]?.data ?? "{}", dates: events[0]?.dates ?? "{}" };
   });
-  return {
-    text: `with clock as materialized (${nowQuery(names, idSequence(names))}), seeded as (
+  const text = (sequence: string) => `with seeded as (
   insert into ${names.events} (name, data, stream, version, created, meta, dates)
   select s.name, s.data::jsonb, s.stream, 0, clock.created, s.meta::jsonb, s.dates::jsonb
   from unnest($1::text[], $2::text[], ${splitJson("$3")}, ${splitJson("$4")}, ${splitJson("$5")})
-    with ordinality as s(stream, name, data, meta, dates, ord) cross join clock
+    with ordinality as s(stream, name, data, meta, dates, ord) cross join (${nowQuery(names, sequence)}) clock
   order by s.ord
-  returning id
+  returning id, created
 )
 select (select array_agg(id order by id)::text from seeded) as ids,
-  (select extract(epoch from created) * 1000 from clock)::float8 as created`,
+  (select extract(epoch from max(created)) * 1000 from seeded)::float8 as created`;
+  return {
+    text: text(idSequence(names)),
+    // The sequence is on another node than the log.
+    citus: () => text("null"),
     params: [
       textArray(seeds.map((s) => s.stream)),
       textArray(seeds.map((s) => s.name)),

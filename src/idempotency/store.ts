@@ -116,15 +116,15 @@ export class PostgresIdempotency {
     // $1 key, $2 now, $3 ms, $4 holder. What is cleaned has expired by the server's clock, whatever `now` says.
     const rows = await this.#write("claim", {
       text: `with old as materialized (
-  select ctid from ${this.#table} where expires_at <= clock_timestamp() and key <> $1::text
+  select key from ${this.#table} where expires_at <= clock_timestamp() and key <> $1::text
   order by expires_at limit ${CLEANED} for update skip locked
 ), cleaned as (
-  delete from ${this.#table} t using old where t.ctid = old.ctid
+  delete from ${this.#table} t using old where t.key = old.key
 )
 insert into ${this.#table} as t (key, committed, holder, expires_at)
 values ($1::text, false, $4::uuid, ${NOW} + ${MS})
 on conflict (key) do update set committed = false, holder = excluded.holder, expires_at = excluded.expires_at
-  where t.expires_at <= ${NOW}
+  where excluded.expires_at - t.expires_at >= ${MS}
 returning 1`,
       params: [key, this.#now("claim", now), this.#reservationMs, this.#holder],
     });

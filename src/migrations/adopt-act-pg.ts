@@ -189,7 +189,9 @@ function adoptCheckpoints({ correlated }: Names, checkpoints: TableChanges): voi
   if (!columnOf(before, "at")) checkpoints.renameColumn("correlated_at", "at");
   // Without this row act-pg's next insert would take the key '' from ours.
   if (columnOf(before, "id")?.default)
-    checkpoints.run(`insert into ${correlated} (at) select -1 where not exists (select from ${correlated})`);
+    checkpoints.run(
+      `insert into ${correlated} (at) select -1 where not exists (select 1 from ${correlated})`,
+    );
   if (before.primaryKey !== null) checkpoints.alter(`drop constraint "${before.primaryKey}"`);
   checkpoints.alter("alter column id drop not null, alter column id drop default, add unique (id)");
   checkpoints.addColumn("key", "text", " not null default '' primary key");

@@ -22,7 +22,7 @@ const NEEDS: readonly Need[] = [
   },
   {
     name: "advisory locks that a transaction holds (they keep events in order)",
-    sql: `exists (select from pg_locks
+    sql: `exists (select 1 from pg_locks
     where locktype = 'advisory' and granted and virtualtransaction is not null and pid = pg_backend_pid())`,
   },
   {

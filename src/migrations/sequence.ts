@@ -46,7 +46,8 @@ const SETS_ID = String.raw`(^|;|\m(begin|then|else|loop)\M)\s*new\.id\s*:?=|\min
 /** One row: `facts`, for {@link toIdFacts}, and the columns for `warnOfFutureEvents`. The events table has to exist. */
 export const idFactsQuery = (names: Names): { text: string } => ({
   text: `with found as materialized (
-  select c.*, s.*, format('%I.%I', n.nspname, c.relname) as name from pg_sequence s
+  select c.relname, c.relowner, c.relpersistence, s.seqrelid, s.seqcache, s.seqincrement, s.seqcycle, s.seqmax,
+    format('%I.%I', n.nspname, c.relname) as name from pg_sequence s
   join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace where c.oid = ${idSequence(names)}
 )
 select jsonb_build_object(
@@ -56,7 +57,8 @@ select jsonb_build_object(
       'cache', f.seqcache,
       'increment', f.seqincrement,
       'cycles', f.seqcycle,
-      'unbounded', f.seqmax > ${LAST_ID},
+      -- Citus refuses to alter the sequence of a distributed table, and lets the coordinator count far less.
+      'unbounded', f.seqmax > ${LAST_ID} and not exists (select 1 from pg_extension where extname = 'citus'),
       'unlogged', f.relpersistence = 'u'
         and (select t.relpersistence from pg_class t where t.oid = to_regclass(${literal(names.events)})) <> 'u',
       'behind', case when has_sequence_privilege(f.seqrelid, 'usage, select')
@@ -67,7 +69,7 @@ select jsonb_build_object(
     where t.tgrelid = to_regclass(${literal(names.events)}) and not t.tgisinternal and t.tgenabled <> 'D'
       -- a row's, before, insert
       and t.tgtype & 7 = 7 and p.prosrc ~* ${literal(SETS_ID)}
-      and not exists (select from found f where p.prosrc ~* '\\mnextval\\M' and strpos(p.prosrc, f.relname) > 0)
+      and not exists (select 1 from found f where p.prosrc ~* '\\mnextval\\M' and strpos(p.prosrc, f.relname) > 0)
     order by t.tgname limit 1)
 ) as facts, ${futureColumns(names)}`,
 });
@@ -137,7 +139,7 @@ export async function mendIdOrder(run: Run, names: Names): Promise<string[]> {
   const before = await read();
   refuse(names, before);
   if (isInOrder(before)) return [];
-  await run({ text: lockQuery(names) });
+  await run(lockQuery(names));
   // Another process may have changed the sequence or appended before the lock was granted.
   const { sequence: found } = await read();
   if (!found) return [];

@@ -69,7 +69,7 @@ const statement = ({ events, streams, correlated }: Names): string => {
     select null, at || ' ' || $2::bigint, at, $2::bigint
     from (select coalesce((select at from ${correlated} where key = ''), -1)) checkpoint(at) where at < $2::bigint
 ), names(name) as (
-    (select e.name from ${events} e where exists (select from windows) order by e.name, e.id limit 1)
+    (select e.name from ${events} e where exists (select 1 from windows) order by e.name, e.id limit 1)
   union all
     select following.name from names n cross join lateral (
       select e.name from ${events} e where e.name > n.name order by e.name, e.id limit 1) following

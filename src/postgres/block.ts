@@ -1,6 +1,6 @@
 /** A transaction block of several messages on a connection: what the client does in between holds it open. */
 import type { Connection } from "./connection.ts";
-import type { Query } from "./exchange.ts";
+import { forCitus, type Query } from "./exchange.ts";
 import type { BlockOptions, BlockResult } from "./transaction.ts";
 
 /** See {@link TransactionChannel.block}. `deadline` in ms, 0 for none. */
@@ -8,10 +8,14 @@ export const sendBlock = (
   connection: Connection,
   queries: readonly Query[],
   deadline: number,
-  options: Omit<BlockOptions, "prepare">,
+  options: Omit<BlockOptions, "prepare" | "citus">,
 ): Promise<BlockResult> =>
   connection.onChannel(deadline, (channel) =>
-    channel.block(queries, { ...options, prepare: connection.ownsSession }),
+    channel.block(connection.citus ? queries.map(forCitus) : queries, {
+      ...options,
+      prepare: connection.ownsSession,
+      citus: connection.citus,
+    }),
   );
 
 /** Rolls a block back. If that fails, it closes the connection, and the server rolls back. */

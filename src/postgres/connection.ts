@@ -13,7 +13,7 @@ import type { ConnectionTarget, Endpoint } from "../options/config.ts";
 import { instantIn, lessOf, msUntil } from "./deadline.ts";
 import { openDriver } from "./driver.ts";
 import { isFatal, isGone } from "./ended.ts";
-import { type Answer, paramsOf, type Query, type Row } from "./exchange.ts";
+import { type Answer, forCitus, paramsOf, type Query, type Row } from "./exchange.ts";
 import { askForPassword } from "./password.ts";
 import type { SessionSettings } from "./session-settings.ts";
 import { type OpenSocket, openSocket } from "./socket.ts";
@@ -49,7 +49,8 @@ const ended = () => new ConnectionError("CONNECTION_ENDED", "the connection was 
 const IDENTITY = `pg_backend_pid() as pid,
   (select a.backend_start::text from pg_stat_get_activity(pg_backend_pid()) a) as started,
   floor(extract(epoch from clock_timestamp()) * 1000)::bigint as clock,
-  pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as read_only`;
+  pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as read_only,
+  exists (select 1 from pg_extension where extname = 'citus') as citus`;
 
 export class Connection {
   /** Why the connection was closed; undefined while it is open. */
@@ -63,6 +64,8 @@ export class Connection {
   backend: Backend | undefined;
   /** False where a pooler may run each transaction in another session. Then no transaction relies on session settings. */
   ownsSession: boolean;
+  /** The database has the extension Citus: statements have another text there, if they need one. Known after {@link establish}. */
+  citus = false;
   /** The result of {@link establish}; undefined until then. */
   facts: Row | undefined;
   /** True once the server has answered on it. */
@@ -236,8 +239,12 @@ export class Connection {
     else if (isFatal(error) || error instanceof ConnectionError) this.#close(error);
   }
 
+  #own(query: Query): Query {
+    return this.citus ? forCitus(query) : query;
+  }
+
   #send(query: Query) {
-    const { text } = query;
+    const { text } = this.#own(query);
     const params = paramsOf(query);
     return params.length === 0
       ? this.#client.unsafe(text)
@@ -290,6 +297,7 @@ export class Connection {
     const pooled = result.state?.pid !== row?.pid;
     this.#clockOffset = Number(row?.clock ?? 0) - Math.max(asked, this.#openedAt);
     this.ownsSession &&= !pooled;
+    this.citus = row?.citus === true;
     if (row && this.ownsSession) this.backend = { pid: Number(row.pid), started: String(row.started) };
     this.facts = { ...row, pooled };
     return this.facts;
@@ -304,8 +312,10 @@ export class Connection {
     deadline: number,
     transferred?: (bytes: number, ms: number) => void,
   ): Promise<readonly Answer[]> {
-    const options = { prepare: this.ownsSession, transferred };
-    return this.onChannel(deadline, (channel) => channel.run(queries, options));
+    return this.onChannel(deadline, (channel) => {
+      const options = { prepare: this.ownsSession, citus: this.citus, transferred };
+      return channel.run(this.citus ? queries.map(forCitus) : queries, options);
+    });
   }
 
   /** What takes the channel for itself: rejects with a {@link TransactionFailure} when the connection is lost. */
@@ -329,13 +339,14 @@ export class Connection {
   /** Prepares statements for later transactions. Does nothing behind a pooler in transaction mode. */
   async prepare(queries: readonly Query[], deadline: number): Promise<void> {
     const channel = await this.#openChannel(deadline);
-    if (this.ownsSession) await this.#race(channel.prepare(queries), deadline);
+    // Citus plans a statement anew for each set of parameters.
+    if (this.ownsSession && !this.citus) await this.#race(channel.prepare(queries), deadline);
   }
 
   /** One statement of an open transaction block. It is not prepared by name, and never sent a second time. */
   async step(query: Query, deadline: number): Promise<readonly Row[]> {
     const channel = await this.#openChannel(deadline);
-    return (await this.#race(channel.step(query), deadline)).rows;
+    return (await this.#race(channel.step(this.#own(query)), deadline)).rows;
   }
 
   async #openChannel(deadline: number): Promise<TransactionChannel> {

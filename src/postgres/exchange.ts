@@ -23,6 +23,8 @@ export type Row = Readonly<Record<string, unknown>>;
 
 export type Query = {
   readonly text: string;
+  /** The text for a server with Citus, where it refuses `text` or does something else. Called when the statement is sent. */
+  readonly citus?: (() => string) | undefined;
   /** The bind variables $1, $2, …: arrays as array literals, JSON as text. A function is called when the statement is sent. */
   readonly params?: readonly Param[] | (() => readonly Param[]);
   /**
@@ -42,6 +44,10 @@ export type Query = {
 
 export const paramsOf = ({ params = [] }: Query): readonly Param[] =>
   typeof params === "function" ? params() : params;
+
+/** The statement as a server with Citus gets it. Its parameters are bound when it runs: then it goes where the table is now. */
+export const forCitus = ({ citus, bindFirst: _, ...query }: Query): Query =>
+  citus ? { ...query, text: citus() } : query;
 
 /** What a statement returned. `tag` is its command tag, such as `INSERT 0 1`. */
 export type Answer = { readonly rows: readonly Row[]; readonly tag: string };
@@ -66,6 +72,11 @@ export const fitsInPacket = (query: Query): boolean =>
 export type TransactionOptions = {
   /** Keep statements prepared. False behind a pooler in transaction mode; then BEGIN names the isolation level. */
   readonly prepare: boolean;
+  /**
+   * The server has Citus. It takes several statements without BEGIN and COMMIT for as many transactions. After an error that
+   * it answers to COMMIT, the part of the transaction on another node may have been committed (it is not always prepared first).
+   */
+  readonly citus?: boolean;
   /** Called after each transfer of large parameters, with the bytes and the ms until the server had them. */
   readonly transferred?: ((bytes: number, ms: number) => void) | undefined;
 };

@@ -5,6 +5,7 @@
 
 import { ConnectionError } from "../errors.ts";
 import type { TargetSessionAttrs } from "../options/modes.ts";
+import { setUpCitus } from "./citus.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { detectPooling, type Pooling, setUpSession } from "./pooler.ts";
 import { newConnection } from "./shared-connection.ts";
@@ -59,6 +60,7 @@ export async function openConnection(
     // Before the first statement: a pooler may let a client wait, and that wait counts as waiting for a connection.
     await connection.establish(options.config.connectionTimeoutMillis);
     if (options.config.prepare) await admit(connection, options, hosts);
+    if (connection.citus) await setUpCitus(connection, options.config.connectionTimeoutMillis);
     await prepareByCaller(connection, options);
   } catch (error) {
     connection.destroy(error instanceof Error ? error : new Error("not admitted"));

@@ -50,8 +50,10 @@ export async function runSession<T>(connection: Connection, options: SessionOpti
     const result = await work(run);
     clearInterval(heartbeat);
     await run({ text: "commit" }).catch(async (error: unknown) => {
-      // If the server answered with an error, it rolled back. If the connection was lost, the outcome is unknown.
-      if (!connection.closedWith) throw error;
+      // If the server answered with an error, it rolled back. If the connection was lost, the outcome is unknown, and with
+      // Citus also after an error: another node may have committed.
+      if (!connection.closedWith && !(connection.citus && wasCommitted)) throw error;
+      connection.destroy(new ConnectionError("SESSION_FAILED", "the session was given up", true));
       const committed = await guard(
         operation,
         async () => wasCommitted?.(connection.backend) ?? Promise.reject(outcomeUnknown()),

@@ -33,7 +33,7 @@ export class TransactionFailure extends Error {
   readonly step: "parse" | "bind" | "execute" | "commit" | undefined;
   /** Index of the statement that it refused. */
   readonly failedAt: number | undefined;
-  /** The connection was lost after Sync was sent, so the transaction may have been committed. */
+  /** The connection was lost after Sync was sent, or Citus could not commit everywhere: the transaction may have been committed. */
   readonly inDoubt: boolean;
 
   constructor(cause: Error, { step, failedAt, inDoubt = false }: Partial<TransactionFailure> = {}) {
@@ -64,20 +64,6 @@ const isPrologue = (query: Query) => query === BEGIN || query === VALUES_AS_WRIT
 
 const stepOf = (failed: Step | undefined): TransactionFailure["step"] =>
   failed?.kind === "describe" || failed?.kind === "close" ? "parse" : (failed?.kind ?? "commit");
-
-/** What the server said against one of `queries`, which `offset` others came before. */
-function refusal(
-  queries: readonly Query[],
-  error: ServerError,
-  failed: Step | undefined,
-  offset: number,
-): TransactionFailure {
-  const failedAt = failed ? Math.max(-1, failed.index - offset) : queries.length;
-  const step = failedAt === queries.length ? "commit" : stepOf(failed);
-  const raises = step === "execute" ? queries[failedAt]?.raises : undefined;
-  const cause = raises && isRaised(raises, error) ? raisedError(raises) : error;
-  return new TransactionFailure(cause, { step, failedAt });
-}
 
 /** The prepared statement no longer exists, or its result has changed. The server has rolled back: parse again, and retry. */
 const isStale = (error: ServerError): boolean =>
@@ -134,8 +120,9 @@ export class TransactionChannel {
   async run(queries: readonly Query[], options: TransactionOptions): Promise<readonly Answer[]> {
     this.committing = false;
     // Without a session of our own an explicit BEGIN sets the isolation level. Otherwise Sync alone commits.
-    const prologue = options.prepare ? [] : [BEGIN, VALUES_AS_WRITTEN];
-    const all = options.prepare ? queries : [...prologue, ...queries, COMMIT];
+    const isBlock = !options.prepare || (options.citus === true && queries.length > 1);
+    const prologue = options.prepare ? (isBlock ? [BEGIN] : []) : [BEGIN, VALUES_AS_WRITTEN];
+    const all = isBlock ? [...prologue, ...queries, COMMIT] : queries;
     const offset = prologue.length;
     for (let attempt = 1; ; attempt++) {
       const exchange = this.#plan(all, options);
@@ -145,7 +132,7 @@ export class TransactionChannel {
         this.#prepared.clear();
         continue;
       }
-      if (error) throw refusal(queries, error, failed, offset);
+      if (error) throw this.#refusal(queries, error, failed, offset, options);
       // Nothing was committed: the session was already in a transaction block.
       if (status !== "I")
         throw new TransactionFailure(
@@ -155,7 +142,7 @@ export class TransactionChannel {
           },
         );
       const tag = answers.at(-1)?.tag;
-      if (!options.prepare && tag !== "COMMIT")
+      if (isBlock && tag !== "COMMIT")
         throw new TransactionFailure(new Error(`COMMIT was answered by ${tag}`), { step: "commit" });
       return answers.slice(offset, offset + queries.length);
     }
@@ -178,7 +165,7 @@ export class TransactionChannel {
     const tag = answers.at(-1)?.tag;
     const isOpen = part === "last" && !error && (status !== "I" || tag !== "COMMIT");
     const failure = error
-      ? refusal(queries, error, failed, offset)
+      ? this.#refusal(queries, error, failed, offset, options)
       : isOpen
         ? new TransactionFailure(new Error(`COMMIT was answered by ${tag}`), { step: "commit" })
         : undefined;
@@ -221,6 +208,24 @@ export class TransactionChannel {
     if (!answer || status !== (ends ? "I" : "T"))
       throw new Error(`the transaction was no longer open after ${answer?.tag ?? "a statement"}`);
     return answer;
+  }
+
+  /** What the server said against one of `queries`, which `offset` others came before. */
+  #refusal(
+    queries: readonly Query[],
+    error: ServerError,
+    failed: Step | undefined,
+    offset: number,
+    { citus }: TransactionOptions,
+  ): TransactionFailure {
+    const failedAt = failed ? Math.max(-1, failed.index - offset) : queries.length;
+    const step = failedAt >= queries.length ? "commit" : stepOf(failed);
+    // A recovery ends the session, so nobody else may use it.
+    const inDoubt = citus === true && step === "commit";
+    if (inDoubt) this.#fatal(error);
+    const raises = step === "execute" ? queries[failedAt]?.raises : undefined;
+    const cause = raises && isRaised(raises, error) ? raisedError(raises) : error;
+    return new TransactionFailure(cause, { step, failedAt, inDoubt });
   }
 
   #plan(

@@ -32,7 +32,7 @@ const advance = (
     handlers = case when p.at = excluded.at then p.handlers || excluded.handlers else excluded.handlers end
   where p.at < excluded.at or (p.at = excluded.at and not p.handlers @> excluded.handlers)
   returning generation, (extract(epoch from since) * 1000)::float8 as since,
-    exists (select from floor where handlers is not null) as held, ${ISOLATION}`;
+    exists (select 1 from floor where handlers is not null) as held, ${ISOLATION}`;
 
 export function handleEvent<Tx, Event extends { readonly id: number }, Rest extends unknown[]>(
   transactions: Transactions<Tx>,

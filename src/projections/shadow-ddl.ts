@@ -45,7 +45,7 @@ export const factsOf = (oid: number, all: readonly number[]): SQL => {
     select json_agg(o) from (
       select 'it is not an ordinary table' as o where c.relkind <> 'r' or c.relpersistence <> 'p' or c.relispartition
       union all select 'it inherits, or is inherited from'
-        where exists (select from pg_inherits where c.oid in (inhrelid, inhparent))
+        where exists (select 1 from pg_inherits where c.oid in (inhrelid, inhparent))
       union all select format('foreign key %s of %s refers to it', conname, conrelid::regclass) from pg_constraint
         where confrelid = c.oid and contype = 'f' and not conrelid = any(${set})
       union all select distinct format('view %s reads it', r.ev_class::regclass) from pg_depend d
@@ -53,7 +53,7 @@ export const factsOf = (oid: number, all: readonly number[]): SQL => {
         where d.classid = 'pg_rewrite'::regclass and d.refobjid = c.oid and r.ev_class <> c.oid
       union all select format('trigger %s is on it', tgname) from pg_trigger where tgrelid = c.oid and not tgisinternal
       union all select 'it has row-level security'
-        where c.relrowsecurity or exists (select from pg_policy where polrelid = c.oid)
+        where c.relrowsecurity or exists (select 1 from pg_policy where polrelid = c.oid)
       union all select format('publication %s contains it', p.pubname) from pg_publication_tables p
         where p.schemaname = n.nspname and p.tablename = c.relname
       union all select format('rule %s is on it', rulename) from pg_rules
@@ -61,7 +61,7 @@ export const factsOf = (oid: number, all: readonly number[]): SQL => {
       union all select distinct format('%s depends on it', pg_describe_object(d.classid, d.objid, 0))
         from pg_depend d join pg_type t on t.oid = c.reltype
         where d.deptype = 'n' and d.classid not in ('pg_rewrite'::regclass, 'pg_constraint'::regclass)
-        and not exists (select from pg_attrdef f where d.classid = 'pg_attrdef'::regclass and f.oid = d.objid
+        and not exists (select 1 from pg_attrdef f where d.classid = 'pg_attrdef'::regclass and f.oid = d.objid
           and f.adrelid = c.oid)
         and (d.refclassid = 'pg_class'::regclass and d.refobjid = c.oid
           or d.refclassid = 'pg_type'::regclass and d.refobjid in (t.oid, t.typarray))

@@ -1,16 +1,31 @@
 /**
  * The append lock. Every transaction that writes to the log holds it until it ends, so that the order of ids is the order
  * in which readers see events. The lock's key is the one that act-pg uses, so that both can append to one table.
+ *
+ * On a server with Citus a log may be on another node, where a transaction is prepared, and committed after the coordinator's.
+ * There the lock is two: this one on the coordinator, and one where the log is. The second is held until the transaction has
+ * ended there, also by a prepared one whose coordinator has crashed. Until then no event gets a higher id, and a recovery
+ * does not take the commit for absent.
  */
 
 import { raise } from "../errors.ts";
 import type { Query } from "../postgres/index.ts";
+import { besideLog, onCoordinator } from "./citus.ts";
 import { literal, type Names } from "./names.ts";
 
 const key = ({ lockKey }: Names): string => `hashtext(${literal(lockKey)})`;
 
+/** A statement that takes the append lock as `lock`, an SQL expression, and has `others`, more of a select list. */
+const locking = (names: Names, lock: string, others = ""): Pick<Query, "text" | "citus"> => ({
+  text: `select ${lock}${others}`,
+  citus: () => `with there as materialized (
+  select pg_advisory_xact_lock(hashtextextended(${literal(names.lockKey)}, 1)) is null as locked from ${besideLog(names)}
+)
+select ${lock} is null as locked${others} from there ${onCoordinator}`,
+});
+
 /** Takes the append lock for the rest of the transaction. */
-export const lockQuery = (names: Names): string => `select pg_advisory_xact_lock(${key(names)})`;
+export const lockQuery = (names: Names): Query => locking(names, `pg_advisory_xact_lock(${key(names)})`);
 
 /**
  * From PostgreSQL 17 on, the server ends the transaction `limit` ms after the lock was granted. This releases the lock
@@ -29,9 +44,8 @@ const endWhenIdle = (limit: number | undefined): string =>
     : `, set_config('idle_in_transaction_session_timeout', '${limit}', true) as limited_idle`;
 
 /** Takes the append lock. `idle`: for a transaction of several messages. */
-export const lockAppends = (names: Names, limit: number, idle?: number): Query => ({
-  text: `${lockQuery(names)}${endAfter(limit)}${endWhenIdle(idle)}`,
-});
+export const lockAppends = (names: Names, limit: number, idle?: number): Query =>
+  locking(names, `pg_advisory_xact_lock(${key(names)})`, `${endAfter(limit)}${endWhenIdle(idle)}`);
 
 /** Takes the lock of one batch. A recovery takes the same lock: it waits for the batch, or keeps it from beginning. */
 const takeMessageLock = (param: string): string =>
@@ -52,8 +66,12 @@ export const lockAppendsUntil = (
   until: () => number,
   idle?: number,
 ): Query => ({
-  text: `select pg_advisory_xact_lock(case when ${takeMessageLock("$2")} then case when ${CLOCK} < $1::float8
-    then ${key(names)} else ${raise("too_late")} end else ${raise("too_late")} end)${endAfter(limit)}${endWhenIdle(idle)}`,
+  ...locking(
+    names,
+    `pg_advisory_xact_lock(case when ${takeMessageLock("$2")} then case when ${CLOCK} < $1::float8
+    then ${key(names)} else ${raise("too_late")} end else ${raise("too_late")} end)`,
+    `${endAfter(limit)}${endWhenIdle(idle)}`,
+  ),
   params: () => [until(), token],
   raises: "too_late",
 });

@@ -6,16 +6,31 @@
  */
 import type { Context } from "../context.ts";
 import { codeOf } from "../errors.ts";
-import type { Query, Row } from "../postgres/index.ts";
+import type { Param, Query, Row } from "../postgres/index.ts";
+import { onCoordinator } from "../schema/citus.ts";
 import { literal } from "../schema/names.ts";
 
-/** A CTE that notifies if `condition` holds. PostgreSQL runs it only if the statement reads from `announced`. */
-export const announcedPart = ({ names, by }: Context, condition: string): string => {
+/**
+ * A CTE that notifies if `condition` holds. PostgreSQL runs it only if the statement reads from `announced`. `citus`: for a
+ * server with Citus, where listeners are on the coordinator.
+ */
+export const announcedPart = ({ names, by }: Context, condition: string, citus = false): string => {
   const payload = JSON.stringify({ stream: "", events: [], by, claimable: true });
   return `announced as materialized (
-  select pg_notify(${literal(names.channel)}, ${literal(payload)}) where ${condition}
+  select pg_notify(${literal(names.channel)}, ${literal(payload)})${citus ? ` is null as sent from (select 1) once ${onCoordinator}` : ""} where ${condition}
 )`;
 };
+
+/** A statement of which `textOf` writes the text: with the announcement or without, for a server with Citus or another. */
+export const announcing = (
+  textOf: (announce: boolean, citus: boolean) => string,
+  announce: boolean,
+  params: readonly Param[],
+): Query => ({
+  text: textOf(announce, false),
+  ...(announce && { citus: () => textOf(true, true) }),
+  params,
+});
 
 /** SQLSTATE of a NOTIFY while the server's queue of notifications is full. */
 const QUEUE_FULL = "54000";

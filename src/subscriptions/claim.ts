@@ -116,6 +116,7 @@ function statement(names: Names, step: number, inLane: boolean, marks: boolean):
   const others = `${more} and not coalesce((select jsonb_object_agg(stream, 0) from by_priority), '{}') ? s.stream`;
   return `with call as materialized (
   select set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true) is not null as limited, ${NOW} as due,
+    clock_timestamp() + $2::float8 * interval '1 millisecond' as until,
     $4::bigint as by_priority, $5::bigint as fair, $6::bigint as furthest${inLane ? ", $7::text as lane" : ""}
 ), due as materialized (
   select s.stream, s.at, s.priority from ${names.streams} s
@@ -131,7 +132,7 @@ function statement(names: Names, step: number, inLane: boolean, marks: boolean):
   ) ranked group by stream
 ), leased as (
   update ${names.streams} s set retry = least(s.retry::bigint + 1, 2147483647)::int, leased_by = $1::text,
-    leased_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
+    leased_until = (select until from call)
   from picked p where s.stream = p.stream
   returning s.stream, s.source, s.at, s.retry, s.lane, p.lagging, p.ord${marks ? ", s.correlated_at" : ""}
 )

@@ -20,7 +20,7 @@ const INVALID_REGULAR_EXPRESSION = "2201B";
 /** $1 patterns, $2 names */
 const matchQuery = (patterns: readonly string[], names: readonly string[]): Query => ({
   text: `select p.ord::int as ord from unnest($1::text[]) with ordinality as p(pattern, ord)
-where exists (select from unnest($2::text[]) as n(name) where n.name ~ p.pattern)`,
+where exists (select 1 from unnest($2::text[]) as n(name) where n.name ~ p.pattern)`,
   params: [textArray(patterns), textArray(names)],
 });
 

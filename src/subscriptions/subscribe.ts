@@ -20,7 +20,7 @@ import {
   toInt,
 } from "../values/validate.ts";
 import { adviseNotify } from "./advise.ts";
-import { announcedPart, writeAnnounced } from "./announce.ts";
+import { announcedPart, announcing, writeAnnounced } from "./announce.ts";
 import { type Correlator, noteLease } from "./correlator-leases.ts";
 import { toLeaseMillis } from "./lease.ts";
 
@@ -29,15 +29,16 @@ import { toLeaseMillis } from "./lease.ts";
  *
  * $1 streams, $2 sources, $3 priorities, $4 lanes, $5 work marks: one element per subscription
  */
-const streamsPart = ({ streams }: Names) => `given as materialized (
-  select * from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[]) as g(stream, source, priority, lane, mark)
-), wanted as materialized (
-  select g.* from given g left join ${streams} s on s.stream = g.stream
-  where s.stream is null or g.priority > s.priority or (g.priority = s.priority and g.lane <> s.lane)
-     or g.mark > s.correlated_at or (g.mark is not null and s.correlated_at is null)
-), upserted as (
+const streamsPart = ({ streams }: Names) => `upserted as (
   insert into ${streams} as s (stream, source, priority, lane, correlated_at, retry, at)
-  select stream, source, priority, lane, mark, -1, -1 from wanted order by stream
+  select stream, source, priority, lane, mark, -1, -1 from (
+    select g.* from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[])
+      as g(stream, source, priority, lane, mark)
+    left join ${streams} s on s.stream = g.stream
+    where s.stream is null or g.priority > s.priority or (g.priority = s.priority and g.lane <> s.lane)
+      or g.mark > s.correlated_at or (g.mark is not null and s.correlated_at is null)
+    offset 0
+  ) wanted order by stream
   on conflict (stream) do update set
     lane = case when excluded.priority >= s.priority then excluded.lane else s.lane end,
     priority = greatest(s.priority, excluded.priority),
@@ -68,15 +69,17 @@ const correlatorPart = (
   at: string | undefined,
   [key, by, millis]: readonly string[],
 ) => {
-  const free = `(c.leased_until is null or c.leased_until < clock_timestamp() or c.leased_by = excluded.leased_by)`;
+  const length = `greatest(${millis}::float8, 0) * interval '1 millisecond'`;
+  // Whether the lease has run out, from the difference of both ends: Citus allows no clock in DO UPDATE.
+  const free = `(c.leased_until is null or excluded.leased_until - c.leased_until > ${length} or c.leased_by = excluded.leased_by)`;
   return `lease as (
   insert into ${correlated} as c (key, at, leased_by, leased_until)
-  select ${key}::text, greatest(-1, coalesce((select at from ${correlated} where key = ''), -1)${at ? `, ${at}::bigint` : ""}), ${by}::text,
-    case when ${millis}::float8 > 0 then clock_timestamp() + ${millis}::float8 * interval '1 millisecond' end
+  select ${key}::text, greatest(-1, now.at${at ? `, ${at}::bigint` : ""}), ${by}::text, now.until from (
+    select coalesce(max(at), -1) as at, clock_timestamp() + ${length} as until from ${correlated} where key = '') now
   on conflict (key) do update set
     at = greatest(c.at, ${at ? `${at}::bigint` : "-1"}),
     leased_by = case when ${free} then excluded.leased_by else c.leased_by end,
-    leased_until = case when ${free} then excluded.leased_until else c.leased_until end
+    leased_until = case when ${free} then case when ${millis}::float8 > 0 then excluded.leased_until end else c.leased_until end
   returning at, leased_by = ${by}::text as correlating
 )`;
 };
@@ -176,9 +179,9 @@ export async function subscribe(
   // The framework always advances the checkpoint when it sets work marks. A call without a checkpoint comes from an
   // operator or a script, so the listeners have to be told.
   const byHand = !at && !correlator && streams.length > 0;
-  const text = (announce: boolean) => {
+  const text = (announce: boolean, citus: boolean) => {
     const all = announce
-      ? [...parts, announcedPart(context, "exists (select from upserted where pending)")]
+      ? [...parts, announcedPart(context, "exists (select 1 from upserted where pending)", citus)]
       : parts;
     return `${all.length > 0 ? `with ${all.join(", ")} ` : ""}select
   ${streams.length > 0 ? "(select count(*) from upserted where created)" : "0"}::int as subscribed,
@@ -188,10 +191,9 @@ export async function subscribe(
   }`;
   };
   const since = performance.now();
-  const [row] = await writeAnnounced(context, "subscribe", (announce) => ({
-    text: text(announce && byHand),
-    params,
-  }));
+  const [row] = await writeAnnounced(context, "subscribe", (announce) =>
+    announcing(text, announce && byHand, params),
+  );
   const correlating = row?.correlating === true;
   if (correlator) noteLease(context, correlator, correlating, since);
   // Correlators read on from behind the checkpoint.

@@ -10,7 +10,7 @@ import { StoreError } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { codeOf } from "../errors.ts";
 import type { Conditions } from "../postgres/conditions.ts";
-import { announcedPart, writeAnnounced } from "./announce.ts";
+import { announcedPart, announcing, writeAnnounced } from "./announce.ts";
 import { filterConditions, namesConditions, namesOf, type StreamInput } from "./filter.ts";
 
 /** How to follow a verb that changes many subscriptions. */
@@ -54,13 +54,13 @@ async function update(
   const behind =
     page?.after === undefined ? "" : `${where.where ? " and" : " where"} s.stream > $${from + 1}::text`;
   const limited = page ? ` limit $${from}::bigint` : "";
-  const text = (announce: boolean) => `with matching as materialized (
+  const text = (announce: boolean, citus: boolean) => `with matching as materialized (
   select s.stream from ${streams} s${where.where}${behind} order by s.stream${limited} for update of s
 ), changed as (
   update ${streams} s set ${set} from matching m where s.stream = m.stream returning 1
-)${announce ? `, ${announcedPart(context, "exists (select from changed)")}` : ""}
+)${announce ? `, ${announcedPart(context, "exists (select 1 from changed)", citus)}` : ""}
 select count(*)::int as count${page ? ", (select max(stream) from matching) as last" : ""}${announce ? ", (select count(*) from announced) as announced" : ""} from changed`;
-  const [row] = await writeAnnounced(context, operation, (announce) => ({ text: text(announce), params }));
+  const [row] = await writeAnnounced(context, operation, (announce) => announcing(text, announce, params));
   return { count: Number(row?.count ?? 0), last: String(row?.last ?? "") };
 }
 

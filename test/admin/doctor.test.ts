@@ -1,7 +1,7 @@
 /** Faults that are made on purpose: doctor names exactly each of them. */
 import { describe, expect, onTestFinished, test } from "vitest";
 import { findings } from "../../src/admin/doctor/checks.ts";
-import { type Facts, factsRow, factsText } from "../../src/admin/doctor/facts.ts";
+import { type Facts, readFacts } from "../../src/admin/doctor/facts.ts";
 import { Admin, type Finding } from "../../src/admin/index.ts";
 import { contextOf } from "../../src/context.ts";
 import type { PostgresStore } from "../../src/index.ts";
@@ -149,8 +149,7 @@ test("a transaction that holds back VACUUM", async () => {
   onTestFinished(() => sql.end());
   await sql.unsafe("begin isolation level repeatable read; select txid_current()");
   const { names, connections } = contextOf(store);
-  const [row] = await connections.read("test", { text: factsText(names) });
-  const facts = factsRow.parse(row);
+  const facts = await readFacts({ names, connections });
   // It is too young to be told of, so its age is the only thing that is made up.
   const aged: Facts = { ...facts, horizon: facts.horizon && { ...facts.horizon, ms: 3_600_000 } };
   const found = findings(aged, { max: 1, clockAheadMs: 0 }).filter(({ code }) => code === "vacuum-held-back");
@@ -160,9 +159,9 @@ test("a transaction that holds back VACUUM", async () => {
 describe("by facts that no test can make on a shared server", () => {
   const facts = async (over: Partial<Facts>) => {
     const { names, connections } = contextOf(await scene.seeded());
-    const [row] = await connections.read("test", { text: factsText(names) });
+    const found = await readFacts({ names, connections });
     const quiet = { version_number: 180_000, horizon: null, slots: [], prepared: 0, used: 1 };
-    return { ...factsRow.parse(row), ...quiet, ...over };
+    return { ...found, ...quiet, ...over };
   };
   const client = { max: 5, clockAheadMs: 0 };
 

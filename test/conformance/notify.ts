@@ -29,7 +29,7 @@ const listenersOf = async (raw: RawAccess): Promise<Backend[]> =>
 /** Ends the connection that listens, and returns once it is gone. */
 async function killListeners({ raw }: Scene): Promise<void> {
   const listener = await eventually(async () => (await listenersOf(raw))[0]);
-  await raw.sql`select pg_terminate_backend(${listener.pid}, 5000)`;
+  await raw.sql`select pg_terminate_backend(${listener.pid}::int, 5000)`;
 }
 
 /** Lets nobody else into the database, or everybody again. Only another database may say so. */
@@ -293,7 +293,7 @@ export const notify = section("notify", (line) => {
     // Nobody gets a new connection, so the listener can't be back before the commit that it must not miss.
     await admit(false);
     try {
-      await raw.sql`select pg_terminate_backend(${victim?.pid ?? 0}, 5000)`;
+      await raw.sql`select pg_terminate_backend(${victim?.pid ?? 0}::int, 5000)`;
       await append(other, "missed", "A");
     } finally {
       await admit(true);
@@ -311,7 +311,7 @@ export const notify = section("notify", (line) => {
     const admit = doorOf(raw);
     await admit(false);
     try {
-      await raw.sql`select pg_terminate_backend(${victim?.pid ?? 0}, 5000)`;
+      await raw.sql`select pg_terminate_backend(${victim?.pid ?? 0}::int, 5000)`;
       await append(store, "own", "Meanwhile");
       await append(other, "missed", "A");
     } finally {

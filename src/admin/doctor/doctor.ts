@@ -5,7 +5,7 @@ import { introspectAgain } from "../../migrations/introspect.ts";
 import { planMigration } from "../../migrations/plan.ts";
 import { tableNames } from "../../schema/table-names.ts";
 import { type Finding, findings, replicaFinding } from "./checks.ts";
-import { factsRow, factsText } from "./facts.ts";
+import { readFacts } from "./facts.ts";
 import { receivesOwnNotification } from "./listen.ts";
 
 /** What `doctor()` does beside reading. */
@@ -109,11 +109,11 @@ async function engine({ connections }: Context): Promise<Finding[]> {
   }));
 }
 
-async function facts({ names, connections }: Context): Promise<Finding[]> {
+async function facts(context: Context): Promise<Finding[]> {
+  const { connections } = context;
   const before = Date.now();
-  const [row] = await connections.read("admin", { text: factsText(names) });
+  const found = await readFacts(context);
   const after = Date.now();
-  const found = factsRow.parse(row);
   // The server read its clock somewhere between the two.
   const ahead = found.now < before ? before - found.now : found.now > after ? after - found.now : 0;
   return findings(found, { max: connections.config.max, clockAheadMs: ahead });

@@ -1,5 +1,9 @@
-/** The facts about the server and the tables that doctor() checks: one query of the catalog and the server's statistics. */
+/**
+ * The facts about the server and the tables that doctor() checks: one query of the catalog and the server's statistics, and one
+ * of the tables, because with Citus these are on another node.
+ */
 import { z } from "zod";
+import type { Context } from "../../context.ts";
 import { idCapacityColumns } from "../../schema/id-capacity.ts";
 import { idSequence } from "../../schema/id-sequence.ts";
 import { literal, type Names } from "../../schema/names.ts";
@@ -22,7 +26,7 @@ const tableFacts = z.object({
   readers: z.array(z.string()),
 });
 
-export const factsRow = z.object({
+const factsRow = z.object({
   version_number: z.coerce.number(),
   now: z.number(),
   encoding: z.string(),
@@ -91,8 +95,8 @@ const HORIZON = `(select jsonb_build_object('pid', a.pid, 'application', nullif(
 const SLOTS = `(select coalesce(jsonb_agg(jsonb_build_object('name', slot_name, 'active', active) order by slot_name), '[]')
   from pg_replication_slots where (xmin is not null or catalog_xmin is not null or restart_lsn is not null) and not active)`;
 
-export function factsText(names: Names): string {
-  const { events, streams, correlated } = names;
+function serverText(names: Names): string {
+  const { events } = names;
   const list = Object.values(tableNames(names.table)).map(literal).join(", ");
   const ours = `c.relnamespace = to_regnamespace(${literal(`"${names.schema}"`)}) and c.relname in (${list}) and c.relkind in ('r', 'p')`;
   return `select current_setting('server_version_num') as version_number, ${epochMs("clock_timestamp()")} as now,
@@ -115,10 +119,21 @@ export function factsText(names: Names): string {
   (select coalesce(jsonb_agg(t.tgname order by t.tgname), '[]') from pg_trigger t join pg_proc p on p.oid = t.tgfoid
     where t.tgrelid = to_regclass(${literal(events)}) and not t.tgisinternal and t.tgtype & 2 = 2 and t.tgtype & 4 = 4
       and p.prosrc ~* 'new\\.id\\s*:?=') as id_triggers,
+  ${idCapacityColumns(names)}`;
+}
+
+const tableText = ({ events, streams, correlated }: Names): string => `select
   (select max(id) from ${events}) as last_id,
   (select ${epochMs("created")} from ${events} order by id desc limit 1) as last_created,
   (select count(*) from (select 1 from ${streams} where correlated_at is null and at < (select max(id) from ${events}) limit 1001) u) as unmarked,
   (select count(*) from ${correlated} where key <> '' and (leased_until is null or leased_until < now() - interval '1 day')) as idle_correlators,
-  (select count(*) from ${correlated} where key <> '') as correlators,
-  ${idCapacityColumns(names)}`;
+  (select count(*) from ${correlated} where key <> '') as correlators`;
+
+export async function readFacts({
+  names,
+  connections,
+}: Pick<Context, "names" | "connections">): Promise<Facts> {
+  const [server] = await connections.read("admin", { text: serverText(names) });
+  const [tables] = await connections.read("admin", { text: tableText(names) });
+  return factsRow.parse({ ...server, ...tables });
 }

@@ -33,7 +33,7 @@ export const closeTarget = (target: Context, again: boolean): Promise<void> =>
   fill(target, async (run) => {
     const { names } = target;
     await openTarget(run, names);
-    await run({ text: lockQuery(names) });
+    await run(lockQuery(names));
     if (again) await wipe(run, names);
     else await assertEmpty(run, names);
     await run({

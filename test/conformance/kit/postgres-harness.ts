@@ -12,8 +12,10 @@ export type Stores = {
   end(): Promise<void>;
 };
 
+/** `open`: makes the database of the file, or the schema. */
 export function postgresHarness(
   stores: () => Stores,
+  open: () => Promise<TestDatabase> = createDatabase,
 ): Pick<Conformance, "create" | "capabilities" | "firstId"> {
   let database: TestDatabase;
   let sql: ReturnType<typeof connect>;
@@ -22,7 +24,7 @@ export function postgresHarness(
   const reusable: string[] = [];
 
   beforeAll(async () => {
-    database = await createDatabase();
+    database = await open();
     sql = connect(database.url, { max: 4 });
     return async () => {
       await sql.end();
@@ -36,7 +38,7 @@ export function postgresHarness(
     delete from "${schema}"."${table}";
     delete from "${schema}"."${table}_streams";
     delete from "${schema}"."${table}_correlated";
-    alter sequence "${schema}"."${table}_id_seq" restart`);
+    select setval('"${schema}"."${table}_id_seq"', 1, false)`);
   }
 
   async function create(options?: StoreOptions, needs: readonly Capability[] = []): Promise<Harness> {
