@@ -65,8 +65,11 @@ test("the examples of the reference and of the docstrings compile", async () => 
   );
   expect(lines.length).toBeGreaterThan(15);
   const docstrings = `import { writeFileSync } from "node:fs";
+import type { Committed, Schemas } from "@rotorsoft/act";
 import { PostgresStore } from "act-drizzle";
 const store = new PostgresStore();
+declare const backup: readonly Committed<Schemas, string>[];
+declare const request: { readonly headers: Readonly<Record<string, string | undefined>> };
 ${lines.join("\n")}
 `;
   const [errors = ""] = blocks(await read("docs/reference/errors.md"));
