@@ -50,6 +50,13 @@ const reads: readonly { metric: string; label: string; atMost: number; query: Qu
     found: 10,
   },
   {
+    metric: "whole-day",
+    label: "query, all of one day (3,323 events)",
+    atMost: 200,
+    query: { created_after: day(20), created_before: day(21) },
+    found: 3_323,
+  },
+  {
     metric: "month",
     label: "query, all of a month (103,015 events)",
     atMost: 3_000,

@@ -162,6 +162,15 @@ describe.skipIf(reason !== "")(`events${reason}`, () => {
         await read({ ...window, limit: 10 }, { ...bounds, rows: 2_400, pages: 1_100 });
       });
 
+      test("the last page of a window, or of a prefix, that ends in the middle of the log is not looked for behind it", async () => {
+        // The next 16,000 events, whether there are more, and then the entries of the index; the log has 500,000 events.
+        const bounds = { rows: 50_000, pages: 9_000 };
+        const window = { created_after: created(300_000), created_before: created(302_500) };
+        await read(window, { ...bounds, indexes: ["created_id_ix", "pkey"] });
+        await read({ ...window, backward: true }, { ...bounds, indexes: ["created_id_ix", "pkey"] });
+        await read({ stream: "^old:", after: 1_500 }, { ...bounds, indexes: ["stream_id_ix", "pkey"] });
+      });
+
       test("a page of heads reads two rows for each stream on it", async () => {
         const bounds = { indexes: ["stream_id_ix", "stream_ix"], rows: 110, pages: 600 };
         await within(() => store.query_stats({}, { limit: 50, after: order(50_000) }), bounds);

@@ -84,14 +84,14 @@ test("names are told of one progress, however many there are", async () => {
 });
 
 test("a restore over a long log is not bound by statement_timeout, and deletes all of it", async () => {
-  const store = await withMany(21_000, { timeout: 150 });
+  const store = await withMany(21_000, { timeout: 400 });
   const { schema, table } = store.config;
   await scene.sql.unsafe(`insert into "${schema}"."${table}" (name, data, stream, version, meta)
     select 'N', '{}', 's' || n % 10, n / 10, '{}' from generate_series(0, 60000) n`);
   // Each page of the DELETE takes longer than the timeout.
   await scene.sql.unsafe(`
     create function "${schema}"."${table}_gone"() returns trigger language plpgsql as $$ begin
-      perform pg_sleep(0.1); return null; end $$;
+      perform pg_sleep(0.5); return null; end $$;
     create trigger gone after delete on "${schema}"."${table}" for each statement execute function "${schema}"."${table}_gone"()`);
   await store.restore(async (insert) => {
     await insert({
