@@ -21,6 +21,7 @@ import { type Recording, record, recordedAll, stopRecording, takeChanged } from 
 import { partsOf, sameEvents, sameRange } from "./move/compare.ts";
 import { copyAgain, copyRange } from "./move/copy-events.ts";
 import { copySubscriptions } from "./move/copy-subscriptions.ts";
+import { refuseSamePlace } from "./move/same-place.ts";
 import { closeTarget, fill, openTarget } from "./move/target.ts";
 
 export type MoveOptions = {
@@ -68,6 +69,7 @@ export async function move(
   const keepIn = namesOf(options.keepIn ?? `${source.names.schema}_moved`, source.names.table);
   if (keepIn.schema === source.names.schema)
     throw new Error('act-drizzle: option "keepIn": another schema than that of the store');
+  await refuseSamePlace(source, target);
   await removeMark(target);
   await seed(target);
   target.connections.sharedFacts?.forget();
@@ -175,8 +177,9 @@ class Copy {
     for (let count = 0; ; ) {
       // Their ids are recorded still if this fails.
       const { ids, more } = await this.#source.connections.session("move", async (run) => {
-        const changed = await takeChanged(run, this.#source.names);
-        await this.#again(this.#source, changed.ids);
+        const { names } = this.#source;
+        const changed = await takeChanged(run, names);
+        await this.#again(within(names, run), changed.ids);
         return changed;
       });
       if (ids.length > 0) await this.#must(sameEvents(this.#source, this.#target, ids));

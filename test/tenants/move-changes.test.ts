@@ -217,6 +217,24 @@ describe("what cannot be recorded stops the move, and the source works on", () =
     });
 });
 
+test("a log that is there already is refused, whatever is said of earlier attempts, and stays as it is", async () => {
+  const { source, schema } = await pair();
+  const before = await log(here, schema);
+  const same = new PostgresStore({ database: tenants.database(), schema });
+  for (const options of [{}, { again: true }])
+    await expect(new Admin(source).move(same, options)).rejects.toThrow("the log is there already");
+  expect(await log(here, schema)).toEqual(before);
+});
+
+test("one connection suffices", async () => {
+  const { source, schema } = await pair();
+  const narrow = new PostgresStore({ database: tenants.database({ max: 1 }), schema });
+  const target = new PostgresStore({ database: elsewhere.database({ max: 1 }), schema });
+  const disturb = async (step: number) => (step === 6 ? source.forget_pii("forgotten") : undefined);
+  await move(inSteps(contextOf(narrow), disturb), contextOf(target));
+  expect(await log(there, schema)).toEqual(await log(here, `${schema}_moved`));
+});
+
 test("nobody else writes to the log that is being filled", async () => {
   const { source, target, schema } = await pair();
   const early = new PostgresStore({ database: elsewhere.database(), schema });
