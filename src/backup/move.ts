@@ -20,7 +20,7 @@ import { moveSequence } from "./import.ts";
 import { type Recording, record, recordedAll, stopRecording, takeChanged } from "./move/changes.ts";
 import { partsOf, sameEvents, sameRange } from "./move/compare.ts";
 import { copyAgain, copyRange } from "./move/copy-events.ts";
-import { copySubscriptions } from "./move/copy-subscriptions.ts";
+import { Subscriptions } from "./move/copy-subscriptions.ts";
 import { refuseSamePlace } from "./move/same-place.ts";
 import { closeTarget, fill, openTarget } from "./move/target.ts";
 
@@ -78,6 +78,9 @@ export async function move(
   try {
     return await attempting(async () => {
       await copy.catchUp();
+      await copy.catchUpSubscriptions();
+      // The log has grown in the meantime.
+      await copy.catchUp();
       return await copy.cutOver(keepIn);
     });
   } catch (error) {
@@ -107,6 +110,7 @@ class Copy {
   #events = 0;
   #lastId = -1;
   #recording: Recording | undefined;
+  readonly #subscriptions: Subscriptions;
   #lockedMs = 0;
 
   constructor(
@@ -117,6 +121,7 @@ class Copy {
   ) {
     this.#source = source;
     this.#target = target;
+    this.#subscriptions = new Subscriptions(source.names, target);
     this.#limits = limits;
     this.#onProgress = onProgress;
   }
@@ -139,6 +144,13 @@ class Copy {
             `${passes} times. Move it when fewer events come, or stop its writers first, with \`again: true\``,
         );
     }
+  }
+
+  /** Busy ones change all the time, so a few are left for the lock, or as many as a last pass finds. */
+  async catchUpSubscriptions(): Promise<void> {
+    const { few, passes } = this.#limits;
+    const read: Run = (query) => this.#source.connections.read("move", query);
+    for (let pass = 1; (await this.#subscriptions.copy(read)) > few && pass < passes; ) pass++;
   }
 
   /** Returns how many events were new or changed. */
@@ -221,7 +233,7 @@ class Copy {
       });
       this.#tell("locked");
       await this.#finish(run, names);
-      const subscriptions = await copySubscriptions(run, names, this.#target);
+      const subscriptions = await this.#subscriptions.finish(run);
       await alignSequence(run, names, this.#target);
       await stopRecording(run, names);
       await moveAway(run, names, keepIn);

@@ -217,6 +217,32 @@ describe("what cannot be recorded stops the move, and the source works on", () =
     });
 });
 
+test("subscriptions that are added, changed and deleted at every step arrive as they stand at the end", async () => {
+  const { source, target, schema } = await pair();
+  const name = (n: number) => `r-${String(n).padStart(3, "0")}`;
+  await source.subscribe(
+    Array.from({ length: 60 }, (_, n) => ({ stream: name(n), source: "kept", correlated_at: 60 })),
+    60,
+  );
+  const disturb = async (step: number) => {
+    await source.subscribe([{ stream: `new-${step}`, source: "kept", correlated_at: step }], 60 + step);
+    await source.prioritize({ stream: name(30 + step), stream_exact: true }, step);
+    await source.claim(1, 1, "worker", 60_000);
+    await here.sql`delete from ${here.sql(schema)}.events_streams where stream = ${name(step)}`;
+  };
+  const moved = await move(inSteps(contextOf(source), disturb), contextOf(target));
+  const rows = async (scene: Scene, of: string) => {
+    const found = await scene.sql`
+      select (to_jsonb(s) - 'leased_by' - 'leased_until')::text as row from ${scene.sql(of)}.events_streams s order by stream`;
+    return found.map(({ row }) => String(row));
+  };
+  const arrived = await rows(there, schema);
+  expect(arrived).toEqual(await rows(here, `${schema}_moved`));
+  expect(arrived.some((row) => row.includes('"new-1"'))).toBe(true);
+  expect(arrived.some((row) => row.includes(`"${name(1)}"`))).toBe(false);
+  expect(moved.subscriptions).toBe(arrived.length);
+});
+
 test("a log that is there already is refused, whatever is said of earlier attempts, and stays as it is", async () => {
   const { source, schema } = await pair();
   const before = await log(here, schema);
