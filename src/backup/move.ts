@@ -157,10 +157,11 @@ class Copy {
   async #pass(): Promise<number> {
     const [source, target] = [this.#source, this.#target];
     const { names } = source;
-    const first = this.#recording === undefined;
-    this.#recording = await this.#brief((run) => record(run, names, first));
+    const recording = await this.#brief((run) => record(run, names, this.#recording));
+    if (!recording) throw new MoveError(REWRITTEN);
+    this.#recording = recording;
     const changed = await this.#drain();
-    const { upTo } = this.#recording;
+    const { upTo } = recording;
     const { added, copied } = await copyRange(source, target, this.#lastId, upTo);
     this.#events += added;
     for await (const [low, high] of partsOf(source, this.#lastId, upTo))
