@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
+import { findBrowser, NO_BROWSER } from "../../test/support/find-browser.ts";
 import { expectNoLeaks, keepSecret } from "../../test/support/leaks.ts";
 import { startPostgres } from "./index.ts";
 
@@ -28,6 +29,8 @@ export default async function setup(project: TestProject) {
     inMemory,
   });
   console.log(`PostgreSQL ${server.version} (${server.kind})`);
+  // The names of skipped tests, with their reason, are in the report and not in what is printed.
+  if (!findBrowser()) console.log(`The console's page in a browser, test/console/page*: ${NO_BROWSER}`);
   if (version && server.version.split(".")[0] !== version) {
     await server.stop();
     throw new Error(`PostgreSQL ${version} was to be tested, and this is ${server.version}`);

@@ -20,7 +20,8 @@ import { moveSequence } from "./import.ts";
 import { type Recording, record, recordedAll, stopRecording, takeChanged } from "./move/changes.ts";
 import { partsOf, sameEvents, sameRange } from "./move/compare.ts";
 import { copyAgain, copyRange } from "./move/copy-events.ts";
-import { copySubscriptions } from "./move/copy-subscriptions.ts";
+import { Subscriptions } from "./move/copy-subscriptions.ts";
+import { refuseSamePlace } from "./move/same-place.ts";
 import { closeTarget, fill, openTarget } from "./move/target.ts";
 
 /** How `move()` goes about it. */
@@ -72,6 +73,7 @@ export async function move(
   const keepIn = namesOf(options.keepIn ?? `${source.names.schema}_moved`, source.names.table);
   if (keepIn.schema === source.names.schema)
     throw new Error('act-drizzle: option "keepIn": another schema than that of the store');
+  await refuseSamePlace(source, target);
   await removeMark(target);
   await seed(target);
   target.connections.sharedFacts?.forget();
@@ -79,6 +81,9 @@ export async function move(
   const copy = new Copy(source, target, { ...LIMITS, ...limits }, options.onProgress);
   try {
     return await attempting(async () => {
+      await copy.catchUp();
+      await copy.catchUpSubscriptions();
+      // The log has grown in the meantime.
       await copy.catchUp();
       return await copy.cutOver(keepIn);
     });
@@ -109,6 +114,7 @@ class Copy {
   #events = 0;
   #lastId = -1;
   #recording: Recording | undefined;
+  readonly #subscriptions: Subscriptions;
   #lockedMs = 0;
 
   constructor(
@@ -119,6 +125,7 @@ class Copy {
   ) {
     this.#source = source;
     this.#target = target;
+    this.#subscriptions = new Subscriptions(source.names, target);
     this.#limits = limits;
     this.#onProgress = onProgress;
   }
@@ -143,14 +150,22 @@ class Copy {
     }
   }
 
+  /** Busy ones change all the time, so a few are left for the lock, or as many as a last pass finds. */
+  async catchUpSubscriptions(): Promise<void> {
+    const { few, passes } = this.#limits;
+    const read: Run = (query) => this.#source.connections.read("move", query);
+    for (let pass = 1; (await this.#subscriptions.copy(read)) > few && pass < passes; ) pass++;
+  }
+
   /** Returns how many events were new or changed. */
   async #pass(): Promise<number> {
     const [source, target] = [this.#source, this.#target];
     const { names } = source;
-    const first = this.#recording === undefined;
-    this.#recording = await this.#brief((run) => record(run, names, first));
+    const recording = await this.#brief((run) => record(run, names, this.#recording));
+    if (!recording) throw new MoveError(REWRITTEN);
+    this.#recording = recording;
     const changed = await this.#drain();
-    const { upTo } = this.#recording;
+    const { upTo } = recording;
     const { added, copied } = await copyRange(source, target, this.#lastId, upTo);
     this.#events += added;
     for await (const [low, high] of partsOf(source, this.#lastId, upTo))
@@ -179,8 +194,9 @@ class Copy {
     for (let count = 0; ; ) {
       // Their ids are recorded still if this fails.
       const { ids, more } = await this.#source.connections.session("move", async (run) => {
-        const changed = await takeChanged(run, this.#source.names);
-        await this.#again(this.#source, changed.ids);
+        const { names } = this.#source;
+        const changed = await takeChanged(run, names);
+        await this.#again(within(names, run), changed.ids);
         return changed;
       });
       if (ids.length > 0) await this.#must(sameEvents(this.#source, this.#target, ids));
@@ -222,7 +238,7 @@ class Copy {
       });
       this.#tell("locked");
       await this.#finish(run, names);
-      const subscriptions = await copySubscriptions(run, names, this.#target);
+      const subscriptions = await this.#subscriptions.finish(run);
       await alignSequence(run, names, this.#target);
       await stopRecording(run, names);
       await moveAway(run, names, keepIn);

@@ -149,10 +149,27 @@ export function routes(parts: Parts): Hono {
   look("/reaction", ({ admin }, c) => reactionOf(admin, required(c, "stream")));
   look("/skipped", async ({ admin }, c) => ({ skipped: await admin.skipped({ limit: limit(c, 50, 500) }) }));
 
-  look("/projections", async ({ admin }) => {
-    const [tables, { lastId }] = await Promise.all([admin.projections(), admin.log({ limit: 1 })]);
+  look("/projections", async ({ admin, info }) => {
+    const [found, { lastId }, stores] = await Promise.all([
+      admin.projections(),
+      admin.log({ limit: 1 }),
+      databases.list(),
+    ]);
+    // Positions beside another store's tables count in the ids of its log, not of this one.
+    const others = stores.filter(
+      ({ database, schema }) => database === info.database && schema !== info.schema,
+    );
+    const storeOf = (schema: string) => others.find((store) => store.schema === schema);
+    const [tables, elsewhere] = [
+      found.filter(({ schema }) => !storeOf(schema)),
+      found.flatMap(({ schema, table }) => {
+        const store = storeOf(schema);
+        return store ? [{ schema, table, store: store.id }] : [];
+      }),
+    ];
     return {
       lastId,
+      elsewhere,
       tables: tables.map(({ projections, ...table }) => ({
         ...table,
         projections: projections.map(({ rebuild, ...state }) => ({

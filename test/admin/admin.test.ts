@@ -82,7 +82,9 @@ describe("lag", () => {
     const report = (await admin.lag()).find(({ stream }) => stream === "report");
     expect(report).toMatchObject({ deferredUntil: undefined });
     const { subscriptions } = await admin.subscriptions();
-    expect(subscriptions.find(({ stream }) => stream === "report")).toMatchObject({ deferredUntil: undefined });
+    expect(subscriptions.find(({ stream }) => stream === "report")).toMatchObject({
+      deferredUntil: undefined,
+    });
   });
 });
 

@@ -1,22 +1,12 @@
 /** A browser that looks at the console's page, and what it saw: requests, errors, refusals of the policy. */
-import { existsSync } from "node:fs";
-import { delimiter, join } from "node:path";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import type { RunningConsole } from "../../src/console/start.ts";
+import { findBrowser, NO_BROWSER } from "../support/find-browser.ts";
 
-/** `CHROMIUM_PATH`, or what the PATH has: .ci/run looks for the same. */
-function findBrowser(): string | undefined {
-  const folders = (process.env.PATH ?? "").split(delimiter);
-  const names = ["chromium", "chromium-browser", "google-chrome"];
-  const places = names.flatMap((name) => folders.map((folder) => join(folder, name)));
-  return [process.env.CHROMIUM_PATH ?? "", ...places].find((path) => path !== "" && existsSync(path));
-}
 const executablePath = findBrowser();
 
 /** Why tests in a browser are left out; empty: they are not. It goes into their name. */
-export const reason = executablePath
-  ? ""
-  : " (left out: no Chromium; install the package chromium, or set CHROMIUM_PATH)";
+export const reason = executablePath ? "" : ` (${NO_BROWSER})`;
 
 /** Only the page talks to anybody: the browser itself does not look for updates. */
 const QUIET = [

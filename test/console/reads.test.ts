@@ -176,6 +176,19 @@ describe("tenants", () => {
     expect(first.next).toBe(first.tenants[0]?.store.id);
   });
 
+  test("have the positions beside their own log: those of another store are named, and not measured by this log", async () => {
+    const broken = await brokenStore(scene);
+    const other = await scene.seeded({ schema: `${broken.store.config.schema}_p` });
+    await withPositions(scene, other, 3);
+    const client = await Client.of(await startOn(scene, broken.store));
+    const { schema, table } = other.config;
+    const here = await client.get("/api/projections");
+    expect(here.tables).toEqual([]);
+    expect(here.elsewhere).toEqual([{ schema, table: "act_positions", store: `${schema}.${table}` }]);
+    const there = await client.get("/api/projections", { store: `${schema}.${table}` });
+    expect(there).toMatchObject({ tables: [{ schema, table: "act_positions" }], elsewhere: [] });
+  });
+
   test("may be a list, in which one that is not there says so", async () => {
     const store = await scene.seeded();
     const { schema, table } = store.config;

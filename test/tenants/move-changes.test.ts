@@ -203,18 +203,68 @@ describe("what cannot be recorded stops the move, and the source works on", () =
   };
   for (const [title, statement] of Object.entries(kinds))
     test(title, async () => {
-      const { source, target, schema } = await pair();
-      const before = await log(here, schema);
-      const disturb = async (step: number) => (step === 6 ? here.sql.unsafe(statement(schema)) : undefined);
-      const moving = move(inSteps(contextOf(source), disturb), contextOf(target));
-      await expect(moving).rejects.toThrow(MoveError);
-      await expect(moving).rejects.toThrow(/nothing was moved.*again: true/);
-      expect(await leftIn(here, schema)).toEqual([]);
-      if (!statement(schema).endsWith(".events")) expect(await log(here, schema)).toEqual(before);
-      await source.commit("kept", [event("After")], meta);
-      await new Admin(source).move(target, { again: true });
-      expect(await log(there, schema)).toEqual(await log(here, `${schema}_moved`));
+      const steps = await stepsOf();
+      // In the first pass, between two passes, and when the lock is about to be taken.
+      for (const at of [3, 6, steps - 3, steps - 1, steps]) {
+        const { source, target, schema } = await pair();
+        const before = await log(here, schema);
+        const disturb = async (step: number) =>
+          step === at ? here.sql.unsafe(statement(schema)) : undefined;
+        const moving = move(inSteps(contextOf(source), disturb), contextOf(target));
+        await expect(moving, `before step ${at} of ${steps}`).rejects.toThrow(MoveError);
+        await expect(moving).rejects.toThrow(/nothing was moved.*again: true/);
+        expect(await leftIn(here, schema)).toEqual([]);
+        if (!statement(schema).startsWith("truncate") || statement(schema).endsWith("_moving"))
+          expect(await log(here, schema)).toEqual(before);
+        await source.commit("kept", [event("After")], meta);
+        await new Admin(source).move(target, { again: true });
+        expect(await log(there, schema)).toEqual(await log(here, `${schema}_moved`));
+      }
     });
+});
+
+test("subscriptions that are added, changed and deleted at every step arrive as they stand at the end", async () => {
+  const { source, target, schema } = await pair();
+  const name = (n: number) => `r-${String(n).padStart(3, "0")}`;
+  await source.subscribe(
+    Array.from({ length: 60 }, (_, n) => ({ stream: name(n), source: "kept", correlated_at: 60 })),
+    60,
+  );
+  const disturb = async (step: number) => {
+    await source.subscribe([{ stream: `new-${step}`, source: "kept", correlated_at: step }], 60 + step);
+    await source.prioritize({ stream: name(30 + step), stream_exact: true }, step);
+    await source.claim(1, 1, "worker", 60_000);
+    await here.sql`delete from ${here.sql(schema)}.events_streams where stream = ${name(step)}`;
+  };
+  const moved = await move(inSteps(contextOf(source), disturb), contextOf(target));
+  const rows = async (scene: Scene, of: string) => {
+    const found = await scene.sql`
+      select (to_jsonb(s) - 'leased_by' - 'leased_until')::text as row from ${scene.sql(of)}.events_streams s order by stream`;
+    return found.map(({ row }) => String(row));
+  };
+  const arrived = await rows(there, schema);
+  expect(arrived).toEqual(await rows(here, `${schema}_moved`));
+  expect(arrived.some((row) => row.includes('"new-1"'))).toBe(true);
+  expect(arrived.some((row) => row.includes(`"${name(1)}"`))).toBe(false);
+  expect(moved.subscriptions).toBe(arrived.length);
+});
+
+test("a log that is there already is refused, whatever is said of earlier attempts, and stays as it is", async () => {
+  const { source, schema } = await pair();
+  const before = await log(here, schema);
+  const same = new PostgresStore({ database: tenants.database(), schema });
+  for (const options of [{}, { again: true }])
+    await expect(new Admin(source).move(same, options)).rejects.toThrow("the log is there already");
+  expect(await log(here, schema)).toEqual(before);
+});
+
+test("one connection suffices", async () => {
+  const { source, schema } = await pair();
+  const narrow = new PostgresStore({ database: tenants.database({ max: 1 }), schema });
+  const target = new PostgresStore({ database: elsewhere.database({ max: 1 }), schema });
+  const disturb = async (step: number) => (step === 6 ? source.forget_pii("forgotten") : undefined);
+  await move(inSteps(contextOf(narrow), disturb), contextOf(target));
+  expect(await log(there, schema)).toEqual(await log(here, `${schema}_moved`));
 });
 
 test("nobody else writes to the log that is being filled", async () => {

@@ -48,14 +48,21 @@ export async function stopRecording(run: Run, names: Names): Promise<void> {
 export type Recording = { readonly upTo: number; readonly state: string };
 
 /**
- * Records from here on, whatever the log holds. Called again, it goes on with what the log holds by then. The table's lock
- * is held until the transaction of `run` ends: writers wait for as long.
+ * Records from here on, whatever the log holds. Given what it returned before, it goes on with what the log holds by now;
+ * undefined: not every change since then was recorded. The table's lock is held until the transaction of `run` ends: writers
+ * wait for as long.
  */
-export async function record(run: Run, names: Names, first: boolean): Promise<Recording> {
+export async function record(
+  run: Run,
+  names: Names,
+  before: Recording | undefined,
+): Promise<Recording | undefined> {
   const { events } = names;
   const table = recorded(names);
   await run({ text: `lock table ${events} in share row exclusive mode` });
-  if (first) {
+  // Looked at before the triggers are made anew.
+  if (before && !(await recordedAll(run, names, before))) return undefined;
+  if (!before) {
     await stopRecording(run, names);
     await run({ text: `create unlogged table ${table} (id bigint)` });
     await run({ text: `insert into ${table} values (null)` });

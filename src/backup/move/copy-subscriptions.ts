@@ -1,38 +1,117 @@
-/** Copies subscriptions and checkpoints as they stand, but for leases: their holders work on the old server. */
+/**
+ * Copies subscriptions and checkpoints as they stand, but for leases: their holders work on the old server. Most of the
+ * subscriptions are copied before the tables are locked; under the lock come those that were written since, and both
+ * tables are compared. What then still differs is copied as a whole.
+ */
 import type { Context } from "../../context.ts";
 import type { Run } from "../../postgres/index.ts";
+import { textArray } from "../../postgres/parameters.ts";
 import type { Names } from "../../schema/names.ts";
 import { fill } from "./target.ts";
 
 const PAGE = 5_000;
+const ROW = "to_jsonb(r) - 'leased_by' - 'leased_until'";
 
-/** From the tables that `run` sees. Returns the number of subscriptions. */
-export async function copySubscriptions(run: Run, names: Names, target: Context): Promise<number> {
-  const { streams, correlated } = target.names;
-  let count = 0;
-  await fill(target, async (write) => {
-    await write({ text: `delete from ${streams}` });
-    await write({ text: `delete from ${correlated}` });
-    const copy = async (from: string, to: string, key: string) => {
-      for (let after: unknown = ""; ; ) {
-        const rows = await run({
-          text: `select ${key} as key, to_jsonb(r)::text as line from ${from} r
-  where ${key} ${after === "" ? ">=" : ">"} $1::text collate "C" order by ${key} collate "C" limit ${PAGE}`,
-          params: [String(after)],
-        });
-        if (rows.length === 0) return;
-        after = rows.at(-1)?.key;
-        if (to === streams) count += rows.length;
-        await write({
-          text: `insert into ${to} select r.* from jsonb_array_elements($1::jsonb) j(line)
-  cross join jsonb_populate_record(null::${to}, j.line - 'leased_by' - 'leased_until') r`,
-          params: [`[${rows.map(({ line }) => line).join(",")}]`],
-        });
-        if (rows.length < PAGE) return;
-      }
-    };
-    await copy(names.streams, streams, "stream");
-    await copy(names.correlated, correlated, "key");
+/**
+ * Rows whose transaction a snapshot, `$2`, does not see. Their xmin has 32 bits: it is taken as the last transaction before
+ * now with these bits. For one of an earlier round that is wrong, and the row is copied once more than it need be.
+ */
+const SINCE = `not pg_visible_in_snapshot(greatest(3, n.next - ((n.next - r.xmin::text::bigint) & 4294967295))::text::xid8, $2::pg_snapshot)`;
+const NEXT = `cross join (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) n`;
+
+type Page = { readonly keys: readonly string[]; readonly lines: readonly string[] };
+
+/** The rows of a table, page by page in the order of their key. `since`: only those that were written after a snapshot. */
+async function* rowsOf(run: Run, table: string, key: string, since?: string): AsyncGenerator<Page> {
+  for (let after: string | undefined; ; ) {
+    const rows = await run({
+      text: `select r.${key} as key, (${ROW})::text as line from ${table} r ${since === undefined ? "" : NEXT}
+where r.${key} ${after === undefined ? ">=" : ">"} $1::text collate "C"${since === undefined ? "" : ` and ${SINCE}`}
+order by r.${key} collate "C" limit ${PAGE}`,
+      params: since === undefined ? [after ?? ""] : [after ?? "", since],
+    });
+    if (rows.length === 0) return;
+    const keys = rows.map((row) => String(row.key));
+    yield { keys, lines: rows.map(({ line }) => String(line)) };
+    if (rows.length < PAGE) return;
+    after = keys.at(-1);
+  }
+}
+
+/** $1 keys, $2 the rows as a JSON array */
+async function put(write: Run, table: string, key: string, { keys, lines }: Page): Promise<void> {
+  await write({ text: `delete from ${table} where ${key} = any($1::text[])`, params: [textArray(keys)] });
+  await write({
+    text: `insert into ${table} select r.* from jsonb_array_elements($1::jsonb) j(line)
+cross join jsonb_populate_record(null::${table}, j.line) r`,
+    params: [`[${lines.join(",")}]`],
   });
-  return count;
+}
+
+async function digestOf(run: Run, table: string): Promise<{ readonly text: string; readonly count: number }> {
+  const [row] = await run({
+    text: `select count(*)::int as count,
+  sum(('x' || left(md5((${ROW})::text), 16))::bit(64)::bigint)::text as digest from ${table} r`,
+  });
+  return { text: `${row?.count} ${row?.digest}`, count: Number(row?.count) };
+}
+
+export class Subscriptions {
+  readonly #names: Names;
+  readonly #target: Context;
+  /** Of the last copy. */
+  #snapshot: string | undefined;
+
+  constructor(names: Names, target: Context) {
+    this.#names = names;
+    this.#target = target;
+  }
+
+  /** Copies those that were written since the last call. Returns how many. */
+  async copy(run: Run): Promise<number> {
+    const { streams } = this.#target.names;
+    const since = this.#snapshot;
+    // What is written while they are read is copied again the next time.
+    const [now] = await run({ text: "select pg_current_snapshot()::text as snapshot" });
+    let count = 0;
+    await fill(this.#target, async (write) => {
+      if (since === undefined) await write({ text: `delete from ${streams}` });
+      for await (const page of rowsOf(run, this.#names.streams, "stream", since)) {
+        await put(write, streams, "stream", page);
+        count += page.keys.length;
+      }
+    });
+    this.#snapshot = String(now?.snapshot);
+    return count;
+  }
+
+  /** Under the lock. Returns the number of subscriptions. */
+  async finish(run: Run): Promise<number> {
+    const { streams, correlated } = this.#target.names;
+    await this.copy(run);
+    const wanted = await digestOf(run, this.#names.streams);
+    await fill(this.#target, async (write) => {
+      const same = async () => (await digestOf(write, streams)).text === wanted.text;
+      if (!(await same())) await this.#removeOthers(run, write);
+      if (!(await same())) {
+        await write({ text: `delete from ${streams}` });
+        for await (const page of rowsOf(run, this.#names.streams, "stream"))
+          await put(write, streams, "stream", page);
+      }
+      await write({ text: `delete from ${correlated}` });
+      for await (const page of rowsOf(run, this.#names.correlated, "key"))
+        await put(write, correlated, "key", page);
+    });
+    return wanted.count;
+  }
+
+  /** Subscriptions that were deleted since they were copied. $1 the streams that there are */
+  async #removeOthers(run: Run, write: Run): Promise<void> {
+    const rows = await run({ text: `select stream from ${this.#names.streams}` });
+    await write({
+      text: `delete from ${this.#target.names.streams} t
+where not exists (select from unnest($1::text[]) k(stream) where k.stream = t.stream)`,
+      params: [textArray(rows.map(({ stream }) => String(stream)))],
+    });
+  }
 }

@@ -65,6 +65,8 @@ export type SkippedList = { readonly skipped: readonly Skipped[] };
 /** Tables of positions of the database (`actPositions()`), by default `act_positions`, at most 10, and what they hold. */
 export type Projections = {
   readonly tables: readonly PositionsTable[];
+  /** Tables in the schemas of other stores of the database, with the id of such a store. */
+  readonly elsewhere: readonly { readonly schema: string; readonly table: string; readonly store: string }[];
   /** Id of the log's end, to compare `at` with. */
   readonly lastId: number | undefined;
 };

@@ -46,10 +46,16 @@ export function seedSamples(
     const bucket = Math.floor((now - second) / BUCKET_S);
     counts.set(bucket, (counts.get(bucket) ?? 0) + 1);
   }
+  const pushed = samples.get(store) ?? NONE;
+  const lagNow = pushed.findLast(({ at }) => at <= now)?.lagMs ?? null;
   const past: Sample[] = [];
   for (let bucket = Math.floor((now - from) / BUCKET_S) - 1; bucket >= 0; bucket--)
-    past.push({ at: now - bucket * BUCKET_S, perSecond: (counts.get(bucket) ?? 0) / BUCKET_S, lagMs: null });
-  const later = (samples.get(store) ?? NONE).filter(({ at }) => at > now);
+    past.push({
+      at: now - bucket * BUCKET_S,
+      perSecond: (counts.get(bucket) ?? 0) / BUCKET_S,
+      lagMs: bucket === 0 ? lagNow : null,
+    });
+  const later = pushed.filter(({ at }) => at > now);
   put(store, [...past, ...later]);
 }
 

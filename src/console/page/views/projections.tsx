@@ -5,6 +5,8 @@ import type { PositionsTable, Projection, Projections } from "../../api.ts";
 import { type CallError, get } from "../data/client.ts";
 import { useConsole } from "../data/console.tsx";
 import { counted, integer, plural } from "../data/format.ts";
+import { href } from "../router.ts";
+import { Link } from "../ui/link.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { Empty, Failed, Loading, Notice, SkeletonRows } from "../ui/states.tsx";
 import { type Column, Table } from "../ui/table.tsx";
@@ -32,10 +34,7 @@ export function ProjectionsView() {
         <Failed error={error} retry={() => void refetch()} />
       ) : data?.tables.length === 0 ? (
         <div className="panel">
-          <Empty
-            title="This database has no table of positions"
-            icon={<Boxes size={22} aria-hidden="true" />}
-          >
+          <Empty title="This store has no table of positions" icon={<Boxes size={22} aria-hidden="true" />}>
             Projections by <code>exactlyOnce</code> of act-drizzle/projections keep theirs in a table{" "}
             <code>act_positions</code>. Reactions are in the view of that name.
           </Empty>
@@ -52,6 +51,19 @@ export function ProjectionsView() {
             </tbody>
           </table>
         </div>
+      )}
+      {data && data.elsewhere.length > 0 && (
+        <p className="muted">
+          Beside the logs of other stores:{" "}
+          {data.elsewhere.map(({ schema, table, store: other }, index) => (
+            <span key={`${schema}.${table}`}>
+              {index > 0 && ", "}
+              <Link to={href(["projections"], { store: other })}>
+                {schema}.{table}
+              </Link>
+            </span>
+          ))}
+        </p>
       )}
     </>
   );

@@ -23,6 +23,9 @@ const colour = (name: string): string => {
 const withAlpha = (rgb: string, alpha: number): string =>
   rgb.replace(/^rgba?\(([^)]*)\)$/, (_, inner: string) => `rgba(${inner.split(",").slice(0, 3)},${alpha})`);
 
+const valuesIn = (values: ArrayLike<unknown> | undefined): number =>
+  Array.from(values ?? []).filter((value) => typeof value === "number").length;
+
 function optionsOf(format: (value: number) => string, from: number): UPlot.Options {
   const [line, text, grid] = [colour("--accent"), colour("--muted"), colour("--line")];
   const axis = { stroke: text, font: FONT, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
@@ -44,11 +47,18 @@ function optionsOf(format: (value: number) => string, from: number): UPlot.Optio
         space: 70,
         values: (_, splits) => splits.map((at) => localTime(new Date(at * 1_000).toISOString()).slice(11)),
       },
-      { ...axis, size: 58, space: 32, values: (_, splits) => splits.map(format) },
+      { ...axis, size: 66, space: 32, values: (_, splits) => splits.map(format) },
     ],
     series: [
       {},
-      { stroke: line, width: 1.6, fill: withAlpha(line, 0.1), points: { show: false }, spanGaps: false },
+      {
+        stroke: line,
+        width: 1.6,
+        fill: withAlpha(line, 0.1),
+        // One sample makes no line.
+        points: { show: ({ data }) => valuesIn(data[1]) === 1, size: 6, fill: line },
+        spanGaps: false,
+      },
     ],
   };
 }
