@@ -92,7 +92,10 @@ export function judge(run: Run, ours = "act-drizzle", baseline = "baseline"): Ju
 
 function verdict(row: Row, ours: number, ratio: number, own: (metric: string) => number): Judged["verdict"] {
   if (!row.must || Number.isNaN(ours)) return "";
-  if ("times" in row.must) return Number.isNaN(ratio) ? "" : ratio >= row.must.times ? "pass" : "miss";
+  if ("times" in row.must) {
+    const { times, atLeast = ours } = row.must;
+    return Number.isNaN(ratio) ? "" : ratio >= times && ours >= atLeast ? "pass" : "miss";
+  }
   const limit = "own" in row.must ? own(row.must.own) * row.must.atMost : row.must.atMost;
   return ours <= limit ? "pass" : "miss";
 }

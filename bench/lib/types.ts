@@ -31,8 +31,8 @@ export type Prepared = {
 };
 
 export type Requirement =
-  /** Our figure must be this many times better than the baseline's. */
-  | { readonly times: number }
+  /** Our figure must be this many times better than the baseline's, and itself no less than `atLeast`. */
+  | { readonly times: number; readonly atLeast?: number }
   /** Our figure must be at most this many times our own figure of another metric (flatness). */
   | { readonly own: string; readonly atMost: number }
   /** Our figure itself must not exceed this. */

@@ -3,6 +3,7 @@ import { sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import { clearTables } from "./clear-tables.ts";
 import { floorOf, lockPositions, makeFloor } from "./floor.ts";
+import { LIMIT_LOCKS } from "./swap-lock.ts";
 import type { Transactions } from "./transactions.ts";
 
 export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
@@ -23,6 +24,7 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     const { positions, projection } = this.#transactions;
     let at = -1;
     await this.#transactions.run("the tables could not be emptied", async (tx) => {
+      await this.#transactions.execute(tx, LIMIT_LOCKS);
       await this.#transactions.query(tx, lockPositions(positions));
       await this.#transactions.query(tx, makeFloor(positions, projection));
       const [floor] = await this.#transactions.query(tx, floorOf(positions, projection));

@@ -8,7 +8,6 @@
  * kept out from the beginning to the end.
  */
 import type { Committed, EventMeta } from "@rotorsoft/act";
-import { sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import type { PostgresStore } from "../store.ts";
 import { ProjectionError } from "./errors.ts";
@@ -19,7 +18,7 @@ import { type ActPositions, actPositions } from "./positions.ts";
 import { LogReader, type Page } from "./read-log.ts";
 import { checkRebuild } from "./rebuild-input.ts";
 import { Shadow } from "./shadow.ts";
-import { lockingAgain } from "./swap-lock.ts";
+import { LIMIT_LOCKS, lockingAgain } from "./swap-lock.ts";
 import { type Database, Transactions } from "./transactions.ts";
 
 /** Once it is so few ids behind, it takes the locks and applies the rest. */
@@ -162,7 +161,7 @@ export async function rebuild<
     // A missing table of positions is told before the work.
     await transactions.query(tx, floorOf(positions, projection));
   });
-  const from = await filled.open(names, options.restart ?? false);
+  const from = await lockingAgain(() => filled.open(names, options.restart ?? false), signal);
   let at = from;
   let events = 0;
   let head = await log.head();
@@ -202,7 +201,7 @@ export async function rebuild<
   const finished = await lockingAgain(async () => {
     let last = { at, head, events: 0, lockedMillis: 0 };
     await transactions.run(doing, async (tx) => {
-      await transactions.execute(tx, sql`set local lock_timeout = '2s'`);
+      await transactions.execute(tx, LIMIT_LOCKS);
       await transactions.query(tx, lockPositions(positions));
       await transactions.query(tx, makeFloor(positions, projection));
       const start = performance.now();

@@ -13,6 +13,7 @@ import type { TransactionOf } from "./exactly-once.ts";
 import { deliverAgain, floorOf, lockPositions, makeFloor } from "./floor.ts";
 import { type ActPositions, actPositions } from "./positions.ts";
 import { checkProjection } from "./rebuild-input.ts";
+import { LIMIT_LOCKS, lockingAgain } from "./swap-lock.ts";
 import { type Database, Transactions } from "./transactions.ts";
 
 type Targets = Parameters<PostgresStore["reset"]>[0];
@@ -51,14 +52,16 @@ export async function redeliver<Db extends Database>(options: RedeliverOptions<D
     throw badInput("redeliver: targets must be the projection's targets: a list of names, or a filter.");
   const transactions = new Transactions<TransactionOf<Db>>(db, positions, projection);
   const doing = `projection ${JSON.stringify(projection)} could not be cleared`;
-  await transactions.run(doing, async (tx) => {
+  const clear = async (tx: TransactionOf<Db>) => {
+    await transactions.execute(tx, LIMIT_LOCKS);
     await transactions.query(tx, lockPositions(positions));
     await transactions.query(tx, makeFloor(positions, projection));
     const [floor] = await transactions.query(tx, floorOf(positions, projection));
     // Cleared already, by a call that did not end.
     if (floor?.handlers && Number(floor.at) < 0) return;
     await clearTables(transactions, tx, Object.values(tables));
-  });
+  };
+  await lockingAgain(() => transactions.run(doing, clear));
   const reset = await app.reset(targets);
   await transactions.run(doing, async (tx) => {
     await transactions.query(tx, lockPositions(positions));

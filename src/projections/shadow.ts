@@ -17,6 +17,7 @@ import {
   type TableFacts,
 } from "./shadow-ddl.ts";
 import { inSchema } from "./shadow-table.ts";
+import { LIMIT_LOCKS } from "./swap-lock.ts";
 import type { Transactions } from "./transactions.ts";
 
 const UNDEFINED_TABLE = "42P01";
@@ -59,6 +60,7 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     let at = -1;
     await this.#transactions.run("the shadow tables could not be made", async (tx) => {
       const run = (text: string) => this.#transactions.execute(tx, sql.raw(text));
+      await this.#transactions.execute(tx, LIMIT_LOCKS);
       this.#facts = await this.#lookUp(tx);
       this.#names = names;
       const definition = this.#definition(this.#facts);

@@ -1,5 +1,6 @@
 /** Tries a transaction again whose locks were not granted in time, so that readers do not queue behind it for long. */
 import { setTimeout as pause } from "node:timers/promises";
+import { sql } from "drizzle-orm";
 import { codeOf } from "../errors.ts";
 import { ProjectionError } from "./errors.ts";
 
@@ -7,12 +8,15 @@ const ATTEMPTS = 30;
 const PAUSE = 200;
 const LOCK_NOT_AVAILABLE = "55P03";
 
+/** The first statement of such a transaction. */
+export const LIMIT_LOCKS = sql.raw("set local lock_timeout = '2s'");
+
 const isLocked = (error: unknown) =>
   error instanceof ProjectionError
     ? codeOf(error.cause) === LOCK_NOT_AVAILABLE
     : codeOf(error) === LOCK_NOT_AVAILABLE;
 
-export async function lockingAgain<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+export async function lockingAgain<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await work();

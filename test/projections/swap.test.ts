@@ -239,6 +239,31 @@ test("who comes to swap what another process has begun anew is told so, and no h
   expect(await counted(db)).toEqual(await folded(world, store));
 });
 
+for (const inPlace of [false, true])
+  test(`a rebuild ${inPlace ? "in place" : "by shadows"} that waits for a reader lets others pass, and goes on after it`, async () => {
+    const [db, store] = [await onNodePostgres(), await deposited()];
+    const read = Promise.withResolvers<void>();
+    const reading = Promise.withResolvers<void>();
+    const reader = db.transaction(async (tx) => {
+      await tx.select().from(counters);
+      reading.resolve();
+      await read.promise;
+    });
+    await reading.promise;
+    const rebuilding = rebuild({ ...options(store, db), inPlace });
+    // It waits for the reader, and whoever comes then waits behind it, until it gives up.
+    const waits = async () => {
+      const { rows } = await db.execute(sql`select from pg_locks where not granted
+        and database = (select oid from pg_database where datname = current_database())`);
+      return rows.length;
+    };
+    await expect.poll(waits, { timeout: 20_000, interval: 5 }).toBeGreaterThan(0);
+    await db.select().from(counters);
+    read.resolve();
+    await Promise.all([reader, rebuilding]);
+    expect(await counted(db)).toEqual(await folded(world, store));
+  });
+
 test("who comes back after another process has swapped is told so", async () => {
   const [db, store] = [await onNodePostgres(), await deposited()];
   let other: Promise<unknown> | undefined;
