@@ -236,7 +236,7 @@ export class PostgresStore implements Store {
    *
    * @param driver Called once with a function that takes an event and resolves to its new id.
    * @throws What `driver` throws; then everything is as it was.
-   * @example await store.restore(async (insert) => { for (const event of backup) await insert(event); });
+   * @example await store.restore(async (insert) => void (await new PostgresStore({ table: "backup" }).query(insert)));
    */
   restore(driver: RestoreDriver): Promise<void> {
     return this.#run("restore", (context) => restore(context, driver));
@@ -367,7 +367,7 @@ export class PostgresStore implements Store {
    * The caller knows of the event `id`, which perhaps another process has committed: from now on no replica that lacks it,
    * or an event before it, answers this store's `query` and `query_stats`.
    * @throws ValidationError if it is no number.
-   * @example store.sawEvent(Number(request.headers["x-event"]));
+   * @example store.sawEvent(42);
    */
   sawEvent(id: number): void {
     checkNumber("sawEvent", "id", id);
