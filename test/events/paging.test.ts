@@ -15,7 +15,7 @@ function scene(count: number, sizeOf: (id: number) => number = () => 100) {
   const budgets = new Set<number>();
   /** Which pages were cut short, from 1. */
   const cuts: number[] = [];
-  const readPage = async (_: string, asking: Query, budget: number) => {
+  const readPage = async (_: string, asking: Query, { budget }: { budget: number }) => {
     budgets.add(budget);
     const params = paramsOf(asking);
     const after = params.length === 2 ? Number(params[0]) : 0;
