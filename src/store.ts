@@ -236,7 +236,7 @@ export class PostgresStore implements Store {
    *
    * @param driver Called once with a function that takes an event and resolves to its new id.
    * @throws What `driver` throws; then everything is as it was.
-   * @example await store.restore(async (insert) => void (await new PostgresStore({ table: "backup" }).query(insert)));
+   * @example await store.restore(async (insert) => { for (const event of backup) await insert(event); });
    */
   restore(driver: RestoreDriver): Promise<void> {
     return this.#run("restore", (context) => restore(context, driver));

@@ -65,7 +65,9 @@ test("the examples of the reference and of the docstrings compile", async () => 
   );
   expect(lines.length).toBeGreaterThan(15);
   const docstrings = `import { writeFileSync } from "node:fs";
+import type { Committed, Schemas } from "@rotorsoft/act";
 import { PostgresStore } from "act-drizzle";
+declare const backup: Committed<Schemas, string>[];
 const store = new PostgresStore();
 ${lines.join("\n")}
 `;
