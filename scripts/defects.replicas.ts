@@ -16,7 +16,7 @@ export const replicaDefects: readonly Defect[] = [
   seen("an id that does not exist keeps replicas from being read", code(bodyOf("missing"), "{}")),
   texts(
     "a replica is read that has not replayed a change without an id",
-    sql(/\$1::pg_lsn is null or coalesce\(.*?\) as replayed/s, "true as replayed"),
+    sql(/\$1::pg_lsn is null or coalesce\(.*?\) as replayed/s, "$1::pg_lsn is null or true as replayed"),
   ),
   texts(
     "a replica that lags is read",
@@ -36,6 +36,10 @@ export const replicaDefects: readonly Defect[] = [
   raises("query")(
     "a replica answers for what comes after an event that it lacks",
     code("Property[key.name='seen'] > .value", "undefined"),
+  ),
+  raises("query")(
+    "what was read does not count as seen",
+    code("IfStatement:has([property.name='seen'])", ""),
   ),
   raises("commit")(
     "a replica hides the event that a commit came into conflict with",

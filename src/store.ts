@@ -367,7 +367,7 @@ export class PostgresStore implements Store {
    * The caller knows of the event `id`, which perhaps another process has committed: from now on no replica that lacks it,
    * or an event before it, answers this store's `query` and `query_stats`.
    * @throws ValidationError if it is no number.
-   * @example store.sawEvent(Number(request.headers["x-event"]));
+   * @example store.sawEvent(42);
    */
   sawEvent(id: number): void {
     checkNumber("sawEvent", "id", id);

@@ -119,8 +119,8 @@ const factsOf = (events: string, index: string): string => `(select case
       and i.indpred is null and i.indisvalid and c.opcname = 'text_pattern_ops') as ids_indexed,
   (select jsonb_object_agg(c.relname, a.attname) from pg_index i join pg_class c on c.oid = i.indexrelid
     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-    where i.indisunique and (i.indrelid = to_regclass(${events})
-      or i.indrelid in (select relid from pg_partition_tree(to_regclass(${events}))))) as unique_keys,
+    where i.indisunique and i.indrelid = any(array(select to_regclass(${events})::oid
+      union all select relid::oid from pg_partition_tree(to_regclass(${events}))))) as unique_keys,
   exists (select 1 from pg_trigger t where t.tgrelid = to_regclass(${events}) and t.tgdeferrable) as deferred`;
 
 const setSequence = (last: string) =>

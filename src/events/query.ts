@@ -93,6 +93,10 @@ export async function query<E extends Schemas>(
       limit,
       seen: q?.after ?? undefined,
     });
+    const found = rows.length;
+    const [first, last] = [Number(rows[0]?.id), Number(rows.at(-1)?.id)];
+    // Before the callback gets them: it may read on, or throw.
+    if (found > 0) connections.seen?.event(Math.max(first, last));
     const decode = await guard("query", () => reader.forRows(rows));
     for (const row of rows) {
       const seen: unknown = callback(readEvent(decode, row) as Committed<E, keyof E>);
@@ -100,9 +104,6 @@ export async function query<E extends Schemas>(
       if (seen !== undefined && seen !== null) await seen;
       count++;
     }
-    const found = rows.length;
-    const [first, last] = [Number(rows[0]?.id), Number(rows.at(-1)?.id)];
-    if (found > 0) connections.seen?.event(Math.max(first, last));
     // The driver keeps finished queries and their rows until the next full garbage collection. Emptying frees them now.
     rows.length = 0;
     // A page that was cut short holds at least one event.

@@ -76,6 +76,8 @@ describe.skipIf(!tools)(titled("replicas", reason), () => {
     const names: string[] = [];
     await store.query(({ name }) => void names.push(String(name)), { after: second?.id ?? 0 });
     expect(names).toEqual(["Third"]);
+    // What was read from the primary counts as seen.
+    expect(await namesIn(store)).toEqual(["First", "Second", "Third"]);
   });
 
   test("do not hide what the process was told of by a notification", async () => {

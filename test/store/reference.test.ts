@@ -67,6 +67,7 @@ test("the examples of the reference and of the docstrings compile", async () => 
   const docstrings = `import { writeFileSync } from "node:fs";
 import type { Committed, Schemas } from "@rotorsoft/act";
 import { PostgresStore } from "act-drizzle";
+declare const backup: Committed<Schemas, string>[];
 const store = new PostgresStore();
 declare const backup: readonly Committed<Schemas, string>[];
 declare const request: { readonly headers: Readonly<Record<string, string | undefined>> };
