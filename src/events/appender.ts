@@ -81,6 +81,9 @@ function isRefusedBy(error: unknown, index: unknown, citus = false): boolean {
   return "constraint_name" in error.cause && error.cause.constraint_name === index;
 }
 
+/** NOTIFY's queue: program_limit_exceeded. */
+const isQueueFull = ({ cause }: TransactionFailure): boolean => codeOf(cause) === "54000";
+
 const sequenceChanged = () =>
   new ConnectionError("SEQUENCE_CHANGED", "ids are drawn from another sequence", false);
 
@@ -247,7 +250,7 @@ export class Appender {
     } catch (error) {
       if (!(error instanceof TransactionFailure)) throw error;
       // Citus: a full queue of notifications is noticed after the other node has committed.
-      if (error.inDoubt && codeOf(error.cause) === "54000") this.#beSilent();
+      if (error.inDoubt && isQueueFull(error)) this.#beSilent();
       if (error.inDoubt)
         throw new InDoubtError({ backend: connection.backend, after, firstEvent, known, until });
       // The next connection reads the server's clock again.
