@@ -206,10 +206,7 @@ const subscriptionDefects: readonly Defect[] = [
     "the correlator lease goes to whoever asks",
     sql("case when ${} then excluded.leased_by else c.leased_by end", "excluded.leased_by"),
   ),
-  subscribe(
-    "a new key starts at its argument",
-    sql("::text, greatest(-1, coalesce((select at from ${} where key = ''), -1)", "::text, greatest(-1"),
-  ),
+  subscribe("a new key starts at its argument", sql("::text, greatest(-1, now.at", "::text, greatest(-1")),
   on("reset", "L11")(
     "reset leaves the lease",
     sql("leased_by = null, leased_until = null, deferred_at = null", "deferred_at = null"),

@@ -12,7 +12,12 @@ import { type AppendMode, accepts, announceText, headOf, nowQuery } from "./appe
 
 export type CitusTexts = { readonly insert: string; readonly stored: string };
 
-/** The parameters are those of the INSERT of `append.ts`. No stream occurs twice. */
+/**
+ * The parameters are those of the INSERT of `append.ts`. No stream occurs twice.
+ *
+ * Without RETURNING Citus would send the rows by COPY on a connection that it takes for one that only reads, and answer COMMIT
+ * even where the log's node has failed to commit: acknowledged events were lost (13.2, `test/citus/recovery.test.ts`).
+ */
 const insertText = (names: Names, headBy: AppendMode["headBy"]): string => `insert into ${names.events}
   (name, data, stream, version, created, meta, pii, dates, token)
 select m.name, m.data::jsonb, a.stream, a.head + m.nth, clock.created, a.meta::jsonb, m.pii::jsonb, m.dates::jsonb,
@@ -24,7 +29,8 @@ join (select c.*, ${headOf(names, headBy, "$6")} as head
     with ordinality as c(stream, expected, size, meta, token, low, ord)) a on a.ord = m.owner
 cross join (${nowQuery(names, "$6")}) clock
 where ${accepts("a", "a.head")}
-order by m.ord`;
+order by m.ord
+returning id`;
 
 /**
  * What the INSERT has stored, as its own answer would be. The newest events of a stream are those of a commit if the first of

@@ -86,6 +86,9 @@ function refusingKey(error: unknown, { unique_keys }: Row, citus = false): unkno
   return Object.entries(unique_keys).find(([key]) => refuses(key))?.[1];
 }
 
+/** NOTIFY's queue: program_limit_exceeded. */
+const isQueueFull = ({ cause }: TransactionFailure): boolean => codeOf(cause) === "54000";
+
 const sequenceChanged = () =>
   new ConnectionError("SEQUENCE_CHANGED", "ids are drawn from another sequence", false);
 
@@ -253,7 +256,7 @@ export class Appender {
     } catch (error) {
       if (!(error instanceof TransactionFailure)) throw error;
       // Citus: a full queue of notifications is noticed after the other node has committed.
-      if (error.inDoubt && codeOf(error.cause) === "54000") this.#beSilent();
+      if (error.inDoubt && isQueueFull(error)) this.#beSilent();
       if (error.inDoubt)
         throw new InDoubtError({ backend: connection.backend, after, firstEvent, known, until });
       // The next connection reads the server's clock again.

@@ -15,17 +15,17 @@ import { literal, type Names } from "./names.ts";
 
 const key = ({ lockKey }: Names): string => `hashtext(${literal(lockKey)})`;
 
-/** A statement that takes the append lock as `lock`, an SQL expression, and has `others`, more of a select list. */
-const locking = (names: Names, lock: string, others = ""): Pick<Query, "text" | "citus"> => ({
-  text: `select ${lock}${others}`,
+/** A statement that takes the append lock, of which `of` is the key, and has `others`, more of a select list. */
+const locking = (names: Names, of: string, others = ""): Pick<Query, "text" | "citus"> => ({
+  text: `select pg_advisory_xact_lock(${of})${others}`,
   citus: () => `with there as materialized (
   select pg_advisory_xact_lock(hashtextextended(${literal(names.lockKey)}, 1)) is null as locked from ${besideLog(names)}
 )
-select ${lock} is null as locked${others} from there ${onCoordinator}`,
+select (pg_advisory_xact_lock(${of}) is null) as locked${others} from there ${onCoordinator}`,
 });
 
 /** Takes the append lock for the rest of the transaction. */
-export const lockQuery = (names: Names): Query => locking(names, `pg_advisory_xact_lock(${key(names)})`);
+export const lockQuery = (names: Names): Query => locking(names, key(names));
 
 /**
  * From PostgreSQL 17 on, the server ends the transaction `limit` ms after the lock was granted. This releases the lock
@@ -45,7 +45,7 @@ const endWhenIdle = (limit: number | undefined): string =>
 
 /** Takes the append lock. `idle`: for a transaction of several messages. */
 export const lockAppends = (names: Names, limit: number, idle?: number): Query =>
-  locking(names, `pg_advisory_xact_lock(${key(names)})`, `${endAfter(limit)}${endWhenIdle(idle)}`);
+  locking(names, key(names), `${endAfter(limit)}${endWhenIdle(idle)}`);
 
 /** Takes the lock of one batch. A recovery takes the same lock: it waits for the batch, or keeps it from beginning. */
 const takeMessageLock = (param: string): string =>
@@ -68,8 +68,8 @@ export const lockAppendsUntil = (
 ): Query => ({
   ...locking(
     names,
-    `pg_advisory_xact_lock(case when ${takeMessageLock("$2")} then case when ${CLOCK} < $1::float8
-    then ${key(names)} else ${raise("too_late")} end else ${raise("too_late")} end)`,
+    `case when ${takeMessageLock("$2")} then case when ${CLOCK} < $1::float8
+    then ${key(names)} else ${raise("too_late")} end else ${raise("too_late")} end`,
     `${endAfter(limit)}${endWhenIdle(idle)}`,
   ),
   params: () => [until(), token],

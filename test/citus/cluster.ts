@@ -28,7 +28,8 @@ export function tenantUrl(): string {
   return tenants.href;
 }
 
-export const schemaName = (): string => `act_${randomBytes(4).toString("hex")}`;
+/** Short: the names that a test makes of it have a limit. */
+export const schemaName = (): string => `c${randomBytes(4).toString("hex")}`;
 
 /** A new distributed schema. */
 export async function createCitusSchema(): Promise<TestDatabase> {

@@ -55,7 +55,14 @@ describe.skipIf(missing !== "")(titled("a worker of Citus that dies", missing), 
 
     await control("start", port);
     const then = progress(lost);
-    await eventually(() => progress(lost).every((n, i) => n > (then[i] ?? 0) + 5), { within: 60_000 });
+    // What the worker had prepared holds its tenants up until the coordinator decides: else within a minute.
+    await eventually(
+      async () => {
+        await cluster.sql`select recover_prepared_transactions()`;
+        return progress(lost).every((n, i) => n > (then[i] ?? 0) + 5);
+      },
+      { within: 60_000, every: 250 },
+    );
     done = true;
     await writing;
     for (const store of stores) {

@@ -68,6 +68,17 @@ describe("a transaction", () => {
     expect(server.ran.length).toBe(10);
   });
 
+  test("with Citus is a block of prepared statements; one statement needs none", async () => {
+    const { channel, received } = await open();
+    const options = { ...prepared, citus: true };
+    await channel.run([lock, insert()], options);
+    const steps = () => received().filter((step) => step.startsWith("execute"));
+    const block = ["begin isolation level read committed", "lock", "insert", "commit"];
+    expect(steps()).toEqual(block.map((text) => `execute ${text}`));
+    await channel.run([insert()], options);
+    expect(steps().slice(block.length)).toEqual(["execute insert"]);
+  });
+
   test("answers with the rows and the tag of each statement, in the order of the statements", async () => {
     const { channel, server } = await open();
     server.respond = ({ text }) =>
@@ -230,6 +241,28 @@ describe("an error", () => {
       failedAt: 2,
       cause: { code: "23503" },
     });
+  });
+
+  test("at the commit is in doubt with Citus, and ends the session", async () => {
+    const { channel, server, fatal } = await open();
+    server.refuse("execute", "commit", { code: "XX000" });
+    expect(await failureOf(channel.run([lock, insert()], { ...prepared, citus: true }))).toMatchObject({
+      step: "commit",
+      inDoubt: true,
+      cause: { code: "XX000" },
+    });
+    expect(fatal).toMatchObject([{ code: "XX000" }]);
+  });
+
+  test("at a statement is not in doubt with Citus", async () => {
+    const { channel, server, fatal } = await open();
+    server.refuse("execute", "insert", { code: "22P02" });
+    expect(await failureOf(channel.run([lock, insert()], { ...prepared, citus: true }))).toMatchObject({
+      step: "execute",
+      failedAt: 1,
+      inDoubt: false,
+    });
+    expect(fatal).toEqual([]);
   });
 
   test("at BEGIN keeps everything from running", async () => {
