@@ -67,7 +67,7 @@ const appendDefects: readonly Defect[] = [
   ),
   explicitIds(
     "any unique index counts as the one that is asked for",
-    code("@refusingKey ConditionalExpression:has(MemberExpression[computed=true])", "'id'"),
+    code("@refusingKey ReturnStatement:has(CallExpression[callee.property.name='find']) > .argument", "'id'"),
   ),
   appender(
     "a full queue of notifications fails commits",

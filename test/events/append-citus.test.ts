@@ -5,6 +5,7 @@
 import { describe, expect, test } from "vitest";
 import type { Append } from "../../src/events/append.ts";
 import { citusTexts } from "../../src/events/append-citus.ts";
+import { LatestIds } from "../../src/events/latest-ids.ts";
 import { roundsOfInserts } from "../../src/events/rounds.ts";
 import { append, type Log, useLog } from "./append-fixture.ts";
 
@@ -12,7 +13,7 @@ const openLog = useLog();
 
 async function send({ names, transaction, queriesOf }: Log, batch: readonly Append[], announce = false) {
   const mode = { announce, headBy: "id", sequence: null, deferred: false } as const;
-  const { queries, read } = roundsOfInserts(citusTexts(names, mode, "me"), batch);
+  const { queries, read } = roundsOfInserts(citusTexts(names, mode, "me"), batch, new LatestIds());
   const [lock] = queriesOf(batch);
   const [, ...answers] = await transaction([lock, ...queries]);
   return { queries, ...read(answers.map((rows) => rows[0])) };
