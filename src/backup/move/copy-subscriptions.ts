@@ -91,9 +91,13 @@ export class Subscriptions {
     await this.copy(run);
     const wanted = await digestOf(run, this.#names.streams);
     await fill(this.#target, async (write) => {
-      const same = async () => (await digestOf(write, streams)).text === wanted.text;
-      if (!(await same())) await this.#removeOthers(run, write);
-      if (!(await same())) {
+      const isSame = async () => (await digestOf(write, streams)).text === wanted.text;
+      let same = await isSame();
+      if (!same) {
+        await this.#removeOthers(run, write);
+        same = await isSame();
+      }
+      if (!same) {
         await write({ text: `delete from ${streams}` });
         for await (const page of rowsOf(run, this.#names.streams, "stream"))
           await put(write, streams, "stream", page);
