@@ -15,6 +15,7 @@ const FILES: Readonly<Record<string, readonly string[]>> = {
     "encode",
     "id-ranges",
     "in-doubt",
+    "latest-ids",
     "notifier",
     "notify-payload",
     "paging",

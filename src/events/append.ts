@@ -23,6 +23,7 @@ import { onCoordinator } from "../schema/citus.ts";
 import { idSequenceOf } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
 import type { EncodedEvent } from "./encode-messages.ts";
+import type { LatestIds } from "./latest-ids.ts";
 
 /** What a commit brings with it if one of its events is projected inline. */
 export type InlineWork = {
@@ -142,6 +143,9 @@ export const raiseSequence = (names: Names, sequence: number): Query => ({
 /** Runs deferred triggers now, where statement_timeout limits them. Nothing would limit them within COMMIT. */
 export const RUN_DEFERRED: Query = { text: "set constraints all immediate" };
 
+/** A search for a head begins here if no event of the stream is known. */
+const LOWEST_ID = Number.MIN_SAFE_INTEGER;
+
 const headByVersion = ({ events }: Names): string =>
   `select e.version from ${events} e where e.stream = c.stream order by e.version desc limit 1`;
 
@@ -152,15 +156,18 @@ const headByVersion = ({ events }: Names): string =>
  * a search from the highest id meets none of them. `= any` and the order by stream keep the planner from walking the
  * primary key backward until it finds a quiet stream (12 ms in 300,000 events).
  *
- * A search by id does not see ids above the bound, such as those of an import. So it never refuses a commit: if the head
- * that it found does not match, the search by version decides. A commit that it accepts by mistake fails at the unique
+ * The search reads all of the stream's entries on an index page before it returns the newest. `c.low`, the id of an event
+ * that this process appended, keeps them few (64 commits to streams of 200 events: 36 % fewer instructions).
+ *
+ * A search by id does not see ids above the bound, such as those of an import, nor those below `c.low`, where a
+ * restore puts all of them. So it never refuses a commit: if the head that it found does not match, the search by version decides. A commit that it accepts by mistake fails at the unique
  * index, and runs again by version.
  */
 export const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: string): string => {
   const byVersion = `(${headByVersion(names)})`;
   const byId = `(select case when c.expected is null or e.version = c.expected then e.version end
       from ${names.events} e where e.stream = any(array[c.stream]) and e.id <= ${idBound(sequence)}
-      order by e.stream using ~>~, e.id desc limit 1)`;
+        and e.id >= c.low order by e.stream using ~>~, e.id desc limit 1)`;
   return `coalesce(${headBy === "version" ? byVersion : `${byId}, ${byVersion}`}, -1)`;
 };
 
@@ -192,7 +199,7 @@ const decidedAtOnce = `decided as (
 const decidedInTurn = `decided as (
     select r.*, ${accepts("r", "r.head")} as accepted from requested r where r.position = 1
   union all
-    select r.stream, r.expected, r.size, r.meta, r.token, r.position, r.ord, next.head, ${accepts("r", "next.head")}
+    select r.stream, r.expected, r.size, r.meta, r.token, r.low, r.position, r.ord, next.head, ${accepts("r", "next.head")}
     from decided d
     join requested r on r.stream = d.stream and r.position = d.position + 1
     cross join lateral (select d.head + case when d.accepted then d.size else 0 end as head) next
@@ -205,7 +212,8 @@ const decidedInTurn = `decided as (
  * - $6 oid of the id sequence
  * - One element per event: $7 number of its commit, $8 number within the commit, $9 name, $10 data, $11 pii, $12 paths of
  *   Dates
- * - With `repeats`, one element per commit: $13 its position among the commits to its stream (1, 2, …)
+ * - One element per commit: $13 an id of its stream from which on to search for the head
+ * - With `repeats`, one element per commit: $14 its position among the commits to its stream (1, 2, …)
  */
 function insertText(
   names: Names,
@@ -216,8 +224,8 @@ function insertText(
   const head = headOf(names, headBy, "$6");
   return `with ${repeats ? "recursive " : ""}requested as materialized (
   select c.*, ${repeats ? `case when c.position = 1 then ${head} end` : head} as head
-  from unnest($1::text[], $2::int[], $3::int[], ${splitJson("$4")}, $5::uuid[]${repeats ? ", $13::int[]" : ""})
-    with ordinality as c(stream, expected, size, meta, token${repeats ? ", position" : ""}, ord)
+  from unnest($1::text[], $2::int[], $3::int[], ${splitJson("$4")}, $5::uuid[], $13::bigint[]${repeats ? ", $14::int[]" : ""})
+    with ordinality as c(stream, expected, size, meta, token, low${repeats ? ", position" : ""}, ord)
 ), ${repeats ? decidedInTurn : decidedAtOnce}, accepted as (
   select ord, stream, size, meta, token, head from decided where accepted
 ), clock as materialized (${nowQuery(names, "$6")}), inserted as (
@@ -273,6 +281,7 @@ export function insertQuery(
   { distinct, repeated }: InsertTexts,
   appends: readonly Append[],
   sequence: number | null,
+  latestIds?: Pick<LatestIds, "get">,
 ): Query {
   const owners: number[] = [];
   const nths: number[] = [];
@@ -298,6 +307,7 @@ export function insertQuery(
     joinJson(events.map((e) => e.data)),
     joinJson(events.map((e) => e.pii)),
     joinJson(events.map((e) => e.dates)),
+    numberArray(appends.map((a) => latestIds?.get(a.stream) ?? LOWEST_ID)),
   ];
   if (positions) params.push(numberArray(positions));
   return { text: positions ? repeated : distinct, params, bindFirst: true, raises: "events_left_out" };

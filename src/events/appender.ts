@@ -27,6 +27,7 @@ import {
 } from "./append.ts";
 import { citusTexts } from "./append-citus.ts";
 import { InlineRunner } from "./inline.ts";
+import { LatestIds } from "./latest-ids.ts";
 import {
   firstEventOf,
   firstEventQuery,
@@ -99,6 +100,7 @@ export class Appender {
   readonly #options: AppenderOptions;
   readonly #inline: InlineRunner | undefined;
   readonly #texts = new Map<string, InsertTexts>();
+  readonly #latestIds = new LatestIds();
   /** The highest known id. Events appended from now on get higher ones. */
   #lastId = 0;
   #firstEvent: string | undefined;
@@ -271,8 +273,8 @@ export class Appender {
   #insertsOf(batch: readonly Append[], mode: AppendMode): Inserts {
     const { names, by } = this.#options;
     return mode.citus
-      ? roundsOfInserts(citusTexts(names, mode, by), batch)
-      : insertsOf(this.#textsFor(mode), batch, mode.sequence);
+      ? roundsOfInserts(citusTexts(names, mode, by), batch, this.#latestIds)
+      : insertsOf(this.#textsFor(mode), batch, mode.sequence, this.#latestIds);
   }
 
   #textsFor(mode: AppendMode): InsertTexts {
@@ -288,10 +290,11 @@ export class Appender {
       const appended = read();
       appended.outcomes.forEach(({ ids }, i) => {
         const [id] = ids;
-        const token = batch[i]?.token;
-        if (id === undefined || token === undefined) return;
+        const append = batch[i];
+        if (id === undefined || append === undefined) return;
         this.#lastId = ids.at(-1) ?? id;
-        this.#known = { id, token };
+        this.#latestIds.set(append.stream, this.#lastId);
+        this.#known = { id, token: append.token };
       });
       return appended;
     } catch {

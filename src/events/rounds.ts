@@ -14,6 +14,7 @@ import {
   readAppended,
 } from "./append.ts";
 import type { CitusTexts } from "./append-citus.ts";
+import type { LatestIds } from "./latest-ids.ts";
 
 export type Inserts = {
   readonly queries: readonly Query[];
@@ -39,8 +40,9 @@ export const insertsOf = (
   texts: InsertTexts,
   batch: readonly Append[],
   sequence: number | null,
+  latestIds?: Pick<LatestIds, "get">,
 ): Inserts => ({
-  queries: [insertQuery(texts, batch, sequence)],
+  queries: [insertQuery(texts, batch, sequence, latestIds)],
   read: ([row]) => readAppended(batch, row),
 });
 
@@ -54,7 +56,11 @@ const storedQuery = ({ stored }: CitusTexts, appends: readonly Append[]): Query 
   ],
 });
 
-export function roundsOfInserts(texts: CitusTexts, batch: readonly Append[]): Inserts {
+export function roundsOfInserts(
+  texts: CitusTexts,
+  batch: readonly Append[],
+  latestIds?: Pick<LatestIds, "get">,
+): Inserts {
   const rounds = roundsOf(batch).map((places) => ({
     places,
     appends: places.flatMap((i) => batch[i] ?? []),
@@ -62,7 +68,7 @@ export function roundsOfInserts(texts: CitusTexts, batch: readonly Append[]): In
   return {
     // The sequence's last value is known on the coordinator only, and heads are looked for elsewhere.
     queries: rounds.flatMap(({ appends }) => [
-      insertQuery({ distinct: texts.insert, repeated: texts.insert }, appends, null),
+      insertQuery({ distinct: texts.insert, repeated: texts.insert }, appends, null, latestIds),
       storedQuery(texts, appends),
     ]),
     read: (rows) => {

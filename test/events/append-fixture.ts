@@ -29,16 +29,18 @@ export const append = (stream: string, expected: number | null, ...events: strin
 
 export type Log = {
   readonly store: PostgresStore;
+  /** A store of another process on the same tables. */
+  readonly other: PostgresStore;
   readonly names: Names;
   readonly connections: Database;
   /** Sends one batch, as the queue does. */
-  send(batch: readonly Append[], mode?: Partial<AppendMode>): Promise<readonly Outcome[]>;
+  send(batch: readonly Append[], mode?: Partial<Sending>): Promise<readonly Outcome[]>;
   /** The INSERT's one row. */
-  insert(batch: readonly Append[], mode?: Partial<AppendMode>): Promise<Row | undefined>;
+  insert(batch: readonly Append[], mode?: Partial<Sending>): Promise<Row | undefined>;
   /** The same, rolled back. */
-  dryRun(batch: readonly Append[], mode?: Partial<AppendMode>): Promise<Row | undefined>;
+  dryRun(batch: readonly Append[], mode?: Partial<Sending>): Promise<Row | undefined>;
   /** The lock and the INSERT of a batch. */
-  queriesOf(batch: readonly Append[], mode?: Partial<AppendMode>): [lock: Query, insert: Query];
+  queriesOf(batch: readonly Append[], mode?: Partial<Sending>): [lock: Query, insert: Query];
   /** Statements of one transaction that is rolled back. */
   rolledBack(queries: readonly Query[]): Promise<(readonly Row[])[]>;
   transaction(queries: readonly Query[]): Promise<(readonly Row[])[]>;
@@ -47,6 +49,9 @@ export type Log = {
   /** What is announced from now on. */
   announced<T>(read: (payload: string) => T): Promise<T[]>;
 };
+
+/** How a batch is sent: by default from a process that has appended nothing yet. */
+export type Sending = AppendMode & { readonly latestIds: ReadonlyMap<string, number> };
 
 /** An empty log on the server, for the tests of one file. */
 export function useLog(): () => Promise<Log> {
@@ -67,9 +72,12 @@ export function useLog(): () => Promise<Log> {
       sequence: Number(facts?.id_sequence),
       deferred: false,
     };
-    const queriesOf: Log["queriesOf"] = (batch, over = {}) => {
+    const queriesOf: Log["queriesOf"] = (batch, { latestIds, ...over } = {}) => {
       const mode = { ...usual, ...over };
-      return [lockAppends(names, 0), insertQuery(insertTexts(names, mode, "me"), batch, mode.sequence)];
+      return [
+        lockAppends(names, 0),
+        insertQuery(insertTexts(names, mode, "me"), batch, mode.sequence, latestIds),
+      ];
     };
     const rolledBack = async (queries: readonly Query[]) => {
       const end = new Error("rolled back");
@@ -84,12 +92,13 @@ export function useLog(): () => Promise<Log> {
         });
       return answers;
     };
-    const insert = async (batch: readonly Append[], mode: Partial<AppendMode> = {}) =>
+    const insert = async (batch: readonly Append[], mode: Partial<Sending> = {}) =>
       (await transaction(queriesOf(batch, mode)))[1]?.[0];
-    const dryRun = async (batch: readonly Append[], mode: Partial<AppendMode> = {}) =>
+    const dryRun = async (batch: readonly Append[], mode: Partial<Sending> = {}) =>
       (await rolledBack(queriesOf(batch, mode)))[1]?.[0];
     return {
       store,
+      other: scene.store({ schema: config.schema, table: config.table }),
       names,
       connections,
       insert,

@@ -71,7 +71,7 @@ describe("the append statement", () => {
       queryOf(append("b", -1), append("A", null), append("a", 0)),
     ];
     expect(new Set(queries.map(({ text }) => text))).toEqual(new Set([texts.distinct]));
-    expect(queries.map((query) => paramsOf(query).length)).toEqual([12, 12, 12]);
+    expect(queries.map((query) => paramsOf(query).length)).toEqual([13, 13, 13]);
   });
 
   test("decides commits one after the other only if a stream occurs more than once", () => {
@@ -97,7 +97,7 @@ describe("the append statement", () => {
     expect(params[4]).toBe(`{${batch.map(({ token }) => token).join(",")}}`);
     expect(params[5]).toBe(7);
     expect(params.slice(6, 9)).toEqual(["{1,2,2,3}", "{1,1,2,1}", '{"A","A","A","A"}']);
-    expect(params[12]).toBe("{1,1,2}");
+    expect(params[13]).toBe("{1,1,2}");
   });
 
   test("has its parameters on the server before the lock is asked for; the lock has none to wait for", () => {

@@ -1,5 +1,7 @@
 /** How a stream's head is found, by id or by version, and what the ids are bounded by. */
+import { ConcurrencyError } from "@rotorsoft/act";
 import { describe, expect, test } from "vitest";
+import type { PostgresStore } from "../../src/index.ts";
 import { append, type Log, useLog } from "./append-fixture.ts";
 
 const openLog = useLog();
@@ -70,6 +72,49 @@ describe("a stream's head", () => {
       causation: {},
     });
     expect(committed).toMatchObject({ version: 3 });
+  });
+});
+
+describe("a search that begins at an id", () => {
+  const NEW = "{-1}";
+
+  test.each([
+    ["of the head", { s: 4 }, "{2}"],
+    ["of an older event", { s: 1 }, "{2}"],
+    ["of an event that was deleted", { s: 3 }, "{2}"],
+    ["above the head, as after a restore", { s: 100 }, "{2}"],
+    ["of a stream that is gone", { gone: 3 }, NEW],
+  ])("%s finds the head", async (_, latest, head) => {
+    const log = await openLog();
+    await log.send([append("s", null, "s0", "s1"), append("gone", null, "g0"), append("s", null, "s2")]);
+    await log.sql(`delete from ${log.names.events} where stream = 'gone'`);
+    const latestIds = new Map(Object.entries(latest));
+    for (const expected of [null, Number(head.slice(1, -1)), 77]) {
+      const [stream = ""] = latestIds.keys();
+      const found = await log.dryRun([append(stream, expected, "A")], { latestIds });
+      expect(found).toMatchObject({ heads: head, accepted: expected === 77 ? "{f}" : "{t}" });
+    }
+  });
+
+  test("finds what other processes did to the stream since this one appended to it", async () => {
+    const { store, other } = await openLog();
+    const commit = (by: PostgresStore, stream: string, expected?: number) =>
+      by.commit(stream, [{ name: "A", data: {} }], { correlation: "", causation: {} }, expected);
+    for (let n = 0; n < 5; n++) await commit(store, "s");
+    await commit(other, "s");
+    expect(await commit(store, "s", 5)).toMatchObject([{ version: 6 }]);
+    await other.truncate([{ stream: "s", snapshot: {} }]);
+    await expect(commit(store, "s", 6)).rejects.toThrow(ConcurrencyError);
+    expect(await commit(store, "s", 0)).toMatchObject([{ version: 1 }]);
+    // Its ids begin at 1 again, so the head's is below every id that was known.
+    await other.restore(async (insert) => {
+      const meta = { correlation: "", causation: {} };
+      for (const version of [0, 1, 2])
+        await insert({ id: 0, stream: "s", version, created: new Date(0), name: "R", data: {}, meta });
+    });
+    await expect(commit(store, "s", 1)).rejects.toThrow(ConcurrencyError);
+    expect(await commit(store, "s")).toMatchObject([{ version: 3 }]);
+    expect(await commit(store, "s", 3)).toMatchObject([{ version: 4 }]);
   });
 });
 
