@@ -39,14 +39,17 @@ export type Imported = { readonly events: number; readonly lastId: number | unde
 const BATCH = 250;
 const BATCH_TEXT = 1_000_000;
 
-/** Writes events with the ids they have. $1 their lines. It returns something because of Citus: see `src/events/append-citus.ts`. */
-export const insertQuery = (names: Names, lines: readonly string[]): Query => ({
-  text: `with imported as (insert into ${names.events} (id, stream, version, created, name, data, meta, pii, dates, token)
+/**
+ * Writes events with the ids they have, and tells how many. $1 their lines. `onConflict`: what the INSERT does with a row that
+ * stands in the way. It returns something because of Citus: see `src/events/append-citus.ts`.
+ */
+export const insertQuery = (names: Names, lines: readonly string[], onConflict = ""): Query => ({
+  text: `with inserted as (insert into ${names.events} (id, stream, version, created, name, data, meta, pii, dates, token)
 overriding system value
 select (l ->> 'id')::bigint, l ->> 'stream', (l ->> 'version')::int, (l ->> 'created')::timestamptz, l ->> 'name',
   l -> 'data', l -> 'meta', l -> 'pii', l -> 'dates', (l ->> 'token')::uuid
-from (select x.line::jsonb as l from unnest(${splitJson("$1")}) as x(line)) x returning id)
-select count(*) as imported from imported`,
+from (select x.line::jsonb as l from unnest(${splitJson("$1")}) as x(line)) x ${onConflict} returning id)
+select count(*)::int as count from inserted`,
   params: [lines.join(SEPARATOR)],
 });
 

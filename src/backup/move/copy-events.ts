@@ -14,14 +14,8 @@ export type Copied = { readonly copied: number; readonly added: number };
 type Line = { readonly id: number; readonly line: string };
 
 const insert = (names: Names, lines: readonly Line[]): Query => {
-  const { text, params } = insertQuery(
-    names,
-    lines.map(({ line }) => line),
-  );
-  return {
-    text: `with inserted as (${text} on conflict do nothing returning 1) select count(*)::int as count from inserted`,
-    params,
-  };
+  const texts = lines.map(({ line }) => line);
+  return insertQuery(names, texts, "on conflict do nothing");
 };
 
 /** $1 ids */
