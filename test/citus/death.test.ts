@@ -36,6 +36,9 @@ describe.skipIf(missing !== "")(titled("a worker of Citus that dies", missing), 
     const append = (store: PostgresStore) => store.commit("s", [{ name: "A", data: {} }], meta);
     const acknowledged = new Map(stores.map((store) => [store, 0]));
     let done = false;
+    onTestFinished(() => {
+      done = true;
+    });
     const write = async (store: PostgresStore) => {
       while (!done)
         await append(store).then(

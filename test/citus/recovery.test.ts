@@ -1,5 +1,5 @@
 /** Commits whose connection is lost, at the coordinator or between it and the worker. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { eventually } from "../conformance/kit/eventually.ts";
 import { titled } from "../faults/failover/programs.ts";
 import { reason } from "./cluster.ts";
@@ -31,6 +31,9 @@ describe.skipIf(reason !== "")(titled("lost commits on Citus", reason), () => {
     const acknowledged: number[] = [];
     let next = 0;
     let done = false;
+    onTestFinished(() => {
+      done = true;
+    });
     const write = async () => {
       while (!done) {
         const n = next++;
@@ -48,7 +51,14 @@ describe.skipIf(reason !== "")(titled("lost commits on Citus", reason), () => {
             where application_name = ${application_name} and state = 'active'`
         : worker`select pg_terminate_backend(pid) from pg_stat_activity
             where application_name like 'citus_internal%' and pid <> pg_backend_pid()`);
-      await eventually(() => acknowledged.length > before + 5, { within: 30_000 });
+      // What a worker had prepared holds the log up until the coordinator decides: else within a minute.
+      await eventually(
+        async () => {
+          await cluster.sql`select recover_prepared_transactions()`;
+          return acknowledged.length > before + 5;
+        },
+        { within: 30_000, every: 100 },
+      );
     }
     done = true;
     await writing;
