@@ -2,23 +2,23 @@
 import { describe, expect, test } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
 import { contextOf } from "../../src/context.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { blockMailer, cause, withBacklog } from "./fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 test("a store of something else is refused with what to pass", () => {
   expect(() => new Admin({})).toThrow(/Pass the store that you gave to store/);
 });
 
 test("a store behind a Proxy is found", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const admin = new Admin(new Proxy(store, {}));
   expect((await admin.overview()).server.versionNumber).toBeGreaterThanOrEqual(140_000);
 });
 
 test("the overview counts subscriptions that are behind, blocked, leased and deferred", async () => {
-  const store = await withBacklog(scene);
+  const store = await withBacklog(fixture);
   await blockMailer(store);
   await store.claim(1, 0, "w", 60_000, "slow");
   await store.defer(["idle"], Date.now() + 60_000);
@@ -36,7 +36,7 @@ test("the overview counts subscriptions that are behind, blocked, leased and def
 
 describe("lag", () => {
   test("counts the events that a subscription would get, not those of the log", async () => {
-    const admin = new Admin(await withBacklog(scene));
+    const admin = new Admin(await withBacklog(fixture));
     const found = await admin.lag();
     expect(found.map(({ stream, events, next }) => [stream, events.count, next?.id])).toEqual([
       ["idle", 0, undefined],
@@ -46,8 +46,8 @@ describe("lag", () => {
   });
 
   test("is counted in time since the next event was committed", async () => {
-    const store = await withBacklog(scene);
-    await scene.sql.unsafe(
+    const store = await withBacklog(fixture);
+    await fixture.sql.unsafe(
       `update ${store.config.table} set created = now() - interval '90 seconds' where id = 2`,
     );
     const report = (await new Admin(store).lag()).find(({ stream }) => stream === "report");
@@ -56,19 +56,19 @@ describe("lag", () => {
   });
 
   test("names the holder of a lease, and the lane can be chosen", async () => {
-    const store = await withBacklog(scene);
+    const store = await withBacklog(fixture);
     await store.claim(1, 0, "worker-7", 60_000, "slow");
     const found = await new Admin(store).lag({ lane: "slow" });
     expect(found.map(({ stream, leasedBy }) => [stream, leasedBy])).toEqual([["report", "worker-7"]]);
   });
 
   test("is empty where everything was handled", async () => {
-    const store = await scene.seeded();
+    const store = await fixture.seeded();
     expect(await new Admin(store).lag()).toEqual([]);
   });
 
   test("shows what is deferred, and until when", async () => {
-    const store = await withBacklog(scene);
+    const store = await withBacklog(fixture);
     const until = Date.now() + 60_000;
     await store.defer(["report"], until);
     const report = (await new Admin(store).lag()).find(({ stream }) => stream === "report");
@@ -76,7 +76,7 @@ describe("lag", () => {
   });
 
   test("says nothing of a time that has come: what was deferred until then waits as all others do", async () => {
-    const store = await withBacklog(scene);
+    const store = await withBacklog(fixture);
     const admin = new Admin(store);
     await store.defer(["report"], Date.now() - 1_000);
     const report = (await admin.lag()).find(({ stream }) => stream === "report");
@@ -90,7 +90,7 @@ describe("lag", () => {
 
 describe("blocked work", () => {
   test("is shown with its error, its attempts and the event that it stands at", async () => {
-    const store = await withBacklog(scene);
+    const store = await withBacklog(fixture);
     await blockMailer(store);
     const [only, ...others] = await new Admin(store).blocked();
     expect(others).toEqual([]);
@@ -104,7 +104,7 @@ describe("blocked work", () => {
   });
 
   test("comes page by page", async () => {
-    const store = await withBacklog(scene);
+    const store = await withBacklog(fixture);
     const all = await store.claim(10, 0, "w", 60_000);
     await store.block(all.map((lease) => ({ ...lease, error: "no" })));
     const admin = new Admin(store);
@@ -115,7 +115,7 @@ describe("blocked work", () => {
 });
 
 test("leases are shown with their holder and the time that is left", async () => {
-  const store = await withBacklog(scene);
+  const store = await withBacklog(fixture);
   await store.claim(1, 0, "worker-7", 60_000, "slow");
   const [lease] = await new Admin(store).leases();
   expect(lease).toMatchObject({ stream: "report", lane: "slow", holder: "worker-7", attempts: 1 });
@@ -123,17 +123,17 @@ test("leases are shown with their holder and the time that is left", async () =>
 });
 
 test("correlators are shown with checkpoint and holder", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.subscribe([], 3, { key: "k", by: "worker-7", millis: 60_000 });
   const found = await new Admin(store).correlators();
   expect(found.find(({ key }) => key === "k")).toMatchObject({ at: 3, holder: "worker-7" });
 });
 
 test("the append lock names its holder and those that wait for it", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const admin = new Admin(store);
   expect(await admin.appendLock()).toEqual({ holder: undefined, waiting: [] });
-  const held = await scene.hold(store);
+  const held = await fixture.hold(store);
   const commit = store.commit("s", [{ name: "Waited", data: {} }], cause("c"));
   await expect.poll(async () => (await admin.appendLock()).waiting.length).toBe(1);
   const { holder, waiting } = await admin.appendLock();
@@ -145,7 +145,7 @@ test("the append lock names its holder and those that wait for it", async () => 
 });
 
 test("connections are counted by application", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { applications, max, used } = await new Admin(store).connections();
   expect(
     applications.find(({ name }) => name === store.config.application_name)?.connections,
@@ -154,7 +154,7 @@ test("connections are counted by application", async () => {
 });
 
 test("storage shows sizes of tables and indexes, and the share of ids that is used", async () => {
-  const store = await withBacklog(scene);
+  const store = await withBacklog(fixture);
   const { tables, indexes, ids } = await new Admin(store).storage();
   const { table } = store.config;
   expect(tables.map((t) => t.table)).toEqual([table, `${table}_correlated`, `${table}_streams`]);
@@ -165,8 +165,8 @@ test("storage shows sizes of tables and indexes, and the share of ids that is us
 
 describe("growth", () => {
   test("counts the events of the window", async () => {
-    const store = await withBacklog(scene);
-    await scene.sql.unsafe(
+    const store = await withBacklog(fixture);
+    await fixture.sql.unsafe(
       `update ${store.config.table} set created = now() - interval '1 hour' where id <= 2`,
     );
     const { events, perSecond } = await new Admin(store).growth({ windowMs: 60_000 });
@@ -175,16 +175,16 @@ describe("growth", () => {
   });
 
   test("is zero where nothing was committed lately, and for an empty log", async () => {
-    const store = await withBacklog(scene);
-    await scene.sql.unsafe(`update ${store.config.table} set created = now() - interval '1 hour'`);
+    const store = await withBacklog(fixture);
+    await fixture.sql.unsafe(`update ${store.config.table} set created = now() - interval '1 hour'`);
     expect((await new Admin(store).growth()).events).toBe(0);
-    expect((await new Admin(await scene.seeded()).growth()).events).toBe(0);
+    expect((await new Admin(await fixture.seeded()).growth()).events).toBe(0);
   });
 });
 
 describe("events", () => {
   test("come newest first, with their keys and without payload", async () => {
-    const admin = new Admin(await withBacklog(scene));
+    const admin = new Admin(await withBacklog(fixture));
     const found = await admin.events({ limit: 2 });
     expect(found.map(({ id }) => id)).toEqual([5, 4]);
     const [placed] = await admin.events({ stream: "order-1", streamExact: true, forward: true, limit: 1 });
@@ -197,13 +197,13 @@ describe("events", () => {
   });
 
   test("carry their payload on request", async () => {
-    const admin = new Admin(await withBacklog(scene));
+    const admin = new Admin(await withBacklog(fixture));
     const [placed] = await admin.events({ names: ["Placed"], forward: true, limit: 1, payload: true });
     expect(placed?.data).toEqual({ total: 1, lines: [] });
   });
 
   test("never carry personal data, only that there is some", async () => {
-    const store = await scene.seeded();
+    const store = await fixture.seeded();
     await store.commit("s", [{ name: "Joined", data: {}, pii: { email: "ada@example.org" } }], cause("c"));
     const found = await new Admin(store).events({ payload: true });
     expect(found[0]?.personal).toBe(true);
@@ -211,8 +211,8 @@ describe("events", () => {
   });
 
   test("are filtered by correlation and by time", async () => {
-    const store = await withBacklog(scene);
-    await scene.sql.unsafe(
+    const store = await withBacklog(fixture);
+    await fixture.sql.unsafe(
       `update ${store.config.table} set created = now() - interval '1 hour' where id <= 2`,
     );
     const admin = new Admin(store);
@@ -221,7 +221,7 @@ describe("events", () => {
   });
 
   test("one is found by its id, and an absent one is undefined", async () => {
-    const admin = new Admin(await withBacklog(scene));
+    const admin = new Admin(await withBacklog(fixture));
     expect(await admin.event(4)).toMatchObject({ id: 4, name: "Shipped", cause: { id: 1 }, data: {} });
     expect(await admin.event(99)).toBeUndefined();
   });
@@ -229,7 +229,7 @@ describe("events", () => {
 
 describe("a stream", () => {
   test("shows its head, its history and who reads it", async () => {
-    const admin = new Admin(await withBacklog(scene));
+    const admin = new Admin(await withBacklog(fixture));
     const view = await admin.stream("order-2");
     expect(view).toMatchObject({
       head: { id: 2, version: 0 },
@@ -243,7 +243,7 @@ describe("a stream", () => {
   });
 
   test("that was closed or truncated says so, with its snapshot in the history", async () => {
-    const store = await withBacklog(scene);
+    const store = await withBacklog(fixture);
     await store.truncate([{ stream: "order-1", snapshot: { total: 1 } }, { stream: "order-2" }]);
     const admin = new Admin(store);
     const kept = await admin.stream("order-1");
@@ -253,14 +253,14 @@ describe("a stream", () => {
   });
 
   test("without events has no head", async () => {
-    const store = await scene.seeded();
+    const store = await fixture.seeded();
     expect(await new Admin(store).stream("nobody")).toMatchObject({ head: undefined, history: [] });
   });
 });
 
 describe("a trace", () => {
   test("is the tree of causes across streams", async () => {
-    const store = await withBacklog(scene);
+    const store = await withBacklog(fixture);
     const { roots, events, cut } = await new Admin(store).trace("c-1");
     expect([events, cut]).toEqual([4, false]);
     expect(roots.map(({ event }) => event.id)).toEqual([1, 2, 3]);
@@ -270,14 +270,14 @@ describe("a trace", () => {
   });
 
   test("says when it was cut", async () => {
-    const admin = new Admin(await withBacklog(scene));
+    const admin = new Admin(await withBacklog(fixture));
     const cut = await admin.trace("c-1", { limit: 2 });
     expect([cut.events, cut.cut, cut.roots.length]).toEqual([2, true, 2]);
   });
 });
 
 test("lag() leaves no prepared statement behind for each mixture of sources", async () => {
-  const store = await scene.seeded({ max: 1 });
+  const store = await fixture.seeded({ max: 1 });
   const { connections } = contextOf(store);
   const admin = new Admin(store);
   await store.commit("s", [{ name: "Noted", data: {} }], cause("c"));

@@ -5,11 +5,11 @@ import { type Facts, readFacts } from "../../src/admin/doctor/facts.ts";
 import { Admin, type Finding } from "../../src/admin/index.ts";
 import { contextOf } from "../../src/context.ts";
 import type { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { connect } from "../support/database.ts";
 import { cause, withBacklog } from "./fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 /** What a server may have by itself, whoever looks at it: old versions, and other test files' load. */
 const OF_SERVER = new Set<Finding["code"]>(["server-end-of-life", "connections-short", "vacuum-held-back"]);
@@ -20,21 +20,21 @@ const sequenceOf = ({ config }: PostgresStore) => `"${config.schema}"."${config.
 
 describe("nothing is found", () => {
   test("on a new store", async () => {
-    expect(await codes(await scene.seeded())).toEqual([]);
+    expect(await codes(await fixture.seeded())).toEqual([]);
   });
 
   test("on a store with events and work, that hears its notifications", async () => {
-    const store = await withBacklog(scene);
+    const store = await withBacklog(fixture);
     expect(await codes(store, { listen: true })).toEqual([]);
   });
 });
 
 test("a store without tables", async () => {
-  expect(await codes(scene.store())).toEqual(["not-seeded"]);
+  expect(await codes(fixture.store())).toEqual(["not-seeded"]);
 });
 
 test("a server that is not there", async () => {
-  const store = scene.store({ port: 1, connectionTimeoutMillis: 1_000 });
+  const store = fixture.store({ port: 1, connectionTimeoutMillis: 1_000 });
   expect(await codes(store)).toEqual(["unreachable"]);
 });
 
@@ -43,109 +43,109 @@ test.each([
   ["an increment of two", "alter sequence % increment 2", "sequence-altered"],
   ["a sequence that cycles", "alter sequence % cycle", "sequence-altered"],
 ])("%s", async (_, statement, code) => {
-  const store = await withBacklog(scene);
-  await scene.sql.unsafe(statement.replace("%", sequenceOf(store)));
+  const store = await withBacklog(fixture);
+  await fixture.sql.unsafe(statement.replace("%", sequenceOf(store)));
   expect(await codes(store)).toEqual([code]);
 });
 
 test("rows that came in with ids of their own", async () => {
-  const store = await withBacklog(scene);
-  await scene.sql.unsafe(
+  const store = await withBacklog(fixture);
+  await fixture.sql.unsafe(
     `insert into ${store.config.table} (id, name, data, stream, version, meta) values (900, 'Copied', '{}', 'copy', 0, '{}')`,
   );
   expect(await codes(store)).toEqual(["sequence-behind"]);
 });
 
 test("a trigger that sets ids", async () => {
-  const store = await withBacklog(scene);
-  await scene.sql.unsafe(`create function ${store.config.table}_ids() returns trigger language plpgsql as
+  const store = await withBacklog(fixture);
+  await fixture.sql.unsafe(`create function ${store.config.table}_ids() returns trigger language plpgsql as
     $$ begin new.id := new.id + 1000; return new; end $$`);
-  await scene.sql.unsafe(`create trigger own_ids before insert on ${store.config.table}
+  await fixture.sql.unsafe(`create trigger own_ids before insert on ${store.config.table}
     for each row execute function ${store.config.table}_ids()`);
   expect(await codes(store)).toEqual(["ids-set-by-trigger"]);
 });
 
 test("an index that was dropped", async () => {
-  const store = await withBacklog(scene);
-  await scene.sql.unsafe(`drop index ${store.config.table}_name_id_ix`);
+  const store = await withBacklog(fixture);
+  await fixture.sql.unsafe(`drop index ${store.config.table}_name_id_ix`);
   expect(await codes(store)).toEqual(["schema-drift"]);
 });
 
 test("an event from the future", async () => {
-  const store = await withBacklog(scene);
-  await scene.sql.unsafe(`update ${store.config.table} set created = '2099-01-01' where id = 5`);
+  const store = await withBacklog(fixture);
+  await fixture.sql.unsafe(`update ${store.config.table} set created = '2099-01-01' where id = 5`);
   expect(await codes(store)).toEqual(["created-in-future"]);
 });
 
 test("subscriptions without a work mark", async () => {
-  const store = await withBacklog(scene);
-  await scene.sql.unsafe(`insert into ${store.config.table}_streams (stream) values ('old')`);
+  const store = await withBacklog(fixture);
+  await fixture.sql.unsafe(`insert into ${store.config.table}_streams (stream) values ('old')`);
   expect(await codes(store)).toEqual(["unmarked-subscriptions"]);
 });
 
 test("correlators of registries that are gone", async () => {
-  const store = await withBacklog(scene);
-  await scene.sql.unsafe(
+  const store = await withBacklog(fixture);
+  await fixture.sql.unsafe(
     `insert into ${store.config.table}_correlated (key) select 'gone-' || n from generate_series(1, 25) n`,
   );
   expect(await codes(store)).toEqual(["idle-correlators"]);
 });
 
 test("autovacuum that is off for a table", async () => {
-  const store = await withBacklog(scene);
-  await scene.sql.unsafe(`alter table ${store.config.table} set (autovacuum_enabled = false)`);
+  const store = await withBacklog(fixture);
+  await fixture.sql.unsafe(`alter table ${store.config.table} set (autovacuum_enabled = false)`);
   expect(await codes(store)).toEqual(["autovacuum-off"]);
 });
 
 test("a large table without statistics, and one with many dead rows", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const table = `${store.config.table}_streams`;
-  await scene.sql.unsafe(`alter table ${table} set (autovacuum_enabled = false)`);
-  await scene.sql.unsafe(
+  await fixture.sql.unsafe(`alter table ${table} set (autovacuum_enabled = false)`);
+  await fixture.sql.unsafe(
     `insert into ${table} (stream, at) select 's' || n, 1 from generate_series(1, 150000) n`,
   );
-  await scene.sql.unsafe(`delete from ${table} where right(stream, 1) not in ('0', '1', '2')`);
+  await fixture.sql.unsafe(`delete from ${table} where right(stream, 1) not in ('0', '1', '2')`);
   // A session sends its counts to the server with one of its next statements.
   const flushed = async () => {
-    await scene.sql`select 1`;
+    await fixture.sql`select 1`;
     return codes(store);
   };
   await expect.poll(flushed, { timeout: 10_000 }).toEqual(["autovacuum-off", "bloat", "no-statistics"]);
 });
 
 test("tables that everybody may read", async () => {
-  const store = await withBacklog(scene);
-  await scene.sql.unsafe(`grant select on ${store.config.table} to public`);
+  const store = await withBacklog(fixture);
+  await fixture.sql.unsafe(`grant select on ${store.config.table} to public`);
   expect(await codes(store)).toEqual(["tables-exposed"]);
 });
 
 test("rows that row level security hides", async (context) => {
-  const role = await scene.role();
+  const role = await fixture.role();
   if (!role) return context.skip("the server's user may not create roles");
-  const owner = await withBacklog(scene);
+  const owner = await withBacklog(fixture);
   const { table } = owner.config;
-  await scene.sql.unsafe(`grant select on ${table}, ${table}_streams, ${table}_correlated to ${role.user}`);
-  await scene.sql.unsafe(`grant usage, select on ${sequenceOf(owner)} to ${role.user}`);
-  await scene.sql.unsafe(`alter table ${table} enable row level security`);
-  const store = scene.store({ ...role, table });
+  await fixture.sql.unsafe(`grant select on ${table}, ${table}_streams, ${table}_correlated to ${role.user}`);
+  await fixture.sql.unsafe(`grant usage, select on ${sequenceOf(owner)} to ${role.user}`);
+  await fixture.sql.unsafe(`alter table ${table} enable row level security`);
+  const store = fixture.store({ ...role, table });
   expect(await codes(store)).toEqual(["rows-hidden"]);
 });
 
 test("transactions that are read-only by default, and another isolation", async (context) => {
-  const role = await scene.role();
+  const role = await fixture.role();
   if (!role) return context.skip("the server's user may not create roles");
-  const { config } = await withBacklog(scene);
+  const { config } = await withBacklog(fixture);
   const { table } = config;
-  await scene.sql.unsafe(`alter role ${role.user} set default_transaction_read_only = on`);
-  await scene.sql.unsafe(`alter role ${role.user} set default_transaction_isolation = 'serializable'`);
-  await scene.sql.unsafe(`grant select on ${table}, ${table}_streams, ${table}_correlated to ${role.user}`);
-  const store = scene.store({ ...role, table });
+  await fixture.sql.unsafe(`alter role ${role.user} set default_transaction_read_only = on`);
+  await fixture.sql.unsafe(`alter role ${role.user} set default_transaction_isolation = 'serializable'`);
+  await fixture.sql.unsafe(`grant select on ${table}, ${table}_streams, ${table}_correlated to ${role.user}`);
+  const store = fixture.store({ ...role, table });
   expect(await codes(store)).toEqual(["read-only", "isolation-default"]);
 });
 
 test("a transaction that holds back VACUUM", async () => {
-  const store = await withBacklog(scene);
-  const sql = connect(scene.url);
+  const store = await withBacklog(fixture);
+  const sql = connect(fixture.url);
   onTestFinished(() => sql.end());
   await sql.unsafe("begin isolation level repeatable read; select txid_current()");
   const { names, connections } = contextOf(store);
@@ -158,7 +158,7 @@ test("a transaction that holds back VACUUM", async () => {
 
 describe("by facts that no test can make on a shared server", () => {
   const facts = async (over: Partial<Facts>) => {
-    const { names, connections } = contextOf(await scene.seeded());
+    const { names, connections } = contextOf(await fixture.seeded());
     const found = await readFacts({ names, connections });
     const quiet = { version_number: 180_000, horizon: null, slots: [], prepared: 0, used: 1 };
     return { ...found, ...quiet, ...over };
@@ -196,8 +196,8 @@ describe("by facts that no test can make on a shared server", () => {
 });
 
 test("every finding says what to do", async () => {
-  const store = await withBacklog(scene);
+  const store = await withBacklog(fixture);
   await store.commit("s", [{ name: "Future", data: {} }], cause("c"));
-  await scene.sql.unsafe(`update ${store.config.table} set created = '2099-01-01' where name = 'Future'`);
+  await fixture.sql.unsafe(`update ${store.config.table} set created = '2099-01-01' where name = 'Future'`);
   for (const { remedy } of await new Admin(store).doctor()) expect(remedy).toMatch(/\w+ .*\.$/);
 });

@@ -1,6 +1,6 @@
 /** A store with one healthy, one lagging and one blocked subscription. */
 import type { PostgresStore } from "../../src/index.ts";
-import type { Scene } from "../postgres/fixture.ts";
+import type { DatabaseFixture } from "../postgres/fixture.ts";
 
 export const cause = (correlation: string, event?: { id: number; name: string; stream: string }) => ({
   correlation,
@@ -10,8 +10,8 @@ export const cause = (correlation: string, event?: { id: number; name: string; s
 });
 
 /** Ids 1 to 5: `Placed` in order-1, order-2, order-3, then `Shipped` in order-1 and `Noted` in other-1. */
-export async function withBacklog(scene: Scene): Promise<PostgresStore> {
-  const store = await scene.seeded();
+export async function withBacklog(fixture: DatabaseFixture): Promise<PostgresStore> {
+  const store = await fixture.seeded();
   for (const n of [1, 2, 3])
     await store.commit(`order-${n}`, [{ name: "Placed", data: { total: n, lines: [] } }], cause("c-1"));
   await store.commit(

@@ -2,14 +2,14 @@
 import { createServer } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { deadPort } from "../postgres/proxy.ts";
 import { blockMailer, withBacklog } from "./fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 test("a store that works is ok, and tells how fast the database answered", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const health = await store.health();
   expect(health).toMatchObject({ ok: true, problems: [], listener: "off", deep: undefined });
   expect(health.latencyMs).toBeGreaterThan(0);
@@ -17,11 +17,11 @@ test("a store that works is ok, and tells how fast the database answered", async
 });
 
 test("the append lock, blocked work and the oldest lag come on demand", async () => {
-  const store = await withBacklog(scene);
+  const store = await withBacklog(fixture);
   await blockMailer(store);
-  const lock = await scene.hold(store);
+  const lock = await fixture.hold(store);
   const waiting = store.commit("s", [{ name: "Late", data: {} }], { correlation: "c", causation: {} });
-  await expect.poll(() => scene.lockWaiters()).toHaveLength(1);
+  await expect.poll(() => fixture.lockWaiters()).toHaveLength(1);
   const { ok, deep } = await store.health({ deep: true });
   expect(ok).toBe(true);
   expect(deep).toMatchObject({ appendLock: { waiting: 1 }, blocked: { count: 1, exact: true } });
@@ -32,7 +32,7 @@ test("the append lock, blocked work and the oldest lag come on demand", async ()
 });
 
 test("tables that are not there are named", async () => {
-  const store = scene.store();
+  const store = fixture.store();
   expect(await store.health()).toMatchObject({
     ok: false,
     problems: ["the store's tables are missing: call seed() first"],
@@ -40,8 +40,8 @@ test("tables that are not there are named", async () => {
 });
 
 test("read-only transactions are named", async () => {
-  const store = await scene.seeded();
-  const reading = scene.store({
+  const store = await fixture.seeded();
+  const reading = fixture.store({
     table: store.config.table,
     options: "-c default_transaction_read_only=on",
   });
@@ -50,13 +50,13 @@ test("read-only transactions are named", async () => {
 });
 
 test("a role that may not write is named", async (context) => {
-  const store = await scene.seeded();
-  const role = await scene.role();
+  const store = await fixture.seeded();
+  const role = await fixture.role();
   if (!role) return context.skip("the server's user may make no roles");
   const { schema, table } = store.config;
-  await scene.sql.unsafe(`grant usage on schema "${schema}" to ${role.user}`);
-  await scene.sql.unsafe(`grant select on all tables in schema "${schema}" to ${role.user}`);
-  const weak = scene.store({ ...role, table });
+  await fixture.sql.unsafe(`grant usage on schema "${schema}" to ${role.user}`);
+  await fixture.sql.unsafe(`grant select on all tables in schema "${schema}" to ${role.user}`);
+  const weak = fixture.store({ ...role, table });
   const { ok, problems } = await weak.health();
   expect([ok, problems]).toEqual([false, [expect.stringContaining("may not write")]]);
 });
@@ -89,13 +89,13 @@ test("a server that says nothing is given up after the limit", async () => {
 });
 
 test("a disposed store is not ok", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.dispose();
   expect((await store.health()).ok).toBe(false);
 });
 
 test("says whether notifications are listened to", async () => {
-  const store = await scene.seeded({ notify: true });
+  const store = await fixture.seeded({ notify: true });
   const stop = await store.notify?.(() => {});
   expect((await store.health()).listener).toBe("listening");
   await stop?.();

@@ -1,13 +1,13 @@
 /** What reap deletes, and what it leaves. */
 import { expect, test } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const meta = { correlation: "c", causation: {} };
 
 test("subscriptions of closed streams go once they have handled everything; the others stay", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   for (const stream of ["closed-1", "closed-2", "closed-3", "open"])
     await store.commit(stream, [{ name: "A", data: {} }], meta);
   for (const stream of ["closed-1", "closed-2", "closed-3"])
@@ -20,7 +20,9 @@ test("subscriptions of closed streams go once they have handled everything; the 
     { stream: "of-pattern", source: "^closed-" },
     { stream: "of-all" },
   ]);
-  await scene.sql.unsafe(`update ${store.config.table}_streams set blocked = true where stream = 'blocked'`);
+  await fixture.sql.unsafe(
+    `update ${store.config.table}_streams set blocked = true where stream = 'blocked'`,
+  );
   const admin = new Admin(store);
   expect(await admin.reap()).toEqual({ subscriptions: 0, correlators: 0 });
   expect(await admin.reap({ olderThanMs: 0, dryRun: true })).toEqual({ subscriptions: 1, correlators: 0 });
@@ -31,14 +33,14 @@ test("subscriptions of closed streams go once they have handled everything; the 
 });
 
 test("correlators go that have not run for the time; the furthest one and the shared checkpoint stay", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   for (const [key, at] of [
     ["old", 3],
     ["last", 9],
     ["young", 5],
   ] as const)
     await store.subscribe([], at, { key, by: "w", millis: 60_000 });
-  await scene.sql.unsafe(
+  await fixture.sql.unsafe(
     `update ${store.config.table}_correlated set leased_until = now() - interval '30 days' where key in ('old', 'last')`,
   );
   const admin = new Admin(store);

@@ -2,14 +2,14 @@
 import { expect, test } from "vitest";
 import { Admin, SkipError } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
-import { failureOf, useScene } from "../postgres/fixture.ts";
+import { failureOf, useDatabase } from "../postgres/fixture.ts";
 import { blockMailer, withBacklog } from "./fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const SKIP = { stream: "mailer", event: 2, by: "ada", reason: "address was deleted" };
 
 async function broken(): Promise<{ store: PostgresStore; admin: Admin }> {
-  const store = await withBacklog(scene);
+  const store = await withBacklog(fixture);
   await blockMailer(store);
   return { store, admin: new Admin(store) };
 }
@@ -92,12 +92,12 @@ test("of 16 operators who skip the same event at once one succeeds, and one even
 });
 
 test("tells the listeners of other processes that there is work", async () => {
-  const store = await withBacklog(scene);
+  const store = await withBacklog(fixture);
   await blockMailer(store);
   const { schema, table } = store.config;
   const heard = new Promise<string>((resolve) => {
-    void scene.sql.listen(`act_commit_${schema}_${table}`, resolve).then(() => {
-      const operator = scene.store({ table, notify: true });
+    void fixture.sql.listen(`act_commit_${schema}_${table}`, resolve).then(() => {
+      const operator = fixture.store({ table, notify: true });
       return new Admin(operator).skip(SKIP);
     });
   });

@@ -3,9 +3,9 @@ import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { Admin, type ArchiveTarget, decompress } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const meta = { correlation: "c", causation: {} };
 
 async function textOf(source: AsyncIterable<string>): Promise<string> {
@@ -17,21 +17,21 @@ const exported = (store: PostgresStore, options = {}) => textOf(new Admin(store)
 const from = (...parts: string[]) => Readable.from(parts);
 /** Every column as the server writes it. */
 const rowsOf = async (store: PostgresStore) =>
-  (await scene.sql.unsafe(`select to_jsonb(e)::text as row from ${store.config.table} e order by id`)).map(
+  (await fixture.sql.unsafe(`select to_jsonb(e)::text as row from ${store.config.table} e order by id`)).map(
     ({ row }) => row,
   );
 
 /** Numbers beyond a double, dates, pii, a snapshot, a gap in the ids, microseconds. */
 async function variedStore(): Promise<PostgresStore> {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { table } = store.config;
   await store.commit("a", [{ name: "Placed", data: { at: new Date(0), text: 'ü\u2028"\\' } }], meta);
   await store.commit("b", [{ name: "Joined", data: {}, pii: { email: "ada@example.org" } }], meta);
   await store.commit("a", [{ name: "__snapshot__", data: { n: 1 } }], meta);
   await store.commit("gap", [{ name: "Gone", data: {} }], meta);
-  await scene.sql.unsafe(`delete from ${table} where stream = 'gap'`);
+  await fixture.sql.unsafe(`delete from ${table} where stream = 'gap'`);
   await store.commit("a", [{ name: "Placed", data: {} }], meta);
-  await scene.sql.unsafe(
+  await fixture.sql.unsafe(
     `update ${table} set data = '{"big": 12345678901234567890.123456789}', created = '2026-01-02T03:04:05.678901Z' where id = 5`,
   );
   return store;
@@ -40,7 +40,7 @@ async function variedStore(): Promise<PostgresStore> {
 describe("an export that is imported", () => {
   test("is equal in every column, and ids go on behind it", async () => {
     const source = await variedStore();
-    const target = await scene.seeded();
+    const target = await fixture.seeded();
     const text = await exported(source);
     expect(await new Admin(target).import(from(text))).toEqual({ events: 4, lastId: 5 });
     expect(await rowsOf(target)).toEqual(await rowsOf(source));
@@ -51,17 +51,17 @@ describe("an export that is imported", () => {
 
   test("may come in pieces that end anywhere", async () => {
     const source = await variedStore();
-    const target = await scene.seeded();
+    const target = await fixture.seeded();
     const text = await exported(source);
     await new Admin(target).import(from(...(text.match(/[\s\S]{1,7}/g) ?? [])));
     expect(await rowsOf(target)).toEqual(await rowsOf(source));
   });
 
   test("of several pages is whole", async () => {
-    const source = await scene.seeded();
-    await scene.sql.unsafe(`insert into ${source.config.table} (name, data, stream, version, meta)
+    const source = await fixture.seeded();
+    await fixture.sql.unsafe(`insert into ${source.config.table} (name, data, stream, version, meta)
       select 'N', '{}', 's' || n % 10, n / 10, '{}' from generate_series(0, 5000) n`);
-    const target = await scene.seeded();
+    const target = await fixture.seeded();
     expect((await new Admin(target).import(from(await exported(source)))).events).toBe(5001);
   });
 
@@ -78,8 +78,8 @@ describe("an export that is imported", () => {
   });
 
   test("of an empty log is empty", async () => {
-    const text = await exported(await scene.seeded());
-    expect((await new Admin(await scene.seeded()).import(from(text))).events).toBe(0);
+    const text = await exported(await fixture.seeded());
+    expect((await new Admin(await fixture.seeded()).import(from(text))).events).toBe(0);
   });
 });
 
@@ -132,14 +132,14 @@ describe("an import is refused, and changes nothing,", () => {
       /line 3: the checksum does not match/,
     ],
   ])("%s", async (_, lines, message) => {
-    const target = await scene.seeded();
+    const target = await fixture.seeded();
     await expect(new Admin(target).import(from(`${lines.join("\n")}\n`))).rejects.toThrow(message);
     expect(await rowsOf(target)).toEqual([]);
   });
 
   test("into a log that is not empty", async () => {
     const text = await exported(await variedStore());
-    const target = await scene.seeded();
+    const target = await fixture.seeded();
     await target.commit("mine", [{ name: "N", data: {} }], meta);
     await expect(new Admin(target).import(from(text))).rejects.toThrow(/not empty/);
     expect(await rowsOf(target)).toHaveLength(1);
@@ -147,7 +147,7 @@ describe("an import is refused, and changes nothing,", () => {
 
   test("to be merged with an event of the same place, which is named", async () => {
     const text = await exported(await variedStore());
-    const target = await scene.seeded();
+    const target = await fixture.seeded();
     await target.commit("x", [{ name: "N", data: {} }], meta);
     await target.commit("x", [{ name: "N", data: {} }], meta);
     await expect(new Admin(target).import(from(text), { mode: "merge" })).rejects.toThrow(
@@ -158,7 +158,7 @@ describe("an import is refused, and changes nothing,", () => {
 
   test("as a dry run, however good it is", async () => {
     const text = await exported(await variedStore());
-    const target = await scene.seeded();
+    const target = await fixture.seeded();
     expect((await new Admin(target).import(from(text), { dryRun: true })).events).toBe(4);
     expect(await rowsOf(target)).toEqual([]);
   });
@@ -166,7 +166,7 @@ describe("an import is refused, and changes nothing,", () => {
 
 test("replace deletes log, subscriptions and checkpoints first, and repeats no id", async () => {
   const text = await exported(await variedStore());
-  const target = await scene.seeded();
+  const target = await fixture.seeded();
   for (let n = 0; n < 9; n++) await target.commit("old", [{ name: "N", data: {} }], meta);
   await target.subscribe([{ stream: "reader", correlated_at: 9 }], 9);
   await new Admin(target).import(from(text), { mode: "replace" });
@@ -194,7 +194,7 @@ function memory(tamper?: (bytes: Buffer) => Buffer) {
 }
 
 async function closedStreams(count: number): Promise<PostgresStore> {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   for (let n = 0; n < count; n++) {
     await store.commit(
       `done-${n}`,
@@ -219,7 +219,7 @@ describe("an archive", () => {
       const { target, objects } = memory();
       const done = await new Admin(store).archive({ target, compression, streamsPerFile: 2 });
       expect([done.streams, done.events, done.files.length]).toEqual([3, 6, 2]);
-      expect(await scene.rows(store)).toMatchObject([
+      expect(await fixture.rows(store)).toMatchObject([
         { stream: "done-0", name: "__tombstone__" },
         { stream: "done-1", name: "__tombstone__" },
         { stream: "done-2", name: "__tombstone__" },
@@ -234,7 +234,7 @@ describe("an archive", () => {
   );
 
   test("of what lies behind an old snapshot leaves the snapshot and what follows", async () => {
-    const store = await scene.seeded();
+    const store = await fixture.seeded();
     await store.commit(
       "s",
       [
@@ -250,7 +250,7 @@ describe("an archive", () => {
       streams: 1,
       events: 1,
     });
-    expect((await scene.rows(store)).map(({ name }) => name)).toEqual(["__snapshot__", "B"]);
+    expect((await fixture.rows(store)).map(({ name }) => name)).toEqual(["__snapshot__", "B"]);
     expect(await new Admin(store).archive({ target, before: tomorrow })).toMatchObject({
       streams: 0,
       events: 0,
@@ -263,14 +263,14 @@ describe("an archive", () => {
     await expect(new Admin(store).archive({ target, compression: "none" })).rejects.toThrow(
       /checksum does not match/,
     );
-    expect(await scene.rows(store)).toHaveLength(4);
+    expect(await fixture.rows(store)).toHaveLength(4);
   });
 
   test("deletes nothing if the target takes nothing", async () => {
     const store = await closedStreams(1);
     const target: ArchiveTarget = { ...memory().target, write: () => Promise.reject(new Error("disk full")) };
     await expect(new Admin(store).archive({ target })).rejects.toThrow("disk full");
-    expect(await scene.rows(store)).toHaveLength(4);
+    expect(await fixture.rows(store)).toHaveLength(4);
   });
 
   test("as a dry run counts only", async () => {

@@ -15,9 +15,9 @@ import {
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const meta = { correlation: "c", causation: {} };
 const caused = (id: number) => ({
   correlation: 'c,"quoted"',
@@ -35,7 +35,7 @@ const importCsv = (store: PostgresStore, text: string, options = {}) =>
 
 /** Gaps in the ids, causes, quotes, commas, dates, a snapshot, pii, microseconds, text of several scripts. */
 async function variedStore(): Promise<PostgresStore> {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { table } = store.config;
   await store.commit("gap", [{ name: "Gone", data: {} }], meta);
   await store.commit("a", [{ name: "Placed", data: { at: new Date(0), text: 'ü,"\\\n' } }], meta);
@@ -47,8 +47,8 @@ async function variedStore(): Promise<PostgresStore> {
   );
   await store.commit("a", [{ name: "__snapshot__", data: { n: 1.5e300 } }], caused(4));
   await store.commit("a", [{ name: "Placed", data: { list: [null, -0.1, []] } }], caused(1));
-  await scene.sql.unsafe(`delete from ${table} where stream = 'gap'`);
-  await scene.sql.unsafe(`update ${table} set created = '2026-01-02T03:04:05.678901Z' where id = 4`);
+  await fixture.sql.unsafe(`delete from ${table} where stream = 'gap'`);
+  await fixture.sql.unsafe(`update ${table} set created = '2026-01-02T03:04:05.678901Z' where id = 4`);
   return store;
 }
 
@@ -79,8 +79,8 @@ test("an export has the bytes that the framework writes", async () => {
 });
 
 test("an export of several pages has the bytes that the framework writes, and follows causes over gaps", async () => {
-  const store = await scene.seeded();
-  await scene.sql.unsafe(`insert into ${store.config.table} (id, name, data, stream, version, meta)
+  const store = await fixture.seeded();
+  await fixture.sql.unsafe(`insert into ${store.config.table} (id, name, data, stream, version, meta)
     overriding system value
     select n + n / 7 * 3, 'N', '{}', 's' || n % 10, n / 10, jsonb_build_object('correlation', 'c', 'causation',
       jsonb_build_object('event', jsonb_build_object('id', greatest(0, n - 11), 'name', 'N', 'stream', 's')))
@@ -104,7 +104,7 @@ test("the framework reads what is exported", async () => {
 
 test("what the framework wrote is imported, and exported again byte by byte", async () => {
   const text = await byFramework(await variedStore());
-  const target = await scene.seeded();
+  const target = await fixture.seeded();
   expect(await importCsv(target, text)).toEqual({ events: 4, lastId: 4 });
   expect(await csvOf(target)).toBe(text);
   const [next] = await target.commit("a", [{ name: "Next", data: {} }], meta);
@@ -113,7 +113,7 @@ test("what the framework wrote is imported, and exported again byte by byte", as
 
 test("an import gives the events that the framework's own restore gives", async () => {
   const text = await csvOf(await variedStore());
-  const [ours, theirs] = [await scene.seeded(), await scene.seeded()];
+  const [ours, theirs] = [await fixture.seeded(), await fixture.seeded()];
   await importCsv(ours, text);
   const app = act().build({ scoped: { store: theirs, cache: new InMemoryCache() } });
   onTestFinished(() => app.shutdown());
@@ -122,11 +122,11 @@ test("an import gives the events that the framework's own restore gives", async 
 });
 
 test("numbers that no double holds stay what they are, and a name may hold a line break", async () => {
-  const target = await scene.seeded();
+  const target = await fixture.seeded();
   const head = "id,name,data,stream,version,created,meta\r\n";
   const at = "2026-01-01T00:00:00.000Z";
   await importCsv(target, `${head}1,N,"{""n"":12345678901234567890.5}","two\nlines",0,${at},{}\r\n\r\n`);
-  const [row] = await scene.sql.unsafe(`select stream, data::text as data from ${target.config.table}`);
+  const [row] = await fixture.sql.unsafe(`select stream, data::text as data from ${target.config.table}`);
   expect(row).toEqual({ stream: "two\nlines", data: '{"n": 12345678901234567890.5}' });
 });
 
@@ -149,11 +149,11 @@ describe("an import is refused, and names the line", () => {
     [`${HEAD}\n2,N,{},s,0,${at},{}\n1,N,{},t,0,${at},{}\n`, "ids must ascend"],
     [`${HEAD}\n1,N,"{},s,0,${at},{}\n`, "a quoted field has no end: the file was cut off"],
   ])("%j", async (text, message) => {
-    const target = await scene.seeded();
+    const target = await fixture.seeded();
     const failure = await importCsv(target, text).catch((error: unknown) => error);
     expect(String(failure)).toContain(message);
     expect(String(failure)).not.toContain("secret");
-    expect(await scene.rows(target)).toEqual([]);
+    expect(await fixture.rows(target)).toEqual([]);
   });
 
   test("into a log that is not empty, and never beside what is there", async () => {

@@ -2,16 +2,16 @@
 import { expect, test } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 /** More than the ids that are looked up of one stream at once. */
 const LONG = 2_345;
 
 /** Two long streams and a hundred short ones, mixed with events of others. */
 async function filled(): Promise<PostgresStore> {
-  const store = await scene.seeded();
-  await scene.sql.unsafe(`insert into ${store.config.table} (stream, version, name, data, meta, dates)
+  const store = await fixture.seeded();
+  await fixture.sql.unsafe(`insert into ${store.config.table} (stream, version, name, data, meta, dates)
     select stream, row_number() over (partition by stream order by n) - 1, 'Happened', '{}', '{"correlation":"","causation":{}}', '{}'
     from (
       select n, case n % 4 when 0 then 'first' when 1 then 'second' when 2 then 'short-' || n % 100 else 'other-' || n % 50 end as stream
@@ -21,7 +21,7 @@ async function filled(): Promise<PostgresStore> {
 }
 
 const idsOf = async (store: PostgresStore, condition: string) =>
-  (await scene.sql.unsafe(`select id from ${store.config.table} where ${condition} order by id`)).map(
+  (await fixture.sql.unsafe(`select id from ${store.config.table} where ${condition} order by id`)).map(
     ({ id }) => Number(id),
   );
 
@@ -61,7 +61,7 @@ test("events that are deleted meanwhile do not end it: what follows them comes",
   const pages = new Admin(store).export({ streams: ["first", "second"] });
   const header = await pages.next();
   const first = await pages.next();
-  await scene.sql.unsafe(`delete from ${store.config.table} where stream = 'second'`);
+  await fixture.sql.unsafe(`delete from ${store.config.table} where stream = 'second'`);
   const rest = async function* () {
     yield String(header.value);
     yield String(first.value);

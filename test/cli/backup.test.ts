@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { withBacklog } from "../admin/fixture.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { commandOn } from "./command.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 async function temporaryFolder(): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), "act-drizzle-cli-"));
@@ -18,42 +18,42 @@ async function temporaryFolder(): Promise<string> {
 test.each([".jsonl", ".jsonl.gz", ".jsonl.zst"])(
   "a log comes back from a %s file into a table that it creates",
   async (ending) => {
-    const store = await withBacklog(scene);
+    const store = await withBacklog(fixture);
     const file = join(await temporaryFolder(), `log${ending}`);
-    const written = await commandOn(scene, store)("export", file);
+    const written = await commandOn(fixture, store)("export", file);
     expect([written.code, written.out]).toEqual([0, `5 events in ${file}.\n`]);
     const copy = { config: { ...store.config, table: `${store.config.table}_copy` } };
-    const read = await commandOn(scene, copy)("import", file);
+    const read = await commandOn(fixture, copy)("import", file);
     expect([read.code, read.out]).toEqual([0, "5 events were imported.\n"]);
-    const both = async (target: typeof copy) => (await commandOn(scene, target)("export", "-")).out;
+    const both = async (target: typeof copy) => (await commandOn(fixture, target)("export", "-")).out;
     expect(await both(copy)).toBe(await both(store));
   },
 );
 
 test("a line that was changed is named, and nothing is imported", async () => {
-  const store = await withBacklog(scene);
+  const store = await withBacklog(fixture);
   const file = join(await temporaryFolder(), "log.jsonl");
-  await commandOn(scene, store)("export", file);
+  await commandOn(fixture, store)("export", file);
   await writeFile(file, (await readFile(file, "utf8")).replace('"stream": "order-2"', '"stream": "order-1"'));
-  const { code, err } = await commandOn(scene, store)("import", file, "--mode", "replace", "--yes");
+  const { code, err } = await commandOn(fixture, store)("import", file, "--mode", "replace", "--yes");
   expect(code).toBe(2);
   expect(err).toContain(
     'line 3 (stream "order-1", version 0): this version was there before. Nothing was imported.',
   );
-  expect(await scene.rows(store)).toHaveLength(5);
+  expect(await fixture.rows(store)).toHaveLength(5);
 });
 
 test("what replaces the log is asked for", async () => {
-  const store = await withBacklog(scene);
+  const store = await withBacklog(fixture);
   const file = join(await temporaryFolder(), "log.jsonl");
-  await commandOn(scene, store)("export", file);
-  const { code, err } = await commandOn(scene, store)("import", file, "--mode", "replace");
+  await commandOn(fixture, store)("export", file);
+  const { code, err } = await commandOn(fixture, store)("import", file, "--mode", "replace");
   expect(code).toBe(2);
   expect(err).toContain("The whole log, all subscriptions and all checkpoints are deleted first");
 });
 
 test("a file that is not there is named", async () => {
-  const { code, err } = await commandOn(scene, await scene.seeded())(
+  const { code, err } = await commandOn(fixture, await fixture.seeded())(
     "import",
     "/nowhere/log.jsonl",
     "--dry-run",
@@ -62,7 +62,7 @@ test("a file that is not there is named", async () => {
 });
 
 test("closed streams move to a folder, and come back by import", async () => {
-  const store = await withBacklog(scene);
+  const store = await withBacklog(fixture);
   await store.commit(
     "order-3",
     [{ name: "__tombstone__", data: {} }],
@@ -70,7 +70,7 @@ test("closed streams move to a folder, and come back by import", async () => {
     0,
   );
   const path = await temporaryFolder();
-  const command = commandOn(scene, store);
+  const command = commandOn(fixture, store);
   expect((await command("archive", path, "--dry-run")).out).toBe(
     "1 events of 1 streams are to be archived.\n",
   );
@@ -79,18 +79,18 @@ test("closed streams move to a folder, and come back by import", async () => {
   const [file = "", manifest] = (await readdir(path)).sort();
   expect(manifest).toBe(`${file}.manifest.json`);
   expect(out).toContain(file);
-  expect(await scene.rows(store)).toHaveLength(5);
+  expect(await fixture.rows(store)).toHaveLength(5);
   await command("import", join(path, file), "--mode", "merge", "--yes");
-  expect(await scene.rows(store)).toHaveLength(6);
+  expect(await fixture.rows(store)).toHaveLength(6);
   expect((await command("archive", path, "--dry-run")).out).toContain("1 events");
 });
 
 test("reap says what it would delete, and deletes it", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.commit("s", [{ name: "__tombstone__", data: {} }], { correlation: "c", causation: {} });
   await store.subscribe([{ stream: "done", source: "s" }]);
-  await scene.sql.unsafe(`update ${store.config.table} set created = now() - interval '9 days'`);
-  const command = commandOn(scene, store);
+  await fixture.sql.unsafe(`update ${store.config.table} set created = now() - interval '9 days'`);
+  const command = commandOn(fixture, store);
   expect((await command("reap", "--dry-run")).out).toBe(
     "1 subscriptions and 0 correlators are to be deleted.\n",
   );
@@ -99,16 +99,16 @@ test("reap says what it would delete, and deletes it", async () => {
 });
 
 test.each([".csv", ".csv.gz"])("a %s file is the framework's own format, both ways", async (ending) => {
-  const store = await withBacklog(scene);
+  const store = await withBacklog(fixture);
   const file = join(await temporaryFolder(), `log${ending}`);
-  expect((await commandOn(scene, store)("export", file)).code).toBe(0);
+  expect((await commandOn(fixture, store)("export", file)).code).toBe(0);
   const copy = { config: { ...store.config, table: `${store.config.table}_copy` } };
-  const read = await commandOn(scene, copy)("import", file);
+  const read = await commandOn(fixture, copy)("import", file);
   expect([read.code, read.out]).toEqual([0, "5 events were imported.\n"]);
   const csv = async (target: typeof copy) =>
-    (await commandOn(scene, target)("export", "-", "--format", "csv")).out;
+    (await commandOn(fixture, target)("export", "-", "--format", "csv")).out;
   expect(await csv(copy)).toBe(await csv(store));
   expect(await csv(store)).toMatch(/^id,name,data,stream,version,created,meta\n1,Placed,/);
-  const merged = await commandOn(scene, store)("import", file, "--mode", "merge", "--yes");
+  const merged = await commandOn(fixture, store)("import", file, "--mode", "merge", "--yes");
   expect([merged.code, merged.err]).toEqual([2, expect.stringContaining("--mode empty or replace")]);
 });

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Scene } from "../postgres/fixture.ts";
+import type { DatabaseFixture } from "../postgres/fixture.ts";
 
 export const BIN = join(import.meta.dirname, "../../src/cli/bin.ts");
 
@@ -34,12 +34,15 @@ export function runCommand(args: readonly string[], env: NodeJS.ProcessEnv = {})
   });
 }
 
-/** On a store of the scene. */
+/** On a store of the fixture. */
 export const commandOn =
-  (scene: Scene, store: { readonly config: { readonly schema: string; readonly table: string } }) =>
+  (
+    fixture: DatabaseFixture,
+    store: { readonly config: { readonly schema: string; readonly table: string } },
+  ) =>
   (...args: string[]): Promise<Result> =>
     runCommand([...args, "--schema", store.config.schema, "--table", store.config.table], {
-      DATABASE_URL: scene.url,
+      DATABASE_URL: fixture.url,
     });
 
 export const widest = (text: string): number => Math.max(...text.split("\n").map((line) => [...line].length));

@@ -5,17 +5,17 @@ import { createInterface } from "node:readline";
 import { beforeAll, describe, expect, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
 import { blockMailer, withBacklog } from "../admin/fixture.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { BIN, cleanEnvironment, commandOn, runCommand, widest } from "./command.ts";
 import { inFolder } from "./folder.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const broken = async (): Promise<PostgresStore> => {
-  const store = await withBacklog(scene);
+  const store = await withBacklog(fixture);
   await blockMailer(store);
   return store;
 };
-const onBroken = async () => commandOn(scene, await broken());
+const onBroken = async () => commandOn(fixture, await broken());
 
 /** Values that differ from run to run: what is left is the form of a document. */
 const SHAPELESS = /^\d{4}-\d\d-\d\dT/;
@@ -109,13 +109,13 @@ describe("--json has a stable form", () => {
 
 /** A store that outlives one test: it is disposed of at once, and the tables stay. */
 async function onBrokenForAll(): Promise<ReturnType<typeof commandOn>> {
-  const store = new PostgresStore({ ...scene.parts, table: "shared" });
+  const store = new PostgresStore({ ...fixture.parts, table: "shared" });
   try {
     await fill(store);
   } finally {
     await store.dispose();
   }
-  return commandOn(scene, store);
+  return commandOn(fixture, store);
 }
 
 async function fill(store: PostgresStore): Promise<void> {
@@ -142,14 +142,14 @@ async function fill(store: PostgresStore): Promise<void> {
 }
 
 test("no line of text is wider than 80 columns, whatever the names are", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const long = "a-very-long-name-".repeat(12);
   await store.commit(long, [{ name: "SomethingWithALongNameHappened", data: {} }], {
     correlation: long,
     causation: {},
   });
   await store.subscribe([{ stream: long, correlated_at: 1, lane: "a-lane-with-a-long-name" }]);
-  const command = commandOn(scene, store);
+  const command = commandOn(fixture, store);
   for (const args of [["status"], ["lag"], ["events"], ["trace", long]]) {
     const { out } = await command(...args);
     expect(widest(out), args[0]).toBeLessThanOrEqual(80);
@@ -166,7 +166,7 @@ test("blocked shows the error and the event that it stands at", async () => {
 
 test("unblock lets the subscription go on", async () => {
   const store = await broken();
-  const { code, out } = await commandOn(scene, store)("unblock", "mailer");
+  const { code, out } = await commandOn(fixture, store)("unblock", "mailer");
   expect([code, out]).toEqual([0, "1 subscription was unblocked.\n"]);
   expect((await store.claim(1, 0, "w", 1_000)).map(({ stream }) => stream)).toEqual(["mailer"]);
 });
@@ -192,7 +192,7 @@ test("skip goes past the event, and says when it stands elsewhere", async () => 
 
 test("many are changed only with --yes where nobody can be asked", async () => {
   const store = await broken();
-  const command = commandOn(scene, store);
+  const command = commandOn(fixture, store);
   const refused = await command("reset", "--all");
   expect(refused.code).toBe(2);
   expect(refused.err).toContain("add --yes");
@@ -203,7 +203,7 @@ test("many are changed only with --yes where nobody can be asked", async () => {
 
 test("defer and prioritize change what they name", async () => {
   const store = await broken();
-  const command = commandOn(scene, store);
+  const command = commandOn(fixture, store);
   await command("defer", "report", "--until", "1h");
   await command("prioritize", "report", "idle", "--priority", "-3", "--yes");
   const positions = new Map<string, { priority: number; deferred_at?: number }>();
@@ -216,8 +216,8 @@ test("defer and prioritize change what they name", async () => {
 
 test("doctor exits with 1 where something is wrong, and says what to do", async () => {
   const store = await broken();
-  await scene.sql.unsafe(`alter sequence ${store.config.table}_id_seq cache 50`);
-  const { code, out } = await commandOn(scene, store)("doctor");
+  await fixture.sql.unsafe(`alter sequence ${store.config.table}_id_seq cache 50`);
+  const { code, out } = await commandOn(fixture, store)("doctor");
   expect(code).toBe(1);
   expect(out).toContain("error sequence-cached");
   expect(out).toContain("→ ");
@@ -228,7 +228,7 @@ test("tail shows the last events and goes on with new ones, one JSON line each",
   const child = spawn(
     process.execPath,
     [BIN, "tail", "--json", "--last", "1", "--table", store.config.table],
-    { env: { ...cleanEnvironment(), DATABASE_URL: scene.url }, stdio: ["ignore", "pipe", "inherit"] },
+    { env: { ...cleanEnvironment(), DATABASE_URL: fixture.url }, stdio: ["ignore", "pipe", "inherit"] },
   );
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async () => (JSON.parse(String((await lines.next()).value)) as { id: number }).id;
@@ -270,7 +270,7 @@ test("a server that is not there exits with 1, says why, and shows no password",
 test("an option behind the command counts more than one before it, and than the environment", async () => {
   const store = await broken();
   const { out } = await runCommand(
-    ["--table", "nowhere", "events", "--url", scene.url, "--table", store.config.table, "--limit", "1"],
+    ["--table", "nowhere", "events", "--url", fixture.url, "--table", store.config.table, "--limit", "1"],
     { DATABASE_URL: "postgres://127.0.0.1:1/x" },
   );
   expect(out).toContain("other-1");
@@ -293,7 +293,7 @@ describe("events that the app passes over", () => {
 
   test("are passed by skip with --names, which without refuses, and says so", async () => {
     const store = await broken();
-    const command = commandOn(scene, store);
+    const command = commandOn(fixture, store);
     const skip = ["skip", "mailer", "--event", "4", "--reason", "broken"];
     const refused = await command(...skip);
     expect(refused.code).toBe(2);
@@ -307,7 +307,7 @@ describe("events that the app passes over", () => {
 
   test("are known from the app", async () => {
     const store = await broken();
-    const command = commandOn(scene, store);
+    const command = commandOn(fixture, store);
     await store.subscribe([{ stream: "counter", source: "other-1", correlated_at: 5 }]);
     const place = inFolder();
     const eventsOf = async (...more: string[]) => {
@@ -326,9 +326,9 @@ describe("events that the app passes over", () => {
 describe("bench", () => {
   test("asks before it runs on a database that has tables, and leaves nothing behind", async () => {
     const store = await broken();
-    const command = commandOn(scene, store);
+    const command = commandOn(fixture, store);
     const schemas = async () =>
-      scene.sql`select nspname from pg_namespace where nspname like 'act_drizzle_bench%'`;
+      fixture.sql`select nspname from pg_namespace where nspname like 'act_drizzle_bench%'`;
     const refused = await command("bench");
     expect(refused.code).toBe(2);
     expect(refused.err).toMatch(/The database has \d+ tables.*add --yes/);

@@ -5,13 +5,13 @@ import { describe, expect, test } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { blockMailer, withBacklog } from "../admin/fixture.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { commandOn } from "./command.ts";
 import { inFolder } from "./folder.ts";
 
 const root = join(import.meta.dirname, "../..");
 const guide = readFileSync(join(root, "docs/guides/operations.md"), "utf8");
-const scene = useScene();
+const fixture = useDatabase();
 
 /** The words of a line, as a shell splits them: the guide uses double quotes only. */
 const wordsOf = (line: string): string[] =>
@@ -31,14 +31,14 @@ function commandsOf(heading?: string): Line[] {
 }
 
 async function broken(): Promise<PostgresStore> {
-  const store = await withBacklog(scene);
+  const store = await withBacklog(fixture);
   await blockMailer(store);
   return store;
 }
 
 test("every command of the guide runs, in the order of the page", async () => {
   const store = await broken();
-  const command = commandOn(scene, store);
+  const command = commandOn(fixture, store);
   const place = inFolder();
   // As after a worker that was killed.
   const leaseReport = () => store.claim(1, 0, "killed", 60_000, "slow");
@@ -64,7 +64,7 @@ test("every command of the guide runs, in the order of the page", async () => {
 
 test("every command that the guide's tables name is there", async () => {
   const store = await broken();
-  const command = commandOn(scene, store);
+  const command = commandOn(fixture, store);
   const named = [...guide.matchAll(/^\|[^\n]*`act-drizzle ([^`]+)`/gm)].map(([, rest = ""]) => wordsOf(rest));
   expect(named.length).toBeGreaterThan(8);
   for (const words of named.filter(([name = ""]) => !["tail", "bench", "console"].includes(name))) {
@@ -88,7 +88,7 @@ const remedy = (heading: string, verb: string): string[] => {
 describe("one command solves the incident", () => {
   test("a reaction that is blocked by one event goes on behind it", async () => {
     const store = await broken();
-    const { code } = await commandOn(scene, store)(...remedy("A reaction is blocked by one event", "skip"));
+    const { code } = await commandOn(fixture, store)(...remedy("A reaction is blocked by one event", "skip"));
     expect(code).toBe(0);
     const [lease] = await store.claim(1, 0, "w", 10_000);
     expect([lease?.stream, lease?.at]).toEqual(["mailer", 2]);
@@ -100,7 +100,7 @@ describe("one command solves the incident", () => {
     const leases = await store.claim(1, 0, "w", 10_000, "slow");
     await store.ack(leases.map((lease) => ({ ...lease, at: 5 })));
     const { code } = await commandOn(
-      scene,
+      fixture,
       store,
     )(...remedy("A read model is wrong and has to be built anew", "reset"));
     expect(code).toBe(0);
@@ -115,7 +115,7 @@ describe("one command solves the incident", () => {
       correlation: "c",
       causation: {},
     });
-    const command = commandOn(scene, store);
+    const command = commandOn(fixture, store);
     const { code } = await command(...remedy("Somebody asks to be forgotten", "forget"));
     expect(code).toBe(0);
     const found: unknown[] = [];
@@ -128,7 +128,7 @@ describe("one command solves the incident", () => {
     const store = await broken();
     const place = inFolder();
     const { code } = await commandOn(
-      scene,
+      fixture,
       store,
     )(...place(remedy("A new reaction sees nothing of the past", "backfill")));
     expect(code).toBe(0);
@@ -141,7 +141,7 @@ describe("one command solves the incident", () => {
   test("a slow consumer stands back behind the others", async () => {
     const store = await broken();
     const { code } = await commandOn(
-      scene,
+      fixture,
       store,
     )(...remedy("One slow consumer holds up the others", "prioritize"));
     expect(code).toBe(0);
@@ -155,7 +155,7 @@ describe("one command solves the incident", () => {
   test("a slow consumer rests until a time", async () => {
     const store = await broken();
     const { code } = await commandOn(
-      scene,
+      fixture,
       store,
     )(...remedy("One slow consumer holds up the others", "defer"));
     expect(code).toBe(0);
@@ -166,7 +166,7 @@ describe("one command solves the incident", () => {
     const store = await broken();
     await store.claim(5, 0, "killed", 3_600_000, "slow");
     expect(await store.claim(5, 0, "other", 10_000, "slow")).toEqual([]);
-    const command = commandOn(scene, store);
+    const command = commandOn(fixture, store);
     expect((await command("lag")).out).toContain("killed");
     const { code } = await command(...remedy("A worker was killed in its work", "release"));
     expect(code).toBe(0);

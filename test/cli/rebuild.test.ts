@@ -2,34 +2,34 @@
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { withBacklog } from "../admin/fixture.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { tables } from "../projections/fixture.ts";
 import { runCommand } from "./command.ts";
 import * as models from "./rebuilds.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const MODULE = join(import.meta.dirname, "rebuilds.ts");
 let made = 0;
 
 /** A store with four events of which three are projected, empty read models, and the command on both. */
 async function rebuilding() {
-  const store = await withBacklog(scene);
+  const store = await withBacklog(fixture);
   const schema = `read_models_${made++}`;
   const here = (statement: string) => statement.replaceAll('"read_models"', `"${schema}"`);
   const { counters, totals, positions } = models;
   const statements = await tables({ counters, totals, positions });
-  await scene.sql.unsafe(`create schema "${schema}"`);
-  for (const statement of statements) await scene.sql.unsafe(here(statement));
-  onTestFinished(async () => void (await scene.sql.unsafe(`drop schema "${schema}" cascade`)));
+  await fixture.sql.unsafe(`create schema "${schema}"`);
+  for (const statement of statements) await fixture.sql.unsafe(here(statement));
+  onTestFinished(async () => void (await fixture.sql.unsafe(`drop schema "${schema}" cascade`)));
   const { config } = store;
   const command = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
     runCommand(["rebuild", ...args, "--schema", config.schema, "--table", config.table], {
-      DATABASE_URL: scene.url,
+      DATABASE_URL: fixture.url,
       READ_MODELS: schema,
       ...env,
     });
   const counted = async () => {
-    const [row] = await scene.sql.unsafe(`select sum(placed)::int as placed from "${schema}".counters`);
+    const [row] = await fixture.sql.unsafe(`select sum(placed)::int as placed from "${schema}".counters`);
     return row?.placed;
   };
   return { command, counted };
@@ -80,7 +80,7 @@ test.each([
   ["batches of nothing", ["totals", "--app", MODULE, "--batch-size", "0"], /whole number above 0/],
   ["batches too large", ["totals", "--app", MODULE, "--batch-size", "100001"], /At most 100000/],
 ])("%s is wrong use", async (_, args, says) => {
-  const { code, out, err } = await runCommand(["rebuild", ...args], { DATABASE_URL: scene.url });
+  const { code, out, err } = await runCommand(["rebuild", ...args], { DATABASE_URL: fixture.url });
   expect([code, out]).toEqual([2, ""]);
   expect(err).toMatch(says);
   expect(err).not.toContain("This is a fault of the command");

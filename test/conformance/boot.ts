@@ -18,7 +18,7 @@ import {
   readAll,
   streamsOf,
 } from "./kit/scenario.ts";
-import { type RawAccess, type Scene, section } from "./kit/section.ts";
+import { type DatabaseFixture, type RawAccess, section } from "./kit/section.ts";
 
 const needs = ["sql", "shared"] as const;
 
@@ -38,7 +38,7 @@ async function works(store: Store): Promise<void> {
 }
 
 /** Boots a store over tables that another adapter's statements made. */
-async function adopt({ raw, second }: Scene, table: string, layout: string): Promise<Store> {
+async function adopt({ raw, second }: DatabaseFixture, table: string, layout: string): Promise<Store> {
   await raw.sql.unsafe(layout.replaceAll("$schema", `"${raw.schema}"`).replaceAll("$table", table));
   const store = await second({ table });
   await store.seed();
@@ -137,8 +137,8 @@ export const boot = section("seed and adoption", (line) => {
     "C4",
     "sixteen first boots of one table at once all succeed",
     { needs, timeout: 30_000 },
-    async (scene) => {
-      const { raw, second } = scene;
+    async (fixture) => {
+      const { raw, second } = fixture;
       const stores = await Promise.all(
         Array.from({ length: 16 }, () => second({ table: `${raw.table}_cold`, max: 2 })),
       );
@@ -225,8 +225,8 @@ export const boot = section("seed and adoption", (line) => {
     },
   );
 
-  line("C5", "act-pg 0.4.6 is taken over with events, watermarks and blocks", { needs }, async (scene) => {
-    const store = await adopt(scene, `${scene.raw.table}_046`, LAYOUT_046);
+  line("C5", "act-pg 0.4.6 is taken over with events, watermarks and blocks", { needs }, async (fixture) => {
+    const store = await adopt(fixture, `${fixture.raw.table}_046`, LAYOUT_046);
     expect(await readAll(store)).toMatchObject([
       { id: 1, stream: "s", version: 0, name: "Opened", data: { n: 1 }, meta: { correlation: "c1" } },
       { id: 2, stream: "s", version: 1, name: "Closed", created: new Date("2020-01-02T00:00:00Z") },
@@ -240,8 +240,8 @@ export const boot = section("seed and adoption", (line) => {
     ]);
   });
 
-  line("C5", "subscriptions of act-pg 0.4.6 go on where they stood", { needs }, async (scene) => {
-    const store = await adopt(scene, `${scene.raw.table}_046`, LAYOUT_046);
+  line("C5", "subscriptions of act-pg 0.4.6 go on where they stood", { needs }, async (fixture) => {
+    const store = await adopt(fixture, `${fixture.raw.table}_046`, LAYOUT_046);
     expect(streamsOf(await claimAll(store, "not-a-uuid"))).toEqual(["behind"]);
     expect(await store.unblock(["bad"])).toBe(1);
     expect(await leaseOf(store, "bad")).toMatchObject({ at: 2, retry: 0 });
@@ -253,8 +253,8 @@ export const boot = section("seed and adoption", (line) => {
     "C5",
     "the current act-pg layout is taken over with pii, lanes, errors and checkpoint",
     { needs },
-    async (scene) => {
-      const store = await adopt(scene, `${scene.raw.table}_now`, LAYOUT_CURRENT);
+    async (fixture) => {
+      const store = await adopt(fixture, `${fixture.raw.table}_now`, LAYOUT_CURRENT);
       expect((await readAll(store)).map((event) => [event.id, event.pii ?? null])).toEqual([
         [1, { email: "a@b.c" }],
         [2, null],
@@ -274,8 +274,8 @@ export const boot = section("seed and adoption", (line) => {
     },
   );
 
-  line("C5", "a checkpoint per correlator is taken over", { needs }, async (scene) => {
-    const store = await adopt(scene, `${scene.raw.table}_keyed`, LAYOUT_KEYED);
+  line("C5", "a checkpoint per correlator is taken over", { needs }, async (fixture) => {
+    const store = await adopt(fixture, `${fixture.raw.table}_keyed`, LAYOUT_KEYED);
     const ask = (key: string) => store.subscribe([], undefined, { key, by: "w", millis: 60_000 });
     expect(await ask("app")).toMatchObject({ correlated_at: 1, correlating: true });
     expect((await store.subscribe([])).correlated_at).toBe(1);
@@ -283,21 +283,21 @@ export const boot = section("seed and adoption", (line) => {
     await works(store);
   });
 
-  line("C5", "ids of an adopted table go on, and versions with them", { needs }, async (scene) => {
+  line("C5", "ids of an adopted table go on, and versions with them", { needs }, async (fixture) => {
     for (const [name, layout, head] of [
       ["a", LAYOUT_046, 3],
       ["b", LAYOUT_CURRENT, 2],
       ["c", LAYOUT_KEYED, 1],
     ] as const) {
-      const store = await adopt(scene, `${scene.raw.table}_${name}`, layout);
+      const store = await adopt(fixture, `${fixture.raw.table}_${name}`, layout);
       expect((await appendOne(store, "s", message())).id).toBe(head + 1);
     }
   });
 
-  line("C5", "act-pg goes on writing to the table that was taken over", { needs }, async (scene) => {
-    const { raw } = scene;
+  line("C5", "act-pg goes on writing to the table that was taken over", { needs }, async (fixture) => {
+    const { raw } = fixture;
     const table = `${raw.table}_both`;
-    const store = await adopt(scene, table, LAYOUT_CURRENT);
+    const store = await adopt(fixture, table, LAYOUT_CURRENT);
     const { events, streams } = tablesOf({ ...raw, table });
     const [row] = await raw.sql<Array<{ id: number }>>`
       with l as (select pg_advisory_xact_lock(hashtext(${lockKeyOf({ ...raw, table })}))),
@@ -322,12 +322,12 @@ export const boot = section("seed and adoption", (line) => {
     "C6",
     "a new subscription starts at retry −1 whatever the column's default",
     { needs },
-    async (scene) => {
-      const { store, raw } = scene;
+    async (fixture) => {
+      const { store, raw } = fixture;
       await raw.sql`alter table ${tablesOf(raw).streams} alter column retry set default 0`;
       await store.subscribe([{ stream: "a", correlated_at: 5 }]);
       expect((await positionOf(store, "a")).retry).toBe(-1);
-      const adopted = await adopt(scene, `${raw.table}_046`, LAYOUT_046);
+      const adopted = await adopt(fixture, `${raw.table}_046`, LAYOUT_046);
       await adopted.subscribe([{ stream: "new", correlated_at: 5 }]);
       expect(await leaseOf(adopted, "new")).toMatchObject({ retry: 0 });
     },

@@ -300,8 +300,8 @@ export const claim = section("claim", (line) => {
     "L5",
     "two workers that ask for five of twenty get five each",
     { needs: ["shared"] },
-    async (scene) => {
-      const { store, second } = scene;
+    async (fixture) => {
+      const { store, second } = fixture;
       const other = await second();
       for (let round = 0; round < 8; round++) {
         const lane = `lane${round}`;
@@ -338,8 +338,8 @@ export const claim = section("claim", (line) => {
     "L5",
     "a claim passes over the rows that another transaction holds",
     { needs: ["sql"] },
-    async (scene) => {
-      const { store, raw } = scene;
+    async (fixture) => {
+      const { store, raw } = fixture;
       await pending(store, "a", "b", "c");
       const { streams } = tablesOf(raw);
       const holder = await openTransaction(

@@ -116,14 +116,19 @@ export const commit = section("commit", (line) => {
     },
   );
 
-  line("M2", "a commit whose last event can't be written writes none", { needs: ["sql"] }, async (scene) => {
-    const { store, raw } = scene;
-    await raw.sql`alter table ${raw.sql(raw.schema)}.${raw.sql(raw.table)}
+  line(
+    "M2",
+    "a commit whose last event can't be written writes none",
+    { needs: ["sql"] },
+    async (fixture) => {
+      const { store, raw } = fixture;
+      await raw.sql`alter table ${raw.sql(raw.schema)}.${raw.sql(raw.table)}
       add constraint forbidden check (name <> 'Forbidden')`;
-    await expect(append(store, "s", "A", "B", "Forbidden")).rejects.toThrow();
-    expect(await readAll(store)).toEqual([]);
-    expect(at(await append(store, "s", "A"), 0).version).toBe(0);
-  });
+      await expect(append(store, "s", "A", "B", "Forbidden")).rejects.toThrow();
+      expect(await readAll(store)).toEqual([]);
+      expect(at(await append(store, "s", "A"), 0).version).toBe(0);
+    },
+  );
 
   line(
     "M2",

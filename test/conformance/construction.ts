@@ -163,8 +163,8 @@ export const construction = section("construction", (line) => {
       "C1",
       `a pool of ${max} opens no more connections`,
       { needs: ["sql"], options: { max } },
-      async (scene) => {
-        const { store, raw } = scene;
+      async (fixture) => {
+        const { store, raw } = fixture;
         await append(store, "s", "A");
         await Promise.all(
           Array.from({ length: 60 }, (_, n) => (n % 3 ? readAll(store) : append(store, `s${n}`, "A"))),

@@ -201,8 +201,8 @@ export const correlator = section("correlator", (line) => {
     "S7",
     "of two processes that ask at once, one holds the lease",
     { needs: ["shared"] },
-    async (scene) => {
-      const { store, second } = scene;
+    async (fixture) => {
+      const { store, second } = fixture;
       const other = await second();
       for (let round = 0; round < 15; round++) {
         const asked = [

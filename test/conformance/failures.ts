@@ -16,7 +16,7 @@ import {
   restore,
   restoreWith,
 } from "./kit/scenario.ts";
-import { type RawAccess, type Scene, section } from "./kit/section.ts";
+import { type DatabaseFixture, type RawAccess, section } from "./kit/section.ts";
 
 const SECRET = "s3cr3t-payload";
 
@@ -29,7 +29,7 @@ function overhear(): () => string {
 /** All that an error tells to whoever prints it, hidden fields included. */
 const told = (error: unknown) => inspect(error, { depth: null, showHidden: true });
 
-async function forbid({ raw }: Scene): Promise<void> {
+async function forbid({ raw }: DatabaseFixture): Promise<void> {
   await raw.sql`alter table ${tablesOf(raw).events} add constraint forbidden check (name <> 'Forbidden')`;
 }
 
@@ -172,11 +172,11 @@ export const failures = section("failures", (line) => {
     {
       needs: ["sql"],
     },
-    async (scene) => {
-      await forbid(scene);
+    async (fixture) => {
+      await forbid(fixture);
       const overheard = overhear();
       const entry = { ...message("Forbidden", { [SECRET]: SECRET }), pii: { email: SECRET } };
-      const error = await outcomeOf(() => scene.store.commit("s", [message("A"), entry], meta(SECRET)));
+      const error = await outcomeOf(() => fixture.store.commit("s", [message("A"), entry], meta(SECRET)));
       expect(error).toBeInstanceOf(StoreError);
       expect(told(error)).not.toContain(SECRET);
       expect(overheard()).not.toContain(SECRET);
@@ -189,11 +189,11 @@ export const failures = section("failures", (line) => {
     {
       needs: ["sql", "restore"],
     },
-    async (scene) => {
-      await forbid(scene);
+    async (fixture) => {
+      await forbid(fixture);
       const overheard = overhear();
       const event = restorable("s", 0, { name: "Forbidden", data: { text: SECRET }, pii: { email: SECRET } });
-      const error = await outcomeOf(() => restore(scene.store, [event]));
+      const error = await outcomeOf(() => restore(fixture.store, [event]));
       expect(error).toBeInstanceOf(Error);
       expect(told(error)).not.toContain(SECRET);
       expect(overheard()).not.toContain(SECRET);
@@ -228,10 +228,13 @@ export const failures = section("failures", (line) => {
     "C10",
     "unstorable text is refused without a word of it in message or log",
     { needs: ["sql"] },
-    async (scene) => {
+    async (fixture) => {
       const overheard = overhear();
       const error = await outcomeOf(() =>
-        appendOne(scene.store, "s", { ...message("A", { text: `${SECRET}\u0000` }), pii: { email: SECRET } }),
+        appendOne(fixture.store, "s", {
+          ...message("A", { text: `${SECRET}\u0000` }),
+          pii: { email: SECRET },
+        }),
       );
       expect(error).toBeInstanceOf(ValidationError);
       expect(error instanceof Error ? error.message : SECRET).not.toContain(SECRET);

@@ -173,8 +173,8 @@ export const framework = section("framework", (line) => {
     "F3",
     "apps of two processes share the reactions, each event once",
     { needs: ["shared"] },
-    async (scene) => {
-      const { store, second } = scene;
+    async (fixture) => {
+      const { store, second } = fixture;
       const seen: string[] = [];
       const note: Reaction = async (stream, by) => void seen.push(`${stream} ${by}`);
       const apps = [counters(store, note), counters(await second(), note)];

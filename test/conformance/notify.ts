@@ -4,7 +4,7 @@ import { expect, onTestFinished } from "vitest";
 import { eventually, throughout, within } from "./kit/eventually.ts";
 import { type Backend, backendsOf, channelOf } from "./kit/postgres.ts";
 import { append, appendMany, at, message, meta, notified, readAll } from "./kit/scenario.ts";
-import { type RawAccess, type Requirements, type Scene, section } from "./kit/section.ts";
+import { type DatabaseFixture, type RawAccess, type Requirements, section } from "./kit/section.ts";
 
 const needs = ["notify", "shared"] as const;
 const listening: Requirements = { needs, options: { notify: true } };
@@ -27,7 +27,7 @@ const listenersOf = async (raw: RawAccess): Promise<Backend[]> =>
   (await backendsOf(raw, raw.table)).filter(({ query }) => /^\s*listen/i.test(query));
 
 /** Ends the connection that listens, and returns once it is gone. */
-async function killListeners({ raw }: Scene): Promise<void> {
+async function killListeners({ raw }: DatabaseFixture): Promise<void> {
   const listener = await eventually(async () => (await listenersOf(raw))[0]);
   await raw.sql`select pg_terminate_backend(${listener.pid}::int, 5000)`;
 }
@@ -49,8 +49,8 @@ export const notify = section("notify", (line) => {
     expect("notify" in store).toBe(false);
   });
 
-  line("N1", "a commit of another process is heard once, its events in order", listening, async (scene) => {
-    const { store, second } = scene;
+  line("N1", "a commit of another process is heard once, its events in order", listening, async (fixture) => {
+    const { store, second } = fixture;
     const listener = await ear(store);
     const other = await second();
     const committed = await append(other, "s", "A", "B", "C");
@@ -108,8 +108,8 @@ export const notify = section("notify", (line) => {
     "N1",
     "a disposed subscription hears nothing more, and may be disposed of twice",
     listening,
-    async (scene) => {
-      const { store, second } = scene;
+    async (fixture) => {
+      const { store, second } = fixture;
       const other = await second();
       const listener = await ear(store);
       await settled(other, listener);
@@ -221,8 +221,8 @@ export const notify = section("notify", (line) => {
     "N2",
     "a second notify replaces the first, whose disposer does nothing then",
     listening,
-    async (scene) => {
-      const { store, second } = scene;
+    async (fixture) => {
+      const { store, second } = fixture;
       const other = await second();
       const first = await ear(store);
       const next = await ear(store);
@@ -238,8 +238,8 @@ export const notify = section("notify", (line) => {
     "N2",
     "a second notify leaves one connection that listens, its disposer none",
     onPostgres,
-    async (scene) => {
-      const { store, raw } = scene;
+    async (fixture) => {
+      const { store, raw } = fixture;
       await ear(store);
       const next = await ear(store);
       await eventually(async () => (await listenersOf(raw)).length === 1);
@@ -265,11 +265,11 @@ export const notify = section("notify", (line) => {
     },
   );
 
-  line("N3", "after a lost connection the store listens again", onPostgres, async (scene) => {
-    const listener = await ear(scene.store);
-    const other = await scene.second({ application_name: `${scene.raw.table}_other` });
+  line("N3", "after a lost connection the store listens again", onPostgres, async (fixture) => {
+    const listener = await ear(fixture.store);
+    const other = await fixture.second({ application_name: `${fixture.raw.table}_other` });
     for (const round of [1, 2]) {
-      await killListeners(scene);
+      await killListeners(fixture);
       let n = 0;
       await eventually(
         async () => {
@@ -282,27 +282,32 @@ export const notify = section("notify", (line) => {
     }
   });
 
-  line("N3", "what was committed while the connection was lost wakes the app", onPostgres, async (scene) => {
-    const { store, raw, second } = scene;
-    const listener = await ear(store);
-    const other = await second({ application_name: `${raw.table}_other` });
-    await settled(other, listener);
-    const [victim] = await listenersOf(raw);
-    const calls = listener.heard.length;
-    const admit = doorOf(raw);
-    // Nobody gets a new connection, so the listener can't be back before the commit that it must not miss.
-    await admit(false);
-    try {
-      await raw.sql`select pg_terminate_backend(${victim?.pid ?? 0}::int, 5000)`;
-      await append(other, "missed", "A");
-    } finally {
-      await admit(true);
-    }
-    await eventually(() => listener.heard.length > calls, { within: 15_000 });
-  });
+  line(
+    "N3",
+    "what was committed while the connection was lost wakes the app",
+    onPostgres,
+    async (fixture) => {
+      const { store, raw, second } = fixture;
+      const listener = await ear(store);
+      const other = await second({ application_name: `${raw.table}_other` });
+      await settled(other, listener);
+      const [victim] = await listenersOf(raw);
+      const calls = listener.heard.length;
+      const admit = doorOf(raw);
+      // Nobody gets a new connection, so the listener can't be back before the commit that it must not miss.
+      await admit(false);
+      try {
+        await raw.sql`select pg_terminate_backend(${victim?.pid ?? 0}::int, 5000)`;
+        await append(other, "missed", "A");
+      } finally {
+        await admit(true);
+      }
+      await eventually(() => listener.heard.length > calls, { within: 15_000 });
+    },
+  );
 
-  line("N3", "what the store itself committed meanwhile is not told to it", onPostgres, async (scene) => {
-    const { store, raw, second } = scene;
+  line("N3", "what the store itself committed meanwhile is not told to it", onPostgres, async (fixture) => {
+    const { store, raw, second } = fixture;
     const listener = await ear(store);
     const other = await second({ application_name: `${raw.table}_other` });
     await append(store, "own", "Before");
@@ -330,17 +335,17 @@ export const notify = section("notify", (line) => {
     expect(listener.streams()).not.toContain("own");
   });
 
-  line("N3", "the store works on while its listener is away", onPostgres, async (scene) => {
-    await ear(scene.store);
-    await killListeners(scene);
-    expect(await append(scene.store, "s", "A")).toHaveLength(1);
+  line("N3", "the store works on while its listener is away", onPostgres, async (fixture) => {
+    await ear(fixture.store);
+    await killListeners(fixture);
+    expect(await append(fixture.store, "s", "A")).toHaveLength(1);
   });
 
-  line("N3", "nothing reconnects after dispose", onPostgres, async (scene) => {
-    const { store, raw } = scene;
+  line("N3", "nothing reconnects after dispose", onPostgres, async (fixture) => {
+    const { store, raw } = fixture;
     const gone = async () => (await backendsOf(raw, raw.table)).length === 0;
     await ear(store);
-    await killListeners(scene);
+    await killListeners(fixture);
     // A round trip later the store has noticed its loss too, and is about to come back in 250 ms.
     await readAll(store);
     await store.dispose();
@@ -352,8 +357,8 @@ export const notify = section("notify", (line) => {
     "N4",
     "a notification over the cap is completed by the listener or skipped",
     listening,
-    async (scene) => {
-      const { store, second } = scene;
+    async (fixture) => {
+      const { store, second } = fixture;
       const listener = await ear(store);
       const other = await second();
       const big = await appendMany(other, "big", 300, "N".repeat(100));

@@ -61,8 +61,8 @@ export const ordering = section("commits among others", (line) => {
     "M5",
     "an append waits while another transaction holds the log's lock",
     { needs: ["sql"] },
-    async (scene) => {
-      const { store, raw } = scene;
+    async (fixture) => {
+      const { store, raw } = fixture;
       const holder = await holdAppendLock(raw);
       const committing = append(store, "s", "A");
       await advisoryWaiters(raw);
@@ -183,9 +183,9 @@ export const ordering = section("commits among others", (line) => {
     },
   );
 
-  line("M8", "unguarded commits of two processes leave no hole", { needs: ["shared"] }, async (scene) => {
-    const { store } = scene;
-    const stores = [store, await scene.second()];
+  line("M8", "unguarded commits of two processes leave no hole", { needs: ["shared"] }, async (fixture) => {
+    const { store } = fixture;
+    const stores = [store, await fixture.second()];
     await Promise.all(upTo(60).map((n) => append(at(stores, n % 2), "s", "A", "B")));
     const events = await readStream(store, "s");
     expect(events.map(({ version }) => version)).toEqual(upTo(120));
@@ -260,8 +260,8 @@ export const ordering = section("commits among others", (line) => {
     "M9",
     "a commit that queued behind a truncate continues after its seed",
     { needs: ["sql"] },
-    async (scene) => {
-      const { store, raw } = scene;
+    async (fixture) => {
+      const { store, raw } = fixture;
       await append(store, "s", "A", "B", "C");
       const holder = await openTransaction(raw, async (sql) => {
         const { events } = tablesOf({ ...raw, sql });
@@ -309,9 +309,9 @@ export const ordering = section("commits among others", (line) => {
     "D2",
     "created never runs backward along the ids of two processes",
     { needs: ["shared"] },
-    async (scene) => {
-      const { store } = scene;
-      const stores = [store, await scene.second()];
+    async (fixture) => {
+      const { store } = fixture;
+      const stores = [store, await fixture.second()];
       await Promise.all(upTo(80).map((n) => append(at(stores, n % 2), `s${n}`, "A")));
       const times = (await readAll(store)).map(({ created }) => created.getTime());
       expect(times).toEqual([...times].sort((a, b) => a - b));

@@ -16,10 +16,10 @@ import {
   readStream,
   SNAPSHOT,
 } from "./kit/scenario.ts";
-import { type Scene, section } from "./kit/section.ts";
+import { type DatabaseFixture, section } from "./kit/section.ts";
 
 /** Rows of the events table that were read for this piece of work. */
-function cost({ raw, second }: Scene, run: (store: Store) => Promise<unknown>): Promise<number> {
+function cost({ raw, second }: DatabaseFixture, run: (store: Store) => Promise<unknown>): Promise<number> {
   const application = `${raw.table}_measured`;
   return rowsRead(raw, application, async () => {
     const store = await second({ application_name: application });
@@ -29,7 +29,7 @@ function cost({ raw, second }: Scene, run: (store: Store) => Promise<unknown>): 
 }
 
 /** A log of so many streams with ten events each, and the planner's statistics about it. */
-async function fill({ store, raw }: Scene, streams: number): Promise<void> {
+async function fill({ store, raw }: DatabaseFixture, streams: number): Promise<void> {
   await Promise.all(Array.from({ length: streams }, (_, n) => appendMany(store, `order-${n}`, 10)));
   await analyze(raw);
 }
@@ -37,16 +37,21 @@ async function fill({ store, raw }: Scene, streams: number): Promise<void> {
 const needs = ["sql", "shared"] as const;
 
 export const plans = section("query plans", (line) => {
-  line("Q7", "a load reads the events since the snapshot, not those before it", { needs }, async (scene) => {
-    const { store, raw } = scene;
-    for (let n = 0; n < 3; n++) await appendMany(store, "big", 1_000);
-    await appendMany(store, "noise", 1_000);
-    await store.commit("big", [message(SNAPSHOT), message("A"), message("B")], meta());
-    await analyze(raw);
-    const load = { stream: "big", stream_exact: true, with_snaps: true };
-    const rows = await cost(scene, async (other) => expect(await read(other, load)).toHaveLength(3));
-    expect(rows).toBeLessThan(50);
-  });
+  line(
+    "Q7",
+    "a load reads the events since the snapshot, not those before it",
+    { needs },
+    async (fixture) => {
+      const { store, raw } = fixture;
+      for (let n = 0; n < 3; n++) await appendMany(store, "big", 1_000);
+      await appendMany(store, "noise", 1_000);
+      await store.commit("big", [message(SNAPSHOT), message("A"), message("B")], meta());
+      await analyze(raw);
+      const load = { stream: "big", stream_exact: true, with_snaps: true };
+      const rows = await cost(fixture, async (other) => expect(await read(other, load)).toHaveLength(3));
+      expect(rows).toBeLessThan(50);
+    },
+  );
 
   line("Q7", "the snapshot is found by a partial index", { needs: ["sql"] }, async ({ store, raw }) => {
     await appendMany(store, "big", 1_000);
@@ -64,34 +69,34 @@ export const plans = section("query plans", (line) => {
     "Q7",
     "looking for the snapshot of a stream without one reads no other rows",
     { needs },
-    async (scene) => {
-      await fill(scene, 200);
+    async (fixture) => {
+      await fill(fixture, 200);
       const load = { stream: "order-7", stream_exact: true, with_snaps: true };
-      const rows = await cost(scene, async (other) => expect(await read(other, load)).toHaveLength(10));
+      const rows = await cost(fixture, async (other) => expect(await read(other, load)).toHaveLength(10));
       expect(rows).toBeLessThan(60);
     },
   );
 
-  line("Q9", "^literal$ reads the rows of that stream", { needs }, async (scene) => {
-    await fill(scene, 300);
-    const rows = await cost(scene, async (other) =>
+  line("Q9", "^literal$ reads the rows of that stream", { needs }, async (fixture) => {
+    await fill(fixture, 300);
+    const rows = await cost(fixture, async (other) =>
       expect(await read(other, { stream: "^order-77$" })).toHaveLength(10),
     );
     expect(rows).toBeLessThan(60);
   });
 
-  line("Q9", "^literal reads the rows in its range", { needs }, async (scene) => {
-    await fill(scene, 300);
-    const rows = await cost(scene, async (other) =>
+  line("Q9", "^literal reads the rows in its range", { needs }, async (fixture) => {
+    await fill(fixture, 300);
+    const rows = await cost(fixture, async (other) =>
       expect(await read(other, { stream: "^order-29" })).toHaveLength(110),
     );
     expect(rows).toBeLessThan(600);
   });
 
-  line("Q9", "a drain's fetch reads the rows it returns", { needs }, async (scene) => {
-    await fill(scene, 300);
-    const after = at(await readStream(scene.store, "order-5"), 4).id;
-    const rows = await cost(scene, async (other) =>
+  line("Q9", "a drain's fetch reads the rows it returns", { needs }, async (fixture) => {
+    await fill(fixture, 300);
+    const after = at(await readStream(fixture.store, "order-5"), 4).id;
+    const rows = await cost(fixture, async (other) =>
       expect(await read(other, { stream: "order-5", stream_exact: true, after, limit: 10 })).toHaveLength(5),
     );
     expect(rows).toBeLessThan(60);
@@ -145,12 +150,12 @@ export const plans = section("query plans", (line) => {
     "Q10",
     "a query that is abandoned early has not read the log",
     { needs, timeout: 20_000 },
-    async (scene) => {
-      const { store, raw } = scene;
+    async (fixture) => {
+      const { store, raw } = fixture;
       for (let n = 0; n < 12; n++) await appendMany(store, `s${n}`, 1_000);
       await analyze(raw);
       for (const backward of [false, true]) {
-        const rows = await cost(scene, async (other) => {
+        const rows = await cost(fixture, async (other) => {
           const abandoned = other.query(() => Promise.reject(new Error("enough")), { backward });
           await expect(abandoned).rejects.toThrow("enough");
         });
@@ -201,17 +206,17 @@ export const plans = section("query plans", (line) => {
     await holder.rollback();
   });
 
-  line("R4", "heads of a few streams are not paid for by the others", { needs }, async (scene) => {
-    await fill(scene, 300);
-    const rows = await cost(scene, async (other) =>
+  line("R4", "heads of a few streams are not paid for by the others", { needs }, async (fixture) => {
+    await fill(fixture, 300);
+    const rows = await cost(fixture, async (other) =>
       expect((await other.query_stats(["order-1", "order-2", "absent"])).size).toBe(2),
     );
     expect(rows).toBeLessThan(120);
   });
 
-  line("R4", "a page of heads is not paid for by the streams behind it", { needs }, async (scene) => {
-    await fill(scene, 1_000);
-    const rows = await cost(scene, async (other) =>
+  line("R4", "a page of heads is not paid for by the streams behind it", { needs }, async (fixture) => {
+    await fill(fixture, 1_000);
+    const rows = await cost(fixture, async (other) =>
       expect((await other.query_stats({}, { limit: 10 })).size).toBe(10),
     );
     expect(rows).toBeLessThan(200);

@@ -111,8 +111,8 @@ export const query = section("query", (line) => {
   line(
     "Q1",
     "the result equals a limit that was reached, and stays below one that was not",
-    async (scene) => {
-      const { store } = scene;
+    async (fixture) => {
+      const { store } = fixture;
       await append(store, "s", "A", "B", "C");
       for (const [limit, delivered] of [
         [1, 1],

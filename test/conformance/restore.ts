@@ -247,8 +247,8 @@ export const restore = section("restore", (line) => {
     "R7",
     "other processes see the old log or the new one",
     { needs: ["restore", "shared"] },
-    async (scene) => {
-      const { store, second } = scene;
+    async (fixture) => {
+      const { store, second } = fixture;
       const other = await second();
       await append(store, "s", "A", "B");
       const readings: Array<Promise<Event[]>> = [];

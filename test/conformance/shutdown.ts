@@ -54,19 +54,24 @@ export const shutdown = section("drop and dispose", (line) => {
     },
   );
 
-  line("C7", "a drop leaves every other table of the schema", { needs: ["sql", "shared"] }, async (scene) => {
-    const { store, raw, second } = scene;
-    const neighbour = await second({ table: `${raw.table}_streams2` });
-    await neighbour.seed();
-    await append(neighbour, "s", "A");
-    const own = raw.sql`${raw.sql(raw.schema)}.${raw.sql(`${raw.table}_mine`)}`;
-    await raw.sql`create table ${own} (n int)`;
-    await store.drop();
-    expect(await readAll(neighbour)).toHaveLength(1);
-    expect(await raw.sql`select from ${own}`).toHaveLength(0);
-    await neighbour.drop();
-    await raw.sql`drop table ${own}`;
-  });
+  line(
+    "C7",
+    "a drop leaves every other table of the schema",
+    { needs: ["sql", "shared"] },
+    async (fixture) => {
+      const { store, raw, second } = fixture;
+      const neighbour = await second({ table: `${raw.table}_streams2` });
+      await neighbour.seed();
+      await append(neighbour, "s", "A");
+      const own = raw.sql`${raw.sql(raw.schema)}.${raw.sql(`${raw.table}_mine`)}`;
+      await raw.sql`create table ${own} (n int)`;
+      await store.drop();
+      expect(await readAll(neighbour)).toHaveLength(1);
+      expect(await raw.sql`select from ${own}`).toHaveLength(0);
+      await neighbour.drop();
+      await raw.sql`drop table ${own}`;
+    },
+  );
 
   line("C7", "a drop leaves nothing of its own", { needs: ["sql"] }, async ({ store, raw }) => {
     await store.drop();
@@ -80,8 +85,8 @@ export const shutdown = section("drop and dispose", (line) => {
     "C7",
     "a drop leaves the schema and what others keep in it",
     { needs: ["sql", "shared"] },
-    async (scene) => {
-      const { raw, second } = scene;
+    async (fixture) => {
+      const { raw, second } = fixture;
       const schema = `own_${raw.table}`;
       const store = await second({ schema });
       await store.seed();
@@ -130,8 +135,8 @@ export const shutdown = section("drop and dispose", (line) => {
     "C8",
     "dispose waits for a commit that waits for the log's lock",
     { needs: ["sql", "shared"] },
-    async (scene) => {
-      const { store, second, raw } = scene;
+    async (fixture) => {
+      const { store, second, raw } = fixture;
       const other = await second();
       const holder = await holdAppendLock(raw);
       const committing = append(store, "s", "A");
@@ -198,8 +203,8 @@ export const shutdown = section("drop and dispose", (line) => {
     "C8",
     "dispose leaves the connections of other stores and of the caller",
     { needs: ["sql", "shared"] },
-    async (scene) => {
-      const { store, second, raw } = scene;
+    async (fixture) => {
+      const { store, second, raw } = fixture;
       const other = await second();
       await append(other, "s", "A");
       await readAll(store);

@@ -69,8 +69,8 @@ export const subscribe = section("subscribe", (line) => {
     "S1",
     "processes that subscribe to one stream at once add it once",
     { needs: ["shared"] },
-    async (scene) => {
-      const stores = [scene.store, await scene.second(), await scene.second()];
+    async (fixture) => {
+      const stores = [fixture.store, await fixture.second(), await fixture.second()];
       for (let round = 0; round < 10; round++) {
         const results = await Promise.all(stores.map((store) => store.subscribe([{ stream: `s${round}` }])));
         expect(results.reduce((sum, { subscribed }) => sum + subscribed, 0)).toBe(1);

@@ -130,8 +130,8 @@ export const truncate = section("truncate", (line) => {
     "R5",
     "a truncate waits while another transaction holds the log's lock",
     { needs: ["sql"] },
-    async (scene) => {
-      const { store, raw } = scene;
+    async (fixture) => {
+      const { store, raw } = fixture;
       await append(store, "s", "A");
       const holder = await holdAppendLock(raw);
       const truncating = store.truncate([{ stream: "s" }]);

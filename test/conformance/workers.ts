@@ -194,8 +194,8 @@ export const workers = section("workers", (line) => {
     "L13",
     "a deadlock with a foreign transaction is retried, not surfaced",
     { needs: ["sql"], timeout: 20_000 },
-    async (scene) => {
-      const { store, raw } = scene;
+    async (fixture) => {
+      const { store, raw } = fixture;
       const { streams } = tablesOf(raw);
       await pending(store, "a", "b");
       // The other side holds "b" and then wants "a", the store holds "a" and waits for "b". Of the two only
@@ -217,8 +217,8 @@ export const workers = section("workers", (line) => {
     "L13",
     "an ack waits for a row that another transaction holds, and lands",
     { needs: ["sql"] },
-    async (scene) => {
-      const { store, raw } = scene;
+    async (fixture) => {
+      const { store, raw } = fixture;
       const { streams } = tablesOf(raw);
       await pending(store, "a", "b");
       const leases = (await claimAll(store)).map((lease) => ({ ...lease, at: 3 }));

@@ -2,10 +2,10 @@
 import { expect, test } from "vitest";
 import type { Action } from "../../src/console/api.ts";
 import type { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { brokenStore, Client, startOn } from "./fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 type Row = {
   at: number;
@@ -19,16 +19,16 @@ type Row = {
 };
 
 const rowOf = async ({ config }: PostgresStore, stream: string): Promise<Row> => {
-  const [row] = await scene.sql<Row[]>`
+  const [row] = await fixture.sql<Row[]>`
     select at::int, blocked, error, retry, priority, deferred_at, leased_by, skipped
-    from ${scene.sql(config.schema)}.${scene.sql(`${config.table}_streams`)} where stream = ${stream}`;
+    from ${fixture.sql(config.schema)}.${fixture.sql(`${config.table}_streams`)} where stream = ${stream}`;
   if (!row) throw new Error(`no subscription ${stream}`);
   return row;
 };
 
 const opened = async (options = {}) => {
-  const broken = await brokenStore(scene);
-  const running = await startOn(scene, broken.store, options);
+  const broken = await brokenStore(fixture);
+  const running = await startOn(fixture, broken.store, options);
   return { ...broken, running, client: await Client.of(running) };
 };
 
@@ -218,14 +218,14 @@ test("with --no-pii personal data is not revealed", async () => {
 });
 
 test("an action that the role may not do fails, is recorded, and the console goes on", async () => {
-  const broken = await brokenStore(scene);
-  const role = await scene.role();
+  const broken = await brokenStore(fixture);
+  const role = await fixture.role();
   if (!role) return;
   const { schema, table } = broken.store.config;
   for (const name of [table, `${table}_streams`, `${table}_correlated`])
-    await scene.sql.unsafe(`grant select on "${schema}"."${name}" to ${role.user}`);
-  const running = await startOn(scene, broken.store, {
-    databases: [{ ...scene.parts, ...role, schema, table }],
+    await fixture.sql.unsafe(`grant select on "${schema}"."${name}" to ${role.user}`);
+  const running = await startOn(fixture, broken.store, {
+    databases: [{ ...fixture.parts, ...role, schema, table }],
   });
   const client = await Client.of(running);
   const { status, result } = await act(client, { type: "unblock", on: { streams: ["mailer"] } });
@@ -238,7 +238,7 @@ test("workers that listen are told of an action, and do not wait for their next 
   const { client, store } = await opened();
   const { config } = store;
   const notified = Promise.withResolvers<string>();
-  const { unlisten } = await scene.sql.listen(
+  const { unlisten } = await fixture.sql.listen(
     `act_commit_${config.schema}_${config.table}`,
     notified.resolve,
   );

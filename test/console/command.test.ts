@@ -7,10 +7,10 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect, onTestFinished, test } from "vitest";
 import { runCommand, widest } from "../cli/command.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { Client } from "./fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const ROOT = join(import.meta.dirname, "../..");
 
 test("--help", async () => {
@@ -28,7 +28,7 @@ test.each([
   [["--app", "package.json"], /cannot be imported|exports no state/],
   [["--json"], /no output for --json/],
 ])("%o is wrong use, and is told what is right", async (args, message) => {
-  const { code, out, err } = await runCommand(["console", "--url", scene.url, "--port", "0", ...args]);
+  const { code, out, err } = await runCommand(["console", "--url", fixture.url, "--port", "0", ...args]);
   expect(err).toMatch(message);
   expect([code, out]).toEqual([2, ""]);
 });
@@ -40,7 +40,7 @@ test("a port that is in use is told with what to do", async () => {
   onTestFinished(() => void taken.close());
   const address = taken.address();
   const port = typeof address === "object" && address ? address.port : 0;
-  const { code, err } = await runCommand(["console", "--url", scene.url, "--port", String(port)]);
+  const { code, err } = await runCommand(["console", "--url", fixture.url, "--port", String(port)]);
   expect(err).toBe(
     `act-drizzle: port ${port} is in use, perhaps by another console: give --port <n>, or --port 0 for any free one.\n`,
   );
@@ -50,7 +50,7 @@ test("a port that is in use is told with what to do", async () => {
 /** Starts it, and waits for its address. */
 async function begin(...args: string[]): Promise<{ readonly child: ChildProcess; readonly url: string }> {
   const child = spawn(process.execPath, [join(ROOT, "src/cli/bin.ts"), "console", "--port", "0", ...args], {
-    env: { ...process.env, DATABASE_URL: scene.url, NO_COLOR: "1" },
+    env: { ...process.env, DATABASE_URL: fixture.url, NO_COLOR: "1" },
     stdio: ["ignore", "pipe", "pipe"],
   });
   onTestFinished(() => void child.kill("SIGKILL"));
@@ -62,7 +62,7 @@ async function begin(...args: string[]): Promise<{ readonly child: ChildProcess;
 }
 
 test("prints an address that works, serves only there, and ends with Ctrl-C", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { child, url } = await begin(
     "--table",
     store.config.table,

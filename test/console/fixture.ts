@@ -5,7 +5,7 @@ import { Admin } from "../../src/admin/index.ts";
 import type { Failure, Routes } from "../../src/console/api.ts";
 import { type ConsoleOptions, type RunningConsole, startConsole } from "../../src/console/start.ts";
 import type { PostgresStore, PostgresStoreOptions } from "../../src/index.ts";
-import type { Scene } from "../postgres/fixture.ts";
+import type { DatabaseFixture } from "../postgres/fixture.ts";
 import { type Broken, breakStore, positionsOf } from "./broken-store.ts";
 
 /** What `--app` is given. */
@@ -13,19 +13,23 @@ export const APP = join(import.meta.dirname, "app.ts");
 
 /** A seeded store with everything that the table in broken-store.ts lists. */
 export async function brokenStore(
-  scene: Scene,
+  fixture: DatabaseFixture,
   options: PostgresStoreOptions = {},
 ): Promise<Broken & { readonly store: PostgresStore }> {
-  const store = await scene.seeded(options);
+  const store = await fixture.seeded(options);
   const admin = new Admin(store);
   const broken = await breakStore(store, (skip) => admin.skip(skip));
   return { store, ...broken };
 }
 
-export async function withPositions(scene: Scene, { config }: PostgresStore, last: number): Promise<void> {
-  await scene.sql.unsafe(positionsOf(config.schema, last)).simple();
+export async function withPositions(
+  fixture: DatabaseFixture,
+  { config }: PostgresStore,
+  last: number,
+): Promise<void> {
+  await fixture.sql.unsafe(positionsOf(config.schema, last)).simple();
   onTestFinished(async () => {
-    await scene.sql.unsafe(`drop table "${config.schema}".act_positions`);
+    await fixture.sql.unsafe(`drop table "${config.schema}".act_positions`);
   });
 }
 
@@ -36,14 +40,16 @@ export type TestConsole = RunningConsole & {
 
 /** Until the test ends. By default it may write, and knows the app of app.ts. */
 export async function startOn(
-  scene: Scene,
+  fixture: DatabaseFixture,
   store: PostgresStore,
   options: Partial<ConsoleOptions> = {},
 ): Promise<TestConsole> {
   const { schema, table } = store.config;
   const told: string[] = [];
   const running = await startConsole({
-    databases: [{ ...scene.parts, schema, table, connectionTimeoutMillis: 3_000, statement_timeout: 5_000 }],
+    databases: [
+      { ...fixture.parts, schema, table, connectionTimeoutMillis: 3_000, statement_timeout: 5_000 },
+    ],
     ...{ write: true, user: "tester", port: 0, app: APP },
     tell: (line) => told.push(line),
     ...options,
@@ -150,21 +156,21 @@ export class Client {
 
 /** A console that connects with nothing but SELECT on the store's tables, where such a role can be made. */
 async function readerOf(
-  scene: Scene,
+  fixture: DatabaseFixture,
   { config: { schema, table } }: PostgresStore,
 ): Promise<Partial<ConsoleOptions>> {
-  const role = await scene.role();
+  const role = await fixture.role();
   if (!role) return {};
   for (const name of [table, `${table}_streams`, `${table}_correlated`])
-    await scene.sql.unsafe(`grant select on "${schema}"."${name}" to ${role.user}`);
-  return { databases: [{ ...scene.parts, ...role, schema, table }] };
+    await fixture.sql.unsafe(`grant select on "${schema}"."${name}" to ${role.user}`);
+  return { databases: [{ ...fixture.parts, ...role, schema, table }] };
 }
 
 /** A broken store, and a client of a console that may only read it. */
-export async function openBroken(scene: Scene, options: Partial<ConsoleOptions> = {}) {
-  const broken = await brokenStore(scene);
-  const running = await startOn(scene, broken.store, {
-    ...(await readerOf(scene, broken.store)),
+export async function openBroken(fixture: DatabaseFixture, options: Partial<ConsoleOptions> = {}) {
+  const broken = await brokenStore(fixture);
+  const running = await startOn(fixture, broken.store, {
+    ...(await readerOf(fixture, broken.store)),
     ...options,
   });
   return { ...broken, client: await Client.of(running) };

@@ -4,10 +4,10 @@ import { createServer, type Socket, connect as toServer } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import type { EventView, Link, LogEvents, Overview } from "../../src/console/api.ts";
 import type { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { brokenStore, Client, type Sse, startOn } from "./fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const meta = { correlation: "live", causation: {} };
 
 type Batch = LogEvents["events"];
@@ -27,8 +27,8 @@ async function first<T>(
 }
 
 test("the tail shows each event of 1,000 commits in one second, in order, in few messages", async () => {
-  const store = await scene.seeded({ notify: true });
-  const client = await Client.of(await startOn(scene, store));
+  const store = await fixture.seeded({ notify: true });
+  const client = await Client.of(await startOn(fixture, store));
   const tail = client.live("/api/log/live");
   await tail.next();
   const commits = Promise.all(
@@ -52,8 +52,8 @@ test("the tail shows each event of 1,000 commits in one second, in order, in few
 });
 
 test("a commit is shown soon after its notification, not at the next look", async () => {
-  const store = await scene.seeded({ notify: true });
-  const client = await Client.of(await startOn(scene, store));
+  const store = await fixture.seeded({ notify: true });
+  const client = await Client.of(await startOn(fixture, store));
   const tail = client.live("/api/log/live");
   await tail.next();
   const { state } = await first<Overview>(
@@ -69,8 +69,8 @@ test("a commit is shown soon after its notification, not at the next look", asyn
 });
 
 test("a filter of the tail leaves the others out, and goes on behind them", async () => {
-  const { store, last } = await brokenStore(scene);
-  const client = await Client.of(await startOn(scene, store));
+  const { store, last } = await brokenStore(fixture);
+  const client = await Client.of(await startOn(fixture, store));
   const tail = client.live(`/api/log/live?after=0&name=OrderShipped&stream=%5Eorder-&payload=1`);
   const { events, position } = await first<Batch>(tail, "events", () => true);
   expect(events.map(({ stream, data }: EventView) => [stream, typeof data])).toEqual(
@@ -81,8 +81,8 @@ test("a filter of the tail leaves the others out, and goes on behind them", asyn
 });
 
 test("a browser that comes back goes on behind the last event it has seen", async () => {
-  const { store, last } = await brokenStore(scene);
-  const client = await Client.of(await startOn(scene, store));
+  const { store, last } = await brokenStore(fixture);
+  const client = await Client.of(await startOn(fixture, store));
   const again = client.live("/api/log/live?after=0", { "last-event-id": String(last - 2) });
   const { events } = await first<Batch>(again, "events", ({ events: found }) => found.length > 0);
   expect(events.map(({ id }) => id)).toEqual([last - 1, last]);
@@ -90,11 +90,11 @@ test("a browser that comes back goes on behind the last event it has seen", asyn
 });
 
 test("a tail that is far behind says which events it leaves out, and goes on with the newest", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { schema, table } = store.config;
-  await scene.sql.unsafe(`insert into "${schema}"."${table}" (stream, version, name, data, meta, dates)
+  await fixture.sql.unsafe(`insert into "${schema}"."${table}" (stream, version, name, data, meta, dates)
     select 's', g, 'Happened', '{}', '{"correlation": "c", "causation": {}}', '{}' from generate_series(0, 19999) g`);
-  const client = await Client.of(await startOn(scene, store));
+  const client = await Client.of(await startOn(fixture, store));
   const tail = client.live("/api/log/live?after=0");
   const gap = await first<LogEvents["gap"]>(tail, "gap", () => true);
   expect(gap).toEqual({ after: 500, upTo: 19_500 });
@@ -104,8 +104,8 @@ test("a tail that is far behind says which events it leaves out, and goes on wit
 });
 
 test("the overview comes again and again, and is read once for all who look", async () => {
-  const { store } = await brokenStore(scene);
-  const client = await Client.of(await startOn(scene, store));
+  const { store } = await brokenStore(fixture);
+  const client = await Client.of(await startOn(fixture, store));
   const [one, other] = [client.live("/api/live"), client.live("/api/live")];
   const next = (stream: typeof one) => first<Overview>(stream, "overview", () => true);
   const [mine, yours] = await Promise.all([next(one), next(other)]);
@@ -152,12 +152,12 @@ async function cable({ host, port }: { host: string; port: number }) {
 }
 
 test("a server that goes away and comes back is told to the page, and nothing is missed", async () => {
-  const store: PostgresStore = await scene.seeded({ notify: true });
+  const store: PostgresStore = await fixture.seeded({ notify: true });
   const { schema, table } = store.config;
-  const { port, cut, mend } = await cable(scene.parts);
+  const { port, cut, mend } = await cable(fixture.parts);
   const client = await Client.of(
-    await startOn(scene, store, {
-      databases: [{ ...scene.parts, host: "127.0.0.1", port, schema, table, connectionTimeoutMillis: 500 }],
+    await startOn(fixture, store, {
+      databases: [{ ...fixture.parts, host: "127.0.0.1", port, schema, table, connectionTimeoutMillis: 500 }],
     }),
   );
   const tail = client.live("/api/log/live");
@@ -182,8 +182,8 @@ test("a server that goes away and comes back is told to the page, and nothing is
 });
 
 test("more live views than there should be are refused with what to do, and closed ones make room", async () => {
-  const store = await scene.seeded();
-  const client = await Client.of(await startOn(scene, store));
+  const store = await fixture.seeded();
+  const client = await Client.of(await startOn(fixture, store));
   const open = Array.from({ length: 24 }, () => client.live("/api/log/live"));
   await Promise.all(open.map((each) => each.next()));
   const { status, body } = await client.ask("/api/live");

@@ -1,11 +1,11 @@
 /** What the log, an event, a stream and a trace get, with a role that may only read. */
 import { describe, expect, test } from "vitest";
 import type { ConsoleOptions } from "../../src/console/start.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { Client, openBroken, startOn } from "./fixture.ts";
 
-const scene = useScene();
-const opened = (options?: Partial<ConsoleOptions>) => openBroken(scene, options);
+const fixture = useDatabase();
+const opened = (options?: Partial<ConsoleOptions>) => openBroken(fixture, options);
 
 describe("the log", () => {
   test("is turned page by page to its beginning and back, and no event is lost", async () => {
@@ -54,7 +54,7 @@ describe("the log", () => {
   test("between two times has the events of that time, to the millisecond", async () => {
     const { client, store } = await opened();
     const { schema, table } = store.config;
-    await scene.sql.unsafe(
+    await fixture.sql.unsafe(
       `update "${schema}"."${table}" set created = timestamptz '2026-01-01Z' + id * interval '1 second'`,
     );
     const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString();
@@ -72,8 +72,8 @@ describe("the log", () => {
   });
 
   test("that is empty has no page before and none after", async () => {
-    const store = await scene.seeded();
-    const client = await Client.of(await startOn(scene, store));
+    const store = await fixture.seeded();
+    const client = await Client.of(await startOn(fixture, store));
     expect(await client.get("/api/log")).toEqual({ events: [], searched: { from: 0, to: -1 } });
   });
 });
@@ -95,17 +95,17 @@ describe("an event", () => {
 
   test("whose cause was deleted says so", async () => {
     const { client, store } = await opened();
-    await scene.sql.unsafe(`delete from "${store.config.schema}"."${store.config.table}" where id = 1`);
+    await fixture.sql.unsafe(`delete from "${store.config.schema}"."${store.config.table}" where id = 1`);
     expect(await client.get("/api/event/:id", {}, 2)).toMatchObject({ causeGone: true });
     expect((await client.ask("/api/event/1")).status).toBe(404);
   });
 
   test("whose personal data is encrypted says that the console has no key", async () => {
     const key = new Uint8Array(32).fill(7);
-    const store = await scene.seeded({ pii_encryption: { key } });
+    const store = await fixture.seeded({ pii_encryption: { key } });
     const meta = { correlation: "c", causation: {} };
     await store.commit("s", [{ name: "Named", data: {}, pii: { name: "secret" } }], meta);
-    const client = await Client.of(await startOn(scene, store));
+    const client = await Client.of(await startOn(fixture, store));
     const { body } = await client.post("/api/reveal", { id: 1 });
     expect(body).toEqual({ dates: [], encrypted: true });
   });

@@ -33,18 +33,18 @@ const storeOf = async (page: Page, schema: string): Promise<string> =>
 describe.skipIf(reason !== "")(`the page under way, in a browser${reason}`, () => {
   beforeAll(async () => {
     await stage.open();
-    await stage.scene.sql.unsafe("create schema large");
-    const large = new PostgresStore({ ...stage.scene.parts, schema: "large" });
+    await stage.fixture.sql.unsafe("create schema large");
+    const large = new PostgresStore({ ...stage.fixture.parts, schema: "large" });
     await large.seed();
     // Rows are written several times as fast without indexes, which seed() builds again.
-    const indexes = await stage.scene.sql`
+    const indexes = await stage.fixture.sql`
       select indexrelid::regclass::text as name from pg_index
       where indrelid = 'large.events'::regclass and not indisprimary`;
-    await stage.scene.sql.unsafe(`drop index ${indexes.map(({ name }) => name).join(", ")}`);
-    await stage.scene.sql.unsafe(fill("large.events", EVENTS)).simple();
+    await stage.fixture.sql.unsafe(`drop index ${indexes.map(({ name }) => name).join(", ")}`);
+    await stage.fixture.sql.unsafe(fill("large.events", EVENTS)).simple();
     await large.seed();
     await large.dispose();
-    await stage.scene.sql.unsafe("analyze large.events").simple();
+    await stage.fixture.sql.unsafe("analyze large.events").simple();
   }, 300_000);
   afterAll(() => stage.close());
   afterEach(() => stage.closeWindows());
@@ -130,12 +130,12 @@ describe.skipIf(reason !== "")(`the page under way, in a browser${reason}`, () =
   });
 
   test("the database goes away and comes back: the page says so, and goes on by itself", async () => {
-    const { host, port } = stage.scene.parts;
+    const { host, port } = stage.fixture.parts;
     const proxy = await TcpProxy.before({ host, port });
     const through = await stage.start({
       databases: [
         {
-          ...stage.scene.parts,
+          ...stage.fixture.parts,
           host: "127.0.0.1",
           port: proxy.port,
           connectionTimeoutMillis: 1_000,

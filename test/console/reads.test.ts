@@ -1,15 +1,15 @@
 /** What the overview, the reactions, the projections and the tenants get, with a role that may only read. */
 import { describe, expect, test } from "vitest";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { brokenStore, Client, openBroken, startOn, withPositions } from "./fixture.ts";
 
-const scene = useScene();
-const opened = () => openBroken(scene);
+const fixture = useDatabase();
+const opened = () => openBroken(fixture);
 
 test("a role that may only read suffices for every view", async () => {
   const { client, store, last } = await opened();
-  await withPositions(scene, store, last);
-  await scene.sql.unsafe(`grant select on "${store.config.schema}".act_positions to public`);
+  await withPositions(fixture, store, last);
+  await fixture.sql.unsafe(`grant select on "${store.config.schema}".act_positions to public`);
   const answers = await Promise.all([
     client.get("/api/session"),
     client.get("/api/tenants"),
@@ -37,13 +37,13 @@ test("a role that may only read suffices for every view", async () => {
 });
 
 test("the console's sessions cannot write, whatever the role may do", async () => {
-  const broken = await brokenStore(scene);
-  const running = await startOn(scene, broken.store);
+  const broken = await brokenStore(fixture);
+  const running = await startOn(fixture, broken.store);
   const client = await Client.of(running);
   await client.get("/api/overview");
-  const sessions = await scene.sql<{ count: number }[]>`
+  const sessions = await fixture.sql<{ count: number }[]>`
     select count(*)::int as count from pg_stat_activity
-    where application_name = 'act-drizzle console' and datname = ${scene.database.name}`;
+    where application_name = 'act-drizzle console' and datname = ${fixture.database.name}`;
   expect(sessions[0]?.count).toBeGreaterThan(0);
   expect(sessions[0]?.count).toBeLessThanOrEqual(2);
   const { findings } = await client.get("/api/doctor");
@@ -126,8 +126,8 @@ describe("reactions", () => {
 
 test("projections show their positions, and a rebuild its progress", async () => {
   const { client, store, last } = await opened();
-  await withPositions(scene, store, last);
-  await scene.sql.unsafe(`grant select on "${store.config.schema}".act_positions to public`);
+  await withPositions(fixture, store, last);
+  await fixture.sql.unsafe(`grant select on "${store.config.schema}".act_positions to public`);
   const { tables, lastId } = await client.get("/api/projections");
   expect(lastId).toBe(last);
   expect(tables).toMatchObject([
@@ -147,9 +147,9 @@ test("projections show their positions, and a rebuild its progress", async () =>
 
 test("a table of positions that the role may not read says so", async () => {
   const { client, store, last } = await opened();
-  await withPositions(scene, store, last);
+  await withPositions(fixture, store, last);
   const { tables } = await client.get("/api/projections");
-  if (!(await scene.role())) return;
+  if (!(await fixture.role())) return;
   expect(tables).toMatchObject([
     { table: "act_positions", problem: "The role may not read it.", projections: [] },
   ]);
@@ -157,11 +157,11 @@ test("a table of positions that the role may not read says so", async () => {
 
 describe("tenants", () => {
   test("are found, and each request chooses one", async () => {
-    const broken = await brokenStore(scene);
+    const broken = await brokenStore(fixture);
     const { schema, table } = broken.store.config;
-    const other = await scene.seeded({ schema: `${schema}_b`, table: "log" });
+    const other = await fixture.seeded({ schema: `${schema}_b`, table: "log" });
     await other.commit("only-here", [{ name: "Happened", data: {} }], { correlation: "c", causation: {} });
-    const client = await Client.of(await startOn(scene, broken.store));
+    const client = await Client.of(await startOn(fixture, broken.store));
     const { stores, defaultStore } = await client.get("/api/session");
     expect(defaultStore).toBe(`${schema}.${table}`);
     expect(stores.map(({ id }) => id)).toContain(`${schema}_b.log`);
@@ -177,10 +177,10 @@ describe("tenants", () => {
   });
 
   test("have the positions beside their own log: those of another store are named, and not measured by this log", async () => {
-    const broken = await brokenStore(scene);
-    const other = await scene.seeded({ schema: `${broken.store.config.schema}_p` });
-    await withPositions(scene, other, 3);
-    const client = await Client.of(await startOn(scene, broken.store));
+    const broken = await brokenStore(fixture);
+    const other = await fixture.seeded({ schema: `${broken.store.config.schema}_p` });
+    await withPositions(fixture, other, 3);
+    const client = await Client.of(await startOn(fixture, broken.store));
     const { schema, table } = other.config;
     const here = await client.get("/api/projections");
     expect(here.tables).toEqual([]);
@@ -190,23 +190,23 @@ describe("tenants", () => {
   });
 
   test("may be a list, in which one that is not there says so", async () => {
-    const store = await scene.seeded();
+    const store = await fixture.seeded();
     const { schema, table } = store.config;
     const tenants = [{ schema: "no_such_tenant", table }];
-    const client = await Client.of(await startOn(scene, store, { tenants }));
+    const client = await Client.of(await startOn(fixture, store, { tenants }));
     const { tenants: found } = await client.get("/api/tenants");
     expect(found.map(({ store: { id } }) => id)).toEqual([`${schema}.${table}`, `no_such_tenant.${table}`]);
     expect(found[1]?.problem).toMatch(/tables are missing|schema is missing/);
   });
 
   test("of a second database have its name in front", async () => {
-    const broken = await brokenStore(scene);
+    const broken = await brokenStore(fixture);
     const { schema, table } = broken.store.config;
-    const parts = { ...scene.parts, schema, table };
-    const client = await Client.of(await startOn(scene, broken.store, { databases: [parts, parts] }));
+    const parts = { ...fixture.parts, schema, table };
+    const client = await Client.of(await startOn(fixture, broken.store, { databases: [parts, parts] }));
     const { stores } = await client.get("/api/session");
     const second = stores.find(({ id }) => id === `1/${schema}.${table}`);
-    expect(second?.label).toMatch(new RegExp(`^${scene.database.name}@\\S+/${schema}\\.${table}$`));
+    expect(second?.label).toMatch(new RegExp(`^${fixture.database.name}@\\S+/${schema}\\.${table}$`));
     expect((await client.get("/api/log", { store: second?.id, limit: 1 })).lastId).toBe(broken.last);
   });
 });

@@ -1,11 +1,11 @@
 /** Who may talk to the console, and what a page of it may do. */
 import { request } from "node:http";
 import { expect, test } from "vitest";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { Client, startOn, type TestConsole } from "./fixture.ts";
 
-const scene = useScene();
-const started = async (): Promise<TestConsole> => startOn(scene, await scene.seeded());
+const fixture = useDatabase();
+const started = async (): Promise<TestConsole> => startOn(fixture, await fixture.seeded());
 
 type Reply = { readonly status: number; readonly text: string; readonly headers: Record<string, unknown> };
 

@@ -3,14 +3,14 @@ import { inject } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
 import { type ConsoleOptions, type RunningConsole, startConsole } from "../../src/console/start.ts";
 import { PostgresStore } from "../../src/index.ts";
-import { Scene } from "../postgres/fixture.ts";
+import { DatabaseFixture } from "../postgres/fixture.ts";
 import { type Broken, breakStore, positionsOf } from "./broken-store.ts";
 import { PageBrowser, type PageWindow } from "./browser.ts";
 import { APP } from "./fixture.ts";
 import { sharedPage } from "./shared-page.ts";
 
 export class Stage {
-  readonly scene = new Scene();
+  readonly fixture = new DatabaseFixture();
   readonly told: string[] = [];
   readonly #windows: PageWindow[] = [];
   #store: PostgresStore | undefined;
@@ -23,12 +23,12 @@ export class Stage {
     server,
     ...options
   }: Partial<ConsoleOptions> & { readonly server?: string } = {}): Promise<void> {
-    await this.scene.open(server);
-    this.#store = new PostgresStore({ ...this.scene.parts, notify: true });
+    await this.fixture.open(server);
+    this.#store = new PostgresStore({ ...this.fixture.parts, notify: true });
     await this.#store.seed();
     const admin = new Admin(this.#store);
     this.#broken = await breakStore(this.#store, (skip) => admin.skip(skip));
-    await this.scene.sql.unsafe(positionsOf(this.#store.config.schema, this.#broken.last)).simple();
+    await this.fixture.sql.unsafe(positionsOf(this.#store.config.schema, this.#broken.last)).simple();
     this.#browser = await PageBrowser.open(await sharedPage(inject("pageFolder")));
     this.#running = await this.start(options);
   }
@@ -36,7 +36,7 @@ export class Stage {
   /** Another console on the same store. */
   start(options: Partial<ConsoleOptions> = {}): Promise<RunningConsole> {
     return startConsole({
-      databases: [{ ...this.scene.parts, connectionTimeoutMillis: 3_000, statement_timeout: 5_000 }],
+      databases: [{ ...this.fixture.parts, connectionTimeoutMillis: 3_000, statement_timeout: 5_000 }],
       ...{ write: true, user: "tester", port: 0, app: APP, page: this.browser.folder },
       tell: (line) => this.told.push(line),
       ...options,
@@ -47,7 +47,7 @@ export class Stage {
     await this.#browser?.close();
     await this.#running?.close();
     await this.#store?.dispose();
-    await this.scene.close();
+    await this.fixture.close();
   }
 
   get store(): PostgresStore {
@@ -66,9 +66,9 @@ export class Stage {
   /** The store's subscriptions table, to look behind the page's back. */
   async subscription(stream: string) {
     const { schema, table } = this.store.config;
-    const [row] = await this.scene.sql`
+    const [row] = await this.fixture.sql`
       select at::int, blocked, retry, priority, error, leased_by, deferred_at, jsonb_array_length(coalesce(skipped, '[]')) as skipped
-      from ${this.scene.sql(schema)}.${this.scene.sql(`${table}_streams`)} where stream = ${stream}`;
+      from ${this.fixture.sql(schema)}.${this.fixture.sql(`${table}_streams`)} where stream = ${stream}`;
     return row;
   }
 

@@ -5,14 +5,14 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { Program } from "../examples/program.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 
 const root = join(import.meta.dirname, "../..");
 const guide = readFileSync(join(root, "docs/guides/getting-started.md"), "utf8");
 const files = [...guide.matchAll(/<!-- (\S+\.ts) -->\n```ts\n(.*?)```/gs)].map(
   ([, name = "", code = ""]) => ({ name, code }),
 );
-const scene = useScene();
+const fixture = useDatabase();
 let folder: string;
 
 beforeAll(() => {
@@ -26,7 +26,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const start = (name: string, ...args: string[]) => {
-  const env = { DATABASE_URL: scene.url, LOG_LEVEL: "error" };
+  const env = { DATABASE_URL: fixture.url, LOG_LEVEL: "error" };
   return new Program(relative(root, join(folder, name)), args, env);
 };
 
@@ -50,9 +50,9 @@ test("its worker confirms an order that another process places, and ends at SIGT
   await worker.says(/confirm:order-7/);
   await worker.says(/total:order-7/);
   expect(await worker.end()).toBe(0);
-  const names = await scene.sql`select name from events where stream = 'order-7' order by id`;
+  const names = await fixture.sql`select name from events where stream = 'order-7' order by id`;
   expect(names.map(({ name }) => name)).toEqual(["OrderPlaced", "OrderConfirmed"]);
-  expect([...(await scene.sql`select stream, total::int from order_totals`)]).toEqual([
+  expect([...(await fixture.sql`select stream, total::int from order_totals`)]).toEqual([
     { stream: "order-7", total: 42 },
   ]);
 });

@@ -3,10 +3,10 @@ import { ConsoleLogger, StoreError } from "@rotorsoft/act";
 import { describe, expect, test, vi } from "vitest";
 import { storeError, toStoreError } from "../../src/errors.ts";
 import { everyVerb } from "../input/verbs.ts";
-import { event, failureOf, meta, useScene } from "../postgres/fixture.ts";
+import { event, failureOf, meta, useDatabase } from "../postgres/fixture.ts";
 import { deadPort } from "../postgres/proxy.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 /** What Act's logger prints of `error`. */
 function printed(error: unknown, pretty: boolean): string {
@@ -26,7 +26,7 @@ describe.each([
 ])("Act's logger, %s", (_, pretty) => {
   test("prints why each verb failed when nobody listens at the port", async () => {
     const port = await deadPort();
-    const store = scene.store({ host: "127.0.0.1", port });
+    const store = fixture.store({ host: "127.0.0.1", port });
     const calls = { ...everyVerb(store), seed: () => store.seed(), drop: () => store.drop() };
     for (const [verb, call] of Object.entries(calls)) {
       const { error } = await failureOf(call());
@@ -39,9 +39,9 @@ describe.each([
   });
 
   test("prints no data of an event that was refused", async () => {
-    const store = await scene.seeded();
+    const store = await fixture.seeded();
     const { schema, table } = store.config;
-    await scene.sql.unsafe(
+    await fixture.sql.unsafe(
       `alter table "${schema}"."${table}" add constraint own check (data ->> 'note' <> 'secret-7e1')`,
     );
     const { error } = await failureOf(store.commit("s", [event("A", { note: "secret-7e1" })], meta));

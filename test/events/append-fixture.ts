@@ -15,7 +15,7 @@ import { resolveOptions } from "../../src/options/resolve.ts";
 import { Database, type Query, type Row } from "../../src/postgres/index.ts";
 import { lockAppends } from "../../src/schema/append-lock.ts";
 import { type Names, namesOf } from "../../src/schema/names.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { connect } from "../support/database.ts";
 import { commit } from "./fixture.ts";
 
@@ -55,13 +55,13 @@ export type Sending = AppendMode & { readonly latestIds: ReadonlyMap<string, num
 
 /** An empty log on the server, for the tests of one file. */
 export function useLog(): () => Promise<Log> {
-  const scene = useScene();
+  const fixture = useDatabase();
   return async () => {
-    const store = await scene.seeded();
+    const store = await fixture.seeded();
     const { config } = store;
     const names = namesOf(config.schema, config.table);
     const connections = new Database(
-      resolveOptions({ ...scene.parts, table: config.table, application_name: scene.application("log") }),
+      resolveOptions({ ...fixture.parts, table: config.table, application_name: fixture.application("log") }),
     );
     onTestFinished(() => connections.close());
     const transaction = (queries: readonly Query[]) => connections.transaction("test", queries);
@@ -98,7 +98,7 @@ export function useLog(): () => Promise<Log> {
       (await rolledBack(queriesOf(batch, mode)))[1]?.[0];
     return {
       store,
-      other: scene.store({ schema: config.schema, table: config.table }),
+      other: fixture.store({ schema: config.schema, table: config.table }),
       names,
       connections,
       insert,
@@ -107,10 +107,10 @@ export function useLog(): () => Promise<Log> {
       rolledBack,
       transaction,
       send: async (batch, mode) => readAppended(batch, await insert(batch, mode)).outcomes,
-      sql: async (text) => scene.sql.unsafe(text),
+      sql: async (text) => fixture.sql.unsafe(text),
       announced: async (read) => {
         const payloads: ReturnType<typeof read>[] = [];
-        const listener = connect(scene.url);
+        const listener = connect(fixture.url);
         onTestFinished(() => listener.end());
         await listener.listen(names.channel, (payload) => void payloads.push(read(payload)));
         return payloads;

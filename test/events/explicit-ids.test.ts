@@ -1,15 +1,15 @@
 /** Rows that came with ids of their own while the store runs, as an import or a switch-over brings them. */
 import { expect, test } from "vitest";
-import { event, meta, useScene } from "../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 /** A store whose ids are about to meet rows that others have written at them. */
 async function beforeForeignRows(count: number) {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { schema, table } = store.config;
   await store.commit("own", [event()], meta);
-  await scene.sql.unsafe(`insert into "${schema}"."${table}" (id, stream, version, name, data, meta)
+  await fixture.sql.unsafe(`insert into "${schema}"."${table}" (id, stream, version, name, data, meta)
     select 1 + n, 'foreign', n - 1, 'Imported', '{}', '{}' from generate_series(1, ${count}) n`);
   return store;
 }

@@ -2,9 +2,9 @@
 import type { Query } from "@rotorsoft/act";
 import { beforeAll, describe, expect, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const COUNT = 44_000;
 const HALF = COUNT / 2;
 const START = Date.UTC(2026, 0, 1);
@@ -27,10 +27,10 @@ const rows = Array.from({ length: COUNT }, (_, i) => row(i + 1));
 
 let store: PostgresStore;
 beforeAll(async () => {
-  store = new PostgresStore({ ...scene.parts, table: "found" });
+  store = new PostgresStore({ ...fixture.parts, table: "found" });
   await store.seed();
   const { schema, table } = store.config;
-  await scene.sql.unsafe(
+  await fixture.sql.unsafe(
     `insert into "${schema}"."${table}" (id, stream, version, name, data, meta, created)
      select id, stream, id, name, '{}', jsonb_build_object('correlation', correlation), to_timestamp(created / 1000)
      from jsonb_to_recordset($1::jsonb) as x(id int, stream text, name text, correlation text, created float8)`,

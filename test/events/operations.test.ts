@@ -3,9 +3,9 @@ import { type Schemas, StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { everyVerb, notified, restore } from "../conformance/kit/scenario.ts";
-import { event, meta, useScene } from "../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 type Call = readonly [verb: string, call: () => Promise<unknown>];
 
@@ -28,7 +28,7 @@ const failure = (operation: string, cause: object) => ({
 });
 
 test("a failure of the database is a StoreError of the verb", async () => {
-  const store = scene.store({ notify: true });
+  const store = fixture.store({ notify: true });
   // There are no tables.
   const calls: Call[] = [...everyVerb(store), ["notify", () => notified(store, () => {})]];
   expect(await failures(calls)).toMatchObject(calls.map(([verb]) => failure(verb, { code: "42P01" })));
@@ -36,13 +36,13 @@ test("a failure of the database is a StoreError of the verb", async () => {
 
 /** A store on whose log another writer has left an event, and a sequence, that no JavaScript number reaches. */
 async function beyond(): Promise<PostgresStore> {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { schema, table } = store.config;
-  await scene.sql`
-    insert into ${scene.sql(schema)}.${scene.sql(table)} (id, name, data, stream, version, meta)
+  await fixture.sql`
+    insert into ${fixture.sql(schema)}.${fixture.sql(table)} (id, name, data, stream, version, meta)
     values (9007199254740993, '__snapshot__', '{}', 's', 0, '{"correlation": "", "causation": {}}')`;
   const sequence = `"${schema}"."${table}_id_seq"`;
-  await scene.sql.unsafe(
+  await fixture.sql.unsafe(
     `alter sequence ${sequence} maxvalue 9007199254740999 restart with 9007199254740995`,
   );
   return store;
@@ -62,12 +62,12 @@ test("an id beyond 2^53 is a StoreError of the verb, and no wrong number", async
 });
 
 test("a failure of the key provider is a StoreError of the verb", async () => {
-  const plain = await scene.seeded({ pii_encryption: { key: new Uint8Array(32) } });
+  const plain = await fixture.seeded({ pii_encryption: { key: new Uint8Array(32) } });
   await plain.commit<Schemas>("s", [{ ...event(), pii: { a: 1 } }], meta);
   const key = (): Uint8Array => {
     throw new Error("no key");
   };
-  const store = scene.store({ table: plain.config.table, pii_encryption: { key } });
+  const store = fixture.store({ table: plain.config.table, pii_encryption: { key } });
   const calls: Call[] = [
     ["commit", () => store.commit<Schemas>("s", [{ ...event(), pii: { a: 1 } }], meta)],
     ["query", () => store.query(() => {})],

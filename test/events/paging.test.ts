@@ -10,7 +10,7 @@ import { paramsOf } from "./fixture.ts";
 const BUDGET = 16_000_000;
 
 /** A log of `count` events, each of which has so many characters. */
-function scene(count: number, sizeOf: (id: number) => number = () => 100) {
+function fixture(count: number, sizeOf: (id: number) => number = () => 100) {
   const asked: [after: unknown, limit: unknown][] = [];
   const budgets = new Set<number>();
   /** Which pages were cut short, from 1. */
@@ -43,7 +43,7 @@ function scene(count: number, sizeOf: (id: number) => number = () => 100) {
 }
 
 test("pages are read until one is short, and later ones are smaller than the first", async () => {
-  const { context, asked } = scene(4_500);
+  const { context, asked } = fixture(4_500);
   expect(await query(context, () => {})).toBe(4_500);
   expect(asked).toEqual([
     [0, 2_000],
@@ -54,19 +54,19 @@ test("pages are read until one is short, and later ones are smaller than the fir
 });
 
 test("a page ends after 16,000,000 characters of JSON", async () => {
-  const { context, budgets } = scene(4_500);
+  const { context, budgets } = fixture(4_500);
   await query(context, () => {});
   expect([...budgets]).toEqual([BUDGET]);
 });
 
 test("an empty page ends a log that ended with a full one", async () => {
-  const { context, asked } = scene(2_000);
+  const { context, asked } = fixture(2_000);
   expect(await query(context, () => {})).toBe(2_000);
   expect(asked.map(([after]) => after)).toEqual([0, 2_000]);
 });
 
 test.each([1, 2, 1.5, 2_000, 2_500])("a limit of %s reads no page beyond it", async (limit) => {
-  const { context, asked } = scene(9_000);
+  const { context, asked } = fixture(9_000);
   expect(await query(context, () => {}, { limit })).toBe(Math.ceil(limit));
   expect(asked).toEqual(
     limit > 2_000
@@ -80,7 +80,7 @@ test.each([1, 2, 1.5, 2_000, 2_500])("a limit of %s reads no page beyond it", as
 
 test("a page that its budget cut is the only one: later pages ask for what fits", async () => {
   for (const size of [10_000, 1_000_000, 5_000_000, 20_000_000]) {
-    const { context, asked, cuts } = scene(size > BUDGET ? 20 : 400, () => size);
+    const { context, asked, cuts } = fixture(size > BUDGET ? 20 : 400, () => size);
     await query(context, () => {});
     expect(cuts, String(size)).toEqual(size === 10_000 ? [] : [1]);
     const largest = Math.max(...asked.slice(1).map(([, limit]) => Number(limit)), 0);
@@ -89,14 +89,14 @@ test("a page that its budget cut is the only one: later pages ask for what fits"
 });
 
 test("pages grow again behind large events", async () => {
-  const { context, asked, cuts } = scene(6_000, (id) => (id <= 20 ? 1_000_000 : 100));
+  const { context, asked, cuts } = fixture(6_000, (id) => (id <= 20 ? 1_000_000 : 100));
   expect(await query(context, () => {})).toBe(6_000);
   expect(cuts).toEqual([1]);
   expect(asked.at(-1)?.[1]).toBe(1_000);
 });
 
 test.each([undefined, null])("a callback that returns %s is not awaited", async (nothing) => {
-  const { context } = scene(3);
+  const { context } = fixture(3);
   const order: string[] = [];
   const callback = ({ id }: { id: number }): unknown => {
     order.push(`event ${id}`);

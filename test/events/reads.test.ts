@@ -14,13 +14,13 @@ import {
   restore,
   SNAPSHOT,
 } from "../conformance/kit/scenario.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { deadPort } from "../postgres/proxy.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 test("a query that can match nothing takes no round trip, and refuses an invalid pattern all the same", async () => {
-  const store = scene.store({ host: "127.0.0.1", port: await deadPort() });
+  const store = fixture.store({ host: "127.0.0.1", port: await deadPort() });
   expect(await store.query(() => {}, { names: [] })).toBe(0);
   expect(await store.query_stats([])).toEqual(new Map());
   for (const limit of [0, -1]) expect(await store.query_stats({}, { limit })).toEqual(new Map());
@@ -37,7 +37,7 @@ test.each([
   ["reset by stream", (store: PostgresStore, stream: string) => store.reset({ stream }), "stream"],
   ["reset by source", (store: PostgresStore, source: string) => store.reset({ source }), "source"],
 ] as const)("a pattern that %s refuses is told by the option's name", async (_, call, option) => {
-  const store = scene.store();
+  const store = fixture.store();
   await expect(call(store, "(?=a)")).rejects.toMatchObject({ target: option, payload: { pattern: "(?=a)" } });
   await expect(call(store, "(?=a)")).rejects.toMatchObject({
     details: expect.stringMatching(new RegExp(` or ${option}_exact$`)),
@@ -46,7 +46,7 @@ test.each([
 
 let many: PostgresStore;
 beforeAll(async () => {
-  many = new PostgresStore({ ...scene.parts, table: "many" });
+  many = new PostgresStore({ ...fixture.parts, table: "many" });
   await many.seed();
   await appendMany(many, "s", 6_500);
   await many.subscribe(
@@ -80,7 +80,7 @@ test.each([2, 299, 300, 301, 302, 2_001])("a limit of %i subscriptions holds", a
 test.each([2, 299, 300, 301, 302, 2_001])(
   "a prefix of %i events finds each once, in order",
   async (count) => {
-    const store = await scene.seeded();
+    const store = await fixture.seeded();
     await appendMany(store, "before", 2);
     await appendMany(store, "few-a", count - 1);
     await appendMany(store, "middle", 2);
@@ -96,7 +96,7 @@ test.each([2, 299, 300, 301, 302, 2_001])(
 );
 
 test("a prefix that no string can follow finds the streams that begin with it", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const last = "\u{10ffff}";
   await appendMany(store, "\u{10fffe}", 1);
   await appendMany(store, last, 1);
@@ -109,7 +109,7 @@ test("a prefix that no string can follow finds the streams that begin with it", 
 });
 
 test("created_after and created_before are strict to the millisecond", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await restore(
     store,
     [1_000, 1_001, 1_002].map((ms, version) => restorable("s", version, { created: new Date(ms) })),
@@ -123,7 +123,7 @@ test("created_after and created_before are strict to the millisecond", async () 
 });
 
 test("bounds with a fraction are strict", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await appendMany(store, "s", 3);
   const ids = async (query: object) => idsOf(await read(store, query));
   expect(await ids({ after: 1.5 })).toEqual([2, 3]);
@@ -135,7 +135,7 @@ test("bounds with a fraction are strict", async () => {
 });
 
 test("query_stats by exact name begins after `after` too, with all options together", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.commit<Schemas>(
     "b",
     ["A", "B", "A", "C"].map((name) => ({ name, data: {} })),
@@ -156,7 +156,7 @@ test("query_stats by exact name begins after `after` too, with all options toget
 });
 
 test("a page of query_stats is one statement, however many events a stream has", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   for (const stream of ["a", "b", "c"]) await appendMany(store, stream, 2);
   const reads = vi.spyOn(Database.prototype, "read");
   onTestFinished(() => reads.mockRestore());
@@ -167,7 +167,7 @@ test("a page of query_stats is one statement, however many events a stream has",
 });
 
 test("null is no bound, no filter and no expected version", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await appendMany(store, "s", 2);
   await store.commit<Schemas>("s", [{ name: "A", data: {} }], meta(), null as never);
   expect(idsOf(await read(store, null as never))).toEqual([1, 2, 3]);
@@ -184,14 +184,14 @@ test("null is no bound, no filter and no expected version", async () => {
 });
 
 test("a null max_id is no bound", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await append(store, "s", "A", SNAPSHOT, "B");
   const target = { stream: "s", before: new Date(Date.now() + 60_000), max_id: null as never };
   expect((await store.truncate([target])).get("s")).toMatchObject({ deleted: 1, committed: { id: 2 } });
 });
 
 test("a stream that is truncated in full is not windowed too, however old its snapshots are", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const created = new Date(-1_000);
   await restore(
     store,
@@ -201,7 +201,7 @@ test("a stream that is truncated in full is not windowed too, however old its sn
 });
 
 test("a null meta of a truncate is the default", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { committed } = (await store.truncate([{ stream: "s", meta: null as never }])).get("s") ?? {};
   expect(committed?.meta).toEqual({ correlation: "", causation: {} });
 });
@@ -210,7 +210,7 @@ test.each(["stream_exact", "tail", "count", "names"])(
   "a %s of query_stats that is no flag is refused",
   async (flag) => {
     const input = flag === "stream_exact" ? { stream: "s", [flag]: 1 } : { stream: "s" };
-    await expect(scene.store().query_stats(input as never, { [flag]: 1 as never })).rejects.toMatchObject({
+    await expect(fixture.store().query_stats(input as never, { [flag]: 1 as never })).rejects.toMatchObject({
       target: "query_stats",
       details: `${flag} must be true or false, not number`,
     });
@@ -218,7 +218,7 @@ test.each(["stream_exact", "tail", "count", "names"])(
 );
 
 test("a truncate returns each seed with its id", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   for (const stream of ["a", "b", "c"]) await appendMany(store, stream, 2);
   const result = await store.truncate([
     { stream: "c" },
@@ -241,7 +241,7 @@ test("a truncate returns each seed with its id", async () => {
 });
 
 test("a limit beyond one page of query_streams holds", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const streams = Array.from({ length: 1_200 }, (_, n) => ({ stream: `s-${String(n).padStart(4, "0")}` }));
   await store.subscribe(streams);
   const seen: string[] = [];

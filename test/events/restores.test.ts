@@ -3,14 +3,14 @@ import { type Committed, type Schemas, StoreError, ValidationError } from "@roto
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { append, appendOne, idsOf, read, restorable, restore } from "../conformance/kit/scenario.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 type Sink = (event: Committed<Schemas, string>) => Promise<number>;
 const TWICE = "two events of the input have the same stream and version: leave one out (23505)";
 
 async function filled(): Promise<PostgresStore> {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await append(store, "kept", "A", "B", "C");
   return store;
 }
@@ -77,7 +77,7 @@ test("restore itself moves the ids' sequence: it does not leave that to the next
   const store = await filled();
   await restore(store, [restorable("s", 0), restorable("s", 1), restorable("s", 2), restorable("s", 3)]);
   const { schema, table } = store.config;
-  const [row] = await scene.sql.unsafe(
+  const [row] = await fixture.sql.unsafe(
     `select last_value::int as last, is_called as used from "${schema}"."${table}_id_seq"`,
   );
   expect(row).toEqual({ last: 5, used: false });
@@ -85,13 +85,13 @@ test("restore itself moves the ids' sequence: it does not leave that to the next
 
 test("a role that does not own the ids' sequence moves it forward only", async (context) => {
   const owner = await filled();
-  const role = await scene.role();
+  const role = await fixture.role();
   if (!role) return context.skip("this server's user may not create roles");
   const { schema, table } = owner.config;
-  await scene.sql.unsafe(`grant usage on schema "${schema}" to ${role.user};
+  await fixture.sql.unsafe(`grant usage on schema "${schema}" to ${role.user};
     grant all on "${schema}"."${table}", "${schema}"."${table}_streams", "${schema}"."${table}_correlated" to ${role.user};
     grant all on sequence "${schema}"."${table}_id_seq" to ${role.user}`);
-  const store = scene.store({ ...role, table });
+  const store = fixture.store({ ...role, table });
   const next = async (...versions: number[]) => {
     await restore(
       store,
@@ -109,7 +109,7 @@ test("ids that come from a sequence that the table does not own go on behind the
   const store = await filled();
   const { schema, table } = store.config;
   // Renamed too, with what has to be quoted in it: the default of the column alone leads to it.
-  await scene.sql.unsafe(`alter sequence "${schema}"."${table}_id_seq" owned by none;
+  await fixture.sql.unsafe(`alter sequence "${schema}"."${table}_id_seq" owned by none;
     alter sequence "${schema}"."${table}_id_seq" rename to "${table}'s ""ids"""`);
   expect(
     await restore(
@@ -126,7 +126,7 @@ test.each(["by default", "always"])(
     const store = await filled();
     const { schema, table } = store.config;
     const events = `"${schema}"."${table}"`;
-    await scene.sql.unsafe(`alter table ${events} alter id drop default; drop sequence "${schema}"."${table}_id_seq";
+    await fixture.sql.unsafe(`alter table ${events} alter id drop default; drop sequence "${schema}"."${table}_id_seq";
     alter table ${events} alter id add generated ${generated} as identity`);
     await restore(store, [restorable("s", 0), restorable("s", 1)]);
     expect((await appendOne(store, "s", { name: "Next", data: {} })).id).toBe(3);
@@ -135,16 +135,16 @@ test.each(["by default", "always"])(
 
 test("a driver may be idle for longer than the server allows a transaction to be", async () => {
   const store = await filled();
-  const [row] = await scene.sql`select current_database() as name`;
+  const [row] = await fixture.sql`select current_database() as name`;
   const own = `alter role current_user in database "${row?.name}"`;
-  await scene.sql.unsafe(`${own} set idle_in_transaction_session_timeout = 100`);
-  onTestFinished(async () => void (await scene.sql.unsafe(`${own} reset all`)));
-  const patient = scene.store({ table: store.config.table });
+  await fixture.sql.unsafe(`${own} set idle_in_transaction_session_timeout = 100`);
+  onTestFinished(async () => void (await fixture.sql.unsafe(`${own} reset all`)));
+  const patient = fixture.store({ table: store.config.table });
   await patient.restore(async (insert) => {
     const sink: Sink = insert;
     await sink(restorable("s", 0));
     // Three times the server's limit: what does not happen gives no signal.
-    await scene.sql`select pg_sleep(0.3)`;
+    await fixture.sql`select pg_sleep(0.3)`;
     await sink(restorable("s", 1));
   });
   expect(idsOf(await read(store))).toEqual([1, 2]);
@@ -153,8 +153,8 @@ test("a driver may be idle for longer than the server allows a transaction to be
 test("a log whose ids come from no known sequence cannot be restored, and keeps its events", async () => {
   const store = await filled();
   const { schema, table } = store.config;
-  await scene.sql.unsafe(`alter table "${schema}"."${table}" alter id set default 100 + random() * 1e6`);
-  await scene.sql.unsafe(`drop sequence "${schema}"."${table}_id_seq"`);
+  await fixture.sql.unsafe(`alter table "${schema}"."${table}" alter id set default 100 + random() * 1e6`);
+  await fixture.sql.unsafe(`drop sequence "${schema}"."${table}_id_seq"`);
   const error = await outcome(restore(store, [restorable("s", 0)]));
   expect(error).toMatchObject({
     operation: "restore",
@@ -166,7 +166,7 @@ test("a log whose ids come from no known sequence cannot be restored, and keeps 
 });
 
 test("a driver that is no function is refused, and the error names it", async () => {
-  const error = await outcome(scene.store().restore("driver" as never));
+  const error = await outcome(fixture.store().restore("driver" as never));
   expect(error).toBeInstanceOf(ValidationError);
   expect(error).toMatchObject({ target: "restore", details: "driver must be a function, not string" });
 });
@@ -240,7 +240,7 @@ test("events that lack a field are refused", async () => {
 const IN_RESTORE = (operation: string) => ({ operation, cause: { code: "IN_RESTORE", sent: false } });
 
 test.each([1, 2])("with max: %i a driver that reads from its own store is told at once", async (max) => {
-  const store = await scene.seeded({ max });
+  const store = await fixture.seeded({ max });
   await append(store, "kept", "A");
   const start = performance.now();
   for (const [verb, read] of Object.entries({
@@ -254,7 +254,7 @@ test.each([1, 2])("with max: %i a driver that reads from its own store is told a
 });
 
 test("with max: 3 a driver may read from its own store", async () => {
-  const store = await scene.seeded({ max: 3 });
+  const store = await fixture.seeded({ max: 3 });
   await append(store, "kept", "A", "B");
   await store.restore(async (insert) => {
     await store.query(async (event) => void (await insert(event)));
@@ -279,7 +279,7 @@ test("a driver that writes to its own store, or disposes of it, is told at once 
 });
 
 test("another store may be written to meanwhile, and this one by others and afterwards", async () => {
-  const [store, other] = [await filled(), await scene.seeded()];
+  const [store, other] = [await filled(), await fixture.seeded()];
   let later: Promise<unknown> = Promise.resolve();
   await store.restore(async (insert) => {
     await append(other, "s", "A");

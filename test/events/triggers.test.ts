@@ -1,15 +1,15 @@
 /** Triggers that somebody else has put on the log: what is told of events that they leave out or refuse. */
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { event, failureOf, meta, useScene } from "../postgres/fixture.ts";
+import { event, failureOf, meta, useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 /** Before each row that is inserted; `new` is its name for the row. */
 async function triggered(body: string): Promise<PostgresStore> {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { schema, table } = store.config;
-  await scene.sql.unsafe(`create function "${schema}"."${table}_own"() returns trigger language plpgsql as $$
+  await fixture.sql.unsafe(`create function "${schema}"."${table}_own"() returns trigger language plpgsql as $$
     begin ${body} return new; end $$;
     create trigger own before insert on "${schema}"."${table}" for each row execute function "${schema}"."${table}_own"()`);
   return store;
@@ -34,7 +34,7 @@ test("a commit of which a trigger leaves out an event fails as a whole, and alon
       },
     },
   });
-  expect((await scene.rows(store)).map(({ stream, version }) => [stream, version])).toEqual([
+  expect((await fixture.rows(store)).map(({ stream, version }) => [stream, version])).toEqual([
     ["a", 0],
     ["c", 0],
   ]);
@@ -43,7 +43,7 @@ test("a commit of which a trigger leaves out an event fails as a whole, and alon
 test("a trigger that fails, also at the end of the transaction, fails its own commit alone", async () => {
   const store = await triggered(`if new.name = 'Wrong' then perform no_such_function(); end if;`);
   const { schema, table } = store.config;
-  await scene.sql.unsafe(`create function "${schema}"."${table}_late"() returns trigger language plpgsql as $$
+  await fixture.sql.unsafe(`create function "${schema}"."${table}_late"() returns trigger language plpgsql as $$
     begin if new.name = 'Late' then raise exception 'not that' using errcode = 'P0843'; end if; return new; end $$;
     create constraint trigger late after insert on "${schema}"."${table}" deferrable initially deferred
     for each row execute function "${schema}"."${table}_late"()`);
@@ -60,7 +60,7 @@ test("a trigger that fails, also at the end of the transaction, fails its own co
     expect.objectContaining({ cause: expect.objectContaining({ code: "P0843" }) }),
     "stored",
   ]);
-  expect((await scene.rows(store)).map(({ stream }) => stream)).toEqual(["s0", "s2", "s4"]);
+  expect((await fixture.rows(store)).map(({ stream }) => stream)).toEqual(["s0", "s2", "s4"]);
 });
 
 test("a trigger that raises any SQLSTATE fails its own commit alone", async () => {
@@ -92,7 +92,7 @@ test("a truncate fails if a trigger leaves out its seed, rather than return an i
     operation: "truncate",
     cause: { message: expect.stringContaining("not each has its seed") },
   });
-  expect(await scene.rows(store)).toEqual([{ stream: "b", version: 0, name: "__snapshot__" }]);
+  expect(await fixture.rows(store)).toEqual([{ stream: "b", version: 0, name: "__snapshot__" }]);
 });
 
 test("a restore reports why a row was refused, and leaves everything as it was", async () => {
@@ -107,5 +107,5 @@ test("a restore reports why a row was refused, and leaves everything as it was",
   );
   const message = expect.not.stringContaining("two events");
   expect(error).toMatchObject({ operation: "restore", cause: { code: "P0842", message } });
-  expect((await scene.rows(store)).map(({ stream }) => stream)).toEqual(["kept"]);
+  expect((await fixture.rows(store)).map(({ stream }) => stream)).toEqual(["kept"]);
 });

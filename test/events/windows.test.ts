@@ -2,9 +2,9 @@
 import type { Query } from "@rotorsoft/act";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 /** More than a large page reads in the log before it asks the filter's index. */
 const GAP = 17_000;
 /** Ids of what matches: dense, every fifth, and dense again behind a gap. */
@@ -15,10 +15,10 @@ let store: PostgresStore;
 let wanted: number[];
 
 beforeAll(async () => {
-  store = new PostgresStore({ ...scene.parts, table: "windows" });
+  store = new PostgresStore({ ...fixture.parts, table: "windows" });
   await store.seed();
   const { table } = store.config;
-  await scene.sql.unsafe(`insert into ${table} (stream, version, name, data, meta, dates, created)
+  await fixture.sql.unsafe(`insert into ${table} (stream, version, name, data, meta, dates, created)
     select case when hit then 'in-' else 'out-' end || n, 0, case n % 3 when 0 then 'A' when 1 then 'B' else '__snapshot__' end,
       '{}', '{"correlation":"","causation":{}}', '{}',
       case when hit then timestamptz '2026-03-01Z' else timestamptz '2026-01-01Z' end + n * interval '1 ms'
@@ -27,7 +27,7 @@ beforeAll(async () => {
         or n between ${PARTS.again.join(" and ")} as hit
       from generate_series(1, ${LAST}) n
     ) s order by n`);
-  const rows = await scene.sql.unsafe(`select id from ${table} where stream like 'in-%' order by id`);
+  const rows = await fixture.sql.unsafe(`select id from ${table} where stream like 'in-%' order by id`);
   wanted = rows.map(({ id }) => Number(id));
 });
 
@@ -61,7 +61,7 @@ test.each(Object.keys(filters))(
 );
 
 test("with names, and without snapshots", async () => {
-  const rows = await scene.sql.unsafe(
+  const rows = await fixture.sql.unsafe(
     `select id from ${store.config.table} where stream like 'in-%' and name = any('{A,B}') order by id`,
   );
   const named = rows.map(({ id }) => Number(id));

@@ -4,11 +4,11 @@ import { builtinModules } from "node:module";
 import { dirname, join, relative, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { installPackage, link, root, start } from "../package/install.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { COMPILERS, compile } from "../support/typescript.ts";
 
 const EXAMPLES = ["counter", "git", "ha", "orders", "projections", "tenants"] as const;
-const scene = useScene();
+const fixture = useDatabase();
 
 let project: string;
 let remove: () => Promise<void>;
@@ -70,7 +70,10 @@ async function run(
   args: readonly string[],
   until?: RegExp,
 ): Promise<{ output: string; code: number | null }> {
-  const child = start(process.execPath, args, { cwd: project, env: { DATABASE_URL: scene.url, PORT: "0" } });
+  const child = start(process.execPath, args, {
+    cwd: project,
+    env: { DATABASE_URL: fixture.url, PORT: "0" },
+  });
   let output = "";
   for (const stream of [child.stdout, child.stderr])
     stream?.setEncoding("utf8").on("data", (text: string) => {

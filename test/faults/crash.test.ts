@@ -12,11 +12,11 @@ import { deadPort, TcpProxy } from "../postgres/proxy.ts";
 import { connect } from "../support/database.ts";
 import { react, Seen } from "./kit/app.ts";
 import { load, loadOf } from "./kit/clients.ts";
-import { backToNormal, Trial } from "./kit/fault-run.ts";
+import { backToNormal, FaultRun } from "./kit/fault-run.ts";
 import { scale, TIMEOUT } from "./kit/scale.ts";
 
 const own = useServer();
-const { scene } = own;
+const { fixture } = own;
 
 const LIMITS = { max: 5, statement_timeout: 5_000, connectionTimeoutMillis: 3_000 };
 /** Longer than these together with a restart: past it a call has hung. */
@@ -54,15 +54,15 @@ for (const fault of FAULTS) {
     `${name}${skipped ? " (takes long: npm run faults)" : ""}`,
     { timeout: TIMEOUT },
     async () => {
-      const trial = new Trial({ item: 2, fault: fault.name, deadline: DEADLINE });
-      const { ledger } = trial;
+      const faultRun = new FaultRun({ item: 2, fault: fault.name, deadline: DEADLINE });
+      const { ledger } = faultRun;
       const options = { ...LIMITS, table: `crash_${fault.mode}`, notify: true };
-      const stores = [await scene.seeded(options), await scene.seeded(options)];
+      const stores = [await fixture.seeded(options), await fixture.seeded(options)];
       const heard: string[] = [];
       await stores[0]?.notify?.(({ stream }) => heard.push(stream));
       const seen = new Seen();
       const app = react(
-        await scene.seeded({ ...options, application_name: scene.application("app") }),
+        await fixture.seeded({ ...options, application_name: fixture.application("app") }),
         seen.note,
         {
           poll: 1_000,
@@ -93,19 +93,19 @@ for (const fault of FAULTS) {
       await loading;
       await until("every event is seen", async () => seen.missing(ledger).length === 0, 60_000);
 
-      await backToNormal(scene.url, stores);
-      await trial.conclude(scene.url, { load: `${loadOf(stores)}, an app`, injected });
+      await backToNormal(fixture.url, stores);
+      await faultRun.conclude(fixture.url, { load: `${loadOf(stores)}, an app`, injected });
       await expect.poll(() => heard).toContain("normal");
     },
   );
 }
 
 test("stores that boot while the server is down fail clearly, and work once it is there", async () => {
-  const trial = new Trial({ item: 2, fault: "server down at boot, back later", deadline: DEADLINE });
+  const faultRun = new FaultRun({ item: 2, fault: "server down at boot, back later", deadline: DEADLINE });
   const port = await deadPort();
-  const { user, password, database } = scene.parts;
+  const { user, password, database } = fixture.parts;
   const options = { host: "127.0.0.1", port, user, password, database, table: "boot", notify: true };
-  const store = scene.store({ ...options, ...LIMITS });
+  const store = fixture.store({ ...options, ...LIMITS });
   const calls = {
     seed: () => store.seed(),
     commit: () => store.commit("s", [event()], meta),
@@ -120,15 +120,15 @@ test("stores that boot while the server is down fail clearly, and work once it i
       expect(error).toMatchObject({ name: "ERR_STORE", operation, cause: { code: "ECONNREFUSED" } });
       refused++;
     }
-  await TcpProxy.before(scene.parts, { host: "127.0.0.1", port });
+  await TcpProxy.before(fixture.parts, { host: "127.0.0.1", port });
   await store.seed();
   const heard: string[] = [];
   await store.notify?.(({ stream }) => heard.push(stream));
-  for (let k = 0; k < 20; k++) expect(await trial.ledger.commit(store, "s", k - 1)).toBe(true);
-  const other = new PostgresStore({ url: scene.url, table: "boot", notify: true });
+  for (let k = 0; k < 20; k++) expect(await faultRun.ledger.commit(store, "s", k - 1)).toBe(true);
+  const other = new PostgresStore({ url: fixture.url, table: "boot", notify: true });
   await other.commit("from-afar", [event()], meta);
   await other.dispose();
   await expect.poll(() => heard).toContain("from-afar");
-  await backToNormal(scene.url, [store]);
-  await trial.conclude(scene.url, { load: "every verb, then commits", injected: refused });
+  await backToNormal(fixture.url, [store]);
+  await faultRun.conclude(fixture.url, { load: "every verb, then commits", injected: refused });
 });

@@ -9,15 +9,15 @@ import { expect, test } from "vitest";
 import { z } from "zod";
 import type { PostgresStore } from "../../src/index.ts";
 import { type InlineTransaction, inline } from "../../src/projections/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { TcpProxy } from "../postgres/proxy.ts";
 import { connect } from "../support/database.ts";
 import { load, loadOf } from "./kit/clients.ts";
-import { backToNormal, Trial } from "./kit/fault-run.ts";
+import { backToNormal, FaultRun } from "./kit/fault-run.ts";
 import { scale, TIMEOUT } from "./kit/scale.ts";
 import { swallowedCommit } from "./kit/shapes.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const SECONDS = scale(3, 60);
 /** Between two kills, in ms. */
 const CALM = 50;
@@ -31,7 +31,7 @@ type Given = readonly { readonly stream: string }[];
 
 /** A table of counters, and handlers that count with one query or with several. */
 async function counting(name: string) {
-  await scene.sql.unsafe(
+  await fixture.sql.unsafe(
     `create schema "${name}"; create table "${name}".counters (stream text primary key, total int)`,
   );
   const counters = pgSchema(name).table("counters", {
@@ -61,9 +61,9 @@ async function counting(name: string) {
   });
   const batch = inline({ events, on: { Noted: { batch: (given, tx) => add(tx, given) } } });
   const differences = async ({ config }: PostgresStore) => {
-    const log = scene.sql`${scene.sql(config.schema)}.${scene.sql(config.table)}`;
-    const rows = await scene.sql`
-      select stream, c.total, l.total as events from ${scene.sql(name)}.counters c
+    const log = fixture.sql`${fixture.sql(config.schema)}.${fixture.sql(config.table)}`;
+    const rows = await fixture.sql`
+      select stream, c.total, l.total as events from ${fixture.sql(name)}.counters c
       full join (select stream, count(*)::int as total from ${log} where name = 'Noted' group by stream) l
         using (stream)
       where c.total is distinct from l.total`;
@@ -78,18 +78,18 @@ for (const kind of ["single", "batch"] as const)
   }, async () => {
     const table = `killed_${kind}`;
     const { kinds, differences } = await counting(table);
-    const trial = new Trial({
+    const faultRun = new FaultRun({
       item: 17,
       fault: `inline projections (${kind}): every backend ended each ${CALM} ms`,
       deadline: DEADLINE,
     });
     const options = { ...LIMITS, table, inline: kinds[kind] };
-    const stores = [await scene.seeded(options), await scene.seeded(options)] as const;
+    const stores = [await fixture.seeded(options), await fixture.seeded(options)] as const;
     const end = performance.now() + SECONDS * 1_000;
     let kills = 0;
     const over = () => performance.now() > end && kills > 10;
     const kill = async () => {
-      const admin = connect(scene.url);
+      const admin = connect(fixture.url);
       while (!over()) {
         kills += (
           await admin`select pg_terminate_backend(pid) from pg_stat_activity
@@ -101,9 +101,9 @@ for (const kind of ["single", "batch"] as const)
       }
       await admin.end();
     };
-    await Promise.all([kill(), load(trial.ledger, stores, over)]);
-    await backToNormal(scene.url, stores);
-    await trial.conclude(scene.url, { load: loadOf(stores), injected: kills });
+    await Promise.all([kill(), load(faultRun.ledger, stores, over)]);
+    await backToNormal(fixture.url, stores);
+    await faultRun.conclude(fixture.url, { load: loadOf(stores), injected: kills });
     expect(await differences(stores[0])).toEqual([]);
   });
 
@@ -112,22 +112,22 @@ test("with answers to COMMIT that never arrive, the counters equal the log, and 
 }, async () => {
   const table = "swallowed";
   const { kinds, differences } = await counting(table);
-  const trial = new Trial({
+  const faultRun = new FaultRun({
     item: 17,
     fault: "inline projections: end of the answer to COMMIT swallowed, then closed",
     deadline: DEADLINE,
   });
-  const proxy = await TcpProxy.before(scene.parts);
-  const application_name = scene.application(table);
+  const proxy = await TcpProxy.before(fixture.parts);
+  const application_name = fixture.application(table);
   const options = { ...LIMITS, table, application_name, inline: kinds.single };
-  const store = await scene.seeded({ ...options, host: "127.0.0.1", port: proxy.port });
+  const store = await fixture.seeded({ ...options, host: "127.0.0.1", port: proxy.port });
   const struck = { count: 0 };
   proxy.shape = swallowedCommit(0.1, "cut", struck);
   const end = performance.now() + SECONDS * 1_000;
-  await load(trial.ledger, [store], () => performance.now() > end && struck.count >= 3);
+  await load(faultRun.ledger, [store], () => performance.now() > end && struck.count >= 3);
   proxy.shape = undefined;
-  await backToNormal(scene.url, [store]);
-  await trial.conclude(scene.url, { load: loadOf([store]), injected: struck.count });
-  expect(trial.ledger.unknown.size).toBe(0);
+  await backToNormal(fixture.url, [store]);
+  await faultRun.conclude(fixture.url, { load: loadOf([store]), injected: struck.count });
+  expect(faultRun.ledger.unknown.size).toBe(0);
   expect(await differences(store)).toEqual([]);
 });

@@ -4,14 +4,14 @@
  */
 import { expect, onTestFinished, test } from "vitest";
 import { type OpenTransaction, openTransaction, until } from "../order/fence.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { createDatabase } from "../support/database.ts";
 import { react, Seen } from "./kit/app.ts";
 import { type Client, contended, load, loadOf, reader, unguarded } from "./kit/clients.ts";
-import { backToNormal, Trial } from "./kit/fault-run.ts";
+import { backToNormal, FaultRun } from "./kit/fault-run.ts";
 import { scale, TIMEOUT } from "./kit/scale.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const POLL = 1_000;
 /** What a look, or a commit, may take on a busy machine. */
 const SLACK = 4_000;
@@ -44,7 +44,7 @@ const nextDoor: Holder = async () => {
 };
 
 const idle: Holder = async (table) => {
-  const held = await openTransaction(scene.url);
+  const held = await openTransaction(fixture.url);
   await held.sql`create temp table written (n int)`;
   await held.sql`insert into written values (1)`;
   await held.sql`select count(*) from ${held.sql(table)}`;
@@ -52,7 +52,7 @@ const idle: Holder = async (table) => {
 };
 
 const repeatable: Holder = async (table) => {
-  const held = await openTransaction(scene.url);
+  const held = await openTransaction(fixture.url);
   await held.sql`set transaction isolation level repeatable read`;
   await held.sql`select count(*) from ${held.sql(table)}`;
   await held.sql`select count(*) from ${held.sql(`${table}_streams`)}`;
@@ -71,17 +71,17 @@ const HELD: readonly {
 ];
 
 test.each(HELD)("$fault holds nobody up", { timeout: TIMEOUT }, async ({ fault, holders, seconds }) => {
-  const trial = new Trial({ item: 9, fault, deadline: 30_000 });
-  const { ledger } = trial;
+  const faultRun = new FaultRun({ item: 9, fault, deadline: 30_000 });
+  const { ledger } = faultRun;
   const table = `held${tables++}`;
-  const stores = [await scene.seeded({ ...LIMITS, table }), await scene.seeded({ ...LIMITS, table })];
+  const stores = [await fixture.seeded({ ...LIMITS, table }), await fixture.seeded({ ...LIMITS, table })];
   const open = await Promise.all(holders.map((hold) => hold(table)));
   onTestFinished(async () => void (await Promise.all(open.map((held) => held.rollback()))));
 
-  const reacting = await scene.seeded({
+  const reacting = await fixture.seeded({
     ...LIMITS,
     table,
-    application_name: scene.application(`${table}_r`),
+    application_name: fixture.application(`${table}_r`),
   });
   const seen = new Seen();
   const reactor = react(reacting, seen.note, { poll: POLL });
@@ -92,12 +92,12 @@ test.each(HELD)("$fault holds nobody up", { timeout: TIMEOUT }, async ({ fault, 
 
   // Nobody has taken the holders' transactions from them.
   for (const { sql } of open) await sql`select 1`;
-  const [row] = await scene.sql`
+  const [row] = await fixture.sql`
     select count(*)::int as open from pg_stat_activity where state = 'idle in transaction'
       and pid = any(${await Promise.all(open.map(pidOf))}::int[])`;
   expect(row?.open).toBe(open.length);
-  await backToNormal(scene.url, [...stores, reacting]);
-  await trial.conclude(scene.url, { load: `${loadOf(stores, CLIENTS)}, an app`, injected: open.length });
+  await backToNormal(fixture.url, [...stores, reacting]);
+  await faultRun.conclude(fixture.url, { load: `${loadOf(stores, CLIENTS)}, an app`, injected: open.length });
   expect(ledger.longestOutageMs).toBeLessThan(SLACK);
   console.log(`seen ${Math.round(seen.lateness(ledger))} ms late at most`);
   expect(seen.lateness(ledger)).toBeLessThan(POLL + SLACK);

@@ -5,14 +5,14 @@
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { until } from "../order/fence.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { type Shape, TcpProxy } from "../postgres/proxy.ts";
 import { load, loadOf } from "./kit/clients.ts";
-import { backToNormal, Trial } from "./kit/fault-run.ts";
+import { backToNormal, FaultRun } from "./kit/fault-run.ts";
 import { LONG, scale, TIMEOUT } from "./kit/scale.ts";
 import { bytewise, latency, type Struck, swallowedAppend, swallowedCommit, tornApart } from "./kit/shapes.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const LIMITS = { max: 5, statement_timeout: 1_000, connectionTimeoutMillis: 1_000 };
 /** A silent connection is given up 5 s after statement_timeout, and what it carried is looked for on others. */
 const DEADLINE = 30_000;
@@ -21,12 +21,12 @@ let tables = 0;
 /** Two stores on one table, each behind a proxy of its own. */
 async function behindProxies() {
   const table = `wire${tables++}`;
-  const proxies = [await TcpProxy.before(scene.parts), await TcpProxy.before(scene.parts)];
+  const proxies = [await TcpProxy.before(fixture.parts), await TcpProxy.before(fixture.parts)];
   const stores: PostgresStore[] = [];
   for (const [k, { port }] of proxies.entries()) {
-    const application_name = scene.application(`${table}_${k}`);
+    const application_name = fixture.application(`${table}_${k}`);
     const options = { ...LIMITS, host: "127.0.0.1", port, table, application_name };
-    stores.push(await scene.seeded(options));
+    stores.push(await fixture.seeded(options));
   }
   const shape = (of: Shape | undefined) => {
     for (const proxy of proxies) proxy.shape = of;
@@ -97,8 +97,8 @@ for (const network of NETWORKS) {
     `${name}${skipped ? " (takes long: npm run faults)" : ""}`,
     { timeout: TIMEOUT },
     async () => {
-      const trial = new Trial({ item: 4, fault: network.fault, deadline: DEADLINE });
-      const { ledger } = trial;
+      const faultRun = new FaultRun({ item: 4, fault: network.fault, deadline: DEADLINE });
+      const { ledger } = faultRun;
       const { stores, shape } = await behindProxies();
       const struck = { count: 0 };
       shape(network.of(struck));
@@ -107,8 +107,8 @@ for (const network of NETWORKS) {
       await load(ledger, stores, over);
 
       shape(undefined);
-      await backToNormal(scene.url, stores);
-      await trial.conclude(scene.url, { load: loadOf(stores), injected: struck.count });
+      await backToNormal(fixture.url, stores);
+      await faultRun.conclude(fixture.url, { load: loadOf(stores), injected: struck.count });
       if (network.certain) expect(ledger.unknown.size).toBe(0);
     },
   );
@@ -121,8 +121,8 @@ test.skipIf(!LONG)(
   { timeout: TIMEOUT },
   async () => {
     const seconds = 60;
-    const trial = new Trial({ item: 4, fault: `half-open for ${seconds} s`, deadline: DEADLINE });
-    const { ledger } = trial;
+    const faultRun = new FaultRun({ item: 4, fault: `half-open for ${seconds} s`, deadline: DEADLINE });
+    const { ledger } = faultRun;
     const { stores, proxies } = await behindProxies();
     let done = false;
     const loading = load(ledger, stores, () => done);
@@ -141,8 +141,8 @@ test.skipIf(!LONG)(
     done = true;
     await loading;
 
-    await backToNormal(scene.url, stores);
-    await trial.conclude(scene.url, { load: loadOf(stores), injected: proxies.length });
+    await backToNormal(fixture.url, stores);
+    await faultRun.conclude(fixture.url, { load: loadOf(stores), injected: proxies.length });
     // What was sent into the silence last is given up first.
     expect(recovery).toBeLessThan(LIMITS.statement_timeout + 5_000 + 5_000);
   },

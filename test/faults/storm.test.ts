@@ -6,13 +6,13 @@
  */
 import type { Committed, Schemas } from "@rotorsoft/act";
 import { expect, test } from "vitest";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { connect } from "../support/database.ts";
 import { load, loadOf } from "./kit/clients.ts";
-import { backToNormal, Trial } from "./kit/fault-run.ts";
+import { backToNormal, FaultRun } from "./kit/fault-run.ts";
 import { scale, TIMEOUT } from "./kit/scale.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const STORM = scale(3_000, 60_000);
 /** Between two blows, in ms. */
 const CALM = 50;
@@ -26,14 +26,14 @@ async function killUntil(
   over: () => boolean,
   calm = (_: number) => CALM,
 ): Promise<{ kills: number; peaks: Map<string, number> }> {
-  const sql = connect(scene.url);
+  const sql = connect(fixture.url);
   const peaks = new Map<string, number>();
   let kills = 0;
   let blows = 0;
   while (!over()) {
     const killed = await sql<{ application: string }[]>`
       select application_name as application, pg_terminate_backend(pid) from pg_stat_activity
-      where application_name like ${scene.application("t%")}`;
+      where application_name like ${fixture.application("t%")}`;
     kills += killed.length;
     for (const [application, rows] of Map.groupBy(killed, (row) => row.application))
       peaks.set(application, Math.max(peaks.get(application) ?? 0, rows.length));
@@ -47,17 +47,21 @@ async function killUntil(
 test("killed backends lose no acknowledged commit, and apply none that failed", {
   timeout: TIMEOUT,
 }, async () => {
-  const trial = new Trial({ item: 1, fault: `every backend ended each ${CALM} ms`, deadline: DEADLINE });
+  const faultRun = new FaultRun({
+    item: 1,
+    fault: `every backend ended each ${CALM} ms`,
+    deadline: DEADLINE,
+  });
   const options = { ...LIMITS, table: "storm", notify: true };
-  const stores = [await scene.seeded(options), await scene.seeded(options)];
+  const stores = [await fixture.seeded(options), await fixture.seeded(options)];
   const heard: string[] = [];
   await stores[0]?.notify?.(({ stream }) => heard.push(stream));
   const end = performance.now() + STORM;
   const over = () => performance.now() > end;
-  const [{ kills, peaks }] = await Promise.all([killUntil(over), load(trial.ledger, stores, over)]);
+  const [{ kills, peaks }] = await Promise.all([killUntil(over), load(faultRun.ledger, stores, over)]);
 
-  await backToNormal(scene.url, stores);
-  await trial.conclude(scene.url, { load: loadOf(stores), injected: kills });
+  await backToNormal(fixture.url, stores);
+  await faultRun.conclude(fixture.url, { load: loadOf(stores), injected: kills });
   expect(kills).toBeGreaterThan(10);
   // The listener's connection comes on top of `max`.
   for (const [application, peak] of peaks) expect(peak, application).toBeLessThanOrEqual(MAX + 1);
@@ -69,13 +73,13 @@ type Event = Committed<Schemas, keyof Schemas>;
 test("a restore whose backend is killed leaves a whole log, the old or the new", {
   timeout: TIMEOUT,
 }, async () => {
-  const trial = new Trial({ item: 1, fault: "every backend ended under restores", deadline: DEADLINE });
-  const { ledger } = trial;
-  const source = await scene.seeded({ ...LIMITS, table: "source" });
+  const faultRun = new FaultRun({ item: 1, fault: "every backend ended under restores", deadline: DEADLINE });
+  const { ledger } = faultRun;
+  const source = await fixture.seeded({ ...LIMITS, table: "source" });
   for (let k = 0; k < 100; k++) await ledger.commit(source, `s${k % 7}`, undefined, 4);
   const events: Event[] = [];
   await source.query<Schemas>((event) => events.push(event));
-  const target = await scene.seeded({ ...LIMITS, table: "target" });
+  const target = await fixture.seeded({ ...LIMITS, table: "target" });
   const restore = (size: number) =>
     target.restore(async (insert) => {
       for (const event of events.slice(0, size)) await insert(event);
@@ -103,8 +107,8 @@ test("a restore whose backend is killed leaves a whole log, the old or the new",
   const calm = (blows: number) => CALM * 2 ** (blows % 6);
   const [{ kills }] = await Promise.all([killUntil(over, calm), restoring(), reading()]);
 
-  await backToNormal(scene.url, [source]);
-  await trial.conclude(scene.url, { load: "one restore after another, a reader", injected: kills });
+  await backToNormal(fixture.url, [source]);
+  await faultRun.conclude(fixture.url, { load: "one restore after another, a reader", injected: kills });
   expect(kills).toBeGreaterThan(0);
   seen.add(await target.query(() => {}));
   expect([...seen].filter((size) => !sizes.includes(size))).toEqual([]);

@@ -5,16 +5,16 @@
  */
 import { expect, test } from "vitest";
 import { eventually } from "../conformance/kit/eventually.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { connect } from "../support/database.ts";
 import { Tenants } from "../tenants/fixture.ts";
 import { alone, type Client, contended, load, loadOf, reader, unguarded, worker } from "./kit/clients.ts";
-import { Trial } from "./kit/fault-run.ts";
+import { FaultRun } from "./kit/fault-run.ts";
 import { Ledger } from "./kit/ledger.ts";
 import { scale, TIMEOUT } from "./kit/scale.ts";
 
-const scene = useScene();
-const tenants = new Tenants(scene);
+const fixture = useDatabase();
+const tenants = new Tenants(fixture);
 const STORM = scale(3_000, 60_000);
 const CALM = 150;
 const MAX = 6;
@@ -33,13 +33,13 @@ test("killed connections of several tenants lose nothing, double nothing, and mi
   timeout: TIMEOUT,
 }, async () => {
   const fault = `every connection that ${TENANTS} tenants share ended each ${CALM} ms`;
-  const trial = new Trial({ item: 1, fault, deadline: DEADLINE });
+  const faultRun = new FaultRun({ item: 1, fault, deadline: DEADLINE });
   const database = tenants.database(LIMITS);
   const stores = await tenants.stores(database, TENANTS, { notify: true });
   const heard = stores.map(() => new Set<string>());
   await Promise.all(stores.map((store, n) => store.notify?.(({ stream }) => heard[n]?.add(stream))));
   // A ledger each: what is in one log must be known to its own.
-  const ledgers = stores.map((_, n) => (n === 0 ? trial.ledger : new Ledger({ deadline: DEADLINE })));
+  const ledgers = stores.map((_, n) => (n === 0 ? faultRun.ledger : new Ledger({ deadline: DEADLINE })));
   const end = performance.now() + STORM;
   const over = () => performance.now() > end;
   let kills = 0;
@@ -53,7 +53,7 @@ test("killed connections of several tenants lose nothing, double nothing, and mi
       await new Promise((resolve) => setTimeout(resolve, CALM * (0.5 + Math.random())));
     }
   };
-  const busy = stores.map((store, n) => load(ledgers[n] ?? trial.ledger, [store], over, CLIENTS));
+  const busy = stores.map((store, n) => load(ledgers[n] ?? faultRun.ledger, [store], over, CLIENTS));
   await Promise.all([killing(), ...busy]);
 
   // All work again, by no more connections than they may have.
@@ -66,10 +66,10 @@ test("killed connections of several tenants lose nothing, double nothing, and mi
     const tokens = await tokensOf(stores[n]?.config.schema ?? "");
     const known = new Set([...ledger.acknowledged.keys(), ...ledger.failed.keys(), ...ledger.unknown.keys()]);
     expect(tokens.filter((token) => !known.has(token))).toEqual([]);
-    if (ledger !== trial.ledger) expect((await ledger.verify(scene.url)).damage).toEqual([]);
+    if (ledger !== faultRun.ledger) expect((await ledger.verify(fixture.url)).damage).toEqual([]);
     expect(ledger.acknowledged.size).toBeGreaterThan(0);
   }
-  await trial.conclude(scene.url, { load: loadOf(stores, CLIENTS), injected: kills });
+  await faultRun.conclude(fixture.url, { load: loadOf(stores, CLIENTS), injected: kills });
   expect(kills).toBeGreaterThan(10);
   // The listener's connection comes on top of `max`.
   expect(peak).toBeLessThanOrEqual(MAX + 1);
@@ -88,7 +88,7 @@ test("killed connections of several tenants lose nothing, double nothing, and mi
 });
 
 async function tokensOf(schema: string): Promise<string[]> {
-  const sql = connect(scene.url);
+  const sql = connect(fixture.url);
   try {
     const rows = await sql<{ token: string }[]>`
       select distinct data ->> 'token' as token from ${sql(schema)}.events where data ? 'token'`;

@@ -6,12 +6,12 @@ import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { Program } from "../examples/program.ts";
 import { until } from "../order/fence.ts";
-import { useScene } from "../postgres/fixture.ts";
-import { Trial } from "./kit/fault-run.ts";
+import { useDatabase } from "../postgres/fixture.ts";
+import { FaultRun } from "./kit/fault-run.ts";
 import type { Ledger } from "./kit/ledger.ts";
 import { scale, TIMEOUT } from "./kit/scale.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const DEADLINE = 30_000;
 /** How long the framework's correlator keeps its lease. */
 const CORRELATOR = 5_000;
@@ -24,16 +24,16 @@ type Pace = { readonly poll: number; readonly leaseMillis: number; readonly work
 /** A store that commits, and workers of other processes on its table. */
 async function workshop(pace: Pace) {
   const table = `work${tables++}`;
-  const { schema } = scene.database;
-  const store = await scene.seeded({ table, notify: true });
+  const { schema } = fixture.database;
+  const store = await fixture.seeded({ table, notify: true });
   const all: Program[] = [];
   const start = async (): Promise<Program> => {
     const options = {
-      url: scene.url,
+      url: fixture.url,
       schema,
       table,
       notify: true,
-      application_name: scene.application(`${table}_w`),
+      application_name: fixture.application(`${table}_w`),
     };
     const worker = new Program("test/faults/kit/worker.ts", [JSON.stringify(options), JSON.stringify(pace)], {
       LOG_LEVEL: "fatal",
@@ -66,8 +66,8 @@ async function blocked(store: PostgresStore): Promise<string[]> {
 test("of workers killed in the middle of handlers others take over every event", {
   timeout: TIMEOUT,
 }, async () => {
-  const trial = new Trial({ item: 8, fault: "SIGKILL of a worker in a handler", deadline: DEADLINE });
-  const { ledger } = trial;
+  const faultRun = new FaultRun({ item: 8, fault: "SIGKILL of a worker in a handler", deadline: DEADLINE });
+  const { ledger } = faultRun;
   const pace = { poll: 500, leaseMillis: 1_500, work: 20 };
   const { store, start, done } = await workshop(pace);
   const rounds = scale(1, 20);
@@ -105,14 +105,14 @@ test("of workers killed in the middle of handlers others take over every event",
   // Whatever the last victim held is free again by then; so is the lease of the correlator, if it was that.
   expect(seconds * 1_000).toBeLessThan(pace.leaseMillis + CORRELATOR + pace.poll + SLACK);
   expect(await blocked(store)).toEqual([]);
-  await trial.conclude(scene.url, { load: "2 workers, a writer, handlers of 20 ms", injected: caught });
+  await faultRun.conclude(fixture.url, { load: "2 workers, a writer, handlers of 20 ms", injected: caught });
 });
 
 test("a worker told to end finishes its handlers, frees its leases, and is gone in 2 s", {
   timeout: TIMEOUT,
 }, async () => {
-  const trial = new Trial({ item: 8, fault: "SIGTERM of a worker in a handler", deadline: DEADLINE });
-  const { ledger } = trial;
+  const faultRun = new FaultRun({ item: 8, fault: "SIGTERM of a worker in a handler", deadline: DEADLINE });
+  const { ledger } = faultRun;
   // A lease that would be missed: it outlasts the test.
   const { store, start } = await workshop({ poll: 500, leaseMillis: 600_000, work: 300 });
   const rounds = scale(1, 10);
@@ -132,13 +132,13 @@ test("a worker told to end finishes its handlers, frees its leases, and is gone 
   await until("the rest is handled", async () => said(last, "done").length >= 8, 30_000);
   expect(await last.end("SIGTERM")).toBe(0);
   expect(await blocked(store)).toEqual([]);
-  await trial.conclude(scene.url, { load: "a worker, handlers of 300 ms", injected: rounds });
+  await faultRun.conclude(fixture.url, { load: "a worker, handlers of 300 ms", injected: rounds });
 });
 
 /** Leases of streams and of correlators that are live. */
 async function leases({ config: { schema, table } }: PostgresStore): Promise<string[]> {
-  const of = (name: string) => scene.sql`${scene.sql(schema)}.${scene.sql(name)}`;
-  const rows = await scene.sql<{ name: string }[]>`
+  const of = (name: string) => fixture.sql`${fixture.sql(schema)}.${fixture.sql(name)}`;
+  const rows = await fixture.sql<{ name: string }[]>`
     select stream as name from ${of(`${table}_streams`)} where leased_until > now()
     union all
     select 'correlator ' || key from ${of(`${table}_correlated`)} where leased_until > now()`;

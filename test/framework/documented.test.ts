@@ -5,9 +5,9 @@ import { act, ConcurrencyError, type Query, type Schemas, state } from "@rotorso
 import { expect, test } from "vitest";
 import { z } from "zod";
 import type { PostgresStore } from "../../src/index.ts";
-import { actor, on, settled, stopping, useWorld } from "./fixture.ts";
+import { actor, on, settled, stopping, useApps } from "./fixture.ts";
 
-const world = useWorld();
+const fixture = useApps();
 const guide = (page: string) => readFileSync(join(import.meta.dirname, "../../docs", page), "utf8");
 
 const Placed = z.object({ text: z.string(), due: z.date() });
@@ -23,8 +23,8 @@ const ordering = (store: PostgresStore) => stopping(act().withState(Order).build
 const order = { text: "2024-01-02T00:00:00.000Z", due: new Date("2030-01-02T03:04:05.678Z") };
 
 test("two first actions on one new stream both succeed, unless each says expectedVersion: -1", async () => {
-  const store = await world.seeded();
-  const apps = [ordering(store), ordering(world.beside(store))];
+  const store = await fixture.seeded();
+  const apps = [ordering(store), ordering(fixture.beside(store))];
   const twice = (target: { stream: string; expectedVersion?: number }) =>
     Promise.allSettled(apps.map((app) => app.do("place", { ...target, actor }, order)));
   const both = await twice({ stream: "unguarded" });
@@ -36,15 +36,15 @@ test("two first actions on one new stream both succeed, unless each says expecte
 });
 
 test("rows whose dates nobody recorded: Act revives what the schema declares a date, and no string", async () => {
-  const writer = await world.seeded();
+  const writer = await fixture.seeded();
   await ordering(writer).do("place", { stream: "o", actor }, order);
   // As another adapter leaves a row.
-  await world.sql`update ${world.table(writer)} set dates = null`;
-  const exact = ordering(world.beside(writer));
+  await fixture.sql`update ${fixture.table(writer)} set dates = null`;
+  const exact = ordering(fixture.beside(writer));
   expect((await exact.load(Order, "o")).state).toMatchObject(order);
   expect((await exact.query_array({ stream: "o" }))[0]?.data).toEqual(order);
 
-  const revive = world.beside(writer, { dates: "revive" });
+  const revive = fixture.beside(writer, { dates: "revive" });
   const { state } = await ordering(revive).load(Order, "o");
   expect(state).toMatchObject({ due: order.due, text: new Date(order.text) });
   // For whom it is: whoever reads without Act's schemas.
@@ -53,22 +53,22 @@ test("rows whose dates nobody recorded: Act revives what the schema declares a d
     await store.query<{ Placed: z.infer<typeof Placed> }>(({ data }) => void dates.push(data.due));
     return dates;
   };
-  expect(await raw(world.beside(writer))).toEqual([order.due.toISOString()]);
+  expect(await raw(fixture.beside(writer))).toEqual([order.due.toISOString()]);
   expect(await raw(revive)).toEqual([order.due]);
 });
 
 test("app.restore leaves snapshots out, unless the source asks for them with with_snaps", async () => {
-  const source = await world.seeded();
+  const source = await fixture.seeded();
   await ordering(source).do("place", { stream: "o", actor }, order);
   await source.truncate([{ stream: "o", snapshot: { placed: 12, text: "" } }]);
-  const names = async (store: PostgresStore) => (await world.events(store)).map(({ name }) => name);
+  const names = async (store: PostgresStore) => (await fixture.events(store)).map(({ name }) => name);
   expect(await names(source)).toEqual(["__snapshot__"]);
 
-  const without = await world.seeded();
+  const without = await fixture.seeded();
   const report = await ordering(without).restore(source);
   expect([report.kept, report.dropped.snapshots, await names(without)]).toEqual([0, 0, []]);
 
-  const withSnapshots = await world.seeded();
+  const withSnapshots = await fixture.seeded();
   const all = {
     query: <E extends Schemas>(callback: Parameters<typeof source.query<E>>[0], query?: Query) =>
       source.query<E>(callback, { ...query, with_snaps: true }),
@@ -80,7 +80,7 @@ test("app.restore leaves snapshots out, unless the source asks for them with wit
 });
 
 test("a subscription that an event blocks goes on behind it by the guide's statement, and not by unblock alone", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   let poisoned = -1;
   const handled: number[] = [];
   const app = stopping(
@@ -98,14 +98,14 @@ test("a subscription that an event blocks goes on behind it by the guide's state
       .build(on(store)),
   );
   for (const stream of ["a", "b", "c"]) await app.do("place", { stream, actor }, order);
-  const [first = -1, second = -1, third = -1] = (await world.events(store)).map(({ id }) => id);
+  const [first = -1, second = -1, third = -1] = (await fixture.events(store)).map(({ id }) => id);
   poisoned = second;
   await settled(app);
-  expect(await world.subscription(store, "mailer")).toMatchObject({ blocked: true });
+  expect(await fixture.subscription(store, "mailer")).toMatchObject({ blocked: true });
 
   await app.unblock(["mailer"]);
   await settled(app);
-  expect(await world.subscription(store, "mailer")).toMatchObject({ blocked: true });
+  expect(await fixture.subscription(store, "mailer")).toMatchObject({ blocked: true });
   expect(handled).toEqual([first]);
 
   const [, statement = ""] = /<!-- skip -->\n```sql\n(.*?)```/s.exec(guide("guides/reliability.md")) ?? [];
@@ -113,9 +113,9 @@ test("a subscription that an event blocks goes on behind it by the guide's state
   const mine = statement
     .replaceAll("events_streams", `"${schema}"."${table}_streams"`)
     .replace("4711", `${second}`);
-  expect((await world.sql.unsafe(mine)).count).toBe(1);
+  expect((await fixture.sql.unsafe(mine)).count).toBe(1);
   await app.unblock(["mailer"]);
   await settled(app);
   expect(handled).toEqual([first, third]);
-  expect(await world.unfinished(store)).toEqual([]);
+  expect(await fixture.unfinished(store)).toEqual([]);
 });

@@ -7,7 +7,7 @@ import { act, InMemoryCache, type Scoped, type Store } from "@rotorsoft/act";
 import type postgres from "postgres";
 import { afterAll, beforeAll, onTestFinished } from "vitest";
 import type { PostgresStore, PostgresStoreOptions } from "../../src/index.ts";
-import { Scene } from "../postgres/fixture.ts";
+import { DatabaseFixture } from "../postgres/fixture.ts";
 import { Account, actor, Deposited } from "./account.ts";
 
 export { Account, actor, Deposited };
@@ -88,7 +88,7 @@ export type SubscriptionRow = {
 
 export type Work = { readonly target: string; readonly event: number; readonly by: string };
 
-export class World extends Scene {
+export class AppFixture extends DatabaseFixture {
   override async open(): Promise<void> {
     await super.open();
     await this.sql`create table work (seq serial, target text, event int, by text)`;
@@ -143,10 +143,10 @@ export class World extends Scene {
   }
 }
 
-/** A world for all tests of this file. */
-export function useWorld(): World {
-  const world = new World();
-  beforeAll(() => world.open());
-  afterAll(() => world.close());
-  return world;
+/** A fixture for all tests of this file. */
+export function useApps(): AppFixture {
+  const fixture = new AppFixture();
+  beforeAll(() => fixture.open());
+  afterAll(() => fixture.close());
+  return fixture;
 }

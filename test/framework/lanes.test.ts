@@ -3,9 +3,9 @@ import { act } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { gate } from "../conformance/kit/eventually.ts";
-import { Account, on, settled, stopping, useWorld, writer } from "./fixture.ts";
+import { Account, on, settled, stopping, useApps, writer } from "./fixture.ts";
 
-const world = useWorld();
+const fixture = useApps();
 
 type Lane = "default" | "fast" | "slow";
 
@@ -19,18 +19,18 @@ function banking(store: PostgresStore, onlyLanes: Lane[], name: string, before?:
       .withLane({ name: "slow", leaseMillis: 30_000, streamLimit: 1 })
       .on("Deposited")
       .do(async function plain(event, stream) {
-        await world.note(stream, event);
+        await fixture.note(stream, event);
       })
       .to(target("default"))
       .on("Deposited")
       .do(async function quick(event, stream) {
-        await world.note(stream, event);
+        await fixture.note(stream, event);
       })
       .to(target("fast"))
       .on("Deposited")
       .do(async function slow(event, stream) {
         await before?.();
-        await world.note(stream, event);
+        await fixture.note(stream, event);
       })
       .to(target("slow"))
       .build({ ...on(store), onlyLanes }),
@@ -38,26 +38,26 @@ function banking(store: PostgresStore, onlyLanes: Lane[], name: string, before?:
 }
 
 test("a process serves its lanes only, and leaves the others to who does", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   await writer(store)("s", 1, 2, 3);
-  const [head = 0] = (await world.events(store)).map(({ id }) => id).slice(-1);
+  const [head = 0] = (await fixture.events(store)).map(({ id }) => id).slice(-1);
 
   await settled(banking(store, ["fast"], "only"));
-  expect((await world.subscriptions(store)).map(({ stream, lane, at }) => ({ stream, lane, at }))).toEqual([
+  expect((await fixture.subscriptions(store)).map(({ stream, lane, at }) => ({ stream, lane, at }))).toEqual([
     { stream: "only-default", lane: "default", at: -1 },
     { stream: "only-fast", lane: "fast", at: head },
     { stream: "only-slow", lane: "slow", at: -1 },
   ]);
 
-  await settled(banking(world.beside(store), ["default", "slow"], "only"));
-  expect((await world.subscriptions(store)).map(({ at }) => at)).toEqual([head, head, head]);
-  expect((await world.worked("only-")).map(({ target }) => target).sort()).toEqual(
+  await settled(banking(fixture.beside(store), ["default", "slow"], "only"));
+  expect((await fixture.subscriptions(store)).map(({ at }) => at)).toEqual([head, head, head]);
+  expect((await fixture.worked("only-")).map(({ target }) => target).sort()).toEqual(
     ["default", "fast", "slow"].flatMap((lane) => Array.from({ length: 3 }, () => `only-${lane}`)),
   );
 });
 
 test("a lane that is stuck in a handler holds no other lane back", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const entered = gate();
   const leave = gate();
   const deposit = writer(store);
@@ -68,8 +68,8 @@ test("a lane that is stuck in a handler holds no other lane back", async () => {
   });
   const done = settled(stuck);
   await entered.passed;
-  await settled(banking(world.beside(store), ["default", "fast"], "stuck"));
-  const rows = await world.subscriptions(store);
+  await settled(banking(fixture.beside(store), ["default", "fast"], "stuck"));
+  const rows = await fixture.subscriptions(store);
   expect(rows.map(({ stream, leased_by }) => [stream, leased_by !== null])).toEqual([
     ["stuck-default", false],
     ["stuck-fast", false],
@@ -78,12 +78,12 @@ test("a lane that is stuck in a handler holds no other lane back", async () => {
   expect(rows.map(({ at }) => at)).toEqual([1, 1, -1]);
   leave.open();
   await done;
-  expect(await world.unfinished(store)).toEqual([]);
-  expect(await world.worked("stuck-slow")).toHaveLength(1);
+  expect(await fixture.unfinished(store)).toEqual([]);
+  expect(await fixture.worked("stuck-slow")).toHaveLength(1);
 });
 
 test("two processes on one lane share its targets", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const served = (by: string, own: PostgresStore) =>
     stopping(
       act()
@@ -91,22 +91,22 @@ test("two processes on one lane share its targets", async () => {
         .withLane({ name: "fast", streamLimit: 3 })
         .on("Deposited")
         .do(async function quick(event, stream) {
-          await world.note(stream, event, by);
+          await fixture.note(stream, event, by);
         })
         .to(({ stream }) => ({ target: `shared-${stream}`, source: stream, lane: "fast" as const }))
         .build({ ...on(own), onlyLanes: ["fast"] }),
     );
   const deposit = writer(store);
   await Promise.all(Array.from({ length: 20 }, (_, n) => deposit(`s${n}`, 1, 2)));
-  const apps = [served("one", store), served("two", world.beside(store))];
+  const apps = [served("one", store), served("two", fixture.beside(store))];
   await expect
     .poll(async () => {
       await Promise.all(apps.map((app) => settled(app)));
-      return world.unfinished(store);
+      return fixture.unfinished(store);
     })
     .toEqual([]);
-  const work = await world.worked("shared-");
+  const work = await fixture.worked("shared-");
   expect(work).toHaveLength(40);
   expect(new Set(work.map(({ target, event }) => `${target} ${event}`)).size).toBe(40);
-  expect(await world.subscriptions(store)).toHaveLength(20);
+  expect(await fixture.subscriptions(store)).toHaveLength(20);
 });

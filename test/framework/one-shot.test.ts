@@ -4,14 +4,14 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { useWorld } from "./fixture.ts";
+import { useApps } from "./fixture.ts";
 import type { FromOneShot, OneShotOptions } from "./one-shot.ts";
 
-const world = useWorld();
+const fixture = useApps();
 
 /** A process that has loaded everything, and waits. `run` lets it go on, and resolves when it has ended. */
 async function ready({ config: { schema, table } }: PostgresStore, end: OneShotOptions["end"]) {
-  const options: OneShotOptions = { url: world.url, schema, table, end };
+  const options: OneShotOptions = { url: fixture.url, schema, table, end };
   const child = fork(fileURLToPath(new URL("./one-shot.ts", import.meta.url)), [JSON.stringify(options)], {
     execArgv: [],
     env: { ...process.env, NODE_ENV: "production", LOG_LEVEL: "fatal" },
@@ -35,14 +35,14 @@ test.each([
   ["app was disposed of", "app"],
   ["store was disposed of", "store"],
 ] as const)("the one after a process whose %s handles its event with its first settle()", async (_, end) => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const [first, second] = await Promise.all([ready(store, end), ready(store, end)]);
   expect(await first()).toEqual({ settles: 1 });
   expect(await second()).toEqual({ settles: 1 });
 });
 
 test("the one after a process that just ended waits for the correlator's lease, and handles its event then", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const [first, second] = await Promise.all([ready(store, "exit"), ready(store, "exit")]);
   expect(await first()).toEqual({ settles: 1 });
   const start = performance.now();

@@ -4,9 +4,9 @@ import { type Actor, act, REDACTED, SHREDDED, sensitive, state } from "@rotorsof
 import { expect, test } from "vitest";
 import { z } from "zod";
 import type { PostgresStore } from "../../src/index.ts";
-import { on, settled, stopping, useWorld } from "./fixture.ts";
+import { on, settled, stopping, useApps } from "./fixture.ts";
 
-const world = useWorld();
+const fixture = useApps();
 
 const Person = state({
   Person: z.object({ plan: z.string(), email: z.string().optional(), born: z.date().optional() }),
@@ -43,7 +43,7 @@ async function shown(store: PostgresStore, stream: string, actor?: Actor) {
   const app = stopping(
     act()
       .withState(Person)
-      .build(on(world.beside(store))),
+      .build(on(fixture.beside(store))),
   );
   const events: unknown[] = [];
   await app.load(Person, { stream, actor }, ({ event }) => events.push(event?.data));
@@ -51,12 +51,12 @@ async function shown(store: PostgresStore, stream: string, actor?: Actor) {
 }
 
 test("what is sensitive is stored in its own column, and nowhere else", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   await joined(store);
-  const rows = await world.sql`
-    select id from ${world.table(store)} where data::text like '%example.org%' or meta::text like '%example.org%'`;
+  const rows = await fixture.sql`
+    select id from ${fixture.table(store)} where data::text like '%example.org%' or meta::text like '%example.org%'`;
   expect([...rows]).toEqual([]);
-  expect((await world.events(store)).map(({ stream, data, pii }) => ({ stream, data, pii }))).toEqual([
+  expect((await fixture.events(store)).map(({ stream, data, pii }) => ({ stream, data, pii }))).toEqual([
     {
       stream: "ann",
       data: { plan: "free" },
@@ -72,7 +72,7 @@ test("what is sensitive is stored in its own column, and nowhere else", async ()
 });
 
 test("the owner and the admin see it, with its Date a Date; others see that there is something", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   await joined(store);
   const plain = { plan: "free", ...secret };
   expect(await shown(store, "ann", as("ann"))).toEqual(plain);
@@ -83,7 +83,7 @@ test("the owner and the admin see it, with its Date a Date; others see that ther
 });
 
 test("handlers never see it", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const seen: unknown[] = [];
   const app = stopping(
     act()
@@ -101,14 +101,14 @@ test("handlers never see it", async () => {
 });
 
 test("what is forgotten is gone from the table, of that stream only, once and for everybody", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const app = await joined(store);
   const forgotten: string[] = [];
   app.on("forgotten", ({ stream, eventCount }) => forgotten.push(`${stream} ${eventCount}`));
   expect(await app.forget("ann")).toEqual({ eventCount: 1 });
   expect(await app.forget("ann")).toEqual({ eventCount: 0 });
   expect(forgotten).toEqual(["ann 1"]);
-  const left = await world.sql`select stream from ${world.table(store)} where pii is not null`;
+  const left = await fixture.sql`select stream from ${fixture.table(store)} where pii is not null`;
   expect(left.map(({ stream }) => stream)).toEqual(["bob"]);
   const shredded = { plan: "free", email: SHREDDED, born: SHREDDED };
   expect(await shown(store, "ann", as("ann"))).toEqual(shredded);
@@ -120,22 +120,22 @@ test("what is forgotten is gone from the table, of that stream only, once and fo
 
 test("encrypted at rest, it reads the same through the app, and like nothing in the table", async () => {
   const key = randomBytes(32);
-  const store = await world.seeded({ pii_encryption: { key } });
+  const store = await fixture.seeded({ pii_encryption: { key } });
   await joined(store);
-  const rows = await world.sql<{ pii: unknown; type: string }[]>`
-    select pii, jsonb_typeof(pii) as type from ${world.table(store)} where pii is not null order by id`;
+  const rows = await fixture.sql<{ pii: unknown; type: string }[]>`
+    select pii, jsonb_typeof(pii) as type from ${fixture.table(store)} where pii is not null order by id`;
   expect(rows.map(({ type }) => type)).toEqual(["string", "string"]);
   for (const { pii } of rows) {
     const envelope = Buffer.from(String(pii), "base64");
     expect(envelope[0]).toBe(1);
     expect(envelope.includes("example.org")).toBe(false);
   }
-  const reader = world.beside(store, { pii_encryption: { key } });
+  const reader = fixture.beside(store, { pii_encryption: { key } });
   const app = stopping(act().withState(Person).build(on(reader)));
   const events: unknown[] = [];
   await app.load(Person, { stream: "ann", actor: as("ann") }, ({ event }) => events.push(event?.data));
   expect(events[0]).toEqual({ plan: "free", ...secret });
   expect(await app.forget("ann")).toEqual({ eventCount: 1 });
-  const left = await world.sql`select stream from ${world.table(store)} where pii is not null`;
+  const left = await fixture.sql`select stream from ${fixture.table(store)} where pii is not null`;
   expect(left.map(({ stream }) => stream)).toEqual(["bob"]);
 });

@@ -2,9 +2,9 @@
 import { act } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { Account, on, settled, stopping, useWorld, writer } from "./fixture.ts";
+import { Account, on, settled, stopping, useApps, writer } from "./fixture.ts";
 
-const world = useWorld();
+const fixture = useApps();
 
 function ranked(store: PostgresStore, name: string, priority: (stream: string) => number | undefined) {
   return stopping(
@@ -12,7 +12,7 @@ function ranked(store: PostgresStore, name: string, priority: (stream: string) =
       .withState(Account)
       .on("Deposited")
       .do(async function rank(event, target) {
-        await world.note(target, event);
+        await fixture.note(target, event);
       })
       .to(({ stream }) => ({ target: `${name}-${stream}`, source: stream, priority: priority(stream) }))
       .build(on(store)),
@@ -20,11 +20,11 @@ function ranked(store: PostgresStore, name: string, priority: (stream: string) =
 }
 
 const order = async (name: string) => [
-  ...new Set((await world.worked(`${name}-`)).map(({ target }) => target.slice(name.length + 1))),
+  ...new Set((await fixture.worked(`${name}-`)).map(({ target }) => target.slice(name.length + 1))),
 ];
 
 test("one stream at a time, the most important goes first", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const deposit = writer(store);
   for (const stream of ["p1", "p5", "p3", "p9"]) await deposit(stream, 1);
   await settled(
@@ -32,11 +32,11 @@ test("one stream at a time, the most important goes first", async () => {
     { streamLimit: 1 },
   );
   expect(await order("first")).toEqual(["p9", "p5", "p3", "p1"]);
-  expect((await world.subscriptions(store)).map(({ priority }) => priority)).toEqual([1, 3, 5, 9]);
+  expect((await fixture.subscriptions(store)).map(({ priority }) => priority)).toEqual([1, 3, 5, 9]);
 });
 
 test("a stream that an operator moves up overtakes, and one moved down waits", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const deposit = writer(store);
   for (const stream of ["a", "b", "c"]) await deposit(stream, 1);
   const app = ranked(store, "moved", () => undefined);
@@ -45,7 +45,7 @@ test("a stream that an operator moves up overtakes, and one moved down waits", a
   expect(await app.prioritize({ source: "^a$" }, -7)).toBe(1);
   await settled(app, { streamLimit: 1 });
   expect(await order("moved")).toEqual(["c", "b", "a"]);
-  expect((await world.subscriptions(store)).map(({ stream, priority }) => [stream, priority])).toEqual([
+  expect((await fixture.subscriptions(store)).map(({ stream, priority }) => [stream, priority])).toEqual([
     ["moved-a", -7],
     ["moved-b", 0],
     ["moved-c", 7],

@@ -2,19 +2,19 @@
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { throughout } from "../conformance/kit/eventually.ts";
-import { useWorld, type World, writer } from "./fixture.ts";
+import { type AppFixture, useApps, writer } from "./fixture.ts";
 import { Worker } from "./workers.ts";
 
-const world = useWorld();
+const fixture = useApps();
 
 const start = (
   store: PostgresStore,
   names: readonly string[],
   options?: Parameters<typeof Worker.start>[3],
-) => Promise.all(names.map((name) => Worker.start(world, store, name, options)));
+) => Promise.all(names.map((name) => Worker.start(fixture, store, name, options)));
 
 /** How often each event was handled, by SQL: events, deliveries, the most for one event, and processes. */
-async function deliveries({ sql }: World, { config }: PostgresStore) {
+async function deliveries({ sql }: AppFixture, { config }: PostgresStore) {
   const [row] = await sql`
     select count(distinct e.id)::int as events, count(w.event)::int as deliveries,
       (select max(n)::int from (
@@ -27,7 +27,7 @@ async function deliveries({ sql }: World, { config }: PostgresStore) {
 }
 
 test("four processes that commit and react handle each event exactly once", { timeout: 90_000 }, async () => {
-  const store = await world.seeded({ notify: true });
+  const store = await fixture.seeded({ notify: true });
   const names = ["p1", "p2", "p3", "p4"];
   const workers = await start(store, names);
   const streams = Array.from({ length: 24 }, (_, n) => `s${n}`);
@@ -37,28 +37,30 @@ test("four processes that commit and react handle each event exactly once", { ti
   await expect
     .poll(() => workers.map(({ deposited }) => deposited), { timeout: 60_000 })
     .toEqual(names.map(() => 48));
-  await expect.poll(() => world.unfinished(store), { timeout: 60_000 }).toEqual([]);
-  await expect.poll(() => deliveries(world, store)).toMatchObject({ events: 192, deliveries: 192, most: 1 });
-  expect((await deliveries(world, store))?.processes).toBeGreaterThan(1);
-  const work = await world.worked(`${store.config.table}-of-`);
+  await expect.poll(() => fixture.unfinished(store), { timeout: 60_000 }).toEqual([]);
+  await expect
+    .poll(() => deliveries(fixture, store))
+    .toMatchObject({ events: 192, deliveries: 192, most: 1 });
+  expect((await deliveries(fixture, store))?.processes).toBeGreaterThan(1);
+  const work = await fixture.worked(`${store.config.table}-of-`);
   for (const stream of streams) {
-    const ids = (await world.events(store, stream)).map(({ id }) => id);
+    const ids = (await fixture.events(store, stream)).map(({ id }) => id);
     const own = work.filter(({ target }) => target.endsWith(`-${stream}`));
     expect(own.map(({ event }) => event)).toEqual(ids);
   }
 });
 
 test("what wakes a process is the notification: a commit without one waits for the next", async () => {
-  const store = await world.seeded({ notify: true });
+  const store = await fixture.seeded({ notify: true });
   const [worker] = await start(store, ["idle"]);
-  const silent = world.beside(store, { notify: false });
+  const silent = fixture.beside(store, { notify: false });
   await writer(silent)("quiet", 1);
   // Nobody polls: a second is a hundred times what a notified commit takes below.
-  await throughout(1_000, async () => (await world.subscriptions(store)).length === 0);
+  await throughout(1_000, async () => (await fixture.subscriptions(store)).length === 0);
   expect(worker?.entered).toEqual([]);
   await writer(store)("loud", 1);
   await expect
-    .poll(() => deliveries(world, store), { interval: 5 })
+    .poll(() => deliveries(fixture, store), { interval: 5 })
     .toMatchObject({
       events: 2,
       deliveries: 2,
@@ -67,29 +69,29 @@ test("what wakes a process is the notification: a commit without one waits for t
 });
 
 test("the work of a process that was killed is taken over when its leases have run out", async () => {
-  const store = await world.seeded({ notify: true });
+  const store = await fixture.seeded({ notify: true });
   const [victim] = await start(store, ["victim"], { hold: true, leaseMillis: 1_500 });
   const deposit = writer(store);
   for (const stream of ["a", "b"]) await deposit(stream, 1, 2);
   await expect.poll(() => victim?.entered.length).toBeGreaterThan(0);
   victim?.kill("SIGKILL");
   expect(await victim?.exit()).toEqual([null, "SIGKILL"]);
-  const held = (await world.subscriptions(store)).filter(({ leased_by }) => leased_by !== null);
+  const held = (await fixture.subscriptions(store)).filter(({ leased_by }) => leased_by !== null);
   expect(held.length).toBeGreaterThan(0);
 
   await start(store, ["heir"], { leaseMillis: 1_500 });
   const doneOf = async (stream: string) =>
-    (await world.worked(`${store.config.table}-of-`))
+    (await fixture.worked(`${store.config.table}-of-`))
       .filter(({ target }) => target.endsWith(`-${stream}`))
       .map(({ event, by }) => ({ event, by }));
   const dueOf = async (stream: string) =>
-    (await world.events(store, stream)).map(({ id }) => ({ event: id, by: "heir" }));
+    (await fixture.events(store, stream)).map(({ id }) => ({ event: id, by: "heir" }));
   // Nobody is told that a lease ran out: the next commit brings everybody to look.
   await expect
     .poll(
       async () => {
         await deposit("c", 1);
-        return [await world.unfinished(store), await doneOf("a"), await doneOf("b")];
+        return [await fixture.unfinished(store), await doneOf("a"), await doneOf("b")];
       },
       { interval: 100 },
     )

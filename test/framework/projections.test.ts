@@ -2,26 +2,26 @@
 import { act, projection } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { Account, actor, Deposited, on, settled, stopping, useWorld, writer } from "./fixture.ts";
+import { Account, actor, Deposited, on, settled, stopping, useApps, writer } from "./fixture.ts";
 
-const world = useWorld();
+const fixture = useApps();
 
 /** What SQL makes of the log: the read models must be equal to it. */
-const expected = (store: PostgresStore) => world.sql<{ stream: string; balance: number }[]>`
+const expected = (store: PostgresStore) => fixture.sql<{ stream: string; balance: number }[]>`
   select stream, sum((data ->> 'amount')::int)::int as balance
-  from ${world.table(store)} where name = 'Deposited' group by stream order by stream collate "C"`;
+  from ${fixture.table(store)} where name = 'Deposited' group by stream order by stream collate "C"`;
 
 async function readModel(name: string) {
-  await world.sql`create table ${world.sql(name)} (stream text primary key, balance int, event_id int, writes int)`;
+  await fixture.sql`create table ${fixture.sql(name)} (stream text primary key, balance int, event_id int, writes int)`;
   return () =>
-    world.sql<{ stream: string; balance: number }[]>`
-      select stream, balance from ${world.sql(name)} order by stream collate "C"`;
+    fixture.sql<{ stream: string; balance: number }[]>`
+      select stream, balance from ${fixture.sql(name)} order by stream collate "C"`;
 }
 
 /** Adds what each stream of a batch got, in one statement. */
 const add = (name: string, events: readonly { stream: string; id: number; data: { amount: number } }[]) =>
-  world.sql`
-    insert into ${world.sql(name)} as m (stream, balance, event_id, writes)
+  fixture.sql`
+    insert into ${fixture.sql(name)} as m (stream, balance, event_id, writes)
     select stream, sum(amount), max(id), 1
     from unnest(${events.map((e) => e.stream)}::text[], ${events.map((e) => e.data.amount)}::int[], ${events.map((e) => e.id)}::int[])
       as e(stream, amount, id) group by stream
@@ -29,7 +29,7 @@ const add = (name: string, events: readonly { stream: string; id: number; data: 
       balance = m.balance + excluded.balance, event_id = excluded.event_id, writes = m.writes + 1`;
 
 test("a projection with a handler per event fills its table", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const rows = await readModel("per_event");
   const balances = projection("per-event")
     .on({ Deposited })
@@ -42,11 +42,11 @@ test("a projection with a handler per event fills its table", async () => {
   for (let n = 0; n < 25; n++) await deposit(`s${n % 5}`, n);
   await settled(app);
   expect(await rows()).toEqual(await expected(store));
-  expect(await world.unfinished(store)).toEqual([]);
+  expect(await fixture.unfinished(store)).toEqual([]);
 });
 
 test("a batch is one call of the handler, however many events there are", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const rows = await readModel("batched");
   const sizes: number[] = [];
   const balances = projection("batched")
@@ -63,12 +63,12 @@ test("a batch is one call of the handler, however many events there are", async 
   await settled(app, { eventLimit: 50 });
   expect(sizes).toEqual([50, 10]);
   expect(await rows()).toEqual(await expected(store));
-  const [{ writes } = {}] = await world.sql`select max(writes)::int as writes from batched`;
+  const [{ writes } = {}] = await fixture.sql`select max(writes)::int as writes from batched`;
   expect(writes).toBe(2);
 });
 
 test("a batch that fails moves nothing, and is delivered whole again", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const rows = await readModel("again");
   const seen: number[][] = [];
   const balances = projection("again")
@@ -86,7 +86,7 @@ test("a batch that fails moves nothing, and is delivered whole again", async () 
   await expect
     .poll(async () => {
       await settled(app, { leaseMillis: 50 });
-      return world.unfinished(store);
+      return fixture.unfinished(store);
     })
     .toEqual([]);
   expect(seen).toEqual([seen[0], seen[0]]);
@@ -103,8 +103,8 @@ const folding = (store: PostgresStore, name: string, flushes: number[]) =>
           .flush(async (rows) => {
             flushes.push(rows.length);
             for (const { stream, state, event_id } of rows)
-              await world.sql`
-                insert into ${world.sql(name)} as m (stream, balance, event_id, writes)
+              await fixture.sql`
+                insert into ${fixture.sql(name)} as m (stream, balance, event_id, writes)
                 values (${stream}, ${state.balance}, ${event_id}, 1)
                 on conflict (stream) do update set
                   balance = excluded.balance, event_id = excluded.event_id, writes = m.writes + 1
@@ -116,7 +116,7 @@ const folding = (store: PostgresStore, name: string, flushes: number[]) =>
   );
 
 test("a state's projection flushes one row per stream, not one per event", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const rows = await readModel("folded");
   const deposit = writer(store);
   for (let n = 0; n < 80; n++) await deposit(`s${n % 4}`, n);
@@ -124,14 +124,14 @@ test("a state's projection flushes one row per stream, not one per event", async
   await settled(folding(store, "folded", flushes), { eventLimit: 200 });
   expect(await rows()).toEqual(await expected(store));
   expect(flushes).toEqual([4]);
-  const heads = await world.sql`
-    select f.stream from folded f join ${world.table(store)} e on e.id = f.event_id
-    where e.id = (select max(id) from ${world.table(store)} h where h.stream = f.stream)`;
+  const heads = await fixture.sql`
+    select f.stream from folded f join ${fixture.table(store)} e on e.id = f.event_id
+    where e.id = (select max(id) from ${fixture.table(store)} h where h.stream = f.stream)`;
   expect(heads).toHaveLength(4);
 });
 
 test("a projection is rebuilt from the log, in the app that runs", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const rows = await readModel("rebuilt");
   const flushes: number[] = [];
   const app = folding(store, "rebuilt", flushes);
@@ -139,16 +139,16 @@ test("a projection is rebuilt from the log, in the app that runs", async () => {
   await settled(app, { eventLimit: 100 });
   const filled = await rows();
   expect(filled).toEqual(await expected(store));
-  await world.sql`truncate rebuilt`;
+  await fixture.sql`truncate rebuilt`;
   expect(await app.reset(["rebuilt"])).toBe(1);
-  expect(await world.subscription(store, "rebuilt")).toMatchObject({ at: -1, retry: -1 });
+  expect(await fixture.subscription(store, "rebuilt")).toMatchObject({ at: -1, retry: -1 });
   await settled(app, { eventLimit: 100 });
   expect(await rows()).toEqual(filled);
-  expect(await world.unfinished(store)).toEqual([]);
+  expect(await fixture.unfinished(store)).toEqual([]);
 });
 
 test("two processes with one projection write each event once", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const rows = await readModel("both");
   const balances = () =>
     projection("both")
@@ -158,13 +158,13 @@ test("two processes with one projection write each event once", async () => {
       .build();
   const build = (own: PostgresStore) =>
     stopping(act().withState(Account).withProjection(balances()).build(on(own)));
-  const apps = [build(store), build(world.beside(store))];
+  const apps = [build(store), build(fixture.beside(store))];
   const deposit = writer(store);
   for (let n = 0; n < 40; n++) await deposit(`s${n % 7}`, n);
   await expect
     .poll(async () => {
       await Promise.all(apps.map((app) => settled(app)));
-      return world.unfinished(store);
+      return fixture.unfinished(store);
     })
     .toEqual([]);
   expect(await rows()).toEqual(await expected(store));

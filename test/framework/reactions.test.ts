@@ -2,18 +2,18 @@
 import { act, state } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { Account, actor, on, settled, stopping, useWorld, writer } from "./fixture.ts";
+import { Account, actor, on, settled, stopping, useApps, writer } from "./fixture.ts";
 
-const world = useWorld();
+const fixture = useApps();
 
 test("a static target without a source follows every stream, each event once and in order", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const app = stopping(
     act()
       .withState(Account)
       .on("Deposited")
       .do(async function follow(event, target) {
-        await world.note(target, event);
+        await fixture.note(target, event);
       })
       .to("static-all")
       .build(on(store)),
@@ -21,9 +21,9 @@ test("a static target without a source follows every stream, each event once and
   const deposit = writer(store);
   for (const stream of ["a", "b", "c"]) await deposit(stream, 1, 2, 3, 4, 5);
   await settled(app);
-  const ids = (await world.events(store)).map(({ id }) => id);
-  expect((await world.worked("static-all")).map(({ event }) => event)).toEqual(ids);
-  expect(await world.subscription(store, "static-all")).toMatchObject({
+  const ids = (await fixture.events(store)).map(({ id }) => id);
+  expect((await fixture.worked("static-all")).map(({ event }) => event)).toEqual(ids);
+  expect(await fixture.subscription(store, "static-all")).toMatchObject({
     source: null,
     at: ids.at(-1),
     mark: ids.at(-1),
@@ -33,13 +33,13 @@ test("a static target without a source follows every stream, each event once and
 });
 
 test("computed targets make one subscription per stream, and none where there is no target", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const app = stopping(
     act()
       .withState(Account)
       .on("Deposited")
       .do(async function copy(event, target) {
-        await world.note(target, event);
+        await fixture.note(target, event);
       })
       .to(({ stream }) => (stream === "quiet" ? undefined : { target: `copy-${stream}`, source: stream }))
       .build(on(store)),
@@ -47,26 +47,26 @@ test("computed targets make one subscription per stream, and none where there is
   const deposit = writer(store);
   for (const stream of ["x", "y", "quiet"]) await deposit(stream, 1, 2);
   await settled(app);
-  const rows = await world.subscriptions(store);
+  const rows = await fixture.subscriptions(store);
   expect(rows.map(({ stream, source }) => [stream, source])).toEqual([
     ["copy-x", "x"],
     ["copy-y", "y"],
   ]);
   for (const stream of ["x", "y"]) {
-    const ids = (await world.events(store, stream)).map(({ id }) => id);
-    expect((await world.worked(`copy-${stream}`)).map(({ event }) => event)).toEqual(ids);
+    const ids = (await fixture.events(store, stream)).map(({ id }) => id);
+    expect((await fixture.worked(`copy-${stream}`)).map(({ event }) => event)).toEqual(ids);
   }
-  expect(await world.unfinished(store)).toEqual([]);
+  expect(await fixture.unfinished(store)).toEqual([]);
 });
 
 test("a source that is a pattern selects its streams", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const app = stopping(
     act()
       .withState(Account)
       .on("Deposited")
       .do(async function some(event, target) {
-        await world.note(target, event);
+        await fixture.note(target, event);
       })
       .to({ target: "by-pattern", source: "^eur-.*-(open|new)$" })
       .build(on(store)),
@@ -74,9 +74,9 @@ test("a source that is a pattern selects its streams", async () => {
   const deposit = writer(store);
   for (const stream of ["eur-1-open", "usd-1-open", "eur-2-closed", "eur-3-new"]) await deposit(stream, 1);
   await settled(app);
-  const wanted = await world.sql<{ id: number }[]>`
-    select id::int from ${world.table(store)} where stream in ('eur-1-open', 'eur-3-new') order by id`;
-  expect((await world.worked("by-pattern")).map(({ event }) => event)).toEqual(wanted.map(({ id }) => id));
+  const wanted = await fixture.sql<{ id: number }[]>`
+    select id::int from ${fixture.table(store)} where stream in ('eur-1-open', 'eur-3-new') order by id`;
+  expect((await fixture.worked("by-pattern")).map(({ event }) => event)).toEqual(wanted.map(({ id }) => id));
 });
 
 const Ledger = state({ Ledger: z.object({ total: z.number(), entries: z.number() }) })
@@ -88,7 +88,7 @@ const Ledger = state({ Ledger: z.object({ total: z.number(), entries: z.number()
   .build();
 
 test("what a reaction commits carries the cause and the correlation of its event", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const app = stopping(
     act()
       .withState(Account)
@@ -106,10 +106,10 @@ test("what a reaction commits carries the cause and the correlation of its event
   await expect
     .poll(async () => {
       await settled(app, { leaseMillis: 50 });
-      return world.unfinished(store);
+      return fixture.unfinished(store);
     })
     .toEqual([]);
-  const causes = await world.events(store);
+  const causes = await fixture.events(store);
   const booked = causes.filter(({ name }) => name === "Booked");
   expect(booked.map(({ version }) => version)).toEqual([0, 1, 2]);
   for (const { meta, data } of booked) {
@@ -117,24 +117,24 @@ test("what a reaction commits carries the cause and the correlation of its event
     expect(cause).toMatchObject({ name: "Deposited", stream: data.from, data: { amount: data.amount } });
     expect(meta.correlation).toBe(cause?.meta.correlation);
   }
-  const [{ total } = {}] = await world.sql`
-    select sum((data ->> 'amount')::int)::int as total from ${world.table(store)} where stream = 'ledger'`;
+  const [{ total } = {}] = await fixture.sql`
+    select sum((data ->> 'amount')::int)::int as total from ${fixture.table(store)} where stream = 'ledger'`;
   expect(total).toBe(23);
   expect((await app.load(Ledger, "ledger")).state).toEqual({ total: 23, entries: 3 });
 });
 
 test("a release that gives a target more weight raises it, one that gives less leaves it", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const release = (priority: number) =>
     stopping(
       act()
         .withState(Account)
         .on("Deposited")
         .do(async function weigh(event, target) {
-          await world.note(target, event);
+          await fixture.note(target, event);
         })
         .to(({ stream }) => ({ target: `weigh-${stream}`, source: stream, priority }))
-        .build(on(world.beside(store))),
+        .build(on(fixture.beside(store))),
     );
   const deposit = writer(store);
   const stored: number[] = [];
@@ -143,8 +143,8 @@ test("a release that gives a target more weight raises it, one that gives less l
     const app = release(priority);
     await settled(app);
     await app.shutdown();
-    stored.push((await world.subscription(store, "weigh-s")).priority);
+    stored.push((await fixture.subscription(store, "weigh-s")).priority);
   }
   expect(stored).toEqual([1, 9, 9]);
-  expect(await world.worked("weigh-s")).toHaveLength(3);
+  expect(await fixture.worked("weigh-s")).toHaveLength(3);
 });

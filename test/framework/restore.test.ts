@@ -6,9 +6,9 @@ import { act, CsvFile, state } from "@rotorsoft/act";
 import { expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
 import type { PostgresStore } from "../../src/index.ts";
-import { actor, on, settled, stopping, useWorld } from "./fixture.ts";
+import { actor, on, settled, stopping, useApps } from "./fixture.ts";
 
-const world = useWorld();
+const fixture = useApps();
 
 const Note = state({ Note: z.object({ text: z.string(), count: z.number() }) })
   .init(() => ({ text: "", count: 0 }))
@@ -24,7 +24,7 @@ const notes = (store: PostgresStore) =>
     .withState(Note)
     .on("Written")
     .do(async function index(event, target) {
-      await world.note(`${store.config.table}-${target}`, event);
+      await fixture.note(`${store.config.table}-${target}`, event);
     })
     .to(({ stream }) => ({ target: `index-${stream}`, source: stream }))
     .build(on(store));
@@ -40,13 +40,13 @@ const texts = [
 ];
 
 async function filled(): Promise<PostgresStore> {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const app = stopping(notes(store));
   for (const [n, text] of texts.entries())
     for (const stream of ["a", "b"])
       await app.do("write", { stream, actor }, { text, at: new Date(Date.UTC(2024, 0, 1 + n)) });
   await expect
-    .poll(async () => (await world.events(store)).filter(({ name }) => name === "__snapshot__").length)
+    .poll(async () => (await fixture.events(store)).filter(({ name }) => name === "__snapshot__").length)
     .toBe(2);
   await settled(app);
   return store;
@@ -54,7 +54,7 @@ async function filled(): Promise<PostgresStore> {
 
 /** The log by what a restore keeps: all but the ids, which it makes dense. */
 const content = (store: PostgresStore, where = "true") =>
-  world.sql.unsafe(
+  fixture.sql.unsafe(
     `select name, stream, version, data, meta, created, dates
      from "${store.config.schema}"."${store.config.table}" where ${where} order by id`,
   );
@@ -71,11 +71,11 @@ test("a log goes through a CSV file unchanged", async () => {
   const { kept } = await exporter.restore(source, {}, new CsvFile({ path }));
   expect(kept).toBe(12);
 
-  const copy = await world.seeded();
+  const copy = await fixture.seeded();
   const app = stopping(notes(copy));
   await app.do("write", { stream: "wiped", actor }, { text: "gone", at: new Date(0) });
   expect((await app.restore(new CsvFile({ path }))).kept).toBe(12);
-  expect(await world.sql`select id::int from ${world.table(copy)} order by id`).toEqual(
+  expect(await fixture.sql`select id::int from ${fixture.table(copy)} order by id`).toEqual(
     Array.from({ length: 12 }, (_, n) => ({ id: n + 1 })),
   );
   const columns = (rows: readonly Record<string, unknown>[]) => rows.map(({ dates: _, ...row }) => row);
@@ -83,13 +83,13 @@ test("a log goes through a CSV file unchanged", async () => {
   expect((await app.load(Note, "a")).state).toEqual({ text: texts.at(-1), count: texts.length });
   // Reactions of the copy start over, and see it all.
   await settled(app);
-  expect(await world.worked(`${copy.config.table}-index-`)).toHaveLength(12);
-  expect(await world.unfinished(copy)).toEqual([]);
+  expect(await fixture.worked(`${copy.config.table}-index-`)).toHaveLength(12);
+  expect(await fixture.unfinished(copy)).toEqual([]);
 });
 
 test("a log goes from one store to another, with Dates, causes and times", async () => {
   const source = await filled();
-  const copy = await world.seeded();
+  const copy = await fixture.seeded();
   const app = stopping(notes(copy));
   const { kept } = await app.restore(source);
   expect(kept).toBe(12);
@@ -98,30 +98,30 @@ test("a log goes from one store to another, with Dates, causes and times", async
   expect(first?.data).toEqual({ text: texts[0], at: new Date(Date.UTC(2024, 0, 1)) });
   // Actions go on at the restored versions.
   await app.do("write", { stream: "a", actor }, { text: "next", at: new Date() });
-  const versions = (await world.events(copy, "a")).map(({ version }) => version);
+  const versions = (await fixture.events(copy, "a")).map(({ version }) => version);
   expect(versions.at(-1)).toBe(Number(versions.at(-2)) + 1);
 });
 
 test("streams are renamed on the way, and the state is found under the new name", async () => {
   const source = await filled();
-  const copy = await world.seeded();
+  const copy = await fixture.seeded();
   const app = stopping(notes(copy));
   await app.restore(source, { stream_rename: (stream) => `eu-${stream}` });
-  const rows = await world.sql`select distinct stream from ${world.table(copy)} order by 1`;
+  const rows = await fixture.sql`select distinct stream from ${fixture.table(copy)} order by 1`;
   expect(rows.map(({ stream }) => stream)).toEqual(["eu-a", "eu-b"]);
   expect((await app.load(Note, "eu-b")).state.count).toBe(texts.length);
 });
 
 test("a restore that fails half-way leaves log and subscriptions as they were", async () => {
   const store = await filled();
-  const events = await world.events(store);
-  const subscriptions = await world.subscriptions(store);
+  const events = await fixture.events(store);
+  const subscriptions = await fixture.subscriptions(store);
   const header = "id,name,data,stream,version,created,meta";
   const meta = '"{""correlation"":""c"",""causation"":{}}"';
   const good = `1,Written,"{""text"":""x""}",s,0,2024-01-01T00:00:00.000Z,${meta}`;
   const bad = `2,Written,"{""text"":""x""}",s,-5,2024-01-01T00:00:00.000Z,${meta}`;
   const app = stopping(notes(store));
   await expect(app.restore(new CsvFile({ blob: [header, good, bad, ""].join("\n") }))).rejects.toThrow();
-  expect(await world.events(store)).toEqual(events);
-  expect(await world.subscriptions(store)).toEqual(subscriptions);
+  expect(await fixture.events(store)).toEqual(events);
+  expect(await fixture.subscriptions(store)).toEqual(subscriptions);
 });

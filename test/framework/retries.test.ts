@@ -9,11 +9,11 @@ import {
   type SubscriptionRow,
   settled,
   stopping,
-  useWorld,
+  useApps,
   writer,
 } from "./fixture.ts";
 
-const world = useWorld();
+const fixture = useApps();
 
 type Fail = (event: Pick<EventRow, "id" | "stream">) => Error | undefined | Promise<Error>;
 
@@ -26,7 +26,7 @@ function failing(store: PostgresStore, name: string, options: Partial<ReactionOp
       .on("Deposited")
       .do(async function attempt(event, target) {
         const error = await fail(event);
-        await world.note(target, event, error ? "failed" : "done");
+        await fixture.note(target, event, error ? "failed" : "done");
         if (error) throw error;
       }, options)
       .to(({ stream }) => ({ target: `${name}-${stream}`, source: stream, lane: "own" as const }))
@@ -53,7 +53,7 @@ async function seen(
 ) {
   let found: SubscriptionRow | undefined;
   const probe = async () => {
-    found = await world.subscription(store, stream);
+    found = await fixture.subscription(store, stream);
     return wanted(found);
   };
   await expect.poll(due(app, probe), { interval: 5 }).toBe(true);
@@ -65,7 +65,7 @@ async function seen(
 type Attempt = { readonly began: number; readonly clock: number; readonly due: number | null };
 
 async function attempted({ config }: PostgresStore, stream: string): Promise<Attempt> {
-  const { sql } = world;
+  const { sql } = fixture;
   const began = Date.now();
   const [row] = await sql<{ clock: number; due: number | null }[]>`
     select (extract(epoch from clock_timestamp()) * 1000)::float8 as clock,
@@ -76,7 +76,7 @@ async function attempted({ config }: PostgresStore, stream: string): Promise<Att
 }
 
 test("attempts are paced by the schedule in the database, then the stream is blocked with its error", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   await writer(store)("s", 1, 2);
   const backoff = { strategy: "exponential", baseMs: 150 } as const;
   const attempts: Attempt[] = [];
@@ -91,7 +91,7 @@ test("attempts are paced by the schedule in the database, then the stream is blo
   const last = await seen(app, store, "paced-s", ({ blocked }) => blocked);
   expect(last).toMatchObject({ retry: 2, at: -1, due: null });
   expect(last.error).toContain("no disk");
-  expect((await world.worked("paced-s")).map(({ by }) => by)).toEqual(["failed", "failed", "failed"]);
+  expect((await fixture.worked("paced-s")).map(({ by }) => by)).toEqual(["failed", "failed", "failed"]);
   expect(attempts.map(({ due }) => due !== null)).toEqual([false, true, true]);
   // Lower bounds only: how late an attempt comes is the machine's affair.
   for (const [k, pause] of [150, 300].entries()) {
@@ -105,7 +105,7 @@ test("attempts are paced by the schedule in the database, then the stream is blo
 });
 
 test("an unblocked stream goes on with the event that failed, and others were never held up", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const deposit = writer(store);
   for (const stream of ["bad", "good"]) await deposit(stream, 1, 2, 3);
   let broken = true;
@@ -113,15 +113,15 @@ test("an unblocked stream goes on with the event that failed, and others were ne
   const backoff = { strategy: "fixed", baseMs: 1 } as const;
   const app = failing(store, "heal", { maxRetries: 1, blockOnError: true, backoff }, fail);
   await seen(app, store, "heal-bad", ({ blocked }) => blocked);
-  const good = (await world.events(store, "good")).map(({ id }) => id);
-  const worked = async () => (await world.worked("heal-good")).map(({ event }) => event);
+  const good = (await fixture.events(store, "good")).map(({ id }) => id);
+  const worked = async () => (await fixture.worked("heal-good")).map(({ event }) => event);
   await expect.poll(due(app, worked)).toEqual(good);
   broken = false;
   expect(await app.unblock({ stream: "^heal-" })).toBe(1);
-  await expect.poll(due(app, () => world.unfinished(store))).toEqual([]);
-  const done = (await world.worked("heal-bad")).filter(({ by }) => by === "done");
-  expect(done.map(({ event }) => event)).toEqual((await world.events(store, "bad")).map(({ id }) => id));
-  expect(await world.subscription(store, "heal-bad")).toMatchObject({
+  await expect.poll(due(app, () => fixture.unfinished(store))).toEqual([]);
+  const done = (await fixture.worked("heal-bad")).filter(({ by }) => by === "done");
+  expect(done.map(({ event }) => event)).toEqual((await fixture.events(store, "bad")).map(({ id }) => id));
+  expect(await fixture.subscription(store, "heal-bad")).toMatchObject({
     retry: -1,
     error: null,
     blocked: false,
@@ -129,15 +129,15 @@ test("an unblocked stream goes on with the event that failed, and others were ne
 });
 
 test("what succeeded before the failure is not repeated", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   await writer(store)("s", 1, 2, 3, 4);
-  const ids = (await world.events(store)).map(({ id }) => id);
+  const ids = (await fixture.events(store)).map(({ id }) => id);
   let failures = 2;
   const fail: Fail = ({ id }) => (id === ids[2] && failures-- > 0 ? new Error("twice") : undefined);
   const backoff = { strategy: "fixed", baseMs: 1 } as const;
   const app = failing(store, "resume", { maxRetries: 5, blockOnError: true, backoff }, fail);
-  await expect.poll(due(app, () => world.unfinished(store))).toEqual([]);
-  expect((await world.worked("resume-s")).map(({ event, by }) => `${event} ${by}`)).toEqual([
+  await expect.poll(due(app, () => fixture.unfinished(store))).toEqual([]);
+  expect((await fixture.worked("resume-s")).map(({ event, by }) => `${event} ${by}`)).toEqual([
     `${ids[0]} done`,
     `${ids[1]} done`,
     `${ids[2]} failed`,
@@ -148,31 +148,31 @@ test("what succeeded before the failure is not repeated", async () => {
 });
 
 test("an error that no retry can mend blocks at the first attempt", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   await writer(store)("s", 1);
   const fatal = () => new NonRetryableError("gone for good");
   const app = failing(store, "fatal", { maxRetries: 9, blockOnError: true }, fatal);
   expect(await seen(app, store, "fatal-s", ({ blocked }) => blocked)).toMatchObject({ retry: 0 });
-  expect(await world.worked("fatal-s")).toHaveLength(1);
+  expect(await fixture.worked("fatal-s")).toHaveLength(1);
 });
 
 test("where errors do not block, attempts go on beyond their limit until one succeeds", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   await writer(store)("s", 1);
   let failures = 5;
   const fail: Fail = () => (failures-- > 0 ? new Error("again") : undefined);
   const backoff = { strategy: "linear", baseMs: 1 } as const;
   const app = failing(store, "stubborn", { maxRetries: 1, blockOnError: false, backoff }, fail);
-  await expect.poll(due(app, () => world.unfinished(store))).toEqual([]);
-  expect((await world.worked("stubborn-s")).map(({ by }) => by)).toEqual([
+  await expect.poll(due(app, () => fixture.unfinished(store))).toEqual([]);
+  expect((await fixture.worked("stubborn-s")).map(({ by }) => by)).toEqual([
     ...Array.from({ length: 5 }, () => "failed"),
     "done",
   ]);
-  expect(await world.subscription(store, "stubborn-s")).toMatchObject({ retry: -1, due: null });
+  expect(await fixture.subscription(store, "stubborn-s")).toMatchObject({ retry: -1, due: null });
 });
 
 test("the attempts of one process count for the next", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   await writer(store)("s", 1);
   const backoff = { strategy: "fixed", baseMs: 3_600_000 } as const;
   const options = { maxRetries: 1, blockOnError: true, backoff };
@@ -183,10 +183,10 @@ test("the attempts of one process count for the next", async () => {
   });
   await first.shutdown();
   // Its time has come, as if the hour had passed.
-  await world.sql`
-    update ${world.sql(store.config.schema)}.${world.sql(`${store.config.table}_streams`)}
+  await fixture.sql`
+    update ${fixture.sql(store.config.schema)}.${fixture.sql(`${store.config.table}_streams`)}
     set deferred_at = now() - interval '1 second'`;
-  const second = failing(world.beside(store), "handed", options, () => new Error("second"));
+  const second = failing(fixture.beside(store), "handed", options, () => new Error("second"));
   const row = await seen(second, store, "handed-s", ({ blocked }) => blocked);
   expect(row.retry).toBe(1);
   expect(row.error).toContain("second");

@@ -3,10 +3,10 @@ import { act } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { gate } from "../conformance/kit/eventually.ts";
-import { Account, on, settled, stopping, useWorld, writer } from "./fixture.ts";
+import { Account, on, settled, stopping, useApps, writer } from "./fixture.ts";
 import { Worker } from "./workers.ts";
 
-const world = useWorld();
+const fixture = useApps();
 
 /** An app whose handlers wait for `before`. */
 function waiting(store: PostgresStore, name: string, before: () => Promise<void>, leaseMillis = 30_000) {
@@ -17,7 +17,7 @@ function waiting(store: PostgresStore, name: string, before: () => Promise<void>
       .on("Deposited")
       .do(async function work(event, target) {
         await before();
-        await world.note(target, event);
+        await fixture.note(target, event);
       })
       .to(({ stream }) => ({ target: `${name}-${stream}`, source: stream, lane: "work" as const }))
       .build(on(store)),
@@ -25,10 +25,10 @@ function waiting(store: PostgresStore, name: string, before: () => Promise<void>
 }
 
 const leased = async (store: PostgresStore) =>
-  (await world.subscriptions(store)).filter(({ leased_by }) => leased_by !== null).length;
+  (await fixture.subscriptions(store)).filter(({ leased_by }) => leased_by !== null).length;
 
 test("an app that shuts down finishes what its handlers have begun, and keeps no lease", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const deposit = writer(store);
   for (const stream of ["a", "b", "c", "d", "e"]) await deposit(stream, 1, 2);
   const leave = gate();
@@ -41,19 +41,19 @@ test("an app that shuts down finishes what its handlers have begun, and keeps no
   leave.open();
   await disposed;
   expect(await leased(store)).toBe(0);
-  const begun = (await world.subscriptions(store)).filter(({ at }) => at > -1);
+  const begun = (await fixture.subscriptions(store)).filter(({ at }) => at > -1);
   expect(begun.length).toBeGreaterThanOrEqual(2);
 
-  const heir = waiting(world.beside(store), "finish", async () => {});
+  const heir = waiting(fixture.beside(store), "finish", async () => {});
   await settled(heir);
-  expect(await world.unfinished(store)).toEqual([]);
-  const work = await world.worked("finish-");
+  expect(await fixture.unfinished(store)).toEqual([]);
+  const work = await fixture.worked("finish-");
   expect(work).toHaveLength(10);
   expect(new Set(work.map(({ event }) => event)).size).toBe(10);
 });
 
 test("a handler that runs beyond the grace period of its app loses its lease, and its work is done again", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   await writer(store)("a", 1);
   const leave = gate();
   const stuck = waiting(store, "stuck", () => leave.passed, 1_000);
@@ -63,23 +63,23 @@ test("a handler that runs beyond the grace period of its app loses its lease, an
   await store.dispose();
   expect(await leased(store)).toBe(1);
 
-  const own = world.beside(store);
+  const own = fixture.beside(store);
   await expect
     .poll(async () => {
       const heir = waiting(own, "stuck", async () => {});
       await settled(heir);
       await heir.shutdown();
-      return world.unfinished(own);
+      return fixture.unfinished(own);
     })
     .toEqual([]);
   // The first one's ack comes too late, and to a store that is gone: it must not matter.
   leave.open();
-  await expect.poll(() => world.worked("stuck-a")).toHaveLength(2);
-  expect(await world.subscription(own, "stuck-a")).toMatchObject({ at: 1, retry: -1, leased_by: null });
+  await expect.poll(() => fixture.worked("stuck-a")).toHaveLength(2);
+  expect(await fixture.subscription(own, "stuck-a")).toMatchObject({ at: 1, retry: -1, leased_by: null });
 });
 
 test("commits that were under way when the store was disposed of are all there", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const outcomes = Array.from({ length: 50 }, (_, n) =>
     store
       .commit("s", [{ name: "Deposited", data: { amount: n } }], { correlation: `${n}`, causation: {} })
@@ -89,22 +89,22 @@ test("commits that were under way when the store was disposed of are all there",
   const acknowledged = (await Promise.allSettled(outcomes)).flatMap((outcome) =>
     outcome.status === "fulfilled" ? [outcome.value] : [],
   );
-  const stored = (await world.events(store)).map(({ meta }) => Number(meta.correlation));
+  const stored = (await fixture.events(store)).map(({ meta }) => Number(meta.correlation));
   expect(stored).toEqual(acknowledged);
   expect(stored).toHaveLength(50);
 });
 
 test("a process that gets SIGTERM finishes its handlers, exits with 0, and the next goes on from there", async () => {
-  const store = await world.seeded({ notify: true });
+  const store = await fixture.seeded({ notify: true });
   const deposit = writer(store);
-  const worker = await Worker.start(world, store, "first", { hold: true, streamLimit: 2 });
+  const worker = await Worker.start(fixture, store, "first", { hold: true, streamLimit: 2 });
   for (const stream of ["a", "b", "c", "d", "e", "f"]) await deposit(stream, 1, 2);
   await expect.poll(() => worker.entered.length).toBeGreaterThan(0);
   worker.kill("SIGTERM");
   // It says goodbye to the channel first: from then on it waits for its handlers only.
   await expect
     .poll(
-      () => world.sql`
+      () => fixture.sql`
         select from pg_stat_activity
         where application_name = ${`${store.config.table}-first`} and query ilike 'listen%'`,
       { interval: 10 },
@@ -114,21 +114,21 @@ test("a process that gets SIGTERM finishes its handlers, exits with 0, and the n
   worker.tell({ go: true });
   expect(await worker.exit()).toEqual([0, null]);
   expect(await leased(store)).toBe(0);
-  const done = (await world.worked(`${store.config.table}-of-`)).length;
+  const done = (await fixture.worked(`${store.config.table}-of-`)).length;
   expect(done).toBeGreaterThanOrEqual(worker.entered.length);
 
-  const next = await Worker.start(world, store, "next");
+  const next = await Worker.start(fixture, store, "next");
   await deposit("g", 1, 2);
   await expect
     .poll(
       async () => {
         next.tell({ settle: true });
-        return world.worked(`${store.config.table}-of-`);
+        return fixture.worked(`${store.config.table}-of-`);
       },
       { interval: 50 },
     )
     .toHaveLength(14);
-  await expect.poll(() => world.unfinished(store)).toEqual([]);
-  const work = await world.worked(`${store.config.table}-of-`);
+  await expect.poll(() => fixture.unfinished(store)).toEqual([]);
+  const work = await fixture.worked(`${store.config.table}-of-`);
   expect(new Set(work.map(({ event }) => event)).size).toBe(14);
 });

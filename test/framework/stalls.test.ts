@@ -4,10 +4,10 @@
  */
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { useWorld, writer } from "./fixture.ts";
+import { useApps, writer } from "./fixture.ts";
 import { Worker } from "./workers.ts";
 
-const world = useWorld();
+const fixture = useApps();
 
 const SOON = 10_000;
 const LEASE = 1_500;
@@ -17,17 +17,17 @@ const start = (
   store: PostgresStore,
   names: readonly string[],
   options?: Parameters<typeof Worker.start>[3],
-) => Promise.all(names.map((name) => Worker.start(world, store, name, options)));
+) => Promise.all(names.map((name) => Worker.start(fixture, store, name, options)));
 
 const crowd = (count: number, name = "w") => Array.from({ length: count }, (_, n) => `${name}${n}`);
 
 /** Waits until nothing is left to do. */
 const finished = (store: PostgresStore, timeout: number) =>
-  expect.poll(() => world.unfinished(store), { timeout, interval: 50 }).toEqual([]);
+  expect.poll(() => fixture.unfinished(store), { timeout, interval: 50 }).toEqual([]);
 
 /** Workers that have handled one event of each stream, and know of nothing more to do. */
 async function idle(count: number, options?: Parameters<typeof Worker.start>[3]) {
-  const store = await world.seeded({ notify: true });
+  const store = await fixture.seeded({ notify: true });
   const workers = await start(store, crowd(count), options);
   for (const stream of STREAMS) await writer(store)(stream, 1);
   await expect.poll(() => done(store), { timeout: 30_000 }).toBe(STREAMS.length);
@@ -36,7 +36,7 @@ async function idle(count: number, options?: Parameters<typeof Worker.start>[3])
 }
 
 /** How many deliveries the handlers of this store have noted. */
-const done = async (store: PostgresStore) => (await world.worked(`${store.config.table}-`)).length;
+const done = async (store: PostgresStore) => (await fixture.worked(`${store.config.table}-`)).length;
 
 const expectDone = (store: PostgresStore, count: number) =>
   expect.poll(() => done(store), { timeout: SOON, interval: 50 }).toBe(count);
@@ -47,7 +47,7 @@ test.each(counts)(
   "what two killed processes held is taken over by %i others",
   { timeout: 120_000 },
   async (count) => {
-    const store = await world.seeded({ notify: true });
+    const store = await fixture.seeded({ notify: true });
     const victims = await start(store, ["v0", "v1"], { hold: true, leaseMillis: LEASE });
     for (const stream of STREAMS) await writer(store)(stream, 1);
     await expect.poll(() => victims.filter(({ entered }) => entered.length > 0).length).toBe(2);
@@ -63,7 +63,7 @@ test.each(counts)(
   "the backlog of a process that was stopped is done by %i others",
   { timeout: 120_000 },
   async (count) => {
-    const store = await world.seeded({ notify: true });
+    const store = await fixture.seeded({ notify: true });
     const [stopped] = await start(store, ["stopped"], { hold: true, streamLimit: 1, leaseMillis: LEASE });
     for (const stream of STREAMS) await writer(store)(stream, 1);
     await expect.poll(() => stopped?.entered.length).toBe(1);
@@ -76,7 +76,7 @@ test.each(counts)(
 );
 
 test("events that were committed while no process listened are handled by the next one", async () => {
-  const store = await world.seeded({ notify: true });
+  const store = await fixture.seeded({ notify: true });
   for (const stream of STREAMS) await writer(store)(stream, 1);
   await start(store, ["late"]);
   await expectDone(store, STREAMS.length);
@@ -87,9 +87,9 @@ test.each(counts)(
   { timeout: 180_000 },
   async (count) => {
     const { store, workers } = await idle(count);
-    const outside = world.beside(store);
+    const outside = fixture.beside(store);
     const behind = ["of-a", "of-b", "of-c"];
-    const { sql } = world;
+    const { sql } = fixture;
     const streams = sql`${sql(store.config.schema)}.${sql(`${store.config.table}_streams`)}`;
     let total = STREAMS.length;
 
@@ -121,7 +121,7 @@ test.each(counts)(
     const given = behind.map((stream) => ({ stream, source: stream.slice("of-".length), lane: "work" }));
     // A mark is the last event that its source has: the framework claims without end what can never reach its mark.
     const marked = given.map(async (entry) => {
-      const events = await world.events(store, entry.source);
+      const events = await fixture.events(store, entry.source);
       return { ...entry, correlated_at: events.at(-1)?.id };
     });
     await outside.subscribe(await Promise.all(marked));

@@ -2,26 +2,26 @@
 import { act } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { Account, on, stopping, useWorld, writer } from "./fixture.ts";
+import { Account, on, stopping, useApps, writer } from "./fixture.ts";
 
-const world = useWorld();
+const fixture = useApps();
 
 /** A year of monthly deposits to `a`, each followed by one to another stream. */
 async function year(): Promise<PostgresStore> {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const deposit = writer(store);
   for (let month = 1; month <= 12; month++) {
     await deposit("a", month);
     await deposit("b", 1_000 * month);
   }
-  await world.sql`
-    update ${world.table(store)} set created = timestamptz '2024-01-15T12:00:00Z' + version * interval '1 month'`;
+  await fixture.sql`
+    update ${fixture.table(store)} set created = timestamptz '2024-01-15T12:00:00Z' + version * interval '1 month'`;
   return store;
 }
 
 async function balance(store: PostgresStore, where: string): Promise<number> {
   const { schema, table } = store.config;
-  const [row] = await world.sql.unsafe(
+  const [row] = await fixture.sql.unsafe(
     `select coalesce(sum((data ->> 'amount')::int), 0)::int as sum from "${schema}"."${table}"
      where stream = 'a' and ${where}`,
   );
@@ -31,7 +31,7 @@ async function balance(store: PostgresStore, where: string): Promise<number> {
 test("a state before any event is the sum of what lies below it", async () => {
   const store = await year();
   const app = stopping(act().withState(Account).build(on(store)));
-  for (const { id } of await world.events(store)) {
+  for (const { id } of await fixture.events(store)) {
     const { state } = await app.load(Account, "a", undefined, { before: id });
     expect(state.balance).toBe(await balance(store, `id < ${id}`));
   }
@@ -58,8 +58,8 @@ test("a walk through the past sees every state on the way", async () => {
   const app = stopping(act().withState(Account).build(on(store)));
   const seen: number[] = [];
   await app.load(Account, "a", ({ state }) => seen.push(state.balance), { limit: 5 });
-  const sums = await world.sql<{ sum: number }[]>`
-    select sum((data ->> 'amount')::int) over (order by id)::int as sum from ${world.table(store)}
+  const sums = await fixture.sql<{ sum: number }[]>`
+    select sum((data ->> 'amount')::int) over (order by id)::int as sum from ${fixture.table(store)}
     where stream = 'a' order by id limit 5`;
   expect(seen).toEqual(sums.map(({ sum }) => sum));
 });
@@ -67,7 +67,7 @@ test("a walk through the past sees every state on the way", async () => {
 test("a look at the past leaves the present as it is", async () => {
   const store = await year();
   const app = stopping(act().withState(Account).build(on(store)));
-  const [{ id } = { id: 0 }] = await world.events(store, "a");
+  const [{ id } = { id: 0 }] = await fixture.events(store, "a");
   expect((await app.load(Account, "a")).state.balance).toBe(78);
   expect((await app.load(Account, "a", undefined, { before: id + 1 })).state.balance).toBe(1);
   await app.do("deposit", { stream: "a", actor: { id: "u", name: "U" }, expectedVersion: 11 }, { amount: 2 });
@@ -79,8 +79,8 @@ test("an app queries a span of time", async () => {
   const app = stopping(act().withState(Account).build(on(store)));
   const span = { created_after: new Date("2024-03-01"), created_before: new Date("2024-07-01") };
   const found = await app.query_array({ stream: "^a$", ...span });
-  const rows = await world.sql<{ id: number }[]>`
-    select id::int from ${world.table(store)} where stream = 'a'
+  const rows = await fixture.sql<{ id: number }[]>`
+    select id::int from ${fixture.table(store)} where stream = 'a'
       and created > ${span.created_after} and created < ${span.created_before} order by id`;
   expect(found.map(({ id }) => id)).toEqual(rows.map(({ id }) => id));
   expect(found).toHaveLength(4);

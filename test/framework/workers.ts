@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import type { World } from "./fixture.ts";
+import type { AppFixture } from "./fixture.ts";
 import type { FromWorker, ToWorker, WorkerOptions } from "./worker.ts";
 
 export class Worker {
@@ -35,20 +35,20 @@ export class Worker {
 
   /** Started, and listening to the commits of others. */
   static async start(
-    world: World,
+    fixture: AppFixture,
     { config: { schema, table } }: PostgresStore,
     name: string,
     options: Partial<WorkerOptions> = {},
   ): Promise<Worker> {
     const defaults = { hold: false, leaseMillis: 30_000, streamLimit: 3, fail: false };
-    const worker = new Worker({ url: world.url, schema, table, name, ...defaults, ...options });
+    const worker = new Worker({ url: fixture.url, schema, table, name, ...defaults, ...options });
     onTestFinished(async () => {
       worker.kill("SIGKILL");
       await worker.#exit;
     });
     await expect
       .poll(
-        () => world.sql`
+        () => fixture.sql`
           select from pg_stat_activity
           where application_name = ${`${table}-${name}`} and query ilike 'listen%' and state = 'idle'`,
         { interval: 10 },

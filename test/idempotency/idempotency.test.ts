@@ -4,9 +4,9 @@ import { getTableConfig } from "drizzle-orm/pg-core";
 import { Hono } from "hono";
 import { expect, onTestFinished, test } from "vitest";
 import { actIdempotency, type IdempotencyOptions, PostgresIdempotency } from "../../src/idempotency/index.ts";
-import { failureOf, useScene } from "../postgres/fixture.ts";
+import { failureOf, useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 let tables = 0;
 
 /** Some processes' stores, and their keys in one table. */
@@ -14,7 +14,7 @@ async function keys(count = 1, options: IdempotencyOptions = {}) {
   const table = `keys_${tables++}`;
   const all = Array.from(
     { length: count },
-    () => new PostgresIdempotency(scene.store(), { table, ...options }),
+    () => new PostgresIdempotency(fixture.store(), { table, ...options }),
   );
   const [first] = all;
   if (!first) throw new Error("At least one is needed");
@@ -92,7 +92,7 @@ test("the reservation of a process that died is free after its own time", async 
 
 test("claims clean up what has expired, ten at a time, and nothing else, whatever time they are told", async () => {
   const { first, table } = await keys();
-  const { sql, parts } = scene;
+  const { sql, parts } = fixture;
   const place = `"${parts.schema}"."${table}"`;
   await sql.unsafe(`insert into ${place} (key, committed, expires_at)
     select 'old-' || n, true, now() - interval '1 second' from generate_series(1, 25) n`);
@@ -109,9 +109,9 @@ test("claims clean up what has expired, ten at a time, and nothing else, whateve
 
 test("seed() makes the table that the Drizzle table describes", async () => {
   const { table } = await keys();
-  const { schema } = scene.parts;
+  const { schema } = fixture.parts;
   const { columns } = getTableConfig(actIdempotency({ table }));
-  const rows = await scene.sql`
+  const rows = await fixture.sql`
     select column_name as name, data_type as type, is_nullable = 'NO' as "notNull"
     from information_schema.columns where table_schema = ${schema} and table_name = ${table} order by ordinal_position`;
   expect([...rows]).toEqual(
@@ -123,7 +123,7 @@ test("keys that cannot be kept are refused", async () => {
   const { first } = await keys();
   for (const key of ["", "x".repeat(501), "a\u0000b"])
     expect((await failureOf(first.claim(key))).error).toBeInstanceOf(ValidationError);
-  expect(() => new PostgresIdempotency(scene.store(), { ttlMs: 0 })).toThrow("ttlMs");
+  expect(() => new PostgresIdempotency(fixture.store(), { ttlMs: 0 })).toThrow("ttlMs");
 });
 
 test("a receiver answers a duplicate without handling it, and a retry after a failure is handled", async () => {
@@ -151,8 +151,8 @@ test("a receiver answers a duplicate without handling it, and a retry after a fa
 test("seed() of what is there waits for no open transaction", async () => {
   const { table, first } = await keys();
   await first.claim("k");
-  const name = `"${scene.parts.schema}"."${table}"`;
-  const open = await scene.sql.reserve();
+  const name = `"${fixture.parts.schema}"."${table}"`;
+  const open = await fixture.sql.reserve();
   onTestFinished(async () => {
     await open`rollback`;
     open.release();

@@ -4,9 +4,9 @@ import { expect, test } from "vitest";
 import { sanitize } from "../../src/errors.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { until } from "../order/fence.ts";
-import { event, failureOf, meta, useScene } from "../postgres/fixture.ts";
+import { event, failureOf, meta, useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 const eventsOf = ({ config }: PostgresStore) => `"${config.schema}"."${config.table}"`;
 const ownOf = (store: PostgresStore) => eventsOf(store).replace(/"$/, '_own"');
@@ -22,8 +22,8 @@ async function advises(failing: Promise<unknown>, code: string, ...advice: RegEx
 
 /** A trigger of the user's own on the events table. */
 async function triggered(body: string): Promise<PostgresStore> {
-  const store = await scene.seeded();
-  await scene.sql.unsafe(`create function ${ownOf(store)}() returns trigger language plpgsql as $$
+  const store = await fixture.seeded();
+  await fixture.sql.unsafe(`create function ${ownOf(store)}() returns trigger language plpgsql as $$
     begin ${body} return new; end $$;
     create trigger own before insert on ${eventsOf(store)} for each row execute function ${ownOf(store)}()`);
   return store;
@@ -32,19 +32,19 @@ async function triggered(body: string): Promise<PostgresStore> {
 const commit = (store: PostgresStore, stream = "s") => store.commit(stream, [event()], meta);
 
 test("a foreign key on the store's table: the row that it refers to is missing", async () => {
-  const store = await scene.seeded();
-  await scene.sql.unsafe(`create table ${ownOf(store)} (stream text primary key);
+  const store = await fixture.seeded();
+  await fixture.sql.unsafe(`create table ${ownOf(store)} (stream text primary key);
     alter table ${eventsOf(store)} add constraint known_streams foreign key (stream) references ${ownOf(store)}`);
   const cause = await advises(commit(store), "23503", /on the store's table, insert first the row/);
   expect(cause).toMatchObject({ constraint: "known_streams", table: store.config.table });
-  await scene.sql.unsafe(`insert into ${ownOf(store)} values ('s')`);
+  await fixture.sql.unsafe(`insert into ${ownOf(store)} values ('s')`);
   expect(await commit(store)).toHaveLength(1);
 });
 
 test("a foreign key that refers to the store's rows: its own rows are in the way", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await commit(store);
-  await scene.sql.unsafe(
+  await fixture.sql.unsafe(
     `create table ${ownOf(store)} as select id from ${eventsOf(store)};
     alter table ${ownOf(store)} add constraint of_event foreign key (id) references ${eventsOf(store)}`,
   );
@@ -54,13 +54,13 @@ test("a foreign key that refers to the store's rows: its own rows are in the way
     /refers to the store's rows, delete its own rows first/,
   );
   expect(cause).toMatchObject({ constraint: "of_event", table: `${store.config.table}_own` });
-  await scene.sql.unsafe(`delete from ${ownOf(store)}`);
+  await fixture.sql.unsafe(`delete from ${ownOf(store)}`);
   expect((await store.truncate([{ stream: "s" }])).size).toBe(1);
 });
 
 test("a unique index of the user's own has the value already", async () => {
-  const store = await scene.seeded();
-  await scene.sql.unsafe(`create unique index own on ${eventsOf(store)} ((data ->> 'email'))`);
+  const store = await fixture.seeded();
+  await fixture.sql.unsafe(`create unique index own on ${eventsOf(store)} ((data ->> 'email'))`);
   const register = (stream: string) => store.commit(stream, [event("A", { email: "e" })], meta);
   await register("a");
   const cause = await advises(register("b"), "23505", /if it is yours, the value is there already/);
@@ -68,19 +68,19 @@ test("a unique index of the user's own has the value already", async () => {
 });
 
 test("ids that are behind the log are moved behind it, by a commit where the role may, else by seed(), as it says", async () => {
-  const owner = await scene.seeded();
+  const owner = await fixture.seeded();
   const sequence = eventsOf(owner).replace(/"$/, '_id_seq"');
   for (let n = 0; n < 3; n++) await commit(owner);
-  await scene.sql.unsafe(`alter sequence ${sequence} restart with 1`);
+  await fixture.sql.unsafe(`alter sequence ${sequence} restart with 1`);
   expect(await commit(owner)).toMatchObject([{ id: 4 }]);
-  await scene.sql.unsafe(`alter sequence ${sequence} restart with 1`);
-  const role = await scene.role();
+  await fixture.sql.unsafe(`alter sequence ${sequence} restart with 1`);
+  const role = await fixture.role();
   if (role) {
-    await scene.sql.unsafe(`grant usage on schema "${owner.config.schema}" to ${role.user};
+    await fixture.sql.unsafe(`grant usage on schema "${owner.config.schema}" to ${role.user};
       grant all on all tables in schema "${owner.config.schema}" to ${role.user};
       grant usage on sequence ${sequence} to ${role.user}`);
     const { schema, table } = owner.config;
-    const other = scene.store({ ...role, schema, table });
+    const other = fixture.store({ ...role, schema, table });
     await advises(commit(other), "23505", /primary key, ids are behind the log: call seed\(\)/);
   }
   await owner.seed();
@@ -106,43 +106,43 @@ const allGrants = ({ config: { schema } }: PostgresStore, { user }: { readonly u
     grant all on all sequences in schema "${schema}" to ${user};`;
 
 test("a primary may be read-only by a setting", async (context) => {
-  const owner = await scene.seeded();
-  const role = await scene.role();
+  const owner = await fixture.seeded();
+  const role = await fixture.role();
   if (!role) return context.skip("this server's user may not create roles");
-  await scene.sql.unsafe(`${allGrants(owner, role)}
+  await fixture.sql.unsafe(`${allGrants(owner, role)}
     alter role ${role.user} set default_transaction_read_only = on`);
-  const store = scene.store({ ...role, table: owner.config.table });
+  const store = fixture.store({ ...role, table: owner.config.table });
   await advises(commit(store), "25006", /look at default_transaction_read_only/);
 });
 
 test("row-level security is on, though no privilege is lacking", async (context) => {
-  const owner = await scene.seeded();
-  const role = await scene.role();
+  const owner = await fixture.seeded();
+  const role = await fixture.role();
   if (!role) return context.skip("this server's user may not create roles");
-  await scene.sql.unsafe(`${allGrants(owner, role)}
+  await fixture.sql.unsafe(`${allGrants(owner, role)}
     alter table ${eventsOf(owner)} enable row level security;
     create policy own on ${eventsOf(owner)} using (true) with check (stream <> 'forbidden')`);
-  const store = scene.store({ ...role, table: owner.config.table });
+  const store = fixture.store({ ...role, table: owner.config.table });
   for (const failing of [() => commit(store), () => store.query(() => {}), () => store.query_stats({})])
     await advises(failing(), "42501", /row-level security is on for it: .* grant BYPASSRLS/);
 });
 
 test("a statement may be cancelled by an administrator too", async () => {
-  const store = await scene.seeded();
-  const held = await scene.hold(store);
+  const store = await fixture.seeded();
+  const held = await fixture.hold(store);
   const truncated = advises(store.truncate([{ stream: "s" }]), "57014", /or by an administrator/);
   const waiting = async () => {
-    const [pid] = await scene.lockWaiters();
+    const [pid] = await fixture.lockWaiters();
     return pid;
   };
   await until("the truncate waits", async () => (await waiting()) !== undefined);
-  await scene.sql`select pg_cancel_backend(${(await waiting()) ?? 0})`;
+  await fixture.sql`select pg_cancel_backend(${(await waiting()) ?? 0})`;
   await truncated;
   await held.release();
 });
 
 test("a stream's name that no index takes is told with what an index takes", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   // Random, for a name that compresses well is stored shorter.
   await advises(commit(store, randomBytes(4_000).toString("hex")), "54000", /about 2,700 bytes/);
 });

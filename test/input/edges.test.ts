@@ -1,12 +1,12 @@
 /** Values at the edge of what a verb takes: each has one meaning, the reference's, or is refused. */
 import { expect, test } from "vitest";
-import { event, meta, useScene } from "../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../postgres/fixture.ts";
 import { contents, fill } from "./log.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 test("a correlator by the empty key holds its lease, and advances the checkpoint that all share", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const own = { key: "", by: "w1", millis: 60_000 };
   expect(await store.subscribe([], 7, own)).toMatchObject({ correlated_at: 7, correlating: true });
   expect(await store.subscribe([], 3, own)).toMatchObject({ correlated_at: 7, correlating: true });
@@ -16,9 +16,9 @@ test("a correlator by the empty key holds its lease, and advances the checkpoint
 });
 
 test("a filter's null is refused by the verb, for it would choose other subscriptions than no filter does", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await fill(store);
-  const before = await contents(scene, store);
+  const before = await contents(fixture, store);
   const verbs: Record<string, (filter: never) => Promise<unknown>> = {
     reset: (filter) => store.reset(filter),
     prioritize: (filter) => store.prioritize(filter, 5),
@@ -40,11 +40,11 @@ test("a filter's null is refused by the verb, for it would choose other subscrip
       target: "query_stats",
       details: "stream must not be null: leave it out",
     });
-  expect(await contents(scene, store)).toBe(before);
+  expect(await contents(fixture, store)).toBe(before);
 });
 
 test("where it chooses nothing, null is as good as left out", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await fill(store);
   const streams = async (query: object) => {
     const seen: string[] = [];
@@ -68,9 +68,9 @@ test("where it chooses nothing, null is as good as left out", async () => {
 });
 
 test("a list with a hole in it is refused by the verb, by place: what was meant there would be lost", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await fill(store);
-  const before = await contents(scene, store);
+  const before = await contents(fixture, store);
   const meta = { correlation: "", causation: {} };
   const lease = { stream: "leased", at: 1, by: "w", retry: 0, lagging: true };
   const holed = (...items: unknown[]) => {
@@ -98,20 +98,20 @@ test("a list with a hole in it is refused by the verb, by place: what was meant 
       target: verb,
       details: `${list} has nothing at 1`,
     });
-  expect(await contents(scene, store)).toBe(before);
+  expect(await contents(fixture, store)).toBe(before);
 });
 
 test("a window before all time that PostgreSQL knows takes nothing", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await fill(store);
-  const before = await contents(scene, store);
+  const before = await contents(fixture, store);
   const target = { stream: "s", before: new Date(-8_640_000_000_000_000) };
   expect((await store.truncate([target])).size).toBe(0);
-  expect(await contents(scene, store)).toBe(before);
+  expect(await contents(fixture, store)).toBe(before);
 });
 
 test("a stored source that JavaScript does not try matches any name", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.subscribe([
     ...["(a+)+b", "(a)*b", "(a){2}b", "(", "[b"].map((source) => ({ stream: source, source })),
     { stream: "tried", source: "(a)b" },
@@ -122,10 +122,10 @@ test("a stored source that JavaScript does not try matches any name", async () =
 });
 
 test("a user's own column stands in no verb's way, whatever its name", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { schema, table } = store.config;
   for (const suffix of ["", "_streams"])
-    await scene.sql.unsafe(`alter table "${schema}"."${table}${suffix}"
+    await fixture.sql.unsafe(`alter table "${schema}"."${table}${suffix}"
       add column ord int, add column lagging int, add column target int, add column mark int, add column size int`);
   await fill(store);
   const snapshot = await store.commit("own", [event("A"), event("__snapshot__")], meta);
@@ -138,10 +138,10 @@ test("a user's own column stands in no verb's way, whatever its name", async () 
 });
 
 test("what of a user's own is in the way is told with what to do", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const events = `"${store.config.schema}"."${store.config.table}"`;
   await store.commit("s", [event()], meta);
-  await scene.sql.unsafe(`create view ${events.replace(/"$/, '_view"')} as select id from ${events};
+  await fixture.sql.unsafe(`create view ${events.replace(/"$/, '_view"')} as select id from ${events};
     create table ${events.replace(/"$/, '_own"')} (event bigint references ${events} (id));
     insert into ${events.replace(/"$/, '_own"')} select id from ${events}`);
   await expect(store.truncate([{ stream: "s" }])).rejects.toMatchObject({
@@ -153,11 +153,11 @@ test("what of a user's own is in the way is told with what to do", async () => {
   await expect(store.drop()).rejects.toMatchObject({
     cause: { code: "2BP01", message: expect.stringContaining("a view or another object of yours") },
   });
-  expect(await scene.rows(store)).toHaveLength(1);
+  expect(await fixture.rows(store)).toHaveLength(1);
 });
 
 test("names beyond U+FFFF sort by their code points, in JavaScript before U+E000: no page leaves one out", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const sorted = ["a", "\uffee", "\u{1f600}", "\u{1f600}z"];
   for (const stream of sorted.toReversed()) await store.subscribe([{ stream }]);
   const seen: string[] = [];
@@ -170,7 +170,7 @@ test("names beyond U+FFFF sort by their code points, in JavaScript before U+E000
 });
 
 test("a stored source that would take JavaScript minutes is matched by the server", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.subscribe([
     { stream: "dear", source: "(a+)+$" },
     { stream: "cheap", source: "^b+$" },

@@ -1,7 +1,7 @@
 /** A store with something of everything in it, and all that it holds, to tell whether a call has changed it. */
 import { inspect } from "node:util";
 import type { PostgresStore } from "../../src/index.ts";
-import type { Scene } from "../postgres/fixture.ts";
+import type { DatabaseFixture } from "../postgres/fixture.ts";
 
 const meta = { correlation: "filled", causation: {} };
 
@@ -25,7 +25,7 @@ export async function fill(store: PostgresStore): Promise<void> {
 }
 
 /** Every row of the store's tables, as text. */
-export async function contents({ sql }: Scene, { config }: PostgresStore): Promise<string> {
+export async function contents({ sql }: DatabaseFixture, { config }: PostgresStore): Promise<string> {
   const { schema, table } = config;
   const all = await Promise.all(
     [table, `${table}_streams`, `${table}_correlated`].map(

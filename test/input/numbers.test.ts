@@ -2,16 +2,16 @@
 import { ConcurrencyError, ValidationError } from "@rotorsoft/act";
 import { beforeAll, describe, expect, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { contents, fill, outcomeOf, shown } from "./log.ts";
 import { slots } from "./slots.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const meta = { correlation: "", causation: {} };
 let store: PostgresStore;
 
 beforeAll(async () => {
-  store = new PostgresStore({ ...scene.parts, table: "numbers" });
+  store = new PostgresStore({ ...fixture.parts, table: "numbers" });
   await store.seed();
   await fill(store);
   return () => store.dispose();
@@ -58,9 +58,9 @@ describe("any number is answered or refused", () => {
 });
 
 test("a version or a time that the table cannot hold is not restored as another one", async () => {
-  const own = await scene.seeded();
+  const own = await fixture.seeded();
   await fill(own);
-  const before = await contents(scene, own);
+  const before = await contents(fixture, own);
   const fine = { id: 1, stream: "r", version: 0, created: new Date(), name: "Fine", data: {}, meta };
   const bad = [
     ...[2 ** 31, 1e20, Number.POSITIVE_INFINITY, 1.5, -(2 ** 31) - 1].map((version) => ({ version })),
@@ -72,12 +72,12 @@ test("a version or a time that the table cannot hold is not restored as another 
       await insert({ ...fine, stream: "other", ...over });
     });
     await expect(restored, shown(over)).rejects.toBeInstanceOf(ValidationError);
-    expect(await contents(scene, own)).toBe(before);
+    expect(await contents(fixture, own)).toBe(before);
   }
 });
 
 test("a version that no head can have is a conflict that tells the real head, and writes nothing", async () => {
-  const own = await scene.seeded();
+  const own = await fixture.seeded();
   await own.commit("s", [{ name: "A", data: {} }], meta);
   for (const expected of extremes.filter((n) => n !== 0)) {
     const outcome = await outcomeOf(() => own.commit("s", [{ name: "B", data: {} }], meta, expected));
@@ -85,11 +85,11 @@ test("a version that no head can have is a conflict that tells the real head, an
     expect(error, shown(expected)).toBeInstanceOf(ConcurrencyError);
     expect(error, shown(expected)).toMatchObject({ lastVersion: 0, expectedVersion: expected });
   }
-  expect(await scene.rows(own)).toHaveLength(1);
+  expect(await fixture.rows(own)).toHaveLength(1);
 });
 
 test("a lease without end is a lease, one of no or negative time is over at once", async () => {
-  const own = await scene.seeded();
+  const own = await fixture.seeded();
   await own.subscribe([{ stream: "t", correlated_at: 9 }]);
   for (const millis of [0, -1, -1e300, Number.NEGATIVE_INFINITY])
     expect(await own.claim(1, 0, "w", millis), String(millis)).toHaveLength(1);
@@ -99,14 +99,14 @@ test("a lease without end is a lease, one of no or negative time is over at once
 
 test("asking for any number of subscriptions gives those that there are", async () => {
   for (const lagging of [2 ** 31, 2 ** 63, 1e300, Number.POSITIVE_INFINITY]) {
-    const own = await scene.seeded();
+    const own = await fixture.seeded();
     await own.subscribe([1, 2, 3].map((n) => ({ stream: `t-${n}`, correlated_at: 9 })));
     expect(await own.claim(lagging, lagging, "w", 60_000), String(lagging)).toHaveLength(3);
   }
 });
 
 test("a retry counter at its end stays there", async () => {
-  const own = await scene.seeded();
+  const own = await fixture.seeded();
   await own.subscribe([{ stream: "t", correlated_at: 9 }]);
   const [lease] = await own.claim(1, 0, "w", 60_000);
   if (!lease) throw new Error("nothing to claim");

@@ -2,10 +2,10 @@
 import { inspect } from "node:util";
 import { StoreError, ValidationError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { outcomeOf } from "./log.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const meta = { correlation: "", causation: {} };
 const TEN_MB = 10 * 1024 * 1024;
 
@@ -20,7 +20,7 @@ const large = prose(TEN_MB);
 const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
 
 test("10 MB of data are committed and read back", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const [committed] = await store.commit("s", [{ name: "Large", data: { large } }], meta);
   const seen: { data: unknown }[] = [];
   expect(await store.query((one) => seen.push(one))).toBe(1);
@@ -29,7 +29,7 @@ test("10 MB of data are committed and read back", async () => {
 });
 
 test("10 MB of pii are encrypted, read back and forgotten", async () => {
-  const store = await scene.seeded({ pii_encryption: { key: new Uint8Array(32).fill(7) } });
+  const store = await fixture.seeded({ pii_encryption: { key: new Uint8Array(32).fill(7) } });
   await store.commit("s", [{ name: "Large", data: {}, pii: { large } }], meta);
   const seen: { pii?: unknown }[] = [];
   await store.query((one) => seen.push(one));
@@ -38,7 +38,7 @@ test("10 MB of pii are encrypted, read back and forgotten", async () => {
 });
 
 test("10 MB of snapshot are the seed of a truncated stream, and are restored", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.commit("s", [{ name: "A", data: {} }], meta);
   const result = await store.truncate([{ stream: "s", snapshot: { large } }]);
   expect(result.get("s")?.deleted).toBe(1);
@@ -56,11 +56,11 @@ test("10 MB of snapshot are the seed of a truncated stream, and are restored", a
       meta,
     });
   });
-  expect(await scene.rows(store)).toEqual([{ stream: "r", version: 0, name: "Large" }]);
+  expect(await fixture.rows(store)).toEqual([{ stream: "r", version: 0, name: "Large" }]);
 });
 
 test("10 MB in 10,000 events of one commit land together", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const events = Array.from({ length: 10_000 }, (_, n) => ({
     name: `E${n % 7}`,
     data: { n, text: large.slice(n, n + 1_000) },
@@ -75,17 +75,17 @@ test("10 MB in 10,000 events of one commit land together", async () => {
 });
 
 test("large commits beside small ones keep their order and fail nobody", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const sizes = [1, TEN_MB / 2, 1, TEN_MB / 2, 1, 1];
   const commits = sizes.map((size, n) =>
     store.commit("s", [{ name: `E${n}`, data: { text: large.slice(0, size) } }], meta),
   );
   expect((await Promise.all(commits)).flat().map(({ version }) => version)).toEqual([0, 1, 2, 3, 4, 5]);
-  expect((await scene.rows(store)).map(({ name }) => name)).toEqual(["E0", "E1", "E2", "E3", "E4", "E5"]);
+  expect((await fixture.rows(store)).map(({ name }) => name)).toEqual(["E0", "E1", "E2", "E3", "E4", "E5"]);
 });
 
 test("an error of 10 MB blocks its subscription all the same", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.subscribe([{ stream: "t", correlated_at: 1 }]);
   const [lease] = await store.claim(1, 0, "w", 60_000);
   expect(lease && (await store.block([{ ...lease, error: large }]))).toHaveLength(1);
@@ -95,7 +95,7 @@ test("an error of 10 MB blocks its subscription all the same", async () => {
 });
 
 test("10,000 streams at once are subscribed, acked, listed, reset and asked for", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const names = Array.from({ length: 10_000 }, (_, n) => `stream-${String(n).padStart(6, "0")}`);
   const entries = names.map((stream) => ({ stream, source: stream, correlated_at: 5 }));
   expect(await store.subscribe([...entries, ...entries])).toMatchObject({ subscribed: 10_000 });
@@ -110,7 +110,7 @@ test("10,000 streams at once are subscribed, acked, listed, reset and asked for"
 });
 
 test("an object nested beyond measure is stored or refused, and the next commit goes through", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   for (const depth of [1_000, 20_000]) {
     let data: Record<string, unknown> = { at: new Date(0) };
     for (let i = 0; i < depth; i++) data = { data };
@@ -124,7 +124,7 @@ test("an object nested beyond measure is stored or refused, and the next commit 
 });
 
 test("a pattern as long as a page of text is read without holding up the process", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const patterns = [
     "a".repeat(20_000),
     `^${"ab.*".repeat(5_000)}$`,

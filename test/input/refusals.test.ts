@@ -7,16 +7,16 @@ import { join } from "node:path";
 import { ValidationError } from "@rotorsoft/act";
 import { beforeAll, expect, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { outcomeOf, shown } from "./log.ts";
 import { type Slot, slots, wrong } from "./slots.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const golden = join(import.meta.dirname, "refusals.txt");
 let store: PostgresStore;
 
 beforeAll(async () => {
-  store = new PostgresStore({ ...scene.parts, table: "refusing", notify: true });
+  store = new PostgresStore({ ...fixture.parts, table: "refusing", notify: true });
   await store.seed();
   if (process.env.UPDATE) writeFileSync(golden, `${(await refusals(slots)).join("\n")}\n`);
   return () => store.dispose();

@@ -4,13 +4,13 @@ import { ConcurrencyError, StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore, PostgresStoreOptions } from "../../src/index.ts";
 import { until } from "../order/fence.ts";
-import { failureOf, useScene } from "../postgres/fixture.ts";
+import { failureOf, useDatabase } from "../postgres/fixture.ts";
 import { TcpProxy } from "../postgres/proxy.ts";
 import { recordOutput } from "../support/output.ts";
 import { fill, outcomeOf } from "./log.ts";
 import { everyVerb } from "./verbs.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const SECRET = "s3cret-7f1d";
 
 /** All that an error tells to whoever prints, serializes or walks it, hidden fields and causes included. */
@@ -41,11 +41,11 @@ const tables = ({ config: { schema, table } }: PostgresStore) =>
 
 /** Every verb, on tables where whatever it writes or reads fails in the way given; how many failed. */
 async function failing(sabotage: string[], options: PostgresStoreOptions = {}): Promise<number> {
-  const store = await scene.seeded(options);
+  const store = await fixture.seeded(options);
   await fill(store);
   const [events = "", streams = ""] = tables(store);
   for (const statement of sabotage)
-    await scene.sql.unsafe(statement.replaceAll("EVENTS", events).replaceAll("STREAMS", streams));
+    await fixture.sql.unsafe(statement.replaceAll("EVENTS", events).replaceAll("STREAMS", streams));
   const overheard = overhear();
   let failures = 0;
   for (const [verb, call] of Object.entries(everyVerb(store, SECRET))) {
@@ -73,8 +73,8 @@ test("a check constraint that quotes the row tells none of it", async () => {
 });
 
 test("a unique index that quotes the row tells none of it", async () => {
-  const store = await scene.seeded();
-  await scene.sql.unsafe(`create unique index on ${tables(store)[0]} ((data::text))`);
+  const store = await fixture.seeded();
+  await fixture.sql.unsafe(`create unique index on ${tables(store)[0]} ((data::text))`);
   const commit = () =>
     store.commit("a", [{ name: "A", data: { SECRET } }], { correlation: "", causation: {} });
   await commit();
@@ -100,23 +100,23 @@ test.each([
 });
 
 test("a row that a policy refuses is not told", async (context) => {
-  const owner = await scene.seeded();
-  const guest = await scene.role();
+  const owner = await fixture.seeded();
+  const guest = await fixture.role();
   if (!guest) return context.skip("this server's user may not create roles");
   const [events = "", streams = "", correlated = ""] = tables(owner);
-  await scene.sql.unsafe(`grant all on ${events}, ${streams}, ${correlated} to ${guest.user}`);
-  await scene.sql.unsafe(`grant usage on sequence ${events.replace(/"$/, '_id_seq"')} to ${guest.user}`);
-  await scene.sql.unsafe(`alter table ${events} enable row level security`);
-  const store = scene.store({ table: owner.config.table, ...guest });
+  await fixture.sql.unsafe(`grant all on ${events}, ${streams}, ${correlated} to ${guest.user}`);
+  await fixture.sql.unsafe(`grant usage on sequence ${events.replace(/"$/, '_id_seq"')} to ${guest.user}`);
+  await fixture.sql.unsafe(`alter table ${events} enable row level security`);
+  const store = fixture.store({ table: owner.config.table, ...guest });
   const { error } = await failureOf(everyVerb(store, SECRET).commit?.() ?? Promise.resolve());
   expect(error).toMatchObject({ name: "ERR_STORE", cause: { code: "42501" } });
   expect(told(error)).not.toContain(SECRET);
 });
 
 test("missing tables, a wrong password and a disposed store tell nothing of what was to be written", async () => {
-  const disposed = await scene.seeded();
+  const disposed = await fixture.seeded();
   await disposed.dispose();
-  for (const store of [scene.store(), scene.store({ password: "wr0ng" }), disposed])
+  for (const store of [fixture.store(), fixture.store({ password: "wr0ng" }), disposed])
     for (const [verb, call] of Object.entries(everyVerb(store, SECRET))) {
       const { error } = await failureOf(call());
       expect(told(error), verb).not.toContain(SECRET);
@@ -125,12 +125,12 @@ test("missing tables, a wrong password and a disposed store tell nothing of what
 });
 
 test("a connection that is lost under way tells nothing of what was under way", async () => {
-  const { host, port } = scene.parts;
+  const { host, port } = fixture.parts;
   for (const end of ["cut", "reset"] as const) {
     const proxy = await TcpProxy.before({ host, port });
     // An outcome that nobody can tell is looked for until the commit's deadline.
     const limits = { connectionTimeoutMillis: 500, statement_timeout: 500, max: 30 };
-    const store = await scene.seeded({ host: "127.0.0.1", port: proxy.port, ...limits });
+    const store = await fixture.seeded({ host: "127.0.0.1", port: proxy.port, ...limits });
     await Promise.all(Array.from({ length: 15 }, () => store.query(() => {})));
     await store.commit("s", [{ name: "A", data: {} }], { correlation: "", causation: {} });
     proxy.freeze();
@@ -145,8 +145,8 @@ test("a connection that is lost under way tells nothing of what was under way", 
 });
 
 test("a lock that is not granted in time tells nothing of who waited", async () => {
-  const store = await scene.seeded({ statement_timeout: 150 });
-  await scene.hold(store);
+  const store = await fixture.seeded({ statement_timeout: 150 });
+  await fixture.hold(store);
   for (const verb of ["commit", "truncate", "restore"]) {
     const { error } = await failureOf(everyVerb(store, SECRET)[verb]?.() ?? Promise.resolve());
     expect(error, verb).toMatchObject({ operation: verb, cause: { code: "57014" } });
@@ -155,7 +155,7 @@ test("a lock that is not granted in time tells nothing of who waited", async () 
 });
 
 test("a conflict tells the versions, not the events, in what it says", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const event = { name: "A", data: { SECRET }, pii: { SECRET } };
   const { error } = await failureOf(store.commit("s", [event], { correlation: SECRET, causation: {} }, 7));
   expect(error).toBeInstanceOf(ConcurrencyError);
@@ -163,7 +163,7 @@ test("a conflict tells the versions, not the events, in what it says", async () 
 });
 
 test("what is refused for its text is not quoted, though its neighbours are named", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const meta = { correlation: SECRET, causation: {} };
   const event = { name: "A", data: { [SECRET]: SECRET }, pii: { [SECRET]: SECRET } };
   for (const bad of [
@@ -179,7 +179,7 @@ test("what is refused for its text is not quoted, though its neighbours are name
 
 test("a key that cannot be had fails the verb that needs it, and writes nothing", async () => {
   const key = () => Promise.reject(new Error("the vault is sealed"));
-  const store = await scene.seeded({ pii_encryption: { key } });
+  const store = await fixture.seeded({ pii_encryption: { key } });
   const calls = everyVerb(store, SECRET);
   for (const verb of ["commit", "restore"]) {
     const { error } = await failureOf(calls[verb]?.() ?? Promise.resolve());
@@ -187,5 +187,5 @@ test("a key that cannot be had fails the verb that needs it, and writes nothing"
     expect(told(error), verb).toContain("the vault is sealed");
     expect(told(error), verb).not.toContain(SECRET);
   }
-  expect(await scene.rows(store)).toEqual([]);
+  expect(await fixture.rows(store)).toEqual([]);
 });

@@ -2,12 +2,12 @@
 import { StoreError } from "@rotorsoft/act";
 import { describe, expect, test } from "vitest";
 import { ConnectionError, DatabaseError, type PostgresStore } from "../../src/index.ts";
-import { failureOf, useScene } from "../postgres/fixture.ts";
+import { failureOf, useDatabase } from "../postgres/fixture.ts";
 import { deadPort, TcpProxy } from "../postgres/proxy.ts";
 import { contents, fill } from "./log.ts";
 import { everyVerb } from "./verbs.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 const lifecycle = (store: PostgresStore) => ({
   seed: () => store.seed(),
@@ -34,7 +34,7 @@ async function eachFails(calls: Record<string, () => Promise<unknown>>, { code, 
 describe("every verb, seed, drop and notify", () => {
   test("say that nobody listens at a host and port, and what to check", async () => {
     const port = await deadPort();
-    const store = scene.store({ host: "127.0.0.1", port, notify: true });
+    const store = fixture.store({ host: "127.0.0.1", port, notify: true });
     const advice = new RegExp(`127\\.0\\.0\\.1:${port}.*(running|host|port|start|reach|check)`, "is");
     await eachFails(
       { ...everyVerb(store), ...lifecycle(store) },
@@ -43,7 +43,7 @@ describe("every verb, seed, drop and notify", () => {
   });
 
   test("say that a host name is unknown", async () => {
-    const store = scene.store({ host: "nowhere.invalid", notify: true });
+    const store = fixture.store({ host: "nowhere.invalid", notify: true });
     const advice = /nowhere\.invalid.*(host|name|check|DNS)/is;
     await eachFails(
       { ...everyVerb(store), ...lifecycle(store) },
@@ -56,7 +56,7 @@ describe("every verb, seed, drop and notify", () => {
   });
 
   test("say that the password is wrong", async () => {
-    const store = scene.store({ password: "wr0ng", notify: true });
+    const store = fixture.store({ password: "wr0ng", notify: true });
     await eachFails(
       { ...everyVerb(store), ...lifecycle(store) },
       {
@@ -68,7 +68,7 @@ describe("every verb, seed, drop and notify", () => {
   });
 
   test("say that the database is missing", async () => {
-    const store = scene.store({ database: "no_such_database", notify: true });
+    const store = fixture.store({ database: "no_such_database", notify: true });
     await eachFails(
       { ...everyVerb(store), ...lifecycle(store) },
       {
@@ -80,7 +80,7 @@ describe("every verb, seed, drop and notify", () => {
   });
 
   test("say that the store is disposed", async () => {
-    const store = await scene.seeded({ notify: true });
+    const store = await fixture.seeded({ notify: true });
     await store.dispose();
     await eachFails(
       { ...everyVerb(store), ...lifecycle(store) },
@@ -94,7 +94,7 @@ describe("every verb, seed, drop and notify", () => {
 });
 
 test("every verb says that the tables are missing, and that seed() makes them", async () => {
-  const store = scene.store();
+  const store = fixture.store();
   await eachFails(everyVerb(store), { code: "42P01", advice: /call seed\(\)/, within: 3_000 });
   await store.drop();
   await store.seed();
@@ -103,37 +103,37 @@ test("every verb says that the tables are missing, and that seed() makes them", 
 });
 
 test("every verb says that the schema is missing, and that seed() makes it", async () => {
-  const store = scene.store({ schema: "not_there_yet" });
+  const store = fixture.store({ schema: "not_there_yet" });
   await eachFails(everyVerb(store), { code: "42P01", advice: /call seed\(\)/, within: 3_000 });
 });
 
 test("every verb says that a column is missing, and that seed() adds it", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { schema, table } = store.config;
-  await scene.sql`alter table ${scene.sql(schema)}.${scene.sql(table)} drop column pii`;
+  await fixture.sql`alter table ${fixture.sql(schema)}.${fixture.sql(table)} drop column pii`;
   const { commit, query } = everyVerb(store);
   const calls = { commit, query } as Record<string, () => Promise<unknown>>;
   await eachFails(calls, { code: "42703", advice: /call seed\(\)/, within: 3_000 });
 });
 
 test("every verb says which privilege a role lacks", async (context) => {
-  const owner = await scene.seeded();
+  const owner = await fixture.seeded();
   await fill(owner);
-  const before = await contents(scene, owner);
-  const guest = await scene.role();
+  const before = await contents(fixture, owner);
+  const guest = await fixture.role();
   if (!guest) return context.skip("this server's user may not create roles");
-  const store = scene.store({ table: owner.config.table, ...guest });
+  const store = fixture.store({ table: owner.config.table, ...guest });
   await eachFails(everyVerb(store), { code: "42501", advice: /lacks a privilege/, within: 3_000 });
-  expect(await contents(scene, owner)).toBe(before);
+  expect(await contents(fixture, owner)).toBe(before);
 });
 
 describe("a server that accepts and never answers", () => {
   test("is given up by every verb after connectionTimeoutMillis", async () => {
-    const { host, port } = scene.parts;
+    const { host, port } = fixture.parts;
     const proxy = await TcpProxy.before({ host, port });
     proxy.mode = "silent";
     const limits = { connectionTimeoutMillis: 400, statement_timeout: 300, max: 30, notify: true };
-    const store = scene.store({ host: "127.0.0.1", port: proxy.port, ...limits });
+    const store = fixture.store({ host: "127.0.0.1", port: proxy.port, ...limits });
     const calls = Object.entries({ ...everyVerb(store), ...lifecycle(store) });
     const failures = await Promise.all(calls.map(([, call]) => failureOf(call())));
     failures.forEach(({ error, millis }, k) => {
@@ -152,20 +152,20 @@ describe("a server that accepts and never answers", () => {
   });
 
   test("is given up by verbs one after the other, each with the same answer", async () => {
-    const { host, port } = scene.parts;
+    const { host, port } = fixture.parts;
     const proxy = await TcpProxy.before({ host, port });
     proxy.mode = "silent";
-    const store = scene.store({ host: "127.0.0.1", port: proxy.port, connectionTimeoutMillis: 200 });
+    const store = fixture.store({ host: "127.0.0.1", port: proxy.port, connectionTimeoutMillis: 200 });
     const { commit, restore, claim, query } = everyVerb(store);
     const calls = { commit, restore, claim, query } as Record<string, () => Promise<unknown>>;
     await eachFails(calls, { code: "CONNECT_TIMEOUT", advice: /127\.0\.0\.1/, within: 4_000 });
   });
 
   test("is used as soon as it answers again", async () => {
-    const { host, port } = scene.parts;
+    const { host, port } = fixture.parts;
     const proxy = await TcpProxy.before({ host, port });
     proxy.mode = "silent";
-    const store = scene.store({ host: "127.0.0.1", port: proxy.port, connectionTimeoutMillis: 300 });
+    const store = fixture.store({ host: "127.0.0.1", port: proxy.port, connectionTimeoutMillis: 300 });
     await failureOf(store.seed());
     proxy.mode = "forward";
     await store.seed();
@@ -175,10 +175,10 @@ describe("a server that accepts and never answers", () => {
 });
 
 test("a server that closes every connection at once is told as such, not as one of another kind", async () => {
-  const { host, port } = scene.parts;
+  const { host, port } = fixture.parts;
   const proxy = await TcpProxy.before({ host, port });
   proxy.mode = "refuse";
-  const store = scene.store({ host: "127.0.0.1", port: proxy.port, notify: true });
+  const store = fixture.store({ host: "127.0.0.1", port: proxy.port, notify: true });
   for (const [operation, call] of Object.entries({ ...everyVerb(store), ...lifecycle(store) })) {
     const { error, millis } = await failureOf(call());
     expect(error, operation).toMatchObject({
@@ -191,12 +191,12 @@ test("a server that closes every connection at once is told as such, not as one 
 });
 
 test("a server that turns away all but one connection answers every call on that one", async (context) => {
-  const owner = await scene.seeded();
+  const owner = await fixture.seeded();
   const { table, schema } = owner.config;
-  const single = await scene.role("connection limit 1");
+  const single = await fixture.role("connection limit 1");
   if (!single) return context.skip("this server's user may not create roles");
-  await scene.sql.unsafe(`grant all on all tables in schema "${schema}" to ${single.user}`);
-  const store = scene.store({ table, ...single });
+  await fixture.sql.unsafe(`grant all on all tables in schema "${schema}" to ${single.user}`);
+  const store = fixture.store({ table, ...single });
   const results = await Promise.allSettled(Array.from({ length: 8 }, () => store.query(() => {})));
   expect(results.filter(({ status }) => status === "rejected")).toEqual([]);
 });

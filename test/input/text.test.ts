@@ -2,23 +2,23 @@
 import { StoreError, ValidationError } from "@rotorsoft/act";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { contents, fill, outcomeOf, shown } from "./log.ts";
 import { slots } from "./slots.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const meta = { correlation: "", causation: {} };
 let store: PostgresStore;
 let before: string;
 
 beforeAll(async () => {
-  store = new PostgresStore({ ...scene.parts, table: "texts" });
+  store = new PostgresStore({ ...fixture.parts, table: "texts" });
   await store.seed();
   await fill(store);
   return () => store.dispose();
 });
 beforeEach(async () => {
-  before = await contents(scene, store);
+  before = await contents(fixture, store);
 });
 
 const unstorable = ["\0", "a\0b", "\ud800", "x\udc00y", "\udc00\ud800"];
@@ -31,7 +31,7 @@ describe("NUL and half characters are refused, and nothing is written", () => {
       const outcome = await outcomeOf(() => call(store, text as never));
       expect("error" in outcome && outcome.error, shown(text)).toBeInstanceOf(ValidationError);
     }
-    expect(await contents(scene, store)).toBe(before);
+    expect(await contents(fixture, store)).toBe(before);
   });
 
   test.each(lists)("in $path of $verb", async ({ call }) => {
@@ -39,7 +39,7 @@ describe("NUL and half characters are refused, and nothing is written", () => {
       const outcome = await outcomeOf(() => call(store, ["s", text] as never));
       expect("error" in outcome && outcome.error, shown(text)).toBeInstanceOf(ValidationError);
     }
-    expect(await contents(scene, store)).toBe(before);
+    expect(await contents(fixture, store)).toBe(before);
   });
 
   test.each(["data", "pii", "meta", "snapshot"])(
@@ -66,7 +66,7 @@ describe("NUL and half characters are refused, and nothing is written", () => {
           expect(error.details).toMatchObject({ stream: "marked" });
           if (part !== "snapshot") expect(error.details).toMatchObject({ events: ["Fine", "Bad"] });
         }
-      expect(await contents(scene, store)).toBe(before);
+      expect(await contents(fixture, store)).toBe(before);
     },
   );
 
@@ -86,7 +86,7 @@ describe("NUL and half characters are refused, and nothing is written", () => {
         });
         await expect(restored).rejects.toBeInstanceOf(ValidationError);
       }
-    expect(await contents(scene, store)).toBe(before);
+    expect(await contents(fixture, store)).toBe(before);
   });
 });
 
@@ -122,7 +122,7 @@ const awkward = [
 ];
 
 test("any other text may name a stream, an event, a source, a lane and a holder", async () => {
-  const own = await scene.seeded();
+  const own = await fixture.seeded();
   for (const text of awkward) {
     const [committed] = await own.commit(
       text,
@@ -155,7 +155,7 @@ test("any other text may name a stream, an event, a source, a lane and a holder"
 });
 
 test("names of 200 characters of any kind are kept whole, and told apart by the last", async () => {
-  const own = await scene.seeded();
+  const own = await fixture.seeded();
   for (const one of ["x", "é", "漢", "😀", "_", "%"]) {
     const base = one.repeat(200 / one.length - 1);
     const [a, b] = [`${base}a`, `${base}b`];
@@ -169,7 +169,7 @@ test("names of 200 characters of any kind are kept whole, and told apart by the 
 });
 
 test("a name too long for an index is refused as too long, fails alone, and leaves nothing", async () => {
-  const own = await scene.seeded();
+  const own = await fixture.seeded();
   // Random, for PostgreSQL compresses what it can.
   const long = Array.from({ length: 4_000 }, () => Math.random().toString(36)[2] ?? "x").join("");
   const neighbours = [
@@ -190,6 +190,6 @@ test("a name too long for an index is refused as too long, fails alone, and leav
     });
   }
   expect((await Promise.all(neighbours)).flat()).toHaveLength(2);
-  expect((await scene.rows(own)).map(({ name }) => name)).toEqual(["A", "A"]);
+  expect((await fixture.rows(own)).map(({ name }) => name)).toEqual(["A", "A"]);
   expect(await own.query_streams(() => {})).toMatchObject({ count: 0 });
 });

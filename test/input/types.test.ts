@@ -2,22 +2,22 @@
 import { ValidationError } from "@rotorsoft/act";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { contents, fill, outcomeOf, shown } from "./log.ts";
 import { slots, wrong } from "./slots.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 let store: PostgresStore;
 let before: string;
 
 beforeAll(async () => {
-  store = new PostgresStore({ ...scene.parts, table: "typed", notify: true });
+  store = new PostgresStore({ ...fixture.parts, table: "typed", notify: true });
   await store.seed();
   await fill(store);
   return () => store.dispose();
 });
 beforeEach(async () => {
-  before = await contents(scene, store);
+  before = await contents(fixture, store);
 });
 
 describe.each([...Map.groupBy(slots, ({ verb }) => verb)])("%s refuses", (_, places) => {
@@ -27,7 +27,7 @@ describe.each([...Map.groupBy(slots, ({ verb }) => verb)])("%s refuses", (_, pla
       const error = "error" in outcome ? outcome.error : outcome;
       expect(error, shown(value)).toBeInstanceOf(ValidationError);
     }
-    expect(await contents(scene, store)).toBe(before);
+    expect(await contents(fixture, store)).toBe(before);
   });
 });
 
@@ -69,7 +69,7 @@ test("data that has no JSON is refused as data, not by a crash", async () => {
       );
     }
   }
-  expect(await contents(scene, store)).toBe(before);
+  expect(await contents(fixture, store)).toBe(before);
 });
 
 test("an error to block with may be anything", async () => {

@@ -1,13 +1,13 @@
 /** Servers that lack something the store needs are refused, with its name. */
 import { expect, onTestFinished, test } from "vitest";
 import { engineQuery, lacking, refuseEngine } from "../../src/migrations/engine.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { connect } from "../support/database.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 async function seen(before: string): Promise<Record<string, unknown> | undefined> {
-  const sql = connect(scene.url);
+  const sql = connect(fixture.url);
   onTestFinished(() => sql.end());
   await sql.unsafe(`begin; ${before}`);
   const [row] = await sql.unsafe(engineQuery.text);

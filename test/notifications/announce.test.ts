@@ -2,21 +2,21 @@
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { parsePayload } from "../../src/notifications/payload.ts";
-import { event, meta, useScene } from "../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../postgres/fixture.ts";
 import { connect } from "../support/database.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 /** What `run` announces besides commits. A commit at the end is heard after all that was sent before it. */
 async function announcedBy(store: PostgresStore, run: () => Promise<unknown>): Promise<unknown[]> {
-  const sql = connect(scene.url);
+  const sql = connect(fixture.url);
   onTestFinished(() => sql.end());
   const payloads: string[] = [];
   await sql.listen(`act_commit_${store.config.schema}_${store.config.table}`, (payload) =>
     payloads.push(payload),
   );
   await run();
-  await scene.sql`select pg_notify(${`act_commit_${store.config.schema}_${store.config.table}`}, 'end')`;
+  await fixture.sql`select pg_notify(${`act_commit_${store.config.schema}_${store.config.table}`}, 'end')`;
   await expect.poll(() => payloads.at(-1), { interval: 5 }).toBe("end");
   return payloads.slice(0, -1).map((payload) => JSON.parse(payload));
 }
@@ -24,7 +24,7 @@ async function announcedBy(store: PostgresStore, run: () => Promise<unknown>): P
 const CLAIMABLE = { stream: "", events: [], by: expect.any(String), claimable: true };
 
 async function subscribed(notify = true): Promise<PostgresStore> {
-  const store = await scene.seeded({ notify });
+  const store = await fixture.seeded({ notify });
   await store.commit("s", [event()], meta);
   await store.subscribe([{ stream: "t", correlated_at: 1 }, { stream: "u" }], 1);
   return store;

@@ -3,15 +3,15 @@ import type { StoreNotification } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { eventually } from "../conformance/kit/eventually.ts";
 import { append, notified, restorable, restore } from "../conformance/kit/scenario.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 /** A store that listens and one that commits. `before`: streams that are in the log when listening begins. */
 async function pair(name: string, before: readonly string[] = []) {
-  const application_name = scene.application(name);
-  const listener = await scene.seeded({ notify: true, application_name });
-  const committer = scene.store({ notify: true, table: listener.config.table });
+  const application_name = fixture.application(name);
+  const listener = await fixture.seeded({ notify: true, application_name });
+  const committer = fixture.store({ notify: true, table: listener.config.table });
   for (const stream of before) await append(committer, stream, "Before");
   const received: StoreNotification[] = [];
   await notified(listener, (notification) => void received.push(notification));
@@ -38,7 +38,7 @@ test("a commit that is too long for a notification is reported in full, without 
 });
 
 async function disconnect(application_name: string) {
-  const lost = await scene.sql`
+  const lost = await fixture.sql`
     select pg_terminate_backend(pid) as ended from pg_stat_activity
     where application_name = ${application_name} and query like 'listen%'`;
   expect(lost.length).toBe(1);
@@ -56,7 +56,7 @@ test("a reconnect without new events reports nothing", async () => {
   const { committer, ids, application_name } = await pair("nothing", ["a", "b"]);
   await disconnect(application_name);
   // It has reconnected, and read the log.
-  const caughtUp = () => scene.sql`select from pg_stat_activity where application_name = ${application_name}
+  const caughtUp = () => fixture.sql`select from pg_stat_activity where application_name = ${application_name}
     and query like 'select id, name, stream from%' and state = 'idle'`;
   await eventually(async () => (await caughtUp()).length === 1);
   await append(committer, "c", "C");
@@ -86,7 +86,7 @@ test.each(["1e300", "4503599627370496", "3", "-1", "1.5"])(
       ["a"],
     );
     const forge = (payload: string) =>
-      scene.sql`select pg_notify(${`act_commit_${listener.config.schema}_${listener.config.table}`}, ${payload})`;
+      fixture.sql`select pg_notify(${`act_commit_${listener.config.schema}_${listener.config.table}`}, ${payload})`;
     await forge(`{"stream":"forged","by":"x","events":[{"id":${id},"name":"A"}]}`);
     await forge(`{"stream":"forged","by":"x","events":[],"from":${id},"to":${id}}`);
     await append(committer, "last", "A");

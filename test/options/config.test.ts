@@ -4,9 +4,9 @@ import { expect, onTestFinished, test } from "vitest";
 import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
 import { withHiddenPassword } from "../../src/options/config.ts";
 import { resolveOptions } from "../../src/options/resolve.ts";
-import { event, meta, useScene } from "../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const SECRET = "hunter2";
 
 /** What comes of the spread config of a store with these options. */
@@ -16,7 +16,7 @@ function again(options: PostgresStoreOptions, beside: PostgresStoreOptions = {})
 }
 
 test("the store connects, and reads what the other one wrote", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.commit("s", [event()], meta);
   const second = new PostgresStore({ ...store.config });
   onTestFinished(() => second.dispose());

@@ -1,13 +1,13 @@
 /** Names of schema and table: plain identifiers, and none that PostgreSQL would have to cut. */
 import { expect, onTestFinished, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const refuse = (options: { schema?: string; table?: string }) => expect(() => new PostgresStore(options));
 /** Where the database is lent, nothing of these tests may stay in it. */
 const dropLater = (schema: string) =>
-  onTestFinished(async () => void (await scene.sql`drop schema if exists ${scene.sql(schema)} cascade`));
+  onTestFinished(async () => void (await fixture.sql`drop schema if exists ${fixture.sql(schema)} cascade`));
 const bad = ["", " ", "1a", "a-b", "a b", 'a"b', "a.b", "a;b", "é", "a\nb", "a\n", "a'b", "$a", "a\0", "😀"];
 
 test.each(bad)("%j is refused as schema and as table, by name, in the constructor and in ddl()", (name) => {
@@ -34,9 +34,9 @@ test("reserved words, upper case and the longest names work, in every verb that 
     { schema: "select", table: "user" },
     { schema: "Mixed_1", table: "_" },
   ]) {
-    const store = await scene.seeded({ ...names, notify: true });
+    const store = await fixture.seeded({ ...names, notify: true });
     dropLater(names.schema);
-    const other = scene.store({ ...names, notify: true });
+    const other = fixture.store({ ...names, notify: true });
     const heard: string[] = [];
     await store.notify?.(({ events }) => heard.push(...events.map(({ name }) => name)));
     await other.commit("s", [{ name: "Told", data: {}, pii: { a: 1 } }], { correlation: "", causation: {} });
@@ -47,7 +47,7 @@ test("reserved words, upper case and the longest names work, in every verb that 
     expect(await store.truncate([{ stream: "s" }])).toHaveProperty("size", 1);
     await store.restore(async () => {});
     await store.drop();
-    const left = await scene.sql`select relname from pg_class c join pg_namespace n on n.oid = relnamespace
+    const left = await fixture.sql`select relname from pg_class c join pg_namespace n on n.oid = relnamespace
       where nspname = ${names.schema}`;
     expect(left).toEqual([]);
   }
@@ -55,9 +55,9 @@ test("reserved words, upper case and the longest names work, in every verb that 
 
 test("nothing that seed() makes under the longest name was cut, so that no two names can meet", async () => {
   const table = "t".repeat(63 - "_streams_lane_prio_ix".length);
-  await scene.seeded({ schema: "cut", table });
+  await fixture.seeded({ schema: "cut", table });
   dropLater("cut");
-  const made = await scene.sql<{ name: string }[]>`
+  const made = await fixture.sql<{ name: string }[]>`
     select relname as name from pg_class where relname like ${`${table.slice(0, 20)}%`}
     union all select conname from pg_constraint where conname like ${`${table.slice(0, 20)}%`}`;
   expect(made.length).toBeGreaterThan(10);
@@ -65,9 +65,9 @@ test("nothing that seed() makes under the longest name was cut, so that no two n
 });
 
 test("ddl() makes what seed() makes, and seed() then finds nothing to do", async () => {
-  const store = scene.store({ table: "by_hand" });
-  await scene.sql.unsafe(PostgresStore.ddl({ table: "by_hand", schema: store.config.schema }));
-  const relations = () => scene.sql`select relname from pg_class where relname like 'by_hand%' order by 1`;
+  const store = fixture.store({ table: "by_hand" });
+  await fixture.sql.unsafe(PostgresStore.ddl({ table: "by_hand", schema: store.config.schema }));
+  const relations = () => fixture.sql`select relname from pg_class where relname like 'by_hand%' order by 1`;
   const before = await relations();
   await store.seed();
   expect(await relations()).toEqual(before);

@@ -4,10 +4,10 @@ import { isBuiltin } from "node:module";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { until } from "../order/fence.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { installPackage, link, PACKAGES, root, run, start } from "./install.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 let home: string;
 let project: string;
@@ -16,7 +16,7 @@ let remove: () => Promise<void>;
 
 const node = (args: readonly string[], env?: Readonly<Record<string, string>>) =>
   run(process.execPath, args, env ? { cwd: project, env } : { cwd: project });
-const options = (table: string) => ({ STORE_OPTIONS: JSON.stringify({ ...scene.parts, table }) });
+const options = (table: string) => ({ STORE_OPTIONS: JSON.stringify({ ...fixture.parts, table }) });
 
 beforeAll(async () => {
   ({ home, project, installed, remove } = await installPackage());
@@ -104,7 +104,7 @@ test.each(["mjs", "cjs"])(
       tables: ["events", "streams", "correlated"],
     });
     const rows =
-      await scene.sql`select stream, version, data from ${scene.sql(`counter_${kind}`)} order by id`;
+      await fixture.sql`select stream, version, data from ${fixture.sql(`counter_${kind}`)} order by id`;
     expect(rows.map(({ stream, version, data }) => [stream, version, data])).toEqual([
       ["counter1", 0, { amount: 5 }],
       ["counter1", 1, { amount: 2 }],
@@ -125,14 +125,14 @@ test("the example of its README compiles, and its reaction and projection run", 
   const check = [compiler, ...strict, ...types, "--ignoreConfig", "orders.ts"];
   expect(await run(process.execPath, check, { cwd: project })).toBe("");
   // What the comments of the example say that it prints.
-  const env = { DATABASE_URL: scene.url };
+  const env = { DATABASE_URL: fixture.url };
   const output = await run(process.execPath, ["orders.ts"], { cwd: project, env });
   expect(output).toBe("{ status: 'confirmed', total: 42 }\n[ { stream: 'order-1', total: '42' } ]\n");
 });
 
 test("the test kit makes a user's tables where import() is not to be had, as under jest", async () => {
   await link(project, ["drizzle-kit"]);
-  expect(await node(["sandbox.cjs", scene.url])).toBe("made and dropped\n");
+  expect(await node(["sandbox.cjs", fixture.url])).toBe("made and dropped\n");
 });
 
 test("a reaction in another process is woken by a commit, and writes", async () => {
@@ -150,6 +150,6 @@ test("a reaction in another process is woken by a commit, and writes", async () 
   await node(["reactor.mjs", "commit", "5"], options("reactor"));
   await until("the reactor has copied", async () => /copied|blocked|Error/.test(output), 20_000);
   expect(output).toContain(`copied ${JSON.stringify({ sum: 15, times: 5, woken: true })}`);
-  const rows = await scene.sql`select data from reactor where name = 'Copied' order by id`;
+  const rows = await fixture.sql`select data from reactor where name = 'Copied' order by id`;
   expect(rows.map(({ data }) => data.amount)).toEqual([1, 2, 3, 4, 5]);
 });

@@ -1,7 +1,7 @@
 /** Stores behind a tap, over tables that plain SQL has filled; statistics old or new. */
 import { afterAll, beforeAll } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { Scene } from "../postgres/fixture.ts";
+import { DatabaseFixture } from "../postgres/fixture.ts";
 import { connect, serverUrl } from "../support/database.ts";
 import { type Cost, costOf } from "./cost.ts";
 import { PlanTap, reportPlans } from "./tap.ts";
@@ -9,7 +9,7 @@ import { PlanTap, reportPlans } from "./tap.ts";
 /** The server weighs a generic plan from the sixth execution on. */
 const RUNS = 8;
 
-export class Plans extends Scene {
+export class Plans extends DatabaseFixture {
   #tap: PlanTap | undefined;
   readonly #tapped: PostgresStore[] = [];
 

@@ -3,14 +3,14 @@ import { expect, onTestFinished, test } from "vitest";
 import { resolveOptions } from "../../src/options/resolve.ts";
 import { openSocket } from "../../src/postgres/socket.ts";
 import { until } from "../order/fence.ts";
-import { event, failureOf, meta, useScene } from "./fixture.ts";
+import { event, failureOf, meta, useDatabase } from "./fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 test("each new connection asks the function for the password, so that a token may expire", async () => {
-  const { password } = scene.parts;
+  const { password } = fixture.parts;
   let asked = 0;
-  const store = await scene.seeded({
+  const store = await fixture.seeded({
     password: async () => {
       asked++;
       return password;
@@ -19,8 +19,8 @@ test("each new connection asks the function for the password, so that a token ma
   await store.commit("s", [event()], meta);
   await store.query(() => {});
   const before = asked;
-  expect(before).toBe((await scene.pids(store)).length);
-  await scene.kill(store);
+  expect(before).toBe((await fixture.pids(store)).length);
+  await fixture.kill(store);
   expect(await store.query(() => {})).toBe(1);
   expect(asked).toBeGreaterThan(before);
 });
@@ -30,7 +30,7 @@ test.each([
   ["returns nothing", () => undefined as unknown as string, "undefined instead of a string"],
   ["never returns", () => new Promise<string>(() => {}), "gave none within 270 ms"],
 ])("a function that %s is named as the reason", async (_, password, said) => {
-  const store = scene.store({ password, connectionTimeoutMillis: 300 });
+  const store = fixture.store({ password, connectionTimeoutMillis: 300 });
   const { error } = await failureOf(store.query(() => {}));
   expect(error).toMatchObject({
     cause: { code: "PASSWORD", sent: false, message: expect.stringContaining(said) },
@@ -38,18 +38,18 @@ test.each([
 });
 
 test("onConnect runs on each connection before its first use, and may fail it", async () => {
-  const store = await scene.seeded({
+  const store = await fixture.seeded({
     onConnect: async ({ query }) => void (await query("set search_path = pg_catalog")),
   });
   await Promise.all([store.query(() => {}), store.query(() => {}), store.commit("s", [event()], meta)]);
-  const broken = scene.store({ onConnect: ({ query }) => query("set role nobody_there").then(() => {}) });
+  const broken = fixture.store({ onConnect: ({ query }) => query("set role nobody_there").then(() => {}) });
   expect((await failureOf(broken.query(() => {}))).error).toMatchObject({ cause: { code: "22023" } });
-  await expect.poll(() => scene.pids(broken)).toEqual([]);
+  await expect.poll(() => fixture.pids(broken)).toEqual([]);
 });
 
 test("settings of options, lock_timeout and idle_in_transaction_session_timeout are those of the session", async () => {
   const seen: unknown[] = [];
-  const store = await scene.seeded({
+  const store = await fixture.seeded({
     options: "-c search_path=pg_catalog -c work_mem=5MB",
     lock_timeout: 1_234,
     idle_in_transaction_session_timeout: 4_321,
@@ -66,8 +66,8 @@ test("settings of options, lock_timeout and idle_in_transaction_session_timeout 
 });
 
 test("query_timeout gives up an answer that does not come", async () => {
-  const store = await scene.seeded({ query_timeout: 300 });
-  const { release } = await scene.hold(store);
+  const store = await fixture.seeded({ query_timeout: 300 });
+  const { release } = await fixture.hold(store);
   const { error, millis } = await failureOf(store.truncate([{ stream: "s" }]));
   expect(error).toMatchObject({ cause: { code: expect.stringMatching(/DEADLINE|OUTCOME_UNKNOWN/) } });
   expect(millis).toBeLessThan(5_000);
@@ -76,7 +76,7 @@ test("query_timeout gives up an answer that does not come", async () => {
 
 test("maxUses closes a connection after so many uses", async () => {
   let opened = 0;
-  const store = await scene.seeded({
+  const store = await fixture.seeded({
     maxUses: 2,
     max: 2,
     onConnect: () => {
@@ -90,14 +90,14 @@ test("maxUses closes a connection after so many uses", async () => {
 });
 
 test("min idle connections stay open", async () => {
-  const store = await scene.seeded({ min: 2, idleTimeoutMillis: 50 });
+  const store = await fixture.seeded({ min: 2, idleTimeoutMillis: 50 });
   await Promise.all([1, 2, 3, 4, 5].map(() => store.query(() => {})));
   await store.commit("s", [event()], meta);
   // One for commits, and one for the rest.
-  await until("the others are closed", async () => (await scene.pids(store)).length === 2);
+  await until("the others are closed", async () => (await fixture.pids(store)).length === 2);
   // Four times the limit: what does not happen gives no signal.
-  await scene.sql`select pg_sleep(0.2)`;
-  expect((await scene.pids(store)).length).toBe(2);
+  await fixture.sql`select pg_sleep(0.2)`;
+  expect((await fixture.pids(store)).length).toBe(2);
 });
 
 test("a Unix socket is not asked for TLS, as in libpq", async () => {

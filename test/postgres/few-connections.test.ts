@@ -5,20 +5,20 @@ import { absent, findProgram, titled } from "../faults/failover/programs.ts";
 import { startBouncer } from "../faults/pgbouncer/bouncer.ts";
 import { until } from "../order/fence.ts";
 import { serverUrl } from "../support/database.ts";
-import { event, failureOf, meta, useScene } from "./fixture.ts";
+import { event, failureOf, meta, useDatabase } from "./fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 /** A store of a role that may have so many connections; undefined where no role can be made. */
 async function limited(connections: number, options: PostgresStoreOptions = {}) {
-  const owner = await scene.seeded();
+  const owner = await fixture.seeded();
   const { schema, table } = owner.config;
-  const role = await scene.role(`connection limit ${connections}`);
+  const role = await fixture.role(`connection limit ${connections}`);
   if (!role) return undefined;
-  await scene.sql.unsafe(`grant usage on schema ${schema} to ${role.user}`);
-  await scene.sql.unsafe(`grant all on all tables in schema ${schema} to ${role.user}`);
-  await scene.sql.unsafe(`grant all on all sequences in schema ${schema} to ${role.user}`);
-  return scene.store({ table, ...role, ...options });
+  await fixture.sql.unsafe(`grant usage on schema ${schema} to ${role.user}`);
+  await fixture.sql.unsafe(`grant all on all tables in schema ${schema} to ${role.user}`);
+  await fixture.sql.unsafe(`grant all on all sequences in schema ${schema} to ${role.user}`);
+  return fixture.store({ table, ...role, ...options });
 }
 
 const failures = async (work: readonly Promise<unknown>[]) =>
@@ -33,7 +33,7 @@ test("60 reads at once are answered by the 5 connections that a role may have, t
   const store = await limited(5);
   if (!store) return;
   expect(await failures(reads(store, 60))).toEqual([]);
-  expect((await scene.pids(store)).length).toBe(5);
+  expect((await fixture.pids(store)).length).toBe(5);
 });
 
 test("reads do not keep the last connection from commits, nor commits from reads", async () => {
@@ -52,14 +52,14 @@ test("with a single connection for all, reads and commits take turns", async () 
 test("who waits too long is told how many are in use, and why there is no other", async () => {
   const store = await limited(2, { connectionTimeoutMillis: 500 });
   if (!store) return;
-  const { release } = await scene.hold(store);
+  const { release } = await fixture.hold(store);
   const committing = store.commit("s", [event()], meta);
-  await until("a commit waits for its lock", async () => (await scene.lockWaiters()).length === 1);
-  const { release: end } = await scene.hold({
+  await until("a commit waits for its lock", async () => (await fixture.lockWaiters()).length === 1);
+  const { release: end } = await fixture.hold({
     config: { ...store.config, table: "another" },
   } as PostgresStore);
   const restoring = store.truncate([{ stream: "s" }]);
-  await until("so does a truncate", async () => (await scene.lockWaiters()).length === 2);
+  await until("so does a truncate", async () => (await fixture.lockWaiters()).length === 2);
   const { error } = await failureOf(store.query(() => {}));
   expect(error).toMatchObject({
     cause: {
@@ -77,10 +77,10 @@ test.each([
   { max: 2, says: "all 1 for all but commits (max is 2) are in use" },
   { max: 3, says: "all 2 for all but commits (max is 3) are in use" },
 ])("with max: $max the error says that $says", async ({ max, says }) => {
-  const store = await scene.seeded({ max, connectionTimeoutMillis: 300 });
-  const { release } = await scene.hold(store);
+  const store = await fixture.seeded({ max, connectionTimeoutMillis: 300 });
+  const { release } = await fixture.hold(store);
   const held = Array.from({ length: Math.max(1, max - 1) }, () => store.truncate([{ stream: "s" }]));
-  await until("all are in use", async () => (await scene.lockWaiters()).length === held.length);
+  await until("all are in use", async () => (await fixture.lockWaiters()).length === held.length);
   const { error } = await failureOf(store.query(() => {}));
   expect(error).toMatchObject({ cause: { message: expect.stringContaining(says) } });
   await release();
@@ -96,14 +96,14 @@ const behind = async (pool_mode: string, options: PostgresStoreOptions, poolSize
     settings: { pool_mode, ignore_startup_parameters },
   });
   onTestFinished(() => bouncer.stop());
-  const { hostname, port } = new URL(bouncer.through(scene.url));
-  return scene.store({ host: hostname, port: Number(port), ...options });
+  const { hostname, port } = new URL(bouncer.through(fixture.url));
+  return fixture.store({ host: hostname, port: Number(port), ...options });
 };
 
 test.skipIf(reason !== "")(
   titled("behind a pooler in session mode with a smaller pool, reads and commits are answered", reason),
   async () => {
-    const direct = await scene.seeded();
+    const direct = await fixture.seeded();
     const store = await behind("session", { table: direct.config.table });
     expect(await failures([...reads(store, 60), ...commits(store, 5)])).toEqual([]);
   },
@@ -115,12 +115,12 @@ test.skipIf(reason !== "")(
     reason,
   ),
   async () => {
-    const direct = await scene.seeded();
+    const direct = await fixture.seeded();
     const { table } = direct.config;
     const first = await behind("session", { table, max: 1, idleTimeoutMillis: 0 }, 1);
     expect(await first.query(() => {})).toBe(0);
     const { host, port } = first.config;
-    const second = scene.store({ host, port, table, connectionTimeoutMillis: 1_000 });
+    const second = fixture.store({ host, port, table, connectionTimeoutMillis: 1_000 });
     const { error, millis } = await failureOf(second.query(() => {}));
     expect(error).toMatchObject({ cause: { code: "CONNECT_TIMEOUT" } });
     expect(millis).toBeLessThan(4_000);
@@ -130,7 +130,7 @@ test.skipIf(reason !== "")(
 test.skipIf(reason !== "")(
   titled("a pooler in statement mode says itself why a transaction with turns in between is refused", reason),
   async () => {
-    const direct = await scene.seeded();
+    const direct = await fixture.seeded();
     const store = await behind("statement", { table: direct.config.table, prepare: false });
     const fresh = await behind("statement", { prepare: false });
     // A transaction of one message is one statement for the pooler.

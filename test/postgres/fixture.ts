@@ -7,7 +7,7 @@ import { connect, OpenDatabase } from "../support/database.ts";
 export const meta = { correlation: "test", causation: {} };
 export const event = (name = "Happened", data: Record<string, unknown> = {}) => ({ name, data });
 
-export class Scene extends OpenDatabase {
+export class DatabaseFixture extends OpenDatabase {
   #stores = 0;
 
   async open(server?: string): Promise<void> {
@@ -111,29 +111,29 @@ export class Scene extends OpenDatabase {
   }
 }
 
-/** A scene for all tests of this file. */
-export function useScene(): Scene {
-  const scene = new Scene();
-  beforeAll(() => scene.open());
-  afterAll(() => scene.close());
-  return scene;
+/** A fixture for all tests of this file. */
+export function useDatabase(): DatabaseFixture {
+  const fixture = new DatabaseFixture();
+  beforeAll(() => fixture.open());
+  afterAll(() => fixture.close());
+  return fixture;
 }
 
 /** The same on a server of this file's own, which may be stopped and killed. */
-export function useServer(): { readonly scene: Scene; readonly server: RunningPostgres } {
-  const scene = new Scene();
+export function useServer(): { readonly fixture: DatabaseFixture; readonly server: RunningPostgres } {
+  const fixture = new DatabaseFixture();
   let running: RunningPostgres | undefined;
   beforeAll(async () => {
     running = await startPostgres({ prefer: "embedded", durable: true });
-    await scene.open(running.url);
+    await fixture.open(running.url);
   });
   afterAll(async () => {
     // The connection that looks on may have been lost with the server.
-    await scene.sql.end({ timeout: 1 }).catch(() => {});
+    await fixture.sql.end({ timeout: 1 }).catch(() => {});
     await running?.stop();
   });
   return {
-    scene,
+    fixture,
     get server() {
       if (!running) throw new Error("The server has not been started");
       return running;

@@ -3,17 +3,17 @@ import { expect, onTestFinished, test } from "vitest";
 import { resolveOptions } from "../../src/options/resolve.ts";
 import { Listener } from "../../src/postgres/listener.ts";
 import { until } from "../order/fence.ts";
-import { useScene } from "./fixture.ts";
+import { useDatabase } from "./fixture.ts";
 import { TcpProxy } from "./proxy.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const HEARTBEAT = 100;
 
 /** A listener behind a proxy, and what it was told. */
 async function listening() {
-  const proxy = await TcpProxy.before(scene.parts);
-  const limits = { connectionTimeoutMillis: 1_000, application_name: scene.application("heartbeat") };
-  const own = { ...scene.parts, host: "127.0.0.1", port: proxy.port, ...limits };
+  const proxy = await TcpProxy.before(fixture.parts);
+  const limits = { connectionTimeoutMillis: 1_000, application_name: fixture.application("heartbeat") };
+  const own = { ...fixture.parts, host: "127.0.0.1", port: proxy.port, ...limits };
   const { config, secrets } = resolveOptions(own);
   const told: string[] = [];
   const listener = new Listener({
@@ -27,7 +27,7 @@ async function listening() {
   });
   onTestFinished(() => listener.stop());
   await listener.start();
-  const say = (payload: string) => scene.sql`select pg_notify('heartbeat', ${payload})`;
+  const say = (payload: string) => fixture.sql`select pg_notify('heartbeat', ${payload})`;
   const hears = (payload: string) => until(`${payload} is heard`, async () => told.includes(payload));
   return { proxy, config, told, listener, say, hears };
 }
@@ -48,7 +48,7 @@ test("it is given up, and another listens in its place", async () => {
 test("one that answers is kept, however often it is asked, and its session shows LISTEN", async () => {
   const { proxy, config, told, say, hears } = await listening();
   const beats = async () => {
-    const [row] = await scene.sql`
+    const [row] = await fixture.sql`
       select query, query_start::text as at from pg_stat_activity
       where application_name = ${config.application_name} and state = 'idle'`;
     return row;

@@ -7,13 +7,13 @@ import { startPostgres } from "../../dev/postgres/index.ts";
 import type { PostgresStoreOptions } from "../../src/index.ts";
 import { titled } from "../faults/failover/programs.ts";
 import { connect } from "../support/database.ts";
-import { event, failureOf, meta, useScene } from "./fixture.ts";
+import { event, failureOf, meta, useDatabase } from "./fixture.ts";
 import { deadPort, TcpProxy } from "./proxy.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 async function works(options: PostgresStoreOptions): Promise<void> {
-  const store = await scene.seeded(options);
+  const store = await fixture.seeded(options);
   expect(await store.commit("s", [event()], meta)).toHaveLength(1);
   expect(await store.query(() => {})).toBe(1);
   await store.dispose();
@@ -36,7 +36,7 @@ const folderAsHost = titled(
 
 test("of several hosts the first that answers is used", async () => {
   const dead = await deadPort();
-  const { host, port, user, password, database } = scene.parts;
+  const { host, port, user, password, database } = fixture.parts;
   await works({ host: `127.0.0.1,${host}`, port: `${dead},${port}` });
   const secret = encodeURIComponent(password);
   const url = `postgres://${user}:${secret}@127.0.0.1:${dead},${host}:${port}/${database}`;
@@ -44,7 +44,7 @@ test("of several hosts the first that answers is used", async () => {
 });
 
 test("of several hosts the one that accepts but does not answer is passed over", async () => {
-  const { host, port } = scene.parts;
+  const { host, port } = fixture.parts;
   const silent = await TcpProxy.before({ host, port });
   silent.mode = "silent";
   const options = { host: `127.0.0.1,${host}`, port: `${silent.port},${port}`, connectionTimeoutMillis: 500 };
@@ -53,7 +53,7 @@ test("of several hosts the one that accepts but does not answer is passed over",
 
 test("when none of several hosts answers the error names one, and a port", async () => {
   const [one, two] = [await deadPort(), await deadPort()];
-  const store = scene.store({ host: "127.0.0.1,127.0.0.1", port: `${one},${two}` });
+  const store = fixture.store({ host: "127.0.0.1,127.0.0.1", port: `${one},${two}` });
   const { error } = await failureOf(store.query(() => {}));
   expect(error).toMatchObject({
     name: "ERR_STORE",
@@ -72,7 +72,7 @@ test.each(["read-write", "primary", "prefer-standby"] as const)(
 test.each(["standby", "read-only"] as const)(
   "a primary is not taken for target_session_attrs=%s, and the error says so",
   async (target_session_attrs) => {
-    const store = scene.store({ target_session_attrs, connectionTimeoutMillis: 2_000 });
+    const store = fixture.store({ target_session_attrs, connectionTimeoutMillis: 2_000 });
     for (const call of [() => store.query(() => {}), () => store.commit("s", [event()], meta)]) {
       const { error, millis } = await failureOf(call());
       expect(error).toMatchObject({
@@ -85,7 +85,7 @@ test.each(["standby", "read-only"] as const)(
 );
 
 test("of several hosts the first that may be written to is used for target_session_attrs=read-write", async () => {
-  const { host, port, user, password, database } = scene.parts;
+  const { host, port, user, password, database } = fixture.parts;
   const other = await startPostgres({
     prefer: "embedded",
     inMemory: true,
@@ -103,7 +103,7 @@ test("of several hosts the first that may be written to is used for target_sessi
 });
 
 test.skipIf(!hasIpv6)(ipv6, async () => {
-  const { host, port, user, password, database } = scene.parts;
+  const { host, port, user, password, database } = fixture.parts;
   const proxy = await TcpProxy.before({ host, port }, { host: "::1", port: 0 });
   await works({ host: "::1", port: proxy.port });
   const url = `postgres://${user}:${encodeURIComponent(password)}@[::1]:${proxy.port}/${database}`;
@@ -114,7 +114,7 @@ test.skipIf(!hasIpv6)(ipv6, async () => {
 test.skipIf(isWindows)(folderAsHost, async () => {
   const folder = await mkdtemp(join(tmpdir(), "act-socket-"));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  const { host, port, user, password, database } = scene.parts;
+  const { host, port, user, password, database } = fixture.parts;
   const proxy = await TcpProxy.before({ host, port }, { path: join(folder, ".s.PGSQL.6000") });
   await works({ host: folder, port: 6_000 });
   const parts = {
@@ -132,7 +132,7 @@ test.skipIf(isWindows)(folderAsHost, async () => {
 
 test("a server without TLS is told apart from one that is down, where TLS is asked for", async () => {
   for (const ssl of [true, "require", "verify-full"] as const) {
-    const store = scene.store({ ssl });
+    const store = fixture.store({ ssl });
     const { error } = await failureOf(store.commit("s", [event()], meta));
     expect(error, String(ssl)).toMatchObject({
       name: "ERR_STORE",
@@ -147,10 +147,10 @@ test.each(["prefer", "allow", "disable"] as const)("a server without TLS is used
 );
 
 test("a connection that goes silent under a query is given up after statement_timeout and a grace", async () => {
-  const { host, port } = scene.parts;
+  const { host, port } = fixture.parts;
   const proxy = await TcpProxy.before({ host, port });
   const limits = { statement_timeout: 200, connectionTimeoutMillis: 1_000 };
-  const store = await scene.seeded({ host: "127.0.0.1", port: proxy.port, ...limits });
+  const store = await fixture.seeded({ host: "127.0.0.1", port: proxy.port, ...limits });
   await store.commit("s", [event("First")], meta);
   proxy.freeze();
   const [query, commit, claim] = await Promise.all([

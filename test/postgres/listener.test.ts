@@ -9,24 +9,24 @@ import { event, failureOf, meta, useServer } from "./fixture.ts";
 import { TcpProxy } from "./proxy.ts";
 
 const own = useServer();
-const { scene } = own;
+const { fixture } = own;
 let tables = 0;
 
 /** A store that listens, through a proxy that can be cut, and another that commits. */
 async function pair(options: PostgresStoreOptions = {}) {
   const table = `n${tables++}`;
-  const { host, port } = scene.parts;
+  const { host, port } = fixture.parts;
   const proxy = await TcpProxy.before({ host, port });
-  const listening = { ...scene.parts, host: "127.0.0.1", port: proxy.port, notify: true };
-  const store = await scene.seeded({
+  const listening = { ...fixture.parts, host: "127.0.0.1", port: proxy.port, notify: true };
+  const store = await fixture.seeded({
     ...listening,
     table,
-    application_name: scene.application(`${table}_ear`),
+    application_name: fixture.application(`${table}_ear`),
     ...options,
   });
-  const other = await scene.seeded({
+  const other = await fixture.seeded({
     table,
-    application_name: scene.application(`${table}_mouth`),
+    application_name: fixture.application(`${table}_mouth`),
     notify: true,
   });
   const heard: string[] = [];
@@ -50,7 +50,7 @@ test("a listener whose backend is killed hears what was committed while it was a
   await say(other, "Before");
   await hears(heard, "Before");
   for (const round of [1, 2, 3]) {
-    expect(await scene.kill(store)).toBeGreaterThan(0);
+    expect(await fixture.kill(store)).toBeGreaterThan(0);
     await say(other, `Away${round}`, `Again${round}`);
     await hears(heard, `Again${round}`);
   }
@@ -62,16 +62,16 @@ test("what a store commits itself while its listener is away is not told to it, 
   await say(store, "Ready");
   await say(other, "Before");
   await hears(heard, "Before");
-  const listening = () => scene.sql`select from pg_stat_activity
+  const listening = () => fixture.sql`select from pg_stat_activity
     where application_name = ${store.config.application_name} and query ilike 'listen%' and state = 'idle'`;
   proxy.mode = "refuse";
-  await scene.sql`select pg_terminate_backend(pid) from pg_stat_activity
+  await fixture.sql`select pg_terminate_backend(pid) from pg_stat_activity
     where application_name = ${store.config.application_name} and query ilike 'listen%'`;
   await until("LISTEN has ended", async () => (await listening()).length === 0);
   // The commit lands, and its answer is under way while the listener comes back.
   proxy.holdAnswersTo("Own");
   const own = say(store, "Own");
-  await until("it has landed", async () => (await scene.rows(other)).some(({ name }) => name === "Own"));
+  await until("it has landed", async () => (await fixture.rows(other)).some(({ name }) => name === "Own"));
   proxy.mode = "forward";
   await until("the server has taken LISTEN", async () => (await listening()).length === 1);
   await say(other, "Foreign");
@@ -108,9 +108,9 @@ test("a listener that is turned away tries again at growing intervals", async ()
 });
 
 test("the intervals at which a listener tries again stop growing at 30 s", async () => {
-  const options = { application_name: scene.application("patient") };
-  const store = scene.store(options);
-  const { secrets } = resolveOptions({ ...scene.parts, ...options });
+  const options = { application_name: fixture.application("patient") };
+  const store = fixture.store(options);
+  const { secrets } = resolveOptions({ ...fixture.parts, ...options });
   const tries: number[] = [];
   let gone = false;
   // Without a host an attempt fails before it has a socket, which would not keep to the time of the test.
@@ -139,7 +139,7 @@ test("the intervals at which a listener tries again stop growing at 30 s", async
   onTestFinished(() => listener.stop());
   onTestFinished(() => void vi.useRealTimers());
   await listener.start();
-  await scene.kill(store);
+  await fixture.kill(store);
   await away.promise;
   await vi.advanceTimersByTimeAsync(180_000);
   const gaps = tries.map((time, k) => time - (tries[k - 1] ?? cut));
@@ -156,7 +156,7 @@ test("what was missed is heard even when the first news comes together with the 
   const { store, other, heard, proxy } = await pair();
   await say(other, "Before");
   await hears(heard, "Before");
-  const listening = () => scene.sql`select from pg_stat_activity
+  const listening = () => fixture.sql`select from pg_stat_activity
     where application_name = ${store.config.application_name} and query ilike 'listen%' and state = 'idle'`;
   proxy.mode = "refuse";
   proxy.cut();
@@ -177,10 +177,10 @@ test("what was missed is heard even when every connection that the store had is 
   await say(other, "Before");
   await hears(heard, "Before");
   await Promise.all([1, 2, 3, 4, 5].map(() => store.query(() => {})));
-  const listening = () => scene.sql`select from pg_stat_activity
+  const listening = () => fixture.sql`select from pg_stat_activity
     where application_name = ${store.config.application_name} and query ilike 'listen%'`;
   proxy.trap();
-  await scene.sql`select pg_terminate_backend(pid) from pg_stat_activity
+  await fixture.sql`select pg_terminate_backend(pid) from pg_stat_activity
     where application_name = ${store.config.application_name} and query ilike 'listen%'`;
   await until("LISTEN has ended", async () => (await listening()).length === 0);
   await say(other, "Missed");
@@ -225,11 +225,11 @@ test.each(["fast", "kill"] as const)("a listener survives a restart of the serve
 });
 
 test("a listener that cannot start rejects with a StoreError, and leaves no connection and no retry", async () => {
-  const { host, port } = scene.parts;
+  const { host, port } = fixture.parts;
   const proxy = await TcpProxy.before({ host, port });
   const options = { host: "127.0.0.1", port: proxy.port, notify: true, connectionTimeoutMillis: 400 };
   for (const mode of ["refuse", "silent"] as const) {
-    const store = scene.store(options);
+    const store = fixture.store(options);
     proxy.mode = mode;
     const { error, millis } = await failureOf(Promise.resolve(store.notify?.(() => {})));
     expect(error, mode).toMatchObject({
@@ -246,11 +246,11 @@ test("a listener that cannot start rejects with a StoreError, and leaves no conn
 });
 
 test("a listener whose tables are missing rejects, and leaves no connection", async () => {
-  const store = scene.store({ notify: true });
+  const store = fixture.store({ notify: true });
   const { error } = await failureOf(Promise.resolve(store.notify?.(() => {})));
   expect(error).toMatchObject({ name: "ERR_STORE", operation: "notify", cause: { code: "42P01" } });
   await until("LISTEN has ended", async () => {
-    const rows = await scene.sql`select from pg_stat_activity
+    const rows = await fixture.sql`select from pg_stat_activity
       where application_name = ${store.config.application_name} and query ilike 'listen%'`;
     return rows.length === 0;
   });
@@ -262,7 +262,7 @@ test("a listener ends with its disposer, the store works on", async () => {
   await hears(heard, "Before");
   await dispose();
   await until("LISTEN has ended", async () => {
-    const rows = await scene.sql`select from pg_stat_activity
+    const rows = await fixture.sql`select from pg_stat_activity
       where application_name = ${store.config.application_name} and query ilike 'listen%'`;
     return rows.length === 0;
   });
@@ -272,8 +272,8 @@ test("a listener ends with its disposer, the store works on", async () => {
 });
 
 test("listen_url is where the channel is listened to", async () => {
-  const direct = await TcpProxy.before(scene.parts);
-  const { user, password, database } = scene.parts;
+  const direct = await TcpProxy.before(fixture.parts);
+  const { user, password, database } = fixture.parts;
   const listen_url = `postgres://${user}:${encodeURIComponent(password)}@127.0.0.1:${direct.port}/${database}`;
   const { other, heard, proxy } = await pair({ listen_url });
   expect(direct.arrivals.length).toBe(1);

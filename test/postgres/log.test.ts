@@ -3,9 +3,9 @@ import { log } from "@rotorsoft/act";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { Throttle } from "../../src/values/throttle.ts";
-import { event, meta, useScene } from "./fixture.ts";
+import { event, meta, useDatabase } from "./fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 let lines: string[] = [];
 
 beforeEach(() => {
@@ -21,10 +21,10 @@ const found = (pattern: RegExp) => lines.filter((line) => pattern.test(line));
 
 /** A store on whose table, or on that of subscriptions, each INSERT takes 60 ms. */
 async function slowOn(suffix: "" | "_streams", slowStatementMillis: number | false): Promise<PostgresStore> {
-  const store = await scene.seeded({ slowStatementMillis, max: 2 });
+  const store = await fixture.seeded({ slowStatementMillis, max: 2 });
   lines = [];
   const { schema, table } = store.config;
-  await scene.sql.unsafe(`
+  await fixture.sql.unsafe(`
     create function "${schema}"."${table}_slow"() returns trigger language plpgsql as $$ begin
       perform pg_sleep(0.06); return new; end $$;
     create trigger slow before insert on "${schema}"."${table}${suffix}"
@@ -75,15 +75,15 @@ describe("a slow statement", () => {
   });
 
   test("is one that takes a second, by default", async () => {
-    const store = scene.store();
+    const store = fixture.store();
     expect(store.config.slowStatementMillis).toBe(1_000);
   });
 });
 
 test("connections that are lost are logged once, and that there is one again", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await Promise.all([store.query(() => {}), store.query(() => {}), store.commit("s", [event()], meta)]);
-  expect(await scene.kill(store)).toBeGreaterThan(1);
+  expect(await fixture.kill(store)).toBeGreaterThan(1);
   await expect.poll(() => found(/a connection was lost/)).toHaveLength(1);
   await store.query(() => {});
   expect(found(/a connection was lost: .*57P01|a connection was lost: the connection was lost/)).toHaveLength(
@@ -93,9 +93,9 @@ test("connections that are lost are logged once, and that there is one again", a
 });
 
 test("a listener that is lost is logged once, and that it is back", async () => {
-  const store = await scene.seeded({ notify: true });
+  const store = await fixture.seeded({ notify: true });
   await store.notify?.(() => {});
-  await scene.kill(store);
+  await fixture.kill(store);
   await expect.poll(() => found(/listening again/), { timeout: 20_000 }).toHaveLength(1);
   expect(found(/the connection that listens was lost; until it is back/)).toHaveLength(1);
   expect(lines.findIndex((line) => line.includes("was lost; until"))).toBeLessThan(
@@ -104,14 +104,14 @@ test("a listener that is lost is logged once, and that it is back", async () => 
 });
 
 test("a store that is disposed of has lost nothing", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.commit("s", [event()], meta);
   await store.dispose();
   expect(found(/lost/)).toEqual([]);
 });
 
 test("each blocked subscription is logged once, where it stands and without its error", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.subscribe(["a", "b"].map((stream) => ({ stream, lane: "mail", correlated_at: 5 })));
   const leases = await store.claim(2, 0, "w", 60_000);
   const failed = leases.map((lease) => ({ ...lease, error: "secret" }));
@@ -128,7 +128,7 @@ test("each blocked subscription is logged once, where it stands and without its 
 });
 
 test("a thousand blocked subscriptions are ten lines", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const streams = Array.from({ length: 1_000 }, (_, n) => `s${n}`);
   await store.subscribe(streams.map((stream) => ({ stream, correlated_at: 5 })));
   const leases = await store.claim(1_000, 0, "w", 60_000);

@@ -1,20 +1,20 @@
 /** notify() called again before the first call is through. */
 import { expect, test } from "vitest";
-import { event, meta, useScene } from "./fixture.ts";
+import { event, meta, useDatabase } from "./fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 test("of two notify() at once the second is heard, and one connection listens", async () => {
-  const store = await scene.seeded({ notify: true });
+  const store = await fixture.seeded({ notify: true });
   const heard: string[] = [];
   const [first] = await Promise.all([
     store.notify?.(({ stream }) => heard.push(`first ${stream}`)),
     store.notify?.(({ stream }) => heard.push(`second ${stream}`)),
   ]);
-  const other = scene.store({ table: store.config.table, notify: true });
+  const other = fixture.store({ table: store.config.table, notify: true });
   await other.commit("a", [event()], meta);
   await expect.poll(() => heard).toEqual(["second a"]);
-  const listening = () => scene.sql`
+  const listening = () => fixture.sql`
     select from pg_stat_activity
     where application_name = ${store.config.application_name} and query ilike 'listen%'`;
   expect(await listening()).toHaveLength(1);

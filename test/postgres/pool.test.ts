@@ -6,15 +6,15 @@ import { resolveOptions } from "../../src/options/resolve.ts";
 import { Database } from "../../src/postgres/index.ts";
 import { until } from "../order/fence.ts";
 import { connect } from "../support/database.ts";
-import { event, failureOf, meta, useScene } from "./fixture.ts";
+import { event, failureOf, meta, useDatabase } from "./fixture.ts";
 import { TcpProxy } from "./proxy.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 /** The layer itself. `max` counts the writer's place too, so that `max: 2` is one connection for reads. */
 function connections(options: PostgresStoreOptions): Database {
   const layer = new Database(
-    resolveOptions({ ...scene.parts, application_name: scene.application("layer"), ...options }),
+    resolveOptions({ ...fixture.parts, application_name: fixture.application("layer"), ...options }),
   );
   onTestFinished(() => layer.close());
   return layer;
@@ -22,7 +22,7 @@ function connections(options: PostgresStoreOptions): Database {
 
 /** A session that holds an advisory lock of its own, for statements to wait behind. */
 async function gate(key: number): Promise<{ readonly text: string; open(): Promise<void> }> {
-  const sql = connect(scene.url);
+  const sql = connect(fixture.url);
   await sql`select pg_advisory_lock(${key})`;
   let closed = true;
   const open = async () => {
@@ -37,11 +37,11 @@ async function gate(key: number): Promise<{ readonly text: string; open(): Promi
 const read = (layer: Database, text = "select 1") => layer.read("query", { text });
 
 test.each([1, 2, 5])("a store with max: %i never has more connections, whatever it does", async (max) => {
-  const store = await scene.seeded({ max });
+  const store = await fixture.seeded({ max });
   let peak = 0;
   let done = false;
   const watching = (async () => {
-    while (!done) peak = Math.max(peak, (await scene.pids(store)).length);
+    while (!done) peak = Math.max(peak, (await fixture.pids(store)).length);
   })();
   const operations = Array.from({ length: 60 }, (_, n) => [
     () => store.commit(`s-${n}`, [event()], meta),
@@ -64,7 +64,7 @@ test("who waits for a connection gets it in the order of asking", async () => {
   const closed = await gate(101);
   const order: number[] = [];
   const first = read(layer, closed.text);
-  await until("the only connection is busy", async () => (await scene.lockWaiters()).length === 1);
+  await until("the only connection is busy", async () => (await fixture.lockWaiters()).length === 1);
   const others = [1, 2, 3, 4, 5].map((n) => read(layer).then(() => order.push(n)));
   expect(layer.counts).toMatchObject({ busy: 1, waiting: 5 });
   await closed.open();
@@ -78,7 +78,7 @@ test("who waits too long is told that all connections are in use, and what to do
   await read(layer);
   const closed = await gate(102);
   const holder = read(layer, closed.text);
-  await until("the only connection is busy", async () => (await scene.lockWaiters()).length === 1);
+  await until("the only connection is busy", async () => (await fixture.lockWaiters()).length === 1);
   const { error, millis } = await failureOf(read(layer));
   expect(error).toBeInstanceOf(StoreError);
   expect(error).toMatchObject({
@@ -100,20 +100,20 @@ test("who waits too long is told that all connections are in use, and what to do
 });
 
 test("a connection that dies under its user leaves its place to who waits", async () => {
-  const layer = connections({ max: 2, application_name: scene.application("dies") });
+  const layer = connections({ max: 2, application_name: fixture.application("dies") });
   const closed = await gate(103);
   const victim = failureOf(layer.write("ack", { text: closed.text }));
-  await until("the only connection is busy", async () => (await scene.lockWaiters()).length === 1);
+  await until("the only connection is busy", async () => (await fixture.lockWaiters()).length === 1);
   const waiter = read(layer, "select 7 as seven");
-  await scene.sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = ${scene.application("dies")}`;
+  await fixture.sql`select pg_terminate_backend(pid) from pg_stat_activity where application_name = ${fixture.application("dies")}`;
   expect((await victim).error).toBeInstanceOf(StoreError);
   expect(await waiter).toEqual([{ seven: 7 }]);
 });
 
 test("a connection that dies while idle is not given to anyone", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await Promise.all([1, 2, 3, 4].map(() => store.query(() => {})));
-  expect(await scene.kill(store)).toBeGreaterThan(1);
+  expect(await fixture.kill(store)).toBeGreaterThan(1);
   for (const n of [1, 2, 3]) {
     expect(await store.query(() => {})).toBe(0);
     expect(await store.subscribe([{ stream: `s-${n}` }])).toMatchObject({ subscribed: 1 });
@@ -121,18 +121,18 @@ test("a connection that dies while idle is not given to anyone", async () => {
 });
 
 test("a read is answered though every idle connection is dead, and nobody knows it yet", async () => {
-  const { host, port } = scene.parts;
+  const { host, port } = fixture.parts;
   const proxy = await TcpProxy.before({ host, port });
-  const store = await scene.seeded({ host: "127.0.0.1", port: proxy.port });
+  const store = await fixture.seeded({ host: "127.0.0.1", port: proxy.port });
   await Promise.all([1, 2, 3, 4, 5].map(() => store.query(() => {})));
   proxy.trap();
   expect(await store.query(() => {})).toBe(0);
 });
 
 test("a write on a dead connection fails as lost, or is done; it is never done twice", async () => {
-  const { host, port } = scene.parts;
+  const { host, port } = fixture.parts;
   const proxy = await TcpProxy.before({ host, port });
-  const store = await scene.seeded({ host: "127.0.0.1", port: proxy.port });
+  const store = await fixture.seeded({ host: "127.0.0.1", port: proxy.port });
   await store.subscribe([{ stream: "t", correlated_at: 9 }]);
   proxy.trap();
   const outcome = await store.claim(1, 0, "w", 0).then(
@@ -146,7 +146,7 @@ test("a write on a dead connection fails as lost, or is done; it is never done t
 });
 
 test("a statement that fails leaves its connection in use for the next", async () => {
-  const layer = connections({ max: 2, application_name: scene.application("survives") });
+  const layer = connections({ max: 2, application_name: fixture.application("survives") });
   const [before] = await read(layer, "select pg_backend_pid() as pid");
   await failureOf(read(layer, "select 1 / 0"));
   expect(await read(layer, "select pg_backend_pid() as pid")).toEqual([before]);
@@ -163,7 +163,7 @@ test("a transaction that fails leaves nothing open on its connection", async () 
 });
 
 test("a session whose work fails is closed, with its transaction and its locks", async () => {
-  const layer = connections({ max: 2, application_name: scene.application("session") });
+  const layer = connections({ max: 2, application_name: fixture.application("session") });
   const own = new TypeError("own");
   const work = layer.session("restore", async (run) => {
     await run({ text: "begin" });
@@ -172,22 +172,22 @@ test("a session whose work fails is closed, with its transaction and its locks",
   });
   expect((await failureOf(work)).error).toBe(own);
   await until("the lock is free", async () => {
-    const [row] = await scene.sql`select pg_try_advisory_xact_lock(104) as free`;
+    const [row] = await fixture.sql`select pg_try_advisory_xact_lock(104) as free`;
     return row?.free === true;
   });
 });
 
 test("idle connections are closed after idleTimeoutMillis, the writer's too, and are kept with 0", async () => {
-  const short = await scene.seeded({ idleTimeoutMillis: 50 });
-  const kept = await scene.seeded({ idleTimeoutMillis: 0 });
+  const short = await fixture.seeded({ idleTimeoutMillis: 50 });
+  const kept = await fixture.seeded({ idleTimeoutMillis: 0 });
   for (const store of [kept, short]) {
     await store.commit("s", [event()], meta);
     await Promise.all([store.query(() => {}), store.query(() => {})]);
   }
-  const before = await scene.pids(kept);
+  const before = await fixture.pids(kept);
   expect(before.length).toBeGreaterThan(1);
-  await until("the idle connections end", async () => (await scene.pids(short)).length === 0);
-  expect(await scene.pids(kept)).toEqual(before);
+  await until("the idle connections end", async () => (await fixture.pids(short)).length === 0);
+  expect(await fixture.pids(kept)).toEqual(before);
   expect(await short.commit("s", [event()], meta)).toMatchObject([{ version: 1 }]);
 });
 
@@ -197,7 +197,7 @@ test("a connection in use is not closed, however short idleTimeoutMillis is", as
   // It was idle once: the time that it may stay so is running.
   await read(layer);
   const slow = read(layer, `${closed.text}, pg_sleep(0.2)`);
-  await until("the connection is busy", async () => (await scene.lockWaiters()).length === 1);
+  await until("the connection is busy", async () => (await fixture.lockWaiters()).length === 1);
   await closed.open();
   expect(await slow).toHaveLength(1);
 });
@@ -206,7 +206,7 @@ test("a statement that waits for a lock on the server does not keep other statem
   const layer = connections({ max: 4 });
   const closed = await gate(106);
   const stuck = read(layer, closed.text);
-  await until("one connection is stuck", async () => (await scene.lockWaiters()).length === 1);
+  await until("one connection is stuck", async () => (await fixture.lockWaiters()).length === 1);
   expect(await Promise.all([read(layer), read(layer)])).toHaveLength(2);
   await closed.open();
   await stuck;

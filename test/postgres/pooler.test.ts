@@ -89,13 +89,13 @@ describe("a pooler that serves no second client", () => {
 
   /** Only the first client is served until `full` is false. */
   async function full(options: PostgresStoreOptions = {}) {
-    const scene = await behind(ownProcess, options);
+    const fixture = await behind(ownProcess, options);
     const state = { full: true };
-    scene.server.processOf = (session) => {
-      if (state.full && session !== scene.server.sessions[0]) session.socket.destroy();
+    fixture.server.processOf = (session) => {
+      if (state.full && session !== fixture.server.sessions[0]) session.socket.destroy();
       return ownProcess(session);
     };
-    return { ...scene, state };
+    return { ...fixture, state };
   }
 
   test("may be in either mode: no server process is known, no setting is made, and nothing is kept of it", async () => {

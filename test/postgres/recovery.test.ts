@@ -6,14 +6,14 @@ import { type Backend, Database } from "../../src/postgres/index.ts";
 import { gate } from "../conformance/kit/eventually.ts";
 import { until } from "../order/fence.ts";
 import { connect } from "../support/database.ts";
-import { useScene } from "./fixture.ts";
+import { useDatabase } from "./fixture.ts";
 import { TcpProxy } from "./proxy.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 function layerOf(options: object = {}): Database {
   const layer = new Database(
-    resolveOptions({ ...scene.parts, application_name: scene.application("recovery"), ...options }),
+    resolveOptions({ ...fixture.parts, application_name: fixture.application("recovery"), ...options }),
   );
   onTestFinished(() => layer.close());
   return layer;
@@ -21,8 +21,8 @@ function layerOf(options: object = {}): Database {
 
 /** A table, and a transaction on a connection of its own that waits for a lock before it writes to it. */
 async function waiting(layer: Database, table: string) {
-  await scene.sql.unsafe(`create table ${table} (n int)`);
-  const holder = connect(scene.url);
+  await fixture.sql.unsafe(`create table ${table} (n int)`);
+  const holder = connect(fixture.url);
   onTestFinished(() => holder.end());
   await holder`select pg_advisory_lock(77)`;
   const known = gate();
@@ -43,7 +43,7 @@ async function waiting(layer: Database, table: string) {
   await known.passed;
   await until("it waits for the lock", async () => {
     const [row] =
-      await scene.sql`select from pg_stat_activity where pid = ${backend?.pid ?? 0} and wait_event = 'advisory'`;
+      await fixture.sql`select from pg_stat_activity where pid = ${backend?.pid ?? 0} and wait_event = 'advisory'`;
     return row !== undefined;
   });
   if (!backend) throw new Error("no backend");
@@ -51,7 +51,7 @@ async function waiting(layer: Database, table: string) {
 }
 
 const isAlive = async ({ pid }: Backend) =>
-  (await scene.sql`select from pg_stat_activity where pid = ${pid}`).length > 0;
+  (await fixture.sql`select from pg_stat_activity where pid = ${pid}`).length > 0;
 
 describe("a look for what became of a transaction", () => {
   test("ends its server process first: what it waited for is not done later", async () => {
@@ -77,9 +77,9 @@ describe("a look for what became of a transaction", () => {
   test("spares a server process that runs another session meanwhile, and ends it while it runs the lost one", async () => {
     const layer = layerOf();
     const { backend, transaction, release } = await waiting(layer, "handed_on");
-    await layer.recover({ ...backend, mark: `${scene.application("recovery")}/1` }, [{ text: "select 1" }]);
+    await layer.recover({ ...backend, mark: `${fixture.application("recovery")}/1` }, [{ text: "select 1" }]);
     expect(await isAlive(backend)).toBe(true);
-    await layer.recover({ ...backend, mark: scene.application("recovery") }, [{ text: "select 1" }]);
+    await layer.recover({ ...backend, mark: fixture.application("recovery") }, [{ text: "select 1" }]);
     expect(await isAlive(backend)).toBe(false);
     await expect(transaction).rejects.toMatchObject({ inDoubt: true });
     await release();
@@ -106,7 +106,7 @@ describe("a look for what became of a transaction", () => {
   });
 
   test("does not trust idle connections: they may have been lost with the first", async () => {
-    const proxy = await TcpProxy.before(scene.parts);
+    const proxy = await TcpProxy.before(fixture.parts);
     const layer = layerOf({ host: "127.0.0.1", port: proxy.port });
     // Reads that overlap, so that each gets a connection of its own.
     await Promise.all([1, 2, 3].map(() => layer.read("query", { text: "select pg_sleep(0.05)" })));
@@ -117,7 +117,7 @@ describe("a look for what became of a transaction", () => {
 
 describe("a transaction of several statements", () => {
   test("is unknown if its connection is lost after it was sent", async () => {
-    const proxy = await TcpProxy.before(scene.parts);
+    const proxy = await TcpProxy.before(fixture.parts);
     const layer = layerOf({ host: "127.0.0.1", port: proxy.port });
     await layer.read("query", { text: "select 1" });
     proxy.freeze();
@@ -133,7 +133,7 @@ describe("a transaction of several statements", () => {
 
   test("that the server has undone for the sake of others is sent again", async () => {
     const layer = layerOf();
-    await scene.sql.unsafe(`create sequence attempts;
+    await fixture.sql.unsafe(`create sequence attempts;
       create function undone_once() returns int language plpgsql as $$
         begin if nextval('attempts') = 1 then raise exception 'undone' using errcode = '40001'; end if; return 7; end $$`);
     expect(await layer.transaction("truncate", [{ text: "select undone_once() as n" }])).toEqual([

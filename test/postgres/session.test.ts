@@ -68,7 +68,7 @@ describe("while the client has its turn", () => {
 });
 
 describe("a session fails", () => {
-  const failures: readonly (readonly [string, (scene: Open) => Promise<unknown>, object])[] = [
+  const failures: readonly (readonly [string, (fixture: Open) => Promise<unknown>, object])[] = [
     [
       "with what its work throws, as it is",
       ({ run }) => run(() => Promise.reject(new TypeError("own"))),
@@ -101,9 +101,9 @@ describe("a session fails", () => {
   ];
 
   test.each(failures)("%s, and its connection is thrown away", async (_, fail, told) => {
-    const scene = await open();
-    await expect(fail(scene)).rejects.toMatchObject(told);
-    expect(scene.connection.closedWith).toBeDefined();
+    const fixture = await open();
+    await expect(fail(fixture)).rejects.toMatchObject(told);
+    expect(fixture.connection.closedWith).toBeDefined();
   });
 
   test("at the first statement of which the caller does not hear: no later one runs outside of it", async () => {
@@ -122,13 +122,13 @@ describe("a session fails", () => {
 describe("a COMMIT without an answer", () => {
   /** The connection is lost when COMMIT arrives. */
   async function losing(options: Partial<Pick<SessionOptions<string>, "wasCommitted">> = {}) {
-    const scene = await open();
-    const hold = scene.server.hold("execute", "commit");
-    const running = scene.run(async () => "done", options);
+    const fixture = await open();
+    const hold = fixture.server.hold("execute", "commit");
+    const running = fixture.run(async () => "done", options);
     running.catch(() => {});
     await hold.reached;
-    scene.server.session.socket.destroy();
-    return { ...scene, running };
+    fixture.server.session.socket.destroy();
+    return { ...fixture, running };
   }
 
   test("is looked for, and was one if it is found", async () => {

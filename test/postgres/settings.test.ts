@@ -1,15 +1,15 @@
 /** What a role or a database may be set to, and the store's statements are not written for. */
 import { expect, onTestFinished, test } from "vitest";
-import { event, meta, useScene } from "./fixture.ts";
+import { event, meta, useDatabase } from "./fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 /** Settings of every connection that is opened from now on, until the test ends. */
 async function set(...settings: string[]): Promise<void> {
-  const [row] = await scene.sql`select current_database() as name`;
+  const [row] = await fixture.sql`select current_database() as name`;
   const own = `alter role current_user in database "${row?.name}"`;
-  onTestFinished(async () => void (await scene.sql.unsafe(`${own} reset all`)));
-  for (const setting of settings) await scene.sql.unsafe(`${own} set ${setting}`);
+  onTestFinished(async () => void (await fixture.sql.unsafe(`${own} reset all`)));
+  for (const setting of settings) await fixture.sql.unsafe(`${own} set ${setting}`);
 }
 
 test("text, nulls and numbers are read as ever, whatever the role's settings are", async () => {
@@ -21,7 +21,7 @@ test("text, nulls and numbers are read as ever, whatever the role's settings are
     "IntervalStyle = 'sql_standard'",
     "TimeZone = 'Pacific/Chatham'",
   );
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.subscribe([
     { stream: "without", correlated_at: 5 },
     { stream: "of", source: "a\\.b" },
@@ -44,24 +44,24 @@ test("text, nulls and numbers are read as ever, whatever the role's settings are
 
 test("a statement_timeout of 0 is no limit, whatever the role's is", async () => {
   await set("statement_timeout = 300");
-  const store = await scene.seeded({ statement_timeout: 0 });
-  const { release } = await scene.hold(store);
+  const store = await fixture.seeded({ statement_timeout: 0 });
+  const { release } = await fixture.hold(store);
   const committing = store.commit("s", [event()], meta);
-  await scene.sql`set statement_timeout = 0`;
+  await fixture.sql`set statement_timeout = 0`;
   // Twice the role's limit: what does not happen gives no signal.
-  await scene.sql`select pg_sleep(0.6)`;
+  await fixture.sql`select pg_sleep(0.6)`;
   await release();
   expect(await committing).toHaveLength(1);
 });
 
 test("the server's limit for idle sessions does not end the store's connections", async () => {
   await set("idle_session_timeout = 100");
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.commit("s", [event()], meta);
   await store.query(() => {});
-  const before = await scene.pids(store);
+  const before = await fixture.pids(store);
   expect(before.length).toBeGreaterThan(0);
   // Three times the server's limit: what does not happen gives no signal.
-  await scene.sql`select pg_sleep(0.3)`;
-  expect(await scene.pids(store)).toEqual(before);
+  await fixture.sql`select pg_sleep(0.3)`;
+  expect(await fixture.pids(store)).toEqual(before);
 });

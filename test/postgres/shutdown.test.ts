@@ -6,10 +6,10 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import type { PostgresStoreOptions } from "../../src/index.ts";
 import { throughout } from "../conformance/kit/eventually.ts";
 import { until } from "../order/fence.ts";
-import { event, failureOf, meta, useScene } from "./fixture.ts";
+import { event, failureOf, meta, useDatabase } from "./fixture.ts";
 import { TcpProxy } from "./proxy.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const program = fileURLToPath(new URL("./fixtures/idle.ts", import.meta.url));
 
 /** A process with a store of its own, to end by itself. */
@@ -19,7 +19,7 @@ class Child {
   readonly #closed: Promise<unknown[]>;
 
   constructor(options: PostgresStoreOptions, left = "") {
-    const given = JSON.stringify({ ...scene.parts, ...options });
+    const given = JSON.stringify({ ...fixture.parts, ...options });
     const child = spawn(process.execPath, [program, given, left], { stdio: ["pipe", "pipe", "inherit"] });
     child.stdout.on("data", (text) => {
       this.#output += text;
@@ -80,7 +80,7 @@ test.each(["idle", "no longer listening", "disposed"])(
 
 test("a process does not end before what it has asked for is done", async () => {
   expect((await children.get("unfinished")?.exit())?.code).toBe(0);
-  const rows = await scene.sql`select name from unfinished order by id`;
+  const rows = await fixture.sql`select name from unfinished order by id`;
   expect(rows.map(({ name }) => name)).toEqual(["First", "A", "B", "C"]);
 });
 
@@ -91,7 +91,7 @@ test("a process that listens waits for work, and does not end by itself", async 
 });
 
 test("a process that listens does not end while it tries to reconnect", async () => {
-  const { host, port } = scene.parts;
+  const { host, port } = fixture.parts;
   const proxy = await TcpProxy.before({ host, port });
   const child = new Child({ host: "127.0.0.1", port: proxy.port, notify: true, table: "cut" }, "cut");
   onTestFinished(() => child.kill());
@@ -104,7 +104,7 @@ test("a process that listens does not end while it tries to reconnect", async ()
 });
 
 test("dispose leaves no connection of the store, whatever it was doing", async () => {
-  const store = await scene.seeded({ notify: true, max: 5 });
+  const store = await fixture.seeded({ notify: true, max: 5 });
   await store.notify?.(() => {});
   await store.commit("s", [event()], meta);
   const work = [
@@ -117,26 +117,26 @@ test("dispose leaves no connection of the store, whatever it was doing", async (
     if (result.status === "rejected")
       expect(result.reason).toMatchObject({ name: "ERR_STORE", cause: { code: "STORE_CLOSED" } });
   await disposed;
-  await until("its backends have ended", async () => (await scene.pids(store)).length === 0);
+  await until("its backends have ended", async () => (await fixture.pids(store)).length === 0);
 });
 
 test("dispose waits for commits that wait for the append lock, and for what else runs", async () => {
-  const store = await scene.seeded();
-  const held = await scene.hold(store);
+  const store = await fixture.seeded();
+  const held = await fixture.hold(store);
   const order: string[] = [];
   const commits = [1, 2].map(() => store.commit("s", [event()], meta).then(() => order.push("committed")));
-  await until("the commits wait", async () => (await scene.lockWaiters()).length === 1);
+  await until("the commits wait", async () => (await fixture.lockWaiters()).length === 1);
   const disposed = store.dispose().then(() => order.push("disposed"));
   await held.release();
   await Promise.all([...commits, disposed]);
   expect(order).toEqual(["committed", "committed", "disposed"]);
-  expect((await scene.rows(store)).map(({ name }) => name)).toEqual(["Happened", "Happened"]);
-  await until("its backends have ended", async () => (await scene.pids(store)).length === 0);
+  expect((await fixture.rows(store)).map(({ name }) => name)).toEqual(["Happened", "Happened"]);
+  await until("its backends have ended", async () => (await fixture.pids(store)).length === 0);
 });
 
 test("a commit that is called after dispose is refused, though dispose has not ended yet", async () => {
-  const store = await scene.seeded();
-  const held = await scene.hold(store);
+  const store = await fixture.seeded();
+  const held = await fixture.hold(store);
   const before = store.commit("s", [event("Before")], meta);
   const disposed = store.dispose();
   const after = store.commit("s", [event("After")], meta).then(
@@ -150,14 +150,14 @@ test("a commit that is called after dispose is refused, though dispose has not e
     operation: "commit",
     cause: { code: "STORE_CLOSED" },
   });
-  expect((await scene.rows(store)).map(({ name }) => name)).toEqual(["Before"]);
+  expect((await fixture.rows(store)).map(({ name }) => name)).toEqual(["Before"]);
 });
 
 test("dispose ends while a server does not answer, within the limits of what waits for it", async () => {
-  const { host, port } = scene.parts;
+  const { host, port } = fixture.parts;
   const proxy = await TcpProxy.before({ host, port });
   proxy.mode = "silent";
-  const store = scene.store({
+  const store = fixture.store({
     host: "127.0.0.1",
     port: proxy.port,
     connectionTimeoutMillis: 600,
@@ -175,18 +175,18 @@ test("dispose ends while a server does not answer, within the limits of what wai
 });
 
 test("dispose of a store whose connections have all been cut ends, and another one may be made", async () => {
-  const store = await scene.seeded({ notify: true });
+  const store = await fixture.seeded({ notify: true });
   await store.notify?.(() => {});
   await Promise.all([store.commit("s", [event()], meta), store.query(() => {})]);
-  await scene.kill(store);
+  await fixture.kill(store);
   await store.dispose();
-  await until("its backends have ended", async () => (await scene.pids(store)).length === 0);
+  await until("its backends have ended", async () => (await fixture.pids(store)).length === 0);
   const { table, application_name } = store.config;
-  expect(await scene.store({ table, application_name }).query(() => {})).toBe(1);
+  expect(await fixture.store({ table, application_name }).query(() => {})).toBe(1);
 });
 
 test("a driver of restore that reads from the same store is answered, and dispose waits for it", async () => {
-  const store = await scene.seeded({ max: 3 });
+  const store = await fixture.seeded({ max: 3 });
   await store.commit("s", [event("Kept")], meta);
   const names: string[] = [];
   const restored = store.restore(async (insert) => {
@@ -203,5 +203,5 @@ test("a driver of restore that reads from the same store is answered, and dispos
   await disposed;
   // The read may have come too late; then nothing was restored, and nothing is lost.
   if (outcome !== "restored") expect(outcome).toMatchObject({ name: "ERR_STORE" });
-  expect((await scene.rows(store)).map(({ name }) => name)).toEqual(["Kept"]);
+  expect((await fixture.rows(store)).map(({ name }) => name)).toEqual(["Kept"]);
 });

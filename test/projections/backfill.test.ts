@@ -3,14 +3,14 @@ import { act, projection } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { type BackfillProgress, backfill } from "../../src/projections/index.ts";
-import { Account, actor, Deposited, on, settled, stopping, useWorld, writer } from "../framework/fixture.ts";
+import { Account, actor, Deposited, on, settled, stopping, useApps, writer } from "../framework/fixture.ts";
 
-const world = useWorld();
+const fixture = useApps();
 const ACCOUNTS = 40;
 
 /** An app that has run for a while: its checkpoint is at the end of the log, and three accounts have moved since. */
 async function history(): Promise<PostgresStore> {
-  const store = await world.seeded({ notify: true });
+  const store = await fixture.seeded({ notify: true });
   const deposit = writer(store);
   for (let n = 0; n < ACCOUNTS; n++) await deposit(`a${n}`, 1, 2);
   const old = stopping(
@@ -60,7 +60,7 @@ function release(store: PostgresStore, seen: string[]) {
 }
 
 const rows = async (store: PostgresStore) =>
-  (await world.subscriptions(store)).filter(({ stream }) => stream !== "before");
+  (await fixture.subscriptions(store)).filter(({ stream }) => stream !== "before");
 
 test("every target of the history is subscribed and processed, static and dynamic ones", async () => {
   const store = await history();
@@ -69,16 +69,16 @@ test("every target of the history is subscribed and processed, static and dynami
   const result = await backfill({ app, store });
   expect(result).toEqual({ events: 2 * ACCOUNTS, targets: ACCOUNTS + 3, subscribed: ACCOUNTS + 2 });
   await settled(app, { eventLimit: 100, streamLimit: 100 });
-  expect(await world.unfinished(store)).toEqual([]);
-  const events = await world.events(store);
+  expect(await fixture.unfinished(store)).toEqual([]);
+  const events = await fixture.events(store);
   const expected = events.flatMap(({ id, stream, data }) => [
     `all ${id}`,
     `of-${stream} ${id}`,
     ...(data.amount === 2 ? [`mails ${id}`] : []),
   ]);
   expect(seen.toSorted()).toEqual(expected.toSorted());
-  expect(await world.subscription(store, "mails")).toMatchObject({ lane: "mail", priority: 3 });
-  expect(await world.subscription(store, "of-a7")).toMatchObject({ source: "a7", mark: 16 });
+  expect(await fixture.subscription(store, "mails")).toMatchObject({ lane: "mail", priority: 3 });
+  expect(await fixture.subscription(store, "of-a7")).toMatchObject({ source: "a7", mark: 16 });
 });
 
 test("without it, only accounts that move get a target, and a static target waits", async () => {
@@ -109,8 +109,8 @@ test("a worker that runs and is at rest is woken", async () => {
   const seen: string[] = [];
   const app = release(store, seen);
   await settled(app);
-  await backfill({ app, store: world.beside(store) });
-  await expect.poll(() => world.unfinished(store)).toEqual([]);
+  await backfill({ app, store: fixture.beside(store) });
+  await expect.poll(() => fixture.unfinished(store)).toEqual([]);
   expect(seen.filter((each) => each.startsWith("all "))).toHaveLength(2 * ACCOUNTS);
 });
 
@@ -123,23 +123,23 @@ test("beside workers that process and writers that append, each event is process
   const settling = settled(app, { eventLimit: 3 });
   await Promise.all([
     backfill({ app, store }),
-    backfill({ app: release(store, seen), store: world.beside(store) }),
+    backfill({ app: release(store, seen), store: fixture.beside(store) }),
     writing,
     settling,
   ]);
   await expect
     .poll(async () => {
       await settled(app, { eventLimit: 100, streamLimit: 100 });
-      return world.unfinished(store);
+      return fixture.unfinished(store);
     })
     .toEqual([]);
-  const events = await world.events(store);
+  const events = await fixture.events(store);
   expect(seen.filter((each) => each.startsWith("of-"))).toHaveLength(events.length);
   expect(new Set(seen).size).toBe(seen.length);
 });
 
 test("it tells how far it is, and stops where it is asked to", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const deposits = Array.from({ length: 2_500 }, () => ({ name: "Deposited", data: { amount: 2 } }));
   await store.commit("a0", deposits, { correlation: "test", causation: {} });
   const app = release(store, []);
@@ -158,18 +158,18 @@ test("it tells how far it is, and stops where it is asked to", async () => {
   expect(progress).toEqual([{ at: 1_000, head: 2_500, events: 1_000, targets: 4 }]);
   await backfill({ app, store, onProgress: (each) => progress.push(each) });
   expect(progress.slice(1).map(({ at }) => at)).toEqual([1_000, 2_000, 2_500]);
-  expect(await world.subscription(store, "of-a0")).toMatchObject({ mark: 2_500 });
+  expect(await fixture.subscription(store, "of-a0")).toMatchObject({ mark: 2_500 });
 });
 
 test("an app or a store that is none is refused", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const refused = (options: unknown) => Reflect.apply(backfill, undefined, [options]);
   await expect(refused({ store })).rejects.toThrow(/app must be what act\(\)…build\(\) returns/);
   await expect(refused({ app: release(store, []) })).rejects.toThrow(/store must be the PostgresStore/);
 });
 
 test("a target with several static sources is marked up to the last event of them all", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const deposit = writer(store);
   await deposit("first", 1);
   await deposit("second", 1);
@@ -186,5 +186,5 @@ test("a target with several static sources is marked up to the last event of the
       .build(on(store)),
   );
   await backfill({ app, store });
-  expect(await world.subscription(store, "both")).toMatchObject({ mark: 3 });
+  expect(await fixture.subscription(store, "both")).toMatchObject({ mark: 3 });
 });

@@ -8,9 +8,9 @@ import {
   type ProgressOptions,
   progressOf,
 } from "../../src/projections/index.ts";
-import { Account, actor, Deposited, on, settled, stopping, useWorld } from "../framework/fixture.ts";
+import { Account, actor, Deposited, on, settled, stopping, useApps } from "../framework/fixture.ts";
 
-const world = useWorld();
+const fixture = useApps();
 
 type Handlers = { readonly all?: (id: number) => unknown; readonly each?: (id: number) => unknown };
 
@@ -55,11 +55,11 @@ function waking(store: PostgresStore): PostgresStore {
 
 /** A process that runs the projections, and announces; and one that writes and waits. */
 async function processes(handlers?: Handlers) {
-  const store = waking(await world.seeded({ notify: true }));
+  const store = waking(await fixture.seeded({ notify: true }));
   const worker = build(store, handlers);
   watching({ app: worker, store }).announce();
   await settled(worker);
-  const own = world.beside(store);
+  const own = fixture.beside(store);
   const writer = build(own, {}, false);
   const deposit = (amount: number) => writer.do("deposit", { stream: "a", actor }, { amount });
   return { store, worker, writer, deposit, progress: watching({ app: writer, store: own }) };
@@ -83,7 +83,7 @@ test("it waits for the named targets only", async () => {
   const both = progress.caughtUp(["all", "of-a"], snapshots, { timeout: 60_000 });
   const early = await Promise.race([
     both.then(() => "both"),
-    world.sql`select pg_sleep(0.2)`.then(() => "held"),
+    fixture.sql`select pg_sleep(0.2)`.then(() => "held"),
   ]);
   expect(early).toBe("held");
   release.resolve();
@@ -132,27 +132,27 @@ test("a target that is blocked fails at once", async () => {
     code: "BLOCKED",
     message: /unblock\(\["all"\]\)/,
   });
-  await world.sql`update ${world.sql(`${store.config.table}_streams`)} set blocked = true where stream = 'all'`;
+  await fixture.sql`update ${fixture.sql(`${store.config.table}_streams`)} set blocked = true where stream = 'all'`;
   await rejected;
 });
 
 test("without announcements, and without LISTEN, it looks by itself", async () => {
-  const store = waking(await world.seeded({ notify: true }));
+  const store = waking(await fixture.seeded({ notify: true }));
   const worker = build(store);
   await settled(worker);
-  const own = world.beside(store);
+  const own = fixture.beside(store);
   const writer = build(own, {}, false);
   const progress = watching({ app: writer, store: own });
   await progress.caughtUp(undefined, await writer.do("deposit", { stream: "a", actor }, { amount: 2 }));
 });
 
 test("in the process that runs the projections it is woken by the app itself", async () => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const app = build(store);
   const progress = watching({ app, store });
   app.on("committed", () => app.settle());
   await progress.caughtUp(undefined, await app.do("deposit", { stream: "a", actor }, { amount: 2 }));
-  expect(await world.unfinished(store)).toEqual([]);
+  expect(await fixture.unfinished(store)).toEqual([]);
 });
 
 test("a wait ends by its signal, and by dispose()", async () => {
@@ -179,7 +179,7 @@ test.each([
   ["nothing to wait for", [["all"], []], /give an event, what app.do\(\) returned, or the id/],
   ["a negative timeout", [["all"], 1, { timeout: -1 }], /timeout must be a number of ms/],
 ])("%s is refused", async (_, given, says) => {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const progress = watching({ app: build(store), store });
   await expect(Reflect.apply(progress.caughtUp, undefined, given)).rejects.toThrow(says);
 });

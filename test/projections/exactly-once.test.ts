@@ -4,7 +4,7 @@ import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { exactlyOnce } from "../../src/projections/index.ts";
-import { Account, actor, Deposited, on, settled, stopping, useWorld, writer } from "../framework/fixture.ts";
+import { Account, actor, Deposited, on, settled, stopping, useApps, writer } from "../framework/fixture.ts";
 import {
   count,
   counted,
@@ -16,11 +16,11 @@ import {
   positionsOf,
 } from "./fixture.ts";
 
-const world = useWorld();
+const fixture = useApps();
 
 /** Deposits on three streams, seven of them. */
 async function deposited(): Promise<PostgresStore> {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const deposit = writer(store);
   for (let n = 1; n <= 7; n++) await deposit(`s${n % 3}`, n);
   return store;
@@ -39,8 +39,8 @@ for (const [driver, open] of Object.entries(DRIVERS)) {
       .build();
     const app = stopping(act().withState(Account).withProjection(balances).build(on(store)));
     for (let round = 0; round < 2; round++) {
-      await drained(app, world, store);
-      expect(await counted(db)).toEqual(await folded(world, store));
+      await drained(app, fixture, store);
+      expect(await counted(db)).toEqual(await folded(fixture, store));
       await app.reset(["per-event"]);
     }
     expect(await positionsOf(db)).toEqual([
@@ -64,12 +64,12 @@ for (const [driver, open] of Object.entries(DRIVERS)) {
       )
       .build();
     const app = stopping(act().withState(Account).withProjection(balances).build(on(store)));
-    await drained(app, world, store);
+    await drained(app, fixture, store);
     await writer(store)("s1", 100);
     await app.reset(["batched"]);
-    await drained(app, world, store);
+    await drained(app, fixture, store);
     expect(sizes).toEqual([7, 1]);
-    expect(await counted(db)).toEqual(await folded(world, store));
+    expect(await counted(db)).toEqual(await folded(fixture, store));
   });
 
   test(`on ${driver}, a flush that is repeated gets only the streams that have moved`, async () => {
@@ -94,10 +94,10 @@ for (const [driver, open] of Object.entries(DRIVERS)) {
           )
           .build(on(store)),
       );
-    await drained(build(), world, store);
+    await drained(build(), fixture, store);
     await writer(store)("s1", 100);
     await redeliver(store);
-    await drained(build(), world, store);
+    await drained(build(), fixture, store);
     expect(flushed).toEqual([["s0", "s1", "s2"], ["s1"]]);
     expect(await positionsOf(db)).toMatchObject([
       { target: "s0" },
@@ -124,8 +124,8 @@ for (const [driver, open] of Object.entries(DRIVERS)) {
     expect((await counted(db)).reduce((sum, { events }) => sum + events, 0)).toBe(3);
     expect(await positionsOf(db)).toMatchObject([{ at: 3 }]);
     failing = false;
-    await drained(app, world, store, 50);
-    expect(await counted(db)).toEqual(await folded(world, store));
+    await drained(app, fixture, store, 50);
+    expect(await counted(db)).toEqual(await folded(fixture, store));
   });
 }
 
@@ -157,10 +157,10 @@ test("several handlers of one event and one target run once each, also if one of
   );
   await settled(app, { leaseMillis: 50 });
   failing = false;
-  await drained(app, world, store, 50);
+  await drained(app, fixture, store, 50);
   await redeliver(store);
   await app.reset(["several"]);
-  await drained(app, world, store, 50);
+  await drained(app, fixture, store, 50);
   const each = [1, 2, 3, 4, 5, 6, 7].flatMap((id) => [`first ${id}`, `second ${id}`]);
   expect(ran).toEqual(each);
   expect(await positionsOf(db)).toMatchObject([{ at: 7, handlers: ["first", "second"] }]);
@@ -182,9 +182,9 @@ test("two projections with one target each have a position of their own", async 
       .to("shared")
       .build(on(store)),
   );
-  await drained(app, world, store);
+  await drained(app, fixture, store);
   await app.reset(["shared"]);
-  await drained(app, world, store);
+  await drained(app, fixture, store);
   expect(ran).toEqual({ a: 7, b: 7 });
 });
 
@@ -198,7 +198,7 @@ test("a target that many streams feed counts each event once", async () => {
     .build();
   const app = stopping(act().withState(Account).withProjection(balances).build(on(store)));
   for (let round = 0; round < 2; round++) {
-    await drained(app, world, store);
+    await drained(app, fixture, store);
     await app.reset(["odd", "even"]);
   }
   expect(await counted(db)).toEqual([
@@ -259,13 +259,13 @@ test("a handler that defers its event writes nothing, and is called again", asyn
       .to("deferring")
       .build(on(store)),
   );
-  await drained(app, world, store);
+  await drained(app, fixture, store);
   expect(deferred).toBe(3);
-  expect(await counted(db)).toEqual(await folded(world, store));
+  expect(await counted(db)).toEqual(await folded(fixture, store));
 });
 
 test("a reaction acts within the chain of its event, and nested transactions work", async () => {
-  const [db, store] = [await onNodePostgres(), await world.seeded()];
+  const [db, store] = [await onNodePostgres(), await fixture.seeded()];
   const once = exactlyOnce({ db, projection: "chain" });
   const app = stopping(
     act()
@@ -283,9 +283,9 @@ test("a reaction acts within the chain of its event, and nested transactions wor
       .build(on(store)),
   );
   await app.do("deposit", { stream: "s", actor }, { amount: 1 });
-  await drained(app, world, store);
+  await drained(app, fixture, store);
   expect(await counted(db)).toEqual([{ stream: "s", total: 6, events: 3 }]);
-  const events = await world.events(store);
+  const events = await fixture.events(store);
   expect(events.map(({ meta }) => meta.causation.event?.id)).toEqual([undefined, 1, 2]);
 });
 

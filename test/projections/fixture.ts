@@ -14,7 +14,7 @@ import postgres from "postgres";
 import { afterAll, onTestFinished } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { actPositions } from "../../src/projections/index.ts";
-import { settled, type World } from "../framework/fixture.ts";
+import { type AppFixture, settled } from "../framework/fixture.ts";
 import { connect, createDatabase } from "../support/database.ts";
 
 export const counters = pgTable("counters", {
@@ -101,20 +101,20 @@ export const positionsOf = (db: Db) =>
     .orderBy(positions.projection, positions.target);
 
 /** What the log says the counters must be. */
-export async function folded(world: World, store: PostgresStore) {
-  const rows = await world.sql<{ stream: string; total: number; events: number }[]>`
+export async function folded(fixture: AppFixture, store: PostgresStore) {
+  const rows = await fixture.sql<{ stream: string; total: number; events: number }[]>`
     select stream, sum((data ->> 'amount')::int)::int as total, count(*)::int as events
-    from ${world.table(store)} where name = 'Deposited' group by stream order by stream collate "C"`;
+    from ${fixture.table(store)} where name = 'Deposited' group by stream order by stream collate "C"`;
   return [...rows];
 }
 
 /** Drains until no subscription is behind its mark. */
 export async function drained(
   app: Parameters<typeof settled>[0],
-  world: World,
+  fixture: AppFixture,
   store: PostgresStore,
   leaseMillis?: number,
 ) {
   do await settled(app, { leaseMillis });
-  while ((await world.unfinished(store)).length > 0);
+  while ((await fixture.unfinished(store)).length > 0);
 }

@@ -4,7 +4,7 @@ import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { exactlyOnce, rebuild, redeliver } from "../../src/projections/index.ts";
-import { Account, Deposited, on, settled, stopping, useWorld, writer } from "../framework/fixture.ts";
+import { Account, Deposited, on, settled, stopping, useApps, writer } from "../framework/fixture.ts";
 import {
   count,
   counted,
@@ -18,7 +18,7 @@ import {
   type Tx,
 } from "./fixture.ts";
 
-const world = useWorld();
+const fixture = useApps();
 
 type Amounts = readonly { readonly stream: string; readonly data: { readonly amount: number } }[];
 
@@ -39,7 +39,7 @@ async function countAll(events: Amounts, tx: Pick<Tx, "insert">, table: typeof c
 }
 
 async function deposited(): Promise<PostgresStore> {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const deposit = writer(store);
   for (let n = 1; n <= 7; n++) await deposit(`s${n % 3}`, n);
   return store;
@@ -74,7 +74,7 @@ const holder = (db: Db) =>
 
 /** Whether a handler was held. */
 const deferred = async (store: PostgresStore) =>
-  (await world.subscriptions(store)).some(({ due }) => due !== null);
+  (await fixture.subscriptions(store)).some(({ due }) => due !== null);
 
 const spoil = (db: Db) => db.update(counters).set({ total: -1 });
 
@@ -83,7 +83,7 @@ for (const [driver, open] of Object.entries(DRIVERS))
     test(`on ${driver}, a rebuild ${inPlace ? "in place" : "by shadows"} makes the tables a fold of the log`, async () => {
       const [db, store] = [await open(), await deposited()];
       const app = counting(store, db);
-      await drained(app, world, store);
+      await drained(app, fixture, store);
       await spoil(db);
       const told: number[] = [];
       const result = await rebuild({
@@ -91,21 +91,21 @@ for (const [driver, open] of Object.entries(DRIVERS))
         inPlace,
         onProgress: ({ at }) => void told.push(at),
       });
-      expect(await counted(db)).toEqual(await folded(world, store));
+      expect(await counted(db)).toEqual(await folded(fixture, store));
       expect(result).toMatchObject({ events: 7, at: 7, from: -1 });
       expect(told.at(-1)).toBe(7);
       await writer(store)("s1", 100);
       await app.reset({});
-      await drained(app, world, store);
-      expect(await counted(db)).toEqual(await folded(world, store));
+      await drained(app, fixture, store);
+      expect(await counted(db)).toEqual(await folded(fixture, store));
     });
 
 test("events that a worker had not handled before the swap are not handled after it", async () => {
   const [db, store] = [await onNodePostgres(), await deposited()];
   await rebuild(options(store, db));
   // The targets have no position yet.
-  await drained(counting(store, db), world, store);
-  expect(await counted(db)).toEqual(await folded(world, store));
+  await drained(counting(store, db), fixture, store);
+  expect(await counted(db)).toEqual(await folded(fixture, store));
 });
 
 test("what is appended while the shadows are filled is in the tables after the swap", async () => {
@@ -118,13 +118,13 @@ test("what is appended while the shadows are filled is in the tables after the s
       if (more-- > 0) await deposit(`s${more}`, more + 1);
     },
   });
-  await drained(counting(store, db), world, store);
-  expect(await counted(db)).toEqual(await folded(world, store));
+  await drained(counting(store, db), fixture, store);
+  expect(await counted(db)).toEqual(await folded(fixture, store));
 });
 
 for (const inPlace of [false, true])
   test(`a rebuild ${inPlace ? "in place" : "by shadows"} that was stopped goes on where it was`, async () => {
-    const [db, store] = [await onNodePostgres(), await world.seeded()];
+    const [db, store] = [await onNodePostgres(), await fixture.seeded()];
     await many(store, 3_000);
     const stop = new AbortController();
     const stopped = rebuild({
@@ -137,7 +137,7 @@ for (const inPlace of [false, true])
     const { from, events } = await rebuild({ ...options(store, db), inPlace });
     expect(from).toBeGreaterThan(0);
     expect(events).toBeLessThan(3_000);
-    expect(await counted(db)).toEqual(await folded(world, store));
+    expect(await counted(db)).toEqual(await folded(fixture, store));
   });
 
 /** Events of ten streams, without Act. */
@@ -149,7 +149,7 @@ async function many(store: PostgresStore, events: number): Promise<void> {
 }
 
 test("while a rebuild in place is unfinished its handlers write nothing, and nothing is skipped", async () => {
-  const [db, store] = [await onNodePostgres(), await world.seeded()];
+  const [db, store] = [await onNodePostgres(), await fixture.seeded()];
   await many(store, 3_000);
   const app = counting(store, db);
   const stop = new AbortController();
@@ -164,26 +164,26 @@ test("while a rebuild in place is unfinished its handlers write nothing, and not
   expect(await counted(db)).toEqual(before);
   await rebuild({ ...options(store, db), inPlace: true });
   await app.reset({});
-  await drained(app, world, store);
-  expect(await counted(db)).toEqual(await folded(world, store));
+  await drained(app, fixture, store);
+  expect(await counted(db)).toEqual(await folded(fixture, store));
 });
 
 test("redeliver() clears the tables, and the handlers fill them again", async () => {
   const [db, store] = [await onNodePostgres(), await deposited()];
   const app = counting(store, db);
-  await drained(app, world, store);
+  await drained(app, fixture, store);
   await spoil(db);
   const targets = { stream: "^counts:" };
   expect(await redeliver({ app, db, projection: "counts", tables: { counters }, targets })).toBe(3);
   expect(await counted(db)).toEqual([]);
-  await drained(app, world, store);
-  expect(await counted(db)).toEqual(await folded(world, store));
+  await drained(app, fixture, store);
+  expect(await counted(db)).toEqual(await folded(fixture, store));
 });
 
 test("a redeliver() that died before the reset lets no handler skip events, and is completed by the next", async () => {
   const [db, store] = [await onNodePostgres(), await deposited()];
   const app = counting(store, db);
-  await drained(app, world, store);
+  await drained(app, fixture, store);
   const dying = {
     reset: async () => {
       throw new Error("killed");
@@ -196,14 +196,14 @@ test("a redeliver() that died before the reset lets no handler skip events, and 
   await expect(holder(db)(event, "counts:s1")).rejects.toThrow(/being rebuilt in place/);
   expect(await counted(db)).toEqual([]);
   await redeliver({ app, ...about });
-  await drained(app, world, store);
-  expect(await counted(db)).toEqual(await folded(world, store));
+  await drained(app, fixture, store);
+  expect(await counted(db)).toEqual(await folded(fixture, store));
 });
 
 test("who came while a redeliver() was unfinished writes nothing that it fetched before the reset", async () => {
   const [db, store] = [await onNodePostgres(), await deposited()];
   const app = counting(store, db);
-  await drained(app, world, store);
+  await drained(app, fixture, store);
   const about = { db, projection: "counts", tables: { counters }, targets: { stream: "^counts:" } };
   const dying = { reset: () => Promise.reject(new Error("killed")) };
   await expect(redeliver({ app: dying, ...about })).rejects.toThrow("killed");
@@ -215,8 +215,8 @@ test("who came while a redeliver() was unfinished writes nothing that it fetched
   await expect(late({ id: 8, stream: "s1", data: { amount: 5 } }, "counts:s1")).rejects.toThrow(
     /was rebuilt/,
   );
-  await drained(app, world, store);
-  expect(await counted(db)).toEqual(await folded(world, store));
+  await drained(app, fixture, store);
+  expect(await counted(db)).toEqual(await folded(fixture, store));
 });
 
 test("a redeliver() in which a rebuild comes between delivers nothing a second time, and says so", async () => {
@@ -229,10 +229,10 @@ test("a redeliver() in which a rebuild comes between delivers nothing a second t
     },
   };
   const about = { db, projection: "counts", tables: { counters }, targets: { stream: "^counts:" } };
-  await drained(app, world, store);
+  await drained(app, fixture, store);
   await expect(redeliver({ app: rebuilding, ...about })).rejects.toMatchObject({ code: "REBUILD_RUNS" });
-  await drained(app, world, store);
-  expect(await counted(db)).toEqual(await folded(world, store));
+  await drained(app, fixture, store);
+  expect(await counted(db)).toEqual(await folded(fixture, store));
 });
 
 test("a late holder's event is skipped after the swap, and held while a rebuild in place is unfinished", async () => {
@@ -242,7 +242,7 @@ test("a late holder's event is skipped after the swap, and held while a rebuild 
   await rebuild(options(store, db));
   await late(event, "counts:s1");
   await late(event, "a target without a position");
-  expect(await counted(db)).toEqual(await folded(world, store));
+  expect(await counted(db)).toEqual(await folded(fixture, store));
   const apply = async () => {
     throw new Error("killed");
   };
@@ -265,13 +265,13 @@ test("apply gets no more events than batchSize, each once and in order, also fro
     },
   });
   expect([sizes, ids, at]).toEqual([[3, 3, 1], [1, 2, 3, 4, 5, 6, 7], 7]);
-  expect(await counted(db)).toEqual(await folded(world, store));
+  expect(await counted(db)).toEqual(await folded(fixture, store));
 });
 
 test("ids beyond 2^31 are ids as any other, for handlers and for a rebuild", async () => {
-  const [db, store] = [await onNodePostgres(), await world.seeded()];
+  const [db, store] = [await onNodePostgres(), await fixture.seeded()];
   const first = 3_000_000_000;
-  await world.sql`select setval(pg_get_serial_sequence(${store.config.table}, 'id'), ${first})`;
+  await fixture.sql`select setval(pg_get_serial_sequence(${store.config.table}, 'id'), ${first})`;
   const deposit = writer(store);
   for (let n = 1; n <= 4; n++) await deposit(`s${n % 2}`, n);
   const app = counting(store, db);
@@ -279,13 +279,13 @@ test("ids beyond 2^31 are ids as any other, for handlers and for a rebuild", asy
     await settled(app);
     return counted(db);
   };
-  await expect.poll(counts).toEqual(await folded(world, store));
+  await expect.poll(counts).toEqual(await folded(fixture, store));
   await spoil(db);
   expect(await rebuild(options(store, db))).toMatchObject({ events: 4, at: first + 4 });
-  expect(await counted(db)).toEqual(await folded(world, store));
+  expect(await counted(db)).toEqual(await folded(fixture, store));
   await deposit("s1", 100);
   await app.reset({});
-  await expect.poll(counts).toEqual(await folded(world, store));
+  await expect.poll(counts).toEqual(await folded(fixture, store));
   const at = (await positionsOf(db)).map((position) => position.at);
   expect(at).toEqual([first + 4, first + 4, first + 5]);
 });
@@ -316,13 +316,13 @@ test("the new table has the indexes, the defaults, the sequences and the grants 
   await rebuild(options(store, db));
   expect((await facts()).rows).toEqual(before);
   await rebuild(options(store, db));
-  expect(await counted(db)).toEqual(await folded(world, store));
+  expect(await counted(db)).toEqual(await folded(fixture, store));
 });
 
 test("apply that writes to the table itself is refused, and the table is as it was", async () => {
   const [db, store] = [await onNodePostgres(), await deposited()];
-  await drained(counting(store, db), world, store);
+  await drained(counting(store, db), fixture, store);
   const wrong = rebuild({ ...options(store, db), apply: (events, tx) => countAll(events, tx, counters) });
   await expect(wrong).rejects.toThrow(/write the tables that it gets/);
-  expect(await counted(db)).toEqual(await folded(world, store));
+  expect(await counted(db)).toEqual(await folded(fixture, store));
 });

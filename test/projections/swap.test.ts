@@ -6,13 +6,13 @@ import pg from "pg";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { actPositions, rebuild } from "../../src/projections/index.ts";
-import { Deposited, useWorld, writer } from "../framework/fixture.ts";
+import { Deposited, useApps, writer } from "../framework/fixture.ts";
 import { counted, counters, type Db, folded, onNodePostgres, positionsOf, schema } from "./fixture.ts";
 
-const world = useWorld();
+const fixture = useApps();
 
 async function deposited(): Promise<PostgresStore> {
-  const store = await world.seeded();
+  const store = await fixture.seeded();
   const deposit = writer(store);
   for (let n = 1; n <= 7; n++) await deposit(`s${n % 3}`, n);
   return store;
@@ -76,7 +76,7 @@ test.each([
   const { rows } = await db.execute(sql`select nspname from pg_namespace where nspname like 'act_rebuild%'`);
   expect(rows).toEqual([]);
   await rebuild({ ...options(store, db), inPlace: true });
-  expect(await counted(db)).toEqual(await folded(world, store));
+  expect(await counted(db)).toEqual(await folded(fixture, store));
 });
 
 test("names that have to be quoted, keywords among them, and another search_path are no obstacle", async () => {
@@ -126,7 +126,7 @@ test("names that have to be quoted, keywords among them, and another search_path
       .innerJoin(order, eq(order.user, user.id))
       .groupBy(user.id)
       .orderBy(user.id);
-    expect(rows).toEqual((await folded(world, store)).map(({ stream, total }) => ({ id: stream, total })));
+    expect(rows).toEqual((await folded(fixture, store)).map(({ stream, total }) => ({ id: stream, total })));
   }
 });
 
@@ -142,7 +142,7 @@ test("tables are found by the connection's search_path, and stay where they are"
   try {
     const there = drizzle(pool, { schema });
     await rebuild(options(store, there));
-    expect(await counted(there)).toEqual(await folded(world, store));
+    expect(await counted(there)).toEqual(await folded(fixture, store));
     const { rows } = await db.execute(
       sql`select relnamespace::regnamespace::text as "in" from pg_class where relname = 'counters'`,
     );
@@ -185,7 +185,7 @@ test("tables that are changed while their shadows are filled are not swapped, an
   await expect(rebuild(changing)).rejects.toThrow(/have been changed while their shadows were filled/);
   expect(await counted(db)).toEqual([]);
   expect(await rebuild(changing)).toMatchObject({ from: -1, events: 7 });
-  expect(await counted(db)).toEqual(await folded(world, store));
+  expect(await counted(db)).toEqual(await folded(fixture, store));
   expect((await db.execute(sql`select note from counters limit 1`)).rows).toEqual([{ note: null }]);
 });
 
@@ -236,7 +236,7 @@ test("who comes to swap what another process has begun anew is told so, and no h
   expect(begun).toBe(true);
   expect(await counted(db)).toEqual([]);
   await rebuild(options(store, db));
-  expect(await counted(db)).toEqual(await folded(world, store));
+  expect(await counted(db)).toEqual(await folded(fixture, store));
 });
 
 for (const inPlace of [false, true])
@@ -261,7 +261,7 @@ for (const inPlace of [false, true])
     await db.select().from(counters);
     read.resolve();
     await Promise.all([reader, rebuilding]);
-    expect(await counted(db)).toEqual(await folded(world, store));
+    expect(await counted(db)).toEqual(await folded(fixture, store));
   });
 
 test("who comes back after another process has swapped is told so", async () => {
@@ -282,5 +282,5 @@ test("who comes back after another process has swapped is told so", async () => 
   expect(ends.filter(({ status }) => status === "rejected").length).toBeLessThan(2);
   for (const end of ends)
     if (end.status === "rejected") expect(end.reason).toMatchObject({ code: "REBUILD_RUNS" });
-  expect(await counted(db)).toEqual(await folded(world, store));
+  expect(await counted(db)).toEqual(await folded(fixture, store));
 });

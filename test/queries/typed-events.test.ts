@@ -16,10 +16,10 @@ import {
   typedEvents,
 } from "../../src/queries/index.ts";
 import { actTables } from "../../src/schema/tables.ts";
-import { useWorld } from "../framework/fixture.ts";
+import { useApps } from "../framework/fixture.ts";
 import { tables } from "../projections/fixture.ts";
 
-const world = useWorld();
+const fixture = useApps();
 const Placed = z.object({
   customer: z.object({ name: z.string(), vip: z.boolean() }),
   lines: z.array(z.object({ sku: z.string(), price: z.number() })),
@@ -40,20 +40,20 @@ const positions = actPositions({ table: "typed_positions" });
 const log = typedEvents(events, { Placed, Paid });
 
 function open() {
-  const pool = new pg.Pool({ connectionString: world.url, max: 1 });
+  const pool = new pg.Pool({ connectionString: fixture.url, max: 1 });
   onTestFinished(() => pool.end());
   const relations = actRelations({ events, streams, positions });
   return drizzle(pool, { schema: { events, streams, positions, ...relations } });
 }
 
 beforeAll(async () => {
-  const store = new PostgresStore({ url: world.url, table: TABLE });
+  const store = new PostgresStore({ url: fixture.url, table: TABLE });
   await store.seed();
   await store.commit("order-1", [placed("Ada", 100), { name: "Paid", data: { amount: 100 } }], meta);
   await store.commit("order-2", [placed("Grace", 7)], meta);
   await store.subscribe([{ stream: "view", source: "order-1" }]);
-  for (const statement of await tables({ positions })) await world.sql.unsafe(statement);
-  await world.sql`insert into typed_positions (projection, target, at) values ('p', 'view', 2)`;
+  for (const statement of await tables({ positions })) await fixture.sql.unsafe(statement);
+  await fixture.sql`insert into typed_positions (projection, target, at) values ('p', 'view', 2)`;
   await store.dispose();
 });
 

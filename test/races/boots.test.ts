@@ -7,12 +7,12 @@ import { holdFence, insertRaw } from "../order/fence.ts";
 import type { TableName } from "../order/lock.ts";
 import { createActPg } from "./act-pg-layout.ts";
 import { bootProcesses } from "./booters.ts";
-import { dense, idsOf, meta, underEveryIsolation, versions, type World } from "./fixture.ts";
+import { type AppFixture, dense, idsOf, meta, underEveryIsolation, versions } from "./fixture.ts";
 
 const BOOTS = 16;
 
 /** Seeds so many new stores at the same moment. */
-async function boot({ options }: World, names: readonly TableName[]): Promise<PostgresStore[]> {
+async function boot({ options }: AppFixture, names: readonly TableName[]): Promise<PostgresStore[]> {
   const stores = names.map((name) => new PostgresStore({ ...name, max: 2, ...options }));
   onTestFinished(async () => void (await Promise.all(stores.map((store) => store.dispose()))));
   const settled = await Promise.allSettled(stores.map((store) => store.seed()));
@@ -21,48 +21,48 @@ async function boot({ options }: World, names: readonly TableName[]): Promise<Po
 }
 
 /** The layout that one boot makes, with nobody beside it. */
-async function bootAlone(world: World, name: TableName): Promise<string[]> {
-  await boot(world, [name]);
+async function bootAlone(fixture: AppFixture, name: TableName): Promise<string[]> {
+  await boot(fixture, [name]);
   return catalogOf(name);
 }
 
-underEveryIsolation("Sixteen cold boots at once", (world) => {
+underEveryIsolation("Sixteen cold boots at once", (fixture) => {
   test("C4: of one table", async () => {
-    const layout = await bootAlone(world, world.table());
-    for (let round = 0; round < world.scale(3, 1); round++) {
-      const name = world.table();
+    const layout = await bootAlone(fixture, fixture.table());
+    for (let round = 0; round < fixture.scale(3, 1); round++) {
+      const name = fixture.table();
       const stores = await boot(
-        world,
+        fixture,
         dense(BOOTS).map(() => name),
       );
 
       expect(await catalogOf(name)).toEqual(layout);
       await Promise.all(stores.map((store) => store.commit("s", [{ name: "Booted", data: {} }], meta)));
-      expect(versions(await world.rows(name))).toEqual(dense(BOOTS));
+      expect(versions(await fixture.rows(name))).toEqual(dense(BOOTS));
     }
   });
 
   test("C4: of different tables in one absent schema", async () => {
-    const lone = { ...world.table(), schema: `${world.database.schema}_lone` };
-    const layout = await bootAlone(world, lone);
-    onTestFinished(() => drop(world, lone.schema));
-    for (let round = 0; round < world.scale(2, 1); round++) {
-      const schema = `${world.database.schema}_absent_${round}`;
-      const names = dense(BOOTS).map(() => ({ ...world.table(), schema }));
-      const stores = await boot(world, names);
-      onTestFinished(() => drop(world, schema));
+    const lone = { ...fixture.table(), schema: `${fixture.database.schema}_lone` };
+    const layout = await bootAlone(fixture, lone);
+    onTestFinished(() => drop(fixture, lone.schema));
+    for (let round = 0; round < fixture.scale(2, 1); round++) {
+      const schema = `${fixture.database.schema}_absent_${round}`;
+      const names = dense(BOOTS).map(() => ({ ...fixture.table(), schema }));
+      const stores = await boot(fixture, names);
+      onTestFinished(() => drop(fixture, schema));
 
       for (const [k, name] of names.entries()) {
         expect(await catalogOf(name)).toEqual(layout);
         await stores[k]?.commit("s", [{ name: "Booted", data: {} }], meta);
-        expect(versions(await world.rows(name))).toEqual([0]);
+        expect(versions(await fixture.rows(name))).toEqual([0]);
       }
     }
   });
 
   test("C4: beside a store that works already", async () => {
-    const name = world.table();
-    const [worker] = await boot(world, [name]);
+    const name = fixture.table();
+    const [worker] = await boot(fixture, [name]);
     let booted = false;
     const working = (async () => {
       let commits = 0;
@@ -73,18 +73,18 @@ underEveryIsolation("Sixteen cold boots at once", (world) => {
       return commits;
     })();
     await boot(
-      world,
+      fixture,
       dense(BOOTS).map(() => name),
     );
     booted = true;
 
     const commits = await working;
-    expect(versions(await world.rows(name, "s"))).toEqual(dense(commits));
+    expect(versions(await fixture.rows(name, "s"))).toEqual(dense(commits));
   });
 
   test("C4: of what is up to date, while transactions that write to it stay open", async () => {
-    const name = world.table();
-    const [worker] = await boot(world, [name]);
+    const name = fixture.table();
+    const [worker] = await boot(fixture, [name]);
     await worker?.subscribe([{ stream: "t" }], 1);
     const open = await holdFence(name);
     onTestFinished(() => open.rollback());
@@ -93,19 +93,19 @@ underEveryIsolation("Sixteen cold boots at once", (world) => {
     await open.sql.unsafe(`update "${name.schema}"."${name.table}_correlated" set at = 5`);
 
     await boot(
-      world,
+      fixture,
       dense(BOOTS).map(() => name),
     );
     expect((await worker?.query_stats({}))?.size).toBe(0);
   });
 
   test("C4, C5: of a table that act-pg made", async () => {
-    const [alone, name] = [world.table(), world.table()];
-    await createActPg(world.sql, alone);
-    const layout = await bootAlone(world, alone);
-    const kept = await createActPg(world.sql, name);
+    const [alone, name] = [fixture.table(), fixture.table()];
+    await createActPg(fixture.sql, alone);
+    const layout = await bootAlone(fixture, alone);
+    const kept = await createActPg(fixture.sql, name);
     const stores = await boot(
-      world,
+      fixture,
       dense(BOOTS).map(() => name),
     );
 
@@ -126,11 +126,11 @@ underEveryIsolation("Sixteen cold boots at once", (world) => {
   });
 
   // Starting processes takes long, and the isolation is each store's own matter: tried by the tests above.
-  if (world.full) {
+  if (fixture.full) {
     test("C4: of one table, from four processes", async () => {
-      const layout = await bootAlone(world, world.table());
+      const layout = await bootAlone(fixture, fixture.table());
       for (let round = 0; round < 3; round++) {
-        const name = world.table();
+        const name = fixture.table();
 
         expect(await bootProcesses(name, 4, BOOTS / 4)).toEqual([]);
         expect(await catalogOf(name)).toEqual(layout);
@@ -138,18 +138,18 @@ underEveryIsolation("Sixteen cold boots at once", (world) => {
     });
 
     test("C4, C5: of a table that act-pg made, from four processes", async () => {
-      const [alone, name] = [world.table(), world.table()];
-      await createActPg(world.sql, alone);
-      const layout = await bootAlone(world, alone);
-      const kept = await createActPg(world.sql, name);
+      const [alone, name] = [fixture.table(), fixture.table()];
+      await createActPg(fixture.sql, alone);
+      const layout = await bootAlone(fixture, alone);
+      const kept = await createActPg(fixture.sql, name);
 
       expect(await bootProcesses(name, 4, BOOTS / 4)).toEqual([]);
       expect(await catalogOf(name)).toEqual(layout);
-      expect((await world.rows(name)).map(({ id }) => id)).toEqual(kept.ids);
+      expect((await fixture.rows(name)).map(({ id }) => id)).toEqual(kept.ids);
     });
   }
 });
 
-async function drop(world: World, schema: string): Promise<void> {
-  await world.sql.unsafe(`drop schema if exists "${schema}" cascade`);
+async function drop(fixture: AppFixture, schema: string): Promise<void> {
+  await fixture.sql.unsafe(`drop schema if exists "${schema}" cascade`);
 }

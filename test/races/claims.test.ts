@@ -14,11 +14,11 @@ async function positions(store: PostgresStore): Promise<Map<string, StreamPositi
   return found;
 }
 
-underEveryIsolation("Claims", (world) => {
+underEveryIsolation("Claims", (fixture) => {
   test("L5: two workers that ask for 5 of 20 streams at once get 5 each, all different", async () => {
-    const stores = await world.stores(world.table(), 2);
+    const stores = await fixture.stores(fixture.table(), 2);
     await stores[0].subscribe(names(20).map((stream) => ({ stream, correlated_at: 10 })));
-    for (let round = 0; round < world.scale(100, 15); round++) {
+    for (let round = 0; round < fixture.scale(100, 15); round++) {
       const claims = await Promise.all(stores.map((store, w) => store.claim(5, 0, `w${w}`, LONG)));
 
       expect(claims.map((leases) => leases.length)).toEqual([5, 5]);
@@ -28,8 +28,8 @@ underEveryIsolation("Claims", (world) => {
   });
 
   test("L5: a claim goes round the rows that another transaction holds, without waiting for it", async () => {
-    const name = world.table();
-    const [store] = await world.stores(name, 1);
+    const name = fixture.table();
+    const [store] = await fixture.stores(name, 1);
     await store.subscribe(names(20).map((stream, k) => ({ stream, correlated_at: 10, priority: 20 - k })));
     const other = await openTransaction(name.url);
     onTestFinished(() => other.rollback());
@@ -41,10 +41,10 @@ underEveryIsolation("Claims", (world) => {
   });
 
   test("L5: a row that another claim takes meanwhile is looked at again and left alone", async () => {
-    const name = world.table();
-    const [store] = await world.stores(name, 1);
+    const name = fixture.table();
+    const [store] = await fixture.stores(name, 1);
     const table = `"${name.schema}"."${name.table}_streams"`;
-    for (let round = 0; round < world.scale(20, 5); round++) {
+    for (let round = 0; round < fixture.scale(20, 5); round++) {
       await store.reset({});
       await store.subscribe(names(3).map((stream) => ({ stream, correlated_at: 10 })));
       const other = await openTransaction(name.url);
@@ -59,9 +59,9 @@ underEveryIsolation("Claims", (world) => {
   });
 
   test("L5: eight workers share out all there is, none twice, none left over", async () => {
-    const stores = await world.stores(world.table(), 8);
+    const stores = await fixture.stores(fixture.table(), 8);
     await stores[0].subscribe(names(64).map((stream) => ({ stream, correlated_at: 10 })));
-    for (let round = 0; round < world.scale(25, 5); round++) {
+    for (let round = 0; round < fixture.scale(25, 5); round++) {
       const granted: Lease[] = [];
       await Promise.all(
         stores.map(async (store, w) => {
@@ -85,9 +85,9 @@ underEveryIsolation("Claims", (world) => {
   });
 
   test("L12: eight workers carry every stream to its mark, one holder at a time, forward only", async () => {
-    const stores = await world.stores(world.table(), 8);
-    const streams = names(world.scale(40, 12));
-    const mark = world.scale(30, 10);
+    const stores = await fixture.stores(fixture.table(), 8);
+    const streams = names(fixture.scale(40, 12));
+    const mark = fixture.scale(30, 10);
     await stores[0].subscribe(streams.map((stream) => ({ stream, correlated_at: mark })));
     /** From the moment a grant arrives until its ack is sent, nobody else may be granted the stream. */
     const holders = new Map<string, string>();
@@ -107,16 +107,16 @@ underEveryIsolation("Claims", (world) => {
         }
         // As an app does: it reads while it holds the streams, and the others claim meanwhile.
         if (leases.length > 0) await store.query(() => {}, { limit: 1 });
-        const poisoned = leases.filter(() => world.random(40) === 0);
+        const poisoned = leases.filter(() => fixture.random(40) === 0);
         const blocks = await store.block(poisoned.map((lease) => ({ ...lease, error: "poison" })));
         expect(blocks).toHaveLength(poisoned.length);
         for (const { stream } of blocks) {
           blocked.add(stream);
           holders.delete(stream);
         }
-        const done = world
+        const done = fixture
           .shuffle(leases.filter((lease) => !poisoned.includes(lease)))
-          .map((lease) => ({ ...lease, at: Math.min(mark, lease.at + 1 + world.random(4)) }));
+          .map((lease) => ({ ...lease, at: Math.min(mark, lease.at + 1 + fixture.random(4)) }));
         for (const { stream, at } of done) {
           holders.delete(stream);
           reached.set(stream, at);
@@ -147,10 +147,10 @@ underEveryIsolation("Claims", (world) => {
   });
 
   test("L5, L6: an expired lease goes to one racer, and the late ack of the first holder is ignored", async () => {
-    const stores = await world.stores(world.table(), 8);
+    const stores = await fixture.stores(fixture.table(), 8);
     const streams = names(16);
     await stores[0].subscribe(streams.map((stream) => ({ stream, correlated_at: 100 })));
-    for (let round = 0; round < world.scale(20, 4); round++) {
+    for (let round = 0; round < fixture.scale(20, 4); round++) {
       const expired = await stores[0].claim(16, 0, "late", 0);
       expect(expired).toHaveLength(16);
       const grants = (await Promise.all(stores.map((store, w) => store.claim(16, 16, `w${w}`, LONG)))).flat();
@@ -170,17 +170,17 @@ underEveryIsolation("Claims", (world) => {
   });
 
   test("L5, S7: a lease that time has ended goes to one racer", async () => {
-    const name = world.table();
-    const stores = await world.stores(name, 8);
+    const name = fixture.table();
+    const stores = await fixture.stores(name, 8);
     await stores[0].subscribe(names(16).map((stream) => ({ stream, correlated_at: 100 })));
     const over = (table: string) => async () => {
-      const [row] = await world.sql.unsafe(
+      const [row] = await fixture.sql.unsafe(
         `select count(*)::int as live from "${name.schema}"."${name.table}_${table}"
          where leased_by like 'slow%' and leased_until >= clock_timestamp()`,
       );
       return row?.live === 0;
     };
-    for (let round = 0; round < world.scale(5, 2); round++) {
+    for (let round = 0; round < fixture.scale(5, 2); round++) {
       expect(await stores[0].claim(16, 0, "slow", 30)).toHaveLength(16);
       const key = `k-${round}`;
       const first = { key, by: "slow", millis: 30 };
@@ -203,13 +203,13 @@ underEveryIsolation("Claims", (world) => {
   });
 
   test("L5: a late ack and the claim that takes the lease over: one of them has the stream", async () => {
-    const [first, second] = await world.pair(world.table());
+    const [first, second] = await fixture.pair(fixture.table());
     const streams = names(8);
     await first.subscribe(streams.map((stream) => ({ stream, correlated_at: 50 })));
-    for (let round = 0; round < world.scale(60, 10); round++) {
+    for (let round = 0; round < fixture.scale(60, 10); round++) {
       const expired = await first.claim(8, 0, "late", 0);
       const [acked, taken] = await Promise.all([
-        first.ack(world.shuffle(expired).map((lease) => ({ ...lease, at: 50 }))),
+        first.ack(fixture.shuffle(expired).map((lease) => ({ ...lease, at: 50 }))),
         second.claim(8, 8, "next", LONG),
       ]);
 
@@ -226,11 +226,11 @@ underEveryIsolation("Claims", (world) => {
   });
 
   test("S7: of eight correlators with one key, one holds the lease", async () => {
-    const stores = await world.stores(world.table(), 8);
-    for (let round = 0; round < world.scale(40, 8); round++) {
+    const stores = await fixture.stores(fixture.table(), 8);
+    for (let round = 0; round < fixture.scale(40, 8); round++) {
       const key = `k-${round % 3}`;
       const results = await Promise.all(
-        world.shuffle([...stores.entries()]).map(async ([w, store]) => {
+        fixture.shuffle([...stores.entries()]).map(async ([w, store]) => {
           const result = await store.subscribe([], round, { key, by: `w${w}`, millis: LONG });
           return { ...result, w };
         }),

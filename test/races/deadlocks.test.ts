@@ -3,7 +3,7 @@ import type { Committed, Lease, Schemas } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { openTransaction } from "../order/fence.ts";
-import { dense, meta, underEveryIsolation, type World } from "./fixture.ts";
+import { type AppFixture, dense, meta, underEveryIsolation } from "./fixture.ts";
 
 const streams = dense(30).map((k) => `t-${k}`);
 const event = { name: "Happened", data: {}, pii: { who: "somebody" } };
@@ -11,33 +11,37 @@ const event = { name: "Happened", data: {}, pii: { who: "somebody" } };
 type Verb = (store: PostgresStore, held: Lease[]) => Promise<unknown>;
 
 /** What workers, correlators and operators do, each to many rows in an order of its own. */
-function verbs(world: World): Record<string, Verb> {
-  const shuffled = (most = 30) => world.shuffle(streams).slice(0, 1 + world.random(most));
-  const by = () => `w${world.random(8)}`;
-  const correlator = () => ({ key: `k-${world.random(3)}`, by: by(), millis: world.pick([0, 20, 1_000]) });
+function verbs(fixture: AppFixture): Record<string, Verb> {
+  const shuffled = (most = 30) => fixture.shuffle(streams).slice(0, 1 + fixture.random(most));
+  const by = () => `w${fixture.random(8)}`;
+  const correlator = () => ({
+    key: `k-${fixture.random(3)}`,
+    by: by(),
+    millis: fixture.pick([0, 20, 1_000]),
+  });
   /** What was granted, in another order, and what never was. */
   const leases = (held: Lease[]) => {
     const forged = shuffled(10).map((stream) => ({ stream, by: by(), at: 5, retry: 0, lagging: true }));
-    return world
+    return fixture
       .shuffle([...held.splice(0), ...forged])
-      .map((lease) => ({ ...lease, at: world.random(100) }));
+      .map((lease) => ({ ...lease, at: fixture.random(100) }));
   };
   const claim: Verb = async (store, held) => {
-    const lane = world.pick([undefined, undefined, "default", "slow"]);
-    held.push(...(await store.claim(10, 5, by(), world.pick([0, 20, 1_000]), lane)));
+    const lane = fixture.pick([undefined, undefined, "default", "slow"]);
+    held.push(...(await store.claim(10, 5, by(), fixture.pick([0, 20, 1_000]), lane)));
   };
   const subscribe: Verb = (store) =>
     store.subscribe(
       shuffled().map((stream) => ({
         stream,
-        correlated_at: world.random(1_000),
-        priority: world.random(5),
-        lane: world.pick(["default", "slow"]),
+        correlated_at: fixture.random(1_000),
+        priority: fixture.random(5),
+        lane: fixture.pick(["default", "slow"]),
       })),
-      world.random(1_000),
-      world.pick([undefined, correlator()]),
+      fixture.random(1_000),
+      fixture.pick([undefined, correlator()]),
     );
-  const due = () => Date.now() + world.random(20);
+  const due = () => Date.now() + fixture.random(20);
   return {
     subscribe,
     subscribeAgain: subscribe,
@@ -46,17 +50,17 @@ function verbs(world: World): Record<string, Verb> {
     ack: (store, held) => store.ack(unique(leases(held))),
     ackWithDue: (store, held) => store.ack(unique(leases(held)).map((lease) => ({ ...lease, due: due() }))),
     block: (store, held) => store.block(unique(leases(held)).map((lease) => ({ ...lease, error: "poison" }))),
-    unblock: (store) => store.unblock(world.pick([{}, { stream: "t-1" }, shuffled()])),
-    reset: (store) => store.reset(world.pick([{ blocked: true }, { stream: "^t-2" }, shuffled()])),
-    defer: (store) => store.defer(world.pick([{ stream: "^t-1" }, shuffled()]), due()),
+    unblock: (store) => store.unblock(fixture.pick([{}, { stream: "t-1" }, shuffled()])),
+    reset: (store) => store.reset(fixture.pick([{ blocked: true }, { stream: "^t-2" }, shuffled()])),
+    defer: (store) => store.defer(fixture.pick([{ stream: "^t-1" }, shuffled()]), due()),
     prioritize: (store) =>
-      store.prioritize(world.pick([{}, { stream: "^t-1" }, { lane: "slow" }]), world.random(5)),
-    correlate: (store) => store.subscribe([], world.random(1_000), correlator()),
+      store.prioritize(fixture.pick([{}, { stream: "^t-1" }, { lane: "slow" }]), fixture.random(5)),
+    correlate: (store) => store.subscribe([], fixture.random(1_000), correlator()),
     query_streams: (store) => store.query_streams(() => {}, { limit: 20 }),
     query_stats: (store) => store.query_stats({ stream: "^t-1" }, { count: true }),
-    commit: (store) => store.commit(world.pick(streams), [event, event], meta),
+    commit: (store) => store.commit(fixture.pick(streams), [event, event], meta),
     truncate: (store) => store.truncate(shuffled(5).map((stream) => ({ stream }))),
-    forget_pii: (store) => store.forget_pii(world.pick(streams)),
+    forget_pii: (store) => store.forget_pii(fixture.pick(streams)),
   };
 }
 
@@ -64,7 +68,7 @@ const unique = (leases: Lease[]) => [...new Map(leases.map((lease) => [lease.str
 
 /** Runs so many operations from four stores, eight at a time each; returns what went wrong. */
 async function storm(
-  world: World,
+  fixture: AppFixture,
   stores: readonly PostgresStore[],
   verbsOf: Record<string, Verb>,
   count: number,
@@ -74,7 +78,7 @@ async function storm(
   const worker = async (store: PostgresStore) => {
     const held: Lease[] = [];
     while (left-- > 0) {
-      const verb = world.pick(Object.keys(verbsOf));
+      const verb = fixture.pick(Object.keys(verbsOf));
       await verbsOf[verb]?.(store, held).catch((error: Error) => {
         failures.push(`${verb}: ${error.message}: ${error.cause}`);
       });
@@ -88,22 +92,22 @@ async function disposeAll(stores: readonly PostgresStore[]): Promise<void> {
   await Promise.all(stores.map((store) => store.dispose()));
 }
 
-underEveryIsolation("Verbs in shuffled order", (world) => {
+underEveryIsolation("Verbs in shuffled order", (fixture) => {
   test("L13: thousands of operations from four stores, no deadlock, no error", async () => {
-    const stores = await world.stores(world.table(), 4);
+    const stores = await fixture.stores(fixture.table(), 4);
     await stores[0].subscribe(streams.map((stream) => ({ stream, correlated_at: 10 })));
     const before =
-      await world.sql`select deadlocks::int from pg_stat_database where datname = current_database()`;
+      await fixture.sql`select deadlocks::int from pg_stat_database where datname = current_database()`;
 
-    expect(await storm(world, stores, verbs(world), world.scale(5_000, 1_000))).toEqual([]);
+    expect(await storm(fixture, stores, verbs(fixture), fixture.scale(5_000, 1_000))).toEqual([]);
     await disposeAll(stores);
-    expect(await world.deadlocks()).toBe(before[0]?.deadlocks);
+    expect(await fixture.deadlocks()).toBe(before[0]?.deadlocks);
   });
 
   test("L13: restores among them do no harm either", async () => {
-    const stores = await world.stores(world.table(), 4);
+    const stores = await fixture.stores(fixture.table(), 4);
     const before =
-      await world.sql`select deadlocks::int from pg_stat_database where datname = current_database()`;
+      await fixture.sql`select deadlocks::int from pg_stat_database where datname = current_database()`;
     const restore: Verb = (store) =>
       store.restore(async (insert) => {
         for (const [k, stream] of streams.entries()) {
@@ -115,17 +119,19 @@ underEveryIsolation("Verbs in shuffled order", (world) => {
         }
       });
 
-    expect(await storm(world, stores, { ...verbs(world), restore }, world.scale(1_500, 300))).toEqual([]);
+    expect(await storm(fixture, stores, { ...verbs(fixture), restore }, fixture.scale(1_500, 300))).toEqual(
+      [],
+    );
     await disposeAll(stores);
-    expect(await world.deadlocks()).toBe(before[0]?.deadlocks);
+    expect(await fixture.deadlocks()).toBe(before[0]?.deadlocks);
   });
 
   test("and a deadlock would be counted", async () => {
-    const name = world.table();
-    const [store] = await world.stores(name, 1);
+    const name = fixture.table();
+    const [store] = await fixture.stores(name, 1);
     await store.subscribe(["a", "b"].map((stream) => ({ stream })));
     await store.dispose();
-    const before = await world.deadlocks();
+    const before = await fixture.deadlocks();
     const [one, two] = [await openTransaction(name.url), await openTransaction(name.url)];
     const lock = (stream: string) =>
       `update "${name.schema}"."${name.table}_streams" set retry = 0 where stream = '${stream}'`;
@@ -137,6 +143,6 @@ underEveryIsolation("Verbs in shuffled order", (world) => {
     expect(settled.filter(({ status }) => status === "rejected")).toMatchObject([
       { reason: { code: "40P01" } },
     ]);
-    expect(await world.deadlocks()).toBe(before + 1);
+    expect(await fixture.deadlocks()).toBe(before + 1);
   });
 });

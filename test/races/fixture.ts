@@ -30,22 +30,22 @@ export type Row = {
  * Defines the tests once for each level that a database may give to transactions by default: in full
  * for read committed, small for the others, where the store must not inherit the level.
  */
-export function underEveryIsolation(title: string, define: (world: World) => void): void {
+export function underEveryIsolation(title: string, define: (fixture: AppFixture) => void): void {
   for (const { isolation, ...options } of worlds) {
     const pooled = "prepare" in options ? ", set up for a pooler" : "";
     describe(`${title}, default isolation ${isolation}${pooled}`, () => {
-      const world = new World(isolation === "read committed", options);
+      const fixture = new AppFixture(isolation === "read committed", options);
       beforeAll(async () => {
         console.log(`${title}: SEED=${seed}`);
-        await world.open(isolation);
+        await fixture.open(isolation);
       });
-      afterAll(() => world.close());
-      define(world);
+      afterAll(() => fixture.close());
+      define(fixture);
     });
   }
 }
 
-export class World extends OpenDatabase {
+export class AppFixture extends OpenDatabase {
   readonly full: boolean;
   /** Of every store. */
   readonly options: PostgresStoreOptions;

@@ -16,13 +16,13 @@ type Place = { readonly id: number; readonly version: number };
 const places = (events: readonly Place[]) =>
   events.map(({ id, version }) => ({ id, version })).sort((a, b) => a.id - b.id);
 
-underEveryIsolation("Commits against restore", (world) => {
+underEveryIsolation("Commits against restore", (fixture) => {
   test("M9: commits wait for a restore under way and land behind what it brought", async () => {
-    const name = world.table();
-    const [restorer, committer] = await world.pair(name);
-    for (let round = 0; round < world.scale(10, 3); round++) {
+    const name = fixture.table();
+    const [restorer, committer] = await fixture.pair(name);
+    for (let round = 0; round < fixture.scale(10, 3); round++) {
       await committer.commit("s", [event, event], meta);
-      const head = (await world.rows(name, "s")).at(-1)?.version ?? -1;
+      const head = (await fixture.rows(name, "s")).at(-1)?.version ?? -1;
       let commits: Promise<PromiseSettledResult<Place[]>[]> = Promise.resolve([]);
       await restorer.restore(async (insert) => {
         for (const [k, item] of backup("s", 5).entries()) {
@@ -33,14 +33,14 @@ underEveryIsolation("Commits against restore", (world) => {
             committer.commit("s", [event], meta, 4),
             committer.commit("s", [event], meta),
           ]);
-          await waitForWaiters(world.sql, 1);
+          await waitForWaiters(fixture.sql, 1);
         }
       });
       const [stale, , unguarded] = await commits;
 
       if (head !== 4) expect(stale).toMatchObject({ reason: { lastVersion: 4, expectedVersion: head } });
       expect(unguarded).toMatchObject({ status: "fulfilled" });
-      const rows = await world.rows(name);
+      const rows = await fixture.rows(name);
       expect(rows.map(({ id }) => id).slice(0, 5)).toEqual([1, 2, 3, 4, 5]);
       expect(versions(rows)).toEqual(dense(rows.length));
       expect(rows.slice(0, 5).every((row) => row.name === "Restored")).toBe(true);
@@ -51,9 +51,9 @@ underEveryIsolation("Commits against restore", (world) => {
   });
 
   test("M9: let loose, a commit is wiped or dense behind the restored stream", async () => {
-    const name = world.table();
-    const [restorer, committer] = await world.pair(name);
-    for (let round = 0; round < world.scale(30, 5); round++) {
+    const name = fixture.table();
+    const [restorer, committer] = await fixture.pair(name);
+    for (let round = 0; round < fixture.scale(30, 5); round++) {
       // Long enough that a version tells which log it was given in: behind the restored five it is lower.
       const old = await committer.commit(
         "s",
@@ -61,7 +61,7 @@ underEveryIsolation("Commits against restore", (world) => {
         meta,
       );
       const head = old.at(-1)?.version ?? -1;
-      const racers = world.shuffle([
+      const racers = fixture.shuffle([
         ...dense(3).map(() => mustLand(() => committer.commit("s", [event], meta))),
         ...[head, 4, 5].map((expected) => mayLose(() => committer.commit("s", [event], meta, expected))),
         mustLand(async () => {
@@ -73,7 +73,7 @@ underEveryIsolation("Commits against restore", (world) => {
       ]);
       const { won } = await race<Place[]>(racers);
 
-      const rows = await world.rows(name);
+      const rows = await fixture.rows(name);
       expect(rows.slice(0, 5)).toMatchObject(
         dense(5).map((k) => ({ id: k + 1, version: k, name: "Restored" })),
       );
@@ -84,8 +84,8 @@ underEveryIsolation("Commits against restore", (world) => {
   });
 
   test("S6: a correlator that meets a restore begins with what it says itself, not with the old checkpoint", async () => {
-    const name = world.table();
-    const [restorer, other] = await world.pair(name);
+    const name = fixture.table();
+    const [restorer, other] = await fixture.pair(name);
     for (const key of ["held", "new"]) {
       await other.subscribe([], 1_000, { key: "held", by: "a", millis: 60_000 });
       let late: Promise<unknown> = Promise.resolve();
@@ -93,7 +93,7 @@ underEveryIsolation("Commits against restore", (world) => {
         for (const item of backup("s", 5)) await insert(item);
         late = other.subscribe([], 3, { key, by: "a", millis: 60_000 });
         await until("subscribe waits for the restore", async () => {
-          const waiting = await world.sql`
+          const waiting = await fixture.sql`
             select from pg_locks where not granted
               and database = (select oid from pg_database where datname = current_database())`;
           return waiting.length > 0;
@@ -105,8 +105,8 @@ underEveryIsolation("Commits against restore", (world) => {
   });
 
   test("R7: a reader sees the old log or the new one, whole, and a failed restore changes neither", async () => {
-    const name = world.table();
-    const [restorer, other] = await world.pair(name);
+    const name = fixture.table();
+    const [restorer, other] = await fixture.pair(name);
     const [first] = await other.commit("old", [event, event, event], meta);
     await other.subscribe([{ stream: "sub", correlated_at: 3 }], 2, { key: "k", by: "w", millis: 60_000 });
     const old = dense(3, first?.id);
@@ -121,7 +121,7 @@ underEveryIsolation("Commits against restore", (world) => {
     });
     await expect(restore).rejects.toBe(failure);
     for (const read of reads) expect(await read).toEqual(old);
-    expect((await world.rows(name)).map(({ id }) => id)).toEqual(old);
+    expect((await fixture.rows(name)).map(({ id }) => id)).toEqual(old);
     const kept = await other.subscribe([], undefined, { key: "k", by: "other", millis: 60_000 });
     expect(kept).toMatchObject({ correlating: false, correlated_at: 2 });
 

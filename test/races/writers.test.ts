@@ -10,11 +10,11 @@ const WRITERS = 64;
 const of = (stores: readonly [PostgresStore, ...PostgresStore[]], writer: number) =>
   stores[writer % stores.length] ?? stores[0];
 
-underEveryIsolation("64 writers on one stream", (world) => {
+underEveryIsolation("64 writers on one stream", (fixture) => {
   test("M3: with the same expectedVersion, one wins each version and the others learn the real head", async () => {
-    const name = world.table();
-    const stores = await world.stores(name, 4);
-    const rounds = world.scale(25, 5);
+    const name = fixture.table();
+    const stores = await fixture.stores(name, 4);
+    const rounds = fixture.scale(25, 5);
     const winners: unknown[] = [];
 
     for (let version = 0; version < rounds; version++) {
@@ -36,14 +36,14 @@ underEveryIsolation("64 writers on one stream", (world) => {
       winners.push(won[0]?.data);
     }
 
-    const rows = await world.rows(name);
+    const rows = await fixture.rows(name);
     expect(versions(rows)).toEqual(dense(rounds));
     expect(rows.map(({ data }) => data)).toEqual(winners);
   });
 
   test("M9: lost races burn no ids", async () => {
-    const name = world.table();
-    const stores = await world.stores(name, 4);
+    const name = fixture.table();
+    const stores = await fixture.stores(name, 4);
     const [first] = await stores[0].commit("s", [{ name: "Tried", data: {} }], meta);
     await Promise.allSettled(
       dense(WRITERS).map((k) => of(stores, k).commit("s", [{ name: "Tried", data: {} }], meta, 5)),
@@ -51,13 +51,13 @@ underEveryIsolation("64 writers on one stream", (world) => {
     const [next] = await of(stores, 1).commit("s", [{ name: "Tried", data: {} }], meta);
 
     expect(next?.id).toBe((first?.id ?? 0) + 1);
-    expect(await world.issued(name)).toBe(2);
+    expect(await fixture.issued(name)).toBe(2);
   });
 
   test("M8: retrying with the head they are told, all land, versions and ids without a gap", async () => {
-    const name = world.table();
-    const stores = await world.stores(name, 4);
-    const each = world.scale(6, 2);
+    const name = fixture.table();
+    const stores = await fixture.stores(name, 4);
+    const each = fixture.scale(6, 2);
     let conflicts = 0;
 
     await Promise.all(
@@ -79,16 +79,16 @@ underEveryIsolation("64 writers on one stream", (world) => {
       }),
     );
 
-    const rows = await world.rows(name);
+    const rows = await fixture.rows(name);
     expect(versions(rows)).toEqual(dense(WRITERS * each * 2));
-    expect(await world.issued(name)).toBe(rows.length);
+    expect(await fixture.issued(name)).toBe(rows.length);
     expect(conflicts).toBeGreaterThan(0);
   });
 
   test("M4: unguarded, none conflicts and each commit stays whole", async () => {
-    const name = world.table();
-    const stores = await world.stores(name, 4);
-    const each = world.scale(8, 2);
+    const name = fixture.table();
+    const stores = await fixture.stores(name, 4);
+    const each = fixture.scale(8, 2);
     await Promise.all(
       dense(WRITERS).map(async (writer) => {
         for (let k = 0; k < each; k++) {
@@ -98,7 +98,7 @@ underEveryIsolation("64 writers on one stream", (world) => {
       }),
     );
 
-    const rows = await world.rows(name);
+    const rows = await fixture.rows(name);
     expect(rows).toHaveLength(WRITERS * each * 3);
     for (let s = 0; s < 5; s++) {
       const stream = rows.filter((row) => row.stream === `s-${s}`);

@@ -5,9 +5,9 @@ import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { gate, within } from "../conformance/kit/eventually.ts";
 import { restorable } from "../conformance/kit/scenario.ts";
-import { event, failureOf, meta, useScene } from "../postgres/fixture.ts";
+import { event, failureOf, meta, useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const key = randomBytes(32);
 const CLOSED = { name: "ERR_STORE", cause: { code: "STORE_CLOSED" } };
 
@@ -20,20 +20,20 @@ async function slowKey() {
     await passed;
     return key;
   };
-  const store = await scene.seeded({ pii_encryption: { key: provider } });
+  const store = await fixture.seeded({ pii_encryption: { key: provider } });
   return { store, open, asked: asked.passed };
 }
 
 /** More events than query() reads in one page. */
 async function manyEvents(over: object = {}): Promise<PostgresStore> {
-  const store = await scene.seeded(over);
+  const store = await fixture.seeded(over);
   const { schema, table } = store.config;
-  await scene.sql`insert into ${scene.sql(schema)}.${scene.sql(table)} (name, data, stream, version, created, meta)
+  await fixture.sql`insert into ${fixture.sql(schema)}.${fixture.sql(table)} (name, data, stream, version, created, meta)
     select 'A', '{}', 's', n, now(), '{}' from generate_series(0, 2499) as n`;
   return store;
 }
 
-const names = async (store: PostgresStore) => (await scene.rows(store)).map(({ name }) => name);
+const names = async (store: PostgresStore) => (await fixture.rows(store)).map(({ name }) => name);
 
 test("a commit that still waits for its pii key is carried out", async () => {
   const { store, open, asked } = await slowKey();
@@ -81,7 +81,7 @@ test("a query goes on to its last page", async () => {
 });
 
 test("a driver of restore reads from the same store after dispose was called, too", async () => {
-  const store = await scene.seeded({ max: 3 });
+  const store = await fixture.seeded({ max: 3 });
   await store.commit("s", [event("Kept"), event("Kept")], meta);
   const { passed, open } = gate();
   const started = gate();
@@ -98,7 +98,7 @@ test("a driver of restore reads from the same store after dispose was called, to
 });
 
 test("dispose can be awaited in a query's callback: what that page holds is delivered", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.commit("s", [event(), event()], meta);
   const counted = store.query(() => store.dispose());
   expect(await within(8_000, "the query", counted)).toBe(2);

@@ -3,9 +3,9 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const STORE = join(import.meta.dirname, "../../src/index.ts");
 
 test.each([
@@ -23,7 +23,7 @@ test.each([
     await store.dispose();
     console.log("disposed");`;
   const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
-    env: { ...process.env, URL: scene.url },
+    env: { ...process.env, URL: fixture.url },
     stdio: ["ignore", "pipe", "inherit"],
   });
   let out = "";

@@ -1,11 +1,11 @@
 /** What the guide says of vitest's fake timers: with `Date` alone faked, the store works. */
 import { expect, test, vi } from "vitest";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 test("the store works while the clock of its process is faked", async () => {
-  const store = await scene.seeded({ table: "faked" });
+  const store = await fixture.seeded({ table: "faked" });
   vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2001, 0, 1) });
   try {
     const at = new Date();

@@ -3,20 +3,20 @@ import { describe, expect, test } from "vitest";
 import { contextOf } from "../../src/context.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { reset } from "../../src/subscriptions/reset.ts";
-import { failureOf, useScene } from "../postgres/fixture.ts";
+import { failureOf, useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 /** Blocked subscriptions s00000 and on. With `slow` each changed row takes a millisecond. */
 async function withMany(count: number, { slow = false, timeout = 60_000 } = {}): Promise<PostgresStore> {
-  const store = await scene.seeded({ statement_timeout: timeout });
+  const store = await fixture.seeded({ statement_timeout: timeout });
   const { schema, table } = store.config;
-  await scene.sql.unsafe(`
+  await fixture.sql.unsafe(`
     insert into "${schema}"."${table}_streams" (stream, source, at, retry, priority, lane, correlated_at, blocked, error)
     select 's' || lpad(n::text, 5, '0'), 'x', 5, 3, 0, 'default', 9, true, 'broken' from generate_series(0, ${count - 1}) n`);
-  await scene.sql.unsafe(`analyze "${schema}"."${table}_streams"`);
+  await fixture.sql.unsafe(`analyze "${schema}"."${table}_streams"`);
   if (slow)
-    await scene.sql.unsafe(`
+    await fixture.sql.unsafe(`
       create function "${schema}"."${table}_wait"() returns trigger language plpgsql as $$ begin
         perform pg_sleep(0.001); return new; end $$;
       create trigger wait before update on "${schema}"."${table}_streams"
@@ -53,7 +53,7 @@ describe("verbs that take longer than statement_timeout", () => {
   test("one row that cannot be changed in time fails, and says so", async () => {
     const store = await withMany(1, { timeout: 300 });
     const { table } = store.config;
-    await scene.sql.begin(async (sql) => {
+    await fixture.sql.begin(async (sql) => {
       await sql.unsafe(`select from ${table}_streams for update`);
       const { error } = await failureOf(store.reset({}));
       expect(error).toMatchObject({ cause: { code: "57014" } });
@@ -86,10 +86,10 @@ test("names are told of one progress, however many there are", async () => {
 test("a restore over a long log is not bound by statement_timeout, and deletes all of it", async () => {
   const store = await withMany(21_000, { timeout: 400 });
   const { schema, table } = store.config;
-  await scene.sql.unsafe(`insert into "${schema}"."${table}" (name, data, stream, version, meta)
+  await fixture.sql.unsafe(`insert into "${schema}"."${table}" (name, data, stream, version, meta)
     select 'N', '{}', 's' || n % 10, n / 10, '{}' from generate_series(0, 60000) n`);
   // Each page of the DELETE takes longer than the timeout.
-  await scene.sql.unsafe(`
+  await fixture.sql.unsafe(`
     create function "${schema}"."${table}_gone"() returns trigger language plpgsql as $$ begin
       perform pg_sleep(0.5); return null; end $$;
     create trigger gone after delete on "${schema}"."${table}" for each statement execute function "${schema}"."${table}_gone"()`);
@@ -104,6 +104,6 @@ test("a restore over a long log is not bound by statement_timeout, and deletes a
       meta: { correlation: "c", causation: {} },
     });
   });
-  expect(await scene.rows(store)).toEqual([{ stream: "s", version: 0, name: "A" }]);
+  expect(await fixture.rows(store)).toEqual([{ stream: "s", version: 0, name: "A" }]);
   expect(await positionsOf(store)).toEqual([]);
 });

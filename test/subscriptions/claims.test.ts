@@ -1,14 +1,14 @@
 /** Claims of any size: few statements, and an order that holds as far as it is promised. */
 import { expect, test, vi } from "vitest";
 import { Database } from "../../src/postgres/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const numbered = (count: number) =>
   Array.from({ length: count }, (_, i) => ({ stream: `s${String(i).padStart(5, "0")}`, correlated_at: 10 }));
 
 test("claims of any limits share eight statements", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const write = vi.spyOn(Database.prototype, "write");
   for (const lane of [undefined, "default"])
     for (const n of [0, 1, 2, 3, 10, 16, 17, 100, 257, 1_000, 5_000, 100_000])
@@ -19,7 +19,7 @@ test("claims of any limits share eight statements", async () => {
 });
 
 test.each([1, 2, 16, 17, 300])("a claim of %i takes so many, each once, and locks no other", async (n) => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.subscribe(numbered(700));
   const first = await store.claim(n, n, "a", 60_000);
   expect(new Set(first.map(({ stream }) => stream)).size).toBe(first.length);
@@ -29,14 +29,14 @@ test.each([1, 2, 16, 17, 300])("a claim of %i takes so many, each once, and lock
 });
 
 test("a claim of thousands takes the fair share from those that are left", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.subscribe(numbered(6_000));
   const leases = await store.claim(5_000, 0, "w", 60_000);
   expect(new Set(leases.map(({ stream }) => stream)).size).toBe(5_000);
 });
 
 test("those due at once are taken by priority, whenever they became due", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const all = numbered(256).map((entry, i) => ({ ...entry, priority: i }));
   await store.subscribe(all);
   for (const [i, { stream }] of all.entries())
@@ -50,7 +50,7 @@ test("those due at once are taken by priority, whenever they became due", async 
 });
 
 test("of more than 320, those that have been due longest go first, and all are taken in the end", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const [longest, count] = [400, 700];
   const all = numbered(count);
   const names = all.map(({ stream }) => stream);

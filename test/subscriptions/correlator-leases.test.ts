@@ -2,10 +2,10 @@
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { within } from "../conformance/kit/eventually.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { connect } from "../support/database.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const MINUTE = 60_000;
 
 const ask = async (store: PostgresStore, key: string, by: string, millis = MINUTE) =>
@@ -13,8 +13,8 @@ const ask = async (store: PostgresStore, key: string, by: string, millis = MINUT
 
 /** The stores of two processes on the same tables. */
 async function pair(options: { readonly prepare?: boolean; readonly max?: number } = {}) {
-  const store = await scene.seeded(options);
-  return { store, other: scene.store({ table: store.config.table }) };
+  const store = await fixture.seeded(options);
+  return { store, other: fixture.store({ table: store.config.table }) };
 }
 
 test.each([{}, { prepare: false }, { max: 1 }])(
@@ -35,12 +35,12 @@ test("a lease that another process has taken meanwhile stays with it", async () 
   const { store, other } = await pair();
   await ask(store, "k", "w1");
   const { schema, table } = store.config;
-  const correlated = scene.sql`${scene.sql(schema)}.${scene.sql(`${table}_correlated`)}`;
-  await scene.sql`update ${correlated} set leased_until = now() - interval '1 second' where key = 'k'`;
+  const correlated = fixture.sql`${fixture.sql(schema)}.${fixture.sql(`${table}_correlated`)}`;
+  await fixture.sql`update ${correlated} set leased_until = now() - interval '1 second' where key = 'k'`;
   expect(await ask(other, "k", "w2")).toBe(true);
 
   await store.dispose();
-  expect(await ask(scene.store({ table }), "k", "w3")).toBe(false);
+  expect(await ask(fixture.store({ table }), "k", "w3")).toBe(false);
   expect(await ask(other, "k", "w2")).toBe(true);
 });
 
@@ -49,9 +49,9 @@ test("a store that holds none sends nothing at its end", async () => {
   await ask(store, "k", "w1");
   await ask(store, "k", "w1", 0);
   await ask(store, "other", "w1", 1);
-  await expect.poll(() => ask(scene.store({ table: store.config.table }), "other", "w2")).toBe(true);
+  await expect.poll(() => ask(fixture.store({ table: store.config.table }), "other", "w2")).toBe(true);
   const { schema, table } = store.config;
-  const sql = connect(scene.url);
+  const sql = connect(fixture.url);
   onTestFinished(() => sql.end());
   // Whatever would lock a row waits for this.
   await sql.unsafe(`begin; lock table "${schema}"."${table}_correlated" in access exclusive mode`);
@@ -64,7 +64,7 @@ test("a lease that cannot be released holds the end up for two seconds at most",
   const { store } = await pair();
   await ask(store, "k", "w1");
   const { schema, table } = store.config;
-  const sql = connect(scene.url);
+  const sql = connect(fixture.url);
   onTestFinished(() => sql.end());
   await sql.unsafe(`begin; lock table "${schema}"."${table}_correlated" in access exclusive mode`);
   await within(8_000, "dispose", store.dispose());

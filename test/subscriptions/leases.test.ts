@@ -3,10 +3,10 @@ import type { Lease } from "@rotorsoft/act";
 import { expect, test, vi } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { arrange, pending, positionOf, streamsOf } from "../conformance/kit/scenario.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { deadPort } from "../postgres/proxy.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 async function leased(store: PostgresStore, stream = "s"): Promise<Lease> {
   await pending(store, stream);
@@ -16,7 +16,7 @@ async function leased(store: PostgresStore, stream = "s"): Promise<Lease> {
 }
 
 test("a claim of nothing costs no round trip", async () => {
-  const store = scene.store({ host: "127.0.0.1", port: await deadPort() });
+  const store = fixture.store({ host: "127.0.0.1", port: await deadPort() });
   for (const [lagging, leading] of [
     [0, 0],
     [-1, 0],
@@ -27,7 +27,7 @@ test("a claim of nothing costs no round trip", async () => {
 });
 
 test("with null as the lane every lane is claimed", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.subscribe([
     { stream: "a", lane: "slow", correlated_at: 1 },
     { stream: "b", correlated_at: 1 },
@@ -36,7 +36,7 @@ test("with null as the lane every lane is claimed", async () => {
 });
 
 test("streams picked by age come in order of age, after those picked by priority", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const rows = Array.from({ length: 8 }, (_, i) => ({ stream: `s${i}`, at: i, priority: i }));
   await arrange(store, rows);
   const leases = await store.claim(8, 0, "w", 1_000);
@@ -44,7 +44,7 @@ test("streams picked by age come in order of age, after those picked by priority
 });
 
 test("leading streams come last, the one that is furthest ahead first", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const rows = Array.from({ length: 12 }, (_, i) => ({ stream: `s${String(i).padStart(2, "0")}`, at: i }));
   await arrange(store, rows);
   const leases = await store.claim(8, 3, "w", 1_000);
@@ -56,7 +56,7 @@ test("leading streams come last, the one that is furthest ahead first", async ()
 });
 
 test("a stream that is picked twice keeps the earlier place", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await arrange(store, [
     { stream: "urgent", at: 5, priority: 9 },
     { stream: "old", at: 1 },
@@ -69,7 +69,7 @@ test("a stream that is picked twice keeps the earlier place", async () => {
 });
 
 test("an ack whose due is null does not defer", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const lease = await leased(store);
   expect(await store.ack([{ ...lease, at: 7, due: null as never }])).toMatchObject([
     { stream: "s", at: 7, retry: -1, lane: "default" },
@@ -78,7 +78,7 @@ test("an ack whose due is null does not defer", async () => {
 });
 
 test("a deferred ack without retry starts again at -1", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const lease = await leased(store);
   expect(await store.ack([{ ...lease, retry: undefined as never, due: Date.now() + 60_000 }])).toEqual([]);
   expect(await positionOf(store, "s")).toMatchObject({ retry: -1 });
@@ -92,14 +92,14 @@ test.each([
   ["text with a NUL and half a character", "a\0b\ud800c", "a\ufffdb\ufffdc"],
   ["an object without a prototype", Object.create(null), "an error that has no text"],
 ])("%s as the error of a block is kept as text", async (_, error, text) => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const lease = await leased(store);
   expect(await store.block([{ ...lease, error: error as never }])).toMatchObject([{ error: text }]);
   expect(await positionOf(store, "s")).toMatchObject({ blocked: true, error: text });
 });
 
 test("of two leases with the same stream and holder the first counts, and of two holders each", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const lease = await leased(store);
   const twice = [
     { ...lease, at: 3 },
@@ -111,7 +111,7 @@ test("of two leases with the same stream and holder the first counts, and of two
 });
 
 test("a deferred stream is due by this process's clock if that is up to a minute ahead", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const now = Date.now();
   const ahead = (millis: number) => vi.spyOn(Date, "now").mockReturnValue(now + millis);
   const deferred = async (millis: number) => {

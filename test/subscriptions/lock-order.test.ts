@@ -13,15 +13,15 @@ import { rowWaiters } from "../conformance/kit/postgres.ts";
 import { claimAll, restorable, restore } from "../conformance/kit/scenario.ts";
 import type { RawAccess } from "../conformance/kit/section.ts";
 import { until } from "../order/fence.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { connect } from "../support/database.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const NAMES = ["e", "d", "c", "b", "a"];
 
 /** Subscriptions that lie in the table in the opposite of their order, all leased. */
 async function arranged(): Promise<{ store: PostgresStore; leases: Lease[] }> {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   for (const stream of NAMES) await store.subscribe([{ stream, correlated_at: 1_000 }]);
   for (const key of NAMES) await store.subscribe([], 1, { key, by: "w", millis: 60_000 });
   const leases = await claimAll(store, "w");
@@ -35,12 +35,12 @@ async function lockedBy(
   call: () => Promise<unknown>,
 ) {
   const table = `"${store.config.schema}"."${store.config.table}_${suffix}"`;
-  const holder = connect(scene.url);
+  const holder = connect(fixture.url);
   onTestFinished(() => holder.end());
   await holder.unsafe(`begin; select from ${table} where ${key} = 'c' for update`);
   const calling = call();
-  await rowWaiters({ sql: scene.sql } as RawAccess);
-  const free = await scene.sql.unsafe(
+  await rowWaiters({ sql: fixture.sql } as RawAccess);
+  const free = await fixture.sql.unsafe(
     `select ${key} as name from ${table} order by 1 for update skip locked`,
   );
   await holder.unsafe("rollback");
@@ -51,7 +51,7 @@ async function lockedBy(
 const streams = ["streams", "stream"] as const;
 
 async function currentDatabase(): Promise<string> {
-  const [row] = await scene.sql<{ name: string }[]>`select current_database() as name`;
+  const [row] = await fixture.sql<{ name: string }[]>`select current_database() as name`;
   return row?.name ?? "";
 }
 
@@ -62,8 +62,8 @@ describe.each([
   beforeAll(async () => {
     // For the connections that are opened from now on; any role may do that for itself.
     const own = `alter role current_user in database "${await currentDatabase()}"`;
-    for (const join of avoided) await scene.sql.unsafe(`${own} set enable_${join} = off`);
-    return async () => void (await scene.sql.unsafe(`${own} reset all`));
+    for (const join of avoided) await fixture.sql.unsafe(`${own} set enable_${join} = off`);
+    return async () => void (await fixture.sql.unsafe(`${own} reset all`));
   });
 
   test.each<[string, (store: PostgresStore, leases: Lease[]) => Promise<unknown>]>([
@@ -90,17 +90,17 @@ describe.each([
 test("restore waits for a writer of a checkpoint before it locks any subscription", async () => {
   const { store } = await arranged();
   const { schema, table } = store.config;
-  const holder = connect(scene.url);
+  const holder = connect(fixture.url);
   onTestFinished(() => holder.end());
   await holder.unsafe(`begin; select from "${schema}"."${table}_correlated" where key = 'c' for update`);
   const calling = restore(store, [restorable("s", 0)]);
   await until("restore waits for the table", async () => {
-    const waiting = await scene.sql`select from pg_locks where not granted and mode = 'ExclusiveLock'
+    const waiting = await fixture.sql`select from pg_locks where not granted and mode = 'ExclusiveLock'
       and relation = ${`"${schema}"."${table}_correlated"`}::text::regclass`;
     return waiting.length > 0;
   });
-  const all = await scene.sql.unsafe(`select from "${schema}"."${table}_streams"`);
-  const free = await scene.sql.unsafe(`select from "${schema}"."${table}_streams" for update skip locked`);
+  const all = await fixture.sql.unsafe(`select from "${schema}"."${table}_streams"`);
+  const free = await fixture.sql.unsafe(`select from "${schema}"."${table}_streams" for update skip locked`);
   expect(free.length).toBe(all.length);
   await holder.unsafe("rollback");
   await within(10_000, "restore", calling);

@@ -3,10 +3,10 @@ import type { Lease } from "@rotorsoft/act";
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { stateOf, until } from "../order/fence.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { connect } from "../support/database.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 /** Streams with work, and a trigger: each update is counted, records its lock_timeout, and waits for a lock. */
 async function waiting(streams = ["a", "b"]): Promise<{
@@ -14,11 +14,11 @@ async function waiting(streams = ["a", "b"]): Promise<{
   tries(): Promise<number>;
   noted(): Promise<string[]>;
 }> {
-  const store = await scene.seeded({ max: streams.length + 1 });
+  const store = await fixture.seeded({ max: streams.length + 1 });
   const { schema, table } = store.config;
   const own = (suffix: string) => `"${schema}"."${table}_${suffix}"`;
   await store.subscribe(streams.map((stream) => ({ stream, correlated_at: 5 })));
-  await scene.sql.unsafe(`
+  await fixture.sql.unsafe(`
     create sequence ${own("tries")};
     create table ${own("noted")} (setting text);
     create function ${own("wait")}() returns trigger language plpgsql as $$ begin
@@ -31,17 +31,19 @@ async function waiting(streams = ["a", "b"]): Promise<{
   return {
     store,
     tries: async () => {
-      const [row] = await scene.sql.unsafe(`select last_value::int as last, is_called from ${own("tries")}`);
+      const [row] = await fixture.sql.unsafe(
+        `select last_value::int as last, is_called from ${own("tries")}`,
+      );
       return row?.is_called ? Number(row.last) : 0;
     },
     noted: async () =>
-      (await scene.sql.unsafe(`select setting from ${own("noted")}`)).map((row) => row.setting),
+      (await fixture.sql.unsafe(`select setting from ${own("noted")}`)).map((row) => row.setting),
   };
 }
 
 test("a claim tries again until it need not wait, and its lock_timeout ends with the statement", async () => {
   const { store, tries, noted } = await waiting();
-  const holder = connect(scene.url);
+  const holder = connect(fixture.url);
   onTestFinished(() => holder.end());
   await holder.unsafe(`begin; select pg_advisory_xact_lock(hashtext('${store.config.table}'))`);
   const claiming = store.claim(2, 0, "w", 60_000);
@@ -59,7 +61,7 @@ test("a claim tries again until it need not wait, and its lock_timeout ends with
 
 test("a claim that always has to wait fails in the end, and has leased nothing", async () => {
   const { store, noted } = await waiting();
-  const holder = connect(scene.url);
+  const holder = connect(fixture.url);
   onTestFinished(() => holder.end());
   await holder.unsafe(`begin; select pg_advisory_xact_lock(hashtext('${store.config.table}'))`);
   await expect(store.claim(2, 0, "w", 60_000)).rejects.toMatchObject({
@@ -91,7 +93,7 @@ test("every other verb waits as long as the server allows", async () => {
   const of = (stream: string) => leases.filter((lease) => lease.stream === stream);
   await store.block(of("unblock").map((lease) => ({ ...lease, error: "no disk" })));
   const before = await tries();
-  const holder = connect(scene.url);
+  const holder = connect(fixture.url);
   onTestFinished(() => holder.end());
   await holder.unsafe(`begin; select pg_advisory_xact_lock(hashtext('${store.config.table}'))`);
   const calls = verbs.map(([verb, call]) => [verb, call(store, of(verb))] as const);

@@ -3,15 +3,15 @@ import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { within } from "../conformance/kit/eventually.ts";
 import { pending, positionOf } from "../conformance/kit/scenario.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { connect } from "../support/database.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const table = ({ config }: PostgresStore, suffix: string) => `"${config.schema}"."${config.table}_${suffix}"`;
 
 /** Another client's transaction that holds every subscription. */
 async function held(store: PostgresStore): Promise<void> {
-  const sql = connect(scene.url);
+  const sql = connect(fixture.url);
   onTestFinished(() => sql.end());
   await sql.unsafe(`begin; select from ${table(store, "streams")} for update`);
 }
@@ -23,7 +23,7 @@ test.each([
   ["without a mark", { priority: 5, lane: "x" }],
   ["with nothing", {}],
 ])("an entry that is there already, %s, waits for no lock and changes nothing", async (_, over) => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.subscribe([{ stream: "s", priority: 5, lane: "x", correlated_at: 7 }]);
   const before = await positionOf(store, "s");
   await held(store);
@@ -45,14 +45,14 @@ test.each([
     { priority: 5, lane: "x", correlated_at: 8 },
   ],
 ])("%s is written, and only that", async (_, over, expected) => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.subscribe([{ stream: "s", priority: 5, lane: "x", correlated_at: 7 }]);
   await store.subscribe([{ stream: "s", ...over }]);
   expect(await positionOf(store, "s")).toMatchObject(expected);
 });
 
 test("a first mark is stored, even 0 and less", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   for (const mark of [0, -1, -7]) {
     await store.subscribe([{ stream: `s${mark}` }]);
     expect((await positionOf(store, `s${mark}`)).correlated_at).toBeUndefined();
@@ -62,7 +62,7 @@ test("a first mark is stored, even 0 and less", async () => {
 });
 
 test("null is no mark, alone and beside others, even lower than -1", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const none = null as never;
   for (const [stream, marks, expected] of [
     ["null", [none], undefined],
@@ -78,7 +78,7 @@ test("null is no mark, alone and beside others, even lower than -1", async () =>
 });
 
 test("several entries of one stream have the result of one call after the other", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const [a, b, c] = [
     { stream: "s", source: "first", priority: 2, lane: "x", correlated_at: 3 },
     { stream: "s", source: "second", priority: 2, lane: "y", correlated_at: 9 },
@@ -87,15 +87,15 @@ test("several entries of one stream have the result of one call after the other"
   expect((await store.subscribe([a, b, c])).subscribed).toBe(1);
   const folded = await positionOf(store, "s");
   expect(folded).toMatchObject({ source: "first", priority: 2, lane: "y", correlated_at: 9 });
-  const other = await scene.seeded();
+  const other = await fixture.seeded();
   for (const one of [a, b, c]) await other.subscribe([one]);
   expect(await positionOf(other, "s")).toEqual(folded);
 });
 
 test("a checkpoint of 0 is stored, and -1 is none", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   expect((await store.subscribe([], -1)).correlated_at).toBe(-1);
-  const rows = await scene.sql.unsafe(`select from ${table(store, "correlated")}`);
+  const rows = await fixture.sql.unsafe(`select from ${table(store, "correlated")}`);
   expect(rows.length).toBe(0);
   expect((await store.subscribe([], 0)).correlated_at).toBe(0);
   expect((await store.subscribe([])).correlated_at).toBe(0);
@@ -103,9 +103,9 @@ test("a checkpoint of 0 is stored, and -1 is none", async () => {
 });
 
 test("a correlator's lease has an expiry, however short, and none once it is released", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const end = async () => {
-    const [row] = await scene.sql.unsafe(
+    const [row] = await fixture.sql.unsafe(
       `select leased_by, leased_until is not null as ends from ${table(store, "correlated")} where key = 'k'`,
     );
     return { ...row };
@@ -124,9 +124,9 @@ test("a correlator's lease has an expiry, however short, and none once it is rel
 
 test("a lease lasts as long as asked for, up to a hundred years", async () => {
   const DAY = 86_400_000;
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const end = async (suffix: string) => {
-    const [row] = await scene.sql.unsafe<{ days: number }[]>(
+    const [row] = await fixture.sql.unsafe<{ days: number }[]>(
       `select extract(epoch from leased_until - now())::float8 / 86400 as days from ${table(store, suffix)}
        where leased_by = 'w'`,
     );
@@ -155,7 +155,7 @@ test("a lease lasts as long as asked for, up to a hundred years", async () => {
 });
 
 test("a reset and an unblock clear their columns, and leave the others", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const arranged = async (stream: string) => {
     await pending(store, stream);
     const [lease] = await store.claim(1, 0, "w", 60_000);
@@ -164,7 +164,7 @@ test("a reset and an unblock clear their columns, and leave the others", async (
     const [again] = await store.claim(1, 0, "w", 60_000);
     if (!again) throw new Error("no lease");
     await store.block([{ ...again, error: "poison" }]);
-    await scene.sql.unsafe(`update ${table(store, "streams")} set deferred_at = now() + interval '1 hour'`);
+    await fixture.sql.unsafe(`update ${table(store, "streams")} set deferred_at = now() + interval '1 hour'`);
     expect(await positionOf(store, stream)).toMatchObject({
       ...{ at: 5, retry: 0, blocked: true, error: "poison", leased_by: "w", correlated_at: 1_000_000 },
       ...{ leased_until: expect.any(Date), deferred_at: expect.any(Number) },
@@ -188,7 +188,7 @@ test("a reset and an unblock clear their columns, and leave the others", async (
 });
 
 test("priorities beyond an integer are equal, so that the last of them says the lane", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.subscribe([
     { stream: "s", priority: 9e15, lane: "x" },
     { stream: "s", priority: 3e9, lane: "y" },

@@ -1,11 +1,11 @@
 /** Which stored sources match given names: as JavaScript would match them, but without running them here. */
 import { expect, test } from "vitest";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 async function matching(sources: readonly string[], names: readonly string[]): Promise<string[]> {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.subscribe(sources.map((source, i) => ({ stream: String(i).padStart(6, "0"), source })));
   const seen: string[] = [];
   await store.query_streams(({ source }) => void seen.push(source ?? ""), {

@@ -6,11 +6,11 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { instrument, METRICS, type TelemetryOptions } from "../../src/telemetry/index.ts";
 import { blockMailer, withBacklog } from "../admin/fixture.ts";
-import { event, failureOf, meta, useScene } from "../postgres/fixture.ts";
+import { event, failureOf, meta, useDatabase } from "../postgres/fixture.ts";
 import { TcpProxy } from "../postgres/proxy.ts";
 import { Otel, useContexts } from "./otel.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 useContexts();
 
 function observed(store: PostgresStore, options: TelemetryOptions = {}): Otel {
@@ -31,7 +31,7 @@ const countOf = (value: unknown) =>
 
 describe("metrics", () => {
   test("each verb's duration is recorded by its name, with the attributes of a database client", async () => {
-    const store = await scene.seeded();
+    const store = await fixture.seeded();
     const otel = observed(store);
     await store.commit("s", [event()], meta);
     await store.query(() => {}, { stream: "s", stream_exact: true });
@@ -49,7 +49,7 @@ describe("metrics", () => {
   });
 
   test("a failure is recorded by its kind", async () => {
-    const store = await scene.seeded();
+    const store = await fixture.seeded();
     const otel = observed(store);
     await failureOf(store.commit("s", [event()], meta, 7));
     const [point] = (await otel.metrics()).get("db.client.operation.duration") ?? [];
@@ -61,7 +61,7 @@ describe("metrics", () => {
   });
 
   test("commits that are called together are one batch", async () => {
-    const store = await scene.seeded();
+    const store = await fixture.seeded();
     const otel = observed(store);
     await Promise.all(Array.from({ length: 5 }, (_, n) => store.commit(`s-${n}`, [event()], meta)));
     const [point] = (await otel.metrics()).get("act_drizzle.batch.commits") ?? [];
@@ -69,12 +69,12 @@ describe("metrics", () => {
   });
 
   test("lag by lane, blocked work, the pool, the queue and the append lock are read when they are collected", async () => {
-    const store = await withBacklog(scene);
+    const store = await withBacklog(fixture);
     await blockMailer(store);
     const otel = observed(store);
-    const lock = await scene.hold(store);
+    const lock = await fixture.hold(store);
     const waiting = store.commit("s", [event()], meta);
-    await expect.poll(() => scene.lockWaiters()).toHaveLength(1);
+    await expect.poll(() => fixture.lockWaiters()).toHaveLength(1);
     const later = store.commit("s", [event()], meta);
     const found = await otel.metrics();
     const value = (name: string) => found.get(name)?.[0]?.value;
@@ -90,7 +90,7 @@ describe("metrics", () => {
   });
 
   test("a lease that is given back too late counts as lost, one that is deferred does not", async () => {
-    const store = await withBacklog(scene);
+    const store = await withBacklog(fixture);
     const otel = observed(store);
     const [lease] = await store.claim(1, 0, "w", 60_000);
     if (!lease) throw new Error("Nothing was claimed");
@@ -100,11 +100,11 @@ describe("metrics", () => {
   });
 
   test("a listener that comes back is counted", async () => {
-    const store = await scene.seeded({ notify: true });
+    const store = await fixture.seeded({ notify: true });
     const otel = observed(store);
     await store.notify?.(() => {});
     expect((await otel.metrics()).get("act_drizzle.listener.listening")?.[0]?.value).toBe(1);
-    await scene.kill(store);
+    await fixture.kill(store);
     await expect
       .poll(async () => (await otel.metrics()).get("act_drizzle.listener.reconnects")?.[0]?.value, {
         timeout: 20_000,
@@ -114,9 +114,9 @@ describe("metrics", () => {
 
   describe("a commit whose connection is lost is counted by what the log says of it", () => {
     async function behindProxy() {
-      const url = new URL(scene.url);
+      const url = new URL(fixture.url);
       const proxy = await TcpProxy.before({ host: url.hostname, port: Number(url.port) });
-      const store = await scene.seeded({ host: "127.0.0.1", port: proxy.port });
+      const store = await fixture.seeded({ host: "127.0.0.1", port: proxy.port });
       await store.commit("before", [event()], meta);
       return { proxy, store, otel: observed(store) };
     }
@@ -130,7 +130,7 @@ describe("metrics", () => {
       const { proxy, store, otel } = await behindProxy();
       proxy.holdAnswersTo("lost-stream");
       const committing = store.commit("lost-stream", [event()], meta);
-      await expect.poll(() => scene.rows(store)).toHaveLength(2);
+      await expect.poll(() => fixture.rows(store)).toHaveLength(2);
       proxy.cut();
       proxy.deliver();
       expect(await committing).toMatchObject([{ version: 0 }]);
@@ -139,13 +139,13 @@ describe("metrics", () => {
 
     test("absent, and it is sent again in a batch of its own", async () => {
       const { proxy, store, otel } = await behindProxy();
-      const lock = await scene.hold(store);
+      const lock = await fixture.hold(store);
       const committing = store.commit("lost-stream", [event()], meta);
-      await expect.poll(() => scene.lockWaiters()).toHaveLength(1);
-      const [sent] = await scene.lockWaiters();
+      await expect.poll(() => fixture.lockWaiters()).toHaveLength(1);
+      const [sent] = await fixture.lockWaiters();
       proxy.cut();
       // The recovery ends the process that waits for the lock, and then waits for it itself.
-      await expect.poll(() => scene.lockWaiters()).not.toContain(sent);
+      await expect.poll(() => fixture.lockWaiters()).not.toContain(sent);
       await lock.release();
       expect(await committing).toMatchObject([{ version: 0 }]);
       expect(await inDoubt(otel)).toEqual([["absent", 1]]);
@@ -157,7 +157,7 @@ describe("metrics", () => {
 
 describe("traces", () => {
   test("a batch is linked to each of its commits, and a verb is a child of what calls it", async () => {
-    const store = await scene.seeded();
+    const store = await fixture.seeded();
     const otel = observed(store);
     await Promise.all([1, 2, 3].map((n) => store.commit(`s-${n}`, [event()], meta)));
     const spans = await otel.spans();
@@ -172,7 +172,7 @@ describe("traces", () => {
 });
 
 test("no payload, no name of a stream, no reason of a failure is sent", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const otel = observed(store);
   await store.commit("secret-stream", [event("SecretName", { secret: "secret-value" })], meta);
   await store.subscribe([{ stream: "secret-target", source: "secret-stream", correlated_at: 1 }]);
@@ -184,7 +184,7 @@ test("no payload, no name of a stream, no reason of a failure is sent", async ()
 });
 
 test("after the end the store is as it was before", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { commit } = store;
   const otel = new Otel();
   const stop = instrument(store, { meterProvider: otel.meterProvider, tracerProvider: otel.tracerProvider });

@@ -3,11 +3,11 @@ import { inspect } from "node:util";
 import { expect, onTestFinished, test } from "vitest";
 import { ConnectionError, PostgresDatabase, PostgresStore } from "../../src/index.ts";
 import { eventually } from "../conformance/kit/eventually.ts";
-import { event, meta, useScene } from "../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../postgres/fixture.ts";
 import { failureCode, Tenants } from "./fixture.ts";
 
-const scene = useScene();
-const tenants = new Tenants(scene);
+const fixture = useDatabase();
+const tenants = new Tenants(fixture);
 const url = "postgres://ada:secret@db.example:6432/shop";
 
 test("many stores have no more connections than their database", async () => {
@@ -45,9 +45,9 @@ test("a store whose append lock is held does not keep others from committing", a
   const database = tenants.database({ max: 4, writers: 2 });
   const [held, ...others] = await tenants.stores(database, 4);
   if (!held) throw new Error("there are four");
-  const hold = await scene.hold(held);
+  const hold = await fixture.hold(held);
   const waiting = held.commit("s", [event()], meta);
-  await eventually(async () => (await scene.sql`select from pg_locks where not granted`).length > 0);
+  await eventually(async () => (await fixture.sql`select from pg_locks where not granted`).length > 0);
   await Promise.all(others.map((store) => store.commit("s", [event()], meta)));
   await hold.release();
   await expect(waiting).resolves.toHaveLength(1);

@@ -8,23 +8,23 @@ import {
   seedAll,
 } from "../../src/index.ts";
 import { eventually } from "../conformance/kit/eventually.ts";
-import type { Scene } from "../postgres/fixture.ts";
+import type { DatabaseFixture } from "../postgres/fixture.ts";
 
 export type OwnOptions = Pick<PostgresStoreOptions, "notify" | "pollIntervalMillis" | "table">;
 
 let serial = 0;
 
 export class Tenants {
-  readonly #scene: Scene;
+  readonly #fixture: DatabaseFixture;
 
-  constructor(scene: Scene) {
-    this.#scene = scene;
+  constructor(fixture: DatabaseFixture) {
+    this.#fixture = fixture;
   }
 
   /** Connections under a name of their own, until the test ends. */
   database(options: PostgresDatabaseOptions = {}): PostgresDatabase {
-    const { schema: _schema, ...parts } = this.#scene.parts;
-    const application_name = this.#scene.application(`shared${serial++}`);
+    const { schema: _schema, ...parts } = this.#fixture.parts;
+    const application_name = this.#fixture.application(`shared${serial++}`);
     const database = new PostgresDatabase({ ...parts, application_name, ...options });
     onTestFinished(() => database.dispose());
     return database;
@@ -49,7 +49,7 @@ export class Tenants {
 
   /** The last statement of each of its connections. */
   async connections({ config }: PostgresDatabase): Promise<{ pid: number; query: string; state: string }[]> {
-    return this.#scene.sql`
+    return this.#fixture.sql`
       select pid, query, coalesce(state, '') as state from pg_stat_activity
       where application_name = ${config.application_name}`;
   }
@@ -60,7 +60,7 @@ export class Tenants {
   }
 
   async kill({ config }: PostgresDatabase): Promise<number> {
-    const killed = await this.#scene.sql`
+    const killed = await this.#fixture.sql`
       select pg_terminate_backend(pid) from pg_stat_activity where application_name = ${config.application_name}`;
     return killed.length;
   }

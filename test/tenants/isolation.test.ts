@@ -1,11 +1,11 @@
 /** Nothing of one tenant reaches another, though they use the same connections, in turn, with streams of the same names. */
 import { expect, test } from "vitest";
 import { eventually } from "../conformance/kit/eventually.ts";
-import { event, meta, useScene } from "../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../postgres/fixture.ts";
 import { Tenants } from "./fixture.ts";
 
-const scene = useScene();
-const tenants = new Tenants(scene);
+const fixture = useDatabase();
+const tenants = new Tenants(fixture);
 
 test("events, subscriptions, statistics and leases are each tenant's own", async () => {
   const database = tenants.database({ max: 4, maxPrepared: 8 });

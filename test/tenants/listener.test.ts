@@ -2,11 +2,11 @@
 import { expect, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
 import { eventually } from "../conformance/kit/eventually.ts";
-import { event, meta, useScene } from "../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../postgres/fixture.ts";
 import { failureCode, Tenants } from "./fixture.ts";
 
-const scene = useScene();
-const tenants = new Tenants(scene);
+const fixture = useDatabase();
+const tenants = new Tenants(fixture);
 
 /** Another process, as it were: it commits to the tables of a store. */
 const beside = ({ config }: PostgresStore) =>
@@ -41,7 +41,7 @@ test("after it was killed each store listens again, and hears what it missed", a
   await Promise.all(stores.map((store, n) => store.notify?.(({ stream }) => heard[n]?.add(stream))));
   const others = stores.map(beside);
   const [pid] = await tenants.listening(database);
-  await scene.sql`select pg_terminate_backend(${pid ?? 0}::int)`;
+  await fixture.sql`select pg_terminate_backend(${pid ?? 0}::int)`;
   await Promise.all(others.map((store) => store.commit("missed", [event()], meta)));
   await eventually(() => heard.every((streams) => streams.has("missed")));
   await Promise.all(others.map((store) => store.commit("later", [event()], meta)));

@@ -5,10 +5,10 @@ import { Admin } from "../../src/admin/index.ts";
 import { MoveError, move } from "../../src/backup/move.ts";
 import { type Context, contextOf } from "../../src/context.ts";
 import { DatabaseError, PostgresStore } from "../../src/index.ts";
-import { event, meta, Scene } from "../postgres/fixture.ts";
+import { DatabaseFixture, event, meta } from "../postgres/fixture.ts";
 import { Tenants } from "./fixture.ts";
 
-const [here, there] = [new Scene(), new Scene()];
+const [here, there] = [new DatabaseFixture(), new DatabaseFixture()];
 const [tenants, elsewhere] = [new Tenants(here), new Tenants(there)];
 beforeAll(async () => {
   await Promise.all([here.open(), there.open()]);
@@ -36,15 +36,15 @@ function inSteps(context: Context, before: (step: number) => Promise<unknown>): 
 }
 
 /** Every row of the log in a schema, as text. */
-async function log(scene: Scene, schema: string): Promise<string[]> {
+async function log(fixture: DatabaseFixture, schema: string): Promise<string[]> {
   const rows =
-    await scene.sql`select to_jsonb(e)::text as row from ${scene.sql(schema)}.events e order by id`;
+    await fixture.sql`select to_jsonb(e)::text as row from ${fixture.sql(schema)}.events e order by id`;
   return rows.map(({ row }) => String(row));
 }
 
 /** Triggers, tables and functions that a move has left in a schema. */
-async function leftIn(scene: Scene, schema: string): Promise<string[]> {
-  const rows = await scene.sql`
+async function leftIn(fixture: DatabaseFixture, schema: string): Promise<string[]> {
+  const rows = await fixture.sql`
     select tgname as name from pg_trigger t join pg_class c on c.oid = t.tgrelid
       where c.relnamespace = ${schema}::regnamespace and not t.tgisinternal
     union all select relname from pg_class where relnamespace = ${schema}::regnamespace and relname ~ '_(moving|filling)$'
@@ -237,9 +237,9 @@ test("subscriptions that are added, changed and deleted at every step arrive as 
     await here.sql`delete from ${here.sql(schema)}.events_streams where stream = ${name(step)}`;
   };
   const moved = await move(inSteps(contextOf(source), disturb), contextOf(target));
-  const rows = async (scene: Scene, of: string) => {
-    const found = await scene.sql`
-      select (to_jsonb(s) - 'leased_by' - 'leased_until')::text as row from ${scene.sql(of)}.events_streams s order by stream`;
+  const rows = async (fixture: DatabaseFixture, of: string) => {
+    const found = await fixture.sql`
+      select (to_jsonb(s) - 'leased_by' - 'leased_until')::text as row from ${fixture.sql(of)}.events_streams s order by stream`;
     return found.map(({ row }) => String(row));
   };
   const arrived = await rows(there, schema);

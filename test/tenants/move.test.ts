@@ -5,10 +5,10 @@ import { beforeAll, expect, test } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
 import { DatabaseError, type PostgresDatabase, PostgresStore } from "../../src/index.ts";
 import { Ledger } from "../faults/kit/ledger.ts";
-import { event, meta, Scene } from "../postgres/fixture.ts";
+import { DatabaseFixture, event, meta } from "../postgres/fixture.ts";
 import { Tenants } from "./fixture.ts";
 
-const [here, there] = [new Scene(), new Scene()];
+const [here, there] = [new DatabaseFixture(), new DatabaseFixture()];
 const [tenants, elsewhere] = [new Tenants(here), new Tenants(there)];
 beforeAll(async () => {
   await Promise.all([here.open(), there.open()]);
@@ -22,12 +22,12 @@ const storeAt = (database: PostgresDatabase, { config }: PostgresStore) =>
 const isElsewhere = (error: unknown) =>
   error instanceof StoreError && error.cause instanceof DatabaseError && error.cause.code.startsWith("42");
 
-async function everything(scene: Scene, { config }: PostgresStore): Promise<unknown[]> {
-  const schema = scene.sql(config.schema);
-  const events = await scene.sql`select to_jsonb(e)::text as row from ${schema}.events e order by id`;
-  const streams = await scene.sql`
+async function everything(fixture: DatabaseFixture, { config }: PostgresStore): Promise<unknown[]> {
+  const schema = fixture.sql(config.schema);
+  const events = await fixture.sql`select to_jsonb(e)::text as row from ${schema}.events e order by id`;
+  const streams = await fixture.sql`
     select (to_jsonb(s) - 'leased_by' - 'leased_until')::text as row from ${schema}.events_streams s order by stream`;
-  const correlated = await scene.sql`
+  const correlated = await fixture.sql`
     select (to_jsonb(c) - 'leased_by' - 'leased_until')::text as row from ${schema}.events_correlated c order by key`;
   return [...events, ...streams, ...correlated].map(({ row }) => row);
 }

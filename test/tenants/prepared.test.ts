@@ -1,11 +1,11 @@
 /** Connections that many schemas share keep a limited number of statements prepared. */
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { event, meta, useScene } from "../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../postgres/fixture.ts";
 import { Tenants } from "./fixture.ts";
 
-const scene = useScene();
-const tenants = new Tenants(scene);
+const fixture = useDatabase();
+const tenants = new Tenants(fixture);
 
 /** What each connection of the pools has prepared, as they say themselves. */
 async function preparedOn(store: PostgresStore, connections: number): Promise<number[]> {
@@ -70,7 +70,7 @@ test("a schema that was dropped and made anew is worked with on the same connect
   const store = await tenants.store(database);
   await store.commit("s", [event()], meta);
   await store.query(() => {}, { stream: "s", stream_exact: true });
-  await scene.sql.unsafe(`drop schema ${store.config.schema} cascade`);
+  await fixture.sql.unsafe(`drop schema ${store.config.schema} cascade`);
   await store.seed();
   const [committed] = await store.commit("s", [event("Anew")], meta);
   expect(committed).toMatchObject({ id: 1, version: 0 });

@@ -2,12 +2,12 @@
 import { expect, onTestFinished, test } from "vitest";
 import { PostgresStore, seedAll } from "../../src/index.ts";
 import { eventually } from "../conformance/kit/eventually.ts";
-import { event, meta, useScene } from "../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../postgres/fixture.ts";
 import { connect } from "../support/database.ts";
 import { Tenants } from "./fixture.ts";
 
-const scene = useScene();
-const tenants = new Tenants(scene);
+const fixture = useDatabase();
+const tenants = new Tenants(fixture);
 
 class Fake {
   static running = 0;
@@ -72,11 +72,11 @@ test("schemas are created in parallel, also by two processes at once", async () 
 
 test("a schema is created while another one's seed() waits", async () => {
   const database = tenants.database();
-  const holder = connect(scene.url);
+  const holder = connect(fixture.url);
   onTestFinished(() => holder.end());
   await holder.unsafe("begin; create schema held_one");
   const waiting = new PostgresStore({ database, schema: "held_one" }).seed();
-  await eventually(async () => (await scene.sql`select from pg_locks where not granted`).length > 0);
+  await eventually(async () => (await fixture.sql`select from pg_locks where not granted`).length > 0);
   await new PostgresStore({ database, schema: "free_one" }).seed();
   await holder.unsafe("rollback");
   await waiting;

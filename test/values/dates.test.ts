@@ -3,10 +3,10 @@ import type { EventMeta, Schema, Schemas } from "@rotorsoft/act";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { PostgresStoreOptions } from "../../src/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { canon, payload } from "./json.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
 console.log(`dates: SEED=${seed}`);
 
@@ -19,7 +19,7 @@ const flavours: [string, PostgresStoreOptions][] = [
 ];
 
 test.each(flavours)("data, meta and pii come back from commit and query, %s", async (_, options) => {
-  const store = await scene.seeded(options);
+  const store = await fixture.seeded(options);
   let streams = 0;
   const events = fc.array(fc.record({ data: payload, pii: fc.option(payload) }), {
     minLength: 1,
@@ -53,7 +53,7 @@ test.each(flavours)("data, meta and pii come back from commit and query, %s", as
 });
 
 test("snapshots, restored events, heads and tails come back as they were given", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const property = fc.asyncProperty(payload, payload, payload, async (first, last, meta) => {
     await store.truncate([{ stream: "s", snapshot: first as Schema, meta: meta as EventMeta }]);
     await store.commit<Schemas>("s", [{ name: "Last", data: last as Schema }], meta as EventMeta);
@@ -74,7 +74,7 @@ test("snapshots, restored events, heads and tails come back as they were given",
 });
 
 test("what is committed is not changed by it", async () => {
-  const store = await scene.seeded({ pii_encryption: { key } });
+  const store = await fixture.seeded({ pii_encryption: { key } });
   const given = { at: new Date(5), list: [new Date(Number.NaN)], nested: { at: new Date(6) } };
   const message = { name: "A", data: structuredClone(given), pii: structuredClone(given) };
   await store.commit("s", [message], structuredClone(given) as never);
@@ -82,7 +82,7 @@ test("what is committed is not changed by it", async () => {
 });
 
 test("two readers of one event do not share its Dates", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.commit("s", [{ name: "A", data: { at: new Date(5) } }], { correlation: "", causation: {} });
   const seen: { at: Date }[] = [];
   for (const _ of [1, 2]) await store.query<Schemas>(({ data }) => seen.push(data as { at: Date }));
@@ -91,7 +91,7 @@ test("two readers of one event do not share its Dates", async () => {
 });
 
 test("a Date under a key that is a path, an index or a prototype is found at that key only", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const at = new Date(7);
   const iso = at.toISOString();
   const data = JSON.parse(
@@ -108,9 +108,9 @@ test("a Date under a key that is a path, an index or a prototype is found at tha
 });
 
 test("rows of another adapter are read as strings, or revived, and rows of this one as they were", async () => {
-  const exact = await scene.seeded();
+  const exact = await fixture.seeded();
   const { schema, table } = exact.config;
-  const revive = scene.store({ table, dates: "revive" });
+  const revive = fixture.store({ table, dates: "revive" });
   const meta = { correlation: "", causation: {} };
   const strings = ["2024-01-31T10:20:30.000Z", "2024-01-31T10:20:30+02:00", "2024-01-31T10:20:30"];
   const others = [
@@ -123,8 +123,8 @@ test("rows of another adapter are read as strings, or revived, and rows of this 
   ];
   const data = { strings, others, "__proto__ ": { at: strings[0] } };
   await exact.commit("own", [{ name: "Own", data }], meta);
-  await scene.sql`insert into ${scene.sql(schema)}.${scene.sql(table)} (name, data, stream, version, meta)
-    values ('Foreign', ${scene.sql.json(data)}, 'foreign', 0, ${scene.sql.json(meta)})`;
+  await fixture.sql`insert into ${fixture.sql(schema)}.${fixture.sql(table)} (name, data, stream, version, meta)
+    values ('Foreign', ${fixture.sql.json(data)}, 'foreign', 0, ${fixture.sql.json(meta)})`;
   const read = async (store: typeof exact) => {
     const seen: Record<string, unknown> = {};
     await store.query<Schemas>((event) => {

@@ -5,23 +5,23 @@ import { log, type Schemas, StoreError } from "@rotorsoft/act";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { contents } from "../input/log.ts";
-import { failureOf, useScene } from "../postgres/fixture.ts";
+import { failureOf, useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const meta = { correlation: "", causation: {} };
 const key = randomBytes(32);
 const SECRET = "s3cret@example.com";
 const pii = { email: SECRET, born: new Date(0), "s3cret@key": { at: new Date(1) } };
 
-const encrypted = (over: object = {}) => scene.seeded({ pii_encryption: { key }, ...over });
+const encrypted = (over: object = {}) => fixture.seeded({ pii_encryption: { key }, ...over });
 const sameTable = ({ config }: PostgresStore, over: object = {}) =>
-  scene.store({ table: config.table, ...over });
+  fixture.store({ table: config.table, ...over });
 const tableOf = ({ config }: PostgresStore) =>
-  scene.sql`${scene.sql(config.schema)}.${scene.sql(config.table)}`;
+  fixture.sql`${fixture.sql(config.schema)}.${fixture.sql(config.table)}`;
 
 /** The pii column as it lies there. */
 async function raw(store: PostgresStore): Promise<unknown[]> {
-  const rows = await scene.sql`select pii from ${tableOf(store)} order by id`;
+  const rows = await fixture.sql`select pii from ${tableOf(store)} order by id`;
   return rows.map((row) => row.pii);
 }
 
@@ -57,7 +57,7 @@ test("an envelope that another implementation wrote is opened", async () => {
   const store = await encrypted();
   await store.commit("s", [{ name: "A", data: {}, pii: {} }], meta);
   const foreign = { email: SECRET, text: "漢😀" };
-  await scene.sql`update ${tableOf(store)} set pii = to_jsonb(${envelope(JSON.stringify(foreign), key)}::text)`;
+  await fixture.sql`update ${tableOf(store)} set pii = to_jsonb(${envelope(JSON.stringify(foreign), key)}::text)`;
   expect(await read(store)).toEqual([foreign]);
 });
 
@@ -76,15 +76,15 @@ test("each value has an envelope of its own, even where the values are the same"
 test("no table holds a word of it, after commit, restore and truncate, keys and paths of Dates included", async () => {
   const store = await encrypted();
   await store.commit("s", [{ name: "A", data: { at: new Date(2) }, pii }], meta);
-  expect(await contents(scene, store)).not.toMatch(/s3cret|email|born/);
+  expect(await contents(fixture, store)).not.toMatch(/s3cret|email|born/);
   await store.restore(async (insert) => {
     await insert({ id: 1, stream: "r", version: 0, created: new Date(), name: "A", data: {}, pii, meta });
   });
   expect(await raw(store)).toEqual([expect.any(String)]);
-  expect(await contents(scene, store)).not.toMatch(/s3cret|email|born/);
+  expect(await contents(fixture, store)).not.toMatch(/s3cret|email|born/);
   expect(await read(store)).toEqual([pii]);
   expect(await store.forget_pii("r")).toBe(1);
-  expect(await contents(scene, store)).not.toMatch(/"pii"|\bAQ[A-Za-z0-9+/]{20}/);
+  expect(await contents(fixture, store)).not.toMatch(/"pii"|\bAQ[A-Za-z0-9+/]{20}/);
 });
 
 test("commit answers in cleartext, and null stays null", async () => {
@@ -97,7 +97,7 @@ test("commit answers in cleartext, and null stays null", async () => {
 });
 
 test("rows in plain text stay readable beside encrypted ones, whatever text they hold", async () => {
-  const plain = await scene.seeded();
+  const plain = await fixture.seeded();
   const looks = { text: envelope("{}", key), AQ: "AQAB" };
   await plain.commit("s", [{ name: "A", data: {}, pii: looks }], meta);
   const store = sameTable(plain, { pii_encryption: { key } });
@@ -158,7 +158,7 @@ test.each(tampered)(
     const store = await secretive();
     const [, stored] = await raw(store);
     const changed = change(Buffer.from(String(stored), "base64")).toString("base64");
-    await scene.sql`update ${tableOf(store)} set pii = to_jsonb(${changed}::text) where id = 2`;
+    await fixture.sql`update ${tableOf(store)} set pii = to_jsonb(${changed}::text) where id = 2`;
     await cannotBeRead(store, 2);
   },
 );
@@ -166,7 +166,7 @@ test.each(tampered)(
 test("paths of Dates that were changed do not fail the reading of the rest", async () => {
   const store = await encrypted();
   await store.commit("s", [{ name: "A", data: { n: 1 }, pii: { email: SECRET } }], meta);
-  await scene.sql`update ${tableOf(store)} set dates = '{"data": [["n", "x"], ["absent"], [0]], "pii": [["y"]]}'`;
+  await fixture.sql`update ${tableOf(store)} set dates = '{"data": [["n", "x"], ["absent"], [0]], "pii": [["y"]]}'`;
   expect(await read(store)).toEqual([{ email: SECRET }]);
 });
 
@@ -188,20 +188,20 @@ test("a truncate that cannot open what it keeps deletes nothing", async () => {
     ],
     meta,
   );
-  const before = await contents(scene, store);
+  const before = await contents(fixture, store);
   const wrong = sameTable(store, { pii_encryption: { key: randomBytes(32) } });
   const outcome = await wrong.truncate([{ stream: "s", before: new Date(Date.now() + 60_000) }]).then(
     (result) => result.size,
     (error: unknown) => error,
   );
   // To answer without the pii would be as good: what is not right is to delete and fail.
-  if (outcome instanceof Error) expect(await contents(scene, store)).toBe(before);
+  if (outcome instanceof Error) expect(await contents(fixture, store)).toBe(before);
   else expect(outcome).toBe(1);
 });
 
 test("a key may be any 32 bytes of a larger buffer", async () => {
   const pool = randomBytes(100);
-  const store = await scene.seeded({ pii_encryption: { key: pool.subarray(10, 42) } });
+  const store = await fixture.seeded({ pii_encryption: { key: pool.subarray(10, 42) } });
   await store.commit("s", [{ name: "A", data: {}, pii }], meta);
   expect(await read(store)).toEqual([pii]);
 });
@@ -212,7 +212,7 @@ test("the form of act-pg is taken, and its function is asked once for 20 calls",
     asked++;
     return key;
   };
-  const store = await scene.seeded({ pii_encryption: { keyProvider, algorithm: "aes-256-gcm" } });
+  const store = await fixture.seeded({ pii_encryption: { keyProvider, algorithm: "aes-256-gcm" } });
   const commits = Array.from({ length: 10 }, (_, n) =>
     store.commit(`s-${n}`, [{ name: "A", data: {}, pii: { n } }], meta),
   );
@@ -362,10 +362,10 @@ test("with `omit` a value that cannot be decrypted ends no query: it is left out
 
 test("a provider that gives something else than 32 bytes fails the verb, and nothing is written", async () => {
   for (const given of [randomBytes(31), "k".repeat(32), undefined, null]) {
-    const store = await scene.seeded({ pii_encryption: { key: () => given as never } });
+    const store = await fixture.seeded({ pii_encryption: { key: () => given as never } });
     const { error } = await failureOf(store.commit("s", [{ name: "A", data: {}, pii }], meta));
     expect(error).toBeInstanceOf(StoreError);
     expect(inspect(error)).toContain("32 bytes");
-    expect(await scene.rows(store)).toEqual([]);
+    expect(await fixture.rows(store)).toEqual([]);
   }
 });

@@ -1,16 +1,16 @@
 /** What lies at the edges: values that write their own JSON, patterns that no server could read. */
 import { ValidationError } from "@rotorsoft/act";
 import { describe, expect, test } from "vitest";
-import { event, meta, useScene } from "../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 /** A value as libraries of money or time bring them: it says itself what it is as JSON. */
 const own = (json: unknown) => ({ toJSON: () => json });
 
 describe("values with a toJSON of their own", () => {
   test("come back as what they wrote, Dates in it as Dates", async () => {
-    const store = await scene.seeded();
+    const store = await fixture.seeded();
     const at = new Date("2024-02-29T12:00:00.000Z");
     await store.commit(
       "s",
@@ -31,7 +31,7 @@ describe("patterns that no server could read", () => {
     ["groups nested beyond measure", deep],
   ] as const)
     test(`${what}: refused by every verb that takes one, without a word of the pattern`, async () => {
-      const store = await scene.seeded();
+      const store = await fixture.seeded();
       const verbs = [
         () => store.query(() => {}, { stream: pattern }),
         () => store.query_stats({ stream: pattern }),
@@ -50,7 +50,7 @@ describe("patterns that no server could read", () => {
 });
 
 test("a stored source that is no pattern at all is a hint too many, not an error", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   await store.subscribe([
     { stream: "broken", source: "([" },
     { stream: "other", source: "^y$" },

@@ -3,10 +3,10 @@ import { type Schemas, ValidationError } from "@rotorsoft/act";
 import fc from "fast-check";
 import { beforeAll, expect, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { useScene } from "../postgres/fixture.ts";
+import { useDatabase } from "../postgres/fixture.ts";
 import { anything, name, pattern } from "./grammar.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
 const meta = { correlation: "", causation: {} };
 
@@ -16,7 +16,7 @@ let store: PostgresStore;
 
 beforeAll(async () => {
   console.log(`patterns: SEED=${seed}`);
-  store = new PostgresStore({ ...scene.parts, max: 6 });
+  store = new PostgresStore({ ...fixture.parts, max: 6 });
   await store.seed();
   await Promise.all(names.map((stream) => store.commit(stream, [{ name: "Named", data: {} }], meta)));
   await store.subscribe(names.map((stream) => ({ stream, source: stream })));
@@ -131,7 +131,7 @@ test.each(refused)(
   "%j is refused by every verb that takes a pattern, with the reason, and changes nothing",
   async (text) => {
     const before =
-      await scene.sql`select md5(string_agg(t::text, ',' order by stream)) as state from events_streams t`;
+      await fixture.sql`select md5(string_agg(t::text, ',' order by stream)) as state from events_streams t`;
     const calls = {
       query: () => store.query(() => {}, { stream: text }),
       query_stats: () => store.query_stats({ stream: text }),
@@ -147,7 +147,7 @@ test.each(refused)(
       expect(error, verb).toMatchObject({ details: expect.stringMatching(/pattern/) });
     }
     const after =
-      await scene.sql`select md5(string_agg(t::text, ',' order by stream)) as state from events_streams t`;
+      await fixture.sql`select md5(string_agg(t::text, ',' order by stream)) as state from events_streams t`;
     expect(after).toEqual(before);
   },
 );

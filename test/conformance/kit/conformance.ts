@@ -5,8 +5,8 @@ import type {
   Capabilities,
   Capability,
   ConformanceTest,
+  DatabaseFixture,
   Harness,
-  Scene,
   Section,
   StoreOptions,
 } from "./section.ts";
@@ -63,7 +63,7 @@ async function play(line: ConformanceTest, { create, firstId }: Conformance): Pr
   await line.run(sceneOf(harness, firstId));
 }
 
-function sceneOf(harness: Harness, firstId: number): Scene {
+function sceneOf(harness: Harness, firstId: number): DatabaseFixture {
   return {
     store: harness.store,
     firstId,

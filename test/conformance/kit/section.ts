@@ -44,7 +44,7 @@ export type Harness = {
 };
 
 /** The harness as a test sees it: what the test declared to need is there. */
-export type Scene = {
+export type DatabaseFixture = {
   readonly store: Store;
   readonly second: (options?: StoreOptions) => Promise<Store>;
   readonly raw: RawAccess;
@@ -64,7 +64,7 @@ export type ConformanceTest = Requirements & {
   readonly id: LineId;
   /** The id and the sentence: the name the runner shows. */
   readonly name: string;
-  readonly run: (scene: Scene) => Promise<void>;
+  readonly run: (fixture: DatabaseFixture) => Promise<void>;
 };
 
 export type Section = { readonly title: string; readonly tests: readonly ConformanceTest[] };

@@ -6,7 +6,7 @@ import type postgres from "postgres";
 import { expect, onTestFinished } from "vitest";
 import type { PostgresStore } from "../../../src/index.ts";
 import { actPositions } from "../../../src/projections/index.ts";
-import type { World } from "../../framework/fixture.ts";
+import type { AppFixture } from "../../framework/fixture.ts";
 import { tables } from "../../projections/fixture.ts";
 import { connect, createDatabase } from "../../support/database.ts";
 import { bundled } from "../kit/bundled.ts";
@@ -32,7 +32,7 @@ type Subscription = {
 export class Arena {
   readonly store: PostgresStore;
   readonly models: postgres.Sql;
-  readonly #world: World;
+  readonly #fixture: AppFixture;
   readonly #url: string;
   readonly #program: string;
   readonly #start = performance.now();
@@ -40,20 +40,20 @@ export class Arena {
   crashes = 0;
 
   private constructor(
-    world: World,
+    fixture: AppFixture,
     store: PostgresStore,
     url: string,
     models: postgres.Sql,
     program: string,
   ) {
     this.#program = program;
-    this.#world = world;
+    this.#fixture = fixture;
     this.store = store;
     this.#url = url;
     this.models = models;
   }
 
-  static async open(world: World): Promise<Arena> {
+  static async open(fixture: AppFixture): Promise<Arena> {
     const { url, drop } = await createDatabase();
     const models = connect(url);
     for (const statement of await tables({ counters, folds, positions: actPositions() }))
@@ -63,8 +63,8 @@ export class Arena {
       await drop();
     });
     return new Arena(
-      world,
-      await world.seeded(),
+      fixture,
+      await fixture.seeded(),
       url,
       models,
       await bundled(new URL("./worker.ts", import.meta.url)),
@@ -87,7 +87,7 @@ export class Arena {
   }
 
   start(options: Pick<WorkerOptions, "driver" | "leaseMillis"> & Partial<WorkerOptions>): Process {
-    const log = { url: this.#world.url, table: this.store.config.table };
+    const log = { url: this.#fixture.url, table: this.store.config.table };
     const process = new Process(this.#program, { log, readModels: this.#url, ...options });
     onTestFinished(() => process.kill());
     return process;
@@ -109,9 +109,9 @@ export class Arena {
 
   /** Every subscription: how far it is, up to where its events go, and what keeps it. */
   async subscriptions(): Promise<readonly Subscription[]> {
-    const { sql } = this.#world;
+    const { sql } = this.#fixture;
     return await sql<Subscription[]>`
-      select stream, at::int, (select max(id)::int from ${this.#world.table(this.store)} e
+      select stream, at::int, (select max(id)::int from ${this.#fixture.table(this.store)} e
         where s.source is null or e.stream = s.source) as head, leased_by is not null as leased, blocked, retry
       from ${sql(`${this.store.config.table}_streams`)} s`;
   }
@@ -143,7 +143,7 @@ export class Arena {
     ];
     await this.#finish();
     await Promise.all(finishers.map((finisher) => finisher.kill()));
-    const { events, found, lost, duplicated } = await differences(this.#world.sql, this.store, this.models);
+    const { events, found, lost, duplicated } = await differences(this.#fixture.sql, this.store, this.models);
     const seconds = Math.round((performance.now() - this.#start) / 100) / 10;
     const told = { acknowledged: events, failed: 0, unknown: 0, longestOutageMs: 0 };
     const summary = { item: 16, fault, load, seconds, injected, ...told, lost, duplicated };

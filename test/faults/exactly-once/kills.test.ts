@@ -3,12 +3,12 @@
  * they have in the read models is then compared with a fold of the log. It does not cover a power cut of the server.
  */
 import { expect, test } from "vitest";
-import { useWorld } from "../../framework/fixture.ts";
+import { useApps } from "../../framework/fixture.ts";
 import { scale } from "../kit/scale.ts";
 import { Arena, STALLED } from "./arena.ts";
 import { STEPS } from "./steps.ts";
 
-const world = useWorld();
+const fixture = useApps();
 const KILLS = Number(process.env.KILLS ?? scale(40, 1_000));
 /** At once: each finds the leases of the others, which are alive, and of those who are dead. */
 const LANES = 3;
@@ -33,7 +33,7 @@ async function feeding(arena: Arena, exit: Promise<unknown>, step: string): Prom
 test(`${KILLS} kills at each step in turn leave every counter equal to a fold of the log`, {
   timeout: scale(300_000, 3_000_000),
 }, async () => {
-  const arena = await Arena.open(world);
+  const arena = await Arena.open(fixture);
   const killed = new Map<string, number>();
   let started = 0;
   const lane = async () => {

@@ -4,18 +4,18 @@
  * again and again. A worker whose driver does not survive that is started again.
  */
 import { expect, test } from "vitest";
-import { useWorld } from "../../framework/fixture.ts";
+import { useApps } from "../../framework/fixture.ts";
 import { scale } from "../kit/scale.ts";
 import { Arena } from "./arena.ts";
 
-const world = useWorld();
+const fixture = useApps();
 const EVENTS = scale(400, 10_000);
 const CUTS = scale(20, 300);
 
 test("a database that goes away, handlers that throw and leases that overlap change no sum", {
   timeout: scale(300_000, 3_000_000),
 }, async () => {
-  const arena = await Arena.open(world);
+  const arena = await Arena.open(fixture);
   let done = false;
   const worker = async (driver: "postgres.js" | "node-postgres") => {
     while (!done) {

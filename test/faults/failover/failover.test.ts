@@ -8,7 +8,7 @@ import { PostgresStore } from "../../../src/index.ts";
 import { eventually } from "../../conformance/kit/eventually.ts";
 import { connect } from "../../support/database.ts";
 import { load, loadOf } from "../kit/clients.ts";
-import { backToNormal, Trial } from "../kit/fault-run.ts";
+import { backToNormal, FaultRun } from "../kit/fault-run.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
 import { Pair } from "./pair.ts";
 import { absent, findPostgresTools, titled } from "./programs.ts";
@@ -42,7 +42,7 @@ describe.skipIf(!tools)(titled("a primary with a synchronous standby", reason), 
     "killed under load: the stores find the promoted one, and nothing acknowledged is lost",
     async () => {
       const pair = await startPair();
-      const trial = new Trial({ item: 3, fault: "primary killed, synchronous standby promoted" });
+      const faultRun = new FaultRun({ item: 3, fault: "primary killed, synchronous standby promoted" });
       const limits = { max: 5, statement_timeout: 3_000, connectionTimeoutMillis: 3_000 };
       const stores = [0, 1, 2].map(
         (n) => new PostgresStore({ url: pair.url, application_name: `ha${n}`, ...limits }),
@@ -50,21 +50,21 @@ describe.skipIf(!tools)(titled("a primary with a synchronous standby", reason), 
       onTestFinished(async () => void (await Promise.all(stores.map((store) => store.dispose()))));
       await Promise.all(stores.map((store) => store.seed()));
       let over = false;
-      const working = load(trial.ledger, stores, () => over);
+      const working = load(faultRun.ledger, stores, () => over);
       const outages: number[] = [];
       for (let round = 0; round < ROUNDS; round++) {
         await pause(CALM);
         if (round > 0) await pair.attach();
-        const before = trial.ledger.acknowledged.size;
+        const before = faultRun.ledger.acknowledged.size;
         outages.push(Math.round(await pair.failOver()));
-        await expect.poll(() => trial.ledger.acknowledged.size).toBeGreaterThan(before);
+        await expect.poll(() => faultRun.ledger.acknowledged.size).toBeGreaterThan(before);
         await pause(CALM);
       }
       over = true;
       await working;
       console.log(`ms without a primary: ${outages.join(", ")}`);
       await backToNormal(pair.primaryUrl, stores);
-      await trial.conclude(pair.primaryUrl, { load: loadOf(stores), injected: ROUNDS });
+      await faultRun.conclude(pair.primaryUrl, { load: loadOf(stores), injected: ROUNDS });
     },
     TIMEOUT,
   );

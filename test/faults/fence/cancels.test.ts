@@ -4,17 +4,17 @@
  * outside of any transaction: none of that may be written.
  */
 import { expect, test } from "vitest";
-import { useScene } from "../../postgres/fixture.ts";
+import { useDatabase } from "../../postgres/fixture.ts";
 import { TcpProxy } from "../../postgres/proxy.ts";
 import { alone, load, loadOf, unguarded } from "../kit/clients.ts";
-import { backToNormal, Trial } from "../kit/fault-run.ts";
+import { backToNormal, FaultRun } from "../kit/fault-run.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
 import { restoring, truncating } from "./closing.ts";
 import { noteRowsWithoutLock } from "./notes.ts";
 import { concludeFence } from "./outcome.ts";
 import { Strikes } from "./strikes.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const ENOUGH = scale(3_000, 100_000);
 const LIMITS = { max: 3, statement_timeout: 5_000, connectionTimeoutMillis: 5_000 };
 const CLIENTS = [alone, unguarded];
@@ -23,28 +23,28 @@ const nothing =
   "a cancel leaves nothing in the log that was reported failed, and no row without the append lock";
 test.each([true, false])(`${nothing}: prepare: %s`, { timeout: TIMEOUT }, async (prepare) => {
   const fault = `pg_cancel_backend in every state, prepare: ${prepare}`;
-  const trial = new Trial({ item: 13, fault, deadline: 40_000 });
-  const { ledger } = trial;
+  const faultRun = new FaultRun({ item: 13, fault, deadline: 40_000 });
+  const { ledger } = faultRun;
   const table = `cancelled_${prepare}`;
   const options = { ...LIMITS, prepare };
-  const proxy = await TcpProxy.before(scene.parts);
+  const proxy = await TcpProxy.before(fixture.parts);
   const behind = { ...options, table, host: "127.0.0.1", port: proxy.port };
-  const cancels = new Strikes(scene.url, "pg_cancel_backend", 3);
+  const cancels = new Strikes(fixture.url, "pg_cancel_backend", 3);
   proxy.shape = cancels.atSending(0.5);
-  const stores = [await scene.seeded({ ...options, table }), scene.store(behind)];
-  const restored = await scene.seeded({ ...options, table: `restored_${prepare}` });
+  const stores = [await fixture.seeded({ ...options, table }), fixture.store(behind)];
+  const restored = await fixture.seeded({ ...options, table: `restored_${prepare}` });
   const notes = [
-    await noteRowsWithoutLock(scene.sql, { ...restored.config, table }),
-    await noteRowsWithoutLock(scene.sql, restored.config),
+    await noteRowsWithoutLock(fixture.sql, { ...restored.config, table }),
+    await noteRowsWithoutLock(fixture.sql, restored.config),
   ];
   const closing = [
-    ...[...stores, ...stores].map((store, k) => truncating(scene.sql, ledger, store, `closed-${k}`)),
-    restoring(scene.sql, ledger, restored),
+    ...[...stores, ...stores].map((store, k) => truncating(fixture.sql, ledger, store, `closed-${k}`)),
+    restoring(fixture.sql, ledger, restored),
   ];
   const over = () => cancels.total >= ENOUGH;
   await Promise.all([
     load(ledger, stores, over, CLIENTS),
-    cancels.until(over, scene.application("t%")),
+    cancels.until(over, fixture.application("t%")),
     ...closing.map(async ({ turn }) => {
       while (!over()) await turn();
     }),
@@ -52,9 +52,9 @@ test.each([true, false])(`${nothing}: prepare: %s`, { timeout: TIMEOUT }, async 
 
   proxy.shape = undefined;
   await cancels.end();
-  await backToNormal(scene.url, stores);
+  await backToNormal(fixture.url, stores);
   console.log(JSON.stringify(Object.fromEntries(cancels.sent)));
-  await concludeFence(trial, scene.url, {
+  await concludeFence(faultRun, fixture.url, {
     load: `${loadOf(stores, CLIENTS)}, truncates, restores`,
     injected: cancels.total,
     notes,

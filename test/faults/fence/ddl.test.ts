@@ -6,15 +6,15 @@
  */
 import { expect, test } from "vitest";
 import { CURRENT_LAYOUT, createLayout } from "../../migrations/act-pg-layouts.ts";
-import { useScene } from "../../postgres/fixture.ts";
+import { useDatabase } from "../../postgres/fixture.ts";
 import { alone, load, loadOf, unguarded } from "../kit/clients.ts";
-import { backToNormal, Trial } from "../kit/fault-run.ts";
+import { backToNormal, FaultRun } from "../kit/fault-run.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
 import { truncating } from "./closing.ts";
 import { noteRowsWithoutLock } from "./notes.ts";
 import { concludeFence } from "./outcome.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 /** One connection for appends and one for the rest: each truncate is on one that knows its statement. */
 const LIMITS = { max: 2, statement_timeout: 5_000, connectionTimeoutMillis: 5_000 };
 const CLIENTS = [alone, unguarded];
@@ -30,13 +30,17 @@ const CHANGES = [
 test("while ids are widened and columns come and go, a truncate that is rejected has changed nothing", {
   timeout: TIMEOUT,
 }, async () => {
-  const trial = new Trial({ item: 13, fault: "ALTER TABLE on the events", deadline: 40_000 });
-  const { ledger } = trial;
+  const faultRun = new FaultRun({ item: 13, fault: "ALTER TABLE on the events", deadline: 40_000 });
+  const { ledger } = faultRun;
   const table = "widened";
-  await createLayout(scene.sql, { url: scene.url, schema: scene.database.schema, table }, CURRENT_LAYOUT);
-  const stores = [await scene.seeded({ ...LIMITS, table }), scene.store({ ...LIMITS, table })];
-  const notes = await noteRowsWithoutLock(scene.sql, { schema: scene.database.schema, table });
-  const closing = stores.map((store, k) => truncating(scene.sql, ledger, store, `closed-${k}`));
+  await createLayout(
+    fixture.sql,
+    { url: fixture.url, schema: fixture.database.schema, table },
+    CURRENT_LAYOUT,
+  );
+  const stores = [await fixture.seeded({ ...LIMITS, table }), fixture.store({ ...LIMITS, table })];
+  const notes = await noteRowsWithoutLock(fixture.sql, { schema: fixture.database.schema, table });
+  const closing = stores.map((store, k) => truncating(fixture.sql, ledger, store, `closed-${k}`));
   let changed = 0;
   const over = () => changed >= ROUNDS * CHANGES.length;
   await Promise.all([
@@ -47,7 +51,7 @@ test("while ids are widened and columns come and go, a truncate that is rejected
     (async () => {
       for (; !over(); changed++) {
         const statement = CHANGES[changed % CHANGES.length] ?? "";
-        await scene.sql.unsafe(statement.replace("EVENTS", `"${scene.database.schema}"."${table}"`));
+        await fixture.sql.unsafe(statement.replace("EVENTS", `"${fixture.database.schema}"."${table}"`));
         const truncates = () => closing.reduce((sum, { book }) => sum + book.told.done + book.told.failed, 0);
         const before = truncates();
         await expect.poll(truncates, { interval: 5 }).toBeGreaterThan(before + 8);
@@ -55,8 +59,8 @@ test("while ids are widened and columns come and go, a truncate that is rejected
     })(),
   ]);
 
-  await backToNormal(scene.url, stores);
-  await concludeFence(trial, scene.url, {
+  await backToNormal(fixture.url, stores);
+  await concludeFence(faultRun, fixture.url, {
     load: `${loadOf(stores, CLIENTS)}, truncates`,
     injected: changed,
     notes: [notes],

@@ -6,22 +6,22 @@
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../../src/index.ts";
 import { until } from "../../order/fence.ts";
-import { useScene } from "../../postgres/fixture.ts";
+import { useDatabase } from "../../postgres/fixture.ts";
 import { alone, load, loadOf, unguarded } from "../kit/clients.ts";
-import { backToNormal, Trial } from "../kit/fault-run.ts";
+import { backToNormal, FaultRun } from "../kit/fault-run.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
 import { truncating } from "./closing.ts";
 import { noteRowsWithoutLock } from "./notes.ts";
 import { concludeFence } from "./outcome.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const LIMITS = { max: 2, statement_timeout: 5_000, connectionTimeoutMillis: 5_000 };
 const CLIENTS = [alone, unguarded];
 
 /** Counts how often it struck outside of the transactions, so that what is undone counts as well. */
 async function forgetStatements({ config }: PostgresStore, statement: string, chance: number) {
   const table = `"${config.schema}"."${config.table}`;
-  await scene.sql.unsafe(`
+  await fixture.sql.unsafe(`
     create sequence ${table}_struck";
     create function ${table}_forget"() returns trigger language plpgsql as $$
     begin
@@ -33,7 +33,7 @@ async function forgetStatements({ config }: PostgresStore, statement: string, ch
     end $$;
     create trigger forget after insert or delete on ${table}" for each statement execute function ${table}_forget"()`);
   return async (): Promise<number> => {
-    const [row] = await scene.sql.unsafe(
+    const [row] = await fixture.sql.unsafe(
       `select case when is_called then last_value else 0 end::int as n from ${table}_struck"`,
     );
     return Number(row?.n);
@@ -49,15 +49,15 @@ for (const { statement, enough } of FORGOTTEN)
   test(`with ${statement} in the store's sessions commits go on, and none is written without the append lock`, {
     timeout: TIMEOUT,
   }, async () => {
-    const trial = new Trial({ item: 13, fault: `${statement} in a trigger`, deadline: 40_000 });
-    const { ledger } = trial;
-    const stores = [await scene.seeded(LIMITS)];
+    const faultRun = new FaultRun({ item: 13, fault: `${statement} in a trigger`, deadline: 40_000 });
+    const { ledger } = faultRun;
+    const stores = [await fixture.seeded(LIMITS)];
     const [store] = stores;
     if (!store) throw new Error("there is one");
-    stores.push(scene.store({ ...LIMITS, table: store.config.table }));
-    const notes = await noteRowsWithoutLock(scene.sql, store.config);
+    stores.push(fixture.store({ ...LIMITS, table: store.config.table }));
+    const notes = await noteRowsWithoutLock(fixture.sql, store.config);
     const struck = await forgetStatements(store, statement, 0.05);
-    const closing = truncating(scene.sql, ledger, store, "closed");
+    const closing = truncating(fixture.sql, ledger, store, "closed");
     let count = 0;
     const over = () => count >= enough;
     await Promise.all([
@@ -75,8 +75,8 @@ for (const { statement, enough } of FORGOTTEN)
       })(),
     ]);
 
-    await backToNormal(scene.url, stores);
-    await concludeFence(trial, scene.url, {
+    await backToNormal(fixture.url, stores);
+    await concludeFence(faultRun, fixture.url, {
       load: `${loadOf(stores, CLIENTS)}, truncates`,
       injected: count,
       notes: [notes],

@@ -4,19 +4,19 @@ import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../../src/index.ts";
 import { holdFence, insertRaw, openTransaction, takeFence } from "../../order/fence.ts";
 import type { TableName } from "../../order/lock.ts";
-import { event, meta, useScene } from "../../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../../postgres/fixture.ts";
 import { connect } from "../../support/database.ts";
 import { noteRowsWithoutLock } from "./notes.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 type Event = Committed<Schemas, keyof Schemas>;
 
 async function noted() {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { schema, table } = store.config;
-  const name: TableName = { url: scene.url, schema, table };
-  const { rowsWithoutLock } = await noteRowsWithoutLock(scene.sql, name);
+  const name: TableName = { url: fixture.url, schema, table };
+  const { rowsWithoutLock } = await noteRowsWithoutLock(fixture.sql, name);
   return { store, name, rowsWithoutLock };
 }
 
@@ -25,7 +25,7 @@ const appended = async (store: PostgresStore) =>
 
 test("an insert without the lock is noted, one under the lock is not", async () => {
   const { name, rowsWithoutLock } = await noted();
-  const id = await insertRaw(scene.sql, name, "bare", 0);
+  const id = await insertRaw(fixture.sql, name, "bare", 0);
   const held = await holdFence(name);
   await insertRaw(held.sql, name, "locked", 0);
   await held.commit();
@@ -43,8 +43,8 @@ test("updates and deletes without the lock are noted row by row, those under the
   expect(await rowsWithoutLock()).toEqual([]);
   expect(third).toBeGreaterThan(second ?? 0);
 
-  await scene.sql`update ${scene.sql(name.table)} set name = 'Bare' where version = 1`;
-  await scene.sql`delete from ${scene.sql(name.table)}`;
+  await fixture.sql`update ${fixture.sql(name.table)} set name = 'Bare' where version = 1`;
+  await fixture.sql`delete from ${fixture.sql(name.table)}`;
   expect(await rowsWithoutLock()).toEqual([
     `DELETE ${first}: s@0`,
     `DELETE ${second}: s@1`,
@@ -56,7 +56,7 @@ test("the lock of another session, or of another table, is not the lock", async 
   const { name, rowsWithoutLock } = await noted();
   const held = await holdFence(name);
   onTestFinished(held.rollback);
-  const other = await openTransaction(scene.url);
+  const other = await openTransaction(fixture.url);
   await takeFence(other, { ...name, table: "another" });
   const id = await insertRaw(other.sql, name, "other", 0);
   await other.commit();
@@ -65,7 +65,7 @@ test("the lock of another session, or of another table, is not the lock", async 
 
 test("what was rolled back is not noted", async () => {
   const { name, rowsWithoutLock } = await noted();
-  const open = await openTransaction(scene.url);
+  const open = await openTransaction(fixture.url);
   await insertRaw(open.sql, name, "undone", 0);
   await open.rollback();
   expect(await rowsWithoutLock()).toEqual([]);
@@ -86,15 +86,15 @@ test("commits, truncates and restores of an undisturbed store are under the lock
 });
 
 test("a key of 32 bits with either sign is found", async () => {
-  const sql = connect(scene.url);
+  const sql = connect(fixture.url);
   onTestFinished(() => sql.end());
   const signs = new Set<number>();
   for (let k = 0; signs.size < 2; k++) {
     const table = `signed${k}`;
-    const [row] = await sql`select sign(hashtext(${`"${scene.database.schema}"."${table}"`}))::int as sign`;
+    const [row] = await sql`select sign(hashtext(${`"${fixture.database.schema}"."${table}"`}))::int as sign`;
     if (signs.has(row?.sign)) continue;
     signs.add(row?.sign);
-    const store = await scene.seeded({ table });
+    const store = await fixture.seeded({ table });
     const { rowsWithoutLock } = await noteRowsWithoutLock(sql, store.config);
     await appended(store);
     expect(await rowsWithoutLock()).toEqual([]);

@@ -1,18 +1,18 @@
 /** What every test of this folder asks in the end: who wrote without the lock, and what was done though it had failed. */
 import { expect } from "vitest";
-import type { Trial } from "../kit/fault-run.ts";
+import type { FaultRun } from "../kit/fault-run.ts";
 import type { Verdict } from "../kit/verify.ts";
 import type { Book } from "./book.ts";
 import type { LockNotes } from "./notes.ts";
 
-type Outcome = Parameters<Trial["conclude"]>[1] & {
+type Outcome = Parameters<FaultRun["conclude"]>[1] & {
   readonly notes: readonly LockNotes[];
   readonly books?: readonly Book[];
 };
 
 /** All of it is told, even where the first of it fails the test. */
 export async function concludeFence(
-  trial: Trial,
+  faultRun: FaultRun,
   url: string,
   { notes, books = [], ...figures }: Outcome,
 ): Promise<Verdict> {
@@ -24,5 +24,5 @@ export async function concludeFence(
   expect.soft(unlocked.slice(0, 10), "rows without the lock, some of them").toEqual([]);
   expect.soft(wrong.slice(0, 10), "truncates and restores").toEqual([]);
   for (const { done } of told) expect.soft(done).toBeGreaterThan(0);
-  return trial.conclude(url, figures);
+  return faultRun.conclude(url, figures);
 }

@@ -7,11 +7,11 @@ import { StoreError } from "@rotorsoft/act";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { PostgresStore, PostgresStoreOptions } from "../../../src/index.ts";
 import { eventually } from "../../conformance/kit/eventually.ts";
-import { event, meta, useScene } from "../../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../../postgres/fixture.ts";
 import { serverUrl } from "../../support/database.ts";
 import { absent, findProgram, titled } from "../failover/programs.ts";
 import { alone, load, loadOf, unguarded } from "../kit/clients.ts";
-import { Trial } from "../kit/fault-run.ts";
+import { FaultRun } from "../kit/fault-run.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
 import { type BouncerOptions, startBouncer } from "../pgbouncer/bouncer.ts";
 import { noteRowsWithoutLock } from "./notes.ts";
@@ -19,7 +19,7 @@ import { concludeFence } from "./outcome.ts";
 import { Strikes } from "./strikes.ts";
 
 const reason = absent({ pgbouncer: findProgram("pgbouncer") });
-const scene = useScene();
+const fixture = useDatabase();
 const LIMITS = { max: 3, statement_timeout: 5_000, connectionTimeoutMillis: 5_000 };
 const CLIENTS = [alone, unguarded];
 
@@ -51,12 +51,12 @@ async function pooled(mode: "transaction" | "session", options: BouncerOptions =
   const swallowing = { pool_mode: mode, ignore_startup_parameters: SETTINGS.join(), ...settings };
   const bouncer = await startBouncer(serverUrl(), { ...others, settings: swallowing });
   onTestFinished(() => bouncer.stop());
-  const direct = await scene.seeded();
+  const direct = await fixture.seeded();
   const { schema, table } = direct.config;
-  const { port } = new URL(bouncer.through(scene.url));
-  const notes = await noteRowsWithoutLock(scene.sql, { schema, table });
+  const { port } = new URL(bouncer.through(fixture.url));
+  const notes = await noteRowsWithoutLock(fixture.sql, { schema, table });
   const store = (own: PostgresStoreOptions = {}) =>
-    scene.store({ ...LIMITS, table, host: "127.0.0.1", port: Number(port), ...own });
+    fixture.store({ ...LIMITS, table, host: "127.0.0.1", port: Number(port), ...own });
   return { direct, notes, store };
 }
 
@@ -86,9 +86,9 @@ describe.skipIf(reason !== "")(titled("behind PgBouncer", reason), () => {
   test.each([1, 2, 5])(`${refused}: %i server connections`, { timeout: TIMEOUT }, async (poolSize) => {
     const { direct, notes, store } = await pooled("transaction", { poolSize });
     await direct.commit("first", [event()], meta);
-    const before = await scene.rows(direct);
-    const trial = new Trial({ item: 13, fault: "a pooler in transaction mode, prepare: true" });
-    const { ledger } = trial;
+    const before = await fixture.rows(direct);
+    const faultRun = new FaultRun({ item: 13, fault: "a pooler in transaction mode, prepare: true" });
+    const { ledger } = faultRun;
     const told: Record<string, string> = {};
     for (const [verb, call] of Object.entries(FIRST))
       told[verb] = await call(store()).then(() => "done", causeOf);
@@ -105,31 +105,35 @@ describe.skipIf(reason !== "")(titled("behind PgBouncer", reason), () => {
     const unlocked = await notes.rowsWithoutLock();
     const figures = {
       ...{ poolSize, rowsWithoutLock: unlocked.length, codes: Object.fromEntries(ledger.codes) },
-      ...{ acknowledged: ledger.acknowledged.size, damage: (await ledger.verify(scene.url)).damage.length },
+      ...{ acknowledged: ledger.acknowledged.size, damage: (await ledger.verify(fixture.url)).damage.length },
     };
     console.log(JSON.stringify({ ...figures, told }));
     expect.soft(unlocked.slice(0, 10), "rows without the lock, some of them").toEqual([]);
     for (const [verb, text] of Object.entries(told)) expect.soft(text, verb).toMatch(REMEDY);
     expect.soft(ledger.acknowledged.size, "acknowledged").toBe(0);
-    expect((await scene.rows(direct)).length).toBe(before.length);
+    expect((await fixture.rows(direct)).length).toBe(before.length);
   });
 
   const session =
     "in session mode with prepare: true commits are under the append lock, or are refused with the remedy";
   test(session, { timeout: TIMEOUT }, async () => {
     const { direct, notes, store } = await pooled("session");
-    const trial = new Trial({ item: 13, fault: "a pooler in session mode, prepare: true" });
+    const faultRun = new FaultRun({ item: 13, fault: "a pooler in session mode, prepare: true" });
     const stores = [store(), store()];
     const told = await stores[0]?.commit("first", [event()], meta).then(() => "done", causeOf);
     if (told !== "done") {
       expect(told).toMatch(REMEDY);
       expect(await notes.rowsWithoutLock()).toEqual([]);
-      expect(await scene.rows(direct)).toEqual([]);
+      expect(await fixture.rows(direct)).toEqual([]);
       return;
     }
-    await load(trial.ledger, stores, hammered(), CLIENTS);
-    await concludeFence(trial, scene.url, { load: loadOf(stores, CLIENTS), injected: 1, notes: [notes] });
-    expect(trial.ledger.failed.size).toBe(0);
+    await load(faultRun.ledger, stores, hammered(), CLIENTS);
+    await concludeFence(faultRun, fixture.url, {
+      load: loadOf(stores, CLIENTS),
+      injected: 1,
+      notes: [notes],
+    });
+    expect(faultRun.ledger.failed.size).toBe(0);
   });
 
   const BLOWS = [
@@ -140,20 +144,24 @@ describe.skipIf(reason !== "")(titled("behind PgBouncer", reason), () => {
     "in transaction mode with prepare: false nothing is lost, doubled, or written without the append lock";
   test.each(BLOWS)(`${blown}: $blow`, { timeout: TIMEOUT }, async ({ blow, enough, pace }) => {
     const { notes, store } = await pooled("transaction", { poolSize: 5 });
-    const trial = new Trial({ item: 13, fault: `${blow} behind a pooler, prepare: false`, deadline: 40_000 });
+    const faultRun = new FaultRun({
+      item: 13,
+      fault: `${blow} behind a pooler, prepare: false`,
+      deadline: 40_000,
+    });
     const stores = [store({ prepare: false }), store({ prepare: false })];
-    const strikes = new Strikes(scene.url, blow, pace);
+    const strikes = new Strikes(fixture.url, blow, pace);
     const over = () => strikes.total >= enough;
     await Promise.all([
-      load(trial.ledger, stores, over, CLIENTS),
-      strikes.until(over, scene.application("t%")),
+      load(faultRun.ledger, stores, over, CLIENTS),
+      strikes.until(over, fixture.application("t%")),
     ]);
 
     await strikes.end();
     const works = () => Promise.all(stores.map((one) => one.commit("normal", [event()], meta)));
     await eventually(() => works().then(() => true), { within: 5_000, every: 50 });
     console.log(JSON.stringify(Object.fromEntries(strikes.sent)));
-    await concludeFence(trial, scene.url, {
+    await concludeFence(faultRun, fixture.url, {
       load: loadOf(stores, CLIENTS),
       injected: strikes.total,
       notes: [notes],

@@ -6,16 +6,16 @@ import { StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../../src/index.ts";
 import { everyVerb } from "../../input/verbs.ts";
-import { event, meta, useScene } from "../../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../../postgres/fixture.ts";
 import { TcpProxy } from "../../postgres/proxy.ts";
 import { commitsRolledBack } from "./rollback.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const LIMITS = { max: 2, statement_timeout: 2_000, connectionTimeoutMillis: 2_000 };
 
 /** A store with something in each table, and the same by way of a proxy that turns COMMIT into ROLLBACK. */
 async function behindProxy(prepare: boolean) {
-  const direct = await scene.seeded();
+  const direct = await fixture.seeded();
   const { table } = direct.config;
   const names = ["Noted", "__snapshot__", "Noted"];
   await direct.commit(
@@ -24,17 +24,18 @@ async function behindProxy(prepare: boolean) {
     meta,
   );
   await direct.subscribe([{ stream: "s", source: "s", correlated_at: 3 }, { stream: "t" }], 3);
-  const proxy = await TcpProxy.before(scene.parts);
+  const proxy = await TcpProxy.before(fixture.parts);
   const struck = { count: 0 };
   proxy.shape = commitsRolledBack(struck);
-  const store = scene.store({ ...LIMITS, table, prepare, host: "127.0.0.1", port: proxy.port });
+  const store = fixture.store({ ...LIMITS, table, prepare, host: "127.0.0.1", port: proxy.port });
   return { direct, store, struck, proxy };
 }
 
 /** All that the store's tables hold. */
 async function contents({ config: { schema, table } }: PostgresStore): Promise<string> {
   const all = ["", "_streams", "_correlated"].map(
-    (suffix) => scene.sql`select t::text as row from ${scene.sql(schema)}.${scene.sql(table + suffix)} t`,
+    (suffix) =>
+      fixture.sql`select t::text as row from ${fixture.sql(schema)}.${fixture.sql(table + suffix)} t`,
   );
   return (await Promise.all(all)).map((rows) => rows.map(({ row }) => row).sort()).join("\n");
 }
@@ -78,7 +79,7 @@ test.each(CASES)(
 
 test("seed does not succeed when its COMMIT is answered by ROLLBACK", async () => {
   const { proxy } = await behindProxy(true);
-  const absent = scene.store({ ...LIMITS, host: "127.0.0.1", port: proxy.port });
+  const absent = fixture.store({ ...LIMITS, host: "127.0.0.1", port: proxy.port });
   await expect(absent.seed()).rejects.toThrow(StoreError);
 });
 
@@ -88,5 +89,5 @@ test("after a ROLLBACK the store goes on as if the call had not been", async () 
   proxy.shape = undefined;
   const [next] = await store.commit("s", [event("Next")], meta);
   expect(next?.version).toBe(3);
-  expect((await scene.rows(direct)).map(({ version }) => version)).toEqual([0, 1, 2, 3]);
+  expect((await fixture.rows(direct)).map(({ version }) => version)).toEqual([0, 1, 2, 3]);
 });

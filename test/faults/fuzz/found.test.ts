@@ -2,16 +2,16 @@
 import { ValidationError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { contents, fill } from "../../input/log.ts";
-import { failureOf, meta, useScene } from "../../postgres/fixture.ts";
+import { failureOf, meta, useDatabase } from "../../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 test.each(["stream", "source"])(
   "a filter whose %s is null is refused: it is not every stream",
   async (option) => {
-    const store = await scene.seeded();
+    const store = await fixture.seeded();
     await fill(store);
-    const before = await contents(scene, store);
+    const before = await contents(fixture, store);
     for (const exact of [true, false]) {
       const filter = { [option]: null, [`${option}_exact`]: exact } as object;
       const calls = {
@@ -26,18 +26,18 @@ test.each(["stream", "source"])(
         expect(error, verb).toBeInstanceOf(ValidationError);
       }
     }
-    expect(await contents(scene, store)).toBe(before);
+    expect(await contents(fixture, store)).toBe(before);
   },
 );
 
 test("statistics of a stream whose pattern is null are refused", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { error } = await failureOf(store.query_stats({ stream: null } as object));
   expect(error).toBeInstanceOf(ValidationError);
 });
 
 test("a list with a hole is refused before anything is sent", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const messages = [{ name: "A", data: {} }];
   messages.length = 3;
   const calls = {
@@ -48,5 +48,5 @@ test("a list with a hole is refused before anything is sent", async () => {
     const { error } = await failureOf(call());
     expect(error, verb).toBeInstanceOf(ValidationError);
   }
-  expect(await scene.rows(store)).toEqual([]);
+  expect(await fixture.rows(store)).toEqual([]);
 });

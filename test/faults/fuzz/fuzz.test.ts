@@ -10,12 +10,12 @@ import type { PostgresStore } from "../../../src/index.ts";
 import { contents, fill, outcomeOf, shown } from "../../input/log.ts";
 import { slots } from "../../input/slots.ts";
 import { seedOfRun } from "../../model/property.ts";
-import { event, meta, useScene } from "../../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../../postgres/fixture.ts";
 import { record } from "../kit/report.ts";
 import { LONG, scale } from "../kit/scale.ts";
 import { type Call, call } from "./values.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const CALLS = Number(process.env.CALLS ?? scale(3_000, 1_000_000));
 const BATCH = 1_000;
 const IN_FLIGHT = 24;
@@ -58,7 +58,7 @@ async function run(
 async function whole(store: PostgresStore): Promise<void> {
   const { schema, table } = store.config;
   const name = `"${schema}"."${table}"`;
-  const [row] = await scene.sql.unsafe(`
+  const [row] = await fixture.sql.unsafe(`
     select (select count(*)::int from ${name}) as events,
       (select count(*)::int from (select distinct stream, version from ${name}) d) as places,
       (select count(*)::int from ${name} where id < 1 or version < 0 and version is null or created is null) as odd,
@@ -85,7 +85,7 @@ async function whole(store: PostgresStore): Promise<void> {
   expect(count).toBe(row?.streams);
   const fresh = `fresh-${performance.now()}`;
   expect(await store.commit(fresh, [event()], meta, -1)).toMatchObject([{ version: 0, stream: fresh }]);
-  expect(await contents(scene, store)).toContain(fresh);
+  expect(await contents(fixture, store)).toContain(fresh);
 }
 
 test(
@@ -100,8 +100,8 @@ test(
     const limits = { max: 8, statement_timeout: 5_000 };
     const key = new Uint8Array(32).fill(7);
     const stores = [
-      await scene.seeded(limits),
-      await scene.seeded({ ...limits, notify: true, dates: "revive", pii_encryption: { key } }),
+      await fixture.seeded(limits),
+      await fixture.seeded({ ...limits, notify: true, dates: "revive", pii_encryption: { key } }),
     ];
     for (const store of stores) await fill(store);
     const ended = new Map<string, number>();

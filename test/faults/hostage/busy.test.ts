@@ -2,12 +2,12 @@
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
-import { useScene } from "../../postgres/fixture.ts";
+import { useDatabase } from "../../postgres/fixture.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
 import { lookAt, percentile, timedCommits } from "./bystander.ts";
 import { Client } from "./clients.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const SOCKETS = 10;
 /** Of calculation, for each message on a socket. */
 const HANDLER = 25;
@@ -35,11 +35,11 @@ async function echo(): Promise<number> {
 test(`${SOCKETS} sockets with handlers of ${HANDLER} ms in one process do not slow down another's commits`, {
   timeout: TIMEOUT,
 }, async () => {
-  const bystander = await scene.seeded();
+  const bystander = await fixture.seeded();
   const { table } = bystander.config;
-  const busy = scene.store({ table, application_name: scene.application("busy") });
+  const busy = fixture.store({ table, application_name: fixture.application("busy") });
   const client = await Client.start({
-    ...scene.parts,
+    ...fixture.parts,
     table,
     application_name: busy.config.application_name,
   });
@@ -51,7 +51,7 @@ test(`${SOCKETS} sockets with handlers of ${HANDLER} ms in one process do not sl
   client.tell({ serve: { port: await echo(), sockets: SOCKETS, millis: HANDLER } });
   const end = performance.now() + scale(3_000, 30_000);
   const over = () => performance.now() > end;
-  const [took, looks] = await Promise.all([timedCommits(bystander, over), lookAt(scene.sql, busy, over)]);
+  const [took, looks] = await Promise.all([timedCommits(bystander, over), lookAt(fixture.sql, busy, over)]);
   const { called, settled } = await loop.end();
   const p99 = percentile(took, 0.99);
   console.log(

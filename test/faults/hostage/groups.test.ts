@@ -1,20 +1,20 @@
 /** Much at once from one process: its groups are small enough for others, and its queue for its own memory. */
 import { expect, test } from "vitest";
 import { eventually } from "../../conformance/kit/eventually.ts";
-import { useScene } from "../../postgres/fixture.ts";
+import { useDatabase } from "../../postgres/fixture.ts";
 import { titled } from "../failover/programs.ts";
 import { LONG, scale, TIMEOUT } from "../kit/scale.ts";
 import { commitsDuring, percentile, slowest, timedCommits } from "./bystander.ts";
 import { Client } from "./clients.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 /** A store, and a client of the same table in another process. */
 async function beside() {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { table } = store.config;
-  const application_name = scene.application(`${table}_client`);
-  const client = await Client.start({ ...scene.parts, table, application_name });
+  const application_name = fixture.application(`${table}_client`);
+  const client = await Client.start({ ...fixture.parts, table, application_name });
   await client.commit({ calls: 1 });
   return { store, client };
 }
@@ -44,7 +44,7 @@ const name = `of ${WAITING} waiting commits of ${BYTES / 1_000} KB those beyond 
 
 test(name, { timeout: TIMEOUT }, async () => {
   const { store, client } = await beside();
-  const lock = await scene.hold(store);
+  const lock = await fixture.hold(store);
   void client.commit({ calls: WAITING, bytes: BYTES });
   const refused = await eventually(
     async () => {
@@ -71,7 +71,7 @@ const again = titled(
 );
 test.skipIf(!LONG)(again, { timeout: TIMEOUT }, async () => {
   const { store, client } = await beside();
-  const lock = await scene.hold(store);
+  const lock = await fixture.hold(store);
   const committing = client.commit({ calls: WAITING, bytes: BYTES });
   await eventually(async () => ((await client.tally()).settled.QUEUE_FULL ?? 0) > 0, { within: 60_000 });
   await lock.release();

@@ -2,20 +2,24 @@
 import { expect, onTestFinished, test } from "vitest";
 import { latencyProxy } from "../../../bench/lib/latency-proxy.ts";
 import type { PostgresStore } from "../../../src/index.ts";
-import { event, meta, useScene } from "../../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../../postgres/fixture.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
 import { lookAt, median, percentile, timedCommits } from "./bystander.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const RTT = 40;
 
 /** A store on a table, with `prepare: false`, so far from the server; warm. */
 async function distant({ config: { table } }: PostgresStore) {
-  const proxy = await latencyProxy(scene.url, RTT);
+  const proxy = await latencyProxy(fixture.url, RTT);
   onTestFinished(() => proxy.close());
   const { port } = new URL(proxy.url);
   const options = { host: "127.0.0.1", port: Number(port), prepare: false };
-  const store = scene.store({ ...options, table, application_name: scene.application(`${table}_distant`) });
+  const store = fixture.store({
+    ...options,
+    table,
+    application_name: fixture.application(`${table}_distant`),
+  });
   for (let n = 0; n < 3; n++) await store.commit("distant", [event()], meta);
   return { store, proxy };
 }
@@ -27,7 +31,7 @@ const SIZES = [
 ];
 
 test.each(SIZES)("a warm commit of $what with prepare: false takes one round trip", async ({ events }) => {
-  const { store, proxy } = await distant(await scene.seeded());
+  const { store, proxy } = await distant(await fixture.seeded());
   await store.commit("warm", events, meta);
   proxy.take();
   const took: number[] = [];
@@ -46,7 +50,7 @@ test.each(SIZES)("a warm commit of $what with prepare: false takes one round tri
 test("commits with prepare: false from far away do not hold the lock for a round trip", {
   timeout: TIMEOUT,
 }, async () => {
-  const bystander = await scene.seeded();
+  const bystander = await fixture.seeded();
   const { store } = await distant(bystander);
   const calm = percentile(await timedCommits(bystander, 100), 0.95);
   let over = false;
@@ -54,7 +58,7 @@ test("commits with prepare: false from far away do not hold the lock for a round
   const committing = (async () => {
     while (!over) await store.commit("distant", [event()], meta);
   })();
-  const looking = lookAt(scene.sql, store, end);
+  const looking = lookAt(fixture.sql, store, end);
   const took = await timedCommits(bystander, scale(100, 1_000));
   over = true;
   await committing;

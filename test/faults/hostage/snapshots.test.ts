@@ -5,11 +5,11 @@
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../../src/index.ts";
 import { openTransaction } from "../../order/fence.ts";
-import { event, meta, useScene } from "../../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../../postgres/fixture.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
 import { median } from "./bystander.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const EVENTS = scale(60_000, 300_000);
 const COMMITS = 31;
 /** A commit may take so many times what it took before, */
@@ -19,19 +19,19 @@ const SLACK = 0.5;
 
 /** A store whose stream `long` has so many events, and `other` one. */
 async function filled(): Promise<PostgresStore> {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { schema, table } = store.config;
   await store.commit("other", [event()], meta);
-  await scene.sql.unsafe(`
+  await fixture.sql.unsafe(`
     insert into "${schema}"."${table}" (name, data, stream, version, meta)
     select 'Old', '{}', 'long', n, '{"correlation": "", "causation": {}}' from generate_series(0, ${EVENTS - 1}) n`);
-  await scene.sql.unsafe(`vacuum analyze "${schema}"."${table}"`);
+  await fixture.sql.unsafe(`vacuum analyze "${schema}"."${table}"`);
   return store;
 }
 
 /** From now on nothing that is there is ever removed. */
 async function oldSnapshot({ config: { schema, table } }: PostgresStore): Promise<void> {
-  const held = await openTransaction(scene.url);
+  const held = await openTransaction(fixture.url);
   onTestFinished(() => held.rollback());
   await held.sql`set transaction isolation level repeatable read`;
   await held.sql`select count(*) from ${held.sql(schema)}.${held.sql(table)}`;

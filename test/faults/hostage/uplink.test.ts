@@ -1,13 +1,13 @@
 /** A client whose way to the server is slow: its commits succeed, and nobody else waits for its bytes. */
 import { expect, test } from "vitest";
-import { useScene } from "../../postgres/fixture.ts";
+import { useDatabase } from "../../postgres/fixture.ts";
 import { TcpProxy } from "../../postgres/proxy.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
 import { commitsDuring, percentile, slowest, timedCommits } from "./bystander.ts";
 import { Client } from "./clients.ts";
 import { uplink } from "./links.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 /** On top of twice the usual time of a commit, in ms: the machine is shared. */
 const SLACK = 250;
 
@@ -22,16 +22,16 @@ type Line = {
 
 /** A store in another process, all of whose bytes take such a line, beside one that is near. */
 async function apart({ bytesPerSecond, sudden }: Line) {
-  const bystander = await scene.seeded();
-  const proxy = await TcpProxy.before(scene.parts);
+  const bystander = await fixture.seeded();
+  const proxy = await TcpProxy.before(fixture.parts);
   const { table } = bystander.config;
   if (!sudden) proxy.shape = uplink(bytesPerSecond);
   const client = await Client.start({
-    ...scene.parts,
+    ...fixture.parts,
     host: "127.0.0.1",
     port: proxy.port,
     table,
-    application_name: scene.application(`${table}_far`),
+    application_name: fixture.application(`${table}_far`),
   });
   for (let n = 0; n < 3; n++) await client.commit({ calls: 1, bytes: 10_000 });
   const usual = percentile(await timedCommits(bystander, 100), 0.99);

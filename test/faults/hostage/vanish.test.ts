@@ -6,13 +6,13 @@ import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore, PostgresStoreOptions } from "../../../src/index.ts";
 import { within } from "../../conformance/kit/eventually.ts";
 import { until } from "../../order/fence.ts";
-import { event, meta, useScene } from "../../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../../postgres/fixture.ts";
 import { TcpProxy } from "../../postgres/proxy.ts";
 import { titled } from "../failover/programs.ts";
 import { LONG, scale, TIMEOUT } from "../kit/scale.ts";
 import { type Recording, record, vanishAfter } from "./links.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 /** ms until the others go on, when a commit or a truncate is cut off: statement_timeout and 5 s, and some for noise. */
 const LIMIT = 8_000;
@@ -55,16 +55,16 @@ function cutsOf({ ends, bytes }: Recording): number[] {
 
 /** A store behind a proxy, warm, and one beside it. */
 async function pair(options: PostgresStoreOptions) {
-  const bystander = await scene.seeded({ statement_timeout: 2 * RESTORE_LIMIT });
-  const proxy = await TcpProxy.before(scene.parts);
+  const bystander = await fixture.seeded({ statement_timeout: 2 * RESTORE_LIMIT });
+  const proxy = await TcpProxy.before(fixture.parts);
   const { table } = bystander.config;
   const way = { host: "127.0.0.1", port: proxy.port };
-  const victim = scene.store({
+  const victim = fixture.store({
     statement_timeout: STATEMENT_TIMEOUT,
     ...options,
     ...way,
     table,
-    application_name: scene.application(`${table}_v`),
+    application_name: fixture.application(`${table}_v`),
   });
   // Behind a connection that has ended, what the victim still waits for ends too.
   onTestFinished(() => proxy.close());
@@ -73,7 +73,7 @@ async function pair(options: PostgresStoreOptions) {
 
 /** What a store's sessions do now; undefined while one is at work. */
 async function standOf({ config }: PostgresStore): Promise<string | undefined> {
-  const rows = await scene.sql`
+  const rows = await fixture.sql`
     select pid, state, state_change::text, wait_event_type from pg_stat_activity
     where application_name = ${config.application_name} order by pid`;
   if (rows.some((row) => row.wait_event_type === null)) return undefined;

@@ -12,7 +12,7 @@ export type TrialOptions = Pick<FaultRecord, "item" | "fault"> & {
   readonly deadline?: number;
 };
 
-export class Trial {
+export class FaultRun {
   readonly ledger: Ledger;
   readonly #options: TrialOptions;
   readonly #start = performance.now();

@@ -1,20 +1,20 @@
 /** The ledger itself: each kind of damage, done on purpose behind the store's back, is noticed. */
 import type { Lease } from "@rotorsoft/act";
 import { expect, onTestFinished, test } from "vitest";
-import { useScene } from "../../postgres/fixture.ts";
+import { useDatabase } from "../../postgres/fixture.ts";
 import { Ledger } from "./ledger.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 /** A ledger with three commits, of one, two and three events, and the table they are in. */
 async function kept() {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const ledger = new Ledger();
   for (const size of [1, 2, 3]) expect(await ledger.commit(store, "s", undefined, size)).toBe(true);
   expect(await ledger.commit(store, "s", 0)).toBe(false);
   const { table } = store.config;
-  const change = (statement: string) => scene.sql.unsafe(statement.replaceAll("EVENTS", table));
-  const damage = async () => (await ledger.verify(scene.url)).damage;
+  const change = (statement: string) => fixture.sql.unsafe(statement.replaceAll("EVENTS", table));
+  const damage = async () => (await ledger.verify(fixture.url)).damage;
   const [one = "", two = "", three = ""] = [...ledger.acknowledged.keys()];
   return { store, ledger, change, damage, tokens: { one, two, three } };
 }
@@ -29,7 +29,7 @@ test("a log as it should be is no damage, and a conflict counts as failed", asyn
 test("an acknowledged commit that is gone is lost", async () => {
   const { ledger, change, tokens } = await kept();
   await change(`delete from EVENTS where data ->> 'token' = '${tokens.three}'`);
-  expect(await ledger.verify(scene.url)).toMatchObject({ lost: [tokens.three], duplicated: [] });
+  expect(await ledger.verify(fixture.url)).toMatchObject({ lost: [tokens.three], duplicated: [] });
 });
 
 test("a commit that is there twice is a duplicate", async () => {
@@ -38,7 +38,7 @@ test("a commit that is there twice is a duplicate", async () => {
     `insert into EVENTS (stream, version, name, data, meta)
      select stream, version + 1, name, data, meta from EVENTS order by id desc limit 1`,
   );
-  expect(await ledger.verify(scene.url)).toMatchObject({ lost: [], duplicated: [tokens.three] });
+  expect(await ledger.verify(fixture.url)).toMatchObject({ lost: [], duplicated: [tokens.three] });
 });
 
 test("a stream may begin with the snapshot that it was truncated to, and with nothing else", async () => {
@@ -127,7 +127,7 @@ test("a call that does not settle, a foreign error and an unhandled rejection ar
   await ledger.through(store.config, "s", 1, silent);
   await ledger.attempt(() => Promise.reject(new TypeError("null.write")));
   expect(await damage()).toEqual([]);
-  const { damage: noticed } = await ledger.verify(scene.url);
+  const { damage: noticed } = await ledger.verify(fixture.url);
   expect(noticed.map((text) => text.split("\n")[0])).toEqual([
     "unexpected: Error: call: not settled within 20 ms",
     "unexpected: Error: commit to s: not settled within 20 ms",
@@ -137,11 +137,11 @@ test("a call that does not settle, a foreign error and an unhandled rejection ar
 });
 
 test("an outage lasts from the first call that waits to the next acknowledgement, failures included", async () => {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const ledger = new Ledger();
-  const held = await scene.hold(store);
+  const held = await fixture.hold(store);
   const waiting = ledger.commit(store, "s");
-  await expect.poll(() => scene.lockWaiters()).toHaveLength(1);
+  await expect.poll(() => fixture.lockWaiters()).toHaveLength(1);
   const from = performance.now();
   await expect.poll(() => performance.now() - from).toBeGreaterThan(150);
   await held.release();

@@ -2,13 +2,13 @@
 import { StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { ConnectionError } from "../../../src/index.ts";
-import { event, failureOf, meta, useScene } from "../../postgres/fixture.ts";
+import { event, failureOf, meta, useDatabase } from "../../postgres/fixture.ts";
 import { titled } from "../failover/programs.ts";
 import { load, loadOf } from "../kit/clients.ts";
-import { backToNormal, Trial } from "../kit/fault-run.ts";
+import { backToNormal, FaultRun } from "../kit/fault-run.ts";
 import { LONG, scale, TIMEOUT } from "../kit/scale.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const MAX = 5;
 /** Of src/events/queue.ts: commits that wait in one process. */
 const MAX_WAITING = 100_000;
@@ -31,8 +31,8 @@ async function outcomes(calls: readonly Promise<unknown>[]): Promise<Record<stri
 test(
   "10,000 commits at once on five connections all land, in the order of their calls",
   async () => {
-    const trial = new Trial({ item: 7, fault: "10,000 concurrent commits, pool of 5" });
-    const store = await scene.seeded({ max: MAX });
+    const faultRun = new FaultRun({ item: 7, fault: "10,000 concurrent commits, pool of 5" });
+    const store = await fixture.seeded({ max: MAX });
     const streams = 50;
     const heap = process.memoryUsage().heapUsed;
     let highest = heap;
@@ -41,10 +41,10 @@ test(
     const watching = (async () => {
       while (!over) {
         highest = Math.max(highest, process.memoryUsage().heapUsed);
-        connections = Math.max(connections, (await scene.pids(store)).length);
+        connections = Math.max(connections, (await fixture.pids(store)).length);
       }
     })();
-    const calls = Array.from({ length: 10_000 }, (_, n) => trial.ledger.commit(store, `s${n % streams}`));
+    const calls = Array.from({ length: 10_000 }, (_, n) => faultRun.ledger.commit(store, `s${n % streams}`));
     const reads = outcomes(Array.from({ length: 200 }, () => store.query(() => {}, { limit: 1 })));
     expect(await Promise.all(calls)).not.toContain(false);
     over = true;
@@ -53,7 +53,7 @@ test(
     // Called one after the other: of two commits to a stream the later one stands behind.
     const heads = new Map<string, number>();
     let last = 0;
-    for (const { stream, placed } of trial.ledger.acknowledged.values()) {
+    for (const { stream, placed } of faultRun.ledger.acknowledged.values()) {
       const [{ id, version } = { id: -1, version: -1 }] = placed;
       expect(version).toBe((heads.get(stream) ?? -1) + 1);
       expect(id).toBeGreaterThan(last);
@@ -64,7 +64,7 @@ test(
     console.log(`${megabytes} MB of heap above the start, ${connections} connections`);
     expect(connections).toBeLessThanOrEqual(MAX);
     expect(megabytes).toBeLessThan(300);
-    await trial.conclude(scene.url, { load: "10,000 commits called at once", injected: 1 });
+    await faultRun.conclude(fixture.url, { load: "10,000 commits called at once", injected: 1 });
   },
   TIMEOUT,
 );
@@ -76,11 +76,11 @@ const beyond = titled(
 test.skipIf(!LONG)(
   beyond,
   async () => {
-    const store = await scene.seeded({ statement_timeout: 500 });
+    const store = await fixture.seeded({ statement_timeout: 500 });
     await store.commit("warm", [event()], meta);
-    const lock = await scene.hold(store);
+    const lock = await fixture.hold(store);
     const first = store.commit("s", [event()], meta).catch((error: unknown) => error);
-    await expect.poll(() => scene.lockWaiters()).toHaveLength(1);
+    await expect.poll(() => fixture.lockWaiters()).toHaveLength(1);
     const heap = process.memoryUsage().heapUsed;
     const waiting = outcomes(Array.from({ length: MAX_WAITING }, () => store.commit("s", [event()], meta)));
     const megabytes = Math.round((process.memoryUsage().heapUsed - heap) / 2 ** 20);
@@ -108,7 +108,7 @@ test(
   "thousands of reads at once on five connections are answered, or told that none became free",
   async () => {
     const READS = scale(3_000, 10_000);
-    const store = await scene.seeded({ max: MAX, connectionTimeoutMillis: 1_500 });
+    const store = await fixture.seeded({ max: MAX, connectionTimeoutMillis: 1_500 });
     for (let n = 0; n < 20; n++) await store.commit("s", [event("Read", { fill: "x".repeat(1_000) })], meta);
     const { fulfilled = 0, ...failed } = await outcomes(
       Array.from({ length: READS }, () => store.query(() => {})),
@@ -125,23 +125,23 @@ test(
   "a foreign transaction that keeps the append lock: errors at the deadline, reads go on, then recovery",
   async () => {
     const HELD = scale(2_500, 60_000);
-    const trial = new Trial({ item: 7, fault: "append lock held by a foreign transaction" });
+    const faultRun = new FaultRun({ item: 7, fault: "append lock held by a foreign transaction" });
     const limits = { max: MAX, statement_timeout: 1_000, connectionTimeoutMillis: 2_000 };
-    const stores = [await scene.seeded(limits)];
+    const stores = [await fixture.seeded(limits)];
     const [store] = stores;
     if (!store) throw new Error("there is one");
     let over = false;
-    const working = load(trial.ledger, stores, () => over);
-    await expect.poll(() => trial.ledger.acknowledged.size).toBeGreaterThan(20);
-    const lock = await scene.hold(store);
-    const before = trial.ledger.acknowledged.size;
+    const working = load(faultRun.ledger, stores, () => over);
+    await expect.poll(() => faultRun.ledger.acknowledged.size).toBeGreaterThan(20);
+    const lock = await fixture.hold(store);
+    const before = faultRun.ledger.acknowledged.size;
     const end = performance.now() + HELD;
     let reads = 0;
     while (performance.now() < end) {
       await store.query(() => {}, { limit: 10 });
       reads++;
     }
-    const during = trial.ledger.acknowledged.size - before;
+    const during = faultRun.ledger.acknowledged.size - before;
     // What was answered while the lock was granted may have arrived after it.
     expect(during).toBeLessThan(10);
     expect(reads).toBeGreaterThan(10);
@@ -150,11 +150,11 @@ test(
     // statement_timeout, and what waited before it.
     expect(millis).toBeLessThan(4_000);
     await lock.release();
-    await expect.poll(() => trial.ledger.acknowledged.size).toBeGreaterThan(before + during + 20);
+    await expect.poll(() => faultRun.ledger.acknowledged.size).toBeGreaterThan(before + during + 20);
     over = true;
     await working;
-    await backToNormal(scene.url, stores);
-    await trial.conclude(scene.url, { load: loadOf(stores), injected: 1 });
+    await backToNormal(fixture.url, stores);
+    await faultRun.conclude(fixture.url, { load: loadOf(stores), injected: 1 });
   },
   TIMEOUT,
 );

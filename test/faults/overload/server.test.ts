@@ -11,7 +11,7 @@ import { PostgresStore } from "../../../src/index.ts";
 import { event, failureOf, meta } from "../../postgres/fixture.ts";
 import { connect } from "../../support/database.ts";
 import { titled } from "../failover/programs.ts";
-import { backToNormal, Trial } from "../kit/fault-run.ts";
+import { backToNormal, FaultRun } from "../kit/fault-run.ts";
 import { scale, TIMEOUT } from "../kit/scale.ts";
 
 async function serverWith(settings: Record<string, string>): Promise<RunningPostgres> {
@@ -55,7 +55,7 @@ test.skipIf(!probe)(
     const ROUNDS = scale(1, 5);
     /** MB; an empty database takes 8 of them. */
     const SIZE = scale(14, 24);
-    const trial = new Trial({ item: 7, fault: "disk of the database full" });
+    const faultRun = new FaultRun({ item: 7, fault: "disk of the database full" });
     const server = await serverWith({});
     const disk = mountDisk(SIZE);
     if (!disk || !server.dataDir) throw new Error("there is a disk and a folder");
@@ -72,13 +72,13 @@ test.skipIf(!probe)(
     onTestFinished(() => store.dispose());
     await store.seed();
     const big = (stream: string) =>
-      trial.ledger.through(store.config, stream, 1, (token) => {
+      faultRun.ledger.through(store.config, stream, 1, (token) => {
         const data = { token, part: 0, fill: randomBytes(30_000).toString("base64") };
         return store.commit(stream, [{ name: "Big", data }], { correlation: token, causation: {} });
       });
     let size = SIZE;
     for (let round = 0; round < ROUNDS; round++) {
-      for (let n = 0; trial.ledger.failed.size < 20 * (round + 1); n++)
+      for (let n = 0; faultRun.ledger.failed.size < 20 * (round + 1); n++)
         await Promise.all(Array.from({ length: 4 }, (_, k) => big(`s${n % 3}-${k}`)));
       const { error } = await failureOf(
         store.commit("s", [event("Big", { fill: randomBytes(300_000).toString("base64") })], meta),
@@ -88,14 +88,14 @@ test.skipIf(!probe)(
         cause: { name: "DatabaseError", code: "53100", message: expect.stringContaining("disk is full") },
       });
       // What is there is read all the same.
-      expect(await store.query(() => {})).toBe(trial.ledger.acknowledged.size);
+      expect(await store.query(() => {})).toBe(faultRun.ledger.acknowledged.size);
       size += SIZE;
       disk.resize(size);
-      const before = trial.ledger.acknowledged.size;
+      const before = faultRun.ledger.acknowledged.size;
       await big("after");
-      expect(trial.ledger.acknowledged.size).toBe(before + 1);
+      expect(faultRun.ledger.acknowledged.size).toBe(before + 1);
     }
-    await trial.conclude(url.href, { load: "4 writers of 40 KB events", injected: ROUNDS });
+    await faultRun.conclude(url.href, { load: "4 writers of 40 KB events", injected: ROUNDS });
     await backToNormal(url.href, [store]);
   },
   TIMEOUT,
@@ -104,14 +104,14 @@ test.skipIf(!probe)(
 test(
   "a server without a free connection says so, serves those it has, and all once there is one",
   async () => {
-    const trial = new Trial({ item: 7, fault: "max_connections exhausted" });
+    const faultRun = new FaultRun({ item: 7, fault: "max_connections exhausted" });
     const server = await serverWith({ max_connections: "12", superuser_reserved_connections: "0" });
     const limits = { max: 3, connectionTimeoutMillis: 2_000 };
     const known = new PostgresStore({ url: server.url, application_name: "known", ...limits });
     const late = new PostgresStore({ url: server.url, application_name: "late", ...limits });
     onTestFinished(async () => void (await Promise.all([known.dispose(), late.dispose()])));
     await known.seed();
-    await trial.ledger.commit(known, "s");
+    await faultRun.ledger.commit(known, "s");
     const hogs: postgres.Sql[] = [];
     onTestFinished(async () => void (await Promise.all(hogs.map((hog) => hog.end({ timeout: 1 })))));
     for (let full = false; !full; ) {
@@ -135,14 +135,14 @@ test(
     // The connections that it has are its own.
     const rounds = scale(20, 500);
     for (let n = 0; n < rounds; n++) {
-      await trial.ledger.commit(known, `s${n % 3}`);
-      await trial.ledger.commit(late, `s${n % 3}`);
+      await faultRun.ledger.commit(known, `s${n % 3}`);
+      await faultRun.ledger.commit(late, `s${n % 3}`);
     }
-    expect(trial.ledger.acknowledged.size).toBe(rounds + 1);
+    expect(faultRun.ledger.acknowledged.size).toBe(rounds + 1);
     await Promise.all(hogs.map((hog) => hog.end({ timeout: 1 })));
     await backToNormal(server.url, [known, late]);
-    await trial.ledger.commit(late, "s");
-    await trial.conclude(server.url, { load: "2 stores, one connected before", injected: 1 });
+    await faultRun.ledger.commit(late, "s");
+    await faultRun.conclude(server.url, { load: "2 stores, one connected before", injected: 1 });
   },
   TIMEOUT,
 );

@@ -5,13 +5,13 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { resolveOptions } from "../../../src/options/resolve.ts";
 import { type Backend, Database } from "../../../src/postgres/index.ts";
-import { useScene } from "../../postgres/fixture.ts";
+import { useDatabase } from "../../postgres/fixture.ts";
 import { connect, serverUrl } from "../../support/database.ts";
 import { absent, findProgram, titled } from "../failover/programs.ts";
 import { startBouncer } from "./bouncer.ts";
 
 const reason = absent({ pgbouncer: findProgram("pgbouncer") });
-const scene = useScene();
+const fixture = useDatabase();
 const DROPPED = [
   "statement_timeout,default_transaction_isolation,array_nulls,extra_float_digits,idle_session_timeout",
   "idle_in_transaction_session_timeout,tcp_keepalives_idle,tcp_keepalives_interval,tcp_keepalives_count",
@@ -23,8 +23,8 @@ describe.skipIf(reason !== "")(titled("behind PgBouncer in session mode", reason
     const settings = { pool_mode: "session", ignore_startup_parameters: DROPPED };
     const bouncer = await startBouncer(serverUrl(), { poolSize: 4, settings });
     onTestFinished(() => bouncer.stop());
-    const port = Number(new URL(bouncer.through(scene.url)).port);
-    const pooled = resolveOptions({ ...scene.parts, host: "127.0.0.1", port });
+    const port = Number(new URL(bouncer.through(fixture.url)).port);
+    const pooled = resolveOptions({ ...fixture.parts, host: "127.0.0.1", port });
     const lost = new Database(pooled);
     let backend: Backend | undefined;
     await lost.writer.use(async (connection) => {
@@ -35,7 +35,7 @@ describe.skipIf(reason !== "")(titled("behind PgBouncer in session mode", reason
     if (!backend?.mark) throw new Error("no mark");
 
     // As many clients as there are processes, each on its own: one has got it.
-    const clients = [1, 2].map(() => connect(bouncer.through(scene.url), { max: 1 }));
+    const clients = [1, 2].map(() => connect(bouncer.through(fixture.url), { max: 1 }));
     onTestFinished(async () => void (await Promise.all(clients.map((client) => client.end()))));
     const pids = await Promise.all(
       clients.map(async (client) => Number((await client`select pg_backend_pid() as pid`)[0]?.pid)),
@@ -44,7 +44,7 @@ describe.skipIf(reason !== "")(titled("behind PgBouncer in session mode", reason
     if (!heir) throw new Error("nobody has got the process");
     await heir`begin`;
 
-    const later = new Database(resolveOptions(scene.parts));
+    const later = new Database(resolveOptions(fixture.parts));
     onTestFinished(() => later.close());
     await later.recover(backend, [{ text: "select 1" }]);
     expect((await heir`select pg_backend_pid() as pid`)[0]?.pid).toBe(backend.pid);

@@ -7,7 +7,7 @@ import {
   seedAll,
 } from "../../../src/index.ts";
 import { eventually } from "../../conformance/kit/eventually.ts";
-import { event, meta, useScene } from "../../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../../postgres/fixture.ts";
 import { serverUrl } from "../../support/database.ts";
 import { absent, findProgram, titled } from "../failover/programs.ts";
 import { startBouncer } from "./bouncer.ts";
@@ -23,7 +23,7 @@ const DROPPED = [
 const SESSION = { transaction: {}, session: { ignore_startup_parameters: DROPPED } };
 
 describe.skipIf(reason !== "")(titled("tenants behind PgBouncer", reason), () => {
-  const scene = useScene();
+  const fixture = useDatabase();
 
   async function work(database: PostgresDatabase): Promise<void> {
     const stores = Array.from(
@@ -33,7 +33,7 @@ describe.skipIf(reason !== "")(titled("tenants behind PgBouncer", reason), () =>
     await seedAll(stores);
     const heard = stores.map(() => new Set<string>());
     await Promise.all(stores.map((store, n) => store.notify?.(({ stream }) => heard[n]?.add(stream))));
-    const direct = new PostgresDatabase({ url: scene.url });
+    const direct = new PostgresDatabase({ url: fixture.url });
     onTestFinished(() => direct.dispose());
     const beside = stores.map(
       ({ config }) => new PostgresStore({ database: direct, schema: config.schema, notify: true }),
@@ -58,13 +58,13 @@ describe.skipIf(reason !== "")(titled("tenants behind PgBouncer", reason), () =>
       settings: { pool_mode: mode, ...SESSION[mode] },
     });
     onTestFinished(() => bouncer.stop());
-    const database = new PostgresDatabase({ url: bouncer.through(scene.url), max: 5, ...options });
+    const database = new PostgresDatabase({ url: bouncer.through(fixture.url), max: 5, ...options });
     onTestFinished(() => database.dispose());
     return database;
   };
 
   test("in transaction mode, without prepared statements, and with LISTEN around it", async () => {
-    await work(await through("transaction", { prepare: false, listen_url: scene.url }));
+    await work(await through("transaction", { prepare: false, listen_url: fixture.url }));
   });
 
   test("in session mode", async () => {

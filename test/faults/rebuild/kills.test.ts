@@ -8,14 +8,14 @@ import { act, projection } from "@rotorsoft/act";
 import { sql } from "drizzle-orm";
 import { expect, onTestFinished, test } from "vitest";
 import { exactlyOnce, rebuild } from "../../../src/projections/index.ts";
-import { Account, Deposited, on, stopping, useWorld } from "../../framework/fixture.ts";
+import { Account, Deposited, on, stopping, useApps } from "../../framework/fixture.ts";
 import { count, counted, drained, folded, onNodePostgres, positions } from "../../projections/fixture.ts";
 import { bundled } from "../kit/bundled.ts";
 import { record } from "../kit/report.ts";
 import { scale } from "../kit/scale.ts";
 import { counters, counting, type RebuildWorkerOptions, STEPS } from "./counts.ts";
 
-const world = useWorld();
+const fixture = useApps();
 const KILLS = scale(10, 60);
 const STREAMS = 7;
 const meta = { correlation: "test", causation: {} };
@@ -31,7 +31,7 @@ test.each([
   async (how, _, inPlace) => {
     const start = performance.now();
     const db = await onNodePostgres({ counters, positions });
-    const store = await world.seeded();
+    const store = await fixture.seeded();
     const deposit = (n: number) =>
       store.commit(`s${n % STREAMS}`, [{ name: "Deposited", data: { amount: 1 + (n % 5) } }], meta);
     const history = scale(3_000, 20_000);
@@ -72,7 +72,7 @@ test.each([
     while (killed.length < KILLS) {
       const step = STEPS[killed.length % STEPS.length] ?? "applying";
       const given: RebuildWorkerOptions = {
-        log: { url: world.url, table: store.config.table },
+        log: { url: fixture.url, table: store.config.table },
         readModels: db.$client.options.connectionString ?? "",
         step,
         inPlace,
@@ -90,12 +90,12 @@ test.each([
     await Promise.all(running);
     // Where one was killed handlers are held until it has ended.
     if (inPlace) await rebuild({ ...options, inPlace });
-    await drained(apps[0] ?? build(), world, store);
+    await drained(apps[0] ?? build(), fixture, store);
     // Live and shadow, compared before the one becomes the other.
     const live = await counted(db);
     await rebuild(options);
     const shadow = await counted(db);
-    const log = await folded(world, store);
+    const log = await folded(fixture, store);
     const differing = log.filter((row, n) => row.events !== shadow[n]?.events);
     const off = (sign: number) =>
       log.reduce((sum, row, n) => sum + Math.max(0, sign * (row.events - (shadow[n]?.events ?? 0))), 0);

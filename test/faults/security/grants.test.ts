@@ -2,10 +2,10 @@
 import { StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { everyVerb } from "../../input/verbs.ts";
-import { useScene } from "../../postgres/fixture.ts";
+import { useDatabase } from "../../postgres/fixture.ts";
 import { grantsFor } from "./grants.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 const lacking: Record<string, { readonly revoke: string; readonly fails: readonly string[] }> = {
   nothing: { revoke: "", fails: [] },
@@ -19,14 +19,14 @@ const lacking: Record<string, { readonly revoke: string; readonly fails: readonl
 
 const cases = Object.entries(lacking).map(([grant, of]) => ({ grant, ...of }));
 test.for(cases)("a role that lacks $grant", async ({ revoke, fails }, context) => {
-  const owner = await scene.seeded();
-  const role = await scene.role();
+  const owner = await fixture.seeded();
+  const role = await fixture.role();
   if (!role) return context.skip("this server's user may not create roles");
   const { schema, table } = owner.config;
-  await scene.sql.unsafe(grantsFor({ schema, table, role: role.user }));
+  await fixture.sql.unsafe(grantsFor({ schema, table, role: role.user }));
   const named = revoke.replace(/EVENTS(\w*)/, (__, suffix: string) => `"${schema}"."${table}${suffix}"`);
-  if (named) await scene.sql.unsafe(`${named} from ${role.user}`);
-  const store = scene.store({ table, ...role });
+  if (named) await fixture.sql.unsafe(`${named} from ${role.user}`);
+  const store = fixture.store({ table, ...role });
   await store.seed();
   const failed: string[] = [];
   for (const [verb, call] of Object.entries(everyVerb(store)))

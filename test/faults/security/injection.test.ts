@@ -4,9 +4,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { PostgresStore } from "../../../src/index.ts";
 import { contents, fill, outcomeOf } from "../../input/log.ts";
 import { slots } from "../../input/slots.ts";
-import { useScene } from "../../postgres/fixture.ts";
+import { useDatabase } from "../../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 
 const attacks = [
   "'; drop table victims; --",
@@ -33,7 +33,7 @@ const attacks = [
 
 /** All that an attack could change outside of the store's own rows. */
 async function surroundings(): Promise<string> {
-  const [row] = await scene.sql`
+  const [row] = await fixture.sql`
     select (select string_agg(v::text, ',' order by n) from victims v) as victims,
       (select string_agg(oid::text || relname, ',' order by oid) from pg_class where relnamespace = 'public'::regnamespace) as relations,
       (select string_agg(proname, ',' order by oid) from pg_proc where pronamespace = 'public'::regnamespace) as functions,
@@ -42,7 +42,7 @@ async function surroundings(): Promise<string> {
 }
 
 const victims = () =>
-  scene.sql`create table if not exists victims as select n, 'untouched' as text from generate_series(1, 3) n`;
+  fixture.sql`create table if not exists victims as select n, 'untouched' as text from generate_series(1, 3) n`;
 
 const TEXTUAL = new Set(["text", "text?", "pattern?", "texts?", "input"]);
 /** The verbs that only ask, or change what a name or pattern finds; nothing here is called like an attack. */
@@ -52,7 +52,7 @@ const FINDING = new Set(["query", "query_stats", "query_streams", "reset", "unbl
 let store: PostgresStore;
 beforeAll(async () => {
   await victims();
-  store = new PostgresStore({ ...scene.parts, table: "attacked" });
+  store = new PostgresStore({ ...fixture.parts, table: "attacked" });
   await store.seed();
   await fill(store);
 });
@@ -63,7 +63,7 @@ const textual = slots
   .filter(({ kind }) => TEXTUAL.has(kind))
   .sort((a, b) => Number(FINDING.has(b.verb)) - Number(FINDING.has(a.verb)));
 test.each(textual)("$verb runs no SQL from $path", async ({ verb, kind, call }) => {
-  const before = { around: await surroundings(), rows: await contents(scene, store) };
+  const before = { around: await surroundings(), rows: await contents(fixture, store) };
   for (const attack of attacks) {
     const value = kind === "texts?" || kind === "input" ? [attack] : attack;
     const start = performance.now();
@@ -72,15 +72,15 @@ test.each(textual)("$verb runs no SQL from $path", async ({ verb, kind, call }) 
     // Refused as a pattern, or done; never an error of the server about its syntax.
     if ("error" in outcome) expect(outcome.error, attack).toMatchObject({ name: "ERR_VALIDATION" });
   }
-  if (FINDING.has(verb)) expect(await contents(scene, store)).toBe(before.rows);
+  if (FINDING.has(verb)) expect(await contents(fixture, store)).toBe(before.rows);
   expect(await surroundings()).toBe(before.around);
 });
 
 test("names, keys and values that look like SQL come back as they were, and are heard of so", async () => {
   await victims();
-  const around = scene.store({ notify: true });
+  const around = fixture.store({ notify: true });
   await around.seed();
-  const listener = scene.store({ notify: true, table: around.config.table });
+  const listener = fixture.store({ notify: true, table: around.config.table });
   const heard: string[] = [];
   await listener.notify?.(({ stream }) => heard.push(stream));
   const before = await surroundings();
@@ -126,11 +126,11 @@ test("a name of the application that looks like SQL is only shown", async () => 
   await victims();
   const before = await surroundings();
   for (const application_name of ["'; drop table victims; --", '"; drop table victims; --']) {
-    const store = scene.store({ application_name, table: "named" });
+    const store = fixture.store({ application_name, table: "named" });
     await store.seed();
-    const rows = await scene.sql`select from pg_stat_activity where application_name = ${application_name}`;
+    const rows = await fixture.sql`select from pg_stat_activity where application_name = ${application_name}`;
     expect(rows.length).toBeGreaterThan(0);
-    await scene.sql`drop table if exists named, named_streams, named_correlated`;
+    await fixture.sql`drop table if exists named, named_streams, named_correlated`;
   }
   expect(await surroundings()).toBe(before);
 });

@@ -3,11 +3,11 @@ import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { useScene } from "../../postgres/fixture.ts";
+import { useDatabase } from "../../postgres/fixture.ts";
 import { titled } from "../failover/programs.ts";
 import { LONG, scale } from "../kit/scale.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const FIXTURE = fileURLToPath(new URL("./fixtures/talkative.ts", import.meta.url));
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
@@ -15,16 +15,16 @@ test.for(scale([true], [true, false]))(
   "nothing secret is printed or logged, notify: %s",
   async (notify, context) => {
     const mark = "mark-5ecret-9c41";
-    const guest = await scene.role("superuser");
+    const guest = await fixture.role("superuser");
     if (!guest) return context.skip("this server's user may not create roles");
     const password = "passw0rd-31f7";
-    await scene.sql.unsafe(`alter role ${guest.user} password '${password}'`);
-    const url = new URL(scene.url);
+    await fixture.sql.unsafe(`alter role ${guest.user} password '${password}'`);
+    const url = new URL(fixture.url);
     url.username = guest.user;
     url.password = password;
     const options = {
       url: url.href,
-      application_name: scene.application(`talk${notify}`),
+      application_name: fixture.application(`talk${notify}`),
       statement_timeout: 1_500,
       notify,
       table: `talk_${notify}`,

@@ -2,9 +2,9 @@
 import { expect, onTestFinished, test } from "vitest";
 import { latencyProxy } from "../../../bench/lib/latency-proxy.ts";
 import { until } from "../../order/fence.ts";
-import { event, meta, useScene } from "../../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../../postgres/fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const RTT = 40;
 /** Three of them PostgreSQL needs to know who is there (SCRAM). */
 const MOST = 6;
@@ -15,15 +15,15 @@ test.each([
 ])(
   `after an idle connection was closed the first commit takes ${MOST} round trips at most%s`,
   async (_, options) => {
-    const proxy = await latencyProxy(scene.url, RTT);
+    const proxy = await latencyProxy(fixture.url, RTT);
     onTestFinished(() => proxy.close());
     const port = Number(new URL(proxy.url).port);
-    const { table } = (await scene.seeded()).config;
-    const application_name = scene.application(`${table}_far`);
+    const { table } = (await fixture.seeded()).config;
+    const application_name = fixture.application(`${table}_far`);
     const way = { host: "127.0.0.1", port, table, application_name };
-    const store = scene.store({ ...options, ...way, idleTimeoutMillis: 100 });
+    const store = fixture.store({ ...options, ...way, idleTimeoutMillis: 100 });
     await store.commit("s", [event()], meta);
-    await until("its connections are closed", async () => (await scene.pids(store)).length === 0);
+    await until("its connections are closed", async () => (await fixture.pids(store)).length === 0);
     proxy.take();
     const start = performance.now();
     await store.commit("s", [event()], meta);

@@ -1,7 +1,7 @@
 /** Commits called in one turn beside one that fails, and what each caller is told. */
 import { StoreError } from "@rotorsoft/act";
 import type { PostgresStore } from "../../../src/index.ts";
-import { event, meta, type Scene } from "../../postgres/fixture.ts";
+import { type DatabaseFixture, event, meta } from "../../postgres/fixture.ts";
 
 /** How a commit ended: `ok`, or the code of its error's cause, or of what class it is, where the cause has none. */
 export type Told = { readonly stream: string; readonly code: string; readonly error?: unknown };
@@ -37,12 +37,12 @@ export async function amongNeighbours(
 
 /** The streams that somebody was told a falsehood about: acknowledged and absent, or failed and there. */
 export async function falsehoods(
-  scene: Scene,
+  fixture: DatabaseFixture,
   store: PostgresStore,
   told: readonly Told[],
 ): Promise<string[]> {
   const there = new Map<string, number>();
-  for (const { stream } of await scene.rows(store)) there.set(stream, (there.get(stream) ?? 0) + 1);
+  for (const { stream } of await fixture.rows(store)) there.set(stream, (there.get(stream) ?? 0) + 1);
   return told
     .filter(({ stream, code }) => (there.get(stream) ?? 0) !== (code === "ok" ? 1 : 0))
     .map(({ stream, code }) => `${stream}: ${code}, and ${there.get(stream) ?? 0} times in the log`);
@@ -57,14 +57,14 @@ export function count(told: readonly Told[]): Record<string, number> {
 
 /** A trigger on the store's log; `body` is plpgsql, and `new` the row. It ends with RETURN. */
 export async function putTrigger(
-  scene: Scene,
+  fixture: DatabaseFixture,
   { config: { schema, table } }: PostgresStore,
   body: string,
   { deferred = false }: { readonly deferred?: boolean } = {},
 ): Promise<void> {
   const kind = deferred ? "constraint trigger own after insert" : "trigger own before insert";
   const when = deferred ? "deferrable initially deferred" : "";
-  await scene.sql.unsafe(`
+  await fixture.sql.unsafe(`
     create function "${schema}"."${table}_own"() returns trigger language plpgsql as $$
       begin ${body} end $$;
     create ${kind} on "${schema}"."${table}" ${when} for each row execute function "${schema}"."${table}_own"()`);

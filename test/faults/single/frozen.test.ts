@@ -5,11 +5,11 @@
 import { expect, test } from "vitest";
 import { gate } from "../../conformance/kit/eventually.ts";
 import { until } from "../../order/fence.ts";
-import { useScene } from "../../postgres/fixture.ts";
+import { useDatabase } from "../../postgres/fixture.ts";
 import { TcpProxy } from "../../postgres/proxy.ts";
 import { Client } from "../hostage/clients.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const STATEMENT_TIMEOUT = 500;
 /** Past statement_timeout and the 5 s in which a connection is given up. */
 const STANDSTILL = STATEMENT_TIMEOUT + 5_500;
@@ -17,11 +17,11 @@ const COMMITS = 3;
 
 /** A client in another process, warm, behind a proxy that can hold back what the server answers. */
 async function behindProxy() {
-  const store = await scene.seeded();
+  const store = await fixture.seeded();
   const { table } = store.config;
-  const proxy = await TcpProxy.before(scene.parts);
+  const proxy = await TcpProxy.before(fixture.parts);
   const client = await Client.start({
-    ...scene.parts,
+    ...fixture.parts,
     host: "127.0.0.1",
     port: proxy.port,
     table,
@@ -48,7 +48,7 @@ test("commits whose answers came while their process stood still are acknowledge
     STANDSTILLS.map(async ({ what, stop }) => {
       const { store, client, answers } = await behindProxy();
       const committing = client.commit({ calls: COMMITS });
-      await until("they are in the log", async () => (await scene.rows(store)).length === 3 * COMMITS);
+      await until("they are in the log", async () => (await fixture.rows(store)).length === 3 * COMMITS);
       await stop(client);
       // No signal tells that a process has stopped.
       await new Promise((resolve) => setTimeout(resolve, 200));

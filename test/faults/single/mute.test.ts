@@ -2,19 +2,19 @@
 import { StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { ConnectionError } from "../../../src/index.ts";
-import { event, failureOf, meta, useScene } from "../../postgres/fixture.ts";
+import { event, failureOf, meta, useDatabase } from "../../postgres/fixture.ts";
 import { TcpProxy } from "../../postgres/proxy.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const LIMIT = 1_000;
 const COMMITS = 8;
 
 /** A store on a server that is mute. */
 async function onMute() {
-  const proxy = await TcpProxy.before(scene.parts);
+  const proxy = await TcpProxy.before(fixture.parts);
   proxy.mode = "silent";
   const way = { host: "127.0.0.1", port: proxy.port };
-  return scene.store({ ...way, connectionTimeoutMillis: LIMIT });
+  return fixture.store({ ...way, connectionTimeoutMillis: LIMIT });
 }
 
 /** What the commits, called so many ms apart, were told, and after how long. */

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { type RunningPostgres, startPostgres } from "../../../dev/postgres/index.ts";
 import { eventually } from "../../conformance/kit/eventually.ts";
 import { openTransaction } from "../../order/fence.ts";
-import { event, meta, Scene } from "../../postgres/fixture.ts";
+import { DatabaseFixture, event, meta } from "../../postgres/fixture.ts";
 import { connect } from "../../support/database.ts";
 import { titled } from "../failover/programs.ts";
 
@@ -15,7 +15,7 @@ import { titled } from "../failover/programs.ts";
 const settings = { max_notify_queue_pages: "64" };
 const COMMITS = 20;
 
-const scene = new Scene();
+const fixture = new DatabaseFixture();
 const started: RunningPostgres | string = await startPostgres({ prefer: "embedded", settings }).catch(
   reasonOf,
 );
@@ -29,20 +29,20 @@ function reasonOf(error: Error): string {
 }
 
 beforeAll(async () => {
-  if (typeof started !== "string") await scene.open(started.url);
+  if (typeof started !== "string") await fixture.open(started.url);
 });
 afterAll(async () => {
   if (typeof started === "string") return;
-  await scene.close();
+  await fixture.close();
   await started.stop();
 });
 
 /** Fills the queue; it empties when the session that listens may go on. */
 async function fillQueue(): Promise<{ empty(): Promise<void> }> {
-  const listener = await openTransaction(scene.url);
+  const listener = await openTransaction(fixture.url);
   // LISTEN counts from its COMMIT.
   await listener.sql.unsafe("listen filled; commit; begin; select 1");
-  const talker = connect(scene.url);
+  const talker = connect(fixture.url);
   const text = "x".repeat(7_000);
   let full = false;
   while (!full)
@@ -63,7 +63,7 @@ async function fillQueue(): Promise<{ empty(): Promise<void> }> {
   onTestFinished(async () => {
     await empty();
     // The next test begins with an empty one.
-    await scene.sql`select pg_notification_queue_usage()`;
+    await fixture.sql`select pg_notification_queue_usage()`;
   });
   return { empty };
 }
@@ -83,8 +83,8 @@ function logged(): string[] {
 
 /** A store that announces, and what another one hears. */
 async function announcing() {
-  const store = await scene.seeded({ notify: true });
-  const ear = scene.store({ notify: true, table: store.config.table });
+  const store = await fixture.seeded({ notify: true });
+  const ear = fixture.store({ notify: true, table: store.config.table });
   const heard: string[] = [];
   const stop = await ear.notify?.(({ stream }) => heard.push(stream));
   onTestFinished(async () => void (await stop?.()));
@@ -103,7 +103,7 @@ test17(
     const together = Array.from({ length: COMMITS }, (_, n) => store.commit(`s${n}`, [event()], meta));
     expect((await Promise.allSettled(together)).filter(({ status }) => status === "rejected")).toEqual([]);
     await empty();
-    expect(await scene.rows(store)).toHaveLength(2 * COMMITS);
+    expect(await fixture.rows(store)).toHaveLength(2 * COMMITS);
   },
 );
 

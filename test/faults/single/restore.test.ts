@@ -2,10 +2,10 @@
 import { StoreError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../../src/index.ts";
-import { event, meta, useScene } from "../../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../../postgres/fixture.ts";
 import { type Shape, TcpProxy } from "../../postgres/proxy.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const EVENTS = 1_500;
 
 /** CommandComplete of COMMIT: its letter and length stand before the tag. */
@@ -20,7 +20,7 @@ const restore = (store: PostgresStore) =>
 
 /** Whether the log is the restored one. */
 async function applied(store: PostgresStore): Promise<boolean> {
-  const rows = await scene.rows(store);
+  const rows = await fixture.rows(store);
   return rows.length === EVENTS && rows.every(({ stream }) => stream === "restored");
 }
 
@@ -36,11 +36,11 @@ const outcomeOf = (work: Promise<unknown>): Promise<string> =>
 
 /** A store behind a proxy, with something in its log, and another directly on the server. */
 async function behindProxy() {
-  const direct = await scene.seeded();
+  const direct = await fixture.seeded();
   await direct.commit("old", [event(), event()], meta);
-  const proxy = await TcpProxy.before(scene.parts);
+  const proxy = await TcpProxy.before(fixture.parts);
   const { table } = direct.config;
-  const store = scene.store({ host: "127.0.0.1", port: proxy.port, table });
+  const store = fixture.store({ host: "127.0.0.1", port: proxy.port, table });
   await store.query(() => {});
   return { store, proxy };
 }
@@ -77,6 +77,6 @@ test("a restore whose COMMIT did not arrive fails, and leaves the old log", asyn
   });
   const outcome = await outcomeOf(last);
   expect(cut).toBe(1);
-  expect((await scene.rows(store)).map(({ stream }) => stream)).toEqual(["old", "old"]);
+  expect((await fixture.rows(store)).map(({ stream }) => stream)).toEqual(["old", "old"]);
   expect(outcome).not.toBe("resolved");
 });

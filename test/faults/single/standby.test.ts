@@ -8,37 +8,37 @@ import { z } from "zod";
 import { type RunningPostgres, startPostgres } from "../../../dev/postgres/index.ts";
 import { inline } from "../../../src/projections/index.ts";
 import { eventually } from "../../conformance/kit/eventually.ts";
-import { meta, Scene } from "../../postgres/fixture.ts";
+import { DatabaseFixture, meta } from "../../postgres/fixture.ts";
 
 /** ms. */
 const LIMIT = 100;
 
-const scene = new Scene();
+const fixture = new DatabaseFixture();
 let server: RunningPostgres | undefined;
 
 // Its own, because every COMMIT of the server waits.
 beforeAll(async () => {
   server = await startPostgres({ prefer: "embedded", durable: true });
-  await scene.open(server.url);
+  await fixture.open(server.url);
 });
 afterAll(async () => {
-  await scene.close();
+  await fixture.close();
   await server?.stop();
 });
 
 /** From now on COMMIT waits for this standby; none: it waits for nobody. */
 async function waitFor(standby: string): Promise<void> {
-  await scene.sql.unsafe(`alter system set synchronous_standby_names = '${standby}'`);
-  await scene.sql`select pg_reload_conf()`;
+  await fixture.sql.unsafe(`alter system set synchronous_standby_names = '${standby}'`);
+  await fixture.sql`select pg_reload_conf()`;
   await eventually(async () => {
-    const [row] = await scene.sql`show synchronous_standby_names`;
+    const [row] = await fixture.sql`show synchronous_standby_names`;
     return row?.synchronous_standby_names === standby;
   });
 }
 
 test("a commit outlasts the time limit of its handler while a standby is waited for", async () => {
-  await scene.sql`create table noted (id int)`;
-  const store = await scene.seeded({
+  await fixture.sql`create table noted (id int)`;
+  const store = await fixture.seeded({
     inline: inline({
       events: { Noted: z.object({}) },
       timeout: LIMIT,
@@ -52,7 +52,7 @@ test("a commit outlasts the time limit of its handler while a standby is waited 
   const commit = note();
   try {
     await eventually(async () => {
-      const waiting = await scene.sql`select from pg_stat_activity
+      const waiting = await fixture.sql`select from pg_stat_activity
         where wait_event = 'SyncRep' and now() - query_start > ${`${5 * LIMIT} ms`}::interval`;
       return waiting.length === 1;
     });
@@ -60,6 +60,6 @@ test("a commit outlasts the time limit of its handler while a standby is waited 
     await waitFor("");
   }
   expect(await commit).toMatchObject([{ stream: "s", version: 1 }]);
-  const rows = await scene.sql`select id from noted order by id`;
+  const rows = await fixture.sql`select id from noted order by id`;
   expect(rows.map(({ id }) => id)).toEqual([1, 2]);
 });

@@ -4,17 +4,17 @@
  */
 import { expect, test } from "vitest";
 import type { PostgresStoreOptions } from "../../../src/index.ts";
-import { event, meta, useScene } from "../../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../../postgres/fixture.ts";
 import { amongNeighbours, count, falsehoods, putTrigger, tell } from "./fixture.ts";
 
-const scene = useScene();
+const fixture = useDatabase();
 const NEIGHBOURS = 40;
 
 /** A store, warm, on whose log a trigger does this to the event named `Culprit`. */
 async function triggered(body: string, options: PostgresStoreOptions = {}, deferred = false) {
-  const store = await scene.seeded(options);
+  const store = await fixture.seeded(options);
   await putTrigger(
-    scene,
+    fixture,
     store,
     `if new.name = 'Culprit' then ${body} end if; return ${deferred ? "null" : "new"};`,
     { deferred },
@@ -41,7 +41,7 @@ for (const { what, body, code } of CULPRITS)
     console.log(JSON.stringify({ culprit: culprit.code, neighbours: count(neighbours) }));
     expect(count(neighbours)).toEqual({ ok: NEIGHBOURS });
     expect(culprit.code).toBe(code);
-    expect(await falsehoods(scene, store, [...neighbours, culprit])).toEqual([]);
+    expect(await falsehoods(fixture, store, [...neighbours, culprit])).toEqual([]);
   });
 
 test(`an event whose trigger ends its own connection fails alone among ${NEIGHBOURS} neighbours`, async () => {
@@ -51,7 +51,7 @@ test(`an event whose trigger ends its own connection fails alone among ${NEIGHBO
   expect(count(neighbours)).toEqual({ ok: NEIGHBOURS });
   expect(culprit.error).toMatchObject({ name: "ERR_STORE", operation: "commit" });
   expect(culprit.code).not.toBe("OUTCOME_UNKNOWN");
-  expect(await falsehoods(scene, store, [...neighbours, culprit])).toEqual([]);
+  expect(await falsehoods(fixture, store, [...neighbours, culprit])).toEqual([]);
 });
 
 /** The server has no limit for what runs at COMMIT; the store gives up 5 s after statement_timeout. */
@@ -61,7 +61,7 @@ test("an event whose deferred trigger sleeps at COMMIT leaves no neighbour in th
   console.log(JSON.stringify({ culprit: culprit.code, neighbours: count(neighbours) }));
   expect(count(neighbours).OUTCOME_UNKNOWN).toBe(undefined);
   expect(culprit.code).not.toBe("ok");
-  expect(await falsehoods(scene, store, neighbours)).toEqual([]);
+  expect(await falsehoods(fixture, store, neighbours)).toEqual([]);
 });
 
 test("a commit of which a trigger leaves events out fails, says so, and is not in the log", async () => {
@@ -73,7 +73,7 @@ test("a commit of which a trigger leaves events out fails, says so, and is not i
     cause: { message: expect.stringMatching(/trigger/) },
   });
   expect(left.code).not.toBe("OUTCOME_UNKNOWN");
-  expect(await falsehoods(scene, store, [left])).toEqual([]);
+  expect(await falsehoods(fixture, store, [left])).toEqual([]);
 });
 
 test("a commit of which a trigger leaves events out fails alone among its neighbours", async () => {
@@ -83,5 +83,5 @@ test("a commit of which a trigger leaves events out fails alone among its neighb
   expect(count(neighbours)).toEqual({ ok: NEIGHBOURS });
   expect(culprit.error).toMatchObject({ cause: { message: expect.stringMatching(/trigger/) } });
   expect(culprit.code).not.toBe("OUTCOME_UNKNOWN");
-  expect(await falsehoods(scene, store, [...neighbours, culprit])).toEqual([]);
+  expect(await falsehoods(fixture, store, [...neighbours, culprit])).toEqual([]);
 });

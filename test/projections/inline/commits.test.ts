@@ -114,7 +114,7 @@ describe("a handler that fails", () => {
       cause,
     });
     expect(error.message).not.toMatch(/4711|secret/);
-    expect(await models.scene.rows(store)).toEqual([]);
+    expect(await models.fixture.rows(store)).toEqual([]);
   });
 
   test("for a constraint of the read model gets the server's error without values", async () => {
@@ -147,7 +147,7 @@ describe("a handler that fails", () => {
     });
     const error = await refusalOf(store.commit("caught-1", [deposited(1)], meta));
     expect(error).toMatchObject({ code: "HANDLER_FAILED", cause: { code: "22012" } });
-    expect(await models.scene.rows(store)).toEqual([]);
+    expect(await models.fixture.rows(store)).toEqual([]);
   });
 
   test("may not end the transaction of the commit", async () => {
@@ -156,7 +156,7 @@ describe("a handler that fails", () => {
     });
     const error = await refusalOf(store.commit("ended-1", [deposited(1)], meta));
     expect(String(error.cause)).toContain("tx.transaction()");
-    expect(await models.scene.rows(store)).toEqual([]);
+    expect(await models.fixture.rows(store)).toEqual([]);
   });
 });
 
@@ -173,7 +173,7 @@ describe("a handler that is too slow", () => {
     const other = store.commit("slow-2", [withdrawn(1)], meta);
     expect(await slow).toMatchObject({ code: "TIMED_OUT", event: "Deposited", stream: "slow-1" });
     await other;
-    expect(await models.scene.rows(store)).toMatchObject([{ stream: "slow-2" }]);
+    expect(await models.fixture.rows(store)).toMatchObject([{ stream: "slow-2" }]);
   });
 
   test("in code of its own is cut, and its later queries are refused", async () => {

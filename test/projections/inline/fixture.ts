@@ -5,7 +5,7 @@ import { beforeAll } from "vitest";
 import { z } from "zod";
 import type { PostgresStore, PostgresStoreOptions } from "../../../src/index.ts";
 import { type InlineTransaction, inline } from "../../../src/projections/index.ts";
-import { useScene } from "../../postgres/fixture.ts";
+import { useDatabase } from "../../postgres/fixture.ts";
 
 const Amount = z.object({ amount: z.number() });
 export const events = { Deposited: Amount, Withdrawn: Amount };
@@ -71,25 +71,25 @@ export function gate() {
 
 /** Stores on a database with the read model. */
 export function useModels() {
-  const scene = useScene();
+  const fixture = useDatabase();
   beforeAll(async () => {
-    await scene.sql.unsafe(`create schema ${SCHEMA};
+    await fixture.sql.unsafe(`create schema ${SCHEMA};
       create table ${SCHEMA}.balances (stream text primary key, balance int not null check (balance < 1000000), events int not null)`);
   });
   return {
-    scene,
-    open: (options: PostgresStoreOptions): Promise<PostgresStore> => scene.seeded(options),
+    fixture,
+    open: (options: PostgresStoreOptions): Promise<PostgresStore> => fixture.seeded(options),
     balances: async (like = "%") => {
-      const rows = await scene.sql<{ stream: string; balance: number; events: number }[]>`
+      const rows = await fixture.sql<{ stream: string; balance: number; events: number }[]>`
         select stream, balance, events from inline_models.balances where stream like ${like}
         order by stream collate "C"`;
       return [...rows];
     },
     /** What the log says the balances must be. */
     folded: async ({ config }: PostgresStore) => {
-      const rows = await scene.sql<{ stream: string; balance: number; events: number }[]>`
+      const rows = await fixture.sql<{ stream: string; balance: number; events: number }[]>`
         select stream, sum((data ->> 'amount')::int)::int as balance, count(*)::int as events
-        from ${scene.sql(config.schema)}.${scene.sql(config.table)}
+        from ${fixture.sql(config.schema)}.${fixture.sql(config.table)}
         where name = 'Deposited' group by stream order by stream collate "C"`;
       return [...rows];
     },

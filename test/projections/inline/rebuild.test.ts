@@ -10,9 +10,9 @@ const models = useModels();
 
 test("commits with an inline projection that run beside a rebuild are in the new table, once", async () => {
   for (const statement of await tables({ positions: actPositions() }))
-    await models.scene.sql.unsafe(statement);
+    await models.fixture.sql.unsafe(statement);
   const store = await models.open({ inline: counting() });
-  const pool = new pg.Pool({ connectionString: models.scene.url, max: 3 });
+  const pool = new pg.Pool({ connectionString: models.fixture.url, max: 3 });
   onTestFinished(() => pool.end());
   const db = drizzle(pool);
   let [done, sent] = [false, 0];

@@ -48,13 +48,13 @@ test("a deadlock that the server resolves: the commits run again, together", asy
 
 test("an answer to COMMIT that never arrives: the log tells that the commit is stored, and it counts once", async () => {
   const { projections, calls } = atFirst(async () => {});
-  const proxy = await TcpProxy.before(models.scene.parts);
+  const proxy = await TcpProxy.before(models.fixture.parts);
   const store = await models.open({ inline: projections, host: "127.0.0.1", port: proxy.port });
   await store.commit("doubt-0", [deposited(1)], meta, -1);
   const struck = { count: 0 };
   const swallow = swallowedCommit(1, "cut", struck);
   // The statement is sent once for each connection: on a new one it is seen.
-  await models.scene.kill(store);
+  await models.fixture.kill(store);
   proxy.shape = (...args) => (struck.count === 0 ? swallow(...args) : { pieces: [args[0]] });
   const [event] = await store.commit("doubt-1", [deposited(5)], meta, -1);
   expect(event).toMatchObject({ version: 0 });
@@ -74,9 +74,9 @@ test("a table that was altered meanwhile: the statement is parsed anew", async (
       },
     }),
   });
-  await models.scene.sql.unsafe("create table inline_models.altered (a int)");
+  await models.fixture.sql.unsafe("create table inline_models.altered (a int)");
   await store.commit("altered-1", [deposited(1)], meta, -1);
-  await models.scene.sql.unsafe("alter table inline_models.altered add b text");
+  await models.fixture.sql.unsafe("alter table inline_models.altered add b text");
   await store.commit("altered-1", [deposited(2)], meta, 0);
   expect(await models.balances("altered-1")).toEqual([{ stream: "altered-1", balance: 3, events: 2 }]);
 });
