@@ -1,47 +1,14 @@
 /** Notifications of other processes' commits, over LISTEN and NOTIFY. */
-import type { Store, StoreNotification } from "@rotorsoft/act";
 import { expect, onTestFinished } from "vitest";
 import { eventually, throughout, within } from "./kit/eventually.ts";
-import { type Backend, backendsOf, channelOf } from "./kit/postgres.ts";
+import { doorOf, killListeners, listenersOf, send, settled, subscribed } from "./kit/listeners.ts";
+import { backendsOf, channelOf } from "./kit/postgres.ts";
 import { append, appendMany, at, message, meta, notified, readAll } from "./kit/scenario.ts";
-import { type DatabaseFixture, type RawAccess, type Requirements, section } from "./kit/section.ts";
+import { type Requirements, section } from "./kit/section.ts";
 
 const needs = ["notify", "shared"] as const;
 const listening: Requirements = { needs, options: { notify: true } };
 const onPostgres: Requirements = { needs: [...needs, "sql"], options: { notify: true }, timeout: 20_000 };
-/** Subscribes and keeps what is heard. */
-async function ear(store: Store) {
-  const heard: StoreNotification[] = [];
-  const dispose = await notified(store, (notification) => heard.push(notification));
-  return { heard, dispose, streams: () => heard.map(({ stream }) => stream) };
-}
-
-/** Commits to a marker stream until the ear has heard it: what was sent before has then arrived too. */
-async function settled(other: Store, { streams }: { streams(): string[] }, marker = "marker"): Promise<void> {
-  await append(other, marker, "Marker");
-  await eventually(() => streams().includes(marker));
-}
-
-const send = (raw: RawAccess, payload: string) => raw.sql`select pg_notify(${channelOf(raw)}, ${payload})`;
-const listenersOf = async (raw: RawAccess): Promise<Backend[]> =>
-  (await backendsOf(raw, raw.table)).filter(({ query }) => /^\s*listen/i.test(query));
-
-/** Ends the connection that listens, and returns once it is gone. */
-async function killListeners({ raw }: DatabaseFixture): Promise<void> {
-  const listener = await eventually(async () => (await listenersOf(raw))[0]);
-  await raw.sql`select pg_terminate_backend(${listener.pid}::int, 5000)`;
-}
-
-/** Lets nobody else into the database, or everybody again. Only another database may say so. */
-function doorOf(raw: RawAccess): (open: boolean) => Promise<void> {
-  const elsewhere = new URL(raw.url);
-  const name = decodeURIComponent(elsewhere.pathname.slice(1));
-  elsewhere.pathname = "/template1";
-  const admin = raw.connect(elsewhere.href);
-  return async (open) => {
-    await admin`alter database ${admin(name)} with allow_connections ${admin.unsafe(`${open}`)}`;
-  };
-}
 
 export const notify = section("notify", (line) => {
   line("N1", "without the option a store has no notify", { needs: ["notify"] }, async ({ store }) => {
@@ -51,17 +18,17 @@ export const notify = section("notify", (line) => {
 
   line("N1", "a commit of another process is heard once, its events in order", listening, async (fixture) => {
     const { store, second } = fixture;
-    const listener = await ear(store);
+    const listener = await subscribed(store);
     const other = await second();
     const committed = await append(other, "s", "A", "B", "C");
     await settled(other, listener);
-    expect(listener.heard.filter(({ stream }) => stream === "s")).toEqual([
+    expect(listener.received.filter(({ stream }) => stream === "s")).toEqual([
       { stream: "s", events: committed.map(({ id, name }) => ({ id, name })) },
     ]);
   });
 
   line("N1", "a store never hears its own commits", listening, async ({ store, second }) => {
-    const listener = await ear(store);
+    const listener = await subscribed(store);
     const other = await second();
     await append(store, "own", "A");
     await settled(other, listener);
@@ -69,11 +36,11 @@ export const notify = section("notify", (line) => {
   });
 
   line("N1", "each of many commits at once is heard as one", listening, async ({ store, second }) => {
-    const listener = await ear(store);
+    const listener = await subscribed(store);
     const other = await second();
     await Promise.all(Array.from({ length: 20 }, (_, n) => append(other, `s${n}`, "A", "B")));
     await settled(other, listener);
-    const own = listener.heard.filter(({ stream }) => stream !== "marker");
+    const own = listener.received.filter(({ stream }) => stream !== "marker");
     expect(own.map(({ stream }) => stream).sort()).toEqual(
       Array.from({ length: 20 }, (_, n) => `s${n}`).sort(),
     );
@@ -86,17 +53,19 @@ export const notify = section("notify", (line) => {
     listening,
     async ({ store, second }) => {
       const [a, b, c] = [store, await second(), await second()];
-      const [earA, earB, earC] = [await ear(a), await ear(b), await ear(c)];
+      const [earA, earB, earC] = [await subscribed(a), await subscribed(b), await subscribed(c)];
       await append(a, "from-a", "A");
       await append(b, "from-b", "B");
-      await eventually(() => earC.heard.length === 2 && earA.heard.length === 1 && earB.heard.length === 1);
+      await eventually(
+        () => earC.received.length === 2 && earA.received.length === 1 && earB.received.length === 1,
+      );
       expect([earA.streams(), earB.streams()]).toEqual([["from-b"], ["from-a"]]);
       expect(earC.streams().sort()).toEqual(["from-a", "from-b"]);
     },
   );
 
   line("N1", "a refused commit is not heard", listening, async ({ store, second }) => {
-    const listener = await ear(store);
+    const listener = await subscribed(store);
     const other = await second();
     await other.commit("s", [message()], meta(), 4).catch(() => undefined);
     await other.commit("s", [], meta());
@@ -111,11 +80,11 @@ export const notify = section("notify", (line) => {
     async (fixture) => {
       const { store, second } = fixture;
       const other = await second();
-      const listener = await ear(store);
+      const listener = await subscribed(store);
       await settled(other, listener);
       await listener.dispose();
       await listener.dispose();
-      const next = await ear(store);
+      const next = await subscribed(store);
       await settled(other, next, "second");
       expect(listener.streams()).toEqual(["marker"]);
     },
@@ -129,11 +98,13 @@ export const notify = section("notify", (line) => {
       options: { notify: true, schema: "Conformance_Upper", table: "Mixed_Case" },
     },
     async ({ store, second, raw }) => {
-      const listener = await ear(store);
+      const listener = await subscribed(store);
       const other = await second({ notify: true, schema: "Conformance_Upper", table: "Mixed_Case" });
       await append(other, `it's "quoted" $1 日本`, "A'B");
-      await eventually(() => listener.heard.length > 0);
-      expect(listener.heard).toMatchObject([{ stream: `it's "quoted" $1 日本`, events: [{ name: "A'B" }] }]);
+      await eventually(() => listener.received.length > 0);
+      expect(listener.received).toMatchObject([
+        { stream: `it's "quoted" $1 日本`, events: [{ name: "A'B" }] },
+      ]);
       await store.drop();
       await raw.sql`drop schema if exists "Conformance_Upper"`;
     },
@@ -156,14 +127,14 @@ export const notify = section("notify", (line) => {
   });
 
   line("N1", "a payload that act-pg sent is heard", onPostgres, async ({ store, raw }) => {
-    const listener = await ear(store);
+    const listener = await subscribed(store);
     await send(raw, JSON.stringify({ stream: "theirs", events: [{ id: 3, name: "A" }], by: "act-pg" }));
-    await eventually(() => listener.heard.length > 0);
-    expect(listener.heard).toEqual([{ stream: "theirs", events: [{ id: 3, name: "A" }] }]);
+    await eventually(() => listener.received.length > 0);
+    expect(listener.received).toEqual([{ stream: "theirs", events: [{ id: 3, name: "A" }] }]);
   });
 
   line("N2", "bad, empty and foreign payloads are ignored", onPostgres, async ({ store, second, raw }) => {
-    const listener = await ear(store);
+    const listener = await subscribed(store);
     const other = await second();
     const bad = ["", "no json", "{", "null", "7", '"text"', "[]", "{}", "true", '{"stream":"s"}'];
     const shapes = [
@@ -224,10 +195,10 @@ export const notify = section("notify", (line) => {
     async (fixture) => {
       const { store, second } = fixture;
       const other = await second();
-      const first = await ear(store);
-      const next = await ear(store);
+      const first = await subscribed(store);
+      const next = await subscribed(store);
       await settled(other, next);
-      expect(first.heard).toEqual([]);
+      expect(first.received).toEqual([]);
       await first.dispose();
       await settled(other, next, "after");
       expect(next.streams()).toEqual(["marker", "after"]);
@@ -240,8 +211,8 @@ export const notify = section("notify", (line) => {
     onPostgres,
     async (fixture) => {
       const { store, raw } = fixture;
-      await ear(store);
-      const next = await ear(store);
+      await subscribed(store);
+      const next = await subscribed(store);
       await eventually(async () => (await listenersOf(raw)).length === 1);
       await next.dispose();
       await eventually(async () => (await listenersOf(raw)).length === 0);
@@ -258,7 +229,7 @@ export const notify = section("notify", (line) => {
         listen_url: "postgres://nobody@127.0.0.1:1/none",
         application_name: application,
       });
-      await expect(within(15_000, "the LISTEN", ear(deaf))).rejects.toThrow();
+      await expect(within(15_000, "the LISTEN", subscribed(deaf))).rejects.toThrow();
       await deaf.dispose();
       await eventually(async () => (await backendsOf(raw, application)).length === 0);
       await append(store, "s", "A");
@@ -266,7 +237,7 @@ export const notify = section("notify", (line) => {
   );
 
   line("N3", "after a lost connection the store listens again", onPostgres, async (fixture) => {
-    const listener = await ear(fixture.store);
+    const listener = await subscribed(fixture.store);
     const other = await fixture.second({ application_name: `${fixture.raw.table}_other` });
     for (const round of [1, 2]) {
       await killListeners(fixture);
@@ -288,11 +259,11 @@ export const notify = section("notify", (line) => {
     onPostgres,
     async (fixture) => {
       const { store, raw, second } = fixture;
-      const listener = await ear(store);
+      const listener = await subscribed(store);
       const other = await second({ application_name: `${raw.table}_other` });
       await settled(other, listener);
       const [victim] = await listenersOf(raw);
-      const calls = listener.heard.length;
+      const calls = listener.received.length;
       const admit = doorOf(raw);
       // Nobody gets a new connection, so the listener can't be back before the commit that it must not miss.
       await admit(false);
@@ -302,13 +273,13 @@ export const notify = section("notify", (line) => {
       } finally {
         await admit(true);
       }
-      await eventually(() => listener.heard.length > calls, { within: 15_000 });
+      await eventually(() => listener.received.length > calls, { within: 15_000 });
     },
   );
 
   line("N3", "what the store itself committed meanwhile is not told to it", onPostgres, async (fixture) => {
     const { store, raw, second } = fixture;
-    const listener = await ear(store);
+    const listener = await subscribed(store);
     const other = await second({ application_name: `${raw.table}_other` });
     await append(store, "own", "Before");
     await settled(other, listener);
@@ -322,13 +293,13 @@ export const notify = section("notify", (line) => {
     } finally {
       await admit(true);
     }
-    const calls = listener.heard.length;
+    const calls = listener.received.length;
     let n = 0;
     await eventually(
       async () => {
         n += 1;
         await append(other, "later", `A${n}`);
-        return listener.heard.length > calls && listener.streams().includes("later");
+        return listener.received.length > calls && listener.streams().includes("later");
       },
       { within: 15_000, every: 50 },
     );
@@ -336,7 +307,7 @@ export const notify = section("notify", (line) => {
   });
 
   line("N3", "the store works on while its listener is away", onPostgres, async (fixture) => {
-    await ear(fixture.store);
+    await subscribed(fixture.store);
     await killListeners(fixture);
     expect(await append(fixture.store, "s", "A")).toHaveLength(1);
   });
@@ -344,7 +315,7 @@ export const notify = section("notify", (line) => {
   line("N3", "nothing reconnects after dispose", onPostgres, async (fixture) => {
     const { store, raw } = fixture;
     const gone = async () => (await backendsOf(raw, raw.table)).length === 0;
-    await ear(store);
+    await subscribed(store);
     await killListeners(fixture);
     // A round trip later the store has noticed its loss too, and is about to come back in 250 ms.
     await readAll(store);
@@ -359,7 +330,7 @@ export const notify = section("notify", (line) => {
     listening,
     async (fixture) => {
       const { store, second } = fixture;
-      const listener = await ear(store);
+      const listener = await subscribed(store);
       const other = await second();
       const big = await appendMany(other, "big", 300, "N".repeat(100));
       const medium = await appendMany(other, "medium", 90, "N".repeat(60));
@@ -368,14 +339,14 @@ export const notify = section("notify", (line) => {
         stream: at(events, 0).stream,
         events: events.map(({ id, name }) => ({ id, name })),
       }));
-      for (const heard of listener.heard.filter(({ stream }) => stream !== "marker")) {
+      for (const heard of listener.received.filter(({ stream }) => stream !== "marker")) {
         expect(inFull).toContainEqual(heard);
       }
     },
   );
 
   line("N4", "a stream's name alone may fill the cap", listening, async ({ store, second }) => {
-    const listener = await ear(store);
+    const listener = await subscribed(store);
     const other = await second();
     const long = "é".repeat(1_200);
     const committed = await append(other, long, "A");
@@ -384,11 +355,11 @@ export const notify = section("notify", (line) => {
   });
 
   line("N1", "commits sent at once are heard one by one", listening, async ({ store, second }) => {
-    const listener = await ear(store);
+    const listener = await subscribed(store);
     const other = await second();
     await Promise.all(["A", "B", "C"].map((name) => append(other, "s", name)));
     await settled(other, listener);
-    const own = listener.heard.filter(({ stream }) => stream === "s");
+    const own = listener.received.filter(({ stream }) => stream === "s");
     expect(own.map(({ events }) => events.map(({ name }) => name))).toEqual([["A"], ["B"], ["C"]]);
   });
 
@@ -398,7 +369,7 @@ export const notify = section("notify", (line) => {
     onPostgres,
     async ({ store, raw }) => {
       await raw.sql`drop table ${raw.sql(raw.schema)}.${raw.sql(raw.table)}`;
-      await expect(ear(store)).rejects.toMatchObject({ name: "ERR_STORE" });
+      await expect(subscribed(store)).rejects.toMatchObject({ name: "ERR_STORE" });
       await eventually(async () => (await listenersOf(raw)).length === 0);
     },
   );
