@@ -30,7 +30,7 @@ export type Lagging = Pending & {
   readonly correlatedAt: number;
   /** ms since the next event was committed. Undefined if none waits. */
   readonly lagMs: number | undefined;
-  /** Not before this time. Undefined once it has come. */
+  /** The time until which the work is deferred. Undefined once it has passed. */
   readonly deferredUntil: Date | undefined;
   /** Holder of the lease, while it is valid. */
   readonly leasedBy: string | undefined;

@@ -12,7 +12,7 @@ import { toPattern } from "../values/pattern.ts";
 import { type EventFilter, type EventView, events, VIEW_COLUMNS, viewsOf } from "./events.ts";
 import { firstIdSince } from "./first-since.ts";
 
-/** Which events of the log to show, and which way to go. All that is given must match. */
+/** Filters for the events of a page, and the direction in which to read. An event must match every filter that is given. */
 export type LogFilter = Pick<
   EventFilter,
   "stream" | "streamExact" | "names" | "correlation" | "createdAfter" | "createdBefore" | "payload"
@@ -27,7 +27,7 @@ export type LogFilter = Pick<
   readonly limit?: number | undefined;
 };
 
-/** A page of the log, and where the next ones begin. */
+/** A page of the log, and where the pages before and after it begin. */
 export type LogPage = {
   /** Newest first. A page may be short, and even empty, without being the last. */
   readonly events: readonly EventView[];

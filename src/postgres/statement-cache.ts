@@ -7,7 +7,7 @@ import type { Prepared, Query } from "./exchange.ts";
 
 export class StatementCache {
   readonly #limit: number;
-  /** With a limit, in the order of their last use. */
+  /** With a limit, the keys are in the order of their last use. */
   readonly #statements = new Map<string, Prepared>();
   /** Statements of the server that are not used again, and not closed yet. */
   #unused: string[] = [];

@@ -170,7 +170,7 @@ export async function rebuild<
     if (!(await filled.advance(tx, known, page.to)))
       throw new ProjectionError(
         "REBUILD_RUNS",
-        `rebuild: another process rebuilds ${JSON.stringify(projection)}, or has done so: wait for it, or stop it and run this again.`,
+        `rebuild: another process rebuilds ${JSON.stringify(projection)}, or has just rebuilt it: wait for it, or stop it and run this again.`,
       );
     if (page.events.length === 0) return;
     const before = await filled.liveUses(tx);
@@ -193,7 +193,7 @@ export async function rebuild<
       options.onProgress?.({ at, head, events });
     }
     head = await log.head();
-    // The load is faster. Each round would be longer than the one before it.
+    // Events arrive faster than they are applied. Each round would be longer than the one before it.
     if (head - at >= rest && ++slower >= SLOWER_ROUNDS) break;
   }
   await filled.analyze();
@@ -215,7 +215,8 @@ export async function rebuild<
         known = page.to;
         applied += page.events.length;
       }
-      // Also where nothing was left: another process may have begun anew, and what is there is then but a part.
+      // Done even if no event was left: another process may have begun anew, and then the shadows hold only a part of the
+      // events.
       await apply(tx, { events: [], after: known, to: end }, known);
       await filled.swap(tx);
       await transactions.query(tx, raiseFloor(positions, projection, end));

@@ -176,7 +176,7 @@ export async function claim(
     params: inLane ? [...params, lane] : params,
   };
   const rows = await connections.write("claim", query, { retryOnLockTimeout: true });
-  // The holder reads the events up to the mark, and takes what is not there for nothing to do.
+  // The holder reads the events up to the work mark. If a replica lacked one of them, the holder would pass over it.
   for (const row of rows) connections.seen?.event(Number(row.correlated_at));
   return rows.map((row) =>
     toLease({ stream: row.stream as string, by, lagging: row.lagging as boolean }, row),
