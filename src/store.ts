@@ -366,7 +366,6 @@ export class PostgresStore implements Store {
   /**
    * Tells the store that the caller has seen the event `id`, which another process may have committed. From then on, no
    * replica that lacks it, or an event before it, answers this store's `query` and `query_stats`.
-   *
    * @throws ValidationError if `id` is not a number.
    * @example store.sawEvent(42);
    */

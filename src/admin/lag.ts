@@ -8,7 +8,7 @@ import { CLAIM_ARMS } from "../schema/table-names.ts";
 import { epochMs, optionalInstant, optionalText } from "./bounded.ts";
 import { type EventNames, nextEvents, type Pending, positionsOf } from "./next-events.ts";
 
-/** Which subscriptions that are behind to list. */
+/** Filters for the list of subscriptions that are behind. */
 export type LagOptions = {
   /** Only events of these names count. Default: every event of the source. */
   readonly names?: EventNames | undefined;

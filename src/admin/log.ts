@@ -31,11 +31,11 @@ export type LogFilter = Pick<
 export type LogPage = {
   /** Newest first. A page may be short, and even empty, without being the last. */
   readonly events: readonly EventView[];
-  /** `before` of the page with what is older. Undefined: there is nothing older. */
+  /** Give it as `before` to get the next older page. Undefined: there is nothing older. */
   readonly older: number | undefined;
-  /** `after` of the page with what is newer. Undefined for an empty log. */
+  /** Give it as `after` to get the next newer page. Undefined for an empty log. */
   readonly newer: number | undefined;
-  /** Ids between which was looked, inclusive. */
+  /** The range of ids that was searched, inclusive. */
   readonly searched: { readonly from: number; readonly to: number };
   readonly firstId: number | undefined;
   readonly lastId: number | undefined;

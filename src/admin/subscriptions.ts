@@ -109,7 +109,7 @@ function placeOf(after: string | undefined): { readonly name: string | undefined
 const isByName = ({ sort = "stream", descending, state = "all" }: SubscriptionsOptions) =>
   sort === "stream" && !descending && (state === "all" || state === "blocked" || state === "skipped");
 
-/** One row for each that is found and one at least, with `looked` and `matched`. */
+/** One row for each subscription found, and at least one row. Every row has `looked` and `matched`. */
 export function subscriptionsQuery(names: Names, options: SubscriptionsOptions): Query {
   const {
     state = "all",
@@ -195,7 +195,7 @@ const row = z.object({
 const NOTHING: Pending = { next: undefined, events: { count: 0, exact: true } };
 const UNKNOWN: Pending = { next: undefined, events: { count: 0, exact: false } };
 
-/** The next events of those that have any, as many as the time allows. By the index in `positions`. */
+/** Looks up the next events, as many as the time allows, by the index in `positions`. */
 async function pendingOf(context: Context, positions: readonly Position[]): Promise<Pending[]> {
   const found: Pending[] = positions.map(() => NOTHING);
   const behind = positions.flatMap((position, index) =>

@@ -53,7 +53,7 @@ select count(*)::int as count from inserted`,
   params: [lines.join(SEPARATOR)],
 });
 
-/** $1 ids, $2 streams, $3 versions. The position of the first line that meets an event of the log. */
+/** The position of the first line whose id, or stream and version, the log already has. $1 ids, $2 streams, $3 versions */
 const conflictQuery = (names: Names, batch: readonly EventLine[]): Query => ({
   text: `select g.n::int as n, exists (select 1 from ${names.events} e where e.id = g.id) as by_id
 from unnest($1::bigint[], $2::text[], $3::int[]) with ordinality as g(id, stream, version, n)

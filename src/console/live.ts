@@ -110,7 +110,7 @@ export class Live {
     return listener;
   }
 
-  /** Read for this caller, or just now for another one. */
+  /** The overview, read for this caller or just read for another one. */
   overview(store: Opened): Promise<Overview> {
     const { id } = store.info;
     const known = this.#latest.get(id);

@@ -48,7 +48,7 @@ type Waiting = Append & {
 
 export type Stored = { readonly outcome: Outcome; readonly created: Date };
 
-/** A connection that was there and went; not a server that refuses or does not answer. */
+/** True if an established connection was lost; false if the server refuses connections or does not answer. */
 const DIED = new Set<string | undefined>(["CONNECTION_CLOSED", "57P01"]);
 
 /** The server undid it for the sake of others, or, behind a pooler, it came too late: it may run again. */
@@ -323,7 +323,7 @@ export class AppendQueue {
     );
   }
 
-  /** What the log shows is decided, what it does not hold goes again, and the rest is unknown. */
+  /** Commits that the log shows are stored, those that it certainly lacks are sent again, and the others are unknown. */
   async #recover(batch: readonly Waiting[], transaction: InDoubtTransaction): Promise<void> {
     const outcomes = await this.#outcomesOf(batch, transaction);
     const absent: Waiting[] = [];
@@ -343,7 +343,7 @@ export class AppendQueue {
     if (timely.length > 0) this.#sendAgain(timely, notApplied());
   }
 
-  /** Once for each lost connection: it was in doubt, and what the log said. */
+  /** Logs once for each lost connection that commits were in doubt, and what the log showed. */
   #report(batch: readonly Waiting[], outcomes: readonly RecoveredOutcome[]): void {
     const found = { stored: 0, absent: 0, unknown: 0 };
     batch.forEach((_, i) => {

@@ -148,7 +148,7 @@ class Subscription {
       connections.listen({
         channel: names.channel,
         onPayload: (payload) => this.#receive(payload),
-        // Once for each loss: while it tries to listen again, nothing is said.
+        // Logged once for each loss. Further attempts to listen are not logged.
         onLost: () =>
           quiet ||
           log().warn(

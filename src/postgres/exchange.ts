@@ -91,7 +91,10 @@ export type ExchangeOptions = TransactionOptions & {
   readonly described: (step: Step) => void;
   readonly fatal: (error: ServerError) => void;
   readonly committing: () => void;
-  /** Begins the names of portals: one lives as long as its transaction block, of which this may be a later message. */
+  /**
+   * Prefix of the portals' names. A portal lives as long as its transaction block, and this may be a later message of the
+   * block.
+   */
   readonly portals?: string;
 };
 

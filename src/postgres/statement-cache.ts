@@ -43,7 +43,7 @@ export class StatementCache {
     this.#statements.clear();
   }
 
-  /** Takes out what is more than the limit if `added` more come. Returns the names of the statements to close. */
+  /** Removes statements until `added` more stay within the limit. Returns the names of the statements to close. */
   surplus(used: readonly Query[], added: number): readonly string[] {
     const names = this.#unused;
     this.#unused = [];

@@ -74,7 +74,7 @@ const isStale = (error: ServerError): boolean =>
 /** A message of a transaction block: the first one begins it, the last one commits it. */
 export type BlockOptions = TransactionOptions & { readonly part: "first" | "middle" | "last" };
 
-/** What became of a message of a block. */
+/** The result of one message of a block. */
 export type BlockResult = Pick<ExchangeResult, "answers" | "status"> & {
   /** What the server refused. The block is then to be rolled back, unless it goes on from a savepoint. */
   readonly failure: TransactionFailure | undefined;

@@ -1,4 +1,4 @@
-/** The tables of a projection, emptied and filled where they are. Handlers are held from the first moment to the last. */
+/** The tables of a projection, emptied and filled in place. Handlers are held from the beginning to the end. */
 import { sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import { clearTables } from "./clear-tables.ts";

@@ -126,7 +126,7 @@ export class LogReader {
     if (text !== undefined) {
       const events = await this.#decode(text);
       let { after } = range;
-      // A range may hold more than the one before it has promised.
+      // A range may hold more events than the range before it suggested.
       for (let n = 0; n < events.length - this.#batchSize; n += this.#batchSize) {
         const page = events.slice(n, n + this.#batchSize);
         const to = page.at(-1)?.id ?? after;

@@ -21,10 +21,10 @@ import { Shadow } from "./shadow.ts";
 import { LIMIT_LOCKS, lockingAgain } from "./swap-lock.ts";
 import { type Database, Transactions } from "./transactions.ts";
 
-/** Once it is so few ids behind, it takes the locks and applies the rest. */
+/** When no more than this many ids are left, it takes the locks and applies the rest. */
 const NEAR = 1_000;
 const BATCH_SIZE = 5_000;
-/** Under a load that it cannot overtake it takes the locks after so many rounds all the same. */
+/** If events arrive faster than they are applied, it takes the locks after this many rounds all the same. */
 const ROUNDS = 20;
 const SLOWER_ROUNDS = 2;
 
@@ -158,7 +158,7 @@ export async function rebuild<
 
   signal?.throwIfAborted();
   await transactions.run(doing, async (tx) => {
-    // A missing table of positions is told before the work.
+    // Fails before any work is done if the table of positions is missing.
     await transactions.query(tx, floorOf(positions, projection));
   });
   const from = await lockingAgain(() => filled.open(names, options.restart ?? false), signal);

@@ -107,7 +107,7 @@ export const factsOf = (oid: number, all: readonly number[]): SQL => {
 export const isFacts = (value: unknown): value is TableFacts =>
   isRecord(value) && typeof value.name === "string" && Array.isArray(value.obstacles);
 
-/** The statements that make the shadows, empty, with everything that makes the originals what they are. */
+/** The statements that create the empty shadows, with everything that belongs to the originals' definitions. */
 export function createShadows(tables: readonly TableFacts[], schema: string): string[] {
   const peers = tables.map((table) => ({
     from: `REFERENCES ${table.full}(`,
