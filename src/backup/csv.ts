@@ -142,7 +142,7 @@ const isJson = (text: string): boolean => {
   }
 };
 
-/** Characters: more than any event has that a PostgreSQL of the usual settings takes. */
+/** Most characters of a row. No event that PostgreSQL accepts with its usual settings has so many. */
 const LONGEST_ROW = 256_000_000;
 const WHOLE = /^\d{1,15}$/;
 const LARGEST_VERSION = 2_147_483_647;

@@ -86,7 +86,7 @@ function stateOf(states: readonly State[], stream: string, events: readonly Even
   return best;
 }
 
-/** The first events that are not snapshots, to know the state by. */
+/** The first events that are not snapshots. The state is recognized by them. */
 async function sample(admin: Admin, stream: string, version: number): Promise<EventView[]> {
   return admin.versions(stream, { from: Math.max(0, version - 20), to: version, limit: 21 });
 }

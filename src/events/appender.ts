@@ -74,8 +74,9 @@ export const isOwnFault = ({ step, failedAt = 0 }: TransactionFailure): boolean 
   step === "bind" || step === "commit" || (step === "execute" && failedAt > 0);
 
 /**
- * First column of the unique index that refused a row of the batch. The index of a partition has a name of its own. Citus hands
- * an error on without the name, but quotes it: that of the index on the other node, which ends with the number of the shard.
+ * First column of the unique index that refused a row of the batch. The index of a partition has its own name. Citus leaves
+ * the constraint's name out of the error, but the message quotes the name of the shard's index: that of the index, and the
+ * shard's number.
  */
 function refusingKey(error: unknown, { unique_keys }: Row, citus = false): unknown {
   if (!(error instanceof TransactionFailure) || codeOf(error.cause) !== "23505" || !isRecord(unique_keys))
@@ -86,7 +87,7 @@ function refusingKey(error: unknown, { unique_keys }: Row, citus = false): unkno
   return Object.entries(unique_keys).find(([key]) => refuses(key))?.[1];
 }
 
-/** NOTIFY's queue: program_limit_exceeded. */
+/** The queue of NOTIFY is full (program_limit_exceeded). */
 const isQueueFull = ({ cause }: TransactionFailure): boolean => codeOf(cause) === "54000";
 
 const sequenceChanged = () =>
@@ -223,7 +224,7 @@ export class Appender {
         );
     const look = firstEvent === undefined || !this.#looked.has(connection);
     const inserts = this.#insertsOf(batch, inline ? { ...mode, limit: inline.limit } : mode);
-    // Citus has the sequence on another node than the log: a fail-over of that node alone may set it back.
+    // On Citus the sequence is on another node than the log, so a fail-over of that node alone may set it back.
     const raise = look && mode.citus && mode.sequence !== null ? [raiseSequence(names, mode.sequence)] : [];
     const first = 1 + raise.length;
     const read = (answers: readonly Answer[]) =>
@@ -255,7 +256,7 @@ export class Appender {
       return this.#read(batch, () => read(answers));
     } catch (error) {
       if (!(error instanceof TransactionFailure)) throw error;
-      // Citus: a full queue of notifications is noticed after the other node has committed.
+      // Citus reports a full queue of notifications only after the other node has committed.
       if (error.inDoubt && isQueueFull(error)) this.#beSilent();
       if (error.inDoubt)
         throw new InDoubtError({ backend: connection.backend, after, firstEvent, known, until });

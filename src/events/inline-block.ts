@@ -61,13 +61,13 @@ export class InlineBlock<C extends Caller> {
   #held: Held<C>[] = [];
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
-  /** The error with which the transaction has failed on the server; undefined while it has not. */
+  /** The error that failed the transaction on the server; undefined while it has not failed. */
   #failed: Error | undefined;
   /** A failure that no handler caused: the connection was lost, or the server rolled the transaction back. */
   lost: Error | undefined;
   /** A statement has to be parsed anew: the whole block may run again. */
   stale = false;
-  /** The caller of a statement that was held back, sent later, and has then failed; and its error. */
+  /** The caller of a held-back statement that failed when it was sent, and the error. */
   blamed: { readonly caller: C; readonly error: Error } | undefined;
 
   constructor(connection: Connection, options: BlockOptions) {
@@ -76,7 +76,7 @@ export class InlineBlock<C extends Caller> {
     this.#serverLimit = options.limit;
   }
 
-  /** The error of the failed transaction. A handler may have caught it and gone on. */
+  /** The error that failed the transaction. A handler may have caught it and continued. */
   get failed(): Error | undefined {
     return this.#failed;
   }
@@ -111,8 +111,9 @@ export class InlineBlock<C extends Caller> {
   }
 
   /**
-   * Commits, and what was held back with it. `tail` comes before COMMIT, which waits for standbys as long as it takes: the
-   * server ends its statement_timeout before it begins to commit, and cut off it would be acknowledged without them.
+   * Sends the statements that were held back, and commits. `tail` comes before COMMIT. COMMIT may wait for standbys without a
+   * limit: statement_timeout ends before it begins, because a COMMIT that is cut off would be acknowledged without the
+   * standbys.
    */
   async commit(tail: readonly Query[]): Promise<void> {
     this.#closed = true;
@@ -124,7 +125,7 @@ export class InlineBlock<C extends Caller> {
     throw failure;
   }
 
-  /** Rolls the transaction back once no statement is running. Statements that come later are refused. */
+  /** Rolls the transaction back once no statement is running. Later statements are refused. */
   async rollback(): Promise<void> {
     this.#closed = true;
     await this.idle();

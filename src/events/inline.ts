@@ -36,7 +36,7 @@ type Running = Call & Caller;
 const CUT = Symbol("cut");
 const QUERY_CANCELED = "57014";
 
-/** A vanished client's transaction ends so long after the handler's time. */
+/** ms after the end of the handler's time until the server ends the transaction of a client that vanished. */
 const IDLE_GRACE_MS = 1_000;
 
 export type InlineSend = {
@@ -120,7 +120,7 @@ export class InlineRunner {
     return answers;
   }
 
-  /** A handler gets the events of one commit at a time; then those that take all of the batch get theirs. */
+  /** First each handler of single commits gets the events of one commit at a time, then each handler of batches gets all. */
   #callsOf(batch: readonly Append[], { outcomes, created }: Appended): readonly Call[] {
     const single: Call[] = [];
     const grouped = new Map<string, Call>();

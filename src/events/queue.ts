@@ -48,7 +48,7 @@ type Waiting = Append & {
 
 export type Stored = { readonly outcome: Outcome; readonly created: Date };
 
-/** A connection that was there and went; not a server that refuses or does not answer. */
+/** True if an established connection was lost; false if the server refuses connections or does not answer. */
 const DIED = new Set<string | undefined>(["CONNECTION_CLOSED", "57P01"]);
 
 /** The server undid it for the sake of others, or, behind a pooler, it came too late: it may run again. */
@@ -130,7 +130,7 @@ export class AppendQueue {
     });
   }
 
-  /** From now on the outcome of a commit in doubt is looked for no longer than {@link RECOVERY_WINDOW_MS}. */
+  /** From now on, recovery of a commit in doubt takes no longer than {@link RECOVERY_WINDOW_MS}. */
   limitRecovery(): void {
     this.#closing = true;
   }
@@ -299,7 +299,7 @@ export class AppendQueue {
     for (const again of batches) (await this.#send(again))();
   }
 
-  /** Fails the batch. If it ended because the oldest commit's deadline had passed, those with time left are sent again. */
+  /** Fails the batch. If it failed because the oldest commit's deadline had passed, commits with time left are sent again. */
   #fail(batch: readonly Waiting[], cause: Error): void {
     const { deadline } = this.#database;
     // A timer may be early by less than a millisecond.
@@ -323,7 +323,7 @@ export class AppendQueue {
     );
   }
 
-  /** What the log shows is decided, what it does not hold goes again, and the rest is unknown. */
+  /** Commits that the log shows are stored, those that it certainly lacks are sent again, and the others are unknown. */
   async #recover(batch: readonly Waiting[], transaction: InDoubtTransaction): Promise<void> {
     const outcomes = await this.#outcomesOf(batch, transaction);
     const absent: Waiting[] = [];
@@ -343,7 +343,7 @@ export class AppendQueue {
     if (timely.length > 0) this.#sendAgain(timely, notApplied());
   }
 
-  /** Once for each lost connection: it was in doubt, and what the log said. */
+  /** Logs once for each lost connection that commits were in doubt, and what the log showed. */
   #report(batch: readonly Waiting[], outcomes: readonly RecoveredOutcome[]): void {
     const found = { stored: 0, absent: 0, unknown: 0 };
     batch.forEach((_, i) => {
@@ -359,7 +359,7 @@ export class AppendQueue {
     else log().warn(text);
   }
 
-  /** The outcome of each commit. All are `unknown` if the log cannot be read in time: nothing is guessed. */
+  /** The outcome of each commit. All are `unknown` if the log cannot be read in time: the store does not guess. */
   async #outcomesOf(
     batch: readonly Waiting[],
     transaction: InDoubtTransaction,
@@ -367,7 +367,7 @@ export class AppendQueue {
     const window = performance.now() + RECOVERY_WINDOW_MS;
     const [oldest] = batch;
     const own = Math.max(window, oldest ? this.#endOf(oldest) : window);
-    // A store that is being disposed of waits for the window only.
+    // While the store is being disposed of, only the window counts.
     const end = () => (this.#closing ? window : own);
     const isOver = () => performance.now() >= end();
     let pause = FIRST_PAUSE_MS;

@@ -272,12 +272,12 @@ export const optionsSchema = z.strictObject({
   replicas: z.array(url).readonly().default([]).register(about, {
     type: "readonly string[]",
     config: false,
-    docs: "URLs of standbys that answer `query` and `query_stats`, as long as they have everything that this process has seen; the rest of their options is the store's.",
+    docs: "URLs of standbys that answer `query` and `query_stats` while they have everything that this process has seen. Their other options are the store's.",
     takes: "a list of URLs that begin with postgres:// or postgresql://",
   }),
   replicaLagMillis: limit.default(10_000).register(about, {
     type: "number | false",
-    docs: "A replica that is further behind than this, in milliseconds, is not read; `0` and `false` are no limit.",
+    docs: "A replica that is more than this many milliseconds behind is not read; `0` and `false` are no limit.",
     config: {
       type: "number",
       docs: "How far behind a replica may be, in milliseconds; `0` is no limit.",

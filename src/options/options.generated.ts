@@ -58,9 +58,9 @@ export type PostgresStoreOptions = {
   readonly onConnect?: OnConnect | undefined;
   /** A direct URL for LISTEN when `url` leads through a pooler in transaction mode. Left out, LISTEN goes where the store goes. */
   readonly listen_url?: string | undefined;
-  /** URLs of standbys that answer `query` and `query_stats`, as long as they have everything that this process has seen; the rest of their options is the store's. Default ``. */
+  /** URLs of standbys that answer `query` and `query_stats` while they have everything that this process has seen. Their other options are the store's. Default ``. */
   readonly replicas?: readonly string[] | undefined;
-  /** A replica that is further behind than this, in milliseconds, is not read; `0` and `false` are no limit. Default `10000`. */
+  /** A replica that is more than this many milliseconds behind is not read; `0` and `false` are no limit. Default `10000`. */
   readonly replicaLagMillis?: number | false | undefined;
   /** TLS: `true` (verify-full), a mode of libpq's sslmode, `no-verify`, or options of `tls.connect`. Default `false`. */
   readonly ssl?: boolean | SslMode | Readonly<Record<string, unknown>> | undefined;

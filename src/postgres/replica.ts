@@ -12,16 +12,16 @@ import { isGone } from "./ended.ts";
 import type { Query, Row } from "./exchange.ts";
 import { Pool, type PoolOptions } from "./pool.ts";
 
-/** ms within which a replica has to answer the check that comes before each read. */
+/** Time in ms in which a replica must answer the check that comes before each read. */
 export const ANSWER_MS = 2_000;
-/** ms between two checks of a replica that is down: the first pause, and the longest. */
+/** Pauses in ms between two checks of a replica that is down: the first and the longest. */
 const PAUSES = [1_000, 30_000] as const;
 
 const WHO: Query = { text: "select pg_is_in_recovery() as standby" };
-/** Fails where a service does not grant it; then the address has to be trusted. */
+/** Some services refuse this query. Then the store trusts the configured address. */
 const SYSTEM: Query = { text: "select system_identifier::text as system from pg_control_system()" };
 
-/** What callers see of a replica. */
+/** The public state of a replica. */
 export type ReplicaState = {
   /** Host and port. */
   readonly address: string;
@@ -33,11 +33,11 @@ export type ReplicaState = {
   readonly reads: number;
   /** Statements that went to the primary because it was behind, down, or failed. */
   readonly fallbacks: number;
-  /** Why it is not read. */
+  /** Why it is not read; undefined while it is up. */
   readonly problem: string | undefined;
 };
 
-/** The caller has waited long enough. */
+/** The replica did not answer in time. */
 const late = () => new ConnectionError("DEADLINE", `no answer within ${ANSWER_MS} ms`, true);
 
 export class Replica {
@@ -72,13 +72,13 @@ export class Replica {
     return { address, up: this.#up, lagMs, reads, fallbacks, problem: this.#problem };
   }
 
-  /** Whether it may be read. Begins to find out if nobody has yet. `primary`: asks the primary. */
+  /** Whether it may be read. The first call starts a check in the background. `primary`: runs a query on the primary. */
   isUp(primary: (query: Query) => Promise<readonly Row[]>): boolean {
     if (!this.#up && !this.#timer) void this.#check(primary);
     return this.#up;
   }
 
-  /** Looks now whether it can be read. */
+  /** Checks now whether it may be read. */
   async checkNow(primary: (query: Query) => Promise<readonly Row[]>): Promise<boolean> {
     if (!this.#up) await this.#check(primary);
     return this.#up;
@@ -118,7 +118,7 @@ export class Replica {
       : undefined;
   }
 
-  /** It is not read until it has answered again. */
+  /** Takes the replica out of use until a check succeeds. */
   down(problem: string): void {
     this.#up = false;
     this.#problem = problem;
@@ -136,7 +136,7 @@ export class Replica {
     this.#pause = Math.min(this.#pause * 2, PAUSES[1]);
   }
 
-  /** A read failed: says whether the replica is to blame, and takes it out of use then. */
+  /** Counts a failed read, and takes the replica out of use if the failure is the replica's. */
   failed(error: unknown): void {
     this.fallbacks++;
     const gone = isGone(error) || (error instanceof ConnectionError && error.code !== "POOL_TIMEOUT");
@@ -144,7 +144,7 @@ export class Replica {
   }
 
   /**
-   * Runs `work` on a connection. If `work` has not called `answered` within ANSWER_MS, the connection is given up, and the
+   * Runs `work` on a connection. If `work` does not call `answered` within ANSWER_MS, the connection is closed, and the
    * caller gets an error at once.
    */
   async use<T>(work: (connection: Connection, answered: () => void) => Promise<T>): Promise<T> {

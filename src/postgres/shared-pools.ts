@@ -99,7 +99,7 @@ export function poolsOf(database: object): SharedPools {
   return pools;
 }
 
-/** A store's part in shared pools: the pools, and the statement that reads the facts that its appends need. */
+/** What one store uses of shared pools: the pools, and the query of the facts that its appends need. */
 export type Share = { readonly pools: SharedPools; readonly facts?: Query };
 
 /** What one store uses of a shared pool: it counts its own calls, so that it can wait for them. */

@@ -119,7 +119,7 @@ async function facts(context: Context): Promise<Finding[]> {
   return findings(found, { max: connections.config.max, clockAheadMs: ahead });
 }
 
-/** The state of each replica, asked for now. */
+/** Asks each replica for its current state. */
 async function replicas({ connections }: Context): Promise<Finding[]> {
   await connections.replicas?.look();
   const { replicaLagMillis: limit } = connections.config;
