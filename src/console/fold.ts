@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Admin, EventView } from "../admin/index.ts";
+import { importPassively } from "../options/passive.ts";
 import type { FoldedState } from "./api.ts";
 import { ConsoleError } from "./failures.ts";
 import { sent } from "./looks.ts";
@@ -48,9 +49,13 @@ export function statesIn(exports: Readonly<Record<string, unknown>>): State[] {
 /** @throws Error that says what the module lacks. The module is the user's own code, and does what it does on import. */
 export async function loadStates(module: string): Promise<State[]> {
   const path = resolve(module);
-  const exports: Record<string, unknown> = await import(pathToFileURL(path).href).catch((error: unknown) => {
-    throw new Error(`${path} cannot be imported: ${error instanceof Error ? error.message : String(error)}`);
-  });
+  const exports: Record<string, unknown> = await importPassively(pathToFileURL(path).href).catch(
+    (error: unknown) => {
+      throw new Error(
+        `${path} cannot be imported: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    },
+  );
   const states = statesIn(exports);
   if (states.length === 0)
     throw new Error(`${path} exports no state: export what state({ … })…build() or act()…build() returned.`);
