@@ -271,7 +271,7 @@ export class Appender {
     const lock = lockAppends(names, connections.deadline);
     const [, moved] = await connection.transact([lock, moveSequence(names, sequence)], msUntil(end));
     log().warn(
-      `[act-drizzle] "${names.schema}"."${names.table}": rows came with ids of their own; ids go on behind ${moved?.rows[0]?.id}`,
+      `[act-drizzle] "${names.schema}"."${names.table}": rows were inserted with explicit ids; new ids follow ${moved?.rows[0]?.id}`,
     );
   }
 
