@@ -152,7 +152,7 @@ export class InlineRunner {
     const cut = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(CUT), left);
     });
-    // The handler may be done before anybody looks.
+    // The handler may have ended before anything awaits `cut`, and then a rejection would be unhandled.
     cut.catch(() => {});
     try {
       const returned = call.handler.run(call.events, this.#tx);
