@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import { literal, type Names } from "../schema/names.ts";
+import { SourceMatches } from "../subscriptions/source-matches.ts";
 import { type Count, optionalText } from "./bounded.ts";
 import { nextEvents } from "./next-events.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
@@ -54,14 +55,21 @@ export const readersText = ({ streams }: Names): string => `with looked as mater
 select f.*, (select count(*) > ${SCAN_LIMIT} from looked) or (select count(*) > ${PATTERNS} from found) as cut
 from (select * from found union select * from own) f order by f.stream using ~<~`;
 
-/** The framework's rule: a source is the name of a stream, or a pattern of JavaScript. */
-function reads(source: string | undefined, stream: string): boolean {
-  if (sourceKind(source) !== "pattern") return source === undefined || source === stream;
-  try {
-    return new RegExp(source ?? "").test(stream);
-  } catch {
-    return false;
-  }
+/**
+ * The rows whose source is no pattern, or one that matches the stream. JavaScript may take minutes to match a stored pattern,
+ * in which this process would do nothing else, so {@link SourceMatches} decides: a pattern that cannot be decided counts.
+ */
+async function thatRead<R extends { readonly source: string | undefined }>(
+  { connections }: Context,
+  rows: readonly R[],
+  stream: string,
+): Promise<R[]> {
+  const matches = new SourceMatches([stream]);
+  const patterns = rows.map(({ source }) => source).filter((source) => sourceKind(source) === "pattern");
+  await matches.decide(connections, patterns);
+  return rows.filter(({ source }) =>
+    sourceKind(source) === "pattern" ? matches.has(source) : source === undefined || source === stream,
+  );
 }
 
 export async function readers(context: Context, stream: string): Promise<Readers> {
@@ -69,7 +77,7 @@ export async function readers(context: Context, stream: string): Promise<Readers
   const rows = z
     .array(row)
     .parse(await connections.read("admin", { text: readersText(names), params: [stream] }));
-  const all = rows.filter(({ source }) => reads(source, stream));
+  const all = await thatRead(context, rows, stream);
   const found = all.slice(0, READERS);
   const pending = await nextEvents(
     context,

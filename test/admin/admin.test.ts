@@ -252,6 +252,18 @@ describe("a stream", () => {
     expect((await admin.stream("order-2")).closed).toBe(true);
   });
 
+  test("is read by those whose pattern matches it, and patterns that take JavaScript minutes do not stop the process", async () => {
+    const store = await fixture.seeded();
+    const stream = "a".repeat(400);
+    await store.commit(stream, [{ name: "Placed", data: {} }], cause("c-1"));
+    const sources = { slow: ".*a.*a.*a.*a.*b", nested: "(a+)+b", other: "^b.*a", same: "^a+$", all: ".*" };
+    await store.subscribe(Object.entries(sources).map(([name, source]) => ({ stream: name, source })));
+    const start = performance.now();
+    const { readers } = await new Admin(store).readers(stream);
+    expect(readers.map(({ stream: reader }) => reader)).toEqual(["all", "same"]);
+    expect(performance.now() - start).toBeLessThan(10_000);
+  });
+
   test("without events has no head", async () => {
     const store = await fixture.seeded();
     expect(await new Admin(store).stream("nobody")).toMatchObject({ head: undefined, history: [] });
