@@ -96,7 +96,7 @@ async function deepOf(context: Context): Promise<NonNullable<Health["deep"]>> {
       text: `select ${countOf(`from ${names.streams} s where s.blocked`)} as blocked,
   ${epochMs("clock_timestamp()")} as now`,
     }),
-    connections.replicas?.look(),
+    connections.replicas?.checkAll(),
   ]);
   const lags = behind.flatMap(({ lagMs }) => lagMs ?? []);
   return {

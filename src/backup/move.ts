@@ -85,7 +85,7 @@ export async function move(
   await closeTarget(target, options.again === true);
   const copy = new Copy(source, target, { ...LIMITS, ...limits }, options.onProgress);
   try {
-    return await attempting(async () => {
+    return await retryOnLockTimeout(async () => {
       await copy.catchUp();
       await copy.catchUpSubscriptions();
       // The log has grown while the subscriptions were copied.
@@ -102,7 +102,7 @@ export async function move(
  * Repeats `work` if a lock was not granted in time, or if a deadlock was lost to a verb that locks the tables in another
  * order.
  */
-async function attempting<T>(work: () => Promise<T>): Promise<T> {
+async function retryOnLockTimeout<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await work();
@@ -172,22 +172,22 @@ class Copy {
   async #pass(): Promise<number> {
     const [source, target] = [this.#source, this.#target];
     const { names } = source;
-    const recording = await this.#brief((run) => record(run, names, this.#recording));
+    const recording = await this.#withLockLimit((run) => record(run, names, this.#recording));
     if (!recording) throw new MoveError(REWRITTEN);
     this.#recording = recording;
-    const changed = await this.#drain();
+    const changed = await this.#copyChanged();
     const { upTo } = recording;
     const { added, copied } = await copyRange(source, target, this.#lastId, upTo);
     this.#events += added;
     for await (const [low, high] of partsOf(source, this.#lastId, upTo))
-      await this.#must(sameRange(source, target, low, high));
+      await this.#assertSame(sameRange(source, target, low, high));
     this.#lastId = upTo;
     return copied + changed;
   }
 
   /** Runs a transaction with a short lock_timeout, so that calls do not queue for long behind its lock request. */
-  #brief<T>(work: (run: Run) => Promise<T>): Promise<T> {
-    return attempting(() =>
+  #withLockLimit<T>(work: (run: Run) => Promise<T>): Promise<T> {
+    return retryOnLockTimeout(() =>
       this.#source.connections.session("move", async (run) => {
         await run({ text: `set local lock_timeout = ${this.#limits.lockMs}` });
         return await work(run);
@@ -199,34 +199,34 @@ class Copy {
    * Ends the recording. Its own error is dropped: the caller throws the first one, and the next attempt removes what is left.
    */
   giveUp(): Promise<void> {
-    return this.#brief((run) => stopRecording(run, this.#source.names)).catch(() => {});
+    return this.#withLockLimit((run) => stopRecording(run, this.#source.names)).catch(() => {});
   }
 
   /** Copies the events with recorded changes again, in transactions of up to 10,000 records. Returns the number of events. */
-  async #drain(): Promise<number> {
+  async #copyChanged(): Promise<number> {
     for (let count = 0; ; ) {
       // If this transaction fails, the ids stay recorded.
       const { ids, more } = await this.#source.connections.session("move", async (run) => {
         const { names } = this.#source;
         const changed = await takeChanged(run, names);
-        await this.#again(within(names, run), changed.ids);
+        await this.#copyAgain(within(names, run), changed.ids);
         return changed;
       });
-      if (ids.length > 0) await this.#must(sameEvents(this.#source, this.#target, ids));
+      if (ids.length > 0) await this.#assertSame(sameEvents(this.#source, this.#target, ids));
       count += ids.length;
       // Events that change from now on are left for the next pass.
       if (!more) return count;
     }
   }
 
-  async #again(log: Readable, ids: readonly number[]): Promise<void> {
+  async #copyAgain(log: Readable, ids: readonly number[]): Promise<void> {
     if (ids.length === 0) return;
     const { added } = await copyAgain(log, this.#target, ids);
     this.#events += added;
   }
 
   /** Throws unless the copy equals the log. The error says whether every change was recorded. */
-  async #must(same: Promise<boolean>): Promise<void> {
+  async #assertSame(same: Promise<boolean>): Promise<void> {
     if (await same) return;
     const recorded = await this.#source.connections.session("move", (run) => this.#recordedAll(run));
     throw new MoveError(recorded ? DIFFERENT : REWRITTEN);
@@ -278,7 +278,7 @@ class Copy {
     for (;;) {
       const { ids } = await takeChanged(run, names);
       if (ids.length === 0) break;
-      await this.#again(locked, ids);
+      await this.#copyAgain(locked, ids);
       again.push(ids);
     }
     const { added } = await copyRange(locked, target, from, upTo);

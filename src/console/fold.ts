@@ -13,7 +13,7 @@ export type State = {
   readonly name: string;
   readonly init: () => unknown;
   readonly patch: Readonly<Record<string, (event: unknown, state: unknown) => unknown>>;
-  /** Masks what is sensitive for whoever does not act. */
+  /** Masks sensitive data, as for a reader who is not the actor. */
   readonly view?: ((event: unknown) => unknown) | undefined;
 };
 

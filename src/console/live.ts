@@ -148,7 +148,7 @@ export class Live {
     }
   }
 
-  /** `after` undefined: from now on. */
+  /** `after` undefined: the tail begins with the next event. */
   async tail(
     store: Opened,
     { filter, after }: { readonly filter: LogFilter; readonly after: number | undefined },

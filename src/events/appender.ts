@@ -257,7 +257,7 @@ export class Appender {
     } catch (error) {
       if (!(error instanceof TransactionFailure)) throw error;
       // Citus reports a full queue of notifications only after the other node has committed.
-      if (error.inDoubt && isQueueFull(error)) this.#beSilent();
+      if (error.inDoubt && isQueueFull(error)) this.#pauseAnnouncements();
       if (error.inDoubt)
         throw new InDoubtError({ backend: connection.backend, after, firstEvent, known, until });
       // The next connection reads the server's clock again.
@@ -271,7 +271,7 @@ export class Appender {
     const lock = lockAppends(names, connections.deadline);
     const [, moved] = await connection.transact([lock, moveSequence(names, sequence)], msUntil(end));
     log().warn(
-      `[act-drizzle] "${names.schema}"."${names.table}": rows came with ids of their own; ids go on behind ${moved?.rows[0]?.id}`,
+      `[act-drizzle] "${names.schema}"."${names.table}": rows were inserted with explicit ids; new ids follow ${moved?.rows[0]?.id}`,
     );
   }
 
@@ -307,7 +307,7 @@ export class Appender {
     }
   }
 
-  #beSilent(): void {
+  #pauseAnnouncements(): void {
     const ms = Math.min(LONGEST_SILENCE_MS, this.#silence.for * 2 || FIRST_SILENCE_MS);
     if (this.#silence.for === 0)
       log().warn(
@@ -324,7 +324,7 @@ export class Appender {
     if (mode.headBy === "id" && refusingKey(error, facts, mode.citus) === "stream")
       return { ...mode, headBy: "version" };
     if (code === "54000" && error.step === "commit" && mode.announce) {
-      this.#beSilent();
+      this.#pauseAnnouncements();
       return { ...mode, announce: false };
     }
     // The sequence was dropped.

@@ -152,7 +152,7 @@ export class InlineRunner {
     const cut = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(CUT), left);
     });
-    // The handler may be done before anybody looks.
+    // The handler may have ended before anything awaits `cut`, and then a rejection would be unhandled.
     cut.catch(() => {});
     try {
       const returned = call.handler.run(call.events, this.#tx);
@@ -179,7 +179,7 @@ export class InlineRunner {
     if (error === CUT || state === QUERY_CANCELED)
       return fail(
         "TIMED_OUT",
-        `took longer than ${handler.timeout} ms and was cut: the append lock is held meanwhile. Make it faster, do slow work in a reaction, or raise its timeout.`,
+        `took longer than ${handler.timeout} ms and was cut, because the append lock is held meanwhile. Make it faster, do slow work in a reaction, or raise its timeout.`,
       );
     // A server's error may quote rows. What the handler itself has thrown is the user's own.
     const isServers = state !== undefined && error instanceof Error && "severity" in error;

@@ -216,7 +216,10 @@ export class AppendQueue {
     });
   }
 
-  /** Sends a batch, without a turn before it is written. The answer tells those whose commits were stored or refused. */
+  /**
+   * Sends a batch in the current turn of the event loop. Resolves to a function that tells the callers which commits were
+   * stored or refused.
+   */
   async #send(all: readonly Waiting[]): Promise<() => void> {
     const batch = this.#dropExpired(all);
     const [oldest] = batch;
@@ -247,7 +250,7 @@ export class AppendQueue {
     }
   }
 
-  /** When its time is over, as an instant of `performance.now()`. */
+  /** The end of the commit's time, as an instant of `performance.now()`. */
   #endOf({ since }: Waiting): number {
     const { deadline } = this.#database;
     return deadline === 0 ? Number.POSITIVE_INFINITY : since + deadline;
@@ -270,7 +273,7 @@ export class AppendQueue {
       return;
     }
     if (error instanceof InlineFailure) return this.#sendWithout(batch, error);
-    // The batch was committed, and its answer not understood: none of it may go again.
+    // The batch was committed, but its answer was not understood: nothing of it may be sent again.
     if (codeOf(error) === "OUTCOME_UNKNOWN") {
       for (const w of batch) w.failed(sanitize(error));
       return;
@@ -284,7 +287,10 @@ export class AppendQueue {
     else this.#fail(batch, cause);
   }
 
-  /** An inline projection has refused one of them; or one of several, of which each is tried alone. */
+  /**
+   * Sends the batch again without the commit that an inline projection has refused. If it is not known which one, each goes
+   * alone.
+   */
   async #sendWithout(batch: readonly Waiting[], { error, refused }: InlineFailure): Promise<void> {
     if (refused === undefined) {
       for (const w of batch) (await this.#send([{ ...w, alone: true }]))();

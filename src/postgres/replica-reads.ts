@@ -102,7 +102,7 @@ export class ReplicaReads {
   }
 
   /** Asks each replica for its current state, for a report. */
-  async look(): Promise<void> {
+  async checkAll(): Promise<void> {
     await Promise.all(
       this.replicas.map(async (replica) => {
         if (!(await replica.checkNow(this.#primary))) return;
@@ -142,10 +142,10 @@ export class ReplicaReads {
     // Otherwise a process that commits without a pause would spend one round trip more on each read.
     if (!likely && this.seen.age < view.behind) return undefined;
     try {
-      const suits = await replica.use(async (connection, answered) => {
+      const upToDate = await replica.use(async (connection, answered) => {
         let there = false;
         const onRow = (row: Row) => {
-          there = this.#suits(replica, view, row, needed);
+          there = this.#isUpToDate(replica, view, row, needed);
           answered();
         };
         const check: Query = { text: this.#check, params: [needed.lsn ?? null], onRow };
@@ -156,9 +156,9 @@ export class ReplicaReads {
         }
         return there;
       });
-      if (suits) replica.reads++;
+      if (upToDate) replica.reads++;
       else replica.fallbacks++;
-      return suits || undefined;
+      return upToDate || undefined;
     } catch (error) {
       const cause = causeOf(error);
       // The primary shows whether the statement itself is wrong. A recovery conflict (40001) happens on the replica only.
@@ -177,7 +177,7 @@ export class ReplicaReads {
     return true;
   }
 
-  #suits(replica: Replica, view: View, row: Row, needed: Needed): boolean {
+  #isUpToDate(replica: Replica, view: View, row: Row, needed: Needed): boolean {
     if (!this.#note(replica, row)) return false;
     view.head = Number(row.head);
     if (row.replayed === true) view.lsn = needed.lsn;

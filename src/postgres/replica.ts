@@ -17,7 +17,7 @@ export const ANSWER_MS = 2_000;
 /** Pauses in ms between two checks of a replica that is down: the first and the longest. */
 const PAUSES = [1_000, 30_000] as const;
 
-const WHO: Query = { text: "select pg_is_in_recovery() as standby" };
+const IS_STANDBY: Query = { text: "select pg_is_in_recovery() as standby" };
 /** Some services refuse this query. Then the store trusts the configured address. */
 const SYSTEM: Query = { text: "select system_identifier::text as system from pg_control_system()" };
 
@@ -38,14 +38,14 @@ export type ReplicaState = {
 };
 
 /** The replica did not answer in time. */
-const late = () => new ConnectionError("DEADLINE", `no answer within ${ANSWER_MS} ms`, true);
+const timedOut = () => new ConnectionError("DEADLINE", `no answer within ${ANSWER_MS} ms`, true);
 
 export class Replica {
   readonly address: string;
   readonly #pool: Pool;
   #up = false;
   #problem: string | undefined = "not asked yet";
-  #told = false;
+  #logged = false;
   #checking: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #pause: number = PAUSES[0];
@@ -59,10 +59,10 @@ export class Replica {
     limits: Pick<PoolOptions, "max" | "maxPrepared" | "maxOwners">,
   ) {
     const { connectionTimeoutMillis: limit } = config;
-    const patient = { ...config, connectionTimeoutMillis: Math.min(limit || ANSWER_MS, ANSWER_MS) };
+    const limited = { ...config, connectionTimeoutMillis: Math.min(limit || ANSWER_MS, ANSWER_MS) };
     this.address = config.hosts.map(({ host, port }) => `${host}:${port}`).join(",");
     this.#pool = new Pool(
-      { config: patient, secrets, ...limits, min: 0, purpose: "all calls" },
+      { config: limited, secrets, ...limits, min: 0, purpose: "all calls" },
       { first: 0 },
     );
   }
@@ -97,8 +97,8 @@ export class Replica {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (problem === undefined) {
-      if (this.#told) log().info(`[act-drizzle] replica ${this.address}: it is read again`);
-      this.#told = false;
+      if (this.#logged) log().info(`[act-drizzle] replica ${this.address}: it is read again`);
+      this.#logged = false;
       this.#up = true;
       this.#problem = undefined;
       this.#pause = PAUSES[0];
@@ -109,7 +109,7 @@ export class Replica {
 
   async #problemOf(primary: (query: Query) => Promise<readonly Row[]>): Promise<string | undefined> {
     const ask = (query: Query) => this.use((connection) => connection.run(query, ANSWER_MS));
-    const [who] = await ask(WHO);
+    const [who] = await ask(IS_STANDBY);
     if (who?.standby !== true) return "it is no standby";
     const [theirs, ours] = await Promise.all([ask(SYSTEM).catch(() => []), primary(SYSTEM).catch(() => [])]);
     const [one, other] = [theirs[0]?.system, ours[0]?.system];
@@ -123,11 +123,11 @@ export class Replica {
     this.#up = false;
     this.#problem = problem;
     if (this.#closed) return;
-    if (!this.#told)
+    if (!this.#logged)
       log().warn(
         `[act-drizzle] replica ${this.address}: ${problem}; its reads go to the primary until it is back`,
       );
-    this.#told = true;
+    this.#logged = true;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
@@ -154,13 +154,13 @@ export class Replica {
     const waited = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         over = true;
-        const error = late();
+        const error = timedOut();
         taken?.destroy(error);
         reject(error);
       }, ANSWER_MS);
     });
     const running = this.#pool.use(async (connection) => {
-      if (over) throw late();
+      if (over) throw timedOut();
       taken = connection;
       return work(connection, () => clearTimeout(timer));
     });

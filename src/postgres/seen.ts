@@ -23,7 +23,7 @@ export const later = (one: string | undefined, other: string | undefined): strin
   one === undefined || other === undefined ? (one ?? other) : bytesOf(one) > bytesOf(other) ? one : other;
 
 /** Time in ms for which replicas may lack what was seen. After that, the store asks the primary whether it exists there. */
-const SETTLE_MS = 1_000;
+const MISSING_LIMIT_MS = 1_000;
 
 export class Seen {
   readonly #position: () => Promise<Position>;
@@ -71,17 +71,17 @@ export class Seen {
    * caller named an id that does not exist.
    */
   missing(): void {
-    if (this.age > SETTLE_MS) void this.#ask();
+    if (this.age > MISSING_LIMIT_MS) void this.#ask();
   }
 
   #ask(): Promise<void> {
-    this.#asking ??= this.#settle().finally(() => {
+    this.#asking ??= this.#refresh().finally(() => {
       this.#asking = undefined;
     });
     return this.#asking;
   }
 
-  async #settle(): Promise<void> {
+  async #refresh(): Promise<void> {
     const changes = this.#changes;
     const event = this.#event;
     this.#raisedAt = performance.now();

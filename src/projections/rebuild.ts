@@ -18,7 +18,7 @@ import { type ActPositions, actPositions } from "./positions.ts";
 import { LogReader, type Page } from "./read-log.ts";
 import { checkRebuild } from "./rebuild-input.ts";
 import { Shadow } from "./shadow.ts";
-import { LIMIT_LOCKS, lockingAgain } from "./swap-lock.ts";
+import { LIMIT_LOCKS, retryOnLockTimeout } from "./swap-lock.ts";
 import { type Database, Transactions } from "./transactions.ts";
 
 /** When no more than this many ids are left, it takes the locks and applies the rest. */
@@ -161,7 +161,7 @@ export async function rebuild<
     // Fails before any work is done if the table of positions is missing.
     await transactions.query(tx, floorOf(positions, projection));
   });
-  const from = await lockingAgain(() => filled.open(names, options.restart ?? false), signal);
+  const from = await retryOnLockTimeout(() => filled.open(names, options.restart ?? false), signal);
   let at = from;
   let events = 0;
   let head = await log.head();
@@ -198,7 +198,7 @@ export async function rebuild<
   }
   await filled.analyze();
 
-  const finished = await lockingAgain(async () => {
+  const finished = await retryOnLockTimeout(async () => {
     let last = { at, head, events: 0, lockedMillis: 0 };
     await transactions.run(doing, async (tx) => {
       await transactions.execute(tx, LIMIT_LOCKS);

@@ -13,7 +13,7 @@ import type { TransactionOf } from "./exactly-once.ts";
 import { deliverAgain, floorOf, lockPositions, makeFloor } from "./floor.ts";
 import { type ActPositions, actPositions } from "./positions.ts";
 import { checkProjection } from "./rebuild-input.ts";
-import { LIMIT_LOCKS, lockingAgain } from "./swap-lock.ts";
+import { LIMIT_LOCKS, retryOnLockTimeout } from "./swap-lock.ts";
 import { type Database, Transactions } from "./transactions.ts";
 
 type Targets = Parameters<PostgresStore["reset"]>[0];
@@ -61,7 +61,7 @@ export async function redeliver<Db extends Database>(options: RedeliverOptions<D
     if (floor?.handlers && Number(floor.at) < 0) return;
     await clearTables(transactions, tx, Object.values(tables));
   };
-  await lockingAgain(() => transactions.run(doing, clear));
+  await retryOnLockTimeout(() => transactions.run(doing, clear));
   const reset = await app.reset(targets);
   await transactions.run(doing, async (tx) => {
     await transactions.query(tx, lockPositions(positions));

@@ -18,7 +18,7 @@ const isLocked = (error: unknown) =>
     ? codeOf(error.cause) === LOCK_NOT_AVAILABLE
     : codeOf(error) === LOCK_NOT_AVAILABLE;
 
-export async function lockingAgain<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+export async function retryOnLockTimeout<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await work();
