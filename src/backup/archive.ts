@@ -20,6 +20,7 @@ import { type Compression, compress, compressionOf, decompress, ENDINGS } from "
 import { LINE, LineReader } from "./event-lines.ts";
 import { exportRows } from "./export.ts";
 import type { ArchiveTarget } from "./folder.ts";
+import { linesOf } from "./lines.ts";
 import { type Cut, cutParams, idsBefore, StreamPages } from "./stream-pages.ts";
 
 /** What `archive()` moves, and where to. */
@@ -173,12 +174,7 @@ async function* lone(text: string): AsyncGenerator<Uint8Array> {
 /** Reads the file back as an import would: its footer and checksum are checked by the reader. */
 async function verify(target: ArchiveTarget, file: string, written: { events: number }): Promise<void> {
   const reader = new LineReader();
-  let rest = "";
-  for await (const text of decompress(target.read(file), compressionOf(file))) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop() ?? "";
-    for (const line of lines) reader.read(line);
-  }
+  for await (const line of linesOf(decompress(target.read(file), compressionOf(file)))) reader.read(line);
   reader.end();
   if (reader.events !== written.events)
     throw new ArchiveError(
