@@ -16,6 +16,7 @@ import type { Context } from "../context.ts";
 import type { Query } from "../postgres/index.ts";
 import { lockAppends } from "../schema/append-lock.ts";
 import type { Names } from "../schema/names.ts";
+import { invalid } from "../values/validate.ts";
 import { type Compression, compress, compressionOf, decompress, ENDINGS } from "./compression.ts";
 import { LINE, LineReader } from "./event-lines.ts";
 import { exportRows } from "./export.ts";
@@ -111,6 +112,8 @@ export class ArchiveError extends Error {
 export async function archive(context: Context, options: ArchiveOptions): Promise<Archived> {
   const { names, connections } = context;
   const perFile = options.streamsPerFile ?? STREAMS_PER_FILE;
+  if (!(Number.isInteger(perFile) && perFile >= 1))
+    throw invalid("archive", "streamsPerFile must be a whole number above 0");
   const files: ArchiveManifest[] = [];
   let [streams, events, after] = [0, 0, ""];
   for (;;) {
