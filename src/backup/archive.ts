@@ -16,10 +16,12 @@ import type { Context } from "../context.ts";
 import type { Query } from "../postgres/index.ts";
 import { lockAppends } from "../schema/append-lock.ts";
 import type { Names } from "../schema/names.ts";
+import { invalid } from "../values/validate.ts";
 import { type Compression, compress, compressionOf, decompress, ENDINGS } from "./compression.ts";
 import { LINE, LineReader } from "./event-lines.ts";
 import { exportRows } from "./export.ts";
 import type { ArchiveTarget } from "./folder.ts";
+import { linesOf } from "./lines.ts";
 import { type Cut, cutParams, idsBefore, StreamPages } from "./stream-pages.ts";
 
 /** What `archive()` moves, and where to. */
@@ -110,6 +112,8 @@ export class ArchiveError extends Error {
 export async function archive(context: Context, options: ArchiveOptions): Promise<Archived> {
   const { names, connections } = context;
   const perFile = options.streamsPerFile ?? STREAMS_PER_FILE;
+  if (!(Number.isInteger(perFile) && perFile >= 1))
+    throw invalid("archive", "streamsPerFile must be a whole number above 0");
   const files: ArchiveManifest[] = [];
   let [streams, events, after] = [0, 0, ""];
   for (;;) {
@@ -173,12 +177,7 @@ async function* lone(text: string): AsyncGenerator<Uint8Array> {
 /** Reads the file back as an import would: its footer and checksum are checked by the reader. */
 async function verify(target: ArchiveTarget, file: string, written: { events: number }): Promise<void> {
   const reader = new LineReader();
-  let rest = "";
-  for await (const text of decompress(target.read(file), compressionOf(file))) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop() ?? "";
-    for (const line of lines) reader.read(line);
-  }
+  for await (const line of linesOf(decompress(target.read(file), compressionOf(file)))) reader.read(line);
   reader.end();
   if (reader.events !== written.events)
     throw new ArchiveError(

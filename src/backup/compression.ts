@@ -1,5 +1,5 @@
 /** Text to compressed bytes and back, by the ending of the file's name: `.gz`, `.zst`, or neither. */
-import { Readable } from "node:stream";
+import { pipeline, Readable, type Transform } from "node:stream";
 import { createGunzip, createGzip, createZstdCompress, createZstdDecompress } from "node:zlib";
 
 /** How a file is compressed. `zstd` is the smallest and the fastest; `gzip` is read everywhere. */
@@ -18,9 +18,7 @@ export const compressionOf = (name: string): Compression =>
 export function compress(text: AsyncIterable<string>, compression: Compression): AsyncIterable<Uint8Array> {
   const bytes = Readable.from(encode(text), { objectMode: false });
   if (compression === "none") return bytes;
-  const stream = compression === "gzip" ? createGzip() : createZstdCompress();
-  bytes.on("error", (error) => stream.destroy(error));
-  return bytes.pipe(stream);
+  return through(bytes, compression === "gzip" ? createGzip() : createZstdCompress());
 }
 
 /**
@@ -37,11 +35,16 @@ export async function* decompress(
   const stream =
     compression === "none"
       ? source
-      : source.pipe(compression === "gzip" ? createGunzip() : createZstdDecompress());
-  source.on("error", (error) => stream.destroy(error));
+      : through(source, compression === "gzip" ? createGunzip() : createZstdDecompress());
   const decoder = new TextDecoder("utf-8", { fatal: true });
   for await (const chunk of stream) yield decoder.decode(chunk, { stream: true });
   yield decoder.decode();
+}
+
+/** A reader that stops early ends `source` too, and with it a file; pipe() would leave it open. The error comes by `stream`. */
+function through<T extends Transform>(source: Readable, stream: T): T {
+  pipeline(source, stream, () => {});
+  return stream;
 }
 
 async function* encode(text: AsyncIterable<string>): AsyncGenerator<Uint8Array> {

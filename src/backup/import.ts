@@ -10,6 +10,7 @@ import { literal, type Names } from "../schema/names.ts";
 import { CsvReader } from "./csv.ts";
 import { LineReader } from "./event-lines.ts";
 import { type EventLine, type EventReader, ImportError } from "./event-order.ts";
+import { linesOf } from "./lines.ts";
 
 /** What becomes of the events that the log holds already. */
 export type ImportMode =
@@ -96,17 +97,6 @@ join pg_namespace n on n.oid = s.relnamespace where s.oid = ${idSequence(names)}
     text: `select setval(${literal(name)}, $1::bigint) from ${name} where last_value < $1::bigint or not is_called`,
     params: [lastId],
   });
-}
-
-/** Splits pieces of text, which may end in the middle of a line, into lines. */
-async function* linesOf(source: AsyncIterable<string>): AsyncGenerator<string> {
-  let rest = "";
-  for await (const text of source) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop() ?? "";
-    yield* lines;
-  }
-  if (rest !== "") yield rest;
 }
 
 async function* batchesOf(

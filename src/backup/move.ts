@@ -78,6 +78,11 @@ export async function move(
   const keepIn = namesOf(options.keepIn ?? `${source.names.schema}_moved`, source.names.table);
   if (keepIn.schema === source.names.schema)
     throw new Error('act-drizzle: option "keepIn": name another schema than the one of the store');
+  if (source.connections.hasOnlyConnectionOf(target.connections))
+    throw new Error(
+      "act-drizzle: a move reads from one store while it writes to the other, and they share one connection for all but commits: " +
+        "raise `max` of their PostgresDatabase, or give the target connections of its own. Nothing was moved",
+    );
   await refuseSamePlace(source, target);
   await removeMark(target);
   await seed(target);

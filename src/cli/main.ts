@@ -20,6 +20,7 @@ import { status } from "./commands/status.ts";
 import { stream } from "./commands/stream.ts";
 import { trace } from "./commands/trace.ts";
 import { stderrLogger } from "./logger.ts";
+import { printable } from "./output.ts";
 import { ExitCode, UsageError, withStoreOptions } from "./session.ts";
 
 /** Exit codes: 0 done, 1 failed or found something, 2 wrong use. */
@@ -83,7 +84,7 @@ function exitCodeOf(error: unknown): number {
   // Its message was printed already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : WRONG_USE;
   const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`act-drizzle: ${message}\n`);
+  process.stderr.write(`act-drizzle: ${message.split("\n").map(printable).join("\n")}\n`);
   if (error instanceof UsageError || error instanceof ValidationError) return WRONG_USE;
   if (!(error instanceof StoreError)) process.stderr.write("This is a fault of the command.\n");
   return FAILED;

@@ -113,6 +113,11 @@ export class Database {
     return this.#shared !== undefined;
   }
 
+  /** Whether what holds a connection of one, and waits for one of the other, would wait for itself. */
+  hasOnlyConnectionOf(other: Database): boolean {
+    return this.#shared !== undefined && this.#shared === other.#shared && this.#max === 1;
+  }
+
   /** The state of the listener of notify(). */
   get listenerState(): ListenerState {
     const listeners = [...this.#listeners].filter(({ stopped }) => !stopped);

@@ -26,8 +26,16 @@ export function targetsOf(app: App, event: StoredEvent): string[] {
  * The last event for a target, up to `id`; -1 if there is none. For reactions with static targets this is one look-up in an
  * index. If the event decides the target, it reads the target's source backward until an event resolves to the target. If no
  * reaction of the app can have this target, every event counts as one for it.
+ *
+ * @param goOn Called before each page but the first: what it throws ends the search, which may be as long as the log.
  */
-export async function lastFor(app: App, store: PostgresStore, target: string, id: number): Promise<number> {
+export async function lastFor(
+  app: App,
+  store: PostgresStore,
+  target: string,
+  id: number,
+  goOn: () => void,
+): Promise<number> {
   const possible = reactionsOf(app).filter(
     ({ resolver }) => typeof resolver === "function" || resolver.target === target,
   );
@@ -54,6 +62,7 @@ export async function lastFor(app: App, store: PostgresStore, target: string, id
     const oldest = page.at(-1);
     if (!oldest || page.length < PAGE) return -1;
     before = oldest.id;
+    goOn();
   }
 }
 

@@ -116,7 +116,11 @@ class Watch implements Progress {
     void this.#listen();
     const id = typeof event === "number" ? event : event.id;
     let behind = await this.#behind(names, id);
-    if (behind.length > 0) behind = await this.#relevant(behind, id);
+    const goOn = () => {
+      signal?.throwIfAborted();
+      if (performance.now() >= deadline) throw new CaughtUpTimeout(id, timeout, behind);
+    };
+    if (behind.length > 0) behind = await this.#relevant(behind, id, goOn);
     for (let pause = FIRST_LOOK; behind.length > 0; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
       failOnBlocked(behind);
       const left = deadline - performance.now();
@@ -153,10 +157,10 @@ where coalesce(s.at, -1) < $2::bigint`,
   }
 
   /** A target's watermark stops at the last event for it. So targets without a later event are not behind. */
-  async #relevant(behind: readonly Position[], id: number): Promise<Position[]> {
+  async #relevant(behind: readonly Position[], id: number, goOn: () => void): Promise<Position[]> {
     const all = await Promise.all(
       behind.map(async (position) => {
-        const waitsFor = await lastFor(this.#app, this.#store, position.target, id);
+        const waitsFor = await lastFor(this.#app, this.#store, position.target, id, goOn);
         return { ...position, waitsFor };
       }),
     );

@@ -273,6 +273,13 @@ describe("an archive", () => {
     expect(await fixture.rows(store)).toHaveLength(4);
   });
 
+  test.each([0, -1, 1.5, Number.NaN])("of %d streams in a file is refused", async (streamsPerFile) => {
+    const store = await fixture.seeded();
+    const target: ArchiveTarget = { write: async () => {}, read: () => Readable.from([]) };
+    const archive = new Admin(store).archive({ target, streamsPerFile, dryRun: true });
+    await expect(archive).rejects.toMatchObject({ details: "streamsPerFile must be a whole number above 0" });
+  });
+
   test("as a dry run counts only", async () => {
     const store = await closedStreams(2);
     const { target, objects } = memory();

@@ -156,6 +156,14 @@ describe("an import is refused, and names the line", () => {
     expect(await fixture.rows(target)).toEqual([]);
   });
 
+  test("soon, where one quote too many makes the rest of the file one field", async () => {
+    const target = await fixture.seeded();
+    const lines = `1,N,{},s,0,${at},${"x".repeat(200)}\n`.repeat(15_000);
+    const start = performance.now();
+    await expect(importCsv(target, `${HEAD}\n"\n${lines}`)).rejects.toThrow("a quoted field has no end");
+    expect(performance.now() - start).toBeLessThan(10_000);
+  });
+
   test("into a log that is not empty, and never beside what is there", async () => {
     const store = await variedStore();
     const text = await csvOf(store);

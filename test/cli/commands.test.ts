@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { beforeAll, describe, expect, test } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { blockMailer, withBacklog } from "../admin/fixture.ts";
+import { blockMailer, cause, withBacklog } from "../admin/fixture.ts";
 import { useDatabase } from "../postgres/fixture.ts";
 import { BIN, cleanEnvironment, commandOn, runCommand, widest } from "./command.ts";
 import { inFolder } from "./folder.ts";
@@ -199,6 +199,31 @@ test("many are changed only with --yes where nobody can be asked", async () => {
   expect((await command("blocked")).out).toContain("mailer");
   expect((await command("reset", "--all", "--yes")).out).toContain("3 subscriptions were set back");
   expect((await command("blocked")).out).toBe("Nothing is blocked.\n");
+});
+
+test("control characters of stored names, data and errors do not reach the terminal", async () => {
+  const store = await fixture.seeded();
+  const evil = "evil\u001b[31m\u009b31m\u007f";
+  await store.commit(evil, [{ name: evil, data: { [evil]: evil } }], cause("c-1"));
+  await store.subscribe([{ stream: evil, source: evil, correlated_at: 1 }]);
+  const [lease] = await store.claim(1, 0, "w", 60_000);
+  if (!lease) throw new Error("It was not claimed");
+  await store.block([{ ...lease, error: evil }]);
+  const command = commandOn(fixture, store);
+  const calls = [
+    ["events", "--payload"],
+    ["event", "1"],
+    ["stream", evil, "--payload"],
+    ["trace", "c-1"],
+    ["blocked"],
+    ["lag"],
+    ["reset", "--all", "--dry-run"],
+    ["skip", evil, "--event", "2", "--reason", "none", "--yes"],
+  ];
+  for (const args of calls) {
+    const { out, err } = await command(...args);
+    expect([args, `${out}${err}`.match(/[^\P{Cc}\n]/u)]).toEqual([args, null]);
+  }
 });
 
 test("defer and prioritize change what they name", async () => {

@@ -101,6 +101,28 @@ test("a target that the event is not for is not waited for", async () => {
   await progress.caughtUp(undefined, odd);
 });
 
+test("the search for the last event of a target ends with the wait, however long the log is", async () => {
+  const store = await fixture.seeded();
+  const deposits = Array.from({ length: 450 }, () => ({ name: "Deposited", data: { amount: 2 } }));
+  const last = (await store.commit("b", deposits, { correlation: "c", causation: {} })).at(-1)?.id ?? -1;
+  const stop = new AbortController();
+  let pages = 0;
+  const { query } = store;
+  const counting: typeof query = (...args) => {
+    if (++pages === 3) stop.abort(new Error("stopped"));
+    return query(...args);
+  };
+  const progress = watching({
+    app: build(store, {}, false),
+    store: Object.assign(store, { query: counting }),
+  });
+  await expect(progress.caughtUp(["of-a"], last, { timeout: 0 })).rejects.toThrow('"of-a" is at -1 of 450');
+  expect(pages).toBe(1);
+  pages = 0;
+  await expect(progress.caughtUp(["of-a"], last, { signal: stop.signal })).rejects.toThrow("stopped");
+  expect(pages).toBe(3);
+});
+
 test("a wait that is too long ends with an error that says how far each target is", async () => {
   const release = Promise.withResolvers<void>();
   onTestFinished(() => release.resolve());

@@ -73,6 +73,19 @@ test("the old server refuses every call, and does not begin a new log", async ()
   expect(await source.query(() => {})).toBe(1);
 });
 
+test.each([1, 2])(
+  "with max: %i a move to another schema of the same connections is told at once",
+  async (max) => {
+    const database = tenants.database({ max });
+    const source = await tenants.store(database);
+    await source.commit("a", [event()], meta);
+    const target = new PostgresStore({ database, schema: `${source.config.schema}_two` });
+    await expect(new Admin(source).move(target)).rejects.toThrow("raise `max` of their PostgresDatabase");
+    expect(await source.query(() => {})).toBe(1);
+    await new Admin(source).move(storeAt(elsewhere.database({ max }), source));
+  },
+);
+
 test("a target that is not empty is refused, unless it is the copy of an earlier attempt", async () => {
   const source = await tenants.store(tenants.database());
   await source.commit("a", [event("Mine")], meta);

@@ -35,7 +35,9 @@ Examples:
           );
           output.paragraph(
             event
-              ? `stands at event ${event.id}, ${event.name} of ${event.stream}, version ${event.version}`
+              ? printable(
+                  `stands at event ${event.id}, ${event.name} of ${event.stream}, version ${event.version}`,
+                )
               : `has no event behind ${at}`,
             "  ",
           );

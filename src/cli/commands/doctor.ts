@@ -1,6 +1,7 @@
 /** `act-drizzle doctor`: checks the store, and prints each problem with its remedy. */
 import type { Command } from "commander";
 import type { Finding } from "../../admin/index.ts";
+import { printable } from "../output.ts";
 import { ExitCode, withStore } from "../session.ts";
 
 const STYLES = { error: "red", warning: "yellow", hint: "cyan" } as const satisfies Record<
@@ -27,8 +28,8 @@ export function doctor(program: Command): void {
         else if (found.length === 0) output.line(output.style("green", "Nothing is wrong."));
         for (const { severity, code, found: what, remedy } of output.json ? [] : found) {
           output.line(`${output.style(STYLES[severity], severity)} ${output.style("bold", code)}`);
-          output.paragraph(what, "  ");
-          output.paragraph(`→ ${remedy}`, "  ");
+          output.paragraph(printable(what), "  ");
+          output.paragraph(printable(`→ ${remedy}`), "  ");
         }
         if (found.some(({ severity }) => severity !== "hint")) throw new ExitCode(1);
       }),

@@ -2,7 +2,7 @@
 import { type Command, Option } from "commander";
 import type { EventFilter, EventView } from "../../admin/index.ts";
 import { instant } from "../format.ts";
-import type { Column, Output } from "../output.ts";
+import { type Column, type Output, printable } from "../output.ts";
 import { toCount, toEventId, toTime, UsageError, withStore } from "../session.ts";
 
 type FilterOptions = {
@@ -47,7 +47,7 @@ function print(output: Output, found: readonly EventView[], header: boolean): vo
   }
   for (const event of found) {
     output.table(COLUMNS, [event], { header: false });
-    output.line(`  ${JSON.stringify(event.data)}`);
+    output.line(`  ${printable(JSON.stringify(event.data) ?? "")}`);
   }
 }
 
@@ -113,7 +113,8 @@ export function event(program: Command): void {
           ],
           ["Personal data", found.personal ? "yes" : "no"],
         ]);
-        output.line(`${output.style("bold", "Data")}\n${JSON.stringify(found.data, undefined, 2)}`);
+        const lines = JSON.stringify(found.data, undefined, 2)?.split("\n") ?? [];
+        output.line(`${output.style("bold", "Data")}\n${lines.map(printable).join("\n")}`);
       }),
     );
 }

@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import type { ProgressOptions } from "../../admin/index.ts";
 import { confirm } from "../confirm.ts";
 import { counted, instant, integer } from "../format.ts";
+import { printable } from "../output.ts";
 import { progress } from "../progress.ts";
 import { type Session, UsageError, withStore } from "../session.ts";
 
@@ -92,7 +93,8 @@ async function operate(
   await withStore(command, async (session) => {
     const { output } = session;
     const { count, first } = await preview(session, target, operation.only);
-    const which = first.length === 0 ? "" : `: ${first.join(", ")}${count.count > first.length ? ", …" : ""}`;
+    const which =
+      first.length === 0 ? "" : `: ${printable(first.join(", "))}${count.count > first.length ? ", …" : ""}`;
     const plan = `${counted(count)} ${count.count === 1 ? "subscription is" : "subscriptions are"} to be ${operation.done}${which}.`;
     if (options.dryRun || count.count === 0) {
       if (output.json) output.document({ changed: 0, matching: count, first });
