@@ -27,6 +27,10 @@ export const optionalInstant = z
 /** An expression for milliseconds since the epoch, which {@link instant} reads. */
 export const epochMs = (expression: string): string => `extract(epoch from ${expression})::float8 * 1000`;
 
+/** An expression for the time of the log's last event, which by mistake may be `infinity`: no Date holds that. */
+export const lastCreatedMs = (events: string): string =>
+  `(select ${epochMs("least(created, timestamptz '9999-12-31 00:00:00+00')")} from ${events} order by id desc limit 1)`;
+
 export const optionalText = z
   .string()
   .nullable()

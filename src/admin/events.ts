@@ -31,6 +31,7 @@ export type EventFilter = {
 
 /** An event for a person to read. Personal data is never part of it. */
 export type EventView = EventRef & {
+  /** Empty for an event that was written without one, by other means than the framework. */
   readonly correlation: string;
   /** Who acted, where the framework recorded it. */
   readonly actor: string | undefined;
@@ -82,18 +83,20 @@ function toView(
   event: Event,
   { personal, payload }: { readonly personal: boolean; readonly payload: boolean },
 ): EventView {
-  const { id, stream, version, name, created, data, meta } = event;
-  const { action, event: cause } = meta.causation ?? {};
+  const { id, stream, version, name, created, data } = event;
+  // An import, or SQL, may have left out what the framework always writes.
+  const meta: Partial<Event["meta"]> | null = event.meta;
+  const { action, event: cause } = meta?.causation ?? {};
   return {
     id,
     stream,
     version,
     name,
     created,
-    correlation: meta.correlation,
+    correlation: meta?.correlation ?? "",
     actor: action?.actor?.name ?? action?.actor?.id,
     action: action?.name,
-    cause: cause && { id: cause.id, stream: cause.stream, name: cause.name },
+    cause: cause ? { id: cause.id, stream: cause.stream, name: cause.name } : undefined,
     keys: keysOf(data),
     data: payload ? data : undefined,
     personal,

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import type { ListenerState, ReplicaState } from "../postgres/index.ts";
+import { LONGEST_MS } from "../postgres/timers.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { boundedCount, type Count, countOf, epochMs } from "./bounded.ts";
 import { appendLock } from "./connections.ts";
@@ -110,7 +111,10 @@ async function deepOf(context: Context): Promise<NonNullable<Health["deep"]>> {
 function within<T>(ms: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`the database did not answer within ${ms} ms`)), ms);
+    timer = setTimeout(
+      () => reject(new Error(`the database did not answer within ${ms} ms`)),
+      Math.min(ms, LONGEST_MS),
+    );
     timer.unref();
   });
   // After the time limit nobody handles a rejection of `work`, and it must not end the process.

@@ -2,7 +2,15 @@
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import { literal, type Names } from "../schema/names.ts";
-import { boundedCount, type Count, countOf, epochMs, instant, optionalInstant } from "./bounded.ts";
+import {
+  boundedCount,
+  type Count,
+  countOf,
+  epochMs,
+  instant,
+  lastCreatedMs,
+  optionalInstant,
+} from "./bounded.ts";
 
 /** The server, and the database and role that the store uses. */
 export type ServerFacts = {
@@ -67,7 +75,7 @@ export function overviewText({ events, streams, correlated }: Names): string {
   ${epochMs("pg_postmaster_start_time()")} as started, pg_is_in_recovery() as standby,
   (select nullif(c.reltuples, -1)::float8 from pg_class c where c.oid = to_regclass(${literal(events)})) as estimate,
   (select min(id) from ${events}) as first_id, (select max(id) from ${events}) as last_id,
-  (select ${epochMs("created")} from ${events} order by id desc limit 1) as last_created,
+  ${lastCreatedMs(events)} as last_created,
   ${countOf(`from ${streams}`)} as total, ${countOf(pending)} as behind,
   ${countOf(`from ${streams} s where s.blocked`)} as blocked,
   ${countOf(`${pending} and s.leased_until > clock_timestamp()`)} as leased,

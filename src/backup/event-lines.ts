@@ -17,7 +17,8 @@ const eventLine = z.object({
   id: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
   stream: z.string(),
   version: z.number().int().min(0).max(2_147_483_647),
-  created: z.string(),
+  // As the server writes a time that is one: "infinity" would be the time of every later event, too.
+  created: z.string().regex(/^\d{4,6}-\d\d-\d\d[ T]/),
   name: z.string(),
   data: z.unknown(),
   meta: z.unknown(),

@@ -220,6 +220,26 @@ describe("events", () => {
     expect((await admin.events(filter)).map(({ id }) => id)).toEqual([4, 3]);
   });
 
+  test("that lack what the framework writes into meta are shown, with what they are connected to", async () => {
+    const store = await fixture.seeded();
+    const metas = ["{}", "null", '{"correlation": "c", "causation": null}', '{"causation": {"event": null}}'];
+    for (const [version, meta] of metas.entries())
+      await fixture.sql.unsafe(
+        `insert into ${store.config.table} (name, data, stream, version, meta) values ('N', '{}', 's', ${version}, '${meta}')`,
+      );
+    const admin = new Admin(store);
+    const { events } = await admin.log();
+    expect(events.map(({ correlation, cause }) => [correlation, cause])).toEqual([
+      ["", undefined],
+      ["c", undefined],
+      ["", undefined],
+      ["", undefined],
+    ]);
+    for (const event of events)
+      expect(await admin.relations(event)).toMatchObject({ cause: undefined, effects: [] });
+    expect((await admin.stream("s")).history).toHaveLength(4);
+  });
+
   test("one is found by its id, and an absent one is undefined", async () => {
     const admin = new Admin(await withBacklog(fixture));
     expect(await admin.event(4)).toMatchObject({ id: 4, name: "Shipped", cause: { id: 1 }, data: {} });

@@ -88,6 +88,14 @@ test("a server that says nothing is given up after the limit", async () => {
   expect([ok, problems]).toEqual([false, ["the database did not answer within 100 ms"]]);
 });
 
+test("without a time limit it waits for the answer", async () => {
+  const store = await fixture.seeded();
+  expect(await store.health({ timeoutMs: Number.POSITIVE_INFINITY })).toMatchObject({
+    ok: true,
+    problems: [],
+  });
+});
+
 test("a disposed store is not ok", async () => {
   const store = await fixture.seeded();
   await store.dispose();

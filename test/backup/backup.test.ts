@@ -117,6 +117,11 @@ describe("an import is refused, and changes nothing,", () => {
       /line 2 \(stream "s", version 0\): name is missing or of a wrong type/,
     ],
     [
+      "with a time that is none",
+      [HEAD, line(1, "s", 0, { created: "infinity" })],
+      /line 2 \(stream "s", version 0\): created is missing or of a wrong type/,
+    ],
+    [
       "without data",
       [HEAD, line(1, "s", 0, { data: undefined })],
       /line 2 \(stream "s", version 0\): data is missing/,

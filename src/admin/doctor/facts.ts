@@ -8,7 +8,7 @@ import { idCapacityColumns } from "../../schema/id-capacity.ts";
 import { idSequence } from "../../schema/id-sequence.ts";
 import { literal, type Names } from "../../schema/names.ts";
 import { tableNames } from "../../schema/table-names.ts";
-import { epochMs, optionalInstant } from "../bounded.ts";
+import { epochMs, lastCreatedMs, optionalInstant } from "../bounded.ts";
 
 const tableFacts = z.object({
   table: z.string(),
@@ -124,7 +124,7 @@ function serverText(names: Names): string {
 
 const tableText = ({ events, streams, correlated }: Names): string => `select
   (select max(id) from ${events}) as last_id,
-  (select ${epochMs("created")} from ${events} order by id desc limit 1) as last_created,
+  ${lastCreatedMs(events)} as last_created,
   (select count(*) from (select 1 from ${streams} where correlated_at is null and at < (select max(id) from ${events}) limit 1001) u) as unmarked,
   (select count(*) from ${correlated} where key <> '' and (leased_until is null or leased_until < now() - interval '1 day')) as idle_correlators,
   (select count(*) from ${correlated} where key <> '') as correlators`;
