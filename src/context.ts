@@ -23,7 +23,7 @@ export type Context = {
   readonly notify: boolean;
   /** ms between two polls of a listener for work that no event announces; 0: it polls after announcements only. */
   readonly pollIntervalMillis: number;
-  /** Where the store reports what happens in it, for telemetry. */
+  /** The observer that the store reports to, for telemetry. */
   readonly signals: Signals;
 };
 

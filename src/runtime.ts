@@ -7,6 +7,7 @@ import { AppendQueue, type Stored } from "./events/queue.ts";
 import { Notifier } from "./notifications/notify.ts";
 import { Operations } from "./operations.ts";
 import { type ResolvedOptions, type StoreConfig, withHiddenPassword } from "./options/config.ts";
+import { isPassive } from "./options/passive.ts";
 import { Database, poolsOf, type SharedPools } from "./postgres/index.ts";
 import { eventReader } from "./schema/event-rows.ts";
 import { namesOf } from "./schema/names.ts";
@@ -50,7 +51,7 @@ export class Runtime {
     this.#appender = new Appender({ connections, names, by, announce: config.notify, inline });
     this.#queue = new AppendQueue(connections, this.#appender, signals);
     signals.commitsWaiting = () => this.#queue.waiting;
-    this.notifier = config.notify ? new Notifier(this.context) : undefined;
+    this.notifier = config.notify && !isPassive() ? new Notifier(this.context) : undefined;
     this.#shared?.add(this.#end);
   }
 

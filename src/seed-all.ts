@@ -10,7 +10,7 @@ export type Seeded<S> = {
   readonly total: number;
 };
 
-/** How {@link seedAll} goes about it. */
+/** Options of {@link seedAll}. */
 export type SeedAllOptions<S> = {
   /** How many are seeded at the same time. Default 4; each needs one connection. */
   readonly parallel?: number | undefined;
@@ -23,7 +23,7 @@ export type SeedAllOptions<S> = {
 const PARALLEL = 4;
 
 type Seedable = {
-  /** As of PostgresStore. */
+  /** As in PostgresStore. */
   seed(): Promise<void>;
 };
 

@@ -130,7 +130,7 @@ export class PostgresStore implements Store {
    * events is dropped or rewritten. Call it at every start of every process. Processes may call it at the same time, and on
    * an up-to-date schema it only reads the catalog.
    *
-   * @throws StoreError; the database is then as before, or lacks indexes of a large table, which the next call builds.
+   * @throws StoreError; the database is then unchanged, or lacks indexes of a large table, which the next call builds.
    * @example await store.seed();
    */
   seed(): Promise<void> {
@@ -141,7 +141,7 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * Deletes the store's own tables, and nothing else of the schema. There is no way back. Absent tables are fine.
+   * Deletes the store's own tables, and nothing else in the schema. This cannot be undone. Absent tables are no error.
    *
    * @throws StoreError, also if a table of another application stands in their place: it stays.
    * @example await store.drop();
@@ -364,9 +364,9 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * The caller knows of the event `id`, which perhaps another process has committed: from now on no replica that lacks it,
-   * or an event before it, answers this store's `query` and `query_stats`.
-   * @throws ValidationError if it is no number.
+   * Tells the store that the caller has seen the event `id`, which another process may have committed. From then on, no
+   * replica that lacks it, or an event before it, answers this store's `query` and `query_stats`.
+   * @throws ValidationError if `id` is not a number.
    * @example store.sawEvent(42);
    */
   sawEvent(id: number): void {

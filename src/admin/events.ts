@@ -8,7 +8,7 @@ import type { Event } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
 import type { EventRef } from "./next-events.ts";
 
-/** Which events to show. All that is given must match. */
+/** Filters for the events to show. An event must match every filter that is given. */
 export type EventFilter = {
   /** Name of a stream, or a pattern as for `query`. */
   readonly stream?: string | undefined;
@@ -60,7 +60,7 @@ const toActQuery = (filter: EventFilter): ActQuery => ({
   backward: !filter.forward,
 });
 
-/** Of a page `q` with the columns of an event. Whether there is personal data, but not what. */
+/** The columns of a view, of a page `q` of events. They tell whether there is personal data, but not what. */
 export const VIEW_COLUMNS =
   "q.id, q.name, q.stream, q.version, q.created, q.data, q.meta, q.dates, q.pii is not null as personal";
 

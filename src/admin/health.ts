@@ -22,7 +22,7 @@ export type Health = {
   readonly ok: boolean;
   /** Why `ok` is false, without data and addresses. Empty if it is true. */
   readonly problems: readonly string[];
-  /** ms until the database answered, the wait for a connection included. Undefined if it did not answer. */
+  /** ms until the database answered, including the wait for a connection. Undefined if it did not answer. */
   readonly latencyMs: number | undefined;
   /** This process's connections, without those for commits. */
   readonly pool: {
@@ -34,7 +34,10 @@ export type Health = {
   };
   /** `off`: notify is off, or was not started. Not listening is no failure: work is found by polling. */
   readonly listener: ListenerState;
-  /** Those of the option `replicas`, with `deep` as they are now. One that is down is no failure: the primary is read. */
+  /**
+   * The replicas of the option `replicas`; with `deep` each one is asked now. A replica that is down does not make `ok`
+   * false, because the primary answers its reads.
+   */
   readonly replicas: readonly ReplicaState[];
   /** With `deep`, if the database answered. */
   readonly deep:
@@ -53,7 +56,10 @@ export type Health = {
 };
 
 const TIMEOUT = 2_000;
-/** How many of the lowest watermarks are read. Some have no event to handle: their mark was set by events for others. */
+/**
+ * How many of the lowest watermarks are read. One is not enough: a work mark may have been set by events for other
+ * subscriptions.
+ */
 const FURTHEST_BEHIND = 50;
 
 const answer = z.object({
@@ -91,7 +97,7 @@ async function deepOf(context: Context): Promise<NonNullable<Health["deep"]>> {
       text: `select ${countOf(`from ${names.streams} s where s.blocked`)} as blocked,
   ${epochMs("clock_timestamp()")} as now`,
     }),
-    connections.replicas?.look(),
+    connections.replicas?.checkAll(),
   ]);
   const lags = behind.flatMap(({ lagMs }) => lagMs ?? []);
   return {

@@ -91,8 +91,8 @@ export type { VersionsOptions } from "./versions.ts";
 export type { Watch } from "./watch.ts";
 
 /**
- * Looks at a store and operates it, on the store's own connections. What looks takes one or two statements and costs the
- * same on a log of any size: counts stop at a limit, lists have one.
+ * Reads the state of a store and operates it, on the store's own connections. Methods that read take one or two statements,
+ * and cost the same on a log of any size: counts stop at a limit, and lists have a limit.
  *
  * @throws StoreError, as the store's verbs do.
  * @example
@@ -351,9 +351,9 @@ export class Admin {
   }
 
   /**
-   * Moves the store's tables to another store, on another server or schema, while processes work on them. Calls to this
-   * store wait at the end of it, and are refused afterwards (a DatabaseError of class 42): then let them go to the target. No
-   * commit is lost or doubled. The old tables are kept in another schema.
+   * Moves the store's tables to another store, on another server or schema, while processes work on them. Near its end,
+   * calls to this store wait. Afterwards they are refused (a DatabaseError of class 42), and have to go to the target. No
+   * commit is lost or stored twice. The old tables are kept in another schema.
    *
    * @param target A PostgresStore, which is seeded, and has to be empty.
    * @throws MoveError or StoreError; then this store works on as before.

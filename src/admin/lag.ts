@@ -8,7 +8,7 @@ import { CLAIM_ARMS } from "../schema/table-names.ts";
 import { epochMs, optionalInstant, optionalText } from "./bounded.ts";
 import { type EventNames, nextEvents, type Pending, positionsOf } from "./next-events.ts";
 
-/** Which subscriptions that are behind to list. */
+/** Filters for the list of subscriptions that are behind. */
 export type LagOptions = {
   /** Only events of these names count. Default: every event of the source. */
   readonly names?: EventNames | undefined;
@@ -30,7 +30,7 @@ export type Lagging = Pending & {
   readonly correlatedAt: number;
   /** ms since the next event was committed. Undefined if none waits. */
   readonly lagMs: number | undefined;
-  /** Not before this time. Undefined once it has come. */
+  /** The time until which the work is deferred. Undefined once it has passed. */
   readonly deferredUntil: Date | undefined;
   /** Holder of the lease, while it is valid. */
   readonly leasedBy: string | undefined;

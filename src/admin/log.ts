@@ -12,7 +12,7 @@ import { toPattern } from "../values/pattern.ts";
 import { type EventFilter, type EventView, events, VIEW_COLUMNS, viewsOf } from "./events.ts";
 import { firstIdSince } from "./first-since.ts";
 
-/** Which events of the log to show, and which way to go. All that is given must match. */
+/** Filters for the events of a page, and the direction in which to read. An event must match every filter that is given. */
 export type LogFilter = Pick<
   EventFilter,
   "stream" | "streamExact" | "names" | "correlation" | "createdAfter" | "createdBefore" | "payload"
@@ -27,15 +27,15 @@ export type LogFilter = Pick<
   readonly limit?: number | undefined;
 };
 
-/** A page of the log, and where the next ones begin. */
+/** A page of the log, and where the pages before and after it begin. */
 export type LogPage = {
   /** Newest first. A page may be short, and even empty, without being the last. */
   readonly events: readonly EventView[];
-  /** `before` of the page with what is older. Undefined: there is nothing older. */
+  /** Give it as `before` to get the next older page. Undefined: there is nothing older. */
   readonly older: number | undefined;
-  /** `after` of the page with what is newer. Undefined for an empty log. */
+  /** Give it as `after` to get the next newer page. Undefined for an empty log. */
   readonly newer: number | undefined;
-  /** Ids between which was looked, inclusive. */
+  /** The range of ids that was searched, inclusive. */
   readonly searched: { readonly from: number; readonly to: number };
   readonly firstId: number | undefined;
   readonly lastId: number | undefined;

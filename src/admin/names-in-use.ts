@@ -5,7 +5,7 @@ import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 
-/** Names to choose from. */
+/** The names that a list of choices offers. */
 export type NamesInUse = {
   /** Names of events, in the order of the database. At most 500. */
   readonly names: readonly string[];
@@ -32,7 +32,7 @@ export async function namesInUse({ names, connections }: Context): Promise<Names
   return namesRow.parse(row);
 }
 
-/** Which names of streams to list. */
+/** Which stream names to list. */
 export type StreamNamesOptions = {
   readonly prefix?: string | undefined;
   /** Only those behind this one. */

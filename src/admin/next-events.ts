@@ -53,12 +53,13 @@ export const eventRef = z.object({
 });
 
 /**
- * FROM and what follows, for the events of a source, the first ones in front: of a subscription, those that wait for it.
- * It may give as many for each name; the caller limits them once more. Snapshots are never fetched.
+ * FROM and the clauses after it, for the next events of a source, lowest id first. For a subscription these are the events
+ * behind its watermark. Given several names, it may return `limit` events for each of them, so the caller limits the result
+ * again. It never returns snapshots.
  *
- * Each form can be served by one kind of index only, whatever the statistics say: by a list of one stream or name and an
- * order that begins with it, and by coalesce, which hides a condition. Without this the events of one name in a stream took
- * 5 s in a log of a million.
+ * Only one kind of index can serve each form, whatever the statistics say. Two things make sure of that: a list of one stream
+ * or name, with an ORDER BY that begins with it, and coalesce(), which hides a condition from the planner. Without them,
+ * reading the events of one name in a stream took 5 s in a log of a million.
  */
 function waitingFrom(
   { events: log }: Names,

@@ -15,7 +15,7 @@ export type Personal = {
 export const personalText = ({ events: log }: Names): string =>
   `select ${eventColumns("e", { pii: true })} from ${log} e where e.id = $1::bigint`;
 
-/** By its name: each entry is bundled by itself, with a class of its own. */
+/** Compared by name, because each entry point is bundled separately and has its own copy of the class. */
 const isPiiError = (error: unknown): boolean => error instanceof Error && error.name === "PiiError";
 
 /** Undefined if the log does not hold the event. */

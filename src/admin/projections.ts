@@ -95,7 +95,7 @@ const stateRow = z.object({
   positions: z.array(z.object({ target: z.string(), at: z.number(), handlers: z.array(z.string()) })),
 });
 
-/** How far the shadows of those projections are filled that have any. */
+/** How far the shadows are filled, of those projections that have shadows. */
 async function rebuildsOf(
   { connections }: Context,
   { schema, table }: Table,

@@ -23,7 +23,7 @@ export type Reader = {
 /** The subscriptions that read a stream. */
 export type Readers = {
   readonly readers: readonly Reader[];
-  /** There may be more: so many subscriptions were not looked at. */
+  /** There may be more readers, because not all subscriptions were read. */
   readonly cut: boolean;
 };
 

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { CONTEXT, type Context } from "../context.ts";
 import { namesOf } from "../schema/names.ts";
 
-/** The names by which a store of the database is found. */
+/** The schema and the events table of a store. */
 export type StoreName = { readonly schema: string; readonly table: string };
 
 const MAX_STORES = 1_000;

@@ -9,12 +9,12 @@ import { type Count, epochMs, optionalInstant, optionalText } from "./bounded.ts
 import { type EventRef, nextEvents, type Pending, type Position, positionsOf } from "./next-events.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
 
-/** Which subscriptions: those in this state. See {@link SubscriptionsOptions}. */
+/** The states to select subscriptions by. See {@link SubscriptionsOptions}. */
 export type SubscriptionState = "all" | "behind" | "blocked" | "leased" | "deferred" | "skipped";
 /** What subscriptions are sorted by. */
 export type SubscriptionSort = "stream" | "at" | "priority" | "lane" | "source" | "attempts";
 
-/** Which subscriptions to list, and in which order. All that is given must match. */
+/** Filters for subscriptions, and their order. A subscription must match every filter that is given. */
 export type SubscriptionsOptions = {
   /** `behind`: with events that wait, leased or not. `skipped`: with events that operators skipped. Default all. */
   readonly state?: SubscriptionState | undefined;
@@ -78,7 +78,10 @@ const SCAN_LIMIT = 10_000;
 const CHUNK = 25;
 const TIME_LIMIT_MS = 1_500;
 
-/** Two arms, each read in the order of its index, as in a claim: deferred subscriptions have an index of their own. */
+/**
+ * A UNION ALL of two selects, each in the order of its index, as in a claim: deferred subscriptions have an index of their
+ * own.
+ */
 const behind = (streams: string, condition: string, cap: string) => {
   const pending = `from ${streams} s where not s.blocked and s.at < s.correlated_at`;
   const of = (arm: string, order: string) =>
@@ -96,7 +99,7 @@ const SORTS: Readonly<Record<SubscriptionSort, string>> = {
   attempts: "s.retry",
 };
 
-/** Where a page begins: sorted by name, after a name; sorted by anything else, after a number of rows. */
+/** Where a page begins: after a name if the list is sorted by name, otherwise after a number of rows. */
 function placeOf(after: string | undefined): { readonly name: string | undefined; readonly offset: number } {
   if (after?.startsWith("name:")) return { name: after.slice(5), offset: 0 };
   const offset = after?.startsWith("rows:") ? Number(after.slice(5)) : 0;
@@ -106,7 +109,7 @@ function placeOf(after: string | undefined): { readonly name: string | undefined
 const isByName = ({ sort = "stream", descending, state = "all" }: SubscriptionsOptions) =>
   sort === "stream" && !descending && (state === "all" || state === "blocked" || state === "skipped");
 
-/** One row for each that is found and one at least, with `looked` and `matched`. */
+/** One row for each subscription found, and at least one row. Every row has `looked` and `matched`. */
 export function subscriptionsQuery(names: Names, options: SubscriptionsOptions): Query {
   const {
     state = "all",
@@ -192,7 +195,7 @@ const row = z.object({
 const NOTHING: Pending = { next: undefined, events: { count: 0, exact: true } };
 const UNKNOWN: Pending = { next: undefined, events: { count: 0, exact: false } };
 
-/** The next events of those that have any, as many as the time allows. By the index in `positions`. */
+/** Looks up the next events, as many as the time allows, by the index in `positions`. */
 async function pendingOf(context: Context, positions: readonly Position[]): Promise<Pending[]> {
   const found: Pending[] = positions.map(() => NOTHING);
   const behind = positions.flatMap((position, index) =>

@@ -32,9 +32,12 @@ const caused = z.looseObject({
 
 const escaped = (text: string): string => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
-/** Old ids and new ones. Where ids have no gap they differ by one number, so a log of any length needs little memory. */
+/**
+ * Maps old ids to new ones. Within a run of ids without a gap both differ by one number. So it stores one pair per run, and a
+ * log of any length needs little memory.
+ */
 class NewIds {
-  /** Of each run without a gap the first id and its new one. */
+  /** The first id of each run without a gap, and its new id. */
   readonly #firsts: number[] = [];
   readonly #news: number[] = [];
   #last = Number.NaN;
@@ -60,7 +63,7 @@ class NewIds {
     }
     const run = low - 1;
     const found = (this.#news[run] ?? 0) + id - (this.#firsts[run] ?? 0);
-    // Behind the end of its run there is a gap.
+    // An id after the end of its run is in a gap.
     return run >= 0 && found < (this.#news[run + 1] ?? this.#count + 1) ? found : undefined;
   }
 }
@@ -142,7 +145,7 @@ const isJson = (text: string): boolean => {
   }
 };
 
-/** Characters: more than any event has that a PostgreSQL of the usual settings takes. */
+/** Most characters of a row. No event that PostgreSQL accepts with its usual settings has so many. */
 const LONGEST_ROW = 256_000_000;
 const WHOLE = /^\d{1,15}$/;
 const LARGEST_VERSION = 2_147_483_647;

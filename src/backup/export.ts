@@ -73,10 +73,13 @@ export type ExportEnd = {
 /** Where a log is read: a store, or the transaction that holds its tables. */
 export type Readable = { readonly names: Names; readonly connections: Pick<Database, "read"> };
 
-/** The query of the page behind an id. It selects `id` and `line`; where an event was deleted meanwhile, `line` is null. */
+/**
+ * Makes the query of the page after an id. It selects `id` and `line`; `line` is null for an event that has just been
+ * deleted.
+ */
 type PageQuery = (after: number, limit: number) => Query | Promise<Query>;
 
-/** The rows of the pages. */
+/** Reads the rows, page by page. */
 export async function* pagesOf(
   { connections }: Readable,
   page: PageQuery,

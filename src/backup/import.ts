@@ -41,8 +41,8 @@ const BATCH = 250;
 const BATCH_TEXT = 1_000_000;
 
 /**
- * Writes events with the ids they have, and tells how many. $1 their lines. `onConflict`: what the INSERT does with a row that
- * stands in the way. It returns something because of Citus: see `src/events/append-citus.ts`.
+ * Inserts events with the ids that they have, and returns the number of rows. $1 their lines. `onConflict`: the statement's
+ * ON CONFLICT clause. The RETURNING clause is there for Citus: see `src/events/append-citus.ts`.
  */
 export const insertQuery = (names: Names, lines: readonly string[], onConflict = ""): Query => ({
   text: `with inserted as (insert into ${names.events} (id, stream, version, created, name, data, meta, pii, dates, token)
@@ -54,7 +54,7 @@ select count(*)::int as count from inserted`,
   params: [lines.join(SEPARATOR)],
 });
 
-/** $1 ids, $2 streams, $3 versions. The position of the first line that meets an event of the log. */
+/** The position of the first line whose id, or stream and version, the log already has. $1 ids, $2 streams, $3 versions */
 const conflictQuery = (names: Names, batch: readonly EventLine[]): Query => ({
   text: `select g.n::int as n, exists (select 1 from ${names.events} e where e.id = g.id) as by_id
 from unnest($1::bigint[], $2::text[], $3::int[]) with ordinality as g(id, stream, version, n)

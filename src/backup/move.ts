@@ -1,11 +1,13 @@
 /**
- * Moves a store's tables to another server, while processes work on them: the log with its ids, the subscriptions, the
- * checkpoints. The log is copied and compared while it grows and changes (docs/internals/adr/0024); then one transaction on
- * the source locks the tables, copies and compares what was added or changed since, and moves the tables out of the way. So
- * every commit is either in the new log, or was refused, and calls wait for what changed last, however long the log is.
+ * Moves a store's tables to another server while processes use them: the log with its ids, the subscriptions, the
+ * checkpoints.
  *
- * States: copying (the source is in use) → locked (calls to the source wait) → moved (the source refuses calls, the target has
- * everything); or as before, with a copy in the target that nobody uses.
+ * The log is copied and compared while it grows and changes (docs/internals/adr/0024). Then one transaction on the source
+ * locks the tables, copies and compares what changed since the last pass, and moves the tables out of the way. So every
+ * commit is either in the new log or was refused. Calls wait only for the last changes, however long the log is.
+ *
+ * States: copying (the source is in use) → locked (calls to the source wait) → moved (the source refuses calls, the target
+ * has everything). A move that fails leaves the source as it was, and a copy in the target that nobody uses.
  */
 import type { Context } from "../context.ts";
 import { codeOf } from "../errors.ts";
@@ -24,7 +26,7 @@ import { Subscriptions } from "./move/copy-subscriptions.ts";
 import { refuseSamePlace } from "./move/same-place.ts";
 import { closeTarget, fill, openTarget } from "./move/target.ts";
 
-/** How `move()` goes about it. */
+/** Options of `move()`. */
 export type MoveOptions = {
   /** The schema, on the old server, that the old tables are moved to. Default: the store's with `_moved` behind it. */
   readonly keepIn?: string | undefined;
@@ -34,10 +36,10 @@ export type MoveOptions = {
   readonly onProgress?: ((progress: MoveProgress) => void) | undefined;
 };
 
-/** Where a move is: its state, and the events copied so far. */
+/** The progress of a move: its state, and the number of events that the target has so far. */
 export type MoveProgress = { readonly state: "copying" | "locked" | "moved"; readonly events: number };
 
-/** What `move()` has moved. */
+/** The result of `move()`. */
 export type Moved = {
   readonly events: number;
   readonly subscriptions: number;
@@ -45,14 +47,17 @@ export type Moved = {
   readonly lockedMs: number;
 };
 
-/** The log grows or changes faster than it can be copied, or what was copied is not what is there. Nothing was moved. */
+/**
+ * The move gave up and moved nothing: the log grew or changed faster than it was copied, or the copy differs from the log.
+ */
 export class MoveError extends Error {
   override readonly name = "MoveError";
 }
 
 /**
- * When a pass of copying finds no more than `few` new or changed events, the tables are locked. After as many passes it gives
- * up. `lockMs`: calls queue behind a lock that is waited for, so a long reader is not waited for longer than this.
+ * `few`: a pass of copying that finds no more new or changed events than this is the last one before the lock. `passes`: the
+ * move gives up after this many. `lockMs`: longest wait for a lock. Calls queue behind a lock request that waits, so it is
+ * short.
  */
 const LIMITS = { few: 1_000, passes: 10, lockMs: 5_000 };
 const ATTEMPTS = 5;
@@ -72,7 +77,7 @@ export async function move(
 ): Promise<Moved> {
   const keepIn = namesOf(options.keepIn ?? `${source.names.schema}_moved`, source.names.table);
   if (keepIn.schema === source.names.schema)
-    throw new Error('act-drizzle: option "keepIn": another schema than that of the store');
+    throw new Error('act-drizzle: option "keepIn": name another schema than the one of the store');
   if (source.connections.hasOnlyConnectionOf(target.connections))
     throw new Error(
       "act-drizzle: a move reads from one store while it writes to the other, and they share one connection for all but commits: " +
@@ -85,10 +90,10 @@ export async function move(
   await closeTarget(target, options.again === true);
   const copy = new Copy(source, target, { ...LIMITS, ...limits }, options.onProgress);
   try {
-    return await attempting(async () => {
+    return await retryOnLockTimeout(async () => {
       await copy.catchUp();
       await copy.catchUpSubscriptions();
-      // The log has grown in the meantime.
+      // The log has grown while the subscriptions were copied.
       await copy.catchUp();
       return await copy.cutOver(keepIn);
     });
@@ -98,8 +103,11 @@ export async function move(
   }
 }
 
-/** Again, if a lock was not granted in time, or a deadlock was lost with a verb that locks the tables in another order. */
-async function attempting<T>(work: () => Promise<T>): Promise<T> {
+/**
+ * Repeats `work` if a lock was not granted in time, or if a deadlock was lost to a verb that locks the tables in another
+ * order.
+ */
+async function retryOnLockTimeout<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await work();
@@ -115,7 +123,7 @@ class Copy {
   readonly #target: Context;
   readonly #limits: typeof LIMITS;
   readonly #onProgress: MoveOptions["onProgress"];
-  /** Events of the target, and the id up to which they were copied. */
+  /** Number of events in the target. */
   #events = 0;
   #lastId = -1;
   #recording: Recording | undefined;
@@ -139,23 +147,26 @@ class Copy {
     this.#onProgress?.({ state, events: this.#events });
   }
 
-  /** Copies and compares what is new or changed, until a pass finds little of it. */
+  /** Copies and compares what is new or changed, until a pass finds no more than `few` events. */
   async catchUp(): Promise<void> {
     const { few, passes } = this.#limits;
     for (let pass = 1; ; pass++) {
       const found = await this.#pass();
       this.#tell("copying");
       if (found <= few) return;
-      // Calls would wait, under the lock, for what is missing still: nobody could say how long.
+      // Under the lock, calls would have to wait for all that is missing, and nobody could say how long.
       if (pass === passes)
         throw new MoveError(
-          `nothing was moved: the log grew by ${found} events, or so many were changed, while the ones before were copied, ` +
-            `${passes} times. Move it when fewer events come, or stop its writers first, with \`again: true\``,
+          `nothing was moved: the log grew by ${found} events (new or changed ones) while the events before were copied, even in ` +
+            `pass ${passes}. Move it when fewer events come, or stop its writers first, with \`again: true\``,
         );
     }
   }
 
-  /** Busy ones change all the time, so a few are left for the lock, or as many as a last pass finds. */
+  /**
+   * Subscriptions in use change all the time. So up to `few` of them are left for the lock, and after the last pass any
+   * number.
+   */
   async catchUpSubscriptions(): Promise<void> {
     const { few, passes } = this.#limits;
     const read: Run = (query) => this.#source.connections.read("move", query);
@@ -166,22 +177,22 @@ class Copy {
   async #pass(): Promise<number> {
     const [source, target] = [this.#source, this.#target];
     const { names } = source;
-    const recording = await this.#brief((run) => record(run, names, this.#recording));
+    const recording = await this.#withLockLimit((run) => record(run, names, this.#recording));
     if (!recording) throw new MoveError(REWRITTEN);
     this.#recording = recording;
-    const changed = await this.#drain();
+    const changed = await this.#copyChanged();
     const { upTo } = recording;
     const { added, copied } = await copyRange(source, target, this.#lastId, upTo);
     this.#events += added;
     for await (const [low, high] of partsOf(source, this.#lastId, upTo))
-      await this.#must(sameRange(source, target, low, high));
+      await this.#assertSame(sameRange(source, target, low, high));
     this.#lastId = upTo;
     return copied + changed;
   }
 
-  /** A transaction whose lock is refused soon, so that nobody queues behind it for long. */
-  #brief<T>(work: (run: Run) => Promise<T>): Promise<T> {
-    return attempting(() =>
+  /** Runs a transaction with a short lock_timeout, so that calls do not queue for long behind its lock request. */
+  #withLockLimit<T>(work: (run: Run) => Promise<T>): Promise<T> {
+    return retryOnLockTimeout(() =>
       this.#source.connections.session("move", async (run) => {
         await run({ text: `set local lock_timeout = ${this.#limits.lockMs}` });
         return await work(run);
@@ -189,36 +200,38 @@ class Copy {
     );
   }
 
-  /** The first error counts. If this fails too, the next attempt removes what is left. */
+  /**
+   * Ends the recording. Its own error is dropped: the caller throws the first one, and the next attempt removes what is left.
+   */
   giveUp(): Promise<void> {
-    return this.#brief((run) => stopRecording(run, this.#source.names)).catch(() => {});
+    return this.#withLockLimit((run) => stopRecording(run, this.#source.names)).catch(() => {});
   }
 
-  /** Copies the events again whose changes are recorded, a transaction for each some thousand. Returns how many. */
-  async #drain(): Promise<number> {
+  /** Copies the events with recorded changes again, in transactions of up to 10,000 records. Returns the number of events. */
+  async #copyChanged(): Promise<number> {
     for (let count = 0; ; ) {
-      // Their ids are recorded still if this fails.
+      // If this transaction fails, the ids stay recorded.
       const { ids, more } = await this.#source.connections.session("move", async (run) => {
         const { names } = this.#source;
         const changed = await takeChanged(run, names);
-        await this.#again(within(names, run), changed.ids);
+        await this.#copyAgain(within(names, run), changed.ids);
         return changed;
       });
-      if (ids.length > 0) await this.#must(sameEvents(this.#source, this.#target, ids));
+      if (ids.length > 0) await this.#assertSame(sameEvents(this.#source, this.#target, ids));
       count += ids.length;
-      // What is changed meanwhile is for the next pass.
+      // Events that change from now on are left for the next pass.
       if (!more) return count;
     }
   }
 
-  async #again(log: Readable, ids: readonly number[]): Promise<void> {
+  async #copyAgain(log: Readable, ids: readonly number[]): Promise<void> {
     if (ids.length === 0) return;
     const { added } = await copyAgain(log, this.#target, ids);
     this.#events += added;
   }
 
-  /** What was copied is what should have been, or something happened that was not recorded. */
-  async #must(same: Promise<boolean>): Promise<void> {
+  /** Throws unless the copy equals the log. The error says whether every change was recorded. */
+  async #assertSame(same: Promise<boolean>): Promise<void> {
     if (await same) return;
     const recorded = await this.#source.connections.session("move", (run) => this.#recordedAll(run));
     throw new MoveError(recorded ? DIFFERENT : REWRITTEN);
@@ -228,7 +241,7 @@ class Copy {
     return this.#recording !== undefined && (await recordedAll(run, this.#source.names, this.#recording));
   }
 
-  /** All in one transaction of the source, in which nobody else can read or write its tables. */
+  /** One transaction of the source, in which no other session can read or write its tables. */
   async cutOver(keepIn: Names): Promise<Moved> {
     const { names, connections } = this.#source;
     let began = performance.now();
@@ -251,7 +264,7 @@ class Copy {
       return { events: this.#events, subscriptions };
     };
     const moved = await connections.session("move", work, {
-      // Its server process is ended first, or it might commit after the answer.
+      // recover() ends the server process first. Otherwise that process might still commit after the query was answered.
       wasCommitted: async (backend) => marked((await connections.recover(backend, [markQuery(names)]))[0]),
     });
     this.#lockedMs = performance.now() - began;
@@ -259,18 +272,18 @@ class Copy {
     return { ...moved, lockedMs: this.#lockedMs };
   }
 
-  /** Under the lock: copies what was added or changed since the last pass, and compares that. */
+  /** Under the lock: copies and compares what was added or changed since the last pass. */
   async #finish(run: Run, names: Names): Promise<void> {
     const [locked, target] = [within(names, run), this.#target];
     if (!(await this.#recordedAll(run))) throw new MoveError(REWRITTEN);
     const from = this.#lastId;
     const upTo = await lastIdOf(locked);
     const again: (readonly number[])[] = [];
-    // Until none is left: what is recorded still would not be compared.
+    // Repeated until no id is left, because a comparison leaves out events whose change is still recorded.
     for (;;) {
       const { ids } = await takeChanged(run, names);
       if (ids.length === 0) break;
-      await this.#again(locked, ids);
+      await this.#copyAgain(locked, ids);
       again.push(ids);
     }
     const { added } = await copyRange(locked, target, from, upTo);
@@ -280,7 +293,7 @@ class Copy {
   }
 }
 
-/** The tables as the transaction sees them that has locked them. */
+/** The tables as seen by the transaction that has locked them. */
 const within = (names: Names, run: Run): Readable => ({
   names,
   connections: { read: (_operation, query) => run(query) } as Pick<Database, "read">,
@@ -293,14 +306,14 @@ async function lastIdOf({ names, connections }: Readable): Promise<number> {
   return Number(row?.id);
 }
 
-/** Ids go on behind all that were given out, those of events that no longer exist too. */
+/** The target's ids go on after every id that was ever given out, even those of events that no longer exist. */
 async function alignSequence(run: Run, names: Names, target: Context): Promise<void> {
   const [row] = await run({ text: `select pg_sequence_last_value(${idSequence(names)}) as last` });
   const last = Number(row?.last ?? 0);
   if (last > 0) await fill(target, (write) => moveSequence(write, target.names, last));
 }
 
-/** A view stands in the log's place: no verb can use it, and seed() refuses to make a new log beside it. */
+/** Moves the tables away and creates a view in the log's place. No verb can use the view, and seed() refuses to create a log. */
 async function moveAway(run: Run, names: Names, keepIn: Names): Promise<void> {
   await run({ text: `create schema if not exists "${keepIn.schema}"` });
   for (const table of [names.events, names.streams, names.correlated])
@@ -317,7 +330,7 @@ const markQuery = ({ schema, table }: Names): Query => ({
 
 const marked = (rows: readonly Row[] | undefined): boolean => rows?.[0]?.marked === true;
 
-/** A store that comes back to where it was. */
+/** Drops the view of an earlier move, if the store moves back to this place. */
 async function removeMark(target: Context): Promise<void> {
   if (!marked(await target.connections.read("move", markQuery(target.names)))) return;
   await target.connections.session("move", (run) => run({ text: `drop view ${target.names.events}` }));

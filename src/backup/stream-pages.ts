@@ -1,30 +1,30 @@
 /**
  * Pages of the events of some streams, in order of id. The ids are looked up stream by stream, many at once, and the pages
- * are read by their ids. In one statement with an order by id and a limit, the planner walked the whole log for each page,
+ * are then read by id. With one statement that has ORDER BY id and a LIMIT, the planner walked the whole log for each page,
  * or sorted all events of the streams: 25,000 events of 500 streams in a log of a million took 73 s without statistics.
  */
 import type { Database, Query } from "../postgres/index.ts";
 import { numberArray, textArray } from "../postgres/parameters.ts";
 import type { Names } from "../schema/names.ts";
 
-/** A stream, and the id below which its events are wanted. */
+/** A stream, and the id before which its events are read. */
 export type Cut = { readonly stream: string; readonly id: number };
 
-/** Ids that are looked up at once: of each stream, and of all together. */
+/** Most ids that one look-up returns: of each stream, and of all streams together. */
 const IDS_PER_STREAM = 1_000;
 const IDS = 100_000;
 
 /**
- * A query: the ids of the events before each cut, and the number of the cut (`nth`).
+ * The text of a query: the ids of the events before each cut, and the number of the cut (`nth`).
  *
- * A list of one stream and the order by stream: only an index that begins with the stream serves, whatever the statistics say.
- * $1 streams, $2 ids of the cuts. `bounds`: conditions on `e`
+ * It compares the stream with a list of one, and orders by stream first. So only an index that begins with the stream can
+ * serve it, whatever the statistics say. $1 streams, $2 ids of the cuts. `bounds`: more conditions on `e`
  */
 export const idsBefore = ({ events }: Names, bounds = "", limit = ""): string =>
   `select c.nth, x.id from unnest($1::text[], $2::bigint[]) with ordinality as c(stream, id, nth) cross join lateral (
   select e.id from ${events} e where e.stream = any(array[c.stream]) and e.id < c.id${bounds} order by e.stream, e.id${limit}) x`;
 
-/** $1 and $2 of {@link idsBefore}. */
+/** The parameters $1 and $2 of {@link idsBefore}. */
 export const cutParams = (cuts: readonly Cut[]): readonly [string, string] => [
   textArray(cuts.map(({ stream }) => stream)),
   numberArray(cuts.map(({ id }) => id)),
@@ -35,9 +35,9 @@ export class StreamPages {
   readonly #connections: Pick<Database, "read">;
   readonly #cuts: readonly Cut[];
   readonly #line: string;
-  /** Ids that are next, in order. */
+  /** The next ids, in order. */
   #ids: number[] = [];
-  /** There are no ids behind these. */
+  /** There are no more ids after these. */
   #complete = false;
 
   /** `line`: the row `e` as text. */
@@ -61,7 +61,10 @@ export class StreamPages {
     };
   };
 
-  /** Of a stream with more ids than it may give, those behind the last one are not known: there the page of ids ends. */
+  /**
+   * Looks up the next ids. A stream that returns IDS_PER_STREAM ids may have more after them, so the list ends at the last of
+   * these.
+   */
   async #lookUp(after: number): Promise<void> {
     // $3 after
     const rows = await this.#connections.read("export", {

@@ -1,4 +1,4 @@
-/** Keeps the heap of a command small that moves millions of events: V8 collects old garbage late where there is memory. */
+/** Keeps the heap small in a command that moves millions of events: V8 collects old garbage late while memory is free. */
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 

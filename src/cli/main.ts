@@ -90,7 +90,10 @@ function exitCodeOf(error: unknown): number {
   return FAILED;
 }
 
-/** Events that the framework listens to: its listeners would end the process in the middle of a command, without a message. */
+/**
+ * Process events that the framework listens to. Its listeners would end the process in the middle of a command, without a
+ * message.
+ */
 const FRAMEWORK_EVENTS = ["SIGINT", "SIGTERM", "uncaughtException", "unhandledRejection"];
 
 export async function main(): Promise<void> {

@@ -1,6 +1,7 @@
 /** Imports a module of the user's. Its top-level code runs in this process. */
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { importPassively } from "../options/passive.ts";
 import { UsageError } from "./session.ts";
 
 export type UserModule = { readonly path: string; readonly exports: Readonly<Record<string, unknown>> };
@@ -8,7 +9,7 @@ export type UserModule = { readonly path: string; readonly exports: Readonly<Rec
 export async function importModule(module: string): Promise<UserModule> {
   const path = resolve(module);
   try {
-    return { path, exports: await import(pathToFileURL(path).href) };
+    return { path, exports: await importPassively(pathToFileURL(path).href) };
   } catch (error) {
     throw new UsageError(
       `${path} cannot be imported: ${error instanceof Error ? error.message : String(error)}`,

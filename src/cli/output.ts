@@ -60,7 +60,7 @@ export class Output {
     this.#stream.write(`${text}\n`);
   }
 
-  /** A line that ends with … where the terminal does. */
+  /** Cuts the line at the terminal's width, and ends it with …. */
   cutLine(text: string): void {
     const { width } = this;
     this.line(text.length > width ? `${text.slice(0, width - 1)}…` : text);

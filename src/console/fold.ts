@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Admin, EventView } from "../admin/index.ts";
+import { importPassively } from "../options/passive.ts";
 import type { FoldedState } from "./api.ts";
 import { ConsoleError } from "./failures.ts";
 import { sent } from "./looks.ts";
@@ -12,7 +13,7 @@ export type State = {
   readonly name: string;
   readonly init: () => unknown;
   readonly patch: Readonly<Record<string, (event: unknown, state: unknown) => unknown>>;
-  /** Masks what is sensitive for whoever does not act. */
+  /** Masks sensitive data, as for a reader who is not the actor. */
   readonly view?: ((event: unknown) => unknown) | undefined;
 };
 
@@ -48,9 +49,13 @@ export function statesIn(exports: Readonly<Record<string, unknown>>): State[] {
 /** @throws Error that says what the module lacks. The module is the user's own code, and does what it does on import. */
 export async function loadStates(module: string): Promise<State[]> {
   const path = resolve(module);
-  const exports: Record<string, unknown> = await import(pathToFileURL(path).href).catch((error: unknown) => {
-    throw new Error(`${path} cannot be imported: ${error instanceof Error ? error.message : String(error)}`);
-  });
+  const exports: Record<string, unknown> = await importPassively(pathToFileURL(path).href).catch(
+    (error: unknown) => {
+      throw new Error(
+        `${path} cannot be imported: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    },
+  );
   const states = statesIn(exports);
   if (states.length === 0)
     throw new Error(`${path} exports no state: export what state({ … })…build() or act()…build() returned.`);
@@ -86,7 +91,7 @@ function stateOf(states: readonly State[], stream: string, events: readonly Even
   return best;
 }
 
-/** The first events that are not snapshots, to know the state by. */
+/** The first events that are not snapshots. The state is recognized by them. */
 async function sample(admin: Admin, stream: string, version: number): Promise<EventView[]> {
   return admin.versions(stream, { from: Math.max(0, version - 20), to: version, limit: 21 });
 }

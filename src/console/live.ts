@@ -1,6 +1,6 @@
 /**
- * What is live: the overview every few seconds, and the log as it grows. Pages that look at the same store share one
- * LISTEN and one reading of the overview.
+ * What a page shows live: the overview every few seconds, and the log as it grows. Pages of the same store share one LISTEN
+ * and one overview.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { LogFilter, Watch } from "../admin/index.ts";
@@ -9,16 +9,18 @@ import type { Opened } from "./databases.ts";
 import { failureOf } from "./failures.ts";
 import { overviewOf, sent } from "./looks.ts";
 
-/** ms between two overviews, and how many times as long as one takes: it costs a tenth of a connection at most. */
+/**
+ * ms between two overviews, and the least multiple of an overview's own duration: it uses a tenth of a connection at most.
+ */
 const OVERVIEW = 2_000;
 const RESTRAINT = 10;
-/** ms between two messages of the tail, and between two looks without a notification. */
+/** ms between two messages of the tail, and between two polls if there are no notifications. */
 const BATCH = 250;
 const POLL = 1_000;
-/** Events of one message, and ids that a tail may be behind before it leaves some out. */
+/** Most events in one message, and how many ids a tail may be behind before it leaves some out. */
 const PAGE = 500;
 const TOO_FAR = 5_000;
-/** ms after which an unreachable database is tried again, and after which LISTEN is. */
+/** ms until the next attempt to reach a database that does not answer, and until the next attempt to LISTEN. */
 const RETRY = 1_000;
 const LISTEN_AGAIN = 10_000;
 
@@ -108,7 +110,7 @@ export class Live {
     return listener;
   }
 
-  /** Read for this caller, or just now for another one. */
+  /** The overview, read for this caller or just read for another one. */
   overview(store: Opened): Promise<Overview> {
     const { id } = store.info;
     const known = this.#latest.get(id);
@@ -146,7 +148,7 @@ export class Live {
     }
   }
 
-  /** `after` undefined: from now on. */
+  /** `after` undefined: the tail begins with the next event. */
   async tail(
     store: Opened,
     { filter, after }: { readonly filter: LogFilter; readonly after: number | undefined },

@@ -1,8 +1,8 @@
 /**
- * The append with Citus. A CTE that feeds an INSERT would be sent to every worker, and take part in the transaction there: a
- * worker that is down would keep all tenants from appending. So it is two statements without such a CTE: the INSERT, which
- * decides as the one of `append.ts` does, and a look at what was stored. Both run on the log's node alone. Ids are drawn on
- * the coordinator.
+ * The append on Citus. There, a CTE that feeds an INSERT is sent to every worker, and each worker takes part in the
+ * transaction: one worker that is down would stop the appends of all tenants. So the append is two statements without such a
+ * CTE: an INSERT, which decides as that of `append.ts` does, and a SELECT of what was stored. Both run only on the node that
+ * has the log. The ids come from the coordinator's sequence.
  */
 import { splitJson } from "../postgres/parameters.ts";
 import { onCoordinator } from "../schema/citus.ts";
@@ -13,10 +13,11 @@ import { type AppendMode, accepts, announceText, headOf, nowQuery } from "./appe
 export type CitusTexts = { readonly insert: string; readonly stored: string };
 
 /**
- * The parameters are those of the INSERT of `append.ts`. No stream occurs twice.
+ * Takes the parameters of the INSERT in `append.ts`. No stream occurs twice.
  *
- * Without RETURNING Citus would send the rows by COPY on a connection that it takes for one that only reads, and answer COMMIT
- * even where the log's node has failed to commit: acknowledged events were lost (13.2, `test/citus/recovery.test.ts`).
+ * The statement has RETURNING because of a fault of Citus: without it, Citus sends the rows by COPY on a connection that it
+ * takes for read-only, and acknowledges COMMIT even if the log's node has failed to commit. Acknowledged events were lost
+ * (13.2, `test/citus/recovery.test.ts`).
  */
 const insertText = (names: Names, headBy: AppendMode["headBy"]): string => `insert into ${names.events}
   (name, data, stream, version, created, meta, pii, dates, token)
@@ -33,8 +34,9 @@ order by m.ord
 returning id`;
 
 /**
- * What the INSERT has stored, as its own answer would be. The newest events of a stream are those of a commit if the first of
- * them has its token. $1 streams, $2 tokens, $3 numbers of events: one element per commit
+ * Returns what the INSERT has stored, in the form of the answer that `append.ts` reads. The newest events of a stream belong
+ * to a commit if the first of them has the commit's token. $1 streams, $2 tokens, $3 numbers of events: one element per
+ * commit
  */
 const storedText = (
   names: Names,

@@ -49,7 +49,7 @@ export type Outcome = {
   readonly accepted: boolean;
   readonly head: number;
   readonly ids: readonly number[];
-  /** `created` of its events, where it is not that of the batch. */
+  /** `created` of its events, if it differs from the batch's. */
   readonly created?: Date;
 };
 export type Appended = { readonly created: Date; readonly outcomes: readonly Outcome[] };
@@ -95,8 +95,8 @@ export const nowQuery = (names: Names, sequence: string): string => `select grea
 
 /**
  * Facts about the database that appends depend on, as a select list: the sequence of the ids and its last value, whether
- * the index that finds heads by id exists, the first column of each unique index, of partitions too, and whether there are
- * deferred triggers.
+ * the index that finds heads by id exists, the first column of each unique index (of partitions too), and whether there
+ * are deferred triggers.
  */
 export const appendFacts = (names: Names): string => factsOf(literal(names.events), literal(idIndex(names)));
 
@@ -126,7 +126,7 @@ const factsOf = (events: string, index: string): string => `(select case
 const setSequence = (last: string) =>
   `select setval($1::oid::regclass, greatest(${last}, pg_sequence_last_value($1::oid))) as id`;
 
-/** For Citus: the last id is read where the log is, and the sequence moved on the coordinator. */
+/** For Citus: reads the last id on the log's node, and moves the sequence on the coordinator. */
 const setSequenceFromAfar = ({ events }: Names, condition = ""): string =>
   `with log as materialized (select max(id) as last from ${events}) ${setSequence("log.last")} from log ${onCoordinator}${condition}`;
 
@@ -137,7 +137,7 @@ export const moveSequence = (names: Names, sequence: number): Query => ({
   params: [sequence],
 });
 
-/** For Citus: the same if it is not there yet. $1 oid of the sequence */
+/** For Citus: moves the sequence behind the log's highest id, unless it is there already. $1 oid of the sequence */
 export const raiseSequence = (names: Names, sequence: number): Query => ({
   text: setSequenceFromAfar(names, " where log.last > coalesce(pg_sequence_last_value($1::oid), 0)"),
   params: [sequence],
@@ -146,7 +146,7 @@ export const raiseSequence = (names: Names, sequence: number): Query => ({
 /** Runs deferred triggers now, where statement_timeout limits them. Nothing would limit them within COMMIT. */
 export const RUN_DEFERRED: Query = { text: "set constraints all immediate" };
 
-/** A search for a head begins here if no event of the stream is known. */
+/** The lower bound of the search for a head if no event of the stream is known. */
 const LOWEST_ID = Number.MIN_SAFE_INTEGER;
 
 const headByVersion = ({ events }: Names): string =>
@@ -162,9 +162,9 @@ const headByVersion = ({ events }: Names): string =>
  * The search reads all of the stream's entries on an index page before it returns the newest. `c.low`, the id of an event
  * that this process appended, keeps them few (64 commits to streams of 200 events: 36 % fewer instructions).
  *
- * A search by id does not see ids above the bound, such as those of an import, nor those below `c.low`, where a
- * restore puts all of them. So it never refuses a commit: if the head that it found does not match, the search by version decides. A commit that it accepts by mistake fails at the unique
- * index, and runs again by version.
+ * A search by id does not see ids above the bound, such as those of an import, nor ids below `c.low`, which a restore gives
+ * to all events. So it never refuses a commit: if the head that it found does not match, the search by version decides. A
+ * commit that it accepts by mistake fails at the unique index, and runs again by version.
  */
 export const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: string): string => {
   const byVersion = `(${headByVersion(names)})`;
@@ -215,7 +215,7 @@ const decidedInTurn = `decided as (
  * - $6 oid of the id sequence
  * - One element per event: $7 number of its commit, $8 number within the commit, $9 name, $10 data, $11 pii, $12 paths of
  *   Dates
- * - One element per commit: $13 an id of its stream from which on to search for the head
+ * - One element per commit: $13 an event id of its stream, the lower bound of the search for the head
  * - With `repeats`, one element per commit: $14 its position among the commits to its stream (1, 2, …)
  */
 function insertText(

@@ -74,8 +74,9 @@ export const isOwnFault = ({ step, failedAt = 0 }: TransactionFailure): boolean 
   step === "bind" || step === "commit" || (step === "execute" && failedAt > 0);
 
 /**
- * First column of the unique index that refused a row of the batch. The index of a partition has a name of its own. Citus hands
- * an error on without the name, but quotes it: that of the index on the other node, which ends with the number of the shard.
+ * First column of the unique index that refused a row of the batch. The index of a partition has its own name. Citus leaves
+ * the constraint's name out of the error, but the message quotes the name of the shard's index: that of the index, and the
+ * shard's number.
  */
 function refusingKey(error: unknown, { unique_keys }: Row, citus = false): unknown {
   if (!(error instanceof TransactionFailure) || codeOf(error.cause) !== "23505" || !isRecord(unique_keys))
@@ -86,7 +87,7 @@ function refusingKey(error: unknown, { unique_keys }: Row, citus = false): unkno
   return Object.entries(unique_keys).find(([key]) => refuses(key))?.[1];
 }
 
-/** NOTIFY's queue: program_limit_exceeded. */
+/** The queue of NOTIFY is full (program_limit_exceeded). */
 const isQueueFull = ({ cause }: TransactionFailure): boolean => codeOf(cause) === "54000";
 
 const sequenceChanged = () =>
@@ -223,7 +224,7 @@ export class Appender {
         );
     const look = firstEvent === undefined || !this.#looked.has(connection);
     const inserts = this.#insertsOf(batch, inline ? { ...mode, limit: inline.limit } : mode);
-    // Citus has the sequence on another node than the log: a fail-over of that node alone may set it back.
+    // On Citus the sequence is on another node than the log, so a fail-over of that node alone may set it back.
     const raise = look && mode.citus && mode.sequence !== null ? [raiseSequence(names, mode.sequence)] : [];
     const first = 1 + raise.length;
     const read = (answers: readonly Answer[]) =>
@@ -255,8 +256,8 @@ export class Appender {
       return this.#read(batch, () => read(answers));
     } catch (error) {
       if (!(error instanceof TransactionFailure)) throw error;
-      // Citus: a full queue of notifications is noticed after the other node has committed.
-      if (error.inDoubt && isQueueFull(error)) this.#beSilent();
+      // Citus reports a full queue of notifications only after the other node has committed.
+      if (error.inDoubt && isQueueFull(error)) this.#pauseAnnouncements();
       if (error.inDoubt)
         throw new InDoubtError({ backend: connection.backend, after, firstEvent, known, until });
       // The next connection reads the server's clock again.
@@ -270,7 +271,7 @@ export class Appender {
     const lock = lockAppends(names, connections.deadline);
     const [, moved] = await connection.transact([lock, moveSequence(names, sequence)], msUntil(end));
     log().warn(
-      `[act-drizzle] "${names.schema}"."${names.table}": rows came with ids of their own; ids go on behind ${moved?.rows[0]?.id}`,
+      `[act-drizzle] "${names.schema}"."${names.table}": rows were inserted with explicit ids; new ids follow ${moved?.rows[0]?.id}`,
     );
   }
 
@@ -306,7 +307,7 @@ export class Appender {
     }
   }
 
-  #beSilent(): void {
+  #pauseAnnouncements(): void {
     const ms = Math.min(LONGEST_SILENCE_MS, this.#silence.for * 2 || FIRST_SILENCE_MS);
     if (this.#silence.for === 0)
       log().warn(
@@ -323,7 +324,7 @@ export class Appender {
     if (mode.headBy === "id" && refusingKey(error, facts, mode.citus) === "stream")
       return { ...mode, headBy: "version" };
     if (code === "54000" && error.step === "commit" && mode.announce) {
-      this.#beSilent();
+      this.#pauseAnnouncements();
       return { ...mode, announce: false };
     }
     // The sequence was dropped.

@@ -66,7 +66,7 @@ export async function commit<E extends Schemas>(
   if (seen) stored.catch(() => seen.changed());
   const { outcome, created } = await stored;
   if (!outcome.accepted) {
-    // The caller reads the stream again, and has to find what it was not told the id of.
+    // The caller reads the stream again and must find the events that were in its way. It was not told their ids.
     seen?.changed();
     throw new ConcurrencyError(
       stream,

@@ -20,7 +20,7 @@ import {
   type TransactionFailure,
 } from "../postgres/index.ts";
 
-/** Beyond a handler's time: a server that is reached answers within it. */
+/** How long to wait for the server's answer after the handler's time is over. */
 const GRACE_MS = 2_000;
 const limitTo = (ms: number): Query => ({
   text: "select set_config('statement_timeout', $1, true)",
@@ -30,7 +30,7 @@ const limitTo = (ms: number): Query => ({
 /** Statements that would end the transaction, and the events with it. */
 const ENDS = /^\s*(begin|start|commit|end|rollback(?!\s+to\s)|abort|prepare\s+transaction)\b/i;
 
-/** As text, as other drivers of Drizzle send what its columns have not encoded. */
+/** Parameters as text, in the form in which other drivers send values that Drizzle's columns have not encoded. */
 function toParam(value: unknown): Param {
   if (value === null || value === undefined) return null;
   if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
@@ -42,7 +42,7 @@ function toParam(value: unknown): Param {
 const toRow = (columns: readonly string[], row: readonly unknown[]) =>
   Object.fromEntries(columns.map((name, i) => [name, row[i]]));
 
-/** Who has a statement sent, and until when: an instant of `performance.now()`. */
+/** The caller of a statement. `until`: the end of its time, an instant of `performance.now()`. */
 export type Caller = { readonly until: number };
 
 type Held<C> = { readonly query: InlineQuery; readonly caller: C };
@@ -61,13 +61,13 @@ export class InlineBlock<C extends Caller> {
   #held: Held<C>[] = [];
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
-  /** The error with which the transaction has failed on the server; undefined while it has not. */
+  /** The error that failed the transaction on the server; undefined while it has not failed. */
   #failed: Error | undefined;
   /** A failure that no handler caused: the connection was lost, or the server rolled the transaction back. */
   lost: Error | undefined;
   /** A statement has to be parsed anew: the whole block may run again. */
   stale = false;
-  /** The caller of a statement that was held back, sent later, and has then failed; and its error. */
+  /** The caller of a held-back statement that failed when it was sent, and the error. */
   blamed: { readonly caller: C; readonly error: Error } | undefined;
 
   constructor(connection: Connection, options: BlockOptions) {
@@ -76,7 +76,7 @@ export class InlineBlock<C extends Caller> {
     this.#serverLimit = options.limit;
   }
 
-  /** The error of the failed transaction. A handler may have caught it and gone on. */
+  /** The error that failed the transaction. A handler may have caught it and continued. */
   get failed(): Error | undefined {
     return this.#failed;
   }
@@ -111,8 +111,9 @@ export class InlineBlock<C extends Caller> {
   }
 
   /**
-   * Commits, and what was held back with it. `tail` comes before COMMIT, which waits for standbys as long as it takes: the
-   * server ends its statement_timeout before it begins to commit, and cut off it would be acknowledged without them.
+   * Sends the statements that were held back, and commits. `tail` comes before COMMIT. COMMIT may wait for standbys without a
+   * limit: statement_timeout ends before it begins, because a COMMIT that is cut off would be acknowledged without the
+   * standbys.
    */
   async commit(tail: readonly Query[]): Promise<void> {
     this.#closed = true;
@@ -124,7 +125,7 @@ export class InlineBlock<C extends Caller> {
     throw failure;
   }
 
-  /** Rolls the transaction back once no statement is running. Statements that come later are refused. */
+  /** Rolls the transaction back once no statement is running. Later statements are refused. */
   async rollback(): Promise<void> {
     this.#closed = true;
     await this.idle();
@@ -150,7 +151,7 @@ export class InlineBlock<C extends Caller> {
     return rows;
   }
 
-  /** Sets the server's limit anew where it is far from the time that is left. */
+  /** Sets the server's limit again if it differs by a tenth or more from the time that is left. */
   #limit(left: number): Query[] {
     if (left > this.#serverLimit * 0.9 && left < this.#serverLimit * 1.1) return [];
     this.#serverLimit = Math.min(left, this.#options.limit);
@@ -168,7 +169,7 @@ export class InlineBlock<C extends Caller> {
       const { failure, status, stale } = result;
       this.stale ||= stale;
       if (failure && (stale || RETRIABLE.has(codeOf(failure.cause)))) this.lost = failure;
-      // A statement of the handler's has ended the transaction: what it had done may be stored.
+      // A statement of the handler has ended the transaction, so what it had done may be stored.
       if (part !== "last" && status === "I" && !failure) throw outcomeUnknown();
       this.#failed = status === "E" ? (this.#failed ?? failure?.cause) : undefined;
       return result;

@@ -36,7 +36,7 @@ type Running = Call & Caller;
 const CUT = Symbol("cut");
 const QUERY_CANCELED = "57014";
 
-/** A vanished client's transaction ends so long after the handler's time. */
+/** ms after the end of the handler's time until the server ends the transaction of a client that vanished. */
 const IDLE_GRACE_MS = 1_000;
 
 export type InlineSend = {
@@ -120,7 +120,7 @@ export class InlineRunner {
     return answers;
   }
 
-  /** A handler gets the events of one commit at a time; then those that take all of the batch get theirs. */
+  /** First each handler of single commits gets the events of one commit at a time, then each handler of batches gets all. */
   #callsOf(batch: readonly Append[], { outcomes, created }: Appended): readonly Call[] {
     const single: Call[] = [];
     const grouped = new Map<string, Call>();
@@ -152,7 +152,7 @@ export class InlineRunner {
     const cut = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(CUT), left);
     });
-    // The handler may be done before anybody looks.
+    // The handler may have ended before anything awaits `cut`, and then a rejection would be unhandled.
     cut.catch(() => {});
     try {
       const returned = call.handler.run(call.events, this.#tx);
@@ -179,7 +179,7 @@ export class InlineRunner {
     if (error === CUT || state === QUERY_CANCELED)
       return fail(
         "TIMED_OUT",
-        `took longer than ${handler.timeout} ms and was cut: the append lock is held meanwhile. Make it faster, do slow work in a reaction, or raise its timeout.`,
+        `took longer than ${handler.timeout} ms and was cut, because the append lock is held meanwhile. Make it faster, do slow work in a reaction, or raise its timeout.`,
       );
     // A server's error may quote rows. What the handler itself has thrown is the user's own.
     const isServers = state !== undefined && error instanceof Error && "severity" in error;

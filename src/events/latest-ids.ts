@@ -1,4 +1,4 @@
-/** The id of the newest event that this process appended to each stream, for the streams that it appended to last. */
+/** The id of the newest event that this process appended to each of the streams that it used most recently. */
 export class LatestIds {
   readonly #max: number;
   readonly #ids = new Map<string, number>();
@@ -13,7 +13,7 @@ export class LatestIds {
   }
 
   set(stream: string, id: number): void {
-    // A Map keeps the order in which its keys were added: the first is the one that was not used for the longest time.
+    // A Map keeps the order in which keys were added, so its first key is the stream that was not used for the longest time.
     this.#ids.delete(stream);
     this.#ids.set(stream, id);
     if (this.#ids.size <= this.#max) return;

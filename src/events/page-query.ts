@@ -39,8 +39,8 @@ const MORE = { by_stream: 20_000, by_time: 100_000 } as const;
  */
 const PROBE = 500;
 /**
- * How many of the next events a large page reads for `near`. Where the matches end in the middle of a page, a walk until
- * the page is full would go on to the end of the log: 1.5 s for the last page of a day in 2.25 million events.
+ * How many of the next events a large page reads for `near`. If the matches end in the middle of a page, reading on until the
+ * page is full would read to the end of the log: 1.5 s for the last page of a day in 2.25 million events.
  */
 const NEAR = 16_000;
 const enoughOf = (step: number, cap: string) => (step <= 256 ? cap : String(PROBE / 8));
@@ -230,7 +230,7 @@ function logPage(
   const steps: string[] = [];
   const found: string[] = [];
   let open = "true";
-  /** Rows that a step has found as they are to be returned. */
+  /** The select of the rows of a step that already found whole rows, not only ids. */
   let near: string | undefined;
   const few = (name: string, select: string, order: string, most: number, also = "") => {
     steps.push(`${name} as materialized (
@@ -281,7 +281,7 @@ function logPage(
       near = "select * from near where (select enough from filled)";
       open = "(select open and not enough from filled)";
     } else open = "(select open and not enough from seen)";
-    // Hidden from the indexes, so that the step reads the one of its filter. Only a page that is not near needs it.
+    // This condition is hidden from the indexes, so that the step reads the index of its filter.
     const between = unindexed(ids("e").replace(/^ and /, "") || undefined);
     byStream("more_by_stream", MORE.by_stream, between);
     byTime("more_by_time", MORE.by_time, between);

@@ -87,7 +87,7 @@ export async function query<E extends Schemas>(
   let count = 0;
   for (;;) {
     const limit = Math.ceil(Math.min(size, wanted - count));
-    // Whoever asks for what comes after an event has seen it.
+    // A caller that asks for what comes after an event has seen that event.
     const { rows, cut, bytes } = await connections.readPage("query", pageQuery(names, q, range, limit), {
       budget: BUDGET,
       limit,
@@ -95,7 +95,7 @@ export async function query<E extends Schemas>(
     });
     const found = rows.length;
     const [first, last] = [Number(rows[0]?.id), Number(rows.at(-1)?.id)];
-    // Before the callback gets them: it may read on, or throw.
+    // Recorded before the callback gets the rows, because it may read on, or throw.
     if (found > 0) connections.seen?.event(Math.max(first, last));
     const decode = await guard("query", () => reader.forRows(rows));
     for (const row of rows) {

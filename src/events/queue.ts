@@ -48,7 +48,7 @@ type Waiting = Append & {
 
 export type Stored = { readonly outcome: Outcome; readonly created: Date };
 
-/** A connection that was there and went; not a server that refuses or does not answer. */
+/** True if an established connection was lost; false if the server refuses connections or does not answer. */
 const DIED = new Set<string | undefined>(["CONNECTION_CLOSED", "57P01"]);
 
 /** The server undid it for the sake of others, or, behind a pooler, it came too late: it may run again. */
@@ -130,7 +130,7 @@ export class AppendQueue {
     });
   }
 
-  /** From now on the outcome of a commit in doubt is looked for no longer than {@link RECOVERY_WINDOW_MS}. */
+  /** From now on, recovery of a commit in doubt takes no longer than {@link RECOVERY_WINDOW_MS}. */
   limitRecovery(): void {
     this.#closing = true;
   }
@@ -216,7 +216,10 @@ export class AppendQueue {
     });
   }
 
-  /** Sends a batch, without a turn before it is written. The answer tells those whose commits were stored or refused. */
+  /**
+   * Sends a batch in the current turn of the event loop. Resolves to a function that tells the callers which commits were
+   * stored or refused.
+   */
   async #send(all: readonly Waiting[]): Promise<() => void> {
     const batch = this.#dropExpired(all);
     const [oldest] = batch;
@@ -247,7 +250,7 @@ export class AppendQueue {
     }
   }
 
-  /** When its time is over, as an instant of `performance.now()`. */
+  /** The end of the commit's time, as an instant of `performance.now()`. */
   #endOf({ since }: Waiting): number {
     const { deadline } = this.#database;
     return deadline === 0 ? Number.POSITIVE_INFINITY : since + deadline;
@@ -270,7 +273,7 @@ export class AppendQueue {
       return;
     }
     if (error instanceof InlineFailure) return this.#sendWithout(batch, error);
-    // The batch was committed, and its answer not understood: none of it may go again.
+    // The batch was committed, but its answer was not understood: nothing of it may be sent again.
     if (codeOf(error) === "OUTCOME_UNKNOWN") {
       for (const w of batch) w.failed(sanitize(error));
       return;
@@ -284,7 +287,10 @@ export class AppendQueue {
     else this.#fail(batch, cause);
   }
 
-  /** An inline projection has refused one of them; or one of several, of which each is tried alone. */
+  /**
+   * Sends the batch again without the commit that an inline projection has refused. If it is not known which one, each goes
+   * alone.
+   */
   async #sendWithout(batch: readonly Waiting[], { error, refused }: InlineFailure): Promise<void> {
     if (refused === undefined) {
       for (const w of batch) (await this.#send([{ ...w, alone: true }]))();
@@ -299,7 +305,7 @@ export class AppendQueue {
     for (const again of batches) (await this.#send(again))();
   }
 
-  /** Fails the batch. If it ended because the oldest commit's deadline had passed, those with time left are sent again. */
+  /** Fails the batch. If it failed because the oldest commit's deadline had passed, commits with time left are sent again. */
   #fail(batch: readonly Waiting[], cause: Error): void {
     const { deadline } = this.#database;
     // A timer may be early by less than a millisecond.
@@ -323,7 +329,7 @@ export class AppendQueue {
     );
   }
 
-  /** What the log shows is decided, what it does not hold goes again, and the rest is unknown. */
+  /** Commits that the log shows are stored, those that it certainly lacks are sent again, and the others are unknown. */
   async #recover(batch: readonly Waiting[], transaction: InDoubtTransaction): Promise<void> {
     const outcomes = await this.#outcomesOf(batch, transaction);
     const absent: Waiting[] = [];
@@ -343,7 +349,7 @@ export class AppendQueue {
     if (timely.length > 0) this.#sendAgain(timely, notApplied());
   }
 
-  /** Once for each lost connection: it was in doubt, and what the log said. */
+  /** Logs once for each lost connection that commits were in doubt, and what the log showed. */
   #report(batch: readonly Waiting[], outcomes: readonly RecoveredOutcome[]): void {
     const found = { stored: 0, absent: 0, unknown: 0 };
     batch.forEach((_, i) => {
@@ -359,7 +365,7 @@ export class AppendQueue {
     else log().warn(text);
   }
 
-  /** The outcome of each commit. All are `unknown` if the log cannot be read in time: nothing is guessed. */
+  /** The outcome of each commit. All are `unknown` if the log cannot be read in time: the store does not guess. */
   async #outcomesOf(
     batch: readonly Waiting[],
     transaction: InDoubtTransaction,
@@ -367,7 +373,7 @@ export class AppendQueue {
     const window = performance.now() + RECOVERY_WINDOW_MS;
     const [oldest] = batch;
     const own = Math.max(window, oldest ? this.#endOf(oldest) : window);
-    // A store that is being disposed of waits for the window only.
+    // While the store is being disposed of, only the window counts.
     const end = () => (this.#closing ? window : own);
     const isOver = () => performance.now() >= end();
     let pause = FIRST_PAUSE_MS;

@@ -18,9 +18,9 @@
  * COMMIT waits for the standby, the commit is on the primary only. So the recovery is a transaction that writes, and its
  * COMMIT waits for the standby as the lost one did. A standby that is asked by mistake refuses to write.
  *
- * With Citus the log may be on another node, where a transaction may end after that of the coordinator. The append lock is held
- * there as well, so a recovery waits for the end of both. A row version (xmin) says nothing there, for it changes when a log is
- * moved to another node: only tokens decide.
+ * On Citus the log may be on another node, where a transaction may end later than on the coordinator. The append lock is
+ * held there as well, so recovery waits until both have ended. A row version (xmin) proves nothing there, because it changes
+ * when the log moves to another node: only tokens decide.
  *
  * A token that is not found was not committed, unless its stream has been truncated since, or the log restored.
  */
@@ -58,8 +58,8 @@ export type Stored = { readonly outcome: Outcome; readonly created: Date };
 export type RecoveredOutcome = "absent" | "pending" | "unknown" | Stored;
 
 /**
- * The id and row version (xmin) of the log's first event. A restore inserts that row again, so it gets another xmin. With
- * Citus: its id and token, and nothing if it has none, for then it cannot prove anything.
+ * The id and row version (xmin) of the log's first event. A restore inserts that row again, so its xmin changes. On Citus it
+ * is the id and the token, or undefined without a token: an id alone proves nothing.
  */
 export const firstEventQuery = ({ events }: Names): Query => {
   const text = (version: string) =>
@@ -73,7 +73,9 @@ export const firstEventOf = (row: Row | undefined): string | undefined =>
 
 const EMIT = "select pg_logical_emit_message(true, 'act-drizzle', 'recover')::text";
 
-/** A write of no consequence where the log is, so that this transaction's COMMIT waits for the same standbys as the lost one. */
+/**
+ * A write without effect on the log's node, so that this transaction's COMMIT waits for the same standbys as the lost one.
+ */
 export const waitForStandby = (names: Names): Query => ({
   text: EMIT,
   citus: () => `${EMIT} from ${besideLog(names)}`,

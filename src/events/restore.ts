@@ -33,7 +33,7 @@ type Pending = EncodedEvent & {
 };
 
 const DAY = 86_400_000;
-/** PostgreSQL counts from there: from another day an interval of hours could not reach its last day. */
+/** PostgreSQL counts days from 2000-01-01. From another day, an interval of hours could not reach its last timestamp. */
 const SINCE_2000 = `(e.created - ${Date.UTC(2000, 0)})`;
 /**
  * `created` from milliseconds, exactly in any century. One number of seconds or microseconds would be rounded: every
@@ -121,7 +121,7 @@ function explainDuplicate(error: unknown): never {
   throw error;
 }
 
-/** `owned`: it may be altered. Citus refuses that for the sequence of a distributed table. */
+/** `owned`: the role may alter it. Citus refuses that for the sequence of a distributed table. */
 type Sequence = { readonly name: string; readonly owned: boolean };
 
 /** Ids go on from the restored ones, so the sequence has to be known. */

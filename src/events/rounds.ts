@@ -1,7 +1,7 @@
 /**
- * The statements that append a batch: one INSERT. With Citus several, for it does not take the recursive statement for
- * streams that occur more than once: the first commit to each stream goes first, then the second to each, all in the same
- * transaction, and each round is an INSERT and a look at what was stored.
+ * The statements that append a batch. On PostgreSQL this is one INSERT. Citus refuses the recursive statement for streams
+ * that occur more than once. There the batch goes in rounds, all in one transaction: the first commit to each stream, then
+ * the second to each, and so on. Each round is an INSERT and a SELECT of what was stored.
  */
 import type { Query, Row } from "../postgres/index.ts";
 import { numberArray, textArray } from "../postgres/parameters.ts";
@@ -18,11 +18,11 @@ import type { LatestIds } from "./latest-ids.ts";
 
 export type Inserts = {
   readonly queries: readonly Query[];
-  /** Takes the first row of each statement. */
+  /** `rows`: the first row of each statement's answer. */
   read(rows: readonly (Row | undefined)[]): Appended;
 };
 
-/** The commits of each round, as their places in the batch. */
+/** The commits of each round, as indexes of the batch. */
 function roundsOf(batch: readonly Append[]): number[][] {
   const seen = new Map<string, number>();
   const rounds: number[][] = [];
@@ -46,7 +46,7 @@ export const insertsOf = (
   read: ([row]) => readAppended(batch, row),
 });
 
-/** What was stored of commits to streams that are all different. */
+/** Selects what was stored of commits to distinct streams. */
 const storedQuery = ({ stored }: CitusTexts, appends: readonly Append[]): Query => ({
   text: stored,
   params: [
@@ -62,7 +62,7 @@ export function roundsOfInserts(texts: CitusTexts, batch: readonly Append[], lat
     appends: places.flatMap((i) => batch[i] ?? []),
   }));
   return {
-    // The sequence's last value is known on the coordinator only, and heads are looked for elsewhere.
+    // Only the coordinator knows the sequence's last value, and the heads are looked up on the log's node.
     queries: rounds.flatMap(({ appends }) => [
       insertQuery({ distinct: texts.insert, repeated: texts.insert }, appends, null, latestIds),
       storedQuery(texts, appends),

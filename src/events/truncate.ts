@@ -135,7 +135,7 @@ select (select array_agg(id order by id)::text from seeded) as ids,
   (select extract(epoch from max(created)) * 1000 from seeded)::float8 as created`;
   return {
     text: text(idSequence(names)),
-    // The sequence is on another node than the log.
+    // On Citus the sequence may be on another node than the log.
     citus: () => text("null"),
     params: [
       textArray(seeds.map((s) => s.stream)),

@@ -21,7 +21,10 @@ export type IdempotencyOptions = {
   readonly table?: string | undefined;
   /** ms for which a committed key is refused. Default 24 hours. */
   readonly ttlMs?: number | undefined;
-  /** ms after which a reservation is free again whose process died: longer than any handler takes. Default 1 minute. */
+  /**
+   * ms after which the reservation of a process that died is free again. It must exceed the time of any handler. Default 1
+   * minute.
+   */
   readonly reservationMs?: number | undefined;
 };
 

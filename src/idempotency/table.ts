@@ -14,7 +14,7 @@ export type ActIdempotencyOptions<Schema extends string = string, Name extends s
  * The Drizzle table of {@link PostgresIdempotency}. Export it from your Drizzle schema, so that drizzle-kit pushes and
  * migrates it with your own tables; or call `seed()`.
  *
- * - `key`: what the caller says makes a request the same as another.
+ * - `key`: given by the caller. Two requests with one key count as the same request.
  * - `committed`: its handler has succeeded. Else the key is reserved.
  * - `holder`: which instance has reserved it.
  * - `expires_at`: when the key is free again.

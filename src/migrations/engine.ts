@@ -64,6 +64,6 @@ export function refuseEngine(row: Row | undefined): void {
   const missing = lacking(row);
   if (missing.length === 0) return;
   throw new Error(
-    `the server lacks ${missing.join(", ")}: it says that it is ${row?.server}. docs/reference/servers.md has the servers that can do`,
+    `the server lacks ${missing.join(", ")}: it says that it is ${row?.server}. docs/reference/servers.md lists the servers that work`,
   );
 }

@@ -57,7 +57,7 @@ select jsonb_build_object(
       'cache', f.seqcache,
       'increment', f.seqincrement,
       'cycles', f.seqcycle,
-      -- Citus refuses to alter the sequence of a distributed table, and lets the coordinator count far less.
+      -- Citus refuses to alter the sequence of a distributed table, and gives it a lower maximum on the coordinator.
       'unbounded', f.seqmax > ${LAST_ID} and not exists (select 1 from pg_extension where extname = 'citus'),
       'unlogged', f.relpersistence = 'u'
         and (select t.relpersistence from pg_class t where t.oid = to_regclass(${literal(names.events)})) <> 'u',

@@ -148,7 +148,7 @@ class Subscription {
       connections.listen({
         channel: names.channel,
         onPayload: (payload) => this.#receive(payload),
-        // Once for each loss: while it tries to listen again, nothing is said.
+        // Logged once for each loss. Further attempts to listen are not logged.
         onLost: () =>
           quiet ||
           log().warn(
@@ -281,7 +281,7 @@ class Subscription {
 
   #call(stream: string, events: EventRef[]): void {
     if (this.#ended || events.length === 0) return;
-    // The app reads on from here, and must not be given an older state by a replica.
+    // The app reads on from here, so no replica may show it an older state.
     this.#context.connections.seen?.event(Math.max(...events.map(({ id }) => id)));
     const failed = (error: unknown) =>
       log().error(

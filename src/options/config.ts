@@ -35,7 +35,7 @@ export type ConnectionTarget = { readonly config: Config; readonly secrets: Secr
 export type ResolvedOptions = ConnectionTarget & {
   /** The target of LISTEN, if it has its own (`listen_url`). */
   readonly listen: ConnectionTarget | undefined;
-  /** The targets of reads beside the primary (`replicas`). */
+  /** The connection targets of `replicas`. */
   readonly replicas: readonly ConnectionTarget[];
   /** The options that the config does not show, by name. */
   readonly hidden: Values;

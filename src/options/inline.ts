@@ -23,13 +23,13 @@ export type InlineQuery = {
   readonly arrays: boolean;
 };
 
-/** Sends a statement on the connection of the commit that is being projected: its rows. */
+/** Sends a statement on the connection of the commit that is being projected. Resolves to its rows. */
 export type SendInline = (query: InlineQuery) => Promise<readonly unknown[]>;
 
 export type InlineHandler = {
-  /** Of the events. */
+  /** Name of the events that it handles. */
   readonly name: string;
-  /** It takes the events of all commits that go out together. */
+  /** True if it takes the events of all commits of a batch at once. */
   readonly batch: boolean;
   /** Longest run, in ms. */
   readonly timeout: number;
@@ -43,7 +43,7 @@ export type InlineProjections = {
   open(send: SendInline): unknown;
   /** The statement of a query that a handler has returned without waiting for it; undefined for anything else. */
   toQuery(returned: unknown): InlineQuery | undefined;
-  /** What is under an error of Drizzle, whose message holds the parameters; anything else as it is. */
+  /** The error inside an error of Drizzle, whose message holds the parameters. Any other error is returned unchanged. */
   causeOf(error: unknown): unknown;
 };
 

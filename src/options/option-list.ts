@@ -221,7 +221,7 @@ export const optionsSchema = z.strictObject({
   }),
   query_timeout: limit.default(0).register(about, {
     type: "number | false",
-    docs: "Longest wait for an answer, in milliseconds; then the connection is given up. `0` and `false`: `statement_timeout` and 5 s.",
+    docs: "Longest wait for an answer, in milliseconds; then the connection is closed. `0` and `false`: `statement_timeout` plus 5 s.",
     config: {
       type: "number",
       docs: "Longest wait for an answer, in milliseconds; `0`: see `statement_timeout`.",
@@ -230,7 +230,7 @@ export const optionsSchema = z.strictObject({
   }),
   lock_timeout: limit.default(0).register(about, {
     type: "number | false",
-    docs: "Longest wait of a statement for a lock, in milliseconds; `0` and `false` leave it to the role's own. Commits wait for each other by a lock.",
+    docs: "Longest wait of a statement for a lock, in milliseconds; `0` and `false`: as the role has it. Commits wait for each other's append lock.",
     config: {
       type: "number",
       docs: "Longest wait for a lock, in milliseconds; `0` leaves it to the role's own.",
@@ -239,7 +239,7 @@ export const optionsSchema = z.strictObject({
   }),
   idle_in_transaction_session_timeout: limit.default(60_000).register(about, {
     type: "number | false",
-    docs: "After this many milliseconds the server ends a transaction whose client is silent; for commits after 10 s at the latest. `0` and `false` are no limit.",
+    docs: "After this many milliseconds without a statement the server ends a transaction; that of a commit after 10 s at the latest. `0` and `false` are no limit.",
     config: { type: "number", docs: "After how many milliseconds the server ends a silent transaction." },
     url: { idle_in_transaction_session_timeout: Number },
   }),
@@ -272,12 +272,12 @@ export const optionsSchema = z.strictObject({
   replicas: z.array(url).readonly().default([]).register(about, {
     type: "readonly string[]",
     config: false,
-    docs: "URLs of standbys that answer `query` and `query_stats`, as long as they have everything that this process has seen; the rest of their options is the store's.",
+    docs: "URLs of standbys that answer `query` and `query_stats` while they have everything that this process has seen. Their other options are the store's.",
     takes: "a list of URLs that begin with postgres:// or postgresql://",
   }),
   replicaLagMillis: limit.default(10_000).register(about, {
     type: "number | false",
-    docs: "A replica that is further behind than this, in milliseconds, is not read; `0` and `false` are no limit.",
+    docs: "A replica that is more than this many milliseconds behind is not read; `0` and `false` are no limit.",
     config: {
       type: "number",
       docs: "How far behind a replica may be, in milliseconds; `0` is no limit.",

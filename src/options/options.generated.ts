@@ -46,11 +46,11 @@ export type PostgresStoreOptions = {
   readonly statement_timeout?: number | false | undefined;
   /** A statement that takes longer than this many milliseconds is logged, once per verb and minute; `0` and `false`: never. Default `1000`. */
   readonly slowStatementMillis?: number | false | undefined;
-  /** Longest wait for an answer, in milliseconds; then the connection is given up. `0` and `false`: `statement_timeout` and 5 s. Default `0`. */
+  /** Longest wait for an answer, in milliseconds; then the connection is closed. `0` and `false`: `statement_timeout` plus 5 s. Default `0`. */
   readonly query_timeout?: number | false | undefined;
-  /** Longest wait of a statement for a lock, in milliseconds; `0` and `false` leave it to the role's own. Commits wait for each other by a lock. Default `0`. */
+  /** Longest wait of a statement for a lock, in milliseconds; `0` and `false`: as the role has it. Commits wait for each other's append lock. Default `0`. */
   readonly lock_timeout?: number | false | undefined;
-  /** After this many milliseconds the server ends a transaction whose client is silent; for commits after 10 s at the latest. `0` and `false` are no limit. Default `60000`. */
+  /** After this many milliseconds without a statement the server ends a transaction; that of a commit after 10 s at the latest. `0` and `false` are no limit. Default `60000`. */
   readonly idle_in_transaction_session_timeout?: number | false | undefined;
   /** Settings of the server for each session, as in libpq: `-c search_path=app -c geqo=off`. */
   readonly options?: string | undefined;
@@ -58,9 +58,9 @@ export type PostgresStoreOptions = {
   readonly onConnect?: OnConnect | undefined;
   /** A direct URL for LISTEN when `url` leads through a pooler in transaction mode. Left out, LISTEN goes where the store goes. */
   readonly listen_url?: string | undefined;
-  /** URLs of standbys that answer `query` and `query_stats`, as long as they have everything that this process has seen; the rest of their options is the store's. Default ``. */
+  /** URLs of standbys that answer `query` and `query_stats` while they have everything that this process has seen. Their other options are the store's. Default ``. */
   readonly replicas?: readonly string[] | undefined;
-  /** A replica that is further behind than this, in milliseconds, is not read; `0` and `false` are no limit. Default `10000`. */
+  /** A replica that is more than this many milliseconds behind is not read; `0` and `false` are no limit. Default `10000`. */
   readonly replicaLagMillis?: number | false | undefined;
   /** TLS: `true` (verify-full), a mode of libpq's sslmode, `no-verify`, or options of `tls.connect`. Default `false`. */
   readonly ssl?: boolean | SslMode | Readonly<Record<string, unknown>> | undefined;

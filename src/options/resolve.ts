@@ -128,7 +128,10 @@ function endpoints(host: string, port: number | string): Endpoint[] {
   return hosts.map((name, i) => ({ host: name, port: ports[i] ?? ports[0] ?? 5432 }));
 }
 
-/** The store's own target, with the host, port and login of the URL. What the primary is chosen by does not apply. */
+/**
+ * The store's own target with the URL's host, port and login. The option target_session_attrs selects the primary, so it does
+ * not apply.
+ */
 function replicaTarget(chosen: Values, url: string, env: Environment): ConnectionTarget {
   const { host: _host, port: _port, ...kept } = chosen;
   const own = readUrl(url, "replicas");

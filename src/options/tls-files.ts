@@ -49,7 +49,7 @@ function modeOf(ssl: Ssl, sslrootcert: string): boolean | SslMode {
   if (sslrootcert === SYSTEM && !["verify-full", "disable", true, false].includes(ssl))
     throw refuse(
       "sslrootcert",
-      "system needs sslmode verify-full: anybody can have a certificate of such a CA",
+      "system needs sslmode verify-full, because anybody can get a certificate from such a CA",
     );
   return ssl === "require" && sslrootcert !== "" ? "verify-ca" : ssl;
 }

@@ -30,7 +30,7 @@ export const URL_PARAMETERS: Readonly<Record<string, UrlParameter>> = {
   channel_binding: {
     from: "libpq",
     takes: ["disable", "prefer", "require"],
-    does: "`require` demands what it protects from: the server's certificate is verified (verify-full, or verify-ca with `sslrootcert`). The driver itself cannot bind channels.",
+    does: "The driver cannot bind channels. `require` verifies the server's certificate instead (verify-full, or verify-ca with `sslrootcert`), which also keeps an attacker in between out.",
     refused: "it takes disable, prefer or require",
   },
   sslnegotiation: {

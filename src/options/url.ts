@@ -16,7 +16,7 @@ export function readUrl(url: string, option = "url"): Values {
     try {
       return decodeURIComponent(text);
     } catch {
-      throw fail(`a % is followed by no two hexadecimal digits: ${ENCODE}`);
+      throw fail(`a % is not followed by two hexadecimal digits: ${ENCODE}`);
     }
   };
   const parameters = readParameters(query, decode, fail);
@@ -55,7 +55,7 @@ function split(url: string, fail: Fail): Parts {
   const names = query.split("&").map((part) => part.replace(/=.*/s, ""));
   const torn = query.includes("@") && names.some((name) => name !== "" && !isKnown(name));
   if (url.includes("#") || /[/@]/.test(path) || torn)
-    throw fail(`a character stands in it that ends the password, or another part, too early: ${ENCODE}`);
+    throw fail(`it has a character that ends the password, or another part, too early: ${ENCODE}`);
   const at = authority.lastIndexOf("@");
   return {
     userinfo: authority.slice(0, Math.max(at, 0)),

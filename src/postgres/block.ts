@@ -18,7 +18,7 @@ export const sendBlock = (
     }),
   );
 
-/** Rolls a block back. If that fails, it closes the connection, and the server rolls back. */
+/** Rolls a transaction back. If that fails, it closes the connection, and the server rolls back. */
 export async function rollbackBlock(connection: Connection, deadline: number): Promise<void> {
   if (connection.closedWith) return;
   // At the deadline the connection is closed, and the server ends its transaction.

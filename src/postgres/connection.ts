@@ -64,7 +64,7 @@ export class Connection {
   backend: Backend | undefined;
   /** False where a pooler may run each transaction in another session. Then no transaction relies on session settings. */
   ownsSession: boolean;
-  /** The database has the extension Citus: statements have another text there, if they need one. Known after {@link establish}. */
+  /** The database has the extension Citus, for which some statements have another text. Known after {@link establish}. */
   citus = false;
   /** The result of {@link establish}; undefined until then. */
   facts: Row | undefined;

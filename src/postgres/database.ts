@@ -33,7 +33,7 @@ export class Database {
   readonly config: Config;
   /** The pool for appends, of one connection. With `max: 1` it is the same pool as the one for everything else. */
   readonly writer: StorePool;
-  /** Facts about the store's tables, if its connections are shared. Otherwise each connection for appends has them. */
+  /** Facts about the store's tables, if the store shares its connections. Otherwise each connection for appends has them. */
   readonly sharedFacts: SharedFacts | undefined;
   /** Logs slow statements and lost connections. */
   readonly log: DatabaseLog;
@@ -50,8 +50,8 @@ export class Database {
   #closed = false;
 
   /**
-   * `facts`: facts about the database that appends need, as a select list. `shared`: whose connections it uses. `texts`:
-   * statements for replicas, if it is to read them.
+   * `facts`: a select list of the facts about the database that appends need. `shared`: the database whose connections the
+   * store shares. `texts`: the statements for replicas, if the store reads them.
    */
   constructor(
     { config, secrets, listen, replicas }: ResolvedOptions,
@@ -140,8 +140,8 @@ export class Database {
   }
 
   /**
-   * A read of up to `limit` rows that stops after `budget` characters of JSON. On a replica if that has everything that was
-   * seen, and the event `seen`.
+   * Reads up to `limit` rows, and stops after `budget` characters of JSON. A replica answers if it has everything that this
+   * process has seen, and the event `seen`.
    */
   readPage(
     operation: string,
@@ -159,7 +159,7 @@ export class Database {
     );
   }
 
-  /** Like {@link read}, on a replica if that has everything that was seen, and `at`. */
+  /** Like {@link read}, but a replica answers if it has everything that this process has seen, and `at`. */
   readSeen(operation: string, query: Query, at?: Partial<Needed>): Promise<readonly Row[]> {
     return this.#onReplica(
       operation,
@@ -227,7 +227,7 @@ export class Database {
     })) as readonly R[];
   }
 
-  /** Runs one statement that writes, and gives it up at `end`: see deadline.ts. It is not tried again. */
+  /** Runs one statement that writes, and stops waiting for it at `end`: see deadline.ts. It is not retried. */
   async writeBefore(query: Query, end: number): Promise<void> {
     await useBefore(this.#pool, end, async (connection) => {
       const deadline = lessOf(this.deadline, msUntil(end));
@@ -305,14 +305,17 @@ export class Database {
   }
 
   /**
-   * A connection whose settings `work` may change; it has to destroy the connection. A single store opens a new one. Stores
-   * that share connections take one that is not for appends.
+   * Runs `work` on a connection whose settings it may change, and which it must destroy. A single store opens a new one.
+   * Stores that share connections use one that is not for appends.
    */
   useAlone<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
     return this.#shared ? this.#pool.use(work) : this.writer.use(work, true);
   }
 
-  /** LISTEN on a connection of the store's own, or of those that share it. The listener reconnects by itself until it is stopped. */
+  /**
+   * LISTEN on a connection of the store's own, or on that of stores that share connections. The listener reconnects until
+   * stopped.
+   */
   async listen(options: ChannelOptions): Promise<ChannelListener> {
     this.#assertOpen();
     const listener =

@@ -23,7 +23,7 @@ export type Row = Readonly<Record<string, unknown>>;
 
 export type Query = {
   readonly text: string;
-  /** The text for a server with Citus, where it refuses `text` or does something else. Called when the statement is sent. */
+  /** The text for a server with Citus, if that refuses `text` or runs it differently. Called when the statement is sent. */
   readonly citus?: (() => string) | undefined;
   /** The bind variables $1, $2, …: arrays as array literals, JSON as text. A function is called when the statement is sent. */
   readonly params?: readonly Param[] | (() => readonly Param[]);
@@ -32,7 +32,10 @@ export type Query = {
    * for statements that modify rows: their snapshot is taken when they run, that of a SELECT when it is bound.
    */
   readonly bindFirst?: boolean;
-  /** It is not kept prepared, because its text varies, or it runs once per connection: the server would keep each text. */
+  /**
+   * The statement is not kept prepared, because its text varies or it runs once per connection: the server would keep every
+   * text.
+   */
   readonly once?: boolean;
   /** The error that this statement's text raises on purpose. The same message from another statement is not this error. */
   readonly raises?: Raised;
@@ -45,7 +48,9 @@ export type Query = {
 export const paramsOf = ({ params = [] }: Query): readonly Param[] =>
   typeof params === "function" ? params() : params;
 
-/** The statement as a server with Citus gets it. Its parameters are bound when it runs: then it goes where the table is now. */
+/**
+ * The statement in its form for Citus. Its parameters are bound when it runs, so it goes to the node that has the table then.
+ */
 export const forCitus = ({ citus, bindFirst: _, ...query }: Query): Query =>
   citus ? { ...query, text: citus() } : query;
 
@@ -73,8 +78,9 @@ export type TransactionOptions = {
   /** Keep statements prepared. False behind a pooler in transaction mode; then BEGIN names the isolation level. */
   readonly prepare: boolean;
   /**
-   * The server has Citus. It takes several statements without BEGIN and COMMIT for as many transactions. After an error that
-   * it answers to COMMIT, the part of the transaction on another node may have been committed (it is not always prepared first).
+   * The server has Citus. It runs several statements of one message, without BEGIN and COMMIT, as separate transactions.
+   * After an error in answer to COMMIT the other node may have committed its part, because Citus does not always prepare it
+   * first.
    */
   readonly citus?: boolean;
   /** Called after each transfer of large parameters, with the bytes and the ms until the server had them. */
@@ -85,7 +91,10 @@ export type ExchangeOptions = TransactionOptions & {
   readonly described: (step: Step) => void;
   readonly fatal: (error: ServerError) => void;
   readonly committing: () => void;
-  /** Begins the names of portals: one lives as long as its transaction block, of which this may be a later message. */
+  /**
+   * Prefix of the portals' names. A portal lives as long as its transaction block, and this may be a later message of the
+   * block.
+   */
   readonly portals?: string;
 };
 

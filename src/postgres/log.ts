@@ -1,4 +1,4 @@
-/** Logs statements that took long, and connections that were lost. Never a statement's text. */
+/** Logs slow statements and lost connections, but never a statement's text. */
 import { log } from "@rotorsoft/act";
 import { ConnectionError, sanitize } from "../errors.ts";
 import type { Config } from "../options/config.ts";

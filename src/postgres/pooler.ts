@@ -11,7 +11,9 @@ import { sessionSettings } from "./session-settings.ts";
 /** `unknown`: the pooler serves no second client now, and without one its mode cannot be detected. */
 export type Pooling = "none" | "session" | "unknown";
 
-/** How often to compare pids. One comparison would do, if other clients did not take the processes meanwhile. */
+/**
+ * How many comparisons of pids to make. One would suffice if other clients did not use the same server processes meanwhile.
+ */
 const COMPARISONS = 10;
 const LOOK_MS = 2_000;
 const STEP_MS = 10;

@@ -1,10 +1,10 @@
 /**
- * Reads of one store on its replicas. A statement goes to a replica only if that has everything that the process has seen
- * (seen.ts); else, and after any failure, it goes to the primary.
+ * Reads of one store on its replicas. A replica gets a statement only if it has everything that the process has seen
+ * (seen.ts). Otherwise, and after any failure, the primary gets it.
  *
- * The check is a statement before the read, in the same message: its snapshot is older than that of the read, and what a
- * standby shows only grows. If the replica is not known to have what is needed, the check goes alone first, so that a
- * replica that is behind does not work for nothing.
+ * A check runs before the read, in the same message. Its snapshot is older than the read's, and a standby never shows less
+ * than before, so the read finds whatever the check has found. If the store does not know that the replica has what is
+ * needed, the check goes alone first. A replica that is behind then does not run the read for nothing.
  */
 import { ConnectionError, codeOf } from "../errors.ts";
 import type { Connection, Page } from "./connection.ts";
@@ -15,19 +15,19 @@ import { TransactionFailure } from "./transaction.ts";
 
 /** The statements that compare a replica with the primary. */
 export type ReplicaTexts = {
-  /** On a replica: its state. $1 a position of the WAL, or null */
+  /** On a replica: its state. $1 WAL position, or null */
   readonly check: string;
-  /** On the primary: its last event, and its position in the WAL. */
+  /** On the primary: its last event and its WAL position. */
   readonly position: string;
 };
 
 /**
- * How far a replica is behind, in ms, as this process has found out by asking too early: the first guess, and the highest.
- * It doubles when something was missing, and is halved when it was there.
+ * How long after the process's last event a replica may still lack it, in ms: the lowest and the highest estimate. The
+ * estimate doubles when a replica lacked something, and halves when it lacked nothing.
  */
 const BEHIND = [2, 250] as const;
 
-/** What one store knows of a replica. `until`: it is not asked before this instant. */
+/** What a store knows of a replica. `until`: the instant (of performance.now()) until which the replica is not asked. */
 type View = { head: number; lsn: string | undefined; until: number; behind: number };
 
 export class ReplicaReads {
@@ -57,11 +57,13 @@ export class ReplicaReads {
 
   async #position(text: string): Promise<Position> {
     const [row] = await this.#primary({ text });
-    if (typeof row?.lsn !== "string") throw new Error("the server tells no position of its WAL");
+    if (typeof row?.lsn !== "string") throw new Error("the server returned no WAL position");
     return { head: Number(row.head), lsn: row.lsn };
   }
 
-  /** The rows of a statement; undefined if the primary has to be asked. `at`: what the read needs beside what was seen. */
+  /**
+   * The rows of a statement; undefined if the primary has to answer. `at`: what the read needs in addition to what was seen.
+   */
   async rows(query: Query, deadline: number, at?: Partial<Needed>): Promise<readonly Row[] | undefined> {
     const rows: Row[] = [];
     const onRow = (row: Row) => void rows.push(row);
@@ -99,8 +101,8 @@ export class ReplicaReads {
     return this.replicas.map(({ state }) => state);
   }
 
-  /** Asks every replica for its state now, for a report. */
-  async look(): Promise<void> {
+  /** Asks each replica for its current state, for a report. */
+  async checkAll(): Promise<void> {
     await Promise.all(
       this.replicas.map(async (replica) => {
         if (!(await replica.checkNow(this.#primary))) return;
@@ -114,7 +116,7 @@ export class ReplicaReads {
     );
   }
 
-  /** The next replica that is up, and has not just lacked something. */
+  /** The next replica that is up, and whose pause after it lacked something is over. */
   #choose(): Replica | undefined {
     const now = performance.now();
     for (let tries = 0; tries < this.replicas.length; tries++) {
@@ -125,7 +127,7 @@ export class ReplicaReads {
     return undefined;
   }
 
-  /** True if `work` has read what it should. */
+  /** True if the replica had everything that is needed, and `work` has read it. */
   async #read(
     at: Partial<Needed> | undefined,
     work: (connection: Connection, before: readonly Query[]) => Promise<unknown>,
@@ -137,13 +139,13 @@ export class ReplicaReads {
     if (!replica || !view) return undefined;
     const needed = { event: Math.max(seen.event, at?.event ?? -1), lsn: later(at?.lsn, seen.lsn) };
     const likely = view.head >= needed.event && (needed.lsn === undefined || view.lsn === needed.lsn);
-    // A process that commits all the time would lose a round trip with each read.
+    // Otherwise a process that commits without a pause would spend one round trip more on each read.
     if (!likely && this.seen.age < view.behind) return undefined;
     try {
-      const suits = await replica.use(async (connection, answered) => {
+      const upToDate = await replica.use(async (connection, answered) => {
         let there = false;
         const onRow = (row: Row) => {
-          there = this.#suits(replica, view, row, needed);
+          there = this.#isUpToDate(replica, view, row, needed);
           answered();
         };
         const check: Query = { text: this.#check, params: [needed.lsn ?? null], onRow };
@@ -154,12 +156,12 @@ export class ReplicaReads {
         }
         return there;
       });
-      if (suits) replica.reads++;
+      if (upToDate) replica.reads++;
       else replica.fallbacks++;
-      return suits || undefined;
+      return upToDate || undefined;
     } catch (error) {
       const cause = causeOf(error);
-      // The primary knows whether the statement is to blame. A recovery conflict (40001) is the replica's alone.
+      // The primary shows whether the statement itself is wrong. A recovery conflict (40001) happens on the replica only.
       if (codeOf(cause) !== "POOL_TIMEOUT") view.until = performance.now() + BEHIND[1];
       replica.failed(cause);
       return undefined;
@@ -168,14 +170,14 @@ export class ReplicaReads {
 
   #note(replica: Replica, row: Row | undefined): boolean {
     if (row?.standby !== true) {
-      replica.down("it is no standby any more");
+      replica.down("it is no longer a standby");
       return false;
     }
     replica.lagMs = row.lag === null ? undefined : Number(row.lag);
     return true;
   }
 
-  #suits(replica: Replica, view: View, row: Row, needed: Needed): boolean {
+  #isUpToDate(replica: Replica, view: View, row: Row, needed: Needed): boolean {
     if (!this.#note(replica, row)) return false;
     view.head = Number(row.head);
     if (row.replayed === true) view.lsn = needed.lsn;

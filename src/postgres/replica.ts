@@ -12,16 +12,16 @@ import { isGone } from "./ended.ts";
 import type { Query, Row } from "./exchange.ts";
 import { Pool, type PoolOptions } from "./pool.ts";
 
-/** ms within which a replica has to answer the check that comes before each read. */
+/** Time in ms in which a replica must answer the check that comes before each read. */
 export const ANSWER_MS = 2_000;
-/** ms between two checks of a replica that is down: the first pause, and the longest. */
+/** Pauses in ms between two checks of a replica that is down: the first and the longest. */
 const PAUSES = [1_000, 30_000] as const;
 
-const WHO: Query = { text: "select pg_is_in_recovery() as standby" };
-/** Fails where a service does not grant it; then the address has to be trusted. */
+const IS_STANDBY: Query = { text: "select pg_is_in_recovery() as standby" };
+/** Some services refuse this query. Then the store trusts the configured address. */
 const SYSTEM: Query = { text: "select system_identifier::text as system from pg_control_system()" };
 
-/** What callers see of a replica. */
+/** The public state of a replica. */
 export type ReplicaState = {
   /** Host and port. */
   readonly address: string;
@@ -33,19 +33,19 @@ export type ReplicaState = {
   readonly reads: number;
   /** Statements that went to the primary because it was behind, down, or failed. */
   readonly fallbacks: number;
-  /** Why it is not read. */
+  /** Why it is not read; undefined while it is up. */
   readonly problem: string | undefined;
 };
 
-/** The caller has waited long enough. */
-const late = () => new ConnectionError("DEADLINE", `no answer within ${ANSWER_MS} ms`, true);
+/** The replica did not answer in time. */
+const timedOut = () => new ConnectionError("DEADLINE", `no answer within ${ANSWER_MS} ms`, true);
 
 export class Replica {
   readonly address: string;
   readonly #pool: Pool;
   #up = false;
   #problem: string | undefined = "not asked yet";
-  #told = false;
+  #logged = false;
   #checking: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #pause: number = PAUSES[0];
@@ -59,10 +59,10 @@ export class Replica {
     limits: Pick<PoolOptions, "max" | "maxPrepared" | "maxOwners">,
   ) {
     const { connectionTimeoutMillis: limit } = config;
-    const patient = { ...config, connectionTimeoutMillis: Math.min(limit || ANSWER_MS, ANSWER_MS) };
+    const limited = { ...config, connectionTimeoutMillis: Math.min(limit || ANSWER_MS, ANSWER_MS) };
     this.address = config.hosts.map(({ host, port }) => `${host}:${port}`).join(",");
     this.#pool = new Pool(
-      { config: patient, secrets, ...limits, min: 0, purpose: "all calls" },
+      { config: limited, secrets, ...limits, min: 0, purpose: "all calls" },
       { first: 0 },
     );
   }
@@ -72,13 +72,13 @@ export class Replica {
     return { address, up: this.#up, lagMs, reads, fallbacks, problem: this.#problem };
   }
 
-  /** Whether it may be read. Begins to find out if nobody has yet. `primary`: asks the primary. */
+  /** Whether it may be read. The first call starts a check in the background. `primary`: runs a query on the primary. */
   isUp(primary: (query: Query) => Promise<readonly Row[]>): boolean {
     if (!this.#up && !this.#timer) void this.#check(primary);
     return this.#up;
   }
 
-  /** Looks now whether it can be read. */
+  /** Checks now whether it may be read. */
   async checkNow(primary: (query: Query) => Promise<readonly Row[]>): Promise<boolean> {
     if (!this.#up) await this.#check(primary);
     return this.#up;
@@ -97,8 +97,8 @@ export class Replica {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (problem === undefined) {
-      if (this.#told) log().info(`[act-drizzle] replica ${this.address}: it is read again`);
-      this.#told = false;
+      if (this.#logged) log().info(`[act-drizzle] replica ${this.address}: it is read again`);
+      this.#logged = false;
       this.#up = true;
       this.#problem = undefined;
       this.#pause = PAUSES[0];
@@ -109,7 +109,7 @@ export class Replica {
 
   async #problemOf(primary: (query: Query) => Promise<readonly Row[]>): Promise<string | undefined> {
     const ask = (query: Query) => this.use((connection) => connection.run(query, ANSWER_MS));
-    const [who] = await ask(WHO);
+    const [who] = await ask(IS_STANDBY);
     if (who?.standby !== true) return "it is no standby";
     const [theirs, ours] = await Promise.all([ask(SYSTEM).catch(() => []), primary(SYSTEM).catch(() => [])]);
     const [one, other] = [theirs[0]?.system, ours[0]?.system];
@@ -118,16 +118,16 @@ export class Replica {
       : undefined;
   }
 
-  /** It is not read until it has answered again. */
+  /** Takes the replica out of use until a check succeeds. */
   down(problem: string): void {
     this.#up = false;
     this.#problem = problem;
     if (this.#closed) return;
-    if (!this.#told)
+    if (!this.#logged)
       log().warn(
         `[act-drizzle] replica ${this.address}: ${problem}; its reads go to the primary until it is back`,
       );
-    this.#told = true;
+    this.#logged = true;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
@@ -136,7 +136,7 @@ export class Replica {
     this.#pause = Math.min(this.#pause * 2, PAUSES[1]);
   }
 
-  /** A read failed: says whether the replica is to blame, and takes it out of use then. */
+  /** Counts a failed read, and takes the replica out of use if the failure is the replica's. */
   failed(error: unknown): void {
     this.fallbacks++;
     const gone = isGone(error) || (error instanceof ConnectionError && error.code !== "POOL_TIMEOUT");
@@ -144,7 +144,7 @@ export class Replica {
   }
 
   /**
-   * Runs `work` on a connection. If `work` has not called `answered` within ANSWER_MS, the connection is given up, and the
+   * Runs `work` on a connection. If `work` does not call `answered` within ANSWER_MS, the connection is closed, and the
    * caller gets an error at once.
    */
   async use<T>(work: (connection: Connection, answered: () => void) => Promise<T>): Promise<T> {
@@ -154,13 +154,13 @@ export class Replica {
     const waited = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         over = true;
-        const error = late();
+        const error = timedOut();
         taken?.destroy(error);
         reject(error);
       }, ANSWER_MS);
     });
     const running = this.#pool.use(async (connection) => {
-      if (over) throw late();
+      if (over) throw timedOut();
       taken = connection;
       return work(connection, () => clearTimeout(timer));
     });

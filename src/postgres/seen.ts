@@ -1,16 +1,16 @@
 /**
- * What a process has seen of its log, so that no replica shows it an earlier state. Two marks say that: the highest event
- * id that it has committed, read, or been told of; and, after something that changes the log without a new id (truncate,
- * restore, forget_pii), a position of the WAL.
+ * What a process has seen of its log, so that no replica shows it an earlier state. There are two marks:
+ * - the highest event id that it has committed, read, or been told of;
+ * - a WAL position, once the log was changed without a new id (truncate, restore, forget_pii).
  *
- * An event id suffices for everything that was appended: ids become visible in their order, on a standby too, so a server
- * that has an event has all events before it (ADR 0021).
+ * The event id covers everything that was appended. Ids become visible in order, on a standby too, so a server that has an
+ * event has all events before it (ADR 0021).
  */
 
-/** The primary's state: its last event, and its position in the WAL. */
+/** The primary's state: its last event and its WAL position. */
 export type Position = { readonly head: number; readonly lsn: string };
 
-/** What a server has to show. `lsn` undefined: any. */
+/** What a server must have. `lsn` undefined: any position. */
 export type Needed = { readonly event: number; readonly lsn: string | undefined };
 
 const bytesOf = (lsn: string): bigint => {
@@ -18,24 +18,24 @@ const bytesOf = (lsn: string): bigint => {
   return (BigInt(`0x${high}`) << 32n) + BigInt(`0x${low}`);
 };
 
-/** The later one of two positions of the WAL. */
+/** The later one of two WAL positions. */
 export const later = (one: string | undefined, other: string | undefined): string | undefined =>
   one === undefined || other === undefined ? (one ?? other) : bytesOf(one) > bytesOf(other) ? one : other;
 
-/** ms for which a replica may lack what was seen before the primary is asked whether it has that itself. */
-const SETTLE_MS = 1_000;
+/** Time in ms for which replicas may lack what was seen. After that, the store asks the primary whether it exists there. */
+const MISSING_LIMIT_MS = 1_000;
 
 export class Seen {
   readonly #position: () => Promise<Position>;
   #event = -1;
   #lsn: string | undefined;
-  /** The log was changed, and the position of that is not known yet. */
+  /** The log was changed, and the WAL position of that change is not known yet. */
   #unknown = false;
   #changes = 0;
   #asking: Promise<void> | undefined;
   #raisedAt = 0;
 
-  /** `position`: asks the primary. */
+  /** `position`: asks the primary for its position. */
   constructor(position: () => Promise<Position>) {
     this.#position = position;
   }
@@ -54,12 +54,12 @@ export class Seen {
     void this.#ask();
   }
 
-  /** For how many ms nothing newer has been seen. */
+  /** Time in ms since the last newer event was seen. */
   get age(): number {
     return performance.now() - this.#raisedAt;
   }
 
-  /** What a server has to show; undefined while only the primary is sure to. */
+  /** What a server must have; undefined while only the primary is sure to have it. */
   get needed(): Needed | undefined {
     if (!this.#unknown) return { event: this.#event, lsn: this.#lsn };
     void this.#ask();
@@ -67,27 +67,27 @@ export class Seen {
   }
 
   /**
-   * A replica lacks what was seen. If it does so for long, the mark may be wrong: the log was restored by another process,
-   * or a caller has named an id that does not exist.
+   * Call it when a replica lacks what was seen. If that lasts, the mark may be wrong: another process restored the log, or a
+   * caller named an id that does not exist.
    */
   missing(): void {
-    if (this.age > SETTLE_MS) void this.#ask();
+    if (this.age > MISSING_LIMIT_MS) void this.#ask();
   }
 
   #ask(): Promise<void> {
-    this.#asking ??= this.#settle().finally(() => {
+    this.#asking ??= this.#refresh().finally(() => {
       this.#asking = undefined;
     });
     return this.#asking;
   }
 
-  async #settle(): Promise<void> {
+  async #refresh(): Promise<void> {
     const changes = this.#changes;
     const event = this.#event;
     this.#raisedAt = performance.now();
     try {
       const { head, lsn } = await this.#position();
-      // Something else was changed meanwhile: the next read asks again.
+      // There was another change meanwhile: the next read asks again.
       if (changes !== this.#changes) return;
       if (head < event && event === this.#event) {
         this.#event = head;

@@ -19,7 +19,7 @@ export class SharedListener {
   readonly #target: ConnectionTarget;
   /** By channel: two stores may have the same tables. */
   readonly #members = new Map<string, Set<Member>>();
-  /** The channels of the current connection: what LISTEN was answered, by which it can be ended. */
+  /** The channels of the current connection, each with the answer to its LISTEN, by which it can be ended. */
   #channels = new Map<string, Promise<unknown>>();
   #current: Connection | undefined;
   #listening: ListeningConnection | undefined;

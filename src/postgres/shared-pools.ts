@@ -99,7 +99,7 @@ export function poolsOf(database: object): SharedPools {
   return pools;
 }
 
-/** A store's part in shared pools: the pools, and the statement that reads the facts that its appends need. */
+/** What one store uses of shared pools: the pools, and the query of the facts that its appends need. */
 export type Share = { readonly pools: SharedPools; readonly facts?: Query };
 
 /** What one store uses of a shared pool: it counts its own calls, so that it can wait for them. */
@@ -144,8 +144,8 @@ export class PoolShare implements StorePool, Owner<Connection> {
 }
 
 /**
- * Facts about one store's tables, read once on each connection that it appends on. The connections of a single store read
- * them when they are established; one that is shared serves stores that it did not know then.
+ * Facts about one store's tables, read once on each connection on which the store appends. A single store's connections read
+ * them when they are established, but a shared connection does not know then which stores it will serve.
  */
 export class SharedFacts {
   readonly #query: Query;
@@ -164,7 +164,7 @@ export class SharedFacts {
     return row;
   }
 
-  /** They have changed. */
+  /** The facts have changed, so they are read again. */
   forget(): void {
     this.#known = new WeakMap();
   }

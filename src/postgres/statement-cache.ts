@@ -7,7 +7,7 @@ import type { Prepared, Query } from "./exchange.ts";
 
 export class StatementCache {
   readonly #limit: number;
-  /** With a limit, in the order of their last use. */
+  /** With a limit, the keys are in the order of their last use. */
   readonly #statements = new Map<string, Prepared>();
   /** Statements of the server that are not used again, and not closed yet. */
   #unused: string[] = [];
@@ -43,7 +43,7 @@ export class StatementCache {
     this.#statements.clear();
   }
 
-  /** Takes out what is more than the limit if `added` more come. Returns the names of the statements to close. */
+  /** Removes statements until `added` more stay within the limit. Returns the names of the statements to close. */
   surplus(used: readonly Query[], added: number): readonly string[] {
     const names = this.#unused;
     this.#unused = [];

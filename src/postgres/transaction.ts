@@ -33,7 +33,9 @@ export class TransactionFailure extends Error {
   readonly step: "parse" | "bind" | "execute" | "commit" | undefined;
   /** Index of the statement that it refused. */
   readonly failedAt: number | undefined;
-  /** The connection was lost after Sync was sent, or Citus could not commit everywhere: the transaction may have been committed. */
+  /**
+   * The transaction may be committed: the connection was lost after Sync was sent, or Citus could not commit on every node.
+   */
   readonly inDoubt: boolean;
 
   constructor(cause: Error, { step, failedAt, inDoubt = false }: Partial<TransactionFailure> = {}) {
@@ -72,7 +74,7 @@ const isStale = (error: ServerError): boolean =>
 /** A message of a transaction block: the first one begins it, the last one commits it. */
 export type BlockOptions = TransactionOptions & { readonly part: "first" | "middle" | "last" };
 
-/** What became of a message of a block. */
+/** The result of one message of a block. */
 export type BlockResult = Pick<ExchangeResult, "answers" | "status"> & {
   /** What the server refused. The block is then to be rolled back, unless it goes on from a savepoint. */
   readonly failure: TransactionFailure | undefined;
@@ -101,7 +103,7 @@ export class TransactionChannel {
   /** Makes statement names unique: a pooler in session mode may reuse a session that has another client's statements. */
   readonly #prefix = `act_${randomUUID().slice(0, 8)}_`;
   #names = 0;
-  /** Messages of blocks: a portal lives as long as its block, so that each message names its own. */
+  /** Numbers the messages of blocks. A portal lives as long as its block, so each message names its own. */
   #messages = 0;
   /** Sync has been sent: if the connection is lost from now on, the outcome is in doubt. */
   committing = false;
@@ -172,7 +174,7 @@ export class TransactionChannel {
     return { answers: answers.slice(offset), status, stale, failure };
   }
 
-  /** Rolls a block back. */
+  /** Rolls an open transaction back. */
   async rollback(): Promise<void> {
     await this.#rollback();
   }
@@ -210,7 +212,7 @@ export class TransactionChannel {
     return answer;
   }
 
-  /** What the server said against one of `queries`, which `offset` others came before. */
+  /** The failure of one of `queries`, which `offset` other statements came before. */
   #refusal(
     queries: readonly Query[],
     error: ServerError,
@@ -220,7 +222,7 @@ export class TransactionChannel {
   ): TransactionFailure {
     const failedAt = failed ? Math.max(-1, failed.index - offset) : queries.length;
     const step = failedAt >= queries.length ? "commit" : stepOf(failed);
-    // A recovery ends the session, so nobody else may use it.
+    // Recovery ends this session, so nobody else may use the connection.
     const inDoubt = citus === true && step === "commit";
     if (inDoubt) this.#fatal(error);
     const raises = step === "execute" ? queries[failedAt]?.raises : undefined;

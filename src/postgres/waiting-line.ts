@@ -1,9 +1,9 @@
 /**
- * Callers that wait for a connection. Those of one owner are served first come, first served; owners take turns, so that a
- * busy store cannot keep the connections that it shares from a quiet one. A pool of one store has one owner.
+ * Callers that wait for a connection. Callers of one owner are served first come, first served. Owners take turns, so that a
+ * busy store cannot keep the shared connections from a quiet one. A pool of one store has one owner.
  *
- * A connection that is free goes to an owner that used it last, if one of those whose turn comes soon did: its tables are
- * known to that server process, and its statements prepared. An owner whose turn it is waits for a few others at most.
+ * A free connection goes to an owner that used it last, if one of the next LOOK_AHEAD owners did: that server process knows
+ * the owner's tables and has its statements prepared. An owner is passed over at most MAX_PASSES times.
  */
 
 /** Who waits, if several stores share a pool: a store. */

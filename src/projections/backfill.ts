@@ -25,7 +25,7 @@ import {
 
 const PAGE = 1_000;
 
-/** How far a backfill is. */
+/** The progress of a backfill. */
 export type BackfillProgress = {
   /** The id up to which the log has been read. */
   readonly at: number;
@@ -37,7 +37,7 @@ export type BackfillProgress = {
   readonly targets: number;
 };
 
-/** Which app to backfill, and how to follow it. */
+/** The app to backfill, and options to follow and stop the backfill. */
 export type BackfillOptions = {
   /** The app with the new reactions. It need not run. */
   readonly app: App;
@@ -48,7 +48,7 @@ export type BackfillOptions = {
   readonly signal?: AbortSignal | undefined;
 };
 
-/** What a backfill has subscribed. */
+/** The result of a backfill. */
 export type BackfillResult = {
   readonly events: number;
   /** Targets that have events in the log. */
@@ -66,7 +66,7 @@ function add(entries: Map<string, Entry>, lanes: ReadonlySet<string>, id: number
   const lane = to.lane !== undefined && lanes.has(to.lane) ? to.lane : undefined;
   const known = entries.get(stream);
   const kept = known && known.priority >= priority ? known : { stream, source, priority, lane };
-  // The last events of several static reactions come in any order.
+  // Static reactions report their last events in any order, so the highest id counts.
   const correlated_at = Math.max(id, known?.correlated_at ?? -1);
   entries.set(stream, { ...kept, source: known ? known.source : source, correlated_at });
 }

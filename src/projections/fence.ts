@@ -1,10 +1,10 @@
 /**
  * Keeps events that were fetched before a rebuild out of the run that follows it.
  *
- * Act gives a handler no lease, so the position's row tells: a rebuild raises its generation. A process that has
- * handled the target in an earlier generation refuses its next event once, and so does one that was up when the
- * generation began and sees the target for the first time: either may have claimed before. The refused events stay
- * unacknowledged, and what is delivered next was claimed after the refusal, so after the rebuild.
+ * Act gives a handler no lease, so the row of positions has to tell: a rebuild raises its generation. A process refuses the
+ * next event of a target once in two cases: it has handled the target in an earlier generation; or it was running when the
+ * generation began, and sees the target for the first time. In both cases it may have claimed the event before the rebuild.
+ * Refused events stay unacknowledged. What is delivered next was claimed after the refusal, and therefore after the rebuild.
  */
 
 /** How far the clocks of a worker and of the server may be apart. */

@@ -13,7 +13,7 @@ import type { ActPositions } from "./positions.ts";
 export const floorOf = (positions: ActPositions, projection: string): SQL => sql`
   select at, handlers, generation, since from ${positions} where projection = ${projection} and target = ''`;
 
-/** From here to the end of this transaction no handler runs, and each that has run is committed or rolled back. */
+/** Until this transaction ends no handler runs, and each handler that has run is committed or rolled back. */
 export const lockPositions = (positions: ActPositions): SQL => sql`lock table ${positions} in exclusive mode`;
 
 /** Makes the row, if it is not there. */
@@ -21,15 +21,17 @@ export const makeFloor = (positions: ActPositions, projection: string): SQL => s
   insert into ${positions} (projection, target) values (${projection}, '')
   on conflict (projection, target) do nothing`;
 
-/** Makes handlers write nothing from here on, and sets every position of the projection to the beginning: the tables are empty. */
+/**
+ * From here on handlers write nothing. The tables are empty, so every position of the projection goes back to the beginning.
+ */
 export const holdHandlers = (positions: ActPositions, projection: string): SQL => sql`
   update ${positions} set at = -1, generation = generation + 1, since = clock_timestamp(),
     handlers = case when target = '' then array['rebuilding'] end
   where projection = ${projection}`;
 
 /**
- * Handlers run again, from the first event. It is a new generation: who came while handlers were held may have claimed at
- * an old watermark, and would skip what lies before it.
+ * Handlers run again, from the first event. This begins a new generation: a handler that was called while handlers were held
+ * may have been claimed at an old watermark, and would skip the events before it.
  */
 export const deliverAgain = (positions: ActPositions, projection: string): SQL => sql`
   update ${positions} set at = -1, handlers = null, generation = generation + 1, since = clock_timestamp()
@@ -41,4 +43,4 @@ export const raiseFloor = (positions: ActPositions, projection: string, at: numb
 
 /** What to say of an event that came while the tables were being rebuilt. */
 export const heldReason = (projection: string): string =>
-  `projection ${JSON.stringify(projection)} is being rebuilt in place: nothing was written, and the event is delivered again. If no rebuild runs, one has died: run it again, it goes on where it stopped.`;
+  `projection ${JSON.stringify(projection)} is being rebuilt in place: nothing was written, and the event is delivered again. If no rebuild is running, one was interrupted: run it again, it goes on where it stopped.`;

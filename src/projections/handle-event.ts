@@ -10,8 +10,8 @@ import { ISOLATION, type Transactions } from "./transactions.ts";
 const HELD_MS = 500;
 
 /**
- * Moves the target to the event, and gives a row if the handler has not handled it. The row is locked either way.
- * Several handlers may react to one event for one target; the target stands at the event while they are noted one
+ * Moves the target's position to the event, and returns a row if the handler has not handled it yet. The row is locked either
+ * way. Several handlers may react to one event for one target. The position stays at that event while they are recorded one
  * after the other.
  */
 const advance = (

@@ -7,10 +7,11 @@ import type { ActPositions } from "./positions.ts";
 import { ISOLATION, type Transactions } from "./transactions.ts";
 
 /**
- * Moves each stream to the event of its row, and gives those that stood before it. The rows are locked in order of
- * stream, so that two flushes of the same streams do not deadlock.
+ * Moves the position of each stream to the event of its row, and returns the streams whose position was lower. The rows are
+ * locked in order of stream, so that two flushes of the same streams do not deadlock.
  *
- * The streams and ids go as one text: Drizzle would make a list of an array, and drivers differ in how they send one.
+ * The streams and ids are sent as one text. Drizzle would turn an array into a list, and drivers send arrays in different
+ * ways.
  */
 const advance = (positions: ActPositions, projection: string, rows: string) => sql`
   with floor as (${floorOf(positions, projection)})

@@ -1,4 +1,4 @@
-/** The tables of a projection, emptied and filled where they are. Handlers are held from the first moment to the last. */
+/** The tables of a projection, emptied and filled in place. Handlers are held from the beginning to the end. */
 import { sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import { clearTables } from "./clear-tables.ts";
@@ -44,16 +44,16 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return moved.length > 0;
   }
 
-  /** Always 0: in place, `apply` is meant to read and write the live tables. See {@link Shadow.liveUses}. */
+  /** Always 0: in place, `apply` is supposed to read and write the live tables. See {@link Shadow.liveUses}. */
   async liveUses(): Promise<number> {
     return 0;
   }
 
   async analyze(): Promise<void> {}
 
-  /** Handlers are held from the beginning. */
+  /** Does nothing: handlers have been held since the beginning. */
   async close(): Promise<void> {}
 
-  /** Nothing to swap: the tables were filled where they are. */
+  /** Does nothing: the tables were filled in place. */
   async swap(): Promise<void> {}
 }

@@ -23,9 +23,9 @@ export function targetsOf(app: App, event: StoredEvent): string[] {
 }
 
 /**
- * The last event for a target up to `id`; -1: there is none. One look at an index where its reactions have static
- * targets; where the event decides, it reads backward in the target's source until one resolves to it. If no reaction
- * of the app can have this target, every event counts as one for it.
+ * The last event for a target, up to `id`; -1 if there is none. For reactions with static targets this is one look-up in an
+ * index. If the event decides the target, it reads the target's source backward until an event resolves to the target. If no
+ * reaction of the app can have this target, every event counts as one for it.
  *
  * @param goOn Called before each page but the first: what it throws ends the search, which may be as long as the log.
  */

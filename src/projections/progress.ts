@@ -2,8 +2,8 @@
  * progressOf(): waits until projections have handled an event, so that who wrote it reads it in the read models.
  *
  * A target has handled an event when its watermark in the log has reached it: the acknowledgement follows the
- * transaction of the handler. Workers announce their acknowledgements with NOTIFY; whoever waits is woken by that, and
- * looks by itself as well, so that a lost notification costs time and nothing else.
+ * transaction of the handler. Workers announce their acknowledgements with NOTIFY. A waiter is woken by that, and also
+ * polls, so that a lost notification costs only time.
  */
 import type { Lease } from "@rotorsoft/act";
 import type { PostgresStoreOptions } from "../options/options.generated.ts";

@@ -57,7 +57,7 @@ export class LogReader {
   readonly #names: readonly string[];
   readonly #meta: boolean;
   readonly #batchSize: number;
-  /** Where the primary was in its WAL when the head was read; undefined without replicas. */
+  /** The primary's WAL position when the head was read; undefined without replicas. */
   #lsn: string | undefined;
 
   /** `batchSize`: events that a page holds at most. */
@@ -79,7 +79,7 @@ export class LogReader {
       ? positionText(names)
       : `select coalesce(max(id), -1)::text as head from ${names.events}`;
     const [row] = await connections.read("rebuild", { text, params: [] });
-    // Whatever was erased before this moment is erased on a replica that has come so far.
+    // A replica that has replayed up to this position has also erased whatever was erased before.
     this.#lsn = typeof row?.lsn === "string" ? row.lsn : undefined;
     return Number(row?.head ?? -1);
   }
@@ -126,7 +126,7 @@ export class LogReader {
     if (text !== undefined) {
       const events = await this.#decode(text);
       let { after } = range;
-      // A range may hold more than the one before it has promised.
+      // A range may hold more events than the range before it suggested.
       for (let n = 0; n < events.length - this.#batchSize; n += this.#batchSize) {
         const page = events.slice(n, n + this.#batchSize);
         const to = page.at(-1)?.id ?? after;

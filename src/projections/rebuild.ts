@@ -18,13 +18,13 @@ import { type ActPositions, actPositions } from "./positions.ts";
 import { LogReader, type Page } from "./read-log.ts";
 import { checkRebuild } from "./rebuild-input.ts";
 import { Shadow } from "./shadow.ts";
-import { LIMIT_LOCKS, lockingAgain } from "./swap-lock.ts";
+import { LIMIT_LOCKS, retryOnLockTimeout } from "./swap-lock.ts";
 import { type Database, Transactions } from "./transactions.ts";
 
-/** Once it is so few ids behind, it takes the locks and applies the rest. */
+/** When no more than this many ids are left, it takes the locks and applies the rest. */
 const NEAR = 1_000;
 const BATCH_SIZE = 5_000;
-/** Under a load that it cannot overtake it takes the locks after so many rounds all the same. */
+/** If events arrive faster than they are applied, it takes the locks after this many rounds all the same. */
 const ROUNDS = 20;
 const SLOWER_ROUNDS = 2;
 
@@ -158,10 +158,10 @@ export async function rebuild<
 
   signal?.throwIfAborted();
   await transactions.run(doing, async (tx) => {
-    // A missing table of positions is told before the work.
+    // Fails before any work is done if the table of positions is missing.
     await transactions.query(tx, floorOf(positions, projection));
   });
-  const from = await lockingAgain(() => filled.open(names, options.restart ?? false), signal);
+  const from = await retryOnLockTimeout(() => filled.open(names, options.restart ?? false), signal);
   let at = from;
   let events = 0;
   let head = await log.head();
@@ -170,7 +170,7 @@ export async function rebuild<
     if (!(await filled.advance(tx, known, page.to)))
       throw new ProjectionError(
         "REBUILD_RUNS",
-        `rebuild: another process rebuilds ${JSON.stringify(projection)}, or has done so: wait for it, or stop it and run this again.`,
+        `rebuild: another process rebuilds ${JSON.stringify(projection)}, or has just rebuilt it: wait for it, or stop it and run this again.`,
       );
     if (page.events.length === 0) return;
     const before = await filled.liveUses(tx);
@@ -193,12 +193,12 @@ export async function rebuild<
       options.onProgress?.({ at, head, events });
     }
     head = await log.head();
-    // The load is faster. Each round would be longer than the one before it.
+    // Events arrive faster than they are applied. Each round would be longer than the one before it.
     if (head - at >= rest && ++slower >= SLOWER_ROUNDS) break;
   }
   await filled.analyze();
 
-  const finished = await lockingAgain(async () => {
+  const finished = await retryOnLockTimeout(async () => {
     let last = { at, head, events: 0, lockedMillis: 0 };
     await transactions.run(doing, async (tx) => {
       await transactions.execute(tx, LIMIT_LOCKS);
@@ -215,7 +215,8 @@ export async function rebuild<
         known = page.to;
         applied += page.events.length;
       }
-      // Also where nothing was left: another process may have begun anew, and what is there is then but a part.
+      // Done even if no event was left: another process may have begun anew, and then the shadows hold only a part of the
+      // events.
       await apply(tx, { events: [], after: known, to: end }, known);
       await filled.swap(tx);
       await transactions.query(tx, raiseFloor(positions, projection, end));

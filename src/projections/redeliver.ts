@@ -13,7 +13,7 @@ import type { TransactionOf } from "./exactly-once.ts";
 import { deliverAgain, floorOf, lockPositions, makeFloor } from "./floor.ts";
 import { type ActPositions, actPositions } from "./positions.ts";
 import { checkProjection } from "./rebuild-input.ts";
-import { LIMIT_LOCKS, lockingAgain } from "./swap-lock.ts";
+import { LIMIT_LOCKS, retryOnLockTimeout } from "./swap-lock.ts";
 import { type Database, Transactions } from "./transactions.ts";
 
 type Targets = Parameters<PostgresStore["reset"]>[0];
@@ -36,8 +36,8 @@ export type RedeliverOptions<Db extends Database> = {
  * Returns how many subscriptions were sent back. Workers then process the whole log again, oldest first; call
  * `app.settle()` if none runs. Run it again if it failed or was killed: until then handlers write nothing.
  *
- * @throws ProjectionError if an argument is of no use, before anything is written, and `REBUILD_RUNS` if a rebuild came in
- *   between; StoreError if the log fails.
+ * @throws ProjectionError if an argument is invalid, before anything is written, and `REBUILD_RUNS` if a rebuild began or
+ *   ended meanwhile; StoreError if the log fails.
  * @example
  * ```ts
  * await redeliver({ app, db, projection: "balances", tables: { balances }, targets: ["balances"] });
@@ -61,16 +61,16 @@ export async function redeliver<Db extends Database>(options: RedeliverOptions<D
     if (floor?.handlers && Number(floor.at) < 0) return;
     await clearTables(transactions, tx, Object.values(tables));
   };
-  await lockingAgain(() => transactions.run(doing, clear));
+  await retryOnLockTimeout(() => transactions.run(doing, clear));
   const reset = await app.reset(targets);
   await transactions.run(doing, async (tx) => {
     await transactions.query(tx, lockPositions(positions));
     const [floor] = await transactions.query(tx, floorOf(positions, projection));
-    // A rebuild has filled the tables, or is filling them: delivered again, the events would count twice.
+    // A rebuild has filled the tables, or is filling them. If the events were delivered again, they would count twice.
     if (!floor?.handlers || Number(floor.at) >= 0)
       throw new ProjectionError(
         "REBUILD_RUNS",
-        `redeliver: another process has rebuilt ${JSON.stringify(projection)} meanwhile, or does so: its handlers skip what the tables hold. Run this again if they are to begin anew all the same.`,
+        `redeliver: another process has rebuilt ${JSON.stringify(projection)} meanwhile, or is rebuilding it: its handlers skip the events that the tables hold. Run redeliver again if they are to process the whole log all the same.`,
       );
     await transactions.query(tx, deliverAgain(positions, projection));
   });

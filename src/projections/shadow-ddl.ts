@@ -11,7 +11,7 @@ export type TableFacts = {
   readonly oid: number;
   readonly schema: string;
   readonly name: string;
-  /** The table as the catalog writes it in definitions: quoted where the server finds that necessary. */
+  /** The table's name as the catalog writes it in definitions, quoted if the server finds that necessary. */
   readonly full: string;
   readonly owner: string;
   /** Whether `owner` is who asks. */
@@ -23,9 +23,9 @@ export type TableFacts = {
   readonly indexes: readonly string[];
   readonly grants: readonly string[];
   readonly sequences: readonly { readonly name: string; readonly column: string }[];
-  /** Sequences of identity columns: LIKE makes them anew, under a name of its own. */
+  /** Sequences of identity columns. LIKE creates new ones, with names of its own. */
   readonly identities: readonly { readonly name: string; readonly column: string }[];
-  /** What LIKE does not take along, as the rest of an ALTER TABLE. */
+  /** What LIKE does not copy, as the rest of an ALTER TABLE. */
   readonly identity: string | null;
   readonly comment: string | null;
   /** Why the table cannot be replaced. */
@@ -37,7 +37,10 @@ const qualified = (schema: string, name: string) => `${quoteName(schema)}.${quot
 
 const list = (select: SQL) => sql`coalesce((${select}), '[]'::json)`;
 
-/** One row of {@link TableFacts} as JSON. `all`: the oids of all tables of the rebuild. Nothing but pg_catalog may be in the search path. */
+/**
+ * One row of {@link TableFacts} as JSON. `all`: the oids of all tables of the rebuild. The search path must hold pg_catalog
+ * only.
+ */
 export const factsOf = (oid: number, all: readonly number[]): SQL => {
   const set = sql.raw(`'{${all.map(Number).join(",")}}'::oid[]`);
   const id = sql.raw(String(Number(oid)));
@@ -104,7 +107,7 @@ export const factsOf = (oid: number, all: readonly number[]): SQL => {
 export const isFacts = (value: unknown): value is TableFacts =>
   isRecord(value) && typeof value.name === "string" && Array.isArray(value.obstacles);
 
-/** The statements that make the shadows, empty, with everything that makes the originals what they are. */
+/** The statements that create the empty shadows, with everything that belongs to the originals' definitions. */
 export function createShadows(tables: readonly TableFacts[], schema: string): string[] {
   const peers = tables.map((table) => ({
     from: `REFERENCES ${table.full}(`,
@@ -147,7 +150,10 @@ export function createShadows(tables: readonly TableFacts[], schema: string): st
 
 const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
 
-/** LIKE names the sequence of an identity column by the table and the column; the original's name may be the user's. */
+/**
+ * LIKE names the sequence of an identity column after the table and the column. The user may have named the original
+ * otherwise.
+ */
 function renameSequence(table: string, { name, column }: TableFacts["identities"][number]): string {
   const made = `pg_get_serial_sequence(${literal(table)}, ${literal(column)})`;
   return `do ${literal(`declare made regclass := ${made}; begin
@@ -156,21 +162,21 @@ function renameSequence(table: string, { name, column }: TableFacts["identities"
     end if; end`)}`;
 }
 
-/** Takes away what ALTER DEFAULT PRIVILEGES has given: the table gets the original's grants, and no other. */
+/** Revokes what ALTER DEFAULT PRIVILEGES has granted, so that the table gets the original's grants and no others. */
 const withoutGrants = (table: string): string =>
   `do ${literal(`declare held text; begin
     for held in select distinct case grantee when 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end
       from pg_class c, aclexplode(c.relacl) where c.oid = ${literal(table)}::regclass and grantee <> c.relowner
     loop execute format('revoke all on %s from %s', ${literal(table)}, held); end loop; end`)}`;
 
-/** Nobody changes the originals any more; with `access exclusive` nobody reads them either. */
+/** From here on nobody changes the originals; with `access exclusive`, nobody reads them either. */
 export const lockTables = (tables: readonly TableFacts[], mode: "exclusive" | "access exclusive"): string =>
   `lock table ${listOf(tables)} in ${mode} mode`;
 
 const listOf = (tables: readonly TableFacts[]) =>
   tables.map((table) => qualified(table.schema, table.name)).join(", ");
 
-/** The statements that put the shadows in the place of the originals, which are locked. */
+/** The statements that replace the originals by the shadows. The originals are locked. */
 export function swapShadows(tables: readonly TableFacts[], schema: string): string[] {
   const sequences = (statement: (table: TableFacts, name: string, column: string) => string) =>
     tables.flatMap((table) => table.sequences.map(({ name, column }) => statement(table, name, column)));

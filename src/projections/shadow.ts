@@ -91,7 +91,7 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return at;
   }
 
-  /** What the shadows are made from: if it is another one later, they do not fit. */
+  /** A digest of what the shadows are made from. If it differs later, the shadows do not fit. */
   #definition(facts: readonly TableFacts[]): string {
     const tables = facts.map(({ oid, own, obstacles, ...rest }) => rest);
     return createHash("sha256")
@@ -99,7 +99,7 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
       .digest("hex");
   }
 
-  /** Leaves the search path as the catalog's: whoever uses other names afterwards sets it back. */
+  /** Leaves only pg_catalog in the search path. Callers that use other names afterwards set it back. */
   async #lookUp(tx: Tx): Promise<TableFacts[]> {
     const oids: number[] = [];
     for (const table of Object.values(this.#tables)) {
@@ -134,7 +134,9 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return facts;
   }
 
-  /** Notes that everything up to `to` is in the shadows. It fails if another process has done so, or has swapped them. */
+  /**
+   * Records that the shadows hold every event up to `to`. False if another process has done so, or has swapped the shadows.
+   */
   async advance(tx: Tx, from: number, to: number): Promise<boolean> {
     try {
       const moved = await this.#transactions.execute(
@@ -149,8 +151,8 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   }
 
   /**
-   * How often this session has changed or read the tables that are to be left alone until the swap. Within a transaction
-   * it only grows, by what that transaction does. An index that is read counts for itself.
+   * How often this session has changed or read the live tables, which `apply` must leave alone. It grows only by what the
+   * current transaction does. A read of an index counts as one more.
    */
   async liveUses(tx: Tx): Promise<number> {
     const oids = sql.raw(`'{${this.#facts.map(({ oid }) => Number(oid)).join(",")}}'::oid[]`);
@@ -172,17 +174,18 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   }
 
   /**
-   * From here on nobody else changes the tables; readers go on. A commit with an inline projection that has not written
-   * yet waits, and its event is not visible: it is counted by its own handler, in the new table.
+   * From here on nobody else changes the tables; readers go on. A commit with an inline projection that has not written yet
+   * waits. Its event is not visible yet, so its own handler counts it, in the new table.
    */
   async close(tx: Tx): Promise<void> {
     await this.#transactions.execute(tx, sql.raw(lockTables(this.#facts, "exclusive")));
   }
 
   /**
-   * In one transaction with the last events: readers see the old tables before it, and the new ones after.
+   * Swaps the tables in the transaction that applies the last events: readers see the old tables before it commits, and the
+   * new ones after.
    *
-   * @throws ProjectionError `CANNOT_SWAP` if the tables were changed meanwhile: the shadows would undo that.
+   * @throws ProjectionError `CANNOT_SWAP` if the originals were altered meanwhile, because the shadows would undo that.
    */
   async swap(tx: Tx): Promise<void> {
     const run = (text: string) => this.#transactions.execute(tx, sql.raw(text));
@@ -192,10 +195,10 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     if (this.#definition(facts) !== this.#definition(this.#facts))
       throw new ProjectionError(
         "CANNOT_SWAP",
-        "rebuild: the tables have been changed while their shadows were filled. They are as they were: run it again, it begins anew.",
+        "rebuild: the tables have been changed while their shadows were filled. Nothing was swapped: run the rebuild again, it begins anew.",
       );
     for (const statement of swapShadows(facts, this.schema)) await run(statement);
-    // The positions may be found by it.
+    // Callers may need the search path to find the positions.
     await this.#transactions.execute(tx, sql`select set_config('search_path', ${String(path?.path)}, true)`);
   }
 }

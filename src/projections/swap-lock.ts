@@ -1,4 +1,6 @@
-/** Tries a transaction again whose locks were not granted in time, so that readers do not queue behind it for long. */
+/**
+ * Repeats a transaction whose locks were not granted in time. With a short limit, readers do not queue for long behind it.
+ */
 import { setTimeout as pause } from "node:timers/promises";
 import { sql } from "drizzle-orm";
 import { codeOf } from "../errors.ts";
@@ -8,7 +10,7 @@ const ATTEMPTS = 30;
 const PAUSE = 200;
 const LOCK_NOT_AVAILABLE = "55P03";
 
-/** The first statement of such a transaction. */
+/** The first statement of a transaction that is repeated. */
 export const LIMIT_LOCKS = sql.raw("set local lock_timeout = '2s'");
 
 const isLocked = (error: unknown) =>
@@ -16,7 +18,7 @@ const isLocked = (error: unknown) =>
     ? codeOf(error.cause) === LOCK_NOT_AVAILABLE
     : codeOf(error) === LOCK_NOT_AVAILABLE;
 
-export async function lockingAgain<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+export async function retryOnLockTimeout<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await work();

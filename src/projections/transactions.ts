@@ -23,7 +23,7 @@ const ATTEMPTS = 4;
 /** in_failed_sql_transaction */
 const FAILED = "25P02";
 
-/** A column of what a handler's first statement answers. */
+/** A column of the answer to a handler's first statement. */
 export const ISOLATION = sql.raw("current_setting('transaction_isolation') as isolation");
 
 export type Row = Readonly<Record<string, unknown>>;
@@ -59,18 +59,18 @@ export class Transactions<Tx> {
   }
 
   /**
-   * Fails if a query of a handler has failed and the handler went on: the server answers COMMIT with a rollback then, and
-   * most drivers do not tell. The event would be acknowledged, and nothing of it written.
+   * Fails if a query of a handler has failed and the handler went on. The server then answers COMMIT with a rollback, and
+   * most drivers do not report that: the event would be acknowledged, and nothing would be written.
    */
   async assertAlive(tx: Tx): Promise<void> {
     await this.query(tx, sql`select`);
   }
 
-  /** `row`: what a statement on the positions has answered, with {@link ISOLATION}. */
+  /** `row`: the answer of a statement on the positions, with {@link ISOLATION}. */
   assertReadCommitted(row: Row | undefined): void {
     if (row === undefined || row.isolation === "read committed") return;
     throw badInput(
-      `projection ${JSON.stringify(this.projection)}: transactions of db must be READ COMMITTED, PostgreSQL's default, and are ${String(row.isolation).toUpperCase()}: they would not see a rebuild that ends meanwhile. Leave default_transaction_isolation of this connection as it is.`,
+      `projection ${JSON.stringify(this.projection)}: transactions of db are ${String(row.isolation).toUpperCase()} and must be READ COMMITTED, PostgreSQL's default: otherwise they would not see a rebuild that ends meanwhile. Do not change default_transaction_isolation for this connection.`,
     );
   }
 

@@ -31,7 +31,7 @@ export type PartOf<T> = T extends readonly (infer Item)[]
 
 const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
 
-/** In the text, not as parameters, so that GROUP BY and an index on the expression recognise it. */
+/** The path is part of the text and no parameter, so that GROUP BY and an index on the expression recognise it. */
 function at(data: Column, path: readonly (string | number)[]): SQL {
   const [first, ...rest] = path;
   const only = rest.length === 0 && typeof first === "string";

@@ -23,7 +23,7 @@ export type EventsOf<Map extends SchemaMap> = {
 type Events = ActTables["events"];
 type DataColumn = Events["data"];
 
-/** As a column, not as `sql<…>`, which Drizzle writes without its table: ambiguous in a join of two. */
+/** A column, and not `sql<…>`: Drizzle writes that without its table, which is ambiguous in a join of two. */
 type Typed<Data> = DataColumn & { readonly _: { readonly data: Data } };
 // The same column: only its type says more.
 const typed = <Data>(column: DataColumn) => column as Typed<Data>;

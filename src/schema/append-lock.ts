@@ -1,11 +1,11 @@
 /**
- * The append lock. Every transaction that writes to the log holds it until it ends, so that the order of ids is the order
- * in which readers see events. The lock's key is the one that act-pg uses, so that both can append to one table.
+ * The append lock. Every transaction that writes to the log holds it until it ends, so that the order of ids is the order in
+ * which readers see events. The lock's key is the one that act-pg uses, so that both can append to one table.
  *
- * On a server with Citus a log may be on another node, where a transaction is prepared, and committed after the coordinator's.
- * There the lock is two: this one on the coordinator, and one where the log is. The second is held until the transaction has
- * ended there, also by a prepared one whose coordinator has crashed. Until then no event gets a higher id, and a recovery
- * does not take the commit for absent.
+ * On Citus a log may be on another node. There the transaction is first prepared, and commits later than on the coordinator.
+ * So there are two locks: this one on the coordinator, and one on the log's node. The transaction holds the second one until
+ * it has ended there, even while it is prepared and its coordinator has crashed. Until then no event gets a higher id, and
+ * recovery does not conclude that the commit is absent.
  */
 
 import { raise } from "../errors.ts";
@@ -15,7 +15,7 @@ import { literal, type Names } from "./names.ts";
 
 const key = ({ lockKey }: Names): string => `hashtext(${literal(lockKey)})`;
 
-/** A statement that takes the append lock, of which `of` is the key, and has `others`, more of a select list. */
+/** A statement that takes the append lock with the key `of`. `others`: more columns of its select list. */
 const locking = (names: Names, of: string, others = ""): Pick<Query, "text" | "citus"> => ({
   text: `select pg_advisory_xact_lock(${of})${others}`,
   citus: () => `with there as materialized (

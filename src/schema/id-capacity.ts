@@ -21,7 +21,7 @@ export const idCapacityColumns = (names: Names): string => {
   return `${of(used)} as ids, ${of(`least(s.seqmax, ${ends})::bigint`)} as last`;
 };
 
-/** Warns if ids run short, and returns the id from which on to check again. `row` has the columns of {@link idCapacityColumns}. */
+/** Warns if ids run short, and returns the id at which to check again. `row` has the columns of {@link idCapacityColumns}. */
 export function warnOfIdCapacity({ schema, table }: Names, row: Row | undefined): number {
   const { ids, last } = row ?? {};
   if (typeof last !== "number") return Number.POSITIVE_INFINITY;

@@ -1,11 +1,11 @@
-/** The statements by which a replica is compared with what a process has seen of a log. */
+/** The statements that compare a replica with what a process has seen of a log. */
 import type { ReplicaTexts } from "../postgres/index.ts";
 import type { Names } from "./names.ts";
 
 /**
- * On a replica: its last event; whether it is a standby; whether it has replayed the WAL up to $1, or $1 is null; and by how
- * many ms it is behind, as far as it can tell itself. It is not behind if it has replayed all that it has received, and
- * still receives. Null: it has replayed no transaction since it started, and does not receive.
+ * On a replica: its last event; whether it is a standby; whether it has replayed the WAL up to $1, true if $1 is null; and
+ * its lag in ms, as far as the replica can tell. The lag is 0 if the replica has replayed all that it has received, and still
+ * receives. It is null if the replica has replayed no transaction since it started, and does not receive.
  */
 const check = ({ events }: Names): string => `select
   coalesce((select max(id) from ${events}), -1)::float8 as head, pg_is_in_recovery() as standby,
@@ -15,8 +15,8 @@ const check = ({ events }: Names): string => `select
     else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000 end)::float8 as lag`;
 
 /**
- * On the primary: its last event, and its position in the WAL. The position is read after the statement's snapshot was
- * taken, so whoever has replayed the WAL up to it shows everything that this statement could see.
+ * On the primary: its last event and its WAL position. The position is read after the statement took its snapshot, so a
+ * replica that has replayed the WAL up to it shows everything that this statement could see.
  */
 export const positionText = ({ events }: Names): string => `select
   coalesce((select max(id) from ${events}), -1)::float8 as head,

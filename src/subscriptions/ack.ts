@@ -1,4 +1,7 @@
-/** ack(): ends leases, all or none, in one statement. It locks rows in order of stream, as all verbs that wait for row locks do. */
+/**
+ * ack(): ends leases, all or none, in one statement. Like all verbs that wait for row locks, it locks rows in order of
+ * stream.
+ */
 import type { Lease } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { nullableTextArray, numberArray, textArray } from "../postgres/parameters.ts";

@@ -11,8 +11,8 @@ import { onCoordinator } from "../schema/citus.ts";
 import { literal } from "../schema/names.ts";
 
 /**
- * A CTE that notifies if `condition` holds. PostgreSQL runs it only if the statement reads from `announced`. `citus`: for a
- * server with Citus, where listeners are on the coordinator.
+ * A CTE that sends a notification if `condition` holds. PostgreSQL runs it only if the statement reads from `announced`.
+ * `citus`: the form for Citus, where listeners are on the coordinator.
  */
 export const announcedPart = ({ names, by }: Context, condition: string, citus = false): string => {
   const payload = JSON.stringify({ stream: "", events: [], by, claimable: true });
@@ -21,7 +21,7 @@ export const announcedPart = ({ names, by }: Context, condition: string, citus =
 )`;
 };
 
-/** A statement of which `textOf` writes the text: with the announcement or without, for a server with Citus or another. */
+/** A statement, whose text `textOf` writes: with or without the announcement, for Citus or for PostgreSQL alone. */
 export const announcing = (
   textOf: (announce: boolean, citus: boolean) => string,
   announce: boolean,

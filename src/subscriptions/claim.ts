@@ -76,8 +76,9 @@ function statement(names: Names, step: number, inLane: boolean, marks: boolean):
   const available = `not s.blocked and coalesce(s.leased_until <= now(), true)${inLane ? " and s.lane = any(array[(select lane from call)])" : ""}`;
   const behind = "s.at < s.correlated_at";
   const byLane = (direction = "") => (inLane ? `s.lane${direction}, ` : "");
-  // Without `deferred_at is not null`, which follows from it: by statistics that know of no deferred subscription that
-  // would be no row, and for one row the planner reads and sorts all that is due.
+  // `deferred_at is not null` is left out, because it follows from this condition. With it, statistics that know of no
+  // deferred subscription would make the planner expect no more than one row, and it would then read and sort all that is
+  // due.
   const due = "s.deferred_at <= (select due from call)";
   // Each due row is found again by its name. coalesce hides the condition from the index of times, which the planner
   // would read in full for each row if its statistics say that nothing is due.
@@ -112,7 +113,7 @@ function statement(names: Names, step: number, inLane: boolean, marks: boolean):
   // If the first arm found fewer rows than it may take, there are no others, and the other arms need not look. That
   // matters while an old snapshot keeps VACUUM from removing the dead entries of their indexes.
   const more = " and (select count(*) from by_priority) >= (select by_priority from call)";
-  // As the keys of an object: to search a list for each row, a claim of n rows would take n² steps.
+  // The rows are keys of an object. If each row were searched for in a list, a claim of n rows would take n² steps.
   const others = `${more} and not coalesce((select jsonb_object_agg(stream, 0) from by_priority), '{}') ? s.stream`;
   return `with call as materialized (
   select set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true) is not null as limited, ${NOW} as due,
@@ -176,7 +177,7 @@ export async function claim(
     params: inLane ? [...params, lane] : params,
   };
   const rows = await connections.write("claim", query, { retryOnLockTimeout: true });
-  // The holder reads the events up to the mark, and takes what is not there for nothing to do.
+  // The holder reads the events up to the work mark. If a replica lacked one of them, the holder would pass over it.
   for (const row of rows) connections.seen?.event(Number(row.correlated_at));
   return rows.map((row) =>
     toLease({ stream: row.stream as string, by, lagging: row.lagging as boolean }, row),

@@ -1,21 +1,21 @@
 /**
- * Gives correlator leases back when the store is disposed of. Act's `shutdown()` does so for its own app. Where only the
- * store was disposed of, the lease would run on for 5 s, and meanwhile `settle()` of every other process would correlate
- * nothing, and so drain nothing.
+ * Releases correlator leases when the store is disposed of. Act's `shutdown()` does so for its own app. If only the store is
+ * disposed of, its leases would last for up to 5 s more, and until then `settle()` of every other process would correlate
+ * nothing, and therefore drain nothing.
  */
 import type { Context } from "../context.ts";
 import { textArray } from "../postgres/parameters.ts";
 
-/** Who asks for the correlator lease of `key`, and for how many ms; 0 or less gives it back. */
+/** A request for the correlator lease of `key` for some ms. 0 or less releases it. */
 export type Correlator = { key: string; by: string; millis: number };
 
 /** The longest wait for the release, in ms. Leases that are not released run out by themselves. */
 const LIMIT_MS = 2_000;
 
-/** A lease that the store has taken; `end`: the instant of `performance.now()` at which it has run out. */
+/** A lease that the store has. `end`: the instant of `performance.now()` at which it expires. */
 type Held = Pick<Correlator, "key" | "by"> & { readonly end: number };
 
-/** The leases of each store that were not given back, by key and holder. */
+/** The leases of each store that were not released, by key and holder. */
 const held = new WeakMap<Context, Map<string, Held>>();
 
 /** Records the answer to a request for a lease. `since`: the instant of `performance.now()` of the request. */

@@ -196,7 +196,7 @@ export async function subscribe(
   );
   const correlating = row?.correlating === true;
   if (correlator) noteLease(context, correlator, correlating, since);
-  // Correlators read on from behind the checkpoint.
+  // Correlators read the log from these ids on.
   context.connections.seen?.event(Math.max(Number(row?.watermark), Number(row?.checkpoint)));
   return {
     subscribed: Number(row?.subscribed),

@@ -13,7 +13,7 @@ import type { Conditions } from "../postgres/conditions.ts";
 import { announcedPart, announcing, writeAnnounced } from "./announce.ts";
 import { filterConditions, namesConditions, namesOf, type StreamInput } from "./filter.ts";
 
-/** How to follow a verb that changes many subscriptions. */
+/** Options to follow a verb that changes many subscriptions. */
 export type ProgressOptions = {
   /** Told after each statement how many subscriptions have been changed. */
   readonly onProgress?: ((changed: number) => void) | undefined;

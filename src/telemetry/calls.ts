@@ -79,7 +79,7 @@ export class Call implements Recorded {
   }
 }
 
-/** By name: the SDK sorts them for each point. */
+/** Sorted by name. The SDK would sort them for each data point. */
 const inOrder = (attributes: Attributes): Attributes =>
   Object.fromEntries(Object.entries(attributes).sort(([one], [other]) => (one < other ? -1 : 1)));
 

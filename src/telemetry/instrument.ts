@@ -14,22 +14,22 @@ import { COMMITS, METRICS, SECONDS } from "./metrics.ts";
 import { observePool, observeWork } from "./observe.ts";
 import { watchVerbs } from "./verbs.ts";
 
-/** Where to record, and how often to look at the database. */
+/** Where to record, and how often to query the database. */
 export type TelemetryOptions = {
   /** Default: the global one. */
   readonly meterProvider?: MeterProvider | undefined;
   /** Default: the global one. */
   readonly tracerProvider?: TracerProvider | undefined;
   /**
-   * ms between two looks at lag, blocked work and the append lock, when metrics are collected. Default 15,000. 0: never;
-   * of many processes one is enough.
+   * Least time in ms between two queries of lag, blocked work and the append lock, when metrics are collected. Default
+   * 15,000. 0: never. One process of many is enough for these.
    */
   readonly pollMs?: number | undefined;
 };
 
 const SCOPE = "act-drizzle";
 const POLL_MS = 15_000;
-/** The conventions name another port only. */
+/** The semantic conventions name the port only if it is not this one. */
 const DEFAULT_PORT = 5_432;
 
 function attributesOf(store: object, { names }: Context): Attributes {

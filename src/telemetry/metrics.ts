@@ -66,7 +66,7 @@ export const METRICS = {
   replicaUp: {
     name: "act_drizzle.replica.up",
     kind: "gauge",
-    unit: "1",
+    unit: "{replica}",
     description: "1 if the replica is read, 0 if the primary answers for it. Absent without replicas.",
   },
   replicaLag: {

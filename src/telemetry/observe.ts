@@ -6,7 +6,7 @@ import { lag } from "../admin/lag.ts";
 import type { Context } from "../context.ts";
 import { METRICS } from "./metrics.ts";
 
-/** How many of the lowest watermarks the lag is read of. */
+/** How many of the lowest watermarks are read for the lag. */
 const LAGGING = 200;
 
 type Gauge = (typeof METRICS)[keyof typeof METRICS] & { readonly kind: "gauge" };

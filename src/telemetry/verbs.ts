@@ -41,7 +41,7 @@ function watch(call: Call, run: () => unknown, done: (result: unknown) => void =
   }
 }
 
-/** Returns what gives the store its own verbs back. */
+/** Returns a function that restores the store's own verbs. */
 export function watchVerbs(store: object, { cipher }: Context, { calls, calling, leasesLost }: Watch) {
   const restores = VERBS.flatMap((name) => {
     const original: unknown = Reflect.get(store, name);

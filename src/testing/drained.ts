@@ -28,7 +28,7 @@ const isBehind = ({ at, correlated_at, deferred_at }: StreamPosition) =>
 const told = (positions: readonly StreamPosition[]) =>
   positions.map(({ stream, at, correlated_at }) => `"${stream}" is at ${at} of ${correlated_at}`).join(", ");
 
-/** Until the app has drained what it knows of, or SETTLE_LIMIT_MS ms are over. */
+/** Resolves when the app has drained what it knows of, or after SETTLE_LIMIT_MS ms. */
 function settled(app: Drainable, wake: () => void): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {

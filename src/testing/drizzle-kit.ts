@@ -4,7 +4,7 @@ import { codeOf } from "../errors.ts";
 
 type Kit = typeof import("drizzle-kit/api");
 
-/** Who runs code in a sandbox of its own, as jest does, may have no `import()` there, and has `require`. */
+/** The code of the error if a sandbox such as jest's has no `import()`. There, `require` works. */
 const NO_IMPORT = "ERR_VM_DYNAMIC_IMPORT_CALLBACK_MISSING";
 
 async function load(): Promise<Kit> {

@@ -237,7 +237,7 @@ export async function testKit<App extends TestableApp>(options: TestKitOptions<A
     });
     return new Kit(app, space, closing);
   } catch (error) {
-    // What it fails with is what counts, and the schema goes in any case.
+    // The first error is thrown. Errors of the cleanup are dropped, and the schema is dropped in any case.
     for (const close of closing.toReversed()) await (async () => close())().catch(() => {});
     await space.drop();
     throw error;

@@ -51,7 +51,7 @@ export class TestSchema {
     this.#connection = new LogConnection(this.store);
   }
 
-  /** The user's tables first: those of the store may be among them, and seed() completes what it finds. */
+  /** Creates the user's tables first. The store's tables may be among them, and seed() completes those. */
   async create(statements: readonly string[]): Promise<void> {
     if (statements.length > 0) {
       // One text, so that all of it runs on one connection with one search_path.

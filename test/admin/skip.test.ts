@@ -95,11 +95,11 @@ test("tells the listeners of other processes that there is work", async () => {
   const store = await withBacklog(fixture);
   await blockMailer(store);
   const { schema, table } = store.config;
-  const heard = new Promise<string>((resolve) => {
+  const received = new Promise<string>((resolve) => {
     void fixture.sql.listen(`act_commit_${schema}_${table}`, resolve).then(() => {
       const operator = fixture.store({ table, notify: true });
       return new Admin(operator).skip(SKIP);
     });
   });
-  expect(JSON.parse(await heard)).toMatchObject({ claimable: true });
+  expect(JSON.parse(await received)).toMatchObject({ claimable: true });
 });

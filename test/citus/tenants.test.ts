@@ -93,10 +93,10 @@ describe.skipIf(reason !== "")(titled("tenants on Citus", reason), () => {
   test("a commit of one store wakes another, by way of the coordinator", async () => {
     const store = await cluster.tenant({ notify: true });
     const other = cluster.store({ schema: store.config.schema, notify: true });
-    const heard = Promise.withResolvers<unknown>();
-    await other.notify?.(heard.resolve);
+    const received = Promise.withResolvers<unknown>();
+    await other.notify?.(received.resolve);
     const committed = await store.commit("s", [{ name: "A", data: {} }], meta);
-    expect(await heard.promise).toMatchObject({
+    expect(await received.promise).toMatchObject({
       stream: "s",
       events: committed.map(({ id, name }) => ({ id, name })),
     });

@@ -21,7 +21,7 @@ import { type DatabaseFixture, type RawAccess, section } from "./kit/section.ts"
 const SECRET = "s3cr3t-payload";
 
 /** Everything that is logged or printed from now on. */
-function overhear(): () => string {
+function captureOutput(): () => string {
   const calls = recordOutput();
   return () => inspect(calls(), { depth: null, showHidden: true });
 }
@@ -174,12 +174,12 @@ export const failures = section("failures", (line) => {
     },
     async (fixture) => {
       await forbid(fixture);
-      const overheard = overhear();
+      const output = captureOutput();
       const entry = { ...message("Forbidden", { [SECRET]: SECRET }), pii: { email: SECRET } };
       const error = await outcomeOf(() => fixture.store.commit("s", [message("A"), entry], meta(SECRET)));
       expect(error).toBeInstanceOf(StoreError);
       expect(told(error)).not.toContain(SECRET);
-      expect(overheard()).not.toContain(SECRET);
+      expect(output()).not.toContain(SECRET);
     },
   );
 
@@ -191,12 +191,12 @@ export const failures = section("failures", (line) => {
     },
     async (fixture) => {
       await forbid(fixture);
-      const overheard = overhear();
+      const output = captureOutput();
       const event = restorable("s", 0, { name: "Forbidden", data: { text: SECRET }, pii: { email: SECRET } });
       const error = await outcomeOf(() => restore(fixture.store, [event]));
       expect(error).toBeInstanceOf(Error);
       expect(told(error)).not.toContain(SECRET);
-      expect(overheard()).not.toContain(SECRET);
+      expect(output()).not.toContain(SECRET);
     },
   );
 
@@ -209,19 +209,19 @@ export const failures = section("failures", (line) => {
     async ({ store, raw }) => {
       await append(store, "s", "A");
       await raw.sql`alter table ${tablesOf(raw).events} add constraint forbidden check (name <> '__snapshot__')`;
-      const overheard = overhear();
+      const output = captureOutput();
       const error = await outcomeOf(() => store.truncate([{ stream: "s", snapshot: { text: SECRET } }]));
       expect(error).toBeInstanceOf(StoreError);
       expect(told(error)).not.toContain(SECRET);
-      expect(overheard()).not.toContain(SECRET);
+      expect(output()).not.toContain(SECRET);
     },
   );
 
   line("C10", "a refused commit tells no payload in what is logged of it", async ({ store }) => {
-    const overheard = overhear();
+    const output = captureOutput();
     const error = await outcomeOf(() => store.commit("s", [message("A", { text: SECRET })], meta(), 9));
     expect(error instanceof Error ? error.message : SECRET).not.toContain(SECRET);
-    expect(overheard()).not.toContain(SECRET);
+    expect(output()).not.toContain(SECRET);
   });
 
   line(
@@ -229,7 +229,7 @@ export const failures = section("failures", (line) => {
     "unstorable text is refused without a word of it in message or log",
     { needs: ["sql"] },
     async (fixture) => {
-      const overheard = overhear();
+      const output = captureOutput();
       const error = await outcomeOf(() =>
         appendOne(fixture.store, "s", {
           ...message("A", { text: `${SECRET}\u0000` }),
@@ -239,7 +239,7 @@ export const failures = section("failures", (line) => {
       expect(error).toBeInstanceOf(ValidationError);
       expect(error instanceof Error ? error.message : SECRET).not.toContain(SECRET);
       expect(told(error instanceof ValidationError ? error.details : SECRET)).not.toContain(SECRET);
-      expect(overheard()).not.toContain(SECRET);
+      expect(output()).not.toContain(SECRET);
     },
   );
 });

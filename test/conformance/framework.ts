@@ -200,15 +200,15 @@ export const framework = section("framework", (line) => {
     },
     async ({ store, second }) => {
       const { app } = counters(store);
-      const heard: string[] = [];
-      app.on("notified", ({ stream }) => heard.push(stream));
+      const received: string[] = [];
+      app.on("notified", ({ stream }) => received.push(stream));
       const writer = counters(await second(), undefined, { listen: false, drain: false });
       let n = 0;
       await eventually(
         async () => {
           n += 1;
           await writer.increment("remote", n);
-          return heard.includes("remote");
+          return received.includes("remote");
         },
         { every: 50 },
       );
@@ -385,11 +385,11 @@ export const framework = section("framework", (line) => {
       options: { notify: true },
     },
     async ({ store, second }) => {
-      const heard: string[] = [];
-      await notified(decorated(store), ({ stream }) => heard.push(stream));
+      const received: string[] = [];
+      await notified(decorated(store), ({ stream }) => received.push(stream));
       const other = await second();
       await append(other, "s", "A");
-      await eventually(() => heard.includes("s"));
+      await eventually(() => received.includes("s"));
     },
   );
 });

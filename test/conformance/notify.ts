@@ -53,14 +53,21 @@ export const notify = section("notify", (line) => {
     listening,
     async ({ store, second }) => {
       const [a, b, c] = [store, await second(), await second()];
-      const [earA, earB, earC] = [await subscribed(a), await subscribed(b), await subscribed(c)];
+      const [listenerA, listenerB, listenerC] = [
+        await subscribed(a),
+        await subscribed(b),
+        await subscribed(c),
+      ];
       await append(a, "from-a", "A");
       await append(b, "from-b", "B");
       await eventually(
-        () => earC.received.length === 2 && earA.received.length === 1 && earB.received.length === 1,
+        () =>
+          listenerC.received.length === 2 &&
+          listenerA.received.length === 1 &&
+          listenerB.received.length === 1,
       );
-      expect([earA.streams(), earB.streams()]).toEqual([["from-b"], ["from-a"]]);
-      expect(earC.streams().sort()).toEqual(["from-a", "from-b"]);
+      expect([listenerA.streams(), listenerB.streams()]).toEqual([["from-b"], ["from-a"]]);
+      expect(listenerC.streams().sort()).toEqual(["from-a", "from-b"]);
     },
   );
 
@@ -156,14 +163,14 @@ export const notify = section("notify", (line) => {
 
   line("N2", "a handler that throws hears the next commit", listening, async ({ store, second }) => {
     const other = await second();
-    const heard: string[] = [];
+    const received: string[] = [];
     await notified(store, ({ stream }) => {
-      heard.push(stream);
+      received.push(stream);
       if (stream === "throws") throw new Error("from the handler");
     });
     for (const stream of ["throws", "fine"]) await append(other, stream, "A");
-    await eventually(() => heard.includes("fine"));
-    expect(heard).toEqual(["throws", "fine"]);
+    await eventually(() => received.includes("fine"));
+    expect(received).toEqual(["throws", "fine"]);
   });
 
   line(
@@ -176,14 +183,14 @@ export const notify = section("notify", (line) => {
       const note = (reason: unknown) => unhandled.push(reason);
       process.on("unhandledRejection", note);
       onTestFinished(() => void process.off("unhandledRejection", note));
-      const heard: string[] = [];
+      const received: string[] = [];
       // The port types handlers as synchronous; nothing stops an app from passing an async one.
       await notified(store, async ({ stream }) => {
-        heard.push(stream);
+        received.push(stream);
         if (stream === "throws") throw new Error("from the handler");
       });
       for (const stream of ["throws", "fine"]) await append(other, stream, "A");
-      await eventually(() => heard.includes("fine"));
+      await eventually(() => received.includes("fine"));
       expect(unhandled).toEqual([]);
     },
   );
@@ -339,8 +346,8 @@ export const notify = section("notify", (line) => {
         stream: at(events, 0).stream,
         events: events.map(({ id, name }) => ({ id, name })),
       }));
-      for (const heard of listener.received.filter(({ stream }) => stream !== "marker")) {
-        expect(inFull).toContainEqual(heard);
+      for (const notification of listener.received.filter(({ stream }) => stream !== "marker")) {
+        expect(inFull).toContainEqual(notification);
       }
     },
   );

@@ -136,18 +136,18 @@ export const ordering = section("commits among others", (line) => {
   );
 
   line("M7", "with notify off, nothing is sent", { needs: ["sql"] }, async ({ store, raw }) => {
-    const heard: string[] = [];
+    const received: string[] = [];
     const sentinel = gate();
     const listener = raw.connect();
     await listener.listen(channelOf(raw), (payload) => {
-      heard.push(payload);
+      received.push(payload);
       if (payload === "sentinel") sentinel.open();
     });
     await append(store, "s", "A", "B");
     await store.truncate([{ stream: "s" }]);
     await raw.sql`select pg_notify(${channelOf(raw)}, 'sentinel')`;
     await within(5_000, "the sentinel", sentinel.passed);
-    expect(heard).toEqual(["sentinel"]);
+    expect(received).toEqual(["sentinel"]);
   });
 
   line(

@@ -13,12 +13,12 @@ const listening: Requirements = {
 /** In which a process recovers by itself. */
 const SOON = { within: 10_000 };
 
-async function ear(store: Store) {
-  const heard: StoreNotification[] = [];
-  await notified(store, (notification) => heard.push(notification));
+async function recordNotifications(store: Store) {
+  const received: StoreNotification[] = [];
+  await notified(store, (notification) => received.push(notification));
   /** The names of events that were heard from now on. */
-  const names = () => heard.flatMap(({ events }) => events.map(({ name }) => name));
-  return { heard, names, forget: () => heard.splice(0) };
+  const names = () => received.flatMap(({ events }) => events.map(({ name }) => name));
+  return { received, names, forget: () => received.splice(0) };
 }
 
 /** Two subscriptions that have handled all that there is: three events on two streams. */
@@ -50,7 +50,7 @@ export const wake = section("wake", (line) => {
   for (const [name, verb] of Object.entries(verbs))
     line("N5", `${name} of another process wakes the app`, listening, async ({ store, second }) => {
       await caughtUp(store);
-      const listener = await ear(store);
+      const listener = await recordNotifications(store);
       const other = await second();
       await verb(other);
       await eventually(() => listener.names().includes("A") && listener.names().includes("B"), SOON);
@@ -65,7 +65,7 @@ export const wake = section("wake", (line) => {
     const millis = 1_500;
     const end = Date.now() + millis;
     expect(await claimAll(other, "victim", millis)).toHaveLength(1);
-    const listener = await ear(store);
+    const listener = await recordNotifications(store);
     await eventually(() => listener.names().includes("C"), SOON);
     expect(Date.now()).toBeGreaterThanOrEqual(end - 50);
   });
@@ -76,9 +76,9 @@ export const wake = section("wake", (line) => {
     listening,
     async ({ store, second }) => {
       await append(await second(), "s", "A");
-      const listener = await ear(store);
+      const listener = await recordNotifications(store);
       await eventually(() => listener.names().includes("A"), SOON);
-      expect(listener.heard).toEqual([{ stream: "s", events: [{ id: expect.any(Number), name: "A" }] }]);
+      expect(listener.received).toEqual([{ stream: "s", events: [{ id: expect.any(Number), name: "A" }] }]);
     },
   );
 
@@ -99,8 +99,8 @@ export const wake = section("wake", (line) => {
     );
     await store.ack([{ stream: "late", by: "worker", at: -1, retry: 0, lagging: true }]);
     await store.defer(["late"], Date.now() + 3_600_000);
-    const listener = await ear(store);
+    const listener = await recordNotifications(store);
     await other.prioritize({}, 7);
-    await throughout(6_000, () => listener.heard.length === 0);
+    await throughout(6_000, () => listener.received.length === 0);
   });
 });

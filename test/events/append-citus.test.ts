@@ -65,10 +65,10 @@ describe("the append for Citus", () => {
 
   test("announces what it has stored, and nothing else", async () => {
     const log = await openLog();
-    const heard = await log.announced((payload) => JSON.parse(payload));
+    const received = await log.announced((payload) => JSON.parse(payload));
     await send(log, batches[0] ?? [], true);
-    await expect.poll(() => heard).toHaveLength(2);
-    expect(heard).toEqual([
+    await expect.poll(() => received).toHaveLength(2);
+    expect(received).toEqual([
       {
         stream: "a",
         by: "me",

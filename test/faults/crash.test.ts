@@ -58,8 +58,8 @@ for (const fault of FAULTS) {
       const { ledger } = faultRun;
       const options = { ...LIMITS, table: `crash_${fault.mode}`, notify: true };
       const stores = [await fixture.seeded(options), await fixture.seeded(options)];
-      const heard: string[] = [];
-      await stores[0]?.notify?.(({ stream }) => heard.push(stream));
+      const received: string[] = [];
+      await stores[0]?.notify?.(({ stream }) => received.push(stream));
       const seen = new Seen();
       const app = react(
         await fixture.seeded({ ...options, application_name: fixture.application("app") }),
@@ -95,7 +95,7 @@ for (const fault of FAULTS) {
 
       await backToNormal(fixture.url, stores);
       await faultRun.conclude(fixture.url, { load: `${loadOf(stores)}, an app`, injected });
-      await expect.poll(() => heard).toContain("normal");
+      await expect.poll(() => received).toContain("normal");
     },
   );
 }
@@ -122,13 +122,13 @@ test("stores that boot while the server is down fail clearly, and work once it i
     }
   await TcpProxy.before(fixture.parts, { host: "127.0.0.1", port });
   await store.seed();
-  const heard: string[] = [];
-  await store.notify?.(({ stream }) => heard.push(stream));
+  const received: string[] = [];
+  await store.notify?.(({ stream }) => received.push(stream));
   for (let k = 0; k < 20; k++) expect(await faultRun.ledger.commit(store, "s", k - 1)).toBe(true);
   const other = new PostgresStore({ url: fixture.url, table: "boot", notify: true });
   await other.commit("from-afar", [event()], meta);
   await other.dispose();
-  await expect.poll(() => heard).toContain("from-afar");
+  await expect.poll(() => received).toContain("from-afar");
   await backToNormal(fixture.url, [store]);
   await faultRun.conclude(fixture.url, { load: "every verb, then commits", injected: refused });
 });

@@ -60,44 +60,44 @@ const kinds = [
 
 test.each(kinds)("boot warns when $kind has used three quarters of its ids, not before", async (of) => {
   const name = await of.make();
-  const heard = warnings(name);
+  const warned = warnings(name);
   await used(name, Math.floor(of.end * 0.74));
   await fixture.store(name).seed();
-  expect(heard).toEqual([]);
+  expect(warned).toEqual([]);
   await used(name, Math.ceil(of.end * 0.76));
   await fixture.store(name).seed();
-  expect(heard).toHaveLength(1);
-  expect(heard[0]).toContain("76 %");
-  expect(heard[0]).toContain(of.remedy);
+  expect(warned).toHaveLength(1);
+  expect(warned[0]).toContain("76 %");
+  expect(warned[0]).toContain(of.remedy);
 });
 
 test.each(kinds)(
   "a running process warns when the commits of $kind come that far, and seldom",
   async (of) => {
     const name = await of.make();
-    const heard = warnings(name);
+    const warned = warnings(name);
     const store = fixture.store(name);
     await used(name, Math.ceil(of.end * 0.75));
     await commit(store);
-    await expect.poll(() => heard.length).toBe(1);
+    await expect.poll(() => warned.length).toBe(1);
     for (let n = 0; n < 20; n++) await commit(store);
-    expect(heard).toHaveLength(1);
+    expect(warned).toHaveLength(1);
     await used(name, Math.ceil(of.end * 0.9));
     await commit(store);
-    await expect.poll(() => heard.length).toBe(2);
-    expect(heard[1]).toContain("90 %");
+    await expect.poll(() => warned.length).toBe(2);
+    expect(warned[1]).toContain("90 %");
   },
 );
 
 test("far below the end a commit asks nothing and warns of nothing", async () => {
   const name = await own();
-  const heard = warnings(name);
+  const warned = warnings(name);
   const store = fixture.store(name);
   await used(name, INT4 + 5);
   await commit(store);
   await commit(store);
   await store.dispose();
-  expect(heard).toEqual([]);
+  expect(warned).toEqual([]);
 });
 
 test.each(kinds)(

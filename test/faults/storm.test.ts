@@ -54,8 +54,8 @@ test("killed backends lose no acknowledged commit, and apply none that failed", 
   });
   const options = { ...LIMITS, table: "storm", notify: true };
   const stores = [await fixture.seeded(options), await fixture.seeded(options)];
-  const heard: string[] = [];
-  await stores[0]?.notify?.(({ stream }) => heard.push(stream));
+  const received: string[] = [];
+  await stores[0]?.notify?.(({ stream }) => received.push(stream));
   const end = performance.now() + STORM;
   const over = () => performance.now() > end;
   const [{ kills, peaks }] = await Promise.all([killUntil(over), load(faultRun.ledger, stores, over)]);
@@ -65,7 +65,7 @@ test("killed backends lose no acknowledged commit, and apply none that failed", 
   expect(kills).toBeGreaterThan(10);
   // The listener's connection comes on top of `max`.
   for (const [application, peak] of peaks) expect(peak, application).toBeLessThanOrEqual(MAX + 1);
-  await expect.poll(() => heard, { timeout: 15_000 }).toContain("normal");
+  await expect.poll(() => received, { timeout: 15_000 }).toContain("normal");
 });
 
 type Event = Committed<Schemas, keyof Schemas>;

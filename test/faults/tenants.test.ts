@@ -36,8 +36,8 @@ test("killed connections of several tenants lose nothing, double nothing, and mi
   const faultRun = new FaultRun({ item: 1, fault, deadline: DEADLINE });
   const database = tenants.database(LIMITS);
   const stores = await tenants.stores(database, TENANTS, { notify: true });
-  const heard = stores.map(() => new Set<string>());
-  await Promise.all(stores.map((store, n) => store.notify?.(({ stream }) => heard[n]?.add(stream))));
+  const received = stores.map(() => new Set<string>());
+  await Promise.all(stores.map((store, n) => store.notify?.(({ stream }) => received[n]?.add(stream))));
   // A ledger each: what is in one log must be known to its own.
   const ledgers = stores.map((_, n) => (n === 0 ? faultRun.ledger : new Ledger({ deadline: DEADLINE })));
   const end = performance.now() + STORM;
@@ -84,7 +84,7 @@ test("killed connections of several tenants lose nothing, double nothing, and mi
       store.commit("calm", [{ name: "Calm", data: {} }], { correlation: "calm", causation: {} }),
     ),
   );
-  await eventually(() => heard.every((streams) => streams.has("calm")), { within: 15_000 });
+  await eventually(() => received.every((streams) => streams.has("calm")), { within: 15_000 });
 });
 
 async function tokensOf(schema: string): Promise<string[]> {

@@ -28,7 +28,7 @@ function told(error: unknown, seen = new Set<unknown>()): string {
 }
 
 /** Everything that is logged or printed from now on. */
-function overhear(): () => string {
+function captureOutput(): () => string {
   const calls = recordOutput();
   return () =>
     calls()
@@ -46,7 +46,7 @@ async function failing(sabotage: string[], options: PostgresStoreOptions = {}): 
   const [events = "", streams = ""] = tables(store);
   for (const statement of sabotage)
     await fixture.sql.unsafe(statement.replaceAll("EVENTS", events).replaceAll("STREAMS", streams));
-  const overheard = overhear();
+  const output = captureOutput();
   let failures = 0;
   for (const [verb, call] of Object.entries(everyVerb(store, SECRET))) {
     const outcome = await outcomeOf(call);
@@ -55,7 +55,7 @@ async function failing(sabotage: string[], options: PostgresStoreOptions = {}): 
     expect(outcome.error, verb).toBeInstanceOf(StoreError);
     expect(told(outcome.error), verb).not.toContain(SECRET);
   }
-  expect(overheard()).not.toContain(SECRET);
+  expect(output()).not.toContain(SECRET);
   return failures;
 }
 

@@ -37,10 +37,10 @@ test("reserved words, upper case and the longest names work, in every verb that 
     const store = await fixture.seeded({ ...names, notify: true });
     dropLater(names.schema);
     const other = fixture.store({ ...names, notify: true });
-    const heard: string[] = [];
-    await store.notify?.(({ events }) => heard.push(...events.map(({ name }) => name)));
+    const received: string[] = [];
+    await store.notify?.(({ events }) => received.push(...events.map(({ name }) => name)));
     await other.commit("s", [{ name: "Told", data: {}, pii: { a: 1 } }], { correlation: "", causation: {} });
-    await expect.poll(() => heard, { timeout: 10_000 }).toEqual(["Told"]);
+    await expect.poll(() => received, { timeout: 10_000 }).toEqual(["Told"]);
     await store.seed();
     await store.subscribe([{ stream: "t", correlated_at: 1 }]);
     expect(await store.claim(1, 1, "w", 10)).toHaveLength(1);

@@ -28,25 +28,26 @@ async function listening() {
   onTestFinished(() => listener.stop());
   await listener.start();
   const say = (payload: string) => fixture.sql`select pg_notify('heartbeat', ${payload})`;
-  const hears = (payload: string) => until(`${payload} is heard`, async () => told.includes(payload));
-  return { proxy, config, told, listener, say, hears };
+  const untilReceived = (payload: string) =>
+    until(`${payload} is received`, async () => told.includes(payload));
+  return { proxy, config, told, listener, say, untilReceived };
 }
 
 test("it is given up, and another listens in its place", async () => {
-  const { proxy, told, say, hears } = await listening();
+  const { proxy, told, say, untilReceived } = await listening();
   await say("before");
-  await hears("before");
+  await untilReceived("before");
   proxy.freeze();
-  await hears("(lost)");
+  await untilReceived("(lost)");
   proxy.mode = "forward";
-  await hears("(back)");
+  await untilReceived("(back)");
   await say("after");
-  await hears("after");
+  await untilReceived("after");
   expect(told).toEqual(["before", "(lost)", "(back)", "after"]);
 });
 
 test("one that answers is kept, however often it is asked, and its session shows LISTEN", async () => {
-  const { proxy, config, told, say, hears } = await listening();
+  const { proxy, config, told, say, untilReceived } = await listening();
   const beats = async () => {
     const [row] = await fixture.sql`
       select query, query_start::text as at from pg_stat_activity
@@ -61,7 +62,7 @@ test("one that answers is kept, however often it is asked, and its session shows
   const second = await beats();
   await until("and again", async () => (await beats())?.at !== second?.at);
   await say("still");
-  await hears("still");
+  await untilReceived("still");
   expect(told).toEqual(["still"]);
   expect(proxy.arrivals).toHaveLength(1);
 });

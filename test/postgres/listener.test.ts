@@ -29,10 +29,10 @@ async function pair(options: PostgresStoreOptions = {}) {
     application_name: fixture.application(`${table}_mouth`),
     notify: true,
   });
-  const heard: string[] = [];
-  const dispose = await store.notify?.(({ events }) => heard.push(...events.map(({ name }) => name)));
+  const received: string[] = [];
+  const dispose = await store.notify?.(({ events }) => received.push(...events.map(({ name }) => name)));
   if (!dispose) throw new Error("notify is on");
-  return { store, other, heard, proxy, dispose };
+  return { store, other, received, proxy, dispose };
 }
 
 const say = (store: PostgresStore, ...names: string[]) =>
@@ -42,26 +42,26 @@ const say = (store: PostgresStore, ...names: string[]) =>
     meta,
   );
 
-const hears = (heard: string[], name: string) =>
-  until(`${name} is heard`, async () => heard.includes(name), 20_000);
+const untilReceived = (received: string[], name: string) =>
+  until(`${name} is received`, async () => received.includes(name), 20_000);
 
 test("a listener whose backend is killed hears what was committed while it was away, once, in order", async () => {
-  const { store, other, heard } = await pair();
+  const { store, other, received } = await pair();
   await say(other, "Before");
-  await hears(heard, "Before");
+  await untilReceived(received, "Before");
   for (const round of [1, 2, 3]) {
     expect(await fixture.kill(store)).toBeGreaterThan(0);
     await say(other, `Away${round}`, `Again${round}`);
-    await hears(heard, `Again${round}`);
+    await untilReceived(received, `Again${round}`);
   }
-  expect(heard).toEqual(["Before", "Away1", "Again1", "Away2", "Again2", "Away3", "Again3"]);
+  expect(received).toEqual(["Before", "Away1", "Again1", "Away2", "Again2", "Away3", "Again3"]);
 });
 
 test("what a store commits itself while its listener is away is not told to it, however late it learns of it", async () => {
-  const { store, other, heard, proxy } = await pair();
+  const { store, other, received, proxy } = await pair();
   await say(store, "Ready");
   await say(other, "Before");
-  await hears(heard, "Before");
+  await untilReceived(received, "Before");
   const listening = () => fixture.sql`select from pg_stat_activity
     where application_name = ${store.config.application_name} and query ilike 'listen%' and state = 'idle'`;
   proxy.mode = "refuse";
@@ -75,18 +75,18 @@ test("what a store commits itself while its listener is away is not told to it, 
   proxy.mode = "forward";
   await until("the server has taken LISTEN", async () => (await listening()).length === 1);
   await say(other, "Foreign");
-  await hears(heard, "Foreign");
+  await untilReceived(received, "Foreign");
   proxy.deliver();
   await own;
   await say(other, "Last");
-  await hears(heard, "Last");
-  expect(heard).toEqual(["Before", "Foreign", "Last"]);
+  await untilReceived(received, "Last");
+  expect(received).toEqual(["Before", "Foreign", "Last"]);
 });
 
 test("a listener that is turned away tries again at growing intervals", async () => {
-  const { other, heard, proxy } = await pair();
+  const { other, received, proxy } = await pair();
   await say(other, "Before");
-  await hears(heard, "Before");
+  await untilReceived(received, "Before");
   proxy.mode = "refuse";
   const first = proxy.arrivals.length;
   const cut = performance.now();
@@ -104,7 +104,7 @@ test("a listener that is turned away tries again at growing intervals", async ()
   });
   proxy.mode = "forward";
   await say(other, "Missed");
-  await hears(heard, "Missed");
+  await untilReceived(received, "Missed");
 });
 
 test("the intervals at which a listener tries again stop growing at 30 s", async () => {
@@ -153,9 +153,9 @@ test("the intervals at which a listener tries again stop growing at 30 s", async
 });
 
 test("what was missed is heard even when the first news comes together with the answer to LISTEN", async () => {
-  const { store, other, heard, proxy } = await pair();
+  const { store, other, received, proxy } = await pair();
   await say(other, "Before");
-  await hears(heard, "Before");
+  await untilReceived(received, "Before");
   const listening = () => fixture.sql`select from pg_stat_activity
     where application_name = ${store.config.application_name} and query ilike 'listen%' and state = 'idle'`;
   proxy.mode = "refuse";
@@ -168,14 +168,14 @@ test("what was missed is heard even when the first news comes together with the 
   await say(other, "Live");
   await until("the news is held back with the answer", async () => proxy.holds("Live"));
   proxy.deliver();
-  await hears(heard, "Live");
-  await hears(heard, "Missed");
+  await untilReceived(received, "Live");
+  await untilReceived(received, "Missed");
 });
 
 test("what was missed is heard even when every connection that the store had is dead", async () => {
-  const { store, other, heard, proxy } = await pair({ max: 6 });
+  const { store, other, received, proxy } = await pair({ max: 6 });
   await say(other, "Before");
-  await hears(heard, "Before");
+  await untilReceived(received, "Before");
   await Promise.all([1, 2, 3, 4, 5].map(() => store.query(() => {})));
   const listening = () => fixture.sql`select from pg_stat_activity
     where application_name = ${store.config.application_name} and query ilike 'listen%'`;
@@ -184,13 +184,13 @@ test("what was missed is heard even when every connection that the store had is 
     where application_name = ${store.config.application_name} and query ilike 'listen%'`;
   await until("LISTEN has ended", async () => (await listening()).length === 0);
   await say(other, "Missed");
-  await hears(heard, "Missed");
+  await untilReceived(received, "Missed");
 });
 
 test("a listener that waits long does so no longer once the store has another new connection", async () => {
-  const { store, other, heard, proxy } = await pair();
+  const { store, other, received, proxy } = await pair();
   await say(other, "Before");
-  await hears(heard, "Before");
+  await untilReceived(received, "Before");
   proxy.mode = "refuse";
   proxy.cut();
   const refused = proxy.arrivals.length;
@@ -201,15 +201,15 @@ test("a listener that waits long does so no longer once the store has another ne
   await store.query(() => {}, { limit: 1 });
   await until("the listener is back", async () => {
     await say(other, "After");
-    return heard.includes("After");
+    return received.includes("After");
   });
   expect(performance.now() - start).toBeLessThan(2_800);
 });
 
 test.each(["fast", "kill"] as const)("a listener survives a restart of the server (%s)", async (mode) => {
-  const { store, other, heard } = await pair();
+  const { store, other, received } = await pair();
   await say(other, "Before");
-  await hears(heard, "Before");
+  await untilReceived(received, "Before");
   await own.server.restart?.(mode);
   const said: string[] = [];
   await until("the listener is back", async () => {
@@ -218,9 +218,9 @@ test.each(["fast", "kill"] as const)("a listener survives a restart of the serve
       () => said.push(name),
       () => {},
     );
-    return said.some((one) => heard.includes(one));
+    return said.some((one) => received.includes(one));
   });
-  for (const name of said) await hears(heard, name);
+  for (const name of said) await untilReceived(received, name);
   expect(await say(store, "Own")).toHaveLength(1);
 });
 
@@ -257,9 +257,9 @@ test("a listener whose tables are missing rejects, and leaves no connection", as
 });
 
 test("a listener ends with its disposer, the store works on", async () => {
-  const { store, other, heard, dispose } = await pair();
+  const { store, other, received, dispose } = await pair();
   await say(other, "Before");
-  await hears(heard, "Before");
+  await untilReceived(received, "Before");
   await dispose();
   await until("LISTEN has ended", async () => {
     const rows = await fixture.sql`select from pg_stat_activity
@@ -268,37 +268,37 @@ test("a listener ends with its disposer, the store works on", async () => {
   });
   await say(other, "Unheard");
   expect(await store.query(() => {})).toBe(2);
-  expect(heard).toEqual(["Before"]);
+  expect(received).toEqual(["Before"]);
 });
 
 test("listen_url is where the channel is listened to", async () => {
   const direct = await TcpProxy.before(fixture.parts);
   const { user, password, database } = fixture.parts;
   const listen_url = `postgres://${user}:${encodeURIComponent(password)}@127.0.0.1:${direct.port}/${database}`;
-  const { other, heard, proxy } = await pair({ listen_url });
+  const { other, received, proxy } = await pair({ listen_url });
   expect(direct.arrivals.length).toBe(1);
   proxy.mode = "refuse";
   proxy.cut();
   await say(other, "Through");
-  await hears(heard, "Through");
+  await untilReceived(received, "Through");
 });
 
 test("a handler that throws costs neither the process nor the next notification", async () => {
   const { store, other } = await pair();
-  const heard: string[] = [];
+  const received: string[] = [];
   await store.notify?.(({ events }) => {
-    heard.push(...events.map(({ name }) => name));
+    received.push(...events.map(({ name }) => name));
     throw new Error("own");
   });
   for (const name of ["A", "B", "C"]) await say(other, name);
-  await hears(heard, "C");
-  expect(heard).toEqual(["A", "B", "C"]);
+  await untilReceived(received, "C");
+  expect(received).toEqual(["A", "B", "C"]);
 });
 
 test("nothing comes back after dispose, not even a listener that was about to", async () => {
-  const { store, other, heard, proxy } = await pair();
+  const { store, other, received, proxy } = await pair();
   await say(other, "Before");
-  await hears(heard, "Before");
+  await untilReceived(received, "Before");
   proxy.mode = "refuse";
   proxy.cut();
   const before = proxy.arrivals.length;

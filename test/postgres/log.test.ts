@@ -120,7 +120,7 @@ test("each blocked subscription is logged once, where it stands and without its 
   expect(found(/is blocked/).sort()).toEqual(
     ["a", "b"].map((stream) =>
       expect.stringContaining(
-        `the subscription "${stream}" (lane mail) is blocked behind event -1, after 1 attempts`,
+        `the subscription "${stream}" (lane mail) is blocked at its beginning, after 1 attempt:`,
       ),
     ),
   );

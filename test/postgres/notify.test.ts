@@ -6,14 +6,14 @@ const fixture = useDatabase();
 
 test("of two notify() at once the second is heard, and one connection listens", async () => {
   const store = await fixture.seeded({ notify: true });
-  const heard: string[] = [];
+  const received: string[] = [];
   const [first] = await Promise.all([
-    store.notify?.(({ stream }) => heard.push(`first ${stream}`)),
-    store.notify?.(({ stream }) => heard.push(`second ${stream}`)),
+    store.notify?.(({ stream }) => received.push(`first ${stream}`)),
+    store.notify?.(({ stream }) => received.push(`second ${stream}`)),
   ]);
   const other = fixture.store({ table: store.config.table, notify: true });
   await other.commit("a", [event()], meta);
-  await expect.poll(() => heard).toEqual(["second a"]);
+  await expect.poll(() => received).toEqual(["second a"]);
   const listening = () => fixture.sql`
     select from pg_stat_activity
     where application_name = ${store.config.application_name} and query ilike 'listen%'`;
@@ -21,5 +21,5 @@ test("of two notify() at once the second is heard, and one connection listens", 
   // The disposer of the one that never was ends nothing.
   await first?.();
   await other.commit("b", [event()], meta);
-  await expect.poll(() => heard).toEqual(["second a", "second b"]);
+  await expect.poll(() => received).toEqual(["second a", "second b"]);
 });

@@ -61,7 +61,7 @@ const children = new Map<string, Child>();
 beforeAll(() => {
   children.set("idle", new Child({ table: "idle" }));
   children.set("listening", new Child({ table: "listening", notify: true }));
-  children.set("no longer listening", new Child({ table: "unheard", notify: true }, "unheard"));
+  children.set("no longer listening", new Child({ table: "stopped", notify: true }, "stopped"));
   children.set("disposed", new Child({ table: "disposed", notify: true }, "disposed"));
   children.set("unfinished", new Child({ table: "unfinished" }, "unfinished"));
 });

@@ -69,7 +69,6 @@ import type { Committed, Schemas } from "@rotorsoft/act";
 import { PostgresStore } from "act-drizzle";
 declare const backup: Committed<Schemas, string>[];
 const store = new PostgresStore();
-declare const backup: readonly Committed<Schemas, string>[];
 declare const request: { readonly headers: Readonly<Record<string, string | undefined>> };
 ${lines.join("\n")}
 `;

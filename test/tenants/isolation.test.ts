@@ -54,10 +54,10 @@ test("a notification reaches the listeners of its own tenant, through one connec
   const database = tenants.database();
   const stores = await tenants.stores(database, 5, { notify: true });
   const elsewhere = tenants.database();
-  const heard = new Map<string, unknown[]>();
+  const received = new Map<string, unknown[]>();
   for (const store of stores) {
     const own: unknown[] = [];
-    heard.set(store.config.schema, own);
+    received.set(store.config.schema, own);
     await store.notify?.(({ events }) => own.push(...events.map(({ name }) => name)));
   }
   expect(await tenants.listening(database)).toHaveLength(1);
@@ -66,6 +66,6 @@ test("a notification reaches the listeners of its own tenant, through one connec
     ({ config }) => new PostgresStore({ database: elsewhere, schema: config.schema, notify: true }),
   );
   await Promise.all(writers.map((store) => store.commit("s", [event(`Of_${store.config.schema}`)], meta)));
-  await eventually(() => [...heard.values()].every((names) => names.length > 0));
-  for (const [schema, names] of heard) expect(names).toEqual([`Of_${schema}`]);
+  await eventually(() => [...received.values()].every((names) => names.length > 0));
+  for (const [schema, names] of received) expect(names).toEqual([`Of_${schema}`]);
 });

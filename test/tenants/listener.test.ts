@@ -37,15 +37,15 @@ test("it is opened for the first, and closed after the last", async () => {
 test("after it was killed each store listens again, and hears what it missed", async () => {
   const database = tenants.database();
   const stores = await tenants.stores(database, 3, { notify: true });
-  const heard = stores.map(() => new Set<string>());
-  await Promise.all(stores.map((store, n) => store.notify?.(({ stream }) => heard[n]?.add(stream))));
+  const received = stores.map(() => new Set<string>());
+  await Promise.all(stores.map((store, n) => store.notify?.(({ stream }) => received[n]?.add(stream))));
   const others = stores.map(beside);
   const [pid] = await tenants.listening(database);
   await fixture.sql`select pg_terminate_backend(${pid ?? 0}::int)`;
   await Promise.all(others.map((store) => store.commit("missed", [event()], meta)));
-  await eventually(() => heard.every((streams) => streams.has("missed")));
+  await eventually(() => received.every((streams) => streams.has("missed")));
   await Promise.all(others.map((store) => store.commit("later", [event()], meta)));
-  await eventually(() => heard.every((streams) => streams.has("later")));
+  await eventually(() => received.every((streams) => streams.has("later")));
   expect(await tenants.listening(database)).toHaveLength(1);
 });
 
@@ -53,13 +53,13 @@ test("a store that has ended is not told of anything, the other one of the same 
   const database = tenants.database();
   const first = await tenants.store(database, { notify: true });
   const second = new PostgresStore({ database, schema: first.config.schema, notify: true });
-  const heard: string[] = [];
-  await first.notify?.(() => heard.push("first"));
-  await second.notify?.(() => heard.push("second"));
+  const received: string[] = [];
+  await first.notify?.(() => received.push("first"));
+  await second.notify?.(() => received.push("second"));
   await first.dispose();
   await beside(first).commit("s", [event()], meta);
-  await eventually(() => heard.length > 0);
-  expect(heard).toEqual(["second"]);
+  await eventually(() => received.length > 0);
+  expect(received).toEqual(["second"]);
 });
 
 test("many stores that begin to listen at once share one connection", async () => {

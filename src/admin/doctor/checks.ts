@@ -261,7 +261,7 @@ const CHECKS = {
         ],
 } satisfies Readonly<Record<string, Check>>;
 
-/** What is wrong with a replica: why it is not read, or that it is further behind than `limit` ms; 0 is no limit. */
+/** What is wrong with a replica: it is not read, or it is further behind than `limit` ms. A `limit` of 0 is no limit. */
 export function replicaFinding(
   address: string,
   problem: string | undefined,
@@ -276,7 +276,7 @@ export function replicaFinding(
     code: "replica-not-read",
     ...warning(
       `The replica ${address} is not read: ${why}.`,
-      "See to the standby (pg_stat_wal_receiver, max_standby_streaming_delay), or correct `replicas`: docs/guides/replicas.md.",
+      "Check the standby (pg_stat_wal_receiver, max_standby_streaming_delay), or correct `replicas`: docs/guides/replicas.md.",
     ),
   };
 }

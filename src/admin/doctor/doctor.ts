@@ -119,9 +119,9 @@ async function facts(context: Context): Promise<Finding[]> {
   return findings(found, { max: connections.config.max, clockAheadMs: ahead });
 }
 
-/** The state of each replica, asked for now. */
+/** Asks each replica for its current state. */
 async function replicas({ connections }: Context): Promise<Finding[]> {
-  await connections.replicas?.look();
+  await connections.replicas?.checkAll();
   const { replicaLagMillis: limit } = connections.config;
   return (connections.replicas?.states ?? []).flatMap(({ address, problem, lagMs }): Finding[] => {
     const found = replicaFinding(address, problem, lagMs, limit);

@@ -1,6 +1,6 @@
 /**
- * The facts about the server and the tables that doctor() checks: one query of the catalog and the server's statistics, and one
- * of the tables, because with Citus these are on another node.
+ * Reads the facts about the server and the tables that doctor() checks. There are two queries, because Citus may have the
+ * tables on another node: one reads the catalog and the server's statistics, the other reads the tables.
  */
 import { z } from "zod";
 import type { Context } from "../../context.ts";

@@ -1,13 +1,13 @@
 /**
- * Records which events of a log are changed while it is copied: triggers write the id of each row that somebody updates,
- * deletes, or inserts among those that are copied already, into a table beside the log, in the same transaction.
+ * Records which events of a log change while it is copied. Triggers write the id of each row that is updated or deleted, or
+ * that is inserted among those already copied, into a table beside the log, in the same transaction.
  *
- * Creating a trigger waits for all transactions that have written to the log. So a later statement sees what they wrote,
- * and every transaction behind them is recorded.
+ * Creating a trigger waits for all transactions that have written to the log. So a later statement sees what they wrote, and
+ * every later transaction is recorded.
  *
- * What cannot be recorded shows in {@link stateOf}: TRUNCATE and a rewrite change where the table is stored, a trigger may be
- * disabled or dropped, and a server that crashed, or was replaced by its standby, may have lost what was read from it. The
- * table of ids is unlogged, so it is empty then, without the row that {@link record} put into it.
+ * {@link stateOf} detects what triggers cannot record. TRUNCATE and a rewrite change the file of a table. A trigger may be
+ * disabled or dropped. A server that crashed, or was replaced by its standby, may have lost events that were already copied:
+ * the table of ids is unlogged, so it is empty then and lacks the row that {@link record} inserted.
  */
 import type { Run } from "../../postgres/index.ts";
 import { literal, type Names } from "../../schema/names.ts";
@@ -15,10 +15,10 @@ import { literal, type Names } from "../../schema/names.ts";
 const CHANGED = "act_drizzle_changed";
 const INSERTED = "act_drizzle_inserted";
 
-/** The table of ids, and the function that writes them. */
+/** The name of the table of ids, and of the function that writes them. */
 const recorded = ({ schema, table }: Names): string => `"${schema}"."${table}_moving"`;
 
-/** The log's table, and its partitions: those that hold rows. */
+/** The log's table and its partitions; `parts` are those that hold rows. */
 const tree = ({ events }: Names): string => `with recursive tree as (
   select ${literal(events)}::regclass::oid as oid
   union all select i.inhrelid from pg_inherits i join tree t on i.inhparent = t.oid
@@ -36,7 +36,10 @@ from found`,
   return { text: String(row?.text), whole: row?.whole === true };
 }
 
-/** Ends the recording, also of an attempt that was killed. Locks the log against all others, if there is one to end. */
+/**
+ * Ends the recording, including that of an attempt that was killed. It takes an ACCESS EXCLUSIVE lock on the log only if
+ * there is a trigger to drop.
+ */
 export async function stopRecording(run: Run, names: Names): Promise<void> {
   for (const name of [CHANGED, INSERTED])
     await run({ text: `drop trigger if exists ${name} on ${names.events}` });
@@ -44,13 +47,13 @@ export async function stopRecording(run: Run, names: Names): Promise<void> {
   await run({ text: `drop table if exists ${recorded(names)}` });
 }
 
-/** What {@link record} knows: the last id that the next copy may read, and what has to stay as it is. */
+/** What {@link record} returns: the last id that the next copy may read, and the state that must not change. */
 export type Recording = { readonly upTo: number; readonly state: string };
 
 /**
- * Records from here on, whatever the log holds. Given what it returned before, it goes on with what the log holds by now;
- * undefined: not every change since then was recorded. The table's lock is held until the transaction of `run` ends: writers
- * wait for as long.
+ * Starts to record changes of all events that the log has now. With `before`, what an earlier call returned, it extends the
+ * recording to the events added since; undefined means that a change since then was not recorded. It locks the table until
+ * the transaction of `run` ends, and writers wait that long.
  */
 export async function record(
   run: Run,
@@ -60,13 +63,13 @@ export async function record(
   const { events } = names;
   const table = recorded(names);
   await run({ text: `lock table ${events} in share row exclusive mode` });
-  // Looked at before the triggers are made anew.
+  // Checked before the triggers are replaced.
   if (before && !(await recordedAll(run, names, before))) return undefined;
   if (!before) {
     await stopRecording(run, names);
     await run({ text: `create unlogged table ${table} (id bigint)` });
     await run({ text: `insert into ${table} values (null)` });
-    // Whoever writes to the log needs no right on that table.
+    // SECURITY DEFINER: roles that write to the log need no privilege on that table.
     await run({
       text: `create function ${table}() returns trigger language plpgsql security definer
 set search_path = pg_catalog, pg_temp as $$
@@ -82,18 +85,19 @@ end $$`,
   await run({
     text: `create or replace trigger ${CHANGED} after update or delete on ${events} for each row execute function ${table}()`,
   });
-  // New events have ids behind all others. An import or a restore may write one that is copied already.
+  // New events have ids above all others. But an import or a restore may insert an id that is already in the copied range.
   await run({
     text: `create or replace trigger ${INSERTED} after insert on ${events} for each row when (new.id <= ${upTo})
 execute function ${table}()`,
   });
-  // A subscriber of logical replication writes as a replica: triggers that are enabled as usual do not run then.
+  // The session of a logical replication worker is a replica's, and ordinary triggers do not fire there.
   const parts = await run({ text: `${tree(names)} select oid::regclass::text as name from parts` });
   for (const { name } of parts)
     for (const trigger of [CHANGED, INSERTED])
       await run({ text: `alter table ${String(name)} enable always trigger ${trigger}` });
   const { text, whole } = await stateOf(run, names);
-  if (!whole) throw new Error(`act-drizzle: a table of ${events} would not record its changes`);
+  if (!whole)
+    throw new Error(`act-drizzle: a partition of ${events} has no trigger that records its changes`);
   return { upTo, state: text };
 }
 
@@ -105,16 +109,16 @@ export async function recordedAll(run: Run, names: Names, { state }: Recording):
 
 const CHUNK = 10_000;
 
-/** A query of the recorded ids that were not taken, in a statement that reads the log too. */
+/** A query of the recorded ids that were not taken yet, to be part of a statement that also reads the log. */
 export const pendingQuery = (names: Names): string =>
   `select id from ${recorded(names)} where id is not null`;
 
-/** `more`: there may be others. */
+/** `more`: further ids may be recorded. */
 export type Changed = { readonly ids: readonly number[]; readonly more: boolean };
 
 /**
- * Takes recorded ids, each once, ascending: of 10,000 records at most, and an event that was changed often has many. They come
- * back if the transaction of `run` is rolled back.
+ * Takes the ids of up to 10,000 records: each id once, ascending. An event that changed often has many records. If the
+ * transaction of `run` is rolled back, the ids are recorded again.
  */
 export async function takeChanged(run: Run, names: Names): Promise<Changed> {
   const table = recorded(names);

@@ -1,6 +1,6 @@
 /**
- * Compares events of two logs, by their number and a sum over the text of each. Events whose change is recorded, but was
- * not copied, are left out: the same statement reads them, so it is exact while the log is changed.
+ * Compares the events of two logs by their number and a sum over the text of each. It leaves out events whose change is
+ * recorded but was not copied yet. The same statement reads those ids, so the comparison is exact while the log changes.
  */
 import type { Query } from "../../postgres/index.ts";
 import { numberArray, parseNumbers } from "../../postgres/parameters.ts";
@@ -8,12 +8,12 @@ import { LINE } from "../event-lines.ts";
 import type { Readable } from "../export.ts";
 import { pendingQuery } from "./changes.ts";
 
-/** Events that one statement reads: a statement has a time limit, which may be short. */
+/** Events per statement. They are few, because a short time limit for statements must suffice. */
 const PART = 20_000;
 
 const DIGEST = `concat_ws(' ', count(*), sum(('x' || left(md5(${LINE}), 16))::bit(64)::bigint)) as digest`;
 
-/** Whether both have the same of the events `where`, whose parameters come first. */
+/** Whether both logs have the same events for the condition `text`. Its parameters come first. */
 async function same(source: Readable, target: Readable, { text, params = [] }: Query): Promise<boolean> {
   const [here] = await source.connections.read("move", {
     text: `with pending as materialized (select distinct id from (${pendingQuery(source.names)}) p)
@@ -31,7 +31,7 @@ from ${target.names.events} e where ${text} and not e.id = any($${given.length +
   return String(here?.digest) === String(there?.digest);
 }
 
-/** The parts of `(after, upTo]` as bounds, about as many events each. $1 the id before, $2 rows */
+/** Splits `(after, upTo]` into ranges of about as many events each. $1 the id before the range, $2 rows */
 export async function* partsOf(
   { names, connections }: Readable,
   after: number,

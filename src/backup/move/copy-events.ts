@@ -1,4 +1,4 @@
-/** Copies events of one log into another, with their ids, whatever the other holds at their places. */
+/** Copies events of one log into another with their ids. They replace whatever the other log has in their place. */
 import type { Context } from "../../context.ts";
 import type { Query, Run } from "../../postgres/index.ts";
 import { numberArray, textArray } from "../../postgres/parameters.ts";
@@ -8,7 +8,7 @@ import { pagesOf, type Readable } from "../export.ts";
 import { insertQuery, moveSequence } from "../import.ts";
 import { fill } from "./target.ts";
 
-/** How many events were copied, and how many the target has more than before. */
+/** `copied`: how many events were copied. `added`: by how many events the target grew. */
 export type Copied = { readonly copied: number; readonly added: number };
 
 type Line = { readonly id: number; readonly line: string };
@@ -37,9 +37,9 @@ const removeVersions = (names: Names, streams: readonly string[], versions: read
 const counted = async (run: Run, query: Query): Promise<number> => Number((await run(query))[0]?.count);
 
 /**
- * Writes a page. A row that stands in its way is older than the page: it has the same id, or another id and the same
- * version of the stream, which a truncate or a restore has given to this event. The change of that other id was recorded,
- * so it is copied again if it still exists.
+ * Writes a page. A row of the target that conflicts with it is older than the page. Either it has the same id, or it has
+ * another id and the version that a truncate or a restore has since given to an event of the page. In the second case the
+ * change of the other id was recorded too, so that event is copied again if it still exists.
  */
 async function put(write: Run, names: Names, page: readonly Line[]): Promise<number> {
   const added = await counted(write, insert(names, page));
@@ -90,7 +90,7 @@ async function write(
   return { copied, added };
 }
 
-/** The events with ids in `(after, upTo]`. */
+/** Copies the events with ids in `(after, upTo]`. */
 export const copyRange = (source: Readable, target: Context, after: number, upTo: number): Promise<Copied> =>
   write(
     source,
@@ -104,7 +104,7 @@ where e.id > $1::bigint and e.id <= $2::bigint order by e.id limit $3::bigint`,
     { after },
   );
 
-/** The events with these ids as they are now: those that are gone are deleted. */
+/** Copies the events with these ids as they are now, and deletes those that no longer exist. */
 export const copyAgain = (source: Readable, target: Context, ids: readonly number[]): Promise<Copied> =>
   write(
     source,

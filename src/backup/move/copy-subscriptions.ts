@@ -1,7 +1,7 @@
 /**
- * Copies subscriptions and checkpoints as they stand, but for leases: their holders work on the old server. Most of the
- * subscriptions are copied before the tables are locked; under the lock come those that were written since, and both
- * tables are compared. What then still differs is copied as a whole.
+ * Copies subscriptions and checkpoints, without leases, because their holders work on the old server. Most subscriptions are
+ * copied before the tables are locked. Under the lock, those written since are copied, and both tables are compared. If the
+ * tables still differ, the whole table is copied.
  */
 import type { Context } from "../../context.ts";
 import type { Run } from "../../postgres/index.ts";
@@ -13,8 +13,8 @@ const PAGE = 5_000;
 const ROW = "to_jsonb(r) - 'leased_by' - 'leased_until'";
 
 /**
- * Rows whose transaction a snapshot, `$2`, does not see. Their xmin has 32 bits: it is taken as the last transaction before
- * now with these bits. For one of an earlier round that is wrong, and the row is copied once more than it need be.
+ * Rows whose transaction is not visible in the snapshot `$2`. xmin has only 32 bits, so it is taken for the newest
+ * transaction with these bits. If it belongs to an older epoch, the row is copied once more than necessary.
  */
 const SINCE = `not pg_visible_in_snapshot(greatest(3, n.next - ((n.next - r.xmin::text::bigint) & 4294967295))::text::xid8, $2::pg_snapshot)`;
 const NEXT = `cross join (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) n`;
@@ -59,7 +59,7 @@ async function digestOf(run: Run, table: string): Promise<{ readonly text: strin
 export class Subscriptions {
   readonly #names: Names;
   readonly #target: Context;
-  /** Of the last copy. */
+  /** The snapshot of the last copy. */
   #snapshot: string | undefined;
 
   constructor(names: Names, target: Context) {
@@ -67,11 +67,11 @@ export class Subscriptions {
     this.#target = target;
   }
 
-  /** Copies those that were written since the last call. Returns how many. */
+  /** Copies the subscriptions that were written since the last call. Returns how many. */
   async copy(run: Run): Promise<number> {
     const { streams } = this.#target.names;
     const since = this.#snapshot;
-    // What is written while they are read is copied again the next time.
+    // The next call copies again what is written while this one reads.
     const [now] = await run({ text: "select pg_current_snapshot()::text as snapshot" });
     let count = 0;
     await fill(this.#target, async (write) => {
@@ -85,7 +85,7 @@ export class Subscriptions {
     return count;
   }
 
-  /** Under the lock. Returns the number of subscriptions. */
+  /** Copies the rest, under the lock. Returns the number of subscriptions. */
   async finish(run: Run): Promise<number> {
     const { streams, correlated } = this.#target.names;
     await this.copy(run);
@@ -109,7 +109,7 @@ export class Subscriptions {
     return wanted.count;
   }
 
-  /** Subscriptions that were deleted since they were copied. $1 the streams that there are */
+  /** Deletes subscriptions from the target that the source no longer has. $1 the streams of the source */
   async #removeOthers(run: Run, write: Run): Promise<void> {
     const rows = await run({ text: `select stream from ${this.#names.streams}` });
     await write({

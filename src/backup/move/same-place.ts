@@ -1,10 +1,10 @@
-/** Refuses to move a log to where it is: `again` would delete it first. */
+/** Refuses to move a log to the place where it already is: `again` would delete it first. */
 import { randomInt } from "node:crypto";
 import type { Context } from "../../context.ts";
 
 /**
- * Advisory locks are a database's own, so a lock that is held through one store, and refused through the other, means that
- * both are in one database, whatever their host names are.
+ * Advisory locks belong to one database. If one store holds a lock and the other is refused it, both are in one database,
+ * whatever their host names are.
  */
 export async function refuseSamePlace(source: Context, target: Context): Promise<void> {
   if (source.names.events !== target.names.events) return;
@@ -19,6 +19,6 @@ export async function refuseSamePlace(source: Context, target: Context): Promise
   });
   if (!elsewhere)
     throw new Error(
-      "act-drizzle: the log is there already: move it to a store of another database or schema",
+      "act-drizzle: the log is there already: move it to a store in another database or schema",
     );
 }

@@ -1,6 +1,6 @@
 /**
- * The log that a move fills: nobody else can write to it until it is complete. A process that was sent to the new place too
- * early gets an error that says so, instead of beginning a log of its own there.
+ * The log that a move fills. Nobody else can write to it until it is complete. A process that comes to the new place too
+ * early gets an error, and does not begin a log of its own there.
  */
 import type { Context } from "../../context.ts";
 import { wipe } from "../../events/restore.ts";
@@ -15,20 +15,23 @@ const ALLOWED = `set_config('${SETTING}', 'on', true)`;
 
 const guardFunction = ({ schema, table }: Names): string => `"${schema}"."${table}_filling"`;
 
-/** A transaction that may write. Its COMMIT is on the disk when this resolves: the source forgets what was copied. */
+/**
+ * Runs a transaction that may write to the target. It resolves once COMMIT is flushed to disk, because the source then
+ * forgets which events had changed.
+ */
 export const fill = (target: Context, work: (run: Run) => Promise<void>): Promise<void> =>
   target.connections.session("move", async (run) => {
     await run({ text: `select ${ALLOWED}, set_config('synchronous_commit', 'on', true)` });
     await work(run);
   });
 
-/** Lets everybody write, in the transaction of `run`. */
+/** Lets everybody write to the target once the transaction of `run` has committed. */
 export async function openTarget(run: Run, names: Names): Promise<void> {
   await run({ text: `drop trigger if exists ${GUARD} on ${names.events}` });
   await run({ text: `drop function if exists ${guardFunction(names)}()` });
 }
 
-/** Nobody but {@link fill} writes from here on. `again`: what an earlier attempt has copied is deleted. */
+/** From here on only {@link fill} can write to the target. `again`: deletes what an earlier attempt has copied. */
 export const closeTarget = (target: Context, again: boolean): Promise<void> =>
   fill(target, async (run) => {
     const { names } = target;

@@ -13,7 +13,7 @@ import { toCount, toTime, UsageError, withStore } from "../session.ts";
 const compressionOf = (file: string) =>
   file.endsWith(".gz") ? "gzip" : file.endsWith(".zst") ? "zstd" : "none";
 const STDIO = "-";
-/** By the ending of the name, without that of the compression. */
+/** The format that the file's name ends with, before the ending of the compression. */
 const formatOf = (file: string, format: "jsonl" | "csv" | undefined) =>
   format ?? (/\.csv(\.gz|\.zst)?$/.test(file) ? "csv" : "jsonl");
 const formatOption = () =>

@@ -13,7 +13,7 @@ type CommandWords = Word & {
   readonly choices: readonly string[];
 };
 
-/** The first sentence, without what a shell would take for its own. */
+/** The first sentence, without characters that a shell would interpret. */
 const plain = (text: string): string => text.replaceAll(/['"`\\$[\]:]/g, "");
 
 function wordsOf(program: Command): CommandWords[] {

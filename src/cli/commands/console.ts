@@ -7,9 +7,9 @@ import { currentUser, ExitCode, globalOptions, storeOptions, UsageError } from "
 
 const PORT = 4680;
 const LOOPBACK = ["127.0.0.1", "::1", "localhost"];
-/** ms for which a statement of the console runs at most: it must not weigh on the app. */
+/** Longest run of a statement of the console, in ms, so that the console does not slow the app down. */
 const STATEMENT_TIMEOUT = 5_000;
-/** ms to wait for a connection: a server that is away is told soon, and tried again. */
+/** Longest wait for a connection, in ms, so that the page soon shows when the server does not answer. */
 const CONNECT_TIMEOUT = 3_000;
 
 type ConsoleFlags = {

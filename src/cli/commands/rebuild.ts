@@ -85,7 +85,7 @@ async function rebuilt(
   } catch (error) {
     bar?.stop();
     if (error instanceof StoreError) throw error;
-    // The error is of the projection's own code or database, or rebuild() refuses its options.
+    // The projection's own code or database caused the error, or rebuild() refused its options.
     const said = error instanceof Error ? error.message.replace(/^act-drizzle: /, "") : String(error);
     process.stderr.write(`act-drizzle: ${said}\n`);
     if (signal.aborted) process.stderr.write("Run it again: it goes on where it stopped.\n");

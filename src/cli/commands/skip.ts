@@ -26,7 +26,7 @@ export function skip(program: Command): void {
     )
     .action((stream: string, { event, reason, by, yes, ...names }: SkipFlags, command: Command) =>
       withStore(command, async ({ admin, output }) => {
-        // Asks at a terminal only: a program has named the event by its id.
+        // Asks only at a terminal. A script has already named the event by its id.
         if (process.stdin.isTTY)
           await confirm(`${printable(stream)} will never handle event ${event}. Go on?`, { yes });
         const who = by ?? currentUser();

@@ -98,7 +98,7 @@ export type Correlator = {
   readonly until: string | undefined;
 };
 
-/** Sessions of the database that LISTEN on the store's channel cannot be seen by others; this is the console's own. */
+/** The console's own LISTEN. PostgreSQL does not show which other sessions listen on the store's channel. */
 export type Listener = {
   readonly state: "off" | "listening" | "reconnecting";
   /** ms since the last notification of a commit; absent before the first. A store without `notify` sends none. */

@@ -18,7 +18,9 @@ export type Sent<T> = T extends Date
 
 export type { Count, Finding, SourceKind };
 export type EventRef = Sent<AdminEventRef>;
-/** `keys` are those of `data`; `data` itself is there only if `payload=1` was asked for. `cause`: what made a reaction commit it. */
+/**
+ * `keys` are those of `data`; `data` itself is there only with `payload=1`. `cause`: what made a reaction commit the event.
+ */
 export type EventView = Sent<AdminEventView>;
 
 export type FailureCode =

@@ -70,7 +70,10 @@ export type StreamReader = {
  */
 export type VersionDetail = Pick<EventDetail, "event" | "dates">;
 
-/** GET /api/stream/state?store=&stream=&version=: the state folded up to and with this version. 422 `no-state` without `--app`. */
+/**
+ * GET /api/stream/state?store=&stream=&version=: the state folded up to this version, inclusive. 422 `no-state` without
+ * `--app`.
+ */
 export type FoldedState = {
   readonly stream: string;
   readonly version: number;

@@ -92,13 +92,13 @@ describe.skipIf(reason !== "")(titled("with prepare: true behind PgBouncer", rea
       table: store.config.table,
       listen_url: database.url,
     });
-    const heard: string[] = [];
+    const received: string[] = [];
     const told: string[] = [];
-    await listener.notify?.(({ stream }) => heard.push(stream));
+    await listener.notify?.(({ stream }) => received.push(stream));
     await direct.notify?.(({ stream }) => told.push(stream));
     await store.commit("s", [event()], meta);
     await expect.poll(() => told).toEqual(["s"]);
-    expect(heard).toEqual([]);
+    expect(received).toEqual([]);
     expect(await listener.query(() => {})).toBe(1);
   });
 });

@@ -31,8 +31,8 @@ describe.skipIf(reason !== "")(titled("tenants behind PgBouncer", reason), () =>
       (_, n) => new PostgresStore({ database, schema: `pooled_${n}`, notify: true }),
     );
     await seedAll(stores);
-    const heard = stores.map(() => new Set<string>());
-    await Promise.all(stores.map((store, n) => store.notify?.(({ stream }) => heard[n]?.add(stream))));
+    const received = stores.map(() => new Set<string>());
+    await Promise.all(stores.map((store, n) => store.notify?.(({ stream }) => received[n]?.add(stream))));
     const direct = new PostgresDatabase({ url: fixture.url });
     onTestFinished(() => direct.dispose());
     const beside = stores.map(
@@ -48,7 +48,7 @@ describe.skipIf(reason !== "")(titled("tenants behind PgBouncer", reason), () =>
         }),
       );
     await Promise.all(beside.map((store, n) => store.commit(`to-${n}`, [event()], meta)));
-    await eventually(() => heard.every((streams, n) => streams.has(`to-${n}`)));
+    await eventually(() => received.every((streams, n) => streams.has(`to-${n}`)));
     await Promise.all(stores.map((store) => store.drop()));
   }
 

@@ -81,8 +81,8 @@ test("names, keys and values that look like SQL come back as they were, and are 
   const around = fixture.store({ notify: true });
   await around.seed();
   const listener = fixture.store({ notify: true, table: around.config.table });
-  const heard: string[] = [];
-  await listener.notify?.(({ stream }) => heard.push(stream));
+  const received: string[] = [];
+  await listener.notify?.(({ stream }) => received.push(stream));
   const before = await surroundings();
   for (const attack of attacks) {
     const data = { [attack]: attack, nested: [{ [attack]: [attack] }] };
@@ -108,8 +108,8 @@ test("names, keys and values that look like SQL come back as they were, and are 
     attacks.map((attack) => around.commit(attack, [{ name: attack, data: { attack } }], {} as never, 0)),
   );
   expect(await around.query(() => {})).toBe(2 * attacks.length);
-  await expect.poll(() => heard.length).toBe(2 * attacks.length);
-  expect(new Set(heard)).toEqual(new Set(attacks));
+  await expect.poll(() => received.length).toBe(2 * attacks.length);
+  expect(new Set(received)).toEqual(new Set(attacks));
   expect(await surroundings()).toBe(before);
 });
 

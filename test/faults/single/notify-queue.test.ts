@@ -84,11 +84,11 @@ function logged(): string[] {
 /** A store that announces, and what another one hears. */
 async function announcing() {
   const store = await fixture.seeded({ notify: true });
-  const ear = fixture.store({ notify: true, table: store.config.table });
-  const heard: string[] = [];
-  const stop = await ear.notify?.(({ stream }) => heard.push(stream));
+  const listener = fixture.store({ notify: true, table: store.config.table });
+  const received: string[] = [];
+  const stop = await listener.notify?.(({ stream }) => received.push(stream));
   onTestFinished(async () => void (await stop?.()));
-  return { store, heard };
+  return { store, received };
 }
 
 const test17 = test.skipIf(reason !== "");
@@ -131,13 +131,13 @@ test17(titled("one warning says that commits are not announced, not one for each
  * everybody has read: a queue that was full stays so, until somebody asks.
  */
 test17(titled("commits are announced again once everybody has read the notifications", reason), async () => {
-  const { store, heard } = await announcing();
+  const { store, received } = await announcing();
   logged();
   const { empty } = await fillQueue();
   for (let n = 0; n < COMMITS; n++) await store.commit("before", [event()], meta).catch(() => {});
   await empty();
   await eventually(async () => {
     await store.commit("after", [event()], meta);
-    return heard.includes("after");
+    return received.includes("after");
   });
 });
