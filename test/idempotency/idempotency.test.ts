@@ -124,6 +124,8 @@ test("keys that cannot be kept are refused", async () => {
   for (const key of ["", "x".repeat(501), "a\u0000b"])
     expect((await failureOf(first.claim(key))).error).toBeInstanceOf(ValidationError);
   expect(() => new PostgresIdempotency(fixture.store(), { ttlMs: 0 })).toThrow("ttlMs");
+  const misspelt = { ttl: 1_000 } as object;
+  expect(() => new PostgresIdempotency(fixture.store(), misspelt)).toThrow('no option "ttl"');
 });
 
 test("a receiver answers a duplicate without handling it, and a retry after a failure is handled", async () => {
