@@ -9,13 +9,13 @@ import { drizzle as drizzlePg } from "drizzle-orm/node-postgres";
 import { integer, pgTable, text } from "drizzle-orm/pg-core";
 import { drizzle as drizzleLite } from "drizzle-orm/pglite";
 import { drizzle as drizzleJs } from "drizzle-orm/postgres-js";
-import pg from "pg";
 import postgres from "postgres";
 import { afterAll, onTestFinished } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { actPositions } from "../../src/projections/index.ts";
 import { type AppFixture, settled } from "../framework/fixture.ts";
 import { connect, createDatabase } from "../support/database.ts";
+import { nodePool } from "../support/node-pool.ts";
 
 export const counters = pgTable("counters", {
   stream: text("stream").primaryKey(),
@@ -47,7 +47,7 @@ export async function onPostgresJs(given?: Record<string, unknown>) {
 
 /** node-postgres */
 export async function onNodePostgres(given?: Record<string, unknown>) {
-  const pool = new pg.Pool({ connectionString: await server(given), max: 5 });
+  const pool = nodePool({ connectionString: await server(given), max: 5 });
   onTestFinished(() => pool.end());
   return drizzlePg(pool, { schema });
 }

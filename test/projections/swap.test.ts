@@ -2,11 +2,11 @@
 import { eq, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
 import { integer, pgSchema, text } from "drizzle-orm/pg-core";
-import pg from "pg";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { actPositions, rebuild } from "../../src/projections/index.ts";
 import { Deposited, useApps, writer } from "../framework/fixture.ts";
+import { nodePool } from "../support/node-pool.ts";
 import { counted, counters, type Db, folded, onNodePostgres, positionsOf, schema } from "./fixture.ts";
 
 const fixture = useApps();
@@ -138,7 +138,7 @@ test("tables are found by the connection's search_path, and stay where they are"
   await db.execute(
     sql`do $$ begin execute format('alter database %I set search_path = elsewhere', current_database()); end $$`,
   );
-  const pool = new pg.Pool({ connectionString: db.$client.options.connectionString });
+  const pool = nodePool({ connectionString: db.$client.options.connectionString });
   try {
     const there = drizzle(pool, { schema });
     await rebuild(options(store, there));

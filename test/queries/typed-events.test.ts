@@ -1,7 +1,6 @@
 /** act-drizzle/queries: payloads with their types, conditions on paths in them, and plans that use the log's indexes. */
 import { and, eq, gt, type SQL, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/node-postgres";
-import pg from "pg";
 import { beforeAll, expect, expectTypeOf, onTestFinished, test } from "vitest";
 import { z } from "zod";
 import { PostgresStore } from "../../src/index.ts";
@@ -18,6 +17,7 @@ import {
 import { actTables } from "../../src/schema/tables.ts";
 import { useApps } from "../framework/fixture.ts";
 import { tables } from "../projections/fixture.ts";
+import { nodePool } from "../support/node-pool.ts";
 
 const fixture = useApps();
 const Placed = z.object({
@@ -40,7 +40,7 @@ const positions = actPositions({ table: "typed_positions" });
 const log = typedEvents(events, { Placed, Paid });
 
 function open() {
-  const pool = new pg.Pool({ connectionString: fixture.url, max: 1 });
+  const pool = nodePool({ connectionString: fixture.url, max: 1 });
   onTestFinished(() => pool.end());
   const relations = actRelations({ events, streams, positions });
   return drizzle(pool, { schema: { events, streams, positions, ...relations } });

@@ -3,10 +3,10 @@ import { act, InvariantError, projection, type Scoped, state } from "@rotorsoft/
 import { sql } from "drizzle-orm";
 import { drizzle, type NodePgDatabase } from "drizzle-orm/node-postgres";
 import { integer, pgTable, text } from "drizzle-orm/pg-core";
-import pg from "pg";
 import { z } from "zod";
 import { actPositions, exactlyOnce } from "../../src/projections/index.ts";
 import { type TestSetup, testKit } from "../../src/testing/index.ts";
+import { nodePool } from "../support/node-pool.ts";
 
 export const balances = pgTable("balances", {
   account: text("account").primaryKey(),
@@ -70,7 +70,7 @@ export function buildBank(db: NodePgDatabase, options: { scoped: Scoped; settleD
 export async function bank(url?: string) {
   const opened: { db?: NodePgDatabase } = {};
   const build = ({ options, url: own, onDispose }: TestSetup) => {
-    const pool = new pg.Pool({ connectionString: own, max: 2 });
+    const pool = nodePool({ connectionString: own, max: 2 });
     onDispose(() => pool.end());
     opened.db = drizzle(pool);
     return buildBank(opened.db, options);

@@ -1,8 +1,8 @@
 /** rebuild() of a read model that is projected in the commits, while they go on: no commit is missed, and none counts twice. */
 import { drizzle } from "drizzle-orm/node-postgres";
-import pg from "pg";
 import { expect, onTestFinished, test } from "vitest";
 import { actPositions, rebuild } from "../../../src/projections/index.ts";
+import { nodePool } from "../../support/node-pool.ts";
 import { tables } from "../fixture.ts";
 import { addAll, balances, counting, deposited, events, meta, useModels } from "./fixture.ts";
 
@@ -12,7 +12,7 @@ test("commits with an inline projection that run beside a rebuild are in the new
   for (const statement of await tables({ positions: actPositions() }))
     await models.fixture.sql.unsafe(statement);
   const store = await models.open({ inline: counting() });
-  const pool = new pg.Pool({ connectionString: models.fixture.url, max: 3 });
+  const pool = nodePool({ connectionString: models.fixture.url, max: 3 });
   onTestFinished(() => pool.end());
   const db = drizzle(pool);
   let [done, sent] = [false, 0];
