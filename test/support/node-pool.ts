@@ -7,6 +7,7 @@ import pg from "pg";
  */
 export function nodePool(options: pg.PoolConfig): pg.Pool {
   const pool = new pg.Pool(options);
+  pool.on("error", () => {});
   pool.on("connect", (client) => {
     client.on("error", () => {});
   });
