@@ -1,5 +1,5 @@
 /** What else reads from replicas, and what tells of them: rebuilds, doctor, telemetry. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { LogReader } from "../../src/projections/read-log.ts";
@@ -7,7 +7,7 @@ import { instrument } from "../../src/telemetry/index.ts";
 import { eventually } from "../conformance/kit/eventually.ts";
 import { titled } from "../faults/failover/programs.ts";
 import { Otel } from "../telemetry/otel.ts";
-import { admitted, Cluster, meta, namesIn, readsOf, reason, tools } from "./cluster.ts";
+import { admitted, meta, namesIn, readsOf, reason, tools, useCluster } from "./cluster.ts";
 
 const event = (name: string) => ({ name, data: {} });
 
@@ -20,17 +20,8 @@ async function pages(store: PostgresStore) {
 }
 
 describe.skipIf(!tools)(titled("replicas", reason), () => {
-  let cluster: Cluster;
-
-  beforeAll(async () => {
-    cluster = new Cluster();
-    await cluster.start();
-  }, 60_000);
-  afterEach(async () => {
-    await cluster.release();
-    await cluster.tidy();
-  });
-  afterAll(() => cluster.stop());
+  const cluster = useCluster();
+  afterEach(() => cluster.release());
 
   test("give a rebuild every event up to the head, and nothing that another process has erased before", async () => {
     const { store, other } = await cluster.pair();

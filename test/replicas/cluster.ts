@@ -1,4 +1,5 @@
 /** A primary and two standbys of a test file's own, with Debian's PostgreSQL; and what the tests do with them. */
+import { afterAll, afterEach, beforeAll } from "vitest";
 import { createHome, type Home, removeFolders } from "../../dev/postgres/home.ts";
 import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
 import { eventually } from "../conformance/kit/eventually.ts";
@@ -13,11 +14,17 @@ export const meta = { correlation: "replicas", causation: {} };
 export const ask = (node: Node, text: string) => node.ask(async (sql) => [...(await sql.unsafe(text))]);
 
 export class Cluster {
-  readonly home: Home = createHome();
+  #home: Home | undefined;
   readonly #stores: PostgresStore[] = [];
   #schemas = 0;
   #primary: Node | undefined;
   #standbys: Node[] = [];
+
+  /** Made when it is first asked for: nothing is left behind where the tests are skipped. */
+  get home(): Home {
+    this.#home ??= createHome();
+    return this.#home;
+  }
 
   async start(): Promise<void> {
     const [primary, ...standbys] = await Promise.all(
@@ -114,4 +121,13 @@ export async function namesIn(store: PostgresStore): Promise<string[]> {
   const names: string[] = [];
   await store.query(({ name }) => void names.push(String(name)));
   return names;
+}
+
+/** A cluster for the tests of one file, for it takes seconds to start. */
+export function useCluster(): Cluster {
+  const cluster = new Cluster();
+  beforeAll(() => cluster.start(), 60_000);
+  afterEach(() => cluster.tidy());
+  afterAll(() => cluster.stop());
+  return cluster;
 }

@@ -1,23 +1,16 @@
 /** Standbys that die, come back, or are promoted, while their store is read. */
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { eventually } from "../conformance/kit/eventually.ts";
 import { runProgram, titled } from "../faults/failover/programs.ts";
-import { admitted, ask, Cluster, meta, namesIn, reason, tools } from "./cluster.ts";
+import { admitted, ask, meta, namesIn, reason, tools, useCluster } from "./cluster.ts";
 
 const event = (name: string) => ({ name, data: {} });
 
 describe.skipIf(!tools)(titled("replicas", reason), () => {
-  let cluster: Cluster;
-
-  // One for all, which takes seconds to start. The last test spoils it.
-  beforeAll(async () => {
-    cluster = new Cluster();
-    await cluster.start();
-  }, 60_000);
-  afterEach(() => cluster.tidy());
-  afterAll(() => cluster.stop());
+  // The last test spoils it.
+  const cluster = useCluster();
 
   const stateOf = async (store: PostgresStore, n: number) => (await store.health()).replicas[n];
 

@@ -1,25 +1,16 @@
 /** Reads from standbys: never behind what the process has seen, and from the primary when no standby will do. */
 import { ConcurrencyError } from "@rotorsoft/act";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { PostgresDatabase, PostgresStore, seedAll } from "../../src/index.ts";
 import { eventually } from "../conformance/kit/eventually.ts";
 import { titled } from "../faults/failover/programs.ts";
-import { admitted, ask, Cluster, meta, namesIn, readsOf, reason, tools } from "./cluster.ts";
+import { admitted, ask, meta, namesIn, readsOf, reason, tools, useCluster } from "./cluster.ts";
 
 const event = (name: string) => ({ name, data: {} });
 
 describe.skipIf(!tools)(titled("replicas", reason), () => {
-  let cluster: Cluster;
-
-  beforeAll(async () => {
-    cluster = new Cluster();
-    await cluster.start();
-  }, 60_000);
-  afterEach(async () => {
-    await cluster.release();
-    await cluster.tidy();
-  });
-  afterAll(() => cluster.stop());
+  const cluster = useCluster();
+  afterEach(() => cluster.release());
 
   /** A pair whose replicas are in use and held: the first event is on them, what comes later is not. */
   async function held(options = {}) {
