@@ -32,6 +32,7 @@ const commits = (store: PostgresStore, count: number) =>
 test("60 reads at once are answered by the 5 connections that a role may have, though max is 20", async () => {
   const store = await limited(5);
   if (!store) return;
+  await fixture.openReaders(store, 5);
   expect(await failures(reads(store, 60))).toEqual([]);
   expect((await fixture.pids(store)).length).toBe(5);
 });

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, onTestFinished } from "vitest";
 import { type RunningPostgres, startPostgres } from "../../dev/postgres/index.ts";
 import { PostgresStore, type PostgresStoreOptions } from "../../src/index.ts";
+import { until } from "../order/fence.ts";
 import { connect, OpenDatabase } from "../support/database.ts";
 
 export const meta = { correlation: "test", causation: {} };
@@ -65,6 +66,27 @@ export class DatabaseFixture extends OpenDatabase {
       select pg_terminate_backend(pid) from pg_stat_activity
       where application_name = ${config.application_name}`;
     return killed.length;
+  }
+
+  /**
+   * Opens that many connections for reads. Calls at once are no way to do so: the first connection may have answered them
+   * all before another is open. So each waits for the log's table, until all of them have a connection.
+   */
+  async openReaders(store: PostgresStore, count: number): Promise<void> {
+    const { schema, table, application_name } = store.config;
+    const locker = connect(this.url);
+    await locker.unsafe("begin");
+    await locker`lock table ${locker(schema)}.${locker(table)} in access exclusive mode`;
+    const reads = Array.from({ length: count }, () => store.query(() => {}));
+    await until("each read has a connection", async () => {
+      const waiting = await this.sql`
+        select from pg_stat_activity
+        where application_name = ${application_name} and wait_event_type = 'Lock'`;
+      return waiting.length === count;
+    });
+    await locker.unsafe("rollback");
+    await locker.end();
+    await Promise.all(reads);
   }
 
   /** What `created`, `data` and the rest of the log look like from outside. */
