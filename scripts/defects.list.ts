@@ -10,7 +10,7 @@ const pattern = on("toPattern", "Q8");
 const stats = on("queryStats", "R\\d");
 const truncate = on("truncate", "R\\d|M9");
 const restore = on("restore", "R7");
-const claim = on("claim", "L\\d");
+const claim = on("claimStatement", "L\\d");
 const ack = on("ack", "L\\d");
 const block = on("block", "L\\d");
 const subscribe = on("subscribe", "S\\d");
@@ -148,7 +148,7 @@ const logDefects: readonly Defect[] = [
 ];
 
 const claimDefects: readonly Defect[] = [
-  on("claim", "tries again", ["test/subscriptions/lock-timeout.test.ts"])(
+  on("claimStatement", "tries again", ["test/subscriptions/lock-timeout.test.ts"])(
     "a claim waits where SKIP LOCKED does",
     sql("set_config('lock_timeout', '${}', true) is not null", "true"),
   ),
@@ -164,13 +164,17 @@ const claimDefects: readonly Defect[] = [
     sql("s.deferred_at <= (select due from call)", "s.deferred_at is not null"),
   ),
   claim("locked rows are waited for", sql("for update of s skip locked", "for update of s")),
-  claim(
+  on("claim", "L\\d")(
     "the oldest get no fair share",
     code("CallExpression[callee.property.name='max']:has([callee.property.name='floor'])", "0"),
   ),
   claim(
     "what is due again comes behind all that was never deferred",
     sql(") both_kinds order by ${} limit", ") both_kinds limit"),
+  ),
+  on("claimStatement", "L\\d|takes its place", ["test/subscriptions/claims.test.ts"])(
+    "what is not due is claimed before it is known whether something is",
+    code("TemplateElement[value.raw=/^ and not any_due$/], Literal[value=' and not any_due']", '""'),
   ),
   claim("priorities are turned round", sql("priority desc, ${}at", "priority, ${}at")),
   claim(

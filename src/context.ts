@@ -23,6 +23,8 @@ export type Context = {
   readonly notify: boolean;
   /** ms between two polls of a listener for work that no event announces; 0: it polls after announcements only. */
   readonly pollIntervalMillis: number;
+  /** The lanes, and undefined for all of them, in which the last claim met deferred subscriptions that were due. */
+  readonly lanesWithDue: Set<string | undefined>;
   /** The observer that the store reports to, for telemetry. */
   readonly signals: Signals;
 };

@@ -47,7 +47,9 @@ export class Runtime {
     const { notify, pollIntervalMillis } = config;
     const { inline } = secrets;
     const signals = noSignals();
-    this.context = { names, connections, cipher, inline, reader, by, notify, pollIntervalMillis, signals };
+    const listening = { by, notify, pollIntervalMillis };
+    const lanesWithDue = new Set<string | undefined>();
+    this.context = { names, connections, cipher, inline, reader, ...listening, lanesWithDue, signals };
     this.#appender = new Appender({ connections, names, by, announce: config.notify, inline });
     this.#queue = new AppendQueue(connections, this.#appender, signals);
     signals.commitsWaiting = () => this.#queue.waiting;

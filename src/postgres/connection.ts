@@ -14,6 +14,7 @@ import { instantIn, lessOf, msUntil } from "./deadline.ts";
 import { openDriver } from "./driver.ts";
 import { isFatal, isGone } from "./ended.ts";
 import { type Answer, forCitus, paramsOf, type Query, type Row } from "./exchange.ts";
+import { IDENTITY, toIdentity } from "./identity.ts";
 import { askForPassword } from "./password.ts";
 import type { SessionSettings } from "./session-settings.ts";
 import { type OpenSocket, openSocket } from "./socket.ts";
@@ -45,12 +46,6 @@ export type Page = { readonly rows: Row[]; readonly cut: boolean; readonly bytes
 
 const noop = () => {};
 const ended = () => new ConnectionError("CONNECTION_ENDED", "the connection was closed", false);
-
-const IDENTITY = `pg_backend_pid() as pid,
-  (select a.backend_start::text from pg_stat_get_activity(pg_backend_pid()) a) as started,
-  floor(extract(epoch from clock_timestamp()) * 1000)::bigint as clock,
-  pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as read_only,
-  exists (select 1 from pg_extension where extname = 'citus') as citus`;
 
 export class Connection {
   /** Why the connection was closed; undefined while it is open. */
@@ -293,13 +288,14 @@ export class Connection {
     const asked = performance.now();
     const sent = this.#client.unsafe(`select ${IDENTITY}${facts ? `, ${facts}` : ""}`);
     const result = await this.#race(sent, lessOf(deadline, this.#options.config.connectionTimeoutMillis));
-    const [row] = result;
-    const pooled = result.state?.pid !== row?.pid;
-    this.#clockOffset = Number(row?.clock ?? 0) - Math.max(asked, this.#openedAt);
+    const row: Row = result[0] ?? {};
+    const identity = toIdentity(row);
+    const pooled = result.state?.pid !== row.pid;
+    this.#clockOffset = identity.clock - Math.max(asked, this.#openedAt);
     this.ownsSession &&= !pooled;
-    this.citus = row?.citus === true;
-    if (row && this.ownsSession) this.backend = { pid: Number(row.pid), started: String(row.started) };
-    this.facts = { ...row, pooled };
+    this.citus = identity.citus;
+    if (this.ownsSession) this.backend = { pid: identity.pid, started: identity.started };
+    this.facts = { ...row, ...identity, pooled };
     return this.facts;
   }
 

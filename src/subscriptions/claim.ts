@@ -1,144 +1,20 @@
 /**
- * claim(): finds subscriptions with work and leases them, in one statement. It never reads the events table.
+ * claim(): finds subscriptions with work and leases them, in one statement (claim-statement.ts). It never reads the events
+ * table.
  *
- * The statement has up to three arms: by priority, the fair share of the oldest, and the leading ones. Each arm reads
- * a partial index over exactly the pending rows, in the order that it needs. So an idle claim costs the same at 100
- * and at 1,000,000 subscriptions.
- *
- * An arm locks the rows that it takes, and skips rows that others have locked (SKIP LOCKED). So two workers that ask
- * for 5 of 20 get 5 each, and because a claim does not wait, it needs no lock order. In one rare case PostgreSQL waits
- * all the same (ADR 0004): see LOCK_TIMEOUT_MS. Under the lock PostgreSQL checks the conditions again on the newest
- * version of the row, so that it sees a lease that another worker has just taken.
+ * The statement has two texts. Most of the time no deferred subscription is due. Then the short text does, which costs
+ * the server half as much to plan and two thirds to run. If it finds that some are due, it takes nothing, and the long text
+ * follows, which merges them into the order by priority and age. The next claim begins with the text that fitted last.
  */
 import type { Lease } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
-import type { Names } from "../schema/names.ts";
-import { CLAIM_ARMS, LANE_SCHEDULE } from "../schema/table-names.ts";
+import type { Param, Row } from "../postgres/index.ts";
 import { checkNumber, checkOptionalText, checkText } from "../values/validate.ts";
+import { claimStatement, type Limits, MAX_CLAIM } from "./claim-statement.ts";
 import { toLease, toLeaseMillis } from "./lease.ts";
 
-/**
- * The time up to which deferred subscriptions are due: the server's clock, or this process's clock ($3) if that is up
- * to a minute ahead. An app wakes once for what it deferred, by its own clock. If the server then said "not yet", the
- * app would sleep on.
- */
-const NOW = "greatest(now(), least(to_timestamp($3::float8 / 1000), now() + interval '1 minute'))";
 /** Node's timers may fire a millisecond early. */
 const TIMER_SKEW_MS = 1;
-
-/**
- * How long a claim waits for a row. SKIP LOCKED waits for a row whose last writer has just ended, if another writer has
- * already locked its new version. If that writer waits for a row of this claim, the two are in a deadlock. The limit is
- * far below deadlock_timeout (1 s by default). After it the claim runs again, and skips the row.
- */
-const LOCK_TIMEOUT_MS = 25;
-
-const LANE_ARMS = { byPriority: "laneByPriority", fair: "laneFair" } as const;
-
-/** More subscriptions than a process could handle within a lease. */
-const MAX_CLAIM = 100_000;
-
-/**
- * So many of the deferred subscriptions that are due take part in the order by priority and age. If more are due, these
- * are the ones with the earliest times: a sort of all cost 59 ms at 100,000 due at once (ADR 0014).
- */
-const DUE = 320;
-/** So many more than it may take are offered to an arm, because other claims may have locked some of them. */
-const SPARE = 256;
-
-/**
- * The steps of what an arm may take at most. The step is part of the text, because PostgreSQL plans a limit that is
- * only a parameter anew at every call. The exact limits are parameters. So there are eight texts, whatever the numbers
- * are that callers ask for: a prepared statement takes 0.24 MB of the server's memory for each text and connection.
- */
-const STEPS = [16, 256, 4_096, MAX_CLAIM] as const;
-
-/** How many rows each arm may take. */
-type Limits = { readonly byPriority: number; readonly fair: number; readonly leading: number };
-
-const stepFor = (limits: Limits): number => {
-  const most = Math.max(limits.byPriority, limits.fair, limits.leading);
-  return STEPS.find((step) => most <= step) ?? MAX_CLAIM;
-};
-
-/**
- * $1 holder of the leases
- * $2 length of the leases, in ms
- * $3 this process's clock, in ms since the epoch
- * $4 $5 $6 how many rows each arm may take: by priority, the fair share, leading
- * $7 lane, if `inLane`
- *
- * `marks`: also returns the work marks.
- */
-function statement(names: Names, step: number, inLane: boolean, marks: boolean): string {
-  // A list of one lane, and the order by lane: only an index that begins with the lane has this order. With `lane =` the
-  // planner walked the index of all watermarks where these follow the rows on disk (14 ms at 100,000 instead of 1).
-  const available = `not s.blocked and coalesce(s.leased_until <= now(), true)${inLane ? " and s.lane = any(array[(select lane from call)])" : ""}`;
-  const behind = "s.at < s.correlated_at";
-  const byLane = (direction = "") => (inLane ? `s.lane${direction}, ` : "");
-  // `deferred_at is not null` is left out, because it follows from this condition. With it, statistics that know of no
-  // deferred subscription would make the planner expect no more than one row, and it would then read and sort all that is
-  // due.
-  const due = "s.deferred_at <= (select due from call)";
-  // Each due row is found again by its name. coalesce hides the condition from the index of times, which the planner
-  // would read in full for each row if its statistics say that nothing is due.
-  //
-  // The inner limit is for the planner. Rows are locked one by one as the outer limit takes them, so none is locked
-  // that may not be taken.
-  const taken = (walk: string, limit: string) =>
-    `(select * from (select * from (${walk} limit ${step} for update of s skip locked) walk limit (select ${limit} from call)) taken)`;
-  const arm = (
-    kind: "byPriority" | "fair",
-    rest: string,
-    order: (of: string) => string,
-    limit: string,
-    direction = "",
-  ) => `
-  select * from (
-    ${taken(
-      `select s.stream, s.at, s.priority from ${names.streams} s
-      where (select limited from call) and ${available} and ${behind} and s.deferred_at is null
-      and s.${CLAIM_ARMS[inLane ? LANE_ARMS[kind] : kind]}${rest}
-      order by ${byLane(direction)}${order("s.")}`,
-      limit,
-    )}
-    union all
-    ${taken(
-      `select s.stream, s.at, s.priority from (select * from due order by ${order("")} limit ${2 * step + SPARE}) d
-      join ${names.streams} s on s.stream = d.stream
-      where (select limited from call) and ${available} and ${behind} and coalesce(${due}, false)${rest} order by ${order("d.")}`,
-      limit,
-    )}
-  ) both_kinds order by ${order("")} limit (select ${limit} from call)`;
-  // If the first arm found fewer rows than it may take, there are no others, and the other arms need not look. That
-  // matters while an old snapshot keeps VACUUM from removing the dead entries of their indexes.
-  const more = " and (select count(*) from by_priority) >= (select by_priority from call)";
-  // The rows are keys of an object. If each row were searched for in a list, a claim of n rows would take n² steps.
-  const others = `${more} and not coalesce((select jsonb_object_agg(stream, 0) from by_priority), '{}') ? s.stream`;
-  return `with call as materialized (
-  select set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true) is not null as limited, ${NOW} as due,
-    clock_timestamp() + $2::float8 * interval '1 millisecond' as until,
-    $4::bigint as by_priority, $5::bigint as fair, $6::bigint as furthest${inLane ? ", $7::text as lane" : ""}
-), due as materialized (
-  select s.stream, s.at, s.priority from ${names.streams} s
-  where ${available} and ${inLane ? LANE_SCHEDULE : behind} and ${due} order by ${byLane()}s.deferred_at limit ${Math.max(DUE, step)}
-), by_priority as materialized (${arm("byPriority", "", (of) => `${of}priority desc, ${of}at`, "by_priority")}
-), fair as materialized (${arm("fair", others, (of) => `${of}at`, "fair")}
-), leading_arm as materialized (${arm("fair", more, (of) => `${of}at desc`, "furthest", " desc")}
-), picked as (
-  select stream, min(ord) as ord, bool_or(lagging) as lagging from (
-    select stream, true as lagging, row_number() over () as ord from by_priority
-    union all select stream, true, 1000000000 + row_number() over () from fair
-    union all select stream, false, 2000000000 + row_number() over () from leading_arm
-  ) ranked group by stream
-), leased as (
-  update ${names.streams} s set retry = least(s.retry::bigint + 1, 2147483647)::int, leased_by = $1::text,
-    leased_until = (select until from call)
-  from picked p where s.stream = p.stream
-  returning s.stream, s.source, s.at, s.retry, s.lane, p.lagging, p.ord${marks ? ", s.correlated_at" : ""}
-)
-select * from leased order by ord`;
-}
 
 const count = (value: number) => Math.max(0, Math.min(MAX_CLAIM, Math.trunc(value)));
 
@@ -147,7 +23,7 @@ const count = (value: number) => Math.max(0, Math.min(MAX_CLAIM, Math.trunc(valu
  * with a fair share (a quarter) for the oldest, and up to `leading` of those that are furthest ahead.
  */
 export async function claim(
-  { names, connections }: Context,
+  context: Context,
   lagging: number,
   leading: number,
   by: string,
@@ -163,7 +39,7 @@ export async function claim(
   const fair = behind >= 2 ? Math.max(1, Math.floor(behind / 4)) : 0;
   const limits = { byPriority: behind - fair, fair, leading: count(leading) };
   if (limits.byPriority + limits.fair + limits.leading === 0) return [];
-  const inLane = lane !== undefined && lane !== null;
+  const only = lane ?? undefined;
   const params = [
     by,
     toLeaseMillis(millis),
@@ -172,14 +48,29 @@ export async function claim(
     limits.fair,
     limits.leading,
   ];
-  const query = {
-    text: statement(names, stepFor(limits), inLane, connections.seen !== undefined),
-    params: inLane ? [...params, lane] : params,
-  };
-  const rows = await connections.write("claim", query, { retryOnLockTimeout: true });
+  const rows = await leaseRows(context, only, limits, only === undefined ? params : [...params, only]);
   // The holder reads the events up to the work mark. If a replica lacked one of them, the holder would pass over it.
-  for (const row of rows) connections.seen?.event(Number(row.correlated_at));
+  for (const row of rows) context.connections.seen?.event(Number(row.correlated_at));
   return rows.map((row) =>
     toLease({ stream: row.stream as string, by, lagging: row.lagging as boolean }, row),
   );
+}
+
+async function leaseRows(
+  { names, connections, lanesWithDue }: Context,
+  lane: string | undefined,
+  limits: Limits,
+  params: readonly Param[],
+): Promise<readonly Row[]> {
+  const run = async (withDue: boolean) => {
+    const marks = connections.seen !== undefined;
+    const text = claimStatement(names, { limits, inLane: lane !== undefined, withDue, marks });
+    const rows = await connections.write("claim", { text, params }, { retryOnLockTimeout: true });
+    const anyDue = rows[0]?.any_due === true;
+    if (anyDue) lanesWithDue.add(lane);
+    else lanesWithDue.delete(lane);
+    return { tookNothing: anyDue && !withDue, leased: rows.filter(({ stream }) => stream !== null) };
+  };
+  const first = await run(lanesWithDue.has(lane));
+  return first.tookNothing ? (await run(true)).leased : first.leased;
 }

@@ -7,15 +7,65 @@ const fixture = useDatabase();
 const numbered = (count: number) =>
   Array.from({ length: count }, (_, i) => ({ stream: `s${String(i).padStart(5, "0")}`, correlated_at: 10 }));
 
-test("claims of any limits share eight statements", async () => {
-  const store = await fixture.seeded();
+/** The texts of the statements that the calls of `claim` have sent. */
+async function textsOf(claims: () => Promise<unknown>): Promise<string[]> {
   const write = vi.spyOn(Database.prototype, "write");
-  for (const lane of [undefined, "default"])
-    for (const n of [0, 1, 2, 3, 10, 16, 17, 100, 257, 1_000, 5_000, 100_000])
-      for (const leading of [0, 1, 50, 20_000]) await store.claim(n, leading, "w", 1, lane);
-  const texts = new Set(write.mock.calls.map(([, query]) => query.text));
+  await claims();
+  const texts = write.mock.calls.map(([, query]) => query.text);
   write.mockRestore();
-  expect(texts.size).toBe(8);
+  return texts;
+}
+
+test("claims of any limits share eight statements, and eight more where something is due", async () => {
+  const store = await fixture.seeded();
+  const all = async () => {
+    for (const lane of [undefined, "default"])
+      for (const n of [0, 1, 2, 3, 10, 16, 17, 100, 257, 1_000, 5_000, 100_000])
+        for (const leading of [0, 1, 50, 20_000]) await store.claim(n, leading, "w", 0, lane);
+  };
+  const usual = new Set(await textsOf(all));
+  expect(usual.size).toBe(8);
+  await store.subscribe([{ stream: "s", correlated_at: 10 }]);
+  await store.defer(["s"], Date.now() - 1);
+  const more = (await textsOf(all)).filter((text) => !usual.has(text));
+  expect(new Set(more).size).toBe(8);
+});
+
+test("what is due costs a claim one statement more, and the next one none, by lane", async () => {
+  const store = await fixture.seeded();
+  const sent = async (lane?: string) => {
+    const leased: string[] = [];
+    const texts = await textsOf(async () => {
+      for (const { stream } of await store.claim(2, 0, "w", 0, lane)) leased.push(stream);
+    });
+    return { statements: texts.length, leased: leased.sort() };
+  };
+  await store.subscribe([
+    { stream: "a", lane: "x", correlated_at: 10 },
+    { stream: "b", lane: "x", correlated_at: 10 },
+    { stream: "c", lane: "y", correlated_at: 10 },
+  ]);
+  expect(await sent("x")).toEqual({ statements: 1, leased: ["a", "b"] });
+  await store.defer(["b"], Date.now() - 1);
+  expect(await sent("x")).toEqual({ statements: 2, leased: ["a", "b"] });
+  expect(await sent("x")).toEqual({ statements: 1, leased: ["a", "b"] });
+  // In the other lane nothing is due.
+  expect(await sent("y")).toEqual({ statements: 1, leased: ["c"] });
+  await store.defer(["b"], Date.now() + 600_000);
+  expect(await sent("x")).toEqual({ statements: 1, leased: ["a"] });
+  expect(await sent("x")).toEqual({ statements: 1, leased: ["a"] });
+});
+
+test("with something due, what is not takes its place by priority all the same", async () => {
+  const store = await fixture.seeded();
+  await store.subscribe([
+    { stream: "low", priority: 1, correlated_at: 10 },
+    { stream: "due", priority: 5, correlated_at: 10 },
+    { stream: "high", priority: 9, correlated_at: 10 },
+  ]);
+  await store.defer(["due"], Date.now() - 1);
+  for (const expected of ["high", "due", "low"])
+    expect((await store.claim(1, 0, "w", 60_000)).map(({ stream }) => stream)).toEqual([expected]);
 });
 
 test.each([1, 2, 16, 17, 300])("a claim of %i takes so many, each once, and locks no other", async (n) => {
