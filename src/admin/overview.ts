@@ -29,7 +29,7 @@ export type ServerFacts = {
 export type Overview = {
   readonly server: ServerFacts;
   readonly events: {
-    /** Rows by the planner's statistics, undefined before the first ANALYZE. */
+    /** Rows by the planner's statistics, undefined if they know of none, as before the first ANALYZE and on Citus. */
     readonly estimate: number | undefined;
     readonly firstId: number | undefined;
     readonly lastId: number | undefined;
@@ -73,7 +73,7 @@ export function overviewText({ events, streams, correlated }: Names): string {
   return `select current_setting('server_version') as version, current_setting('server_version_num') as version_number,
   current_database() as database, current_user as user, ${epochMs("clock_timestamp()")} as now,
   ${epochMs("pg_postmaster_start_time()")} as started, pg_is_in_recovery() as standby,
-  (select nullif(c.reltuples, -1)::float8 from pg_class c where c.oid = to_regclass(${literal(events)})) as estimate,
+  (select case when c.reltuples > 0 then c.reltuples::float8 end from pg_class c where c.oid = to_regclass(${literal(events)})) as estimate,
   (select min(id) from ${events}) as first_id, (select max(id) from ${events}) as last_id,
   ${lastCreatedMs(events)} as last_created,
   ${countOf(`from ${streams}`)} as total, ${countOf(pending)} as behind,

@@ -193,8 +193,11 @@ function adoptCheckpoints({ correlated }: Names, checkpoints: TableChanges): voi
       `insert into ${correlated} (at) select -1 where not exists (select 1 from ${correlated})`,
     );
   if (before.primaryKey !== null) checkpoints.alter(`drop constraint "${before.primaryKey}"`);
-  checkpoints.alter("alter column id drop not null, alter column id drop default, add unique (id)");
-  checkpoints.addColumn("key", "text", " not null default '' primary key");
+  checkpoints.alter("alter column id drop not null, alter column id drop default");
+  // Citus refuses a constraint beside other changes.
+  checkpoints.alter("add unique (id)");
+  checkpoints.addColumn("key", "text", " not null default ''");
+  checkpoints.alter("add primary key (key)");
 }
 
 /**

@@ -151,16 +151,16 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   }
 
   /**
-   * How often this session has changed or read the live tables, which `apply` must leave alone. It grows only by what the
-   * current transaction does. A read of an index counts as one more.
+   * How many locks this transaction has on the live tables, which `apply` must leave alone. Each statement that reads or
+   * changes them takes one, and keeps it. The counts of rows would not do: with Citus the rows are on another server.
    */
   async liveUses(tx: Tx): Promise<number> {
     const oids = sql.raw(`'{${this.#facts.map(({ oid }) => Number(oid)).join(",")}}'::oid[]`);
     const [row] = await this.#transactions.execute(
       tx,
-      sql`select sum(pg_stat_get_xact_tuples_inserted(r) + pg_stat_get_xact_tuples_updated(r)
-        + pg_stat_get_xact_tuples_deleted(r) + pg_stat_get_xact_numscans(r))::float8 as uses
-        from (select unnest(${oids}) union all select indexrelid from pg_index where indrelid = any(${oids})) as u(r)`,
+      sql`select count(*)::float8 as uses from pg_locks
+        where locktype = 'relation' and pid = pg_backend_pid() and relation = any(${oids})
+          and database = (select oid from pg_database where datname = current_database())`,
     );
     return Number(row?.uses ?? 0);
   }

@@ -34,6 +34,20 @@ test("the overview counts subscriptions that are behind, blocked, leased and def
   expect(correlators).toBe(0);
 });
 
+test("a log of whose rows the statistics know nothing has no estimate, rather than none", async () => {
+  const store = await fixture.seeded();
+  const admin = new Admin(store);
+  const estimate = async () => (await admin.overview()).events.estimate;
+  const analyze = () => fixture.sql.unsafe(`analyze ${store.config.table}`);
+  expect(await estimate()).toBeUndefined();
+  // Of an empty table, as on Citus the coordinator's always is.
+  await analyze();
+  await store.commit("s", [{ name: "A", data: {} }], { correlation: "c", causation: {} });
+  expect(await estimate()).toBeUndefined();
+  await analyze();
+  expect(await estimate()).toBe(1);
+});
+
 describe("lag", () => {
   test("counts the events that a subscription would get, not those of the log", async () => {
     const admin = new Admin(await withBacklog(fixture));

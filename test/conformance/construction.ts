@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { inspect } from "node:util";
 import { expect, onTestFinished, vi } from "vitest";
 import { eventually, within } from "./kit/eventually.ts";
-import { backendsOf, tablesOf } from "./kit/postgres.ts";
+import { backendsOf, tablesOf, unusedName } from "./kit/postgres.ts";
 import { append, read, readAll } from "./kit/scenario.ts";
 import { type RawAccess, section } from "./kit/section.ts";
 
@@ -259,7 +259,7 @@ export const construction = section("construction", (line) => {
     { needs: ["sql"] },
     async ({ raw, second }) => {
       const url = new URL(raw.url);
-      const role = `r_${raw.table}`;
+      const role = unusedName("role");
       await raw.sql.unsafe(`create role ${role} login superuser password 'p@ss/w:rd#%?'`);
       try {
         url.username = role;

@@ -4,7 +4,7 @@ import { ConcurrencyError, StoreError, ValidationError } from "@rotorsoft/act";
 import { expect } from "vitest";
 import { recordOutput } from "../support/output.ts";
 import { eventually, within } from "./kit/eventually.ts";
-import { advisoryWaiters, holdAppendLock, openTransaction, tablesOf } from "./kit/postgres.ts";
+import { appendWaiters, holdAppendLock, openTransaction, tablesOf } from "./kit/postgres.ts";
 import {
   append,
   appendOne,
@@ -124,7 +124,7 @@ export const failures = section("failures", (line) => {
       for (let round = 0; round < 3; round++) {
         const holder = await holdAppendLock(raw);
         const committing = outcomeOf(() => append(store, "s", `Round${round}`));
-        await advisoryWaiters(raw);
+        await appendWaiters(raw);
         await killWaiting(raw);
         await holder.rollback();
         const outcome = await committing;

@@ -2,7 +2,7 @@
 import { ConcurrencyError } from "@rotorsoft/act";
 import { expect } from "vitest";
 import { gate, within } from "./kit/eventually.ts";
-import { advisoryWaiters, channelOf, holdAppendLock, openTransaction, tablesOf } from "./kit/postgres.ts";
+import { appendWaiters, channelOf, holdAppendLock, openTransaction, tablesOf } from "./kit/postgres.ts";
 import {
   append,
   appendMany,
@@ -65,7 +65,7 @@ export const ordering = section("commits among others", (line) => {
       const { store, raw } = fixture;
       const holder = await holdAppendLock(raw);
       const committing = append(store, "s", "A");
-      await advisoryWaiters(raw);
+      await appendWaiters(raw);
       expect(await readAll(store)).toEqual([]);
       await holder.commit();
       expect(await within(5_000, "the append", committing)).toHaveLength(1);
@@ -79,7 +79,7 @@ export const ordering = section("commits among others", (line) => {
     async ({ store, raw }) => {
       const holder = await holdAppendLock(raw);
       const committing = append(store, "s", "A");
-      await advisoryWaiters(raw);
+      await appendWaiters(raw);
       await holder.rollback();
       expect(await within(5_000, "the append", committing)).toHaveLength(1);
     },
@@ -100,7 +100,7 @@ export const ordering = section("commits among others", (line) => {
       await holder.sql`insert into ${tablesOf(raw).events} (name, data, stream, version, meta)
       values ('Theirs', '{}', 's', 0, '{"correlation": "", "causation": {}}')`;
       const committing = append(store, "s", "Ours");
-      await advisoryWaiters(raw);
+      await appendWaiters(raw);
       await holder.commit();
       expect(only(await within(5_000, "the append", committing)).version).toBe(1);
       expect(namesOf(await readStream(store, "s"))).toEqual(["Theirs", "Ours"]);
@@ -112,7 +112,7 @@ export const ordering = section("commits among others", (line) => {
     await holder.sql`insert into ${tablesOf(raw).events} (name, data, stream, version, meta)
       values ('Theirs', '{}', 's', 0, '{"correlation": "", "causation": {}}')`;
     const committing = store.commit("s", [message()], meta(), -1).catch((error: unknown) => error);
-    await advisoryWaiters(raw);
+    await appendWaiters(raw);
     await holder.commit();
     expect(await within(5_000, "the append", committing)).toMatchObject({
       name: "ERR_CONCURRENCY",
@@ -271,7 +271,7 @@ export const ordering = section("commits among others", (line) => {
         values ('__snapshot__', '{}', 's', 0, '{"correlation": "", "causation": {}}')`;
       });
       const committing = append(store, "s", "Late");
-      await advisoryWaiters(raw);
+      await appendWaiters(raw);
       await holder.commit();
       expect(only(await within(5_000, "the append", committing)).version).toBe(1);
     },
@@ -352,7 +352,7 @@ export const ordering = section("commits among others", (line) => {
   line("D2", "created is taken once the log's lock is held", { needs: ["sql"] }, async ({ store, raw }) => {
     const holder = await holdAppendLock(raw);
     const committing = appendOne(store, "s", message());
-    await advisoryWaiters(raw);
+    await appendWaiters(raw);
     const [released] = await holder.sql<Array<{ at: Date }>>`
       select date_trunc('milliseconds', clock_timestamp()) as at`;
     await holder.commit();

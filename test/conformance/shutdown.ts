@@ -2,7 +2,7 @@
 import { StoreError } from "@rotorsoft/act";
 import { expect } from "vitest";
 import { eventually, throughout, within } from "./kit/eventually.ts";
-import { advisoryWaiters, backendsOf, holdAppendLock, tablesOf } from "./kit/postgres.ts";
+import { appendWaiters, backendsOf, holdAppendLock, tablesOf, unusedName } from "./kit/postgres.ts";
 import {
   append,
   arrange,
@@ -87,7 +87,7 @@ export const shutdown = section("drop and dispose", (line) => {
     { needs: ["sql", "shared"] },
     async (fixture) => {
       const { raw, second } = fixture;
-      const schema = `own_${raw.table}`;
+      const schema = unusedName("own");
       const store = await second({ schema });
       await store.seed();
       await raw.sql.unsafe(`create table ${schema}.mine (n int)`);
@@ -140,7 +140,7 @@ export const shutdown = section("drop and dispose", (line) => {
       const other = await second();
       const holder = await holdAppendLock(raw);
       const committing = append(store, "s", "A");
-      await advisoryWaiters(raw);
+      await appendWaiters(raw);
       const disposed = store.dispose();
       await holder.commit();
       expect(await within(8_000, "the commit", committing)).toHaveLength(1);
@@ -235,7 +235,7 @@ export const shutdown = section("drop and dispose", (line) => {
     async ({ store, raw }) => {
       const holder = await holdAppendLock(raw);
       const committing = append(store, "s", "A");
-      await advisoryWaiters(raw);
+      await appendWaiters(raw);
       const disposed = store.dispose();
       const asked = readAll(store).catch((error: unknown) => error);
       expect(await within(5_000, "the refusal", asked)).toBeInstanceOf(StoreError);

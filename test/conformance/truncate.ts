@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import { eventually, within } from "./kit/eventually.ts";
-import { advisoryWaiters, holdAppendLock } from "./kit/postgres.ts";
+import { appendWaiters, holdAppendLock } from "./kit/postgres.ts";
 import {
   append,
   appendOne,
@@ -135,7 +135,7 @@ export const truncate = section("truncate", (line) => {
       await append(store, "s", "A");
       const holder = await holdAppendLock(raw);
       const truncating = store.truncate([{ stream: "s" }]);
-      await advisoryWaiters(raw);
+      await appendWaiters(raw);
       expect(namesOf(await readAll(store))).toEqual(["A"]);
       await holder.commit();
       expect((await within(5_000, "the truncate", truncating)).get("s")?.deleted).toBe(1);

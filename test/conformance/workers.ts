@@ -1,8 +1,9 @@
 /** Many workers at once: nothing lost, nothing held twice, no deadlock. */
 import type { Lease, Store } from "@rotorsoft/act";
+import type postgres from "postgres";
 import { expect } from "vitest";
 import { eventually, within } from "./kit/eventually.ts";
-import { backendsOf, openTransaction, rowWaiters, tablesOf } from "./kit/postgres.ts";
+import { backendsOf, openTransaction, rowWaiters, storedOf, tablesOf } from "./kit/postgres.ts";
 import { append, at, claimAll, leaseOf, MINUTE, pending, positions, streamsOf } from "./kit/scenario.ts";
 import { type RawAccess, section } from "./kit/section.ts";
 
@@ -85,10 +86,11 @@ async function shuffle(stores: readonly Store[], rounds: number) {
 }
 
 /**
- * Deadlocks that the server has broken in this database, beyond those already known. PostgreSQL 14 answers from a file
+ * Deadlocks over subscriptions that their server has broken in its database, beyond those already known. PostgreSQL 14 answers from a file
  * that it writes from time to time: one that is newer than the question is waited for.
  */
-async function deadlocksSince({ sql }: RawAccess, known: number): Promise<number> {
+async function deadlocksSince(raw: RawAccess, known: number): Promise<number> {
+  const { sql } = await storedOf(raw, `${raw.table}_streams`);
   const [now] = await sql<Array<{ at: string }>>`select clock_timestamp()::text as at`;
   const row = await eventually(async () => {
     const [found] = await sql<Array<{ count: number; fresh: boolean }>>`
@@ -196,17 +198,23 @@ export const workers = section("workers", (line) => {
     { needs: ["sql"], timeout: 20_000 },
     async (fixture) => {
       const { store, raw } = fixture;
-      const { streams } = tablesOf(raw);
+      const streams = await storedOf(raw, `${raw.table}_streams`);
       await pending(store, "a", "b");
       // The other side holds "b" and then wants "a", the store holds "a" and waits for "b". Of the two only
       // the store looks for deadlocks in time, so the server ends the store's statement, not the other's.
-      const other = await openTransaction(raw, async (sql) => {
-        await sql`set local deadlock_timeout = '30s'`;
-        await sql`update ${streams} set priority = 1 where stream = 'b'`;
-      });
+      const write = (sql: postgres.Sql, stream: string) =>
+        sql.unsafe(`update ${streams.name} set priority = 1 where stream = '${stream}'`);
+      const other = await openTransaction(
+        raw,
+        async (sql) => {
+          await sql`set local deadlock_timeout = '30s'`;
+          await write(sql, "b");
+        },
+        streams.url,
+      );
       const resetting = store.reset(["b", "a"]);
-      await rowWaiters(raw);
-      await within(8_000, "the other side", other.sql`update ${streams} set priority = 1 where stream = 'a'`);
+      await rowWaiters(streams);
+      await within(8_000, "the other side", write(other.sql, "a"));
       await other.commit();
       expect(await within(8_000, "the reset", resetting)).toBe(2);
       expect((await positions(store)).map((row) => row.priority)).toEqual([1, 1]);
@@ -227,7 +235,7 @@ export const workers = section("workers", (line) => {
         (sql) => sql`select from ${streams} where stream = 'a' for update`,
       );
       const acking = store.ack(leases);
-      await rowWaiters(raw);
+      await rowWaiters(await storedOf(raw, `${raw.table}_streams`));
       await holder.commit();
       expect(await within(8_000, "the ack", acking)).toHaveLength(2);
     },
@@ -238,17 +246,20 @@ export const workers = section("workers", (line) => {
     "what the server undoes because of others is run again, whatever the verb",
     { needs: ["sql"] },
     async ({ store, raw }) => {
-      const { events, streams } = tablesOf(raw);
       await pending(store, "a");
       await append(store, "s", "A");
-      await raw.sql.unsafe(`create sequence ${raw.schema}.${raw.table}_n;
-      create function ${raw.schema}.${raw.table}_f() returns trigger language plpgsql as $$ begin
-        if nextval('${raw.schema}.${raw.table}_n') = 1 then
+      const own = `${raw.schema}.${raw.table}`;
+      const events = await storedOf(raw);
+      const streams = await storedOf(raw, `${raw.table}_streams`);
+      const { sql } = streams;
+      await sql.unsafe(`create sequence ${own}_n;
+      create function ${own}_f() returns trigger language plpgsql as $$ begin
+        if nextval('${own}_n') = 1 then
           raise exception using errcode = '40001'; end if; return null; end $$`);
-      for (const table of [events, streams])
-        await raw.sql`create trigger undo after insert or update or delete on ${table}
-        for each statement execute function ${raw.sql(raw.schema)}.${raw.sql(`${raw.table}_f`)}()`;
-      const once = () => raw.sql`alter sequence ${raw.sql(raw.schema)}.${raw.sql(`${raw.table}_n`)} restart`;
+      for (const { name } of [events, streams])
+        await sql.unsafe(`create trigger undo after insert or update or delete on ${name}
+        for each statement execute function ${own}_f()`);
+      const once = () => sql.unsafe(`alter sequence ${own}_n restart`);
       expect(await store.reset(["a"])).toBe(1);
       await once();
       expect(await store.claim(1, 0, "w", MINUTE)).toHaveLength(1);

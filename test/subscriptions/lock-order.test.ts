@@ -11,7 +11,6 @@ import type { PostgresStore } from "../../src/index.ts";
 import { within } from "../conformance/kit/eventually.ts";
 import { rowWaiters } from "../conformance/kit/postgres.ts";
 import { claimAll, restorable, restore } from "../conformance/kit/scenario.ts";
-import type { RawAccess } from "../conformance/kit/section.ts";
 import { until } from "../order/fence.ts";
 import { useDatabase } from "../postgres/fixture.ts";
 import { connect } from "../support/database.ts";
@@ -39,7 +38,7 @@ async function lockedBy(
   onTestFinished(() => holder.end());
   await holder.unsafe(`begin; select from ${table} where ${key} = 'c' for update`);
   const calling = call();
-  await rowWaiters({ sql: fixture.sql } as RawAccess);
+  await rowWaiters({ sql: fixture.sql, name: table });
   const free = await fixture.sql.unsafe(
     `select ${key} as name from ${table} order by 1 for update skip locked`,
   );

@@ -1,9 +1,10 @@
 /** A PostgresStore for the suite: each test gets tables of its own in the database of its file. */
+import type postgres from "postgres";
 import { beforeAll } from "vitest";
 import type { PostgresStore } from "../../../src/index.ts";
 import { connect, createDatabase, type TestDatabase } from "../../support/database.ts";
 import type { Conformance } from "./conformance.ts";
-import type { Capability, Harness, StoreOptions } from "./section.ts";
+import type { Capability, Harness, Stored, StoreOptions } from "./section.ts";
 
 /** Stores of one test, and what is left of them to end. */
 export type Stores = {
@@ -12,10 +13,14 @@ export type Stores = {
   end(): Promise<void>;
 };
 
+/** Finds a table that is not where the database of the file is. */
+export type Locate = (sql: postgres.Sql, schema: string, table: string) => Promise<Stored>;
+
 /** `open`: makes the database of the file, or the schema. */
 export function postgresHarness(
   stores: () => Stores,
   open: () => Promise<TestDatabase> = createDatabase,
+  locate?: Locate,
 ): Pick<Conformance, "create" | "capabilities" | "firstId"> {
   let database: TestDatabase;
   let sql: ReturnType<typeof connect>;
@@ -67,6 +72,7 @@ export function postgresHarness(
         url: database.url,
         schema: own.schema,
         table: own.table,
+        ...(locate && { stored: (table) => locate(sql, own.schema, table) }),
         construct,
       },
       dispose: async () => {

@@ -19,6 +19,18 @@ export type Capabilities = Readonly<Partial<Record<Capability, boolean>>>;
 /** Options of the adapter's constructor, beyond those that point it to its data. */
 export type StoreOptions = Readonly<Record<string, unknown>>;
 
+/** A table where its rows are. On a cluster of servers that is not where the store connects to. */
+export type Stored = {
+  /** Several connections to that server: for looking on, and for DDL. */
+  readonly sql: postgres.Sql;
+  /** For a connection to that server, if it is another one. */
+  readonly url?: string;
+  /** The table's name there, with its schema, quoted. */
+  readonly name: string;
+  /** Whether no session there works for one that has ended. */
+  ended(): Promise<boolean>;
+};
+
 /** Access to the database behind the store's back. Everything it hands out ends with the harness. */
 export type RawAccess = {
   /** Several connections: for looking on, never for a transaction. */
@@ -28,6 +40,8 @@ export type RawAccess = {
   readonly url: string;
   readonly schema: string;
   readonly table: string;
+  /** Where a table of {@link schema} is, if that is elsewhere: see `storedOf`. */
+  stored?(table: string): Promise<Stored>;
   /** A store with exactly these options, neither seeded nor connected. */
   construct(options?: StoreOptions): Store & { readonly config: Readonly<Record<string, unknown>> };
 };
