@@ -5,7 +5,7 @@ import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
-import { epochMs, optionalInstant, optionalText } from "./bounded.ts";
+import { epochMs, instant, msBetween, optionalInstant, optionalText } from "./bounded.ts";
 import { type EventNames, nextEvents, type Pending, positionsOf } from "./next-events.ts";
 
 /** Filters for the list of subscriptions that are behind. */
@@ -72,7 +72,7 @@ const row = z.object({
   deferred_at: optionalInstant,
   leased_by: optionalText,
   leased_until: optionalInstant,
-  now: z.number(),
+  now: instant,
 });
 
 export async function lag(context: Context, options: LagOptions = {}): Promise<Lagging[]> {
@@ -91,7 +91,7 @@ export async function lag(context: Context, options: LagOptions = {}): Promise<L
       correlatedAt: found.correlated_at,
       next,
       events,
-      lagMs: next && Math.max(0, found.now - next.created.getTime()),
+      lagMs: next && Math.max(0, msBetween(next.created, found.now)),
       deferredUntil: found.deferred_at,
       leasedBy: found.leased_by,
       leasedUntil: found.leased_until,

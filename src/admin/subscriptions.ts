@@ -5,7 +5,7 @@ import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
-import { type Count, epochMs, optionalInstant, optionalText } from "./bounded.ts";
+import { type Count, epochMs, instant, msBetween, optionalInstant, optionalText } from "./bounded.ts";
 import { type EventRef, nextEvents, type Pending, type Position, positionsOf } from "./next-events.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
 
@@ -189,7 +189,7 @@ const row = z.object({
   leased_by: optionalText,
   leased_until: optionalInstant,
   skipped: z.number(),
-  now: z.number(),
+  now: instant,
 });
 
 const NOTHING: Pending = { next: undefined, events: { count: 0, exact: true } };
@@ -266,7 +266,7 @@ function toSubscription(found: z.infer<typeof row>, { next, events }: Pending): 
     leasedUntil: found.leased_until,
     next,
     waiting: events,
-    lagMs: next && Math.max(0, found.now - next.created.getTime()),
+    lagMs: next && Math.max(0, msBetween(next.created, found.now)),
     skipped,
   };
 }

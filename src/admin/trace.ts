@@ -1,5 +1,6 @@
 /** The tree of causes of one correlation: which event made a reaction commit which other one, across streams. */
 import type { Context } from "../context.ts";
+import { msBetween } from "./bounded.ts";
 import { type EventView, events } from "./events.ts";
 
 /** An event, and the events that reactions to it have committed. */
@@ -35,21 +36,20 @@ export function toTrace(correlation: string, found: readonly EventView[], limit:
     const own: TraceNode[] = [];
     const node: TraceNode = {
       event,
-      afterMs: cause && event.created.getTime() - cause.event.created.getTime(),
+      afterMs: cause && msBetween(cause.event.created, event.created),
       effects: own,
     };
     nodes.set(event.id, node);
     effects.set(event.id, own);
     (cause ? (effects.get(cause.event.id) ?? roots) : roots).push(node);
   }
-  const first = shown[0]?.created.getTime() ?? 0;
-  const last = shown.at(-1)?.created.getTime() ?? first;
+  const [first, last] = [shown[0], shown.at(-1)];
   return {
     correlation,
     roots,
     events: shown.length,
     cut: found.length > limit,
-    durationMs: last - first,
+    durationMs: first && last ? msBetween(first.created, last.created) : 0,
   };
 }
 

@@ -19,6 +19,7 @@ import type { Names } from "../schema/names.ts";
 import { invalid } from "../values/validate.ts";
 import { type Compression, compress, compressionOf, decompress, ENDINGS } from "./compression.ts";
 import { LINE, LineReader } from "./event-lines.ts";
+import { ImportError } from "./event-order.ts";
 import { exportRows } from "./export.ts";
 import type { ArchiveTarget } from "./folder.ts";
 import { linesOf } from "./lines.ts";
@@ -104,7 +105,7 @@ const deleteQuery = (names: Names, cuts: readonly Cut[], lastId: number): Query 
   bindFirst: true,
 });
 
-/** The file that was read back differs from what was written. None of its events was deleted from the log. */
+/** The file that was read back is not what an import could bring back. None of its events was deleted from the log. */
 export class ArchiveError extends Error {
   override readonly name = "ArchiveError";
 }
@@ -177,8 +178,15 @@ async function* lone(text: string): AsyncGenerator<Uint8Array> {
 /** Reads the file back as an import would: its footer and checksum are checked by the reader. */
 async function verify(target: ArchiveTarget, file: string, written: { events: number }): Promise<void> {
   const reader = new LineReader();
-  for await (const line of linesOf(decompress(target.read(file), compressionOf(file)))) reader.read(line);
-  reader.end();
+  try {
+    for await (const line of linesOf(decompress(target.read(file), compressionOf(file)))) reader.read(line);
+    reader.end();
+  } catch (error) {
+    if (!(error instanceof ImportError)) throw error;
+    throw new ArchiveError(
+      `${file} could not be brought back by an import: ${error.fault}. Nothing was deleted: correct the event, or check the target, and archive again.`,
+    );
+  }
   if (reader.events !== written.events)
     throw new ArchiveError(
       `${file} holds ${reader.events} of ${written.events} events. Nothing was deleted: check the target, and archive again.`,

@@ -1,7 +1,7 @@
 /** Export, import and archive: every byte comes back, or nothing is changed. */
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
-import { Admin, type ArchiveTarget, decompress } from "../../src/admin/index.ts";
+import { Admin, ArchiveError, type ArchiveTarget, decompress } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { useDatabase } from "../postgres/fixture.ts";
 
@@ -268,6 +268,15 @@ describe("an archive", () => {
     await expect(new Admin(store).archive({ target, compression: "none" })).rejects.toThrow(
       /checksum does not match/,
     );
+    expect(await fixture.rows(store)).toHaveLength(4);
+  });
+
+  test("deletes nothing if an import would refuse an event, and names it", async () => {
+    const store = await closedStreams(1);
+    await fixture.sql.unsafe(`update ${store.config.table} set created = 'infinity' where id = 2`);
+    const failure = await new Admin(store).archive({ target: memory().target }).catch((error) => error);
+    expect(failure).toBeInstanceOf(ArchiveError);
+    expect(failure.message).toMatch(/line 3 \(stream "done-0", version 1\): created .* Nothing was deleted/);
     expect(await fixture.rows(store)).toHaveLength(4);
   });
 
