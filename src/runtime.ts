@@ -47,7 +47,11 @@ export class Runtime {
     const { notify, pollIntervalMillis } = config;
     const { inline } = secrets;
     const signals = noSignals();
-    this.context = { names, connections, cipher, inline, reader, by, notify, pollIntervalMillis, signals };
+    const { operations } = this;
+    this.context = {
+      ...{ names, connections, cipher, inline, reader, by, notify, pollIntervalMillis, signals },
+      exclusive: (verb, work) => operations.run(verb, work),
+    };
     this.#appender = new Appender({ connections, names, by, announce: config.notify, inline });
     this.#queue = new AppendQueue(connections, this.#appender, signals);
     signals.commitsWaiting = () => this.#queue.waiting;
@@ -61,6 +65,7 @@ export class Runtime {
   }
 
   readonly append = (append: Append): Promise<Stored> => {
+    this.context.connections.assertMayCommit();
     const appended = this.#queue.push(append);
     this.notifier?.track(appended);
     return appended;

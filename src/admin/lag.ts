@@ -5,6 +5,7 @@ import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
+import { checkGiven, FUNCTION, LIMIT, type Rules, TEXT } from "../values/rules.ts";
 import { epochMs, instant, msBetween, optionalInstant, optionalText } from "./bounded.ts";
 import { type EventNames, nextEvents, type Pending, positionsOf } from "./next-events.ts";
 
@@ -38,6 +39,7 @@ export type Lagging = Pending & {
 };
 
 const DEFAULT_LIMIT = 50;
+const RULES: Rules<LagOptions> = { names: FUNCTION, lane: TEXT, limit: LIMIT };
 
 /** The subscriptions that a claim would consider, in its order by age. $1 limit, $2 lane, if given */
 export function laggingQuery(names: Names, { lane, limit = DEFAULT_LIMIT }: LagOptions): Query {
@@ -76,6 +78,7 @@ const row = z.object({
 });
 
 export async function lag(context: Context, options: LagOptions = {}): Promise<Lagging[]> {
+  checkGiven("lag", options, RULES);
   const rows = z
     .array(row)
     .parse(await context.connections.read("admin", laggingQuery(context.names, options)));

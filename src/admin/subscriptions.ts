@@ -5,6 +5,7 @@ import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
+import { checkGiven, FLAG, LIMIT, oneOf, type Rules, TEXT, TEXTS } from "../values/rules.ts";
 import { type Count, epochMs, instant, msBetween, optionalInstant, optionalText } from "./bounded.ts";
 import { type EventRef, nextEvents, type Pending, type Position, positionsOf } from "./next-events.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
@@ -97,6 +98,18 @@ const SORTS: Readonly<Record<SubscriptionSort, string>> = {
   lane: "s.lane",
   source: "s.source",
   attempts: "s.retry",
+};
+
+const RULES: Rules<SubscriptionsOptions> = {
+  state: oneOf("all", "behind", "blocked", "leased", "deferred", "skipped"),
+  streams: TEXTS,
+  lane: TEXT,
+  kind: oneOf("all", "stream", "pattern"),
+  contains: TEXT,
+  sort: oneOf(...Object.keys(SORTS)),
+  descending: FLAG,
+  limit: LIMIT,
+  after: TEXT,
 };
 
 /** Where a page begins: after a name if the list is sorted by name, otherwise after a number of rows. */
@@ -220,6 +233,7 @@ export async function subscriptions(
   context: Context,
   options: SubscriptionsOptions = {},
 ): Promise<SubscriptionsPage> {
+  checkGiven("subscriptions", options, RULES);
   const { limit = DEFAULT_LIMIT } = options;
   const rows = await context.connections.read("admin", subscriptionsQuery(context.names, options));
   const { looked, matched, last } = summaryRow.parse(rows[0]);

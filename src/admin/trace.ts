@@ -1,5 +1,6 @@
 /** The tree of causes of one correlation: which event made a reaction commit which other one, across streams. */
 import type { Context } from "../context.ts";
+import { checkArgument, checkGiven, FLAG, LIMIT, NAME, type Rules } from "../values/rules.ts";
 import { msBetween } from "./bounded.ts";
 import { type EventView, events } from "./events.ts";
 
@@ -53,14 +54,18 @@ export function toTrace(correlation: string, found: readonly EventView[], limit:
   };
 }
 
+type TraceOptions = { readonly limit?: number | undefined; readonly payload?: boolean | undefined };
+
+const RULES: Rules<TraceOptions> = { limit: LIMIT, payload: FLAG };
+
 export async function trace(
   context: Context,
   correlation: string,
-  {
-    limit = DEFAULT_LIMIT,
-    payload = false,
-  }: { readonly limit?: number | undefined; readonly payload?: boolean | undefined } = {},
+  options: TraceOptions = {},
 ): Promise<Trace> {
+  checkArgument("trace", "correlation", correlation, NAME);
+  checkGiven("trace", options, RULES);
+  const { limit = DEFAULT_LIMIT, payload = false } = options;
   const found = await events(context, { correlation, forward: true, limit: limit + 1, payload });
   return toTrace(correlation, found, limit);
 }

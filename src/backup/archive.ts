@@ -16,7 +16,19 @@ import type { Context } from "../context.ts";
 import type { Query } from "../postgres/index.ts";
 import { lockAppends } from "../schema/append-lock.ts";
 import type { Names } from "../schema/names.ts";
-import { invalid } from "../values/validate.ts";
+import { isRecord } from "../values/json-dates.ts";
+import {
+  COUNT,
+  checkGiven,
+  DATE,
+  FLAG,
+  FUNCTION,
+  oneOf,
+  type Rule,
+  type Rules,
+  required,
+} from "../values/rules.ts";
+import { toTime } from "../values/time.ts";
 import { type Compression, compress, compressionOf, decompress, ENDINGS } from "./compression.ts";
 import { LINE, LineReader } from "./event-lines.ts";
 import { ImportError } from "./event-order.ts";
@@ -69,6 +81,18 @@ export type Archived = {
   readonly files: readonly ArchiveManifest[];
 };
 
+const TARGET: Rule = {
+  takes: "an object with the functions write and read, such as folder(path)",
+  test: (value) => isRecord(value) && typeof value.write === "function" && typeof value.read === "function",
+};
+const RULES: Rules<ArchiveOptions> = {
+  target: required(TARGET),
+  before: DATE,
+  compression: oneOf("zstd", "gzip", "none"),
+  dryRun: FLAG,
+  streamsPerFile: COUNT,
+  onProgress: FUNCTION,
+};
 const STREAMS_PER_FILE = 1_000;
 
 /** $1 the last stream of the page before, $2 limit, $3 `before` in ms, if given */
@@ -87,7 +111,7 @@ group by e.stream order by e.stream using ~<~ limit $2::bigint`,
     text: `select e.stream, max(e.id) as id from ${events} e
 where e.name = '__snapshot__' and e.created < to_timestamp($3::float8 / 1000) and e.stream ~>~ $1::text and ${behind}
 group by e.stream order by e.stream using ~<~ limit $2::bigint`,
-    params: [after, limit, before.getTime()],
+    params: [after, limit, toTime(before.getTime())],
   };
 }
 
@@ -111,10 +135,9 @@ export class ArchiveError extends Error {
 }
 
 export async function archive(context: Context, options: ArchiveOptions): Promise<Archived> {
+  checkGiven("archive", options, RULES);
   const { names, connections } = context;
   const perFile = options.streamsPerFile ?? STREAMS_PER_FILE;
-  if (!(Number.isInteger(perFile) && perFile >= 1))
-    throw invalid("archive", "streamsPerFile must be a whole number above 0");
   const files: ArchiveManifest[] = [];
   let [streams, events, after] = [0, 0, ""];
   for (;;) {
