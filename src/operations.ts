@@ -15,6 +15,12 @@ type Operation = { readonly verb: string; readonly caller: Operation | undefined
 /** Verbs that never wait for a lock of a restore. They still need a connection. */
 const READING = new Set(["query", "query_stats", "query_streams"]);
 
+/** Verbs that hold the append lock, and a connection, while they call code of the user's. */
+const EXCLUSIVE = new Map([
+  ["restore", "the driver of a restore"],
+  ["import", "the source of an import"],
+]);
+
 /** Tells which verb a call comes from. One instance for all stores, because Node 22 never frees one. */
 const current = new AsyncLocalStorage<Operation>();
 
@@ -69,18 +75,19 @@ export class Operations {
   }
 
   /**
-   * Refuses calls that would never end: the driver of a restore waits for the verb that it calls, and the verb would wait
-   * for the restore's append lock, its row locks, or its connection.
+   * Refuses calls that would never end: the driver of a restore, or the source of an import, waits for the verb that it
+   * calls, and the verb would wait for the append lock, the row locks, or the connection of the restore or the import.
    *
-   * @throws StoreError if the verb is called by the driver of a running restore of this store, and would wait for it.
+   * @throws StoreError if the verb is called from there, in one that runs on this store, and would wait for it.
    */
   assertNotInRestore(verb: string): void {
-    const inRestore = callers().some((one) => one.verb === "restore" && this.#running.has(one));
+    const outer = callers().find((one) => EXCLUSIVE.has(one.verb) && this.#running.has(one));
     // One connection is for commits, and the restore has another one.
-    if (!inRestore || (READING.has(verb) && this.#max >= 3)) return;
+    if (!outer || (READING.has(verb) && this.#max >= 3)) return;
+    const caller = EXCLUSIVE.get(outer.verb);
     const text = READING.has(verb)
-      ? `${verb} was called by the driver of a restore, which has the only connection that it could use`
-      : `${verb} was called by the driver of a restore, and would wait for that restore`;
+      ? `${verb} was called by ${caller}, which has the only connection that it could use`
+      : `${verb} was called by ${caller}, and would wait for that ${outer.verb}`;
     throw toStoreError(verb, new ConnectionError("IN_RESTORE", text, false));
   }
 

@@ -47,9 +47,12 @@ export class Runtime {
     const { notify, pollIntervalMillis } = config;
     const { inline } = secrets;
     const signals = noSignals();
-    const listening = { by, notify, pollIntervalMillis };
-    const lanesWithDue = new Set<string | undefined>();
-    this.context = { names, connections, cipher, inline, reader, ...listening, lanesWithDue, signals };
+    const { operations } = this;
+    this.context = {
+      ...{ names, connections, cipher, inline, reader, by, notify, pollIntervalMillis, signals },
+      exclusive: (verb, work) => operations.run(verb, work),
+      lanesWithDue: new Set(),
+    };
     this.#appender = new Appender({ connections, names, by, announce: config.notify, inline });
     this.#queue = new AppendQueue(connections, this.#appender, signals);
     signals.commitsWaiting = () => this.#queue.waiting;
@@ -63,6 +66,7 @@ export class Runtime {
   }
 
   readonly append = (append: Append): Promise<Stored> => {
+    this.context.connections.assertMayCommit();
     const appended = this.#queue.push(append);
     this.notifier?.track(appended);
     return appended;

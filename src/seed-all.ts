@@ -1,4 +1,5 @@
 /** Seeds many stores, some at a time, and reports how far it is. */
+import { ANY, checkOptionsOf, FUNCTION, type Rules, SIGNAL } from "./values/rules.ts";
 
 /** How one store's seed() ended. */
 export type Seeded<S> = {
@@ -20,6 +21,7 @@ export type SeedAllOptions<S> = {
   readonly signal?: AbortSignal | undefined;
 };
 
+const RULES: Rules<SeedAllOptions<unknown>> = { parallel: ANY, onProgress: FUNCTION, signal: SIGNAL };
 const PARALLEL = 4;
 
 type Seedable = {
@@ -32,13 +34,15 @@ type Seedable = {
  *
  * @param stores As `schemas.map((schema) => new PostgresStore({ database, schema }))`: a store opens no connection of its own.
  * @throws AggregateError with the error of each store that failed, after all others were seeded. RangeError if `parallel`
- *   is no number from 1.
+ *   is no number from 1, TypeError for another wrong option.
  * @example await seedAll(stores, { parallel: 8, onProgress: ({ done, total }) => console.log(`${done} of ${total}`) });
  */
 export async function seedAll<S extends Seedable>(
   stores: Iterable<S>,
-  { parallel = PARALLEL, onProgress, signal }: SeedAllOptions<S> = {},
+  options: SeedAllOptions<S> = {},
 ): Promise<void> {
+  checkOptionsOf("seedAll", options, RULES);
+  const { parallel = PARALLEL, onProgress, signal } = options;
   if (!Number.isInteger(parallel) || parallel < 1)
     throw new RangeError("act-drizzle: seedAll: parallel: a whole number from 1");
   const all = [...stores];

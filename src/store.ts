@@ -37,7 +37,7 @@ import { resolveOptions } from "./options/resolve.ts";
 import { ownMethods } from "./own-methods.ts";
 import { Runtime } from "./runtime.ts";
 import { tablesOf } from "./schema/load-tables.ts";
-import { namesOf } from "./schema/names.ts";
+import { namesFrom } from "./schema/names.ts";
 import type { ActTables, ActTablesOptions } from "./schema/tables.ts";
 import { ack } from "./subscriptions/ack.ts";
 import { block } from "./subscriptions/block.ts";
@@ -49,7 +49,7 @@ import { queryStreams } from "./subscriptions/query-streams.ts";
 import { reset } from "./subscriptions/reset.ts";
 import { subscribe } from "./subscriptions/subscribe.ts";
 import { unblock } from "./subscriptions/unblock.ts";
-import { checkNumber } from "./values/validate.ts";
+import { checkArgument, whole } from "./values/rules.ts";
 
 /**
  * Event store on PostgreSQL 14 or newer.
@@ -122,7 +122,7 @@ export class PostgresStore implements Store {
    * @example writeFileSync("act.sql", PostgresStore.ddl({ schema: "shop" }));
    */
   static ddl(options: ActTablesOptions = {}): string {
-    return ddl(namesOf(options.schema ?? "public", options.table ?? "events"));
+    return ddl(namesFrom("ddl", options));
   }
 
   /**
@@ -366,11 +366,11 @@ export class PostgresStore implements Store {
   /**
    * Tells the store that the caller has seen the event `id`, which another process may have committed. From then on, no
    * replica that lacks it, or an event before it, answers this store's `query` and `query_stats`.
-   * @throws ValidationError if `id` is not a number.
+   * @throws ValidationError if `id` is not the id of an event, nor -1.
    * @example store.sawEvent(42);
    */
   sawEvent(id: number): void {
-    checkNumber("sawEvent", "id", id);
+    checkArgument("sawEvent", "id", id, whole(-1, Number.MAX_SAFE_INTEGER));
     this.#runtime.context.connections.seen?.event(id);
   }
 

@@ -3,7 +3,7 @@
  * for a server fails, because there is none.
  */
 const FILES: Readonly<Record<string, readonly string[]>> = {
-  cli: ["format"],
+  cli: ["format", "session"],
   console: ["page-data"],
   demo: ["domain"],
   dev: ["structure"],
@@ -26,6 +26,7 @@ const FILES: Readonly<Record<string, readonly string[]>> = {
     "rows",
   ],
   examples: ["docs", "tables-types", "types"],
+  input: ["options"],
   migrations: ["record", "steps"],
   options: ["refusals", "sources"],
   postgres: [

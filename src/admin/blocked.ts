@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
+import { checkGiven, FUNCTION, LIMIT, type Rules, TEXT } from "../values/rules.ts";
 import { optionalText } from "./bounded.ts";
 import { type EventNames, type EventRef, nextEvents, positionsOf } from "./next-events.ts";
 
@@ -34,6 +35,7 @@ export type Blocked = {
 };
 
 const DEFAULT_LIMIT = 50;
+const RULES: Rules<BlockedOptions> = { names: FUNCTION, lane: TEXT, limit: LIMIT, after: TEXT };
 
 /** $1 lane and $2 the last stream of the page before, if given; then the limit. */
 export function blockedQuery(names: Names, { lane, after, limit = DEFAULT_LIMIT }: BlockedOptions): Query {
@@ -60,6 +62,7 @@ const row = z.object({
 });
 
 export async function blocked(context: Context, options: BlockedOptions = {}): Promise<Blocked[]> {
+  checkGiven("blocked", options, RULES);
   const rows = z
     .array(row)
     .parse(await context.connections.read("admin", blockedQuery(context.names, options)));

@@ -17,19 +17,27 @@ export const countOf = (from: string, limit = COUNT_LIMIT): string =>
 export const boundedCount = (limit = COUNT_LIMIT) =>
   z.coerce.number().transform((found): Count => ({ count: Math.min(found, limit), exact: found <= limit }));
 
-/** A timestamp of the server, sent as milliseconds since the epoch. */
-export const instant = z.coerce.number().transform((ms) => new Date(ms));
-export const optionalInstant = z
-  .number()
-  .nullable()
-  .transform((ms) => (ms === null ? undefined : new Date(ms)));
+/**
+ * A timestamp of the server, sent as milliseconds since the epoch. `infinity` is a time of PostgreSQL and no Date: it is
+ * read as an invalid one, as `query` does.
+ */
+export const instant = z
+  .custom<number | string>((ms) => typeof ms === "number" || typeof ms === "string")
+  .transform((ms) => new Date(Number(ms)));
+export const optionalInstant = z.union([z.null().transform(() => undefined), instant]);
+
+/** ms from one time to another; 0 if one of them is `infinity`. */
+export const msBetween = (from: Date, to: Date): number => {
+  const ms = to.getTime() - from.getTime();
+  return Number.isNaN(ms) ? 0 : ms;
+};
 
 /** An expression for milliseconds since the epoch, which {@link instant} reads. */
 export const epochMs = (expression: string): string => `extract(epoch from ${expression})::float8 * 1000`;
 
-/** An expression for the time of the log's last event, which by mistake may be `infinity`: no Date holds that. */
+/** An expression for the time of the log's last event, which by mistake may be an infinity: no Date holds that. */
 export const lastCreatedMs = (events: string): string =>
-  `(select ${epochMs("least(created, timestamptz '9999-12-31 00:00:00+00')")} from ${events} order by id desc limit 1)`;
+  `(select ${epochMs("greatest(least(created, timestamptz '9999-12-31 00:00:00+00'), timestamptz '0001-01-01 00:00:00+00')")} from ${events} order by id desc limit 1)`;
 
 export const optionalText = z
   .string()

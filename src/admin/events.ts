@@ -6,6 +6,17 @@ import { pageQuery } from "../events/page-query.ts";
 import type { Query, Row } from "../postgres/index.ts";
 import type { Event } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
+import {
+  checkArgument,
+  checkGiven,
+  DATE,
+  FLAG,
+  ID,
+  LIMIT,
+  type Rules,
+  TEXT,
+  TEXTS,
+} from "../values/rules.ts";
 import type { EventRef } from "./next-events.ts";
 
 /** Filters for the events to show. An event must match every filter that is given. */
@@ -48,6 +59,19 @@ export type EventView = EventRef & {
 };
 
 const DEFAULT_LIMIT = 50;
+export const EVENT_RULES: Rules<EventFilter> = {
+  stream: TEXT,
+  streamExact: FLAG,
+  names: TEXTS,
+  correlation: TEXT,
+  after: ID,
+  before: ID,
+  createdAfter: DATE,
+  createdBefore: DATE,
+  forward: FLAG,
+  limit: LIMIT,
+  payload: FLAG,
+};
 
 const toActQuery = (filter: EventFilter): ActQuery => ({
   stream: filter.stream,
@@ -114,12 +138,14 @@ export async function viewsOf(
 }
 
 export async function events(context: Context, filter: EventFilter = {}): Promise<EventView[]> {
+  checkGiven("events", filter, EVENT_RULES);
   const rows = await context.connections.read("admin", eventsQuery(context.names, filter));
   return viewsOf(context, rows, filter.payload === true);
 }
 
 /** One event with its payload; undefined if the log does not hold it. */
 export async function event(context: Context, id: number): Promise<EventView | undefined> {
+  checkArgument("event", "id", id, ID);
   const [found] = await events(context, {
     after: id - 1,
     before: id + 1,

@@ -1,6 +1,7 @@
 /** The first event since a time, by halving the log's ids: some 60 look-ups on a log of any size. */
 import { z } from "zod";
 import type { Context } from "../context.ts";
+import { toTime } from "../values/time.ts";
 
 const row = z.object({ first: z.coerce.number().nullable(), last: z.coerce.number().nullable() });
 
@@ -35,8 +36,8 @@ export async function firstSince(
   return row.parse(found);
 }
 
-/** The lowest id that was committed at or after `time`. Undefined for an empty log. */
-export async function firstIdSince(context: Context, time: Date): Promise<number | undefined> {
-  const { first } = await firstSince(context, "to_timestamp($1::float8 / 1000)", [time.getTime()]);
+/** The lowest id that was committed at or after `ms`, since the epoch. Undefined for an empty log. */
+export async function firstIdSince(context: Context, ms: number): Promise<number | undefined> {
+  const { first } = await firstSince(context, "to_timestamp($1::float8 / 1000)", [toTime(ms)]);
   return first ?? undefined;
 }

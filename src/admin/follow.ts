@@ -1,7 +1,8 @@
 /** Follows the log: reads new events after a NOTIFY, if the store notifies, and once a second. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../context.ts";
-import { type EventFilter, type EventView, events } from "./events.ts";
+import { checkGiven, type Rules, required, SIGNAL } from "../values/rules.ts";
+import { EVENT_RULES, type EventFilter, type EventView, events } from "./events.ts";
 import { watch } from "./watch.ts";
 
 /** Which new events to follow, from where, and until when. */
@@ -12,6 +13,15 @@ export type FollowOptions = Omit<EventFilter, "forward" | "before" | "createdAft
   readonly signal: AbortSignal;
 };
 
+const {
+  forward: _forward,
+  before: _before,
+  createdAfter: _after,
+  createdBefore: _until,
+  ...rules
+} = EVENT_RULES;
+const RULES: Rules<FollowOptions> = { ...rules, signal: required(SIGNAL) };
+
 /** ms between two reads without a notification. */
 const POLL_MS = 1_000;
 const PAGE = 500;
@@ -19,8 +29,10 @@ const PAGE = 500;
 /** Yields pages of events in order of id, until `signal` aborts. No event is left out, and none comes twice. */
 export async function* follow(
   context: Context,
-  { signal, after, ...filter }: FollowOptions,
+  options: FollowOptions,
 ): AsyncGenerator<readonly EventView[], void> {
+  checkGiven("follow", options, RULES);
+  const { signal, after, ...filter } = options;
   let wake = Promise.withResolvers<void>();
   const listener = await watch(context, () => wake.resolve());
   try {

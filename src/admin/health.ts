@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import type { ListenerState, ReplicaState } from "../postgres/index.ts";
 import { LONGEST_MS } from "../postgres/timers.ts";
 import { literal, type Names } from "../schema/names.ts";
+import { checkGiven, FLAG, type Rules, TIME_LIMIT } from "../values/rules.ts";
 import { boundedCount, type Count, countOf, epochMs } from "./bounded.ts";
 import { appendLock } from "./connections.ts";
 import { lag } from "./lag.ts";
@@ -55,6 +56,7 @@ export type Health = {
     | undefined;
 };
 
+const RULES: Rules<HealthOptions> = { deep: FLAG, timeoutMs: TIME_LIMIT };
 const TIMEOUT = 2_000;
 /**
  * How many of the lowest watermarks are read. One is not enough: a work mark may have been set by events for other
@@ -131,16 +133,16 @@ function reasonOf(error: unknown): string {
   return error.message;
 }
 
-export async function health(
-  context: Context,
-  { deep = false, timeoutMs = TIMEOUT }: HealthOptions = {},
-): Promise<Health> {
+export async function health(context: Context, options: HealthOptions = {}): Promise<Health> {
   const { names, connections } = context;
   const start = performance.now();
   const problems: string[] = [];
   let latencyMs: number | undefined;
   let found: Health["deep"];
   try {
+    // It never rejects, so a wrong option is a problem, too.
+    checkGiven("health", options, RULES);
+    const { deep = false, timeoutMs = TIMEOUT } = options;
     const [row] = await within(timeoutMs, connections.read("health", { text: shallowText(names) }));
     latencyMs = performance.now() - start;
     problems.push(...problemsOf(answer.parse(row)));

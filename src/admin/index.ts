@@ -49,6 +49,7 @@ export {
 export { type Compression, compress, decompress } from "../backup/compression.ts";
 export { ImportError } from "../backup/event-order.ts";
 export type { ExportOptions, ExportProgress } from "../backup/export.ts";
+export { ExportError } from "../backup/export-error.ts";
 export { type ArchiveTarget, folder } from "../backup/folder.ts";
 export type { Imported, ImportMode, ImportOptions } from "../backup/import.ts";
 export { type Moved, MoveError, type MoveOptions, type MoveProgress } from "../backup/move.ts";
@@ -325,6 +326,7 @@ export class Admin {
   /**
    * The log as JSON lines, with ids, snapshots and personal data as they are stored.
    *
+   * @throws ExportError that names the event, if the format cannot hold it.
    * @example await pipeline(admin.export(), createGzip(), createWriteStream("log.jsonl.gz"));
    */
   export(options?: ExportOptions): AsyncGenerator<string, void> {

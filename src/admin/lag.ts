@@ -5,7 +5,8 @@ import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
-import { epochMs, optionalInstant, optionalText } from "./bounded.ts";
+import { checkGiven, FUNCTION, LIMIT, type Rules, TEXT } from "../values/rules.ts";
+import { epochMs, instant, msBetween, optionalInstant, optionalText } from "./bounded.ts";
 import { type EventNames, nextEvents, type Pending, positionsOf } from "./next-events.ts";
 
 /** Filters for the list of subscriptions that are behind. */
@@ -38,6 +39,7 @@ export type Lagging = Pending & {
 };
 
 const DEFAULT_LIMIT = 50;
+const RULES: Rules<LagOptions> = { names: FUNCTION, lane: TEXT, limit: LIMIT };
 
 /** The subscriptions that a claim would consider, in its order by age. $1 limit, $2 lane, if given */
 export function laggingQuery(names: Names, { lane, limit = DEFAULT_LIMIT }: LagOptions): Query {
@@ -72,10 +74,11 @@ const row = z.object({
   deferred_at: optionalInstant,
   leased_by: optionalText,
   leased_until: optionalInstant,
-  now: z.number(),
+  now: instant,
 });
 
 export async function lag(context: Context, options: LagOptions = {}): Promise<Lagging[]> {
+  checkGiven("lag", options, RULES);
   const rows = z
     .array(row)
     .parse(await context.connections.read("admin", laggingQuery(context.names, options)));
@@ -91,7 +94,7 @@ export async function lag(context: Context, options: LagOptions = {}): Promise<L
       correlatedAt: found.correlated_at,
       next,
       events,
-      lagMs: next && Math.max(0, found.now - next.created.getTime()),
+      lagMs: next && Math.max(0, msBetween(next.created, found.now)),
       deferredUntil: found.deferred_at,
       leasedBy: found.leased_by,
       leasedUntil: found.leased_until,

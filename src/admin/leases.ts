@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import type { Names } from "../schema/names.ts";
+import { checkGiven, LIMIT, type Rules } from "../values/rules.ts";
 import { epochMs, instant, optionalInstant, optionalText } from "./bounded.ts";
 
 /**
@@ -29,6 +30,11 @@ export type CorrelatorState = {
   readonly until: Date | undefined;
 };
 
+type LimitOptions = { readonly limit?: number | undefined };
+
+const DEFAULT_LIMIT = 100;
+const RULES: Rules<LimitOptions> = { limit: LIMIT };
+
 const leaseRow = z.object({
   stream: z.string(),
   lane: z.string(),
@@ -48,8 +54,10 @@ order by leased_until limit $1::bigint`;
 /** Leases, those that end first in front; expired ones too, as long as nobody has taken the work. */
 export async function leases(
   { names, connections }: Context,
-  { limit = 100 }: { readonly limit?: number | undefined } = {},
+  options: LimitOptions = {},
 ): Promise<HeldLease[]> {
+  checkGiven("leases", options, RULES);
+  const { limit = DEFAULT_LIMIT } = options;
   const rows = await connections.read("admin", { text: leasesText(names), params: [limit] });
   return z
     .array(leaseRow)
@@ -73,8 +81,10 @@ const correlatorRow = z.object({
 /** Correlators with the highest checkpoint first. Those of registries that no app has any more stay behind. */
 export async function correlators(
   { names, connections }: Context,
-  { limit = 100 }: { readonly limit?: number | undefined } = {},
+  options: LimitOptions = {},
 ): Promise<CorrelatorState[]> {
+  checkGiven("correlators", options, RULES);
+  const { limit = DEFAULT_LIMIT } = options;
   const rows = await connections.read("admin", {
     text: `select key, at, leased_by, ${epochMs("leased_until")} as leased_until
 from ${names.correlated} order by at desc, key limit $1::bigint`,

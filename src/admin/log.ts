@@ -9,7 +9,8 @@ import type { Query } from "../postgres/index.ts";
 import { eventColumns } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
 import { toPattern } from "../values/pattern.ts";
-import { type EventFilter, type EventView, events, VIEW_COLUMNS, viewsOf } from "./events.ts";
+import { checkGiven, type Rules, TEXT } from "../values/rules.ts";
+import { EVENT_RULES, type EventFilter, type EventView, events, VIEW_COLUMNS, viewsOf } from "./events.ts";
 import { firstIdSince } from "./first-since.ts";
 
 /** Filters for the events of a page, and the direction in which to read. An event must match every filter that is given. */
@@ -41,6 +42,8 @@ export type LogPage = {
   readonly lastId: number | undefined;
 };
 
+const { forward: _forward, ...rules } = EVENT_RULES;
+const RULES: Rules<LogFilter> = { ...rules, actor: TEXT };
 const DEFAULT_LIMIT = 100;
 /** Ids that one statement searches at most: few at first, so that a filter which finds much is answered at once. */
 const FIRST_PART = 20_000;
@@ -115,9 +118,9 @@ async function boundsOf(context: Context, filter: LogFilter, first: number, last
   const { createdAfter, createdBefore, after, before } = filter;
   let [from, to] = [first, last];
   // A reader sees milliseconds: later than .001 means from .002 on.
-  if (createdAfter)
-    from = Math.max(from, (await firstIdSince(context, new Date(createdAfter.getTime() + 1))) ?? from);
-  if (createdBefore) to = Math.min(to, ((await firstIdSince(context, createdBefore)) ?? to + 1) - 1);
+  if (createdAfter) from = Math.max(from, (await firstIdSince(context, createdAfter.getTime() + 1)) ?? from);
+  if (createdBefore)
+    to = Math.min(to, ((await firstIdSince(context, createdBefore.getTime())) ?? to + 1) - 1);
   if (after !== undefined) from = Math.max(from, after + 1);
   if (before !== undefined) to = Math.min(to, before - 1);
   return { from, to };
@@ -161,6 +164,7 @@ async function search(
 
 /** @throws ValidationError for a pattern that cannot be matched exactly. */
 export async function log(context: Context, filter: LogFilter = {}): Promise<LogPage> {
+  checkGiven("log", filter, RULES);
   // A wrong pattern is refused even if the log is empty.
   if (filter.stream && !filter.streamExact) toPattern("stream", filter.stream);
   const [row] = await context.connections.read("admin", { text: endsText(context.names) });

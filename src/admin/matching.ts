@@ -3,7 +3,14 @@ import { z } from "zod";
 import type { Context } from "../context.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
-import { filterConditions, namesConditions, namesOf, type StreamInput } from "../subscriptions/filter.ts";
+import {
+  checkInput,
+  filterConditions,
+  namesConditions,
+  namesOf,
+  type StreamInput,
+} from "../subscriptions/filter.ts";
+import { checkGiven, FLAG, type Rules } from "../values/rules.ts";
 import { boundedCount, type Count, countOf } from "./bounded.ts";
 
 /** The subscriptions that a verb would change. */
@@ -20,6 +27,7 @@ export type MatchingOptions = {
 };
 
 const FIRST = 20;
+const RULES: Rules<MatchingOptions> = { blocked: FLAG };
 
 export function matchingQuery(
   names: Names,
@@ -46,6 +54,8 @@ export async function matching(
   input: StreamInput,
   options: MatchingOptions = {},
 ): Promise<Matching> {
+  checkGiven("matching", options, RULES);
+  checkInput("matching", input);
   const query = matchingQuery(names, input, options);
   if (!query) return { count: { count: 0, exact: true }, first: [] };
   const [found] = await connections.read("admin", query);

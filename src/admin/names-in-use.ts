@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
+import { checkGiven, LIMIT, type Rules, TEXT } from "../values/rules.ts";
 
 /** The names that a list of choices offers. */
 export type NamesInUse = {
@@ -41,6 +42,8 @@ export type StreamNamesOptions = {
   readonly limit?: number | undefined;
 };
 
+const RULES: Rules<StreamNamesOptions> = { prefix: TEXT, after: TEXT, limit: LIMIT };
+
 /** The parameters: the prefix and the first string behind its range, `after`, each if given; the limit. */
 export function streamNamesQuery(names: Names, { prefix, after, limit = 20 }: StreamNamesOptions): Query {
   const where = new Conditions();
@@ -70,6 +73,7 @@ export async function streamNames(
   { names, connections }: Context,
   options: StreamNamesOptions = {},
 ): Promise<string[]> {
+  checkGiven("streamNames", options, RULES);
   const rows = await connections.read("admin", streamNamesQuery(names, options));
   return z
     .array(streamRow)

@@ -3,6 +3,7 @@ import type { Context } from "../context.ts";
 import { guard } from "../errors.ts";
 import { eventColumns } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
+import { checkArgument, ID } from "../values/rules.ts";
 
 /** The personal data of one event. */
 export type Personal = {
@@ -23,6 +24,7 @@ export async function personal(
   { names, connections, reader }: Context,
   id: number,
 ): Promise<Personal | undefined> {
+  checkArgument("personal", "id", id, ID);
   const rows = await connections.read("admin", { text: personalText(names), params: [id] });
   const [row] = rows;
   if (!row) return undefined;

@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Context } from "../context.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { SourceMatches } from "../subscriptions/source-matches.ts";
+import { checkArgument, NAME } from "../values/rules.ts";
 import { type Count, optionalText } from "./bounded.ts";
 import { nextEvents } from "./next-events.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
@@ -73,6 +74,7 @@ async function thatRead<R extends { readonly source: string | undefined }>(
 }
 
 export async function readers(context: Context, stream: string): Promise<Readers> {
+  checkArgument("readers", "stream", stream, NAME);
   const { connections, names } = context;
   const rows = z
     .array(row)

@@ -7,6 +7,7 @@
  */
 import type { Context } from "../context.ts";
 import type { Names } from "../schema/names.ts";
+import { checkGiven, FLAG, millis, type Rules } from "../values/rules.ts";
 
 /** What `reap()` may delete. */
 export type ReapOptions = {
@@ -19,6 +20,7 @@ export type ReapOptions = {
 /** How many rows were deleted; with `dryRun`, how many would be. */
 export type Reaped = { readonly subscriptions: number; readonly correlators: number };
 
+const RULES: Rules<ReapOptions> = { olderThanMs: millis(0), dryRun: FLAG };
 const WEEK = 7 * 24 * 3_600_000;
 /** Rows of one statement: short transactions beside running workers. */
 const BATCH = 1_000;
@@ -56,10 +58,9 @@ async function remove(context: Context, text: string, age: number): Promise<numb
   }
 }
 
-export async function reap(
-  context: Context,
-  { olderThanMs = WEEK, dryRun = false }: ReapOptions = {},
-): Promise<Reaped> {
+export async function reap(context: Context, options: ReapOptions = {}): Promise<Reaped> {
+  checkGiven("reap", options, RULES);
+  const { olderThanMs = WEEK, dryRun = false } = options;
   const { names } = context;
   const { streams, correlated } = names;
   if (dryRun)

@@ -2,6 +2,8 @@
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import type { Names } from "../schema/names.ts";
+import { checkArgument, ID, TEXT } from "../values/rules.ts";
+import { checkObject, toInt } from "../values/validate.ts";
 import { epochMs } from "./bounded.ts";
 import type { EventView } from "./events.ts";
 import { type EventRef, eventRef } from "./next-events.ts";
@@ -47,14 +49,24 @@ union all ${of(
   )}) r`;
 }
 
+function checkEvent(event: EventView): void {
+  checkObject("relations", "event", event);
+  checkArgument("relations", "event.id", event.id, ID);
+  checkArgument("relations", "event.stream", event.stream, TEXT);
+  checkArgument("relations", "event.version", event.version, ID);
+  checkArgument("relations", "event.correlation", event.correlation, TEXT);
+  if (event.cause !== undefined) checkArgument("relations", "event.cause.id", event.cause?.id, ID);
+}
+
 export async function relations({ names, connections }: Context, event: EventView): Promise<Relations> {
+  checkEvent(event);
   const { id, stream, version, correlation, cause } = event;
   const rows = z
     .array(row)
     .parse(
       await connections.read("admin", {
         text: relationsText(names),
-        params: [id, stream, version, correlation, cause?.id ?? null],
+        params: [id, stream, toInt(version), correlation, cause?.id ?? null],
       }),
     )
     .map(({ relation, looked, ...ref }) => ({ relation, looked, ref }));

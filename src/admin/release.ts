@@ -2,6 +2,7 @@
 import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import { updateStreams } from "../subscriptions/update.ts";
+import { checkGiven, NAME, type Rules, required, TEXT } from "../values/rules.ts";
 
 /** Whose lease to end. */
 export type ReleaseOptions = {
@@ -11,8 +12,12 @@ export type ReleaseOptions = {
   readonly holder?: string | undefined;
 };
 
+const RULES: Rules<ReleaseOptions> = { stream: required(NAME), holder: TEXT };
+
 /** A worker that still lives handles its events to the end, and its ack is then refused: another one handles them again. */
-export async function release(context: Context, { stream, holder }: ReleaseOptions): Promise<boolean> {
+export async function release(context: Context, options: ReleaseOptions): Promise<boolean> {
+  checkGiven("release", options, RULES);
+  const { stream, holder } = options;
   const where = new Conditions();
   where.add(`s.stream = ${where.param(stream)}::text`);
   where.add("s.leased_by is not null");

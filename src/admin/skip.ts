@@ -7,6 +7,7 @@
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import { announcedPart, announcing, writeAnnounced } from "../subscriptions/announce.ts";
+import { checkGiven, FUNCTION, ID, LIMIT, NAME, type Rules, required, TEXT } from "../values/rules.ts";
 import { epochMs, instant, optionalText } from "./bounded.ts";
 import { type EventNames, type EventRef, nextEvents } from "./next-events.ts";
 
@@ -44,6 +45,15 @@ export type SkippedOptions = {
   readonly limit?: number | undefined;
 };
 
+const RULES: Rules<SkipOptions> = {
+  stream: required(NAME),
+  event: required(ID),
+  by: required(TEXT),
+  names: FUNCTION,
+  reason: required(TEXT),
+};
+const SKIPPED_RULES: Rules<SkippedOptions> = { stream: NAME, limit: LIMIT };
+
 /** Nothing was changed. */
 export class SkipError extends Error {
   override readonly name = "SkipError";
@@ -78,7 +88,7 @@ const record = z
     }),
   );
 
-const required = (option: string, text: string): string => {
+const filled = (option: string, text: string): string => {
   if (text.trim() === "") throw new SkipError(`skip needs ${option}: it is recorded. Nothing was skipped.`);
   return text;
 };
@@ -86,13 +96,12 @@ const required = (option: string, text: string): string => {
 /**
  * @throws SkipError if the subscription is not there, not blocked, stands at another event, or has moved meanwhile.
  */
-export async function skip(
-  context: Context,
-  { stream, event, by, reason, names: eventNames }: SkipOptions,
-): Promise<Skipped> {
+export async function skip(context: Context, options: SkipOptions): Promise<Skipped> {
+  checkGiven("skip", options, RULES);
+  const { stream, event, by, reason, names: eventNames } = options;
   const { names, connections } = context;
-  const who = required("`by`", by);
-  const why = required("`reason`", reason);
+  const who = filled("`by`", by);
+  const why = filled("`reason`", reason);
   const name = JSON.stringify(stream);
   const [found] = await connections.read("skip", {
     text: `select s.source, s.at, s.correlated_at, s.blocked from ${names.streams} s where s.stream = $1::text`,
@@ -139,8 +148,10 @@ select stream, record${announce ? ", (select count(*) from announced) as announc
 /** The records of all skips, the newest first. */
 export async function skipped(
   { names, connections }: Context,
-  { stream, limit = 50 }: SkippedOptions = {},
+  options: SkippedOptions = {},
 ): Promise<Skipped[]> {
+  checkGiven("skipped", options, SKIPPED_RULES);
+  const { stream, limit = 50 } = options;
   // $1 limit, $2 stream
   const rows = await connections.read("admin", {
     text: `select s.stream, r.record from ${names.streams} s cross join lateral jsonb_array_elements(s.skipped) r(record)

@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { idCapacityColumns } from "../schema/id-capacity.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
+import { checkGiven, millis, type Rules } from "../values/rules.ts";
 import { epochMs, optionalInstant } from "./bounded.ts";
 import { firstSince } from "./first-since.ts";
 
@@ -123,14 +124,17 @@ export type Growth = {
   readonly perSecond: number;
 };
 
+type GrowthOptions = { readonly windowMs?: number | undefined };
+
+const RULES: Rules<GrowthOptions> = { windowMs: millis(1) };
+
 /**
  * Events that were committed in the last `windowMs`, by ids: the oldest one of the window is found by halving the log's
  * ids, so that it costs some 60 look-ups on a log of any size. Ids that were drawn and not used count too.
  */
-export async function growth(
-  context: Context,
-  { windowMs = 60_000 }: { readonly windowMs?: number | undefined } = {},
-): Promise<Growth> {
+export async function growth(context: Context, options: GrowthOptions = {}): Promise<Growth> {
+  checkGiven("growth", options, RULES);
+  const { windowMs = 60_000 } = options;
   const { first, last } = await firstSince(context, "now() - $1::float8 * interval '1 millisecond'", [
     windowMs,
   ]);

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { CONTEXT, type Context } from "../context.ts";
 import { namesOf } from "../schema/names.ts";
+import { checkGiven, NAME, type Rules, required } from "../values/rules.ts";
 
 /** The schema and the events table of a store. */
 export type StoreName = { readonly schema: string; readonly table: string };
@@ -25,7 +26,11 @@ export async function stores({ connections }: Context): Promise<StoreName[]> {
   return z.array(row).parse(await connections.read("admin", { text: STORES }));
 }
 
+const RULES: Rules<StoreName> = { schema: required(NAME), table: required(NAME) };
+
 /** Another store of the same database, on the same connections: what {@link CONTEXT} finds in it is that store's. */
-export function storeOn(context: Context, { schema, table }: StoreName): object {
+export function storeOn(context: Context, name: StoreName): object {
+  checkGiven("on", name, RULES);
+  const { schema, table } = name;
   return { [CONTEXT]: { ...context, names: namesOf(schema, table) } satisfies Context };
 }

@@ -2,8 +2,9 @@
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import type { Names } from "../schema/names.ts";
+import { checkArgument, checkGiven, NAME, type Rules } from "../values/rules.ts";
 import { boundedCount, type Count, countOf, optionalText } from "./bounded.ts";
-import { type EventFilter, type EventView, events } from "./events.ts";
+import { EVENT_RULES, type EventFilter, type EventView, events } from "./events.ts";
 
 /** A subscription that reads a stream. `at` is its watermark, `correlatedAt` the id up to which it has work. */
 export type StreamReader = {
@@ -69,12 +70,19 @@ export const streamText = ({ events: log, streams }: Names): string => {
     where s.stream = $1::text or s.source = $1::text limit 100) r) as readers`;
 };
 
+type HistoryFilter = Pick<EventFilter, "limit" | "before" | "payload">;
+
+const { limit, before, payload } = EVENT_RULES;
+const RULES: Rules<HistoryFilter> = { limit, before, payload };
+
 /** `history` holds the latest events, newest first, as `filter` asks. */
 export async function stream(
   context: Context,
   name: string,
-  filter: Pick<EventFilter, "limit" | "before" | "payload"> = {},
+  filter: HistoryFilter = {},
 ): Promise<StreamView> {
+  checkArgument("stream", "name", name, NAME);
+  checkGiven("stream", filter, RULES);
   const { connections, names } = context;
   const [row] = await connections.read("admin", { text: streamText(names), params: [name] });
   const found = summary.parse(row);

@@ -5,7 +5,8 @@ import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
-import { type Count, epochMs, optionalInstant, optionalText } from "./bounded.ts";
+import { checkGiven, FLAG, LIMIT, oneOf, type Rules, TEXT, TEXTS } from "../values/rules.ts";
+import { type Count, epochMs, instant, msBetween, optionalInstant, optionalText } from "./bounded.ts";
 import { type EventRef, nextEvents, type Pending, type Position, positionsOf } from "./next-events.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
 
@@ -99,6 +100,18 @@ const SORTS: Readonly<Record<SubscriptionSort, string>> = {
   attempts: "s.retry",
 };
 
+const RULES: Rules<SubscriptionsOptions> = {
+  state: oneOf("all", "behind", "blocked", "leased", "deferred", "skipped"),
+  streams: TEXTS,
+  lane: TEXT,
+  kind: oneOf("all", "stream", "pattern"),
+  contains: TEXT,
+  sort: oneOf(...Object.keys(SORTS)),
+  descending: FLAG,
+  limit: LIMIT,
+  after: TEXT,
+};
+
 /** Where a page begins: after a name if the list is sorted by name, otherwise after a number of rows. */
 function placeOf(after: string | undefined): { readonly name: string | undefined; readonly offset: number } {
   if (after?.startsWith("name:")) return { name: after.slice(5), offset: 0 };
@@ -189,7 +202,7 @@ const row = z.object({
   leased_by: optionalText,
   leased_until: optionalInstant,
   skipped: z.number(),
-  now: z.number(),
+  now: instant,
 });
 
 const NOTHING: Pending = { next: undefined, events: { count: 0, exact: true } };
@@ -220,6 +233,7 @@ export async function subscriptions(
   context: Context,
   options: SubscriptionsOptions = {},
 ): Promise<SubscriptionsPage> {
+  checkGiven("subscriptions", options, RULES);
   const { limit = DEFAULT_LIMIT } = options;
   const rows = await context.connections.read("admin", subscriptionsQuery(context.names, options));
   const { looked, matched, last } = summaryRow.parse(rows[0]);
@@ -266,7 +280,7 @@ function toSubscription(found: z.infer<typeof row>, { next, events }: Pending): 
     leasedUntil: found.leased_until,
     next,
     waiting: events,
-    lagMs: next && Math.max(0, found.now - next.created.getTime()),
+    lagMs: next && Math.max(0, msBetween(next.created, found.now)),
     skipped,
   };
 }

@@ -1,5 +1,7 @@
 /** The tree of causes of one correlation: which event made a reaction commit which other one, across streams. */
 import type { Context } from "../context.ts";
+import { checkArgument, checkGiven, FLAG, LIMIT, NAME, type Rules } from "../values/rules.ts";
+import { msBetween } from "./bounded.ts";
 import { type EventView, events } from "./events.ts";
 
 /** An event, and the events that reactions to it have committed. */
@@ -35,32 +37,35 @@ export function toTrace(correlation: string, found: readonly EventView[], limit:
     const own: TraceNode[] = [];
     const node: TraceNode = {
       event,
-      afterMs: cause && event.created.getTime() - cause.event.created.getTime(),
+      afterMs: cause && msBetween(cause.event.created, event.created),
       effects: own,
     };
     nodes.set(event.id, node);
     effects.set(event.id, own);
     (cause ? (effects.get(cause.event.id) ?? roots) : roots).push(node);
   }
-  const first = shown[0]?.created.getTime() ?? 0;
-  const last = shown.at(-1)?.created.getTime() ?? first;
+  const [first, last] = [shown[0], shown.at(-1)];
   return {
     correlation,
     roots,
     events: shown.length,
     cut: found.length > limit,
-    durationMs: last - first,
+    durationMs: first && last ? msBetween(first.created, last.created) : 0,
   };
 }
+
+type TraceOptions = { readonly limit?: number | undefined; readonly payload?: boolean | undefined };
+
+const RULES: Rules<TraceOptions> = { limit: LIMIT, payload: FLAG };
 
 export async function trace(
   context: Context,
   correlation: string,
-  {
-    limit = DEFAULT_LIMIT,
-    payload = false,
-  }: { readonly limit?: number | undefined; readonly payload?: boolean | undefined } = {},
+  options: TraceOptions = {},
 ): Promise<Trace> {
+  checkArgument("trace", "correlation", correlation, NAME);
+  checkGiven("trace", options, RULES);
+  const { limit = DEFAULT_LIMIT, payload = false } = options;
   const found = await events(context, { correlation, forward: true, limit: limit + 1, payload });
   return toTrace(correlation, found, limit);
 }

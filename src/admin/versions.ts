@@ -3,6 +3,8 @@ import { z } from "zod";
 import type { Context } from "../context.ts";
 import { eventColumns } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
+import { checkArgument, checkGiven, ID, LIMIT, NAME, type Rules, required } from "../values/rules.ts";
+import { toInt } from "../values/validate.ts";
 import { type EventView, VIEW_COLUMNS, viewsOf } from "./events.ts";
 
 /** Which versions of a stream to list. */
@@ -15,6 +17,8 @@ export type VersionsOptions = {
   readonly limit?: number | undefined;
 };
 
+const RULES: Rules<VersionsOptions> = { from: required(ID), to: required(ID), limit: LIMIT };
+
 /** $1 the stream, $2 from, $3 to, $4 limit */
 export const versionsText = ({ events: log }: Names): string => `select ${VIEW_COLUMNS} from (
   select ${eventColumns("e", { pii: true })} from ${log} e
@@ -25,11 +29,14 @@ export const versionsText = ({ events: log }: Names): string => `select ${VIEW_C
 export async function versions(
   context: Context,
   stream: string,
-  { from, to, limit = 100 }: VersionsOptions,
+  options: VersionsOptions,
 ): Promise<EventView[]> {
+  checkArgument("versions", "stream", stream, NAME);
+  checkGiven("versions", options, RULES);
+  const { from, to, limit = 100 } = options;
   const rows = await context.connections.read("admin", {
     text: versionsText(context.names),
-    params: [stream, from, to, limit],
+    params: [stream, toInt(from), toInt(to), limit],
   });
   return viewsOf(context, rows, true);
 }
@@ -50,6 +57,11 @@ export async function snapshotAt(
   stream: string,
   version: number,
 ): Promise<number | undefined> {
-  const [found] = await connections.read("admin", { text: snapshotText(names), params: [stream, version] });
+  checkArgument("snapshotAt", "stream", stream, NAME);
+  checkArgument("snapshotAt", "version", version, ID);
+  const [found] = await connections.read("admin", {
+    text: snapshotText(names),
+    params: [stream, toInt(version)],
+  });
   return found && row.parse(found).version;
 }

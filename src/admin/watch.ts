@@ -1,6 +1,7 @@
 /** Receives the notifications of a store's commits, for whoever shows the log as it grows. */
 import type { Context } from "../context.ts";
 import type { ListenerState } from "../postgres/index.ts";
+import { checkArgument, FUNCTION } from "../values/rules.ts";
 
 /** A listener to a store's commits. */
 export type Watch = {
@@ -12,6 +13,7 @@ export type Watch = {
 
 /** Takes one connection. Undefined if LISTEN is impossible, as behind a pooler: then the caller has to poll. */
 export async function watch({ names, connections }: Context, onWake: () => void): Promise<Watch | undefined> {
+  checkArgument("watch", "onWake", onWake, FUNCTION);
   try {
     const listener = await connections.listen({
       channel: names.channel,

@@ -16,9 +16,22 @@ import type { Context } from "../context.ts";
 import type { Query } from "../postgres/index.ts";
 import { lockAppends } from "../schema/append-lock.ts";
 import type { Names } from "../schema/names.ts";
-import { invalid } from "../values/validate.ts";
+import { isRecord } from "../values/json-dates.ts";
+import {
+  COUNT,
+  checkGiven,
+  DATE,
+  FLAG,
+  FUNCTION,
+  oneOf,
+  type Rule,
+  type Rules,
+  required,
+} from "../values/rules.ts";
+import { toTime } from "../values/time.ts";
 import { type Compression, compress, compressionOf, decompress, ENDINGS } from "./compression.ts";
 import { LINE, LineReader } from "./event-lines.ts";
+import { ImportError } from "./event-order.ts";
 import { exportRows } from "./export.ts";
 import type { ArchiveTarget } from "./folder.ts";
 import { linesOf } from "./lines.ts";
@@ -68,6 +81,18 @@ export type Archived = {
   readonly files: readonly ArchiveManifest[];
 };
 
+const TARGET: Rule = {
+  takes: "an object with the functions write and read, such as folder(path)",
+  test: (value) => isRecord(value) && typeof value.write === "function" && typeof value.read === "function",
+};
+const RULES: Rules<ArchiveOptions> = {
+  target: required(TARGET),
+  before: DATE,
+  compression: oneOf("zstd", "gzip", "none"),
+  dryRun: FLAG,
+  streamsPerFile: COUNT,
+  onProgress: FUNCTION,
+};
 const STREAMS_PER_FILE = 1_000;
 
 /** $1 the last stream of the page before, $2 limit, $3 `before` in ms, if given */
@@ -86,7 +111,7 @@ group by e.stream order by e.stream using ~<~ limit $2::bigint`,
     text: `select e.stream, max(e.id) as id from ${events} e
 where e.name = '__snapshot__' and e.created < to_timestamp($3::float8 / 1000) and e.stream ~>~ $1::text and ${behind}
 group by e.stream order by e.stream using ~<~ limit $2::bigint`,
-    params: [after, limit, before.getTime()],
+    params: [after, limit, toTime(before.getTime())],
   };
 }
 
@@ -104,16 +129,15 @@ const deleteQuery = (names: Names, cuts: readonly Cut[], lastId: number): Query 
   bindFirst: true,
 });
 
-/** The file that was read back differs from what was written. None of its events was deleted from the log. */
+/** The file that was read back is not what an import could bring back. None of its events was deleted from the log. */
 export class ArchiveError extends Error {
   override readonly name = "ArchiveError";
 }
 
 export async function archive(context: Context, options: ArchiveOptions): Promise<Archived> {
+  checkGiven("archive", options, RULES);
   const { names, connections } = context;
   const perFile = options.streamsPerFile ?? STREAMS_PER_FILE;
-  if (!(Number.isInteger(perFile) && perFile >= 1))
-    throw invalid("archive", "streamsPerFile must be a whole number above 0");
   const files: ArchiveManifest[] = [];
   let [streams, events, after] = [0, 0, ""];
   for (;;) {
@@ -177,8 +201,15 @@ async function* lone(text: string): AsyncGenerator<Uint8Array> {
 /** Reads the file back as an import would: its footer and checksum are checked by the reader. */
 async function verify(target: ArchiveTarget, file: string, written: { events: number }): Promise<void> {
   const reader = new LineReader();
-  for await (const line of linesOf(decompress(target.read(file), compressionOf(file)))) reader.read(line);
-  reader.end();
+  try {
+    for await (const line of linesOf(decompress(target.read(file), compressionOf(file)))) reader.read(line);
+    reader.end();
+  } catch (error) {
+    if (!(error instanceof ImportError)) throw error;
+    throw new ArchiveError(
+      `${file} could not be brought back by an import: ${error.fault}. Nothing was deleted: correct the event, or check the target, and archive again.`,
+    );
+  }
   if (reader.events !== written.events)
     throw new ArchiveError(
       `${file} holds ${reader.events} of ${written.events} events. Nothing was deleted: check the target, and archive again.`,

@@ -1,6 +1,7 @@
 /** Text to compressed bytes and back, by the ending of the file's name: `.gz`, `.zst`, or neither. */
 import { pipeline, Readable, type Transform } from "node:stream";
 import { createGunzip, createGzip, createZstdCompress, createZstdDecompress } from "node:zlib";
+import { checkOptionsOf, oneOf, required } from "../values/rules.ts";
 
 /** How a file is compressed. `zstd` is the smallest and the fastest; `gzip` is read everywhere. */
 export type Compression = "gzip" | "zstd" | "none";
@@ -10,12 +11,18 @@ export const ENDINGS: Readonly<Record<Compression, string>> = { gzip: ".gz", zst
 export const compressionOf = (name: string): Compression =>
   name.endsWith(".gz") ? "gzip" : name.endsWith(".zst") ? "zstd" : "none";
 
+function checkCompression(name: string, given: Compression): void {
+  checkOptionsOf(name, { compression: given }, { compression: required(oneOf("gzip", "zstd", "none")) });
+}
+
 /**
  * Compresses text as UTF-8. A pipeline of its own: an error of the text ends it.
  *
  * @param text Pieces of any size, as `admin.export()` yields them.
+ * @throws TypeError for another compression.
  */
 export function compress(text: AsyncIterable<string>, compression: Compression): AsyncIterable<Uint8Array> {
+  checkCompression("compress", compression);
   const bytes = Readable.from(encode(text), { objectMode: false });
   if (compression === "none") return bytes;
   return through(bytes, compression === "gzip" ? createGzip() : createZstdCompress());
@@ -31,6 +38,7 @@ export async function* decompress(
   bytes: AsyncIterable<Uint8Array>,
   compression: Compression,
 ): AsyncGenerator<string> {
+  checkCompression("decompress", compression);
   const source = Readable.from(bytes, { objectMode: false });
   const stream =
     compression === "none"

@@ -9,6 +9,7 @@
 import { z } from "zod";
 import { millisOf } from "../schema/event-rows.ts";
 import { type EventLine, EventOrder, type EventReader, ImportError } from "./event-order.ts";
+import { ExportError } from "./export-error.ts";
 
 export type LinePage = readonly { readonly id: number; readonly line: string }[];
 
@@ -76,7 +77,20 @@ function metaText(meta: unknown, ids: NewIds): string {
   return JSON.stringify({ ...found.data, causation: { ...causation, event: { ...causation.event, id } } });
 }
 
-/** `onPage` is told the number of events, and the last id in the log. */
+/** @throws ExportError for `infinity`, and for the years after 275760, which JavaScript's Date does not have. */
+function timeText(id: number, { created, stream, version }: z.infer<typeof row>): string {
+  const time = new Date(created);
+  if (!Number.isNaN(time.getTime())) return time.toISOString();
+  const reason =
+    'a CSV file cannot hold its time, such as infinity: export JSON lines, or correct "created" (docs/guides/reliability.md, "Events dated in the future")';
+  throw new ExportError(reason, { id, stream, version });
+}
+
+/**
+ * `onPage` is told the number of events, and the last id in the log.
+ *
+ * @throws ExportError
+ */
 export async function* csvOf(
   pages: AsyncIterable<LinePage>,
   onPage: (events: number, id: number) => void,
@@ -93,7 +107,7 @@ export async function* csvOf(
         escaped(JSON.stringify(event.data)),
         escaped(event.stream),
         String(event.version),
-        new Date(event.created).toISOString(),
+        timeText(id, event),
         escaped(metaText(event.meta, ids)),
       ];
       events = ids.add(id);

@@ -3,6 +3,8 @@
 /** A line of the input is wrong. The error names the line, and never shows the event's content. */
 export class ImportError extends Error {
   override readonly name = "ImportError";
+  /** What is wrong, and where. */
+  readonly fault: string;
   /** 1 is the first line. */
   readonly line: number;
   readonly stream: string | undefined;
@@ -14,7 +16,9 @@ export class ImportError extends Error {
   ) {
     const where =
       at.stream === undefined ? "" : ` (stream ${JSON.stringify(at.stream)}, version ${at.version})`;
-    super(`line ${at.line}${where}: ${reason}. Nothing was imported.`);
+    const fault = `line ${at.line}${where}: ${reason}`;
+    super(`${fault}. Nothing was imported.`);
+    this.fault = fault;
     this.line = at.line;
     this.stream = at.stream;
     this.version = at.version;

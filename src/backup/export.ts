@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Database, Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
+import { checkGiven, FLAG, FUNCTION, ID, oneOf, type Rules, TEXT, TEXTS } from "../values/rules.ts";
 import { CSV_LINE, csvOf, type LinePage } from "./csv.ts";
 import { footerOf, HEADER, LINE } from "./event-lines.ts";
 import { StreamPages } from "./stream-pages.ts";
@@ -32,6 +33,16 @@ export type ExportOptions = {
   readonly format?: "jsonl" | "csv" | undefined;
   /** Called after each page, of 2,000 events at most. */
   readonly onProgress?: ((progress: ExportProgress) => void) | undefined;
+};
+
+const RULES: Rules<ExportOptions> = {
+  stream: TEXT,
+  streamExact: FLAG,
+  streams: TEXTS,
+  after: ID,
+  before: ID,
+  format: oneOf("jsonl", "csv"),
+  onProgress: FUNCTION,
 };
 
 /**
@@ -137,6 +148,7 @@ export async function* exportEvents(
   context: Readable,
   options: ExportOptions = {},
 ): AsyncGenerator<string, void> {
+  checkGiven("export", options, RULES);
   const { names, connections } = context;
   const { before = Number.MAX_SAFE_INTEGER, after = -1, onProgress, format = "jsonl" } = options;
   const [row] = await connections.read("export", {

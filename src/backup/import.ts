@@ -7,6 +7,8 @@ import { numberArray, SEPARATOR, splitJson, textArray } from "../postgres/parame
 import { lockQuery } from "../schema/append-lock.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
+import { checkGiven, FLAG, FUNCTION, oneOf, type Rules } from "../values/rules.ts";
+import { invalid } from "../values/validate.ts";
 import { CsvReader } from "./csv.ts";
 import { LineReader } from "./event-lines.ts";
 import { type EventLine, type EventReader, ImportError } from "./event-order.ts";
@@ -35,6 +37,13 @@ export type ImportOptions = {
 
 /** How many events were read and written, and the id of the last one; undefined if there was none. */
 export type Imported = { readonly events: number; readonly lastId: number | undefined };
+
+const RULES: Rules<ImportOptions> = {
+  mode: oneOf("empty", "replace", "merge"),
+  format: oneOf("jsonl", "csv"),
+  dryRun: FLAG,
+  onProgress: FUNCTION,
+};
 
 /** Events of one INSERT, and the characters after which it is sent early: see the pages of an export. */
 const BATCH = 250;
@@ -119,6 +128,11 @@ async function* batchesOf(
   if (batch.length > 0) yield batch;
 }
 
+const isIterable = (source: unknown): boolean =>
+  typeof source === "object" &&
+  source !== null &&
+  (Symbol.asyncIterator in source || Symbol.iterator in source);
+
 /**
  * Reads what {@link exportEvents} wrote. Commits wait until it has ended.
  *
@@ -129,8 +143,15 @@ async function* batchesOf(
 export async function importEvents(
   context: Context,
   source: AsyncIterable<string>,
-  { mode = "empty", dryRun = false, onProgress, format = "jsonl" }: ImportOptions = {},
+  options: ImportOptions = {},
 ): Promise<Imported> {
+  checkGiven("import", options, RULES);
+  if (!isIterable(source))
+    throw invalid(
+      "import",
+      "source must be an async iterable of text, such as a readable stream or export()",
+    );
+  const { mode = "empty", dryRun = false, onProgress, format = "jsonl" } = options;
   const { names, connections } = context;
   if (format === "csv" && mode === "merge")
     throw new Error(
@@ -151,7 +172,7 @@ export async function importEvents(
     }
     return { events: reader.events, lastId };
   }
-  await connections.session("import", async (run) => {
+  const write = async (run: Run) => {
     await run(lockQuery(names));
     await run({ text: "set local statement_timeout = 0" });
     if (mode === "empty") await assertEmpty(run, names);
@@ -167,7 +188,8 @@ export async function importEvents(
       note(batch);
     }
     if (lastId !== undefined) await moveSequence(run, names, lastId);
-  });
+  };
+  await context.exclusive("import", () => connections.session("import", write));
   return { events: reader.events, lastId };
 }
 

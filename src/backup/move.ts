@@ -17,6 +17,7 @@ import { RETRIABLE_OR_LOCKED } from "../postgres/retry.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import { literal, type Names, namesOf } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
+import { checkGiven, FLAG, FUNCTION, NAME, type Rules } from "../values/rules.ts";
 import type { Readable } from "./export.ts";
 import { moveSequence } from "./import.ts";
 import { type Recording, record, recordedAll, stopRecording, takeChanged } from "./move/changes.ts";
@@ -35,6 +36,8 @@ export type MoveOptions = {
   /** Called after each pass of copying, and when the state changes. */
   readonly onProgress?: ((progress: MoveProgress) => void) | undefined;
 };
+
+const RULES: Rules<MoveOptions> = { keepIn: NAME, again: FLAG, onProgress: FUNCTION };
 
 /** The progress of a move: its state, and the number of events that the target has so far. */
 export type MoveProgress = { readonly state: "copying" | "locked" | "moved"; readonly events: number };
@@ -75,6 +78,7 @@ export async function move(
   options: MoveOptions = {},
   limits: Partial<typeof LIMITS> = {},
 ): Promise<Moved> {
+  checkGiven("move", options, RULES);
   const keepIn = namesOf(options.keepIn ?? `${source.names.schema}_moved`, source.names.table);
   if (keepIn.schema === source.names.schema)
     throw new Error('act-drizzle: option "keepIn": name another schema than the one of the store');

@@ -27,6 +27,12 @@ export function duration(ms: number | undefined): string {
   return `${sign}${Math.round(size / 86_400_000)} d`;
 }
 
-/** In UTC, to the second. */
-export const instant = (date: Date | undefined): string =>
-  date === undefined ? "" : `${date.toISOString().slice(0, 19).replace("T", " ")}Z`;
+/** In UTC, to the second. A time that no Date holds, such as PostgreSQL's `infinity`, is `(no date)`. */
+export function instant(date: Date | undefined): string {
+  if (date === undefined) return "";
+  if (Number.isNaN(date.getTime())) return "(no date)";
+  return `${date
+    .toISOString()
+    .replace(/\.\d+Z$/, "")
+    .replace("T", " ")}Z`;
+}

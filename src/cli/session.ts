@@ -37,31 +37,43 @@ export type GlobalOptions = {
   readonly prepare?: boolean;
 };
 
+/** NaN for anything but digits: Number("") would be 0, and Number("0x10") 16. */
+export const toWhole = (text: string): number => (/^-?\d+$/.test(text) ? Number(text) : Number.NaN);
+
 export const toCount = (text: string): number => {
-  const value = Number(text);
+  const value = toWhole(text);
   if (!Number.isSafeInteger(value) || value < 1)
     throw new InvalidArgumentError("A whole number above 0 is needed.");
   return value;
 };
 
 export const toEventId = (text: string): number => {
-  const value = Number(text);
+  const value = toWhole(text);
   if (!Number.isSafeInteger(value) || value < 0)
     throw new InvalidArgumentError("The id of an event is needed.");
   return value;
 };
 
-const AGO = /^(\d+)(s|m|h|d)$/;
+const SPAN = /^(\d+)(s|m|h|d)$/;
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** `15m`, `2h`, `3d` ago, or a date and time in ISO 8601. */
-export const toTime = (text: string): Date => {
-  const [, amount, unit] = AGO.exec(text) ?? [];
-  const time = amount ? new Date(Date.now() - Number(amount) * (UNIT_MS[unit ?? ""] ?? 0)) : new Date(text);
+/** A date needs its year in front: of "5", Date would make a month of 2001. */
+const DATED = /^\d{4}(-|$)/;
+
+function timeOf(text: string, sign: 1 | -1, from: string): Date {
+  const [, amount, unit] = SPAN.exec(text) ?? [];
+  const time = amount
+    ? new Date(Date.now() + sign * Number(amount) * (UNIT_MS[unit ?? ""] ?? 0))
+    : new Date(DATED.test(text) ? text : Number.NaN);
   if (Number.isNaN(time.getTime()))
-    throw new InvalidArgumentError("A time is needed, as 2h (ago) or 2026-01-31T12:00Z.");
+    throw new InvalidArgumentError(`A time is needed, as 2h (${from}) or 2026-01-31T12:00Z.`);
   return time;
-};
+}
+
+/** `15m`, `2h`, `3d` ago, or a date and time in ISO 8601. */
+export const toTime = (text: string): Date => timeOf(text, -1, "ago");
+/** The same from now. */
+export const toFuture = (text: string): Date => timeOf(text, 1, "from now");
 
 /** The options that select the store and the form of the output. They may stand before or after the command's name. */
 export const withStoreOptions = (command: Command): Command =>

@@ -1,4 +1,5 @@
 /** What the console reads of a store for its views, in the form that the page gets. */
+import { msBetween } from "../admin/bounded.ts";
 import type { Admin, EventView } from "../admin/index.ts";
 import { datePaths } from "../values/json-dates.ts";
 import type {
@@ -124,7 +125,7 @@ function traceEvents(events: readonly EventView[]): TraceEvent[] {
     number,
     { readonly event: EventView; readonly depth: number; readonly parent: number | undefined }
   >();
-  const start = events[0]?.created.getTime() ?? 0;
+  const first = events[0];
   const loopsOf = (event: EventView, parent: number | undefined): number => {
     let found = 0;
     for (let at = parent; at !== undefined; at = placed.get(at)?.parent) {
@@ -137,13 +138,12 @@ function traceEvents(events: readonly EventView[]): TraceEvent[] {
     const above = event.cause && placed.get(event.cause.id);
     const place = { event, depth: (above?.depth ?? 0) + 1, parent: above?.event.id };
     placed.set(event.id, place);
-    const created = event.created.getTime();
     return {
       ...(sent(event) as Sent<EventView>),
       parent: place.parent,
       depth: place.depth,
-      afterMs: above && created - above.event.created.getTime(),
-      offsetMs: created - start,
+      afterMs: above && msBetween(above.event.created, event.created),
+      offsetMs: first ? msBetween(first.created, event.created) : 0,
       loop: loopsOf(event, place.parent),
     };
   });

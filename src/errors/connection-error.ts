@@ -124,10 +124,11 @@ export const CONNECTION_ERRORS = {
   },
   IN_RESTORE: {
     happened:
-      "The driver of `restore` called a verb of the same store that would wait for the restore to end.",
+      "The driver of `restore`, or the source of `admin.import()`, made a call that would wait for the restore or the import to end: for its locks, or for its connection.",
     applied: NOTHING_SENT,
-    advice: "write and dispose after the restore, and read from another store or with max: 3 or more",
-    retry: "After the restore.",
+    advice:
+      "write and dispose after it has ended, and read from a store with connections of its own or with max: 3 or more",
+    retry: "After the restore or the import.",
   },
   BACKEND_ALIVE: {
     happened:

@@ -11,6 +11,7 @@ import { randomUUID } from "node:crypto";
 import { type Context, contextOf } from "../context.ts";
 import { withMigrationLock } from "../migrations/migration-lock.ts";
 import { literal, namesOf } from "../schema/names.ts";
+import { ANY, checkOptionsOf, type Rules } from "../values/rules.ts";
 import { checkNumber, checkText, invalid } from "../values/validate.ts";
 
 /** Where the keys are kept, and for how long. */
@@ -28,7 +29,7 @@ export type IdempotencyOptions = {
   readonly reservationMs?: number | undefined;
 };
 
-const OPTIONS = new Set(["schema", "table", "ttlMs", "reservationMs"]);
+const RULES: Rules<IdempotencyOptions> = { schema: ANY, table: ANY, ttlMs: ANY, reservationMs: ANY };
 const DAY = 24 * 3_600_000;
 const MINUTE = 60_000;
 /** An index entry of PostgreSQL ends at 2,704 bytes. */
@@ -40,14 +41,6 @@ function checkKey(verb: string, key: string): void {
   checkText(verb, "key", key);
   if (key === "" || key.length > LONGEST_KEY)
     throw invalid(verb, `key must have 1 to ${LONGEST_KEY} characters: use a digest of longer ones`);
-}
-
-function refuseUnknown(options: object): void {
-  const unknown = Object.keys(options).find((name) => !OPTIONS.has(name));
-  if (unknown !== undefined)
-    throw new Error(
-      `act-drizzle: PostgresIdempotency has no option ${JSON.stringify(unknown)}; its options are ${[...OPTIONS].join(", ")}.`,
-    );
 }
 
 function duration(name: string, ms: number): number {
@@ -83,7 +76,7 @@ export class PostgresIdempotency {
    */
   constructor(store: object, options: IdempotencyOptions = {}) {
     this.#context = contextOf(store);
-    refuseUnknown(options);
+    checkOptionsOf("PostgresIdempotency", options, RULES);
     const { schema = this.#context.names.schema, table = "act_idempotency" } = options;
     const names = namesOf(schema, table);
     this.#schema = schema;

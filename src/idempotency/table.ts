@@ -1,5 +1,6 @@
 /** The table of idempotency keys. */
 import { boolean, index, text, timestamp, uuid } from "drizzle-orm/pg-core";
+import { checkTableOptions } from "../schema/names.ts";
 import { tableIn } from "../schema/table-in.ts";
 
 /** Where the table of keys is. */
@@ -23,6 +24,7 @@ export function actIdempotency<
   const Schema extends string = "public",
   const Name extends string = "act_idempotency",
 >(options: ActIdempotencyOptions<Schema, Name> = {}) {
+  checkTableOptions("actIdempotency", options);
   const { schema = "public", table = "act_idempotency" } = options;
   const create = tableIn<Schema>(schema);
   return create(

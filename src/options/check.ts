@@ -1,6 +1,7 @@
 /** Checks options. Throws one error that names each wrong option and what it takes, and shows no value. */
 import type { z } from "zod";
 import { isRecord } from "../values/json-dates.ts";
+import { unknownOption } from "../values/rules.ts";
 import { type Options, optionList, optionsSchema } from "./option-list.ts";
 import type { Values } from "./sources.ts";
 
@@ -13,10 +14,9 @@ export function checkOptions(input: unknown, source = ""): Options {
 
 /** One readable line for each wrong option. It shows no values, because they may be secrets. */
 function explain(error: z.ZodError, source: string): Error {
-  const known = optionList.map(({ name }) => name).join(", ");
+  const known = optionList.map(({ name }) => name);
   const lines = error.issues.flatMap((issue) => {
-    if (issue.code === "unrecognized_keys")
-      return issue.keys.map((k) => `unknown option "${k}"; the options are ${known}`);
+    if (issue.code === "unrecognized_keys") return issue.keys.map((k) => unknownOption(k, known));
     const option = issue.path.join(".") || "options";
     const takes = optionList.find(({ name }) => name === issue.path[0])?.takes;
     return [`option "${option}"${source}: ${takes ?? issue.message}`];

@@ -2,10 +2,12 @@
 
 import { ConnectionError, guard, outcomeUnknown, storeClosed, toStoreError } from "../errors.ts";
 import type { Config, ConnectionTarget, ResolvedOptions } from "../options/config.ts";
+
 import type { Backend, Connection, Page } from "./connection.ts";
 import { lessOf, msUntil } from "./deadline.ts";
 import { endBackend } from "./end-backend.ts";
 import type { Answer, Query, Row } from "./exchange.ts";
+import { heldOf, holding } from "./held.ts";
 import type { Hosts } from "./host-selection.ts";
 import { type ChannelListener, type ChannelOptions, Listener } from "./listener.ts";
 import { DatabaseLog } from "./log.ts";
@@ -118,6 +120,29 @@ export class Database {
     return this.#shared !== undefined && this.#shared === other.#shared && this.#max === 1;
   }
 
+  /**
+   * Refuses a call that would wait for itself: it comes from the driver of a restore or the source of an import, which
+   * hold all connections that it could use.
+   *
+   * @throws ConnectionError
+   */
+  #assertFree(operation: string, pool: object, max: number): void {
+    if (heldOf(pool) < max) return;
+    const text = `${operation} was called by the driver of a restore, or by the source of an import, which holds the only connection that it could use`;
+    throw new ConnectionError("IN_RESTORE", text, false);
+  }
+
+  /** The same for a commit. */
+  assertMayCommit(): void {
+    const writer = this.#shared?.writer ?? this.writer;
+    if (writer === this.#held) this.#assertFree("commit", writer, this.#max);
+  }
+
+  /** The pool whose connections sessions hold: of stores that share connections the same one. */
+  get #held(): object {
+    return this.#shared?.pool ?? this.#pool;
+  }
+
   /** The state of the listener of notify(). */
   get listenerState(): ListenerState {
     const listeners = [...this.#listeners].filter(({ stopped }) => !stopped);
@@ -203,6 +228,7 @@ export class Database {
 
   /** Runs a statement on a connection of the pool, and logs it if it is slow. */
   #use<T>(operation: string, work: (connection: Connection) => Promise<T>, fresh = false): Promise<T> {
+    this.#assertFree(operation, this.#held, this.#max);
     const since = performance.now();
     return this.#pool.use((connection) => this.log.watch(operation, since, () => work(connection)), fresh);
   }
@@ -263,11 +289,13 @@ export class Database {
     let begun = false;
     try {
       this.#assertOpen();
+      const pool = this.#held;
+      this.#assertFree(operation, pool, this.#max);
       return await this.#pool.use((connection) => {
         begun = true;
         return runSession(connection, {
           operation,
-          work,
+          work: (run) => holding(pool, () => work(run)),
           deadline: this.deadline,
           watch: (step) => this.log.watch(operation, performance.now(), step),
           ...options,

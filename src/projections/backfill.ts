@@ -10,7 +10,8 @@
 import { randomUUID } from "node:crypto";
 import { DEFAULT_LANE, type SubscribeInput } from "@rotorsoft/act";
 import type { PostgresStore } from "../store.ts";
-import { badInput } from "./errors.ts";
+import { ANY, FUNCTION, type Rules, SIGNAL } from "../values/rules.ts";
+import { badInput, checkInput } from "./errors.ts";
 import { LogConnection } from "./log-connection.ts";
 import {
   type App,
@@ -71,7 +72,11 @@ function add(entries: Map<string, Entry>, lanes: ReadonlySet<string>, id: number
   entries.set(stream, { ...kept, source: known ? known.source : source, correlated_at });
 }
 
-function check({ app, store }: BackfillOptions): void {
+const RULES: Rules<BackfillOptions> = { app: ANY, store: ANY, onProgress: FUNCTION, signal: SIGNAL };
+
+function check(options: BackfillOptions): void {
+  checkInput("backfill", options, RULES);
+  const { app, store } = options;
   if (typeof app?.registry?.events !== "object")
     throw badInput("backfill: app must be what act()…build() returns.");
   if (typeof store?.subscribe !== "function" || typeof store.config?.table !== "string")

@@ -1,6 +1,7 @@
 /** The errors of act-drizzle/projections. No message carries data of an event or of a row. */
 import { DrizzleQueryError } from "drizzle-orm";
 import { codeOf, sanitize } from "../errors.ts";
+import { faultOf, type Rules } from "../values/rules.ts";
 
 /**
  * - `BAD_INPUT`: an argument is of no use; the message says which.
@@ -35,6 +36,12 @@ export class ProjectionError extends Error {
     super(`act-drizzle: ${message}`, options);
     this.code = code;
   }
+}
+
+/** @throws ProjectionError for an unknown option, and for a value that no rule allows. */
+export function checkInput<T>(name: string, given: T, rules: Rules<NonNullable<T>>): void {
+  const fault = faultOf(given, rules);
+  if (fault !== undefined) throw badInput(`${name}: ${fault}.`);
 }
 
 export const badInput = (message: string): ProjectionError => new ProjectionError("BAD_INPUT", message);

@@ -9,7 +9,8 @@
 import { entityKind, is } from "drizzle-orm";
 import { PgDatabase } from "drizzle-orm/pg-core";
 import { isRecord } from "../values/json-dates.ts";
-import { badInput, ProjectionError } from "./errors.ts";
+import { ANY, type Rules } from "../values/rules.ts";
+import { badInput, checkInput, ProjectionError } from "./errors.ts";
 import { Fence } from "./fence.ts";
 import { handleBatch } from "./handle-batch.ts";
 import { handleEvent } from "./handle-event.ts";
@@ -29,6 +30,8 @@ export type ExactlyOnceOptions<Db extends Database> = {
   /** The table of positions. Default `actPositions()`: `public.act_positions`. */
   readonly positions?: ActPositions | undefined;
 };
+
+const RULES: Rules<ExactlyOnceOptions<Database>> = { db: ANY, projection: ANY, positions: ANY };
 
 type Numbered = { readonly id: number };
 /** A row of `projection(…).of(State).flush(…)`: the state of one stream as of event `event_id`. */
@@ -108,6 +111,7 @@ export function exactlyOnce<Db extends Database>(
 ): ExactlyOnce<TransactionOf<Db>> {
   if (!isRecord(options))
     throw badInput("exactlyOnce: give its options as an object: exactlyOnce({ db, projection }).");
+  checkInput("exactlyOnce", options, RULES);
   const { db, projection, positions = actPositions() } = options;
   checkDatabase("exactlyOnce", db);
   if (typeof projection !== "string" || projection === "")

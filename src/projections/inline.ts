@@ -21,7 +21,8 @@ import {
   type SendInline,
 } from "../options/inline.ts";
 import { isRecord } from "../values/json-dates.ts";
-import { badInput } from "./errors.ts";
+import { ANY, oneOf, type Rules } from "../values/rules.ts";
+import { badInput, checkInput } from "./errors.ts";
 
 /** ms after which a handler is cut, unless it says otherwise. */
 const DEFAULT_TIMEOUT = 2_000;
@@ -79,13 +80,14 @@ export type InlineOptions<Events extends Shapes, Schema extends Tables> = {
   readonly casing?: "snake_case" | "camelCase" | undefined;
 };
 
-const OPTIONS = new Set(["events", "on", "timeout", "schema", "casing"]);
-const HANDLER_OPTIONS = new Set(["each", "batch", "timeout"]);
-
-const unknownIn = (
-  given: Readonly<Record<string, unknown>>,
-  known: ReadonlySet<string>,
-): string | undefined => Object.keys(given).find((key) => !known.has(key));
+const RULES: Rules<InlineOptions<Shapes, Tables>> = {
+  events: ANY,
+  on: ANY,
+  timeout: ANY,
+  schema: ANY,
+  casing: oneOf("snake_case", "camelCase"),
+};
+const HANDLER_RULES: Rules<InlineHandlerOptions<unknown, Tables>> = { each: ANY, batch: ANY, timeout: ANY };
 
 const isTimeout = (value: unknown): value is number =>
   typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 60_000;
@@ -103,11 +105,7 @@ function handlerOf(name: string, given: unknown, timeout: number): InlineHandler
     throw badInput(
       `inline: ${at} must be a function, or { each } or { batch } with a function, not ${given === null ? "null" : typeof given}.`,
     );
-  const unknown = unknownIn(options, HANDLER_OPTIONS);
-  if (unknown !== undefined)
-    throw badInput(
-      `inline: ${at} has no option ${JSON.stringify(unknown)}; its options are each, batch, timeout.`,
-    );
+  checkInput(`inline: ${at}`, options, HANDLER_RULES);
   const { each, batch } = options;
   const run = each ?? batch;
   if (typeof run !== "function" || (each !== undefined && batch !== undefined))
@@ -125,11 +123,7 @@ function handlersOf(options: unknown): Map<string, InlineHandler> {
     throw badInput(
       "inline: give the events' schemas and their handlers: inline({ events: { Deposited }, on: { Deposited: (events, tx) => … } }).",
     );
-  const unknown = unknownIn(options, OPTIONS);
-  if (unknown !== undefined)
-    throw badInput(
-      `inline: there is no option ${JSON.stringify(unknown)}; the options are ${[...OPTIONS].join(", ")}.`,
-    );
+  checkInput("inline", options, RULES);
   const { on, events } = options;
   const timeout = checkTimeout(options.timeout, "timeout", DEFAULT_TIMEOUT);
   const handlers = new Map<string, InlineHandler>();

@@ -1,6 +1,7 @@
 /** The table of positions: how far each projection has come, kept in the database that its read models are in. */
 import { sql } from "drizzle-orm";
 import { bigint, integer, text, timestamp, uniqueIndex } from "drizzle-orm/pg-core";
+import { checkTableOptions } from "../schema/names.ts";
 import { tableIn } from "../schema/table-in.ts";
 
 /** Where the table of positions is. */
@@ -35,6 +36,7 @@ export function actPositions<
   const Schema extends string = "public",
   const Name extends string = "act_positions",
 >(options: ActPositionsOptions<Schema, Name> = {}) {
+  checkTableOptions("actPositions", options);
   const { schema = "public", table = "act_positions" } = options;
   const create = tableIn<Schema>(schema);
   return create(

@@ -10,7 +10,8 @@ import type { PostgresStoreOptions } from "../options/options.generated.ts";
 import type { Listener } from "../postgres/index.ts";
 import type { PostgresStore } from "../store.ts";
 import { isRecord } from "../values/json-dates.ts";
-import { badInput, CaughtUpTimeout, type Lagging, ProjectionError } from "./errors.ts";
+import { ANY, type Rules, SIGNAL } from "../values/rules.ts";
+import { badInput, CaughtUpTimeout, checkInput, type Lagging, ProjectionError } from "./errors.ts";
 import { lastFor, targetsOf } from "./last-for.ts";
 import { LogConnection } from "./log-connection.ts";
 import type { App, StoredEvent } from "./reactions.ts";
@@ -37,6 +38,8 @@ export type ProgressOptions = {
   readonly connection?: PostgresStoreOptions | undefined;
 };
 
+const RULES: Rules<ProgressOptions> = { app: ANY, store: ANY, connection: ANY };
+
 /** How long to wait. */
 export type CaughtUpOptions = {
   /** How long to wait at most, in ms. Default 5,000. */
@@ -44,6 +47,8 @@ export type CaughtUpOptions = {
   /** Ends the wait; it rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 };
+
+const WAIT_RULES: Rules<CaughtUpOptions> = { timeout: ANY, signal: SIGNAL };
 
 /** An event, what `app.do()` returned, or the id of an event. */
 export type Reached = number | StoredEvent | readonly { readonly event?: StoredEvent | undefined }[];
@@ -106,6 +111,7 @@ class Watch implements Progress {
   };
 
   caughtUp: Progress["caughtUp"] = async (targets, reached, options = {}) => {
+    checkInput("caughtUp", options, WAIT_RULES);
     const { timeout = DEFAULT_TIMEOUT, signal } = options;
     checkWait(targets, timeout);
     const event = await this.#eventOf(reached);
@@ -260,6 +266,7 @@ function failOnBlocked(behind: readonly Position[]): void {
 export function progressOf(options: ProgressOptions): Progress {
   if (!isRecord(options))
     throw badInput("progressOf: give its options as an object: progressOf({ app, store }).");
+  checkInput("progressOf", options, RULES);
   if (typeof options.app?.on !== "function" || typeof options.app.registry?.events !== "object")
     throw badInput("progressOf: app must be what act()…build() returns.");
   if (typeof options.store?.config?.table !== "string")

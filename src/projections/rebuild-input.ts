@@ -2,6 +2,7 @@
 import { is } from "drizzle-orm";
 import { PgTable } from "drizzle-orm/pg-core";
 import { isRecord } from "../values/json-dates.ts";
+import { ANY, FLAG } from "../values/rules.ts";
 import { badInput } from "./errors.ts";
 import { checkDatabase, hasColumns } from "./exactly-once.ts";
 
@@ -32,6 +33,18 @@ type Definition = Input & {
   readonly events: unknown;
   readonly apply: unknown;
   readonly batchSize?: unknown;
+};
+
+/** The options that are always the same for a projection. */
+export const DEFINITION_RULES = {
+  db: ANY,
+  projection: ANY,
+  positions: ANY,
+  events: ANY,
+  tables: ANY,
+  apply: ANY,
+  meta: FLAG,
+  batchSize: ANY,
 };
 
 export function checkDefinition(verb: string, options: Definition): void {

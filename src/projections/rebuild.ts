@@ -10,13 +10,14 @@
 import type { Committed, EventMeta } from "@rotorsoft/act";
 import type { PgTable } from "drizzle-orm/pg-core";
 import type { PostgresStore } from "../store.ts";
-import { ProjectionError } from "./errors.ts";
+import { ANY, FLAG, FUNCTION, type Rules, SIGNAL } from "../values/rules.ts";
+import { checkInput, ProjectionError } from "./errors.ts";
 import type { TransactionOf } from "./exactly-once.ts";
 import { floorOf, lockPositions, makeFloor, raiseFloor } from "./floor.ts";
 import { InPlace } from "./in-place.ts";
 import { type ActPositions, actPositions } from "./positions.ts";
 import { LogReader, type Page } from "./read-log.ts";
-import { checkRebuild } from "./rebuild-input.ts";
+import { checkRebuild, DEFINITION_RULES } from "./rebuild-input.ts";
 import { Shadow } from "./shadow.ts";
 import { LIMIT_LOCKS, retryOnLockTimeout } from "./swap-lock.ts";
 import { type Database, Transactions } from "./transactions.ts";
@@ -98,6 +99,15 @@ export type RebuildOptions<
   readonly signal?: AbortSignal | undefined;
 };
 
+const RULES: Rules<RebuildOptions<Database, EventSchemas, Readonly<Record<string, PgTable>>>> = {
+  ...DEFINITION_RULES,
+  store: ANY,
+  inPlace: FLAG,
+  restart: FLAG,
+  onProgress: FUNCTION,
+  signal: SIGNAL,
+};
+
 /** What a rebuild has done. */
 export type RebuildResult = {
   /** Events applied by this call. */
@@ -144,6 +154,7 @@ export async function rebuild<
   Events extends EventSchemas,
   Tables extends Readonly<Record<string, PgTable>>,
 >(options: RebuildOptions<Db, Events, Tables>): Promise<RebuildResult> {
+  checkInput("rebuild", options, RULES);
   checkRebuild(options);
   const { db, store, projection, positions = actPositions(), events: schemas, tables, signal } = options;
   const transactions = new Transactions<TransactionOf<Db>>(db, positions, projection);

@@ -1,7 +1,9 @@
 /** rebuildable(): what a rebuild needs to know of a projection, for `act-drizzle rebuild` and for rebuild(). */
 import type { PgTable } from "drizzle-orm/pg-core";
+import type { Rules } from "../values/rules.ts";
+import { checkInput } from "./errors.ts";
 import type { EventSchemas, RebuildOptions } from "./rebuild.ts";
-import { checkDefinition } from "./rebuild-input.ts";
+import { checkDefinition, DEFINITION_RULES } from "./rebuild-input.ts";
 import type { Database } from "./transactions.ts";
 
 /** The options of rebuild() that are always the same for a projection. */
@@ -13,6 +15,8 @@ export type Rebuildable<
   RebuildOptions<Db, Events, Tables>,
   "db" | "projection" | "positions" | "events" | "tables" | "apply" | "meta" | "batchSize"
 >;
+
+const RULES: Rules<Rebuildable<Database, EventSchemas, Readonly<Record<string, PgTable>>>> = DEFINITION_RULES;
 
 /** A projection that can be rebuilt, whatever its database, events and tables are. */
 export type AnyRebuild = Omit<
@@ -31,6 +35,7 @@ export function rebuildable<
   Events extends EventSchemas,
   Tables extends Readonly<Record<string, PgTable>>,
 >(definition: Rebuildable<Db, Events, Tables>): Rebuildable<Db, Events, Tables> {
+  checkInput("rebuildable", definition, RULES);
   checkDefinition("rebuildable", definition);
   return definition;
 }

@@ -7,12 +7,13 @@
  */
 import type { PgTable } from "drizzle-orm/pg-core";
 import type { PostgresStore } from "../store.ts";
+import { ANY, type Rules } from "../values/rules.ts";
 import { clearTables } from "./clear-tables.ts";
-import { badInput, ProjectionError } from "./errors.ts";
+import { badInput, checkInput, ProjectionError } from "./errors.ts";
 import type { TransactionOf } from "./exactly-once.ts";
 import { deliverAgain, floorOf, lockPositions, makeFloor } from "./floor.ts";
 import { type ActPositions, actPositions } from "./positions.ts";
-import { checkProjection } from "./rebuild-input.ts";
+import { checkProjection, DEFINITION_RULES } from "./rebuild-input.ts";
 import { LIMIT_LOCKS, retryOnLockTimeout } from "./swap-lock.ts";
 import { type Database, Transactions } from "./transactions.ts";
 
@@ -32,6 +33,9 @@ export type RedeliverOptions<Db extends Database> = {
   readonly targets: Targets;
 };
 
+/** What rebuildable() returns may be spread into its options. */
+const RULES: Rules<RedeliverOptions<Database>> = { ...DEFINITION_RULES, app: ANY, targets: ANY };
+
 /**
  * Returns how many subscriptions were sent back. Workers then process the whole log again, oldest first; call
  * `app.settle()` if none runs. Run it again if it failed or was killed: until then handlers write nothing.
@@ -44,6 +48,7 @@ export type RedeliverOptions<Db extends Database> = {
  * ```
  */
 export async function redeliver<Db extends Database>(options: RedeliverOptions<Db>): Promise<number> {
+  checkInput("redeliver", options, RULES);
   checkProjection("redeliver", options);
   if (typeof options.app?.reset !== "function")
     throw badInput("redeliver: app must be what act()…build() returns.");

@@ -4,6 +4,7 @@ import { and, eq, type SQL } from "drizzle-orm";
 import { QueryBuilder } from "drizzle-orm/pg-core";
 import type { ActTables } from "../schema/tables.ts";
 import { isRecord, setDates } from "../values/json-dates.ts";
+import { ANY, checkOptionsOf, NAME } from "../values/rules.ts";
 
 /** A value as jsonb gives it back: a Date is an ISO string, what is optional may be missing. */
 export type Stored<T> = T extends Date
@@ -28,6 +29,8 @@ type Typed<Data> = DataColumn & { readonly _: { readonly data: Data } };
 // The same column: only its type says more.
 const typed = <Data>(column: DataColumn) => column as Typed<Data>;
 
+const RULES = { alias: NAME, where: ANY };
+
 const isPath = (value: unknown): value is readonly (string | number)[] => Array.isArray(value);
 
 class TypedEvents<E extends Schemas> {
@@ -45,8 +48,10 @@ class TypedEvents<E extends Schemas> {
    */
   named<N extends keyof E & string, Alias extends string = N>(
     name: N,
-    { alias, where }: { readonly alias?: Alias | undefined; readonly where?: SQL | undefined } = {},
+    options: { readonly alias?: Alias | undefined; readonly where?: SQL | undefined } = {},
   ) {
+    checkOptionsOf("named", options, RULES);
+    const { alias, where } = options;
     const { id, stream, version, created, data, meta, dates } = this.#events;
     return new QueryBuilder()
       .select({ id, stream, version, created, data: typed<Stored<E[N]>>(data), meta, dates })

@@ -2,6 +2,7 @@
  * Derives every name from `schema` and `table`. The verbs write their statements as text around these names: Drizzle
  * would take 70–350 µs to build a statement, and would send it unprepared, in two round trips (docs/internals/adr/0002).
  */
+import { ANY, checkOptionsOf, NAME, type Rules } from "../values/rules.ts";
 import { tableNames } from "./table-names.ts";
 
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -51,6 +52,20 @@ export function namesOf(schema: string, table: string): Names {
     lockKey: `"${schema}"."${table}"`,
     channel,
   };
+}
+
+type TableOptions = { readonly schema?: string | undefined; readonly table?: string | undefined };
+
+const RULES: Rules<TableOptions> = { schema: NAME, table: NAME };
+
+/** @throws TypeError for an option that is unknown or of no use. */
+export const checkTableOptions = (name: string, options: TableOptions): void =>
+  checkOptionsOf(name, options, RULES);
+
+/** The names of a store whose schema and table may be left out. */
+export function namesFrom(name: string, options: TableOptions): Names {
+  checkOptionsOf(name, options, { schema: ANY, table: ANY });
+  return namesOf(options.schema ?? "public", options.table ?? "events");
 }
 
 /** A string as an SQL literal: for validated names in statements, never for user data. */

@@ -16,6 +16,7 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
+import { checkTableOptions } from "./names.ts";
 import { tableIn } from "./table-in.ts";
 import { CLAIM_ARMS, type ClaimArm, LANE_SCHEDULE, tableNames } from "./table-names.ts";
 
@@ -58,6 +59,7 @@ export function actTables<const Schema extends string = "public", const Name ext
   options: ActTablesOptions<Schema, Name> = {},
 ) {
   // The names are types too: db.query finds the tables of a relation by them.
+  checkTableOptions("actTables", options);
   const { schema = "public", table = "events" } = options;
   const named = tableNames(table as Name);
   const create = tableIn<Schema>(schema);

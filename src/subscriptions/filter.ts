@@ -2,10 +2,33 @@
 import type { StreamFilter } from "@rotorsoft/act";
 import { Conditions } from "../postgres/conditions.ts";
 import { textArray } from "../postgres/parameters.ts";
+import { ANY, type Rules, unknownOption } from "../values/rules.ts";
 import { checkFlag, checkObject, checkOptionalText, checkTexts, invalid } from "../values/validate.ts";
 
 /** Names of subscriptions, or a filter; `{}` is all. */
 export type StreamInput = string[] | StreamFilter;
+
+const FILTERS: Rules<StreamFilter> = {
+  stream: ANY,
+  stream_exact: ANY,
+  source: ANY,
+  source_exact: ANY,
+  blocked: ANY,
+  lane: ANY,
+};
+
+/**
+ * Refuses a filter that is not known. Without it the verb would change other subscriptions than are meant: all of them,
+ * if it is the only one.
+ */
+export function checkInput(verb: string, input: StreamInput): void {
+  if (typeof input !== "object" || input === null || Array.isArray(input)) return;
+  const unknown = Object.entries(input).find(
+    ([name, value]) => value !== undefined && !Object.hasOwn(FILTERS, name),
+  );
+  if (unknown)
+    throw invalid(verb, unknownOption(unknown[0], Object.keys(FILTERS)).replaceAll("option", "filter"));
+}
 
 /** Conditions on `s`, an alias of the subscriptions table. A source filter never matches a null source. */
 export function filterConditions(verb: string, filter: StreamFilter, where = new Conditions()): Conditions {

@@ -10,14 +10,17 @@ import { StoreError } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { codeOf } from "../errors.ts";
 import type { Conditions } from "../postgres/conditions.ts";
+import { checkGiven, FUNCTION, type Rules } from "../values/rules.ts";
 import { announcedPart, announcing, writeAnnounced } from "./announce.ts";
-import { filterConditions, namesConditions, namesOf, type StreamInput } from "./filter.ts";
+import { checkInput, filterConditions, namesConditions, namesOf, type StreamInput } from "./filter.ts";
 
 /** Options to follow a verb that changes many subscriptions. */
 export type ProgressOptions = {
   /** Told after each statement how many subscriptions have been changed. */
   readonly onProgress?: ((changed: number) => void) | undefined;
 };
+
+export const PROGRESS_RULES: Rules<ProgressOptions> = { onProgress: FUNCTION };
 
 /** Subscriptions that one statement changes. */
 const ONE_STATEMENT = 20_000;
@@ -139,8 +142,11 @@ export async function updateInput(
   verb: string,
   input: StreamInput,
   setOf: (where: Conditions) => string,
-  { onProgress = () => {} }: ProgressOptions = {},
+  options: ProgressOptions = {},
 ): Promise<number> {
+  checkGiven(verb, options, PROGRESS_RULES);
+  checkInput(verb, input);
+  const { onProgress = () => {} } = options;
   if (!Array.isArray(input)) {
     const where = filterConditions(verb, input);
     return updateStreams(context, verb, where, setOf(where), { onProgress });

@@ -7,6 +7,8 @@
 import { type Attributes, type MeterProvider, metrics, type TracerProvider, trace } from "@opentelemetry/api";
 import { type Context, contextOf } from "../context.ts";
 import type { Observer } from "../signals.ts";
+import { isRecord } from "../values/json-dates.ts";
+import { checkOptionsOf, millis, type Rule, type Rules } from "../values/rules.ts";
 import { traceBatch } from "./batches.ts";
 import type { Call } from "./calls.ts";
 import { Later } from "./later.ts";
@@ -25,6 +27,16 @@ export type TelemetryOptions = {
    * 15,000. 0: never. One process of many is enough for these.
    */
   readonly pollMs?: number | undefined;
+};
+
+const provider = (method: string): Rule => ({
+  takes: `an object with ${method}()`,
+  test: (value) => isRecord(value) && typeof value[method] === "function",
+});
+const RULES: Rules<TelemetryOptions> = {
+  meterProvider: provider("getMeter"),
+  tracerProvider: provider("getTracer"),
+  pollMs: millis(0),
 };
 
 const SCOPE = "act-drizzle";
@@ -51,7 +63,7 @@ function attributesOf(store: object, { names }: Context): Attributes {
  * kind of error; no payload, no name of a stream, no message.
  *
  * @param store A PostgresStore. One instrumentation at a time.
- * @throws TypeError if it is none.
+ * @throws TypeError if it is none, or if an option is of no use.
  * @example
  * ```ts
  * import { instrument } from "act-drizzle/telemetry";
@@ -60,6 +72,7 @@ function attributesOf(store: object, { names }: Context): Attributes {
  */
 export function instrument(store: object, options: TelemetryOptions = {}): () => void {
   const context = contextOf(store);
+  checkOptionsOf("instrument", options, RULES);
   const { signals } = context;
   if (signals.observer)
     throw new TypeError("act-drizzle: this store is instrumented already. End that one first.");

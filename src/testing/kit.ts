@@ -11,6 +11,7 @@ import {
   type StreamPosition,
 } from "@rotorsoft/act";
 import type { PostgresStoreOptions } from "../options/options.generated.ts";
+import { ANY, checkOptionsOf, FUNCTION, type Rules, required, TEXT, TIME_LIMIT } from "../values/rules.ts";
 import { type Drainable, drained } from "./drained.ts";
 import { statementsFor } from "./drizzle-kit.ts";
 import { serverOf, TestSchema, type TestStore } from "./schema.ts";
@@ -45,6 +46,8 @@ export type TestKitOptions<App extends TestableApp> = {
   /** Options of the store, such as `table`. */
   readonly store?: Omit<PostgresStoreOptions, "url" | "schema" | "notify"> | undefined;
 };
+
+const RULES: Rules<TestKitOptions<TestableApp>> = { build: ANY, url: TEXT, tables: ANY, store: ANY };
 
 type EventsOf<App> = App extends { readonly registry: { readonly events: infer Register } }
   ? {
@@ -95,6 +98,15 @@ export type TestKit<App extends TestableApp> = Omit<TestSetup, "options" | "onDi
   [Symbol.asyncDispose](): Promise<void>;
 };
 
+const SCENARIO_RULES: Rules<Scenario<TestableApp>> = {
+  given: ANY,
+  when: required(FUNCTION),
+  thenEvents: ANY,
+  thenThrows: ANY,
+};
+type DrainedOptions = { readonly timeout?: number | undefined };
+const DRAINED_RULES: Rules<DrainedOptions> = { timeout: TIME_LIMIT };
+
 const META = { correlation: "test", causation: {} };
 
 class Kit<App extends TestableApp> {
@@ -120,7 +132,9 @@ class Kit<App extends TestableApp> {
     await this.store.commit(stream, messages, META);
   }
 
-  async scenario({ given = {}, when, thenEvents, thenThrows }: Scenario<App>): Promise<void> {
+  async scenario(scenario: Scenario<App>): Promise<void> {
+    checkOptionsOf("scenario", scenario, SCENARIO_RULES);
+    const { given = {}, when, thenEvents, thenThrows } = scenario;
     for (const [stream, events] of Object.entries(given)) await this.given(stream, ...events);
     await this.drained();
     const before = (await this.events()).at(-1)?.id ?? -1;
@@ -145,7 +159,9 @@ class Kit<App extends TestableApp> {
     );
   }
 
-  async drained({ timeout = 10_000 }: { readonly timeout?: number | undefined } = {}): Promise<void> {
+  async drained(options: DrainedOptions = {}): Promise<void> {
+    checkOptionsOf("drained", options, DRAINED_RULES);
+    const { timeout = 10_000 } = options;
     await drained(this.app, this.store, timeout);
   }
 
@@ -224,6 +240,7 @@ function expectError(error: unknown, expected: ErrorLike): void {
 export async function testKit<App extends TestableApp>(options: TestKitOptions<App>): Promise<TestKit<App>> {
   if (typeof options?.build !== "function")
     throw new Error("act-drizzle/testing: testKit must get build, a function that makes the app.");
+  checkOptionsOf("testKit", options, RULES);
   const space = new TestSchema(serverOf(options.url), options.store ?? {});
   const closing: (() => unknown)[] = [];
   try {

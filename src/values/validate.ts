@@ -2,8 +2,12 @@
 import { ValidationError } from "@rotorsoft/act";
 import { refusedText } from "./json-dates.ts";
 
+/** Its message ends with the details: loggers print the message and the stack only. */
 export function invalid(verb: string, details: string): ValidationError {
-  return new ValidationError(verb, undefined, details);
+  const error = new ValidationError(verb, undefined, details);
+  error.message += `: ${details}`;
+  Error.captureStackTrace(error, invalid);
+  return error;
 }
 
 export function checkText(verb: string, name: string, value: unknown): asserts value is string {
@@ -57,8 +61,14 @@ export function checkFunction(verb: string, name: string, value: unknown): void 
   if (typeof value !== "function") throw invalid(verb, `${name} must be a function, not ${kind(value)}`);
 }
 
-const kind = (value: unknown) =>
-  value === null ? "null" : Array.isArray(value) ? "an array" : Number.isNaN(value) ? "NaN" : typeof value;
+/** What a wrong value is, without showing it. */
+export function kind(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "an array";
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? "an invalid Date" : "a Date";
+  if (typeof value === "number" && !Number.isFinite(value)) return String(value);
+  return value === "" ? "an empty string" : typeof value;
+}
 
 const INT_MAX = 2_147_483_647;
 

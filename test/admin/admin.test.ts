@@ -322,6 +322,24 @@ describe("a trace", () => {
   });
 });
 
+test.each(["infinity", "-infinity"])("an event of the time %s is shown without a date", async (created) => {
+  const store = await withBacklog(fixture);
+  await blockMailer(store);
+  const admin = new Admin(store);
+  await fixture.sql.unsafe(`update ${store.config.table} set created = '${created}'`);
+  const noDate = { created: new Date(Number.NaN) };
+  expect((await admin.events())[0]).toMatchObject(noDate);
+  expect((await admin.blocked())[0]?.event).toMatchObject(noDate);
+  const [report] = (await admin.lag()).filter(({ stream }) => stream === "report");
+  expect(report).toMatchObject({ lagMs: 0, next: noDate });
+  const { correlation } = (await admin.events({ forward: true }))[0] ?? { correlation: "" };
+  expect((await admin.trace(correlation)).durationMs).toBe(0);
+  expect((await admin.overview()).events.lastCreated?.getTime()).not.toBeNaN();
+  const skipped = { stream: "mailer", event: 2, by: "ada", reason: "cannot be dated" };
+  expect(await admin.skip(skipped)).toMatchObject({ event: noDate });
+  expect(await admin.skipped()).toMatchObject([{ event: noDate }]);
+});
+
 test("lag() leaves no prepared statement behind for each mixture of sources", async () => {
   const store = await fixture.seeded({ max: 1 });
   const { connections } = contextOf(store);

@@ -1,7 +1,7 @@
 /** Export, import and archive: every byte comes back, or nothing is changed. */
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
-import { Admin, type ArchiveTarget, decompress } from "../../src/admin/index.ts";
+import { Admin, ArchiveError, type ArchiveTarget, decompress } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { useDatabase } from "../postgres/fixture.ts";
 
@@ -271,6 +271,15 @@ describe("an archive", () => {
     expect(await fixture.rows(store)).toHaveLength(4);
   });
 
+  test("deletes nothing if an import would refuse an event, and names it", async () => {
+    const store = await closedStreams(1);
+    await fixture.sql.unsafe(`update ${store.config.table} set created = 'infinity' where id = 2`);
+    const failure = await new Admin(store).archive({ target: memory().target }).catch((error) => error);
+    expect(failure).toBeInstanceOf(ArchiveError);
+    expect(failure.message).toMatch(/line 3 \(stream "done-0", version 1\): created .* Nothing was deleted/);
+    expect(await fixture.rows(store)).toHaveLength(4);
+  });
+
   test("deletes nothing if the target takes nothing", async () => {
     const store = await closedStreams(1);
     const target: ArchiveTarget = { ...memory().target, write: () => Promise.reject(new Error("disk full")) };
@@ -282,7 +291,9 @@ describe("an archive", () => {
     const store = await fixture.seeded();
     const target: ArchiveTarget = { write: async () => {}, read: () => Readable.from([]) };
     const archive = new Admin(store).archive({ target, streamsPerFile, dryRun: true });
-    await expect(archive).rejects.toMatchObject({ details: "streamsPerFile must be a whole number above 0" });
+    await expect(archive).rejects.toMatchObject({
+      details: expect.stringContaining("streamsPerFile must be a whole number above 0"),
+    });
   });
 
   test("as a dry run counts only", async () => {

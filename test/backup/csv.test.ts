@@ -13,7 +13,7 @@ import {
   type Schemas,
 } from "@rotorsoft/act";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Admin } from "../../src/admin/index.ts";
+import { Admin, ExportError } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { useDatabase } from "../postgres/fixture.ts";
 
@@ -89,6 +89,18 @@ test("an export of several pages has the bytes that the framework writes, and fo
   expect(text.split("\n")).toHaveLength(5_002);
   expect(text).toBe(await byFramework(store));
 });
+
+test.each(["infinity", "-infinity", "294276-12-31T23:59:59Z"])(
+  "an export ends with an error that names an event of the time %s, which no CSV file holds",
+  async (created) => {
+    const store = await variedStore();
+    await fixture.sql.unsafe(`update ${store.config.table} set created = '${created}' where id = 5`);
+    const failure = await csvOf(store).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(ExportError);
+    expect(failure).toMatchObject({ id: 5, stream: "a", version: 1 });
+    expect(String(failure)).toMatch(/event 5 \(stream "a", version 1\): .* export JSON lines/);
+  },
+);
 
 test("the framework reads what is exported", async () => {
   const store = await variedStore();

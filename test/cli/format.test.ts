@@ -33,8 +33,13 @@ test("a count that stopped at its limit says so", () => {
   ]);
 });
 
-test("a time is shown in UTC, to the second", () => {
-  expect(instant(new Date("2026-01-31T12:00:00.500Z"))).toBe("2026-01-31 12:00:00Z");
+test.each([
+  [new Date("2026-01-31T12:00:00.500Z"), "2026-01-31 12:00:00Z"],
+  [new Date("+275760-01-31T12:00:00Z"), "+275760-01-31 12:00:00Z"],
+  [new Date(Number.NaN), "(no date)"],
+  [undefined, ""],
+])("the time %s is shown in UTC, to the second", (date, shown) => {
+  expect(instant(date)).toBe(shown);
 });
 
 describe("columns", () => {

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { EventView, LogPage, TraceEvent } from "../../src/console/api.ts";
 import { diffLines, toLines } from "../../src/console/page/data/diff.ts";
-import { bytes, duration, toTime } from "../../src/console/page/data/format.ts";
+import { ago, bytes, duration, localTime, toTime } from "../../src/console/page/data/format.ts";
 import { jsonLines, parts } from "../../src/console/page/data/json-lines.ts";
 import { type Cursor, LogFeed } from "../../src/console/page/data/log-feed.ts";
 import { placesOf, treeRows } from "../../src/console/page/data/trace-tree.ts";
@@ -177,4 +177,8 @@ test("a time is 2h before or after now, or a date", () => {
   expect(toTime("15 m", 1, now)).toBe("2026-01-01T12:15:00.000Z");
   expect(toTime("2026-01-31T12:00Z", -1, now)).toBe("2026-01-31T12:00:00.000Z");
   expect(toTime("soon", 1, now)).toBeUndefined();
+});
+
+test("a time that no Date holds, which JSON has as null, is no date", () => {
+  expect([localTime(null), localTime(null, { ms: true }), ago(null)]).toEqual(Array(3).fill("no date"));
 });

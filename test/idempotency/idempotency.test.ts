@@ -125,7 +125,9 @@ test("keys that cannot be kept are refused", async () => {
     expect((await failureOf(first.claim(key))).error).toBeInstanceOf(ValidationError);
   expect(() => new PostgresIdempotency(fixture.store(), { ttlMs: 0 })).toThrow("ttlMs");
   const misspelt = { ttl: 1_000 } as object;
-  expect(() => new PostgresIdempotency(fixture.store(), misspelt)).toThrow('no option "ttl"');
+  expect(() => new PostgresIdempotency(fixture.store(), misspelt)).toThrow(
+    'unknown option "ttl"; the options are schema',
+  );
 });
 
 test("a receiver answers a duplicate without handling it, and a retry after a failure is handled", async () => {

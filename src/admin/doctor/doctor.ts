@@ -4,6 +4,7 @@ import { engineQuery, lacking } from "../../migrations/engine.ts";
 import { introspectAgain } from "../../migrations/introspect.ts";
 import { planMigration } from "../../migrations/plan.ts";
 import { tableNames } from "../../schema/table-names.ts";
+import { checkGiven, FLAG, type Rules } from "../../values/rules.ts";
 import { type Finding, findings, replicaFinding } from "./checks.ts";
 import { readFacts } from "./facts.ts";
 import { receivesOwnNotification } from "./listen.ts";
@@ -14,8 +15,11 @@ export type DoctorOptions = {
   readonly listen?: boolean | undefined;
 };
 
+const RULES: Rules<DoctorOptions> = { listen: FLAG };
+
 /** If doctor() cannot read the tables, the reason is its only finding. */
 export async function doctor(context: Context, options: DoctorOptions = {}): Promise<Finding[]> {
+  checkGiven("doctor", options, RULES);
   const { names, connections } = context;
   try {
     const catalog = await introspectAgain((query) => connections.read("admin", query), names);

@@ -3,7 +3,7 @@ import { createWriteStream } from "node:fs";
 import { type FileHandle, open, rename } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { compress, decompress, folder, ImportError } from "../../admin/index.ts";
+import { ArchiveError, compress, decompress, ExportError, folder, ImportError } from "../../admin/index.ts";
 import { confirm } from "../confirm.ts";
 import { integer } from "../format.ts";
 import { keepHeapSmall } from "../heap.ts";
@@ -61,6 +61,9 @@ export function exportLog(program: Command): void {
           const partial = `${file}.partial`;
           await pipeline(compress(text, compressionOf(file)), createWriteStream(partial, { flush: true }));
           await rename(partial, file);
+        } catch (error) {
+          if (error instanceof ExportError) throw new UsageError(error.message);
+          throw error;
         } finally {
           bar.stop();
         }
@@ -206,6 +209,9 @@ export function archive(program: Command): void {
           if (output.json) return output.document(done);
           output.line(`${integer(done.events)} events of ${integer(done.streams)} streams were archived:`);
           for (const { file, events } of done.files) output.line(`  ${file}  ${integer(events)} events`);
+        } catch (error) {
+          if (error instanceof ArchiveError) throw new UsageError(error.message);
+          throw error;
         } finally {
           bar.stop();
         }

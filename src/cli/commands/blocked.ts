@@ -26,7 +26,8 @@ Examples:
     )
     .action((options: BlockedFlags, command: Command) =>
       withStore(command, async ({ admin, output }) => {
-        const found = await admin.blocked({ ...options, names: await namesOf(options) });
+        const { lane, after, limit } = options;
+        const found = await admin.blocked({ lane, after, limit, names: await namesOf(options) });
         if (output.json) return output.document(found);
         if (found.length === 0) return output.line("Nothing is blocked.");
         for (const { stream, lane, attempts, event, error, at } of found) {
@@ -47,7 +48,7 @@ Examples:
           output.paragraph(
             "\nThe event is the next one of the source. If the app passes over it, --app or --names shows the one that failed.",
           );
-        if (found.length === options.limit)
+        if (found.length === limit)
           output.line(`\nThere may be more: --after ${JSON.stringify(found.at(-1)?.stream)}`);
       }),
     );

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { ConsoleOptions, RunningConsole } from "../../console/start.ts";
-import { currentUser, ExitCode, globalOptions, storeOptions, UsageError } from "../session.ts";
+import { currentUser, ExitCode, globalOptions, storeOptions, toWhole, UsageError } from "../session.ts";
 
 const PORT = 4680;
 const LOOPBACK = ["127.0.0.1", "::1", "localhost"];
@@ -26,7 +26,7 @@ type ConsoleFlags = {
 };
 
 const toPort = (text: string): number => {
-  const value = Number(text);
+  const value = toWhole(text);
   if (!Number.isInteger(value) || value < 0 || value > 65_535)
     throw new InvalidArgumentError("A port from 0 to 65535 is needed.");
   return value;

@@ -23,7 +23,7 @@ export function doctor(program: Command): void {
     )
     .action((options: { listen?: boolean }, command: Command) =>
       withStore(command, async ({ admin, output }) => {
-        const found = await admin.doctor(options);
+        const found = await admin.doctor({ listen: options.listen });
         if (output.json) output.document(found);
         else if (found.length === 0) output.line(output.style("green", "Nothing is wrong."));
         for (const { severity, code, found: what, remedy } of output.json ? [] : found) {

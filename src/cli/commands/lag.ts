@@ -18,7 +18,8 @@ export function lag(program: Command): void {
     )
     .action((options: NamesFlags & { lane?: string; limit: number }, command: Command) =>
       withStore(command, async ({ admin, output }) => {
-        const found = await admin.lag({ ...options, names: await namesOf(options) });
+        const { lane, limit } = options;
+        const found = await admin.lag({ lane, limit, names: await namesOf(options) });
         if (output.json) return output.document(found);
         if (found.length === 0) return output.line("Nothing is behind.");
         output.table(

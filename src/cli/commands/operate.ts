@@ -6,7 +6,7 @@ import { confirm } from "../confirm.ts";
 import { counted, instant, integer } from "../format.ts";
 import { printable } from "../output.ts";
 import { progress } from "../progress.ts";
-import { type Session, UsageError, withStore } from "../session.ts";
+import { type Session, toFuture, toWhole, UsageError, withStore } from "../session.ts";
 
 type Selection = {
   readonly match?: string;
@@ -37,6 +37,9 @@ const withSelection = (command: Command): Command =>
     .option("--yes", "do not ask");
 
 function toTarget(names: string[], { match, source, lane, blocked, all }: Selection): Target {
+  // An empty pattern would match all: that is --all.
+  for (const [option, value] of Object.entries({ match, source, lane }))
+    if (value === "") throw new UsageError(`--${option} must not be empty.`);
   const filter: StreamFilter = {
     ...(match !== undefined && { stream: match }),
     ...(source !== undefined && { source }),
@@ -151,17 +154,6 @@ export function reset(program: Command): void {
     );
 }
 
-const AHEAD = /^(\d+)(s|m|h|d)$/;
-const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-const toFuture = (text: string): Date => {
-  const [, amount, unit] = AHEAD.exec(text) ?? [];
-  const time = amount ? new Date(Date.now() + Number(amount) * (UNIT_MS[unit ?? ""] ?? 0)) : new Date(text);
-  if (Number.isNaN(time.getTime()))
-    throw new InvalidArgumentError("A time is needed, as 2h (from now) or 2026-01-31T12:00Z.");
-  return time;
-};
-
 export function defer(program: Command): void {
   withSelection(program.command("defer"))
     .requiredOption("--until <time>", "2h (from now), or 2026-01-31T12:00Z", toFuture)
@@ -180,7 +172,7 @@ export function defer(program: Command): void {
 }
 
 const toPriority = (text: string): number => {
-  const value = Number(text);
+  const value = toWhole(text);
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError("A whole number is needed.");
   return value;
 };

@@ -16,7 +16,7 @@ export function stream(program: Command): void {
     .option("--payload", "with the events' data")
     .action((name: string, options: { limit: number; payload?: boolean }, command: Command) =>
       withStore(command, async ({ admin, output }) => {
-        const view = await admin.stream(name, options);
+        const view = await admin.stream(name, { limit: options.limit, payload: options.payload });
         if (!view.head) throw new UsageError(`There is no event in stream ${JSON.stringify(name)}.`);
         if (output.json) return output.document(view);
         output.facts([

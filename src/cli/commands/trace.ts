@@ -16,7 +16,7 @@ export function trace(program: Command): void {
     .addOption(new Option("--limit <n>", "events at most").argParser(toCount).default(1_000))
     .action((correlation: string, options: { limit: number }, command: Command) =>
       withStore(command, async ({ admin, output }) => {
-        const found = await admin.trace(correlation, options);
+        const found = await admin.trace(correlation, { limit: options.limit });
         if (found.events === 0)
           throw new UsageError(`No event has correlation ${JSON.stringify(correlation)}.`);
         if (output.json) return output.document(found);

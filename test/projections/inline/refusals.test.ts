@@ -14,7 +14,7 @@ test.each<[what: string, options: unknown, says: RegExp]>([
   [
     "an unknown option",
     { events, on: { Deposited: noop }, timeOut: 5 },
-    /no option "timeOut"; the options are events/,
+    /unknown option "timeOut"; the options are events/,
   ],
   [
     "a handler that is no function",
@@ -25,7 +25,7 @@ test.each<[what: string, options: unknown, says: RegExp]>([
   [
     "an unknown option of a handler",
     { events, on: { Deposited: { each: noop, limit: 5 } } },
-    /"limit"; its options/,
+    /on\.Deposited: unknown option "limit"; the options are each/,
   ],
   [
     "two functions",

@@ -44,17 +44,22 @@ export function bytes(size: number): string {
 
 const pad = (value: number, width = 2): string => String(value).padStart(width, "0");
 
+/** ms since the epoch; NaN for a time that no Date holds, such as PostgreSQL's `infinity`: JSON has null for it. */
+const millisOf = (iso: string | null): number => Date.parse(iso ?? "");
+
 /** Local time as `2026-11-29 14:03:07.120`; without ms unless asked for. */
-export function localTime(iso: string, { ms = false }: { readonly ms?: boolean } = {}): string {
-  const date = new Date(iso);
+export function localTime(iso: string | null, { ms = false }: { readonly ms?: boolean } = {}): string {
+  const date = new Date(millisOf(iso));
+  if (Number.isNaN(date.getTime())) return "no date";
   const day = `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
   const time = `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
   return `${day} ${time}${ms ? `.${pad(date.getMilliseconds(), 3)}` : ""}`;
 }
 
 /** `3 min ago`, `in 20 s`. */
-export function ago(iso: string, now = Date.now()): string {
-  const ms = now - Date.parse(iso);
+export function ago(iso: string | null, now = Date.now()): string {
+  const ms = now - millisOf(iso);
+  if (Number.isNaN(ms)) return "no date";
   if (Math.abs(ms) < 1_000) return "now";
   return ms < 0 ? `in ${duration(-ms)}` : `${duration(ms)} ago`;
 }
