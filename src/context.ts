@@ -23,16 +23,13 @@ export type Context = {
   readonly notify: boolean;
   /** ms between two polls of a listener for work that no event announces; 0: it polls after announcements only. */
   readonly pollIntervalMillis: number;
-<<<<<<< HEAD
   /** The lanes, and undefined for all of them, in which the last claim met deferred subscriptions that were due. */
   readonly lanesWithDue: Set<string | undefined>;
-=======
   /**
    * Runs work that holds the append lock while it calls code of the user's. A verb of this store that is called from there,
    * and would wait for the work, is refused.
    */
   readonly exclusive: <T>(verb: string, work: () => Promise<T>) => Promise<T>;
->>>>>>> wt/faults-a
   /** The observer that the store reports to, for telemetry. */
   readonly signals: Signals;
 };

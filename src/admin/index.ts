@@ -26,14 +26,14 @@ import { type Overview, overview } from "./overview.ts";
 import { type Personal, personal } from "./personal.ts";
 import { type PlannedStep, plan } from "./plan.ts";
 import { type PositionsTable, projections } from "./projections.ts";
-import { type Readers, readers } from "./readers.ts";
+import { type Readers, type ReadersOptions, readers } from "./readers.ts";
 import { type Reaped, type ReapOptions, reap } from "./reap.ts";
 import { type Relations, relations } from "./relations.ts";
 import { type ReleaseOptions, release } from "./release.ts";
 import { type SkipOptions, type Skipped, type SkippedOptions, skip, skipped } from "./skip.ts";
 import { type Growth, growth, type Storage, storage } from "./storage.ts";
 import { type StoreName, storeOn, stores } from "./stores.ts";
-import { type StreamView, stream } from "./stream.ts";
+import { type StreamOptions, type StreamView, stream } from "./stream.ts";
 import { type SubscriptionsOptions, type SubscriptionsPage, subscriptions } from "./subscriptions.ts";
 import { type Trace, trace } from "./trace.ts";
 import { snapshotAt, type VersionsOptions, versions } from "./versions.ts";
@@ -71,7 +71,7 @@ export type { Overview, ServerFacts } from "./overview.ts";
 export type { Personal } from "./personal.ts";
 export type { PlannedStep } from "./plan.ts";
 export type { PositionsTable, ProjectionState } from "./projections.ts";
-export type { Reader, Readers } from "./readers.ts";
+export type { Reader, Readers, ReadersOptions, StreamReader } from "./readers.ts";
 export type { Reaped, ReapOptions } from "./reap.ts";
 export type { Relations } from "./relations.ts";
 export type { ReleaseOptions } from "./release.ts";
@@ -79,7 +79,7 @@ export { SkipError, type SkipOptions, type Skipped, type SkippedOptions } from "
 export type { SourceKind } from "./sources.ts";
 export type { Growth, IdCapacity, IndexSize, Storage, TableSize } from "./storage.ts";
 export type { StoreName } from "./stores.ts";
-export type { StreamReader, StreamView } from "./stream.ts";
+export type { StreamOptions, StreamView } from "./stream.ts";
 export type {
   Subscription,
   SubscriptionSort,
@@ -212,8 +212,8 @@ export class Admin {
   }
 
   /** Who reads a stream, by its name or by a pattern. */
-  readers(stream: string): Promise<Readers> {
-    return readers(this.#context, stream);
+  readers(stream: string, options?: ReadersOptions): Promise<Readers> {
+    return readers(this.#context, stream, options);
   }
 
   /** Subscriptions, filtered and sorted, each with the event that it gets next. */
@@ -366,7 +366,7 @@ export class Admin {
   }
 
   /** One stream: head, snapshot, latest events, and who reads it. */
-  stream(name: string, options?: Pick<EventFilter, "limit" | "before" | "payload">): Promise<StreamView> {
+  stream(name: string, options?: StreamOptions): Promise<StreamView> {
     return stream(this.#context, name, options);
   }
 

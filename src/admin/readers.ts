@@ -3,8 +3,9 @@ import { z } from "zod";
 import type { Context } from "../context.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { SourceMatches } from "../subscriptions/source-matches.ts";
-import { checkArgument, NAME } from "../values/rules.ts";
+import { checkArgument, checkGiven, NAME, type Rules, TEXT } from "../values/rules.ts";
 import { type Count, optionalText } from "./bounded.ts";
+import { readByIndex } from "./by-index.ts";
 import { nextEvents } from "./next-events.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
 
@@ -21,16 +22,32 @@ export type Reader = {
   readonly waiting: Count;
 };
 
-/** The subscriptions that read a stream. */
+/** The subscriptions that read a stream, in code-unit order of their names; at most 100. */
 export type Readers = {
   readonly readers: readonly Reader[];
   /** There may be more readers, because not all subscriptions were read. */
   readonly cut: boolean;
+  /** If there may be more: `after` of the next page. */
+  readonly next: string | undefined;
 };
 
-/** Subscriptions that are looked at for a pattern, those of them that are compared, and readers at most. */
-const SCAN_LIMIT = 10_000;
-const PATTERNS = 1_000;
+/** Which subscriptions to look at. */
+export type ReadersOptions = {
+  /** Only those behind this one, in code-unit order of their names: for the next page. */
+  readonly after?: string | undefined;
+};
+
+/** A subscription that reads the stream. `at` is its watermark, `correlatedAt` the id up to which it has work. */
+export type StreamReader = Omit<Reader, "waiting">;
+
+/**
+ * No index finds subscriptions by their source: it would cost each ack. So they are read in order of name, page by page.
+ * Subscriptions that one statement looks at, and those of them that it returns. No page begins later than this many ms after
+ * the first.
+ */
+const PAGE = 10_000;
+const CANDIDATES = 1_000;
+const TIME_LIMIT_MS = 1_500;
 const READERS = 100;
 
 const row = z.object({
@@ -40,21 +57,29 @@ const row = z.object({
   at: z.coerce.number(),
   correlated_at: z.coerce.number().nullable(),
   blocked: z.boolean(),
-  cut: z.boolean(),
 });
 
-/** $1 the stream */
-export const readersText = ({ streams }: Names): string => `with looked as materialized (
-  select s.stream, s.source, s.lane, s.at, s.correlated_at, s.blocked from ${streams} s order by s.stream using ~<~ limit ${SCAN_LIMIT + 1}
-), own as (
-  select s.stream, s.source, s.lane, s.at, s.correlated_at, s.blocked from ${streams} s
-  where s.stream = $1::text and (s.source is null or s.source = $1::text)
-), found as (
+const pageRow = z.object({ looked: z.coerce.number(), last: optionalText });
+
+const COLUMNS = "s.stream, s.source, s.lane, s.at, s.correlated_at, s.blocked";
+
+/** The subscriptions of a page whose source may match. Each row has `looked` and `last`. $1 the stream, $2 `after`, if given */
+export const readersText = (
+  { streams }: Names,
+  after: string | undefined,
+): string => `with looked as materialized (
+  select ${COLUMNS} from ${streams} s${after === undefined ? "" : " where s.stream ~>~ $2::text"} order by s.stream using ~<~ limit ${PAGE}
+), found as materialized (
   select * from looked l where l.source = $1::text or l.source is null or l.source ~ ${literal(METACHARACTERS.source)}
-  limit ${PATTERNS + 1}
+  order by l.stream using ~<~ limit ${CANDIDATES}
 )
-select f.*, (select count(*) > ${SCAN_LIMIT} from looked) or (select count(*) > ${PATTERNS} from found) as cut
-from (select * from found union select * from own) f order by f.stream using ~<~`;
+select page.looked, page.last, f.* from (
+  select (select count(*) from looked) as looked, (select l.stream from looked l order by l.stream using ~>~ limit 1) as last) page
+left join found f on true order by f.stream using ~<~`;
+
+/** The subscription that is named like the stream. $1 the stream */
+export const namesakeText = ({ streams }: Names): string =>
+  `select ${COLUMNS} from ${streams} s where s.stream = $1::text`;
 
 /**
  * The rows whose source is no pattern, or one that matches the stream. JavaScript may take minutes to match a stored pattern,
@@ -73,30 +98,71 @@ async function thatRead<R extends { readonly source: string | undefined }>(
   );
 }
 
-export async function readers(context: Context, stream: string): Promise<Readers> {
-  checkArgument("readers", "stream", stream, NAME);
+type Row = z.infer<typeof row>;
+type Found = { readonly rows: readonly Row[]; readonly next: string | undefined };
+
+/** Reads pages until there are enough readers, no more subscriptions, or no more time. */
+async function lookFor(context: Context, stream: string, from: string | undefined): Promise<Found> {
   const { connections, names } = context;
-  const rows = z
-    .array(row)
-    .parse(await connections.read("admin", { text: readersText(names), params: [stream] }));
-  const all = await thatRead(context, rows, stream);
-  const found = all.slice(0, READERS);
+  const end = performance.now() + TIME_LIMIT_MS;
+  const found: Row[] = [];
+  for (let after = from; ; ) {
+    const text = readersText(names, after);
+    const params = after === undefined ? [stream] : [stream, after];
+    const rows = await readByIndex(connections, { text, params });
+    const { looked, last } = pageRow.parse(rows[0]);
+    const candidates = z.array(row).parse(rows.filter(({ stream: name }) => name !== null));
+    found.push(...(await thatRead(context, candidates, stream)));
+    const full = candidates.length === CANDIDATES;
+    after = full ? candidates.at(-1)?.stream : last;
+    if (found.length > READERS) return { rows: found.slice(0, READERS), next: found[READERS - 1]?.stream };
+    if (!full && looked < PAGE) return { rows: found, next: undefined };
+    if (performance.now() > end) return { rows: found, next: after };
+  }
+}
+
+/** The readers behind `after`. The one that is named like the stream is on the first page, wherever its name is. */
+export async function readersOf(
+  context: Context,
+  stream: string,
+  { after }: ReadersOptions = {},
+): Promise<Found> {
+  const { rows, next } = await lookFor(context, stream, after);
+  const others = rows.filter(({ stream: name }) => name !== stream);
+  if (after !== undefined) return { rows: others, next };
+  if (next === undefined || others.length < rows.length) return { rows, next };
+  const { connections, names } = context;
+  const namesake = await connections.read("admin", { text: namesakeText(names), params: [stream] });
+  return { rows: [...rows, ...(await thatRead(context, z.array(row).parse(namesake), stream))], next };
+}
+
+export const toReader = ({ correlated_at, ...reader }: Row): StreamReader => ({
+  ...reader,
+  kind: sourceKind(reader.source),
+  correlatedAt: correlated_at ?? undefined,
+});
+
+const RULES: Rules<ReadersOptions> = { after: TEXT };
+
+export async function readers(
+  context: Context,
+  stream: string,
+  options: ReadersOptions = {},
+): Promise<Readers> {
+  checkArgument("readers", "stream", stream, NAME);
+  checkGiven("readers", options, RULES);
+  const { rows, next } = await readersOf(context, stream, options);
+  const found = rows.map(toReader);
   const pending = await nextEvents(
     context,
-    found.map(({ stream: of, at, correlated_at }) => ({
-      stream: of,
-      source: stream,
-      at,
-      correlatedAt: correlated_at ?? undefined,
-    })),
+    found.map(({ stream: of, at, correlatedAt }) => ({ stream: of, source: stream, at, correlatedAt })),
   );
   return {
-    readers: found.map(({ cut, correlated_at, ...reader }, index) => ({
+    readers: found.map((reader, index) => ({
       ...reader,
-      kind: sourceKind(reader.source),
-      correlatedAt: correlated_at ?? undefined,
       waiting: pending[index]?.events ?? { count: 0, exact: false },
     })),
-    cut: all.length > READERS || rows[0]?.cut === true,
+    cut: next !== undefined,
+    next,
   };
 }

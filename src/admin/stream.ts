@@ -2,19 +2,10 @@
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import type { Names } from "../schema/names.ts";
-import { checkArgument, checkGiven, NAME, type Rules } from "../values/rules.ts";
+import { checkArgument, checkGiven, FLAG, NAME, type Rules } from "../values/rules.ts";
 import { boundedCount, type Count, countOf, optionalText } from "./bounded.ts";
 import { EVENT_RULES, type EventFilter, type EventView, events } from "./events.ts";
-
-/** A subscription that reads a stream. `at` is its watermark, `correlatedAt` the id up to which it has work. */
-export type StreamReader = {
-  readonly stream: string;
-  readonly source: string | undefined;
-  readonly lane: string;
-  readonly at: number;
-  readonly correlatedAt: number | undefined;
-  readonly blocked: boolean;
-};
+import { readersOf, type StreamReader, toReader } from "./readers.ts";
 
 /** One stream. `history` holds its latest events, newest first. */
 export type StreamView = {
@@ -29,11 +20,16 @@ export type StreamView = {
   /** It was closed: its last event is a tombstone. */
   readonly closed: boolean;
   readonly history: readonly EventView[];
-  /**
-   * Subscriptions that name it as their source or are named like it. Those that read it by a pattern are not found
-   * this way.
-   */
+  /** Subscriptions that read it, by its name or by a pattern, in code-unit order of their names; at most 101. */
   readonly readers: readonly StreamReader[];
+  /** There may be more readers, because not all subscriptions were read: `readers()` has the next page. */
+  readonly readersCut: boolean;
+};
+
+/** Which of the stream's events to show, and whether to look for its readers. */
+export type StreamOptions = Pick<EventFilter, "limit" | "before" | "payload"> & {
+  /** False: `readers` is empty. To find them takes up to two seconds if there are very many subscriptions. Default true. */
+  readonly readers?: boolean | undefined;
 };
 
 const place = z.object({ id: z.number(), version: z.number() }).nullable();
@@ -43,20 +39,10 @@ const summary = z.object({
   snapshot: place,
   first_version: z.number().nullable(),
   events: boundedCount(),
-  readers: z.array(
-    z.object({
-      stream: z.string(),
-      source: optionalText,
-      lane: z.string(),
-      at: z.number(),
-      correlated_at: z.number().nullable(),
-      blocked: z.boolean(),
-    }),
-  ),
 });
 
 /** $1 the stream */
-export const streamText = ({ events: log, streams }: Names): string => {
+export const streamText = ({ events: log }: Names): string => {
   const own = `from ${log} e where e.stream = $1::text`;
   const at = `jsonb_build_object('id', e.id, 'version', e.version)`;
   return `select
@@ -64,29 +50,26 @@ export const streamText = ({ events: log, streams }: Names): string => {
   (select e.name ${own} order by e.version desc limit 1) as last_name,
   (select ${at} ${own} and e.name = '__snapshot__' order by e.id desc limit 1) as snapshot,
   (select e.version ${own} order by e.version limit 1) as first_version,
-  ${countOf(own)} as events,
-  (select coalesce(jsonb_agg(to_jsonb(r) order by r.stream), '[]') from (
-    select s.stream, s.source, s.lane, s.at, s.correlated_at, s.blocked from ${streams} s
-    where s.stream = $1::text or s.source = $1::text limit 100) r) as readers`;
+  ${countOf(own)} as events`;
 };
 
-type HistoryFilter = Pick<EventFilter, "limit" | "before" | "payload">;
-
 const { limit, before, payload } = EVENT_RULES;
-const RULES: Rules<HistoryFilter> = { limit, before, payload };
+const RULES: Rules<StreamOptions> = { limit, before, payload, readers: FLAG };
 
 /** `history` holds the latest events, newest first, as `filter` asks. */
 export async function stream(
   context: Context,
   name: string,
-  filter: HistoryFilter = {},
+  options: StreamOptions = {},
 ): Promise<StreamView> {
   checkArgument("stream", "name", name, NAME);
-  checkGiven("stream", filter, RULES);
+  checkGiven("stream", options, RULES);
+  const { readers = true, ...filter } = options;
   const { connections, names } = context;
   const [row] = await connections.read("admin", { text: streamText(names), params: [name] });
   const found = summary.parse(row);
   const history = await events(context, { ...filter, stream: name, streamExact: true });
+  const { rows, next } = readers ? await readersOf(context, name) : { rows: [], next: undefined };
   return {
     stream: name,
     head: found.head ?? undefined,
@@ -95,9 +78,7 @@ export async function stream(
     firstVersion: found.first_version ?? undefined,
     closed: found.last_name === "__tombstone__",
     history,
-    readers: found.readers.map(({ correlated_at, ...reader }) => ({
-      ...reader,
-      correlatedAt: correlated_at ?? undefined,
-    })),
+    readers: rows.map(toReader),
+    readersCut: next !== undefined,
   };
 }

@@ -7,6 +7,7 @@ import { literal, type Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
 import { checkGiven, FLAG, LIMIT, oneOf, type Rules, TEXT, TEXTS } from "../values/rules.ts";
 import { type Count, epochMs, instant, msBetween, optionalInstant, optionalText } from "./bounded.ts";
+import { readByIndex } from "./by-index.ts";
 import { type EventRef, nextEvents, type Pending, type Position, positionsOf } from "./next-events.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
 
@@ -235,7 +236,11 @@ export async function subscriptions(
 ): Promise<SubscriptionsPage> {
   checkGiven("subscriptions", options, RULES);
   const { limit = DEFAULT_LIMIT } = options;
-  const rows = await context.connections.read("admin", subscriptionsQuery(context.names, options));
+  const query = subscriptionsQuery(context.names, options);
+  // Without statistics the planner would sort all subscriptions by name.
+  const rows = isByName(options)
+    ? await readByIndex(context.connections, query)
+    : await context.connections.read("admin", query);
   const { looked, matched, last } = summaryRow.parse(rows[0]);
   const all = z.array(row).parse(rows.filter(({ stream }) => stream !== null));
   const shown = all.slice(0, limit);

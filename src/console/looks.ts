@@ -105,7 +105,10 @@ export async function streamOf(
   stream: string,
   page: { readonly before: number | undefined; readonly limit: number; readonly payload: boolean },
 ): Promise<StreamDetail> {
-  const [view, { readers, cut }] = await Promise.all([admin.stream(stream, page), admin.readers(stream)]);
+  const [view, { readers, cut }] = await Promise.all([
+    admin.stream(stream, { ...page, readers: false }),
+    admin.readers(stream),
+  ]);
   const { head, events, snapshot, firstVersion, closed, history } = view;
   const [first] =
     firstVersion === undefined ? [] : await admin.versions(stream, { from: firstVersion, to: firstVersion });

@@ -261,49 +261,6 @@ describe("events", () => {
   });
 });
 
-describe("a stream", () => {
-  test("shows its head, its history and who reads it", async () => {
-    const admin = new Admin(await withBacklog(fixture));
-    const view = await admin.stream("order-2");
-    expect(view).toMatchObject({
-      head: { id: 2, version: 0 },
-      events: { count: 1, exact: true },
-      snapshot: undefined,
-      firstVersion: 0,
-      closed: false,
-    });
-    expect(view.history.map(({ name }) => name)).toEqual(["Placed"]);
-    expect(view.readers.map(({ stream }) => stream)).toEqual(["report"]);
-  });
-
-  test("that was closed or truncated says so, with its snapshot in the history", async () => {
-    const store = await withBacklog(fixture);
-    await store.truncate([{ stream: "order-1", snapshot: { total: 1 } }, { stream: "order-2" }]);
-    const admin = new Admin(store);
-    const kept = await admin.stream("order-1");
-    expect(kept.snapshot).toEqual(kept.head);
-    expect(kept.history.map(({ name }) => name)).toEqual(["__snapshot__"]);
-    expect((await admin.stream("order-2")).closed).toBe(true);
-  });
-
-  test("is read by those whose pattern matches it, and patterns that take JavaScript minutes do not stop the process", async () => {
-    const store = await fixture.seeded();
-    const stream = "a".repeat(400);
-    await store.commit(stream, [{ name: "Placed", data: {} }], cause("c-1"));
-    const sources = { slow: ".*a.*a.*a.*a.*b", nested: "(a+)+b", other: "^b.*a", same: "^a+$", all: ".*" };
-    await store.subscribe(Object.entries(sources).map(([name, source]) => ({ stream: name, source })));
-    const start = performance.now();
-    const { readers } = await new Admin(store).readers(stream);
-    expect(readers.map(({ stream: reader }) => reader)).toEqual(["all", "same"]);
-    expect(performance.now() - start).toBeLessThan(10_000);
-  });
-
-  test("without events has no head", async () => {
-    const store = await fixture.seeded();
-    expect(await new Admin(store).stream("nobody")).toMatchObject({ head: undefined, history: [] });
-  });
-});
-
 describe("a trace", () => {
   test("is the tree of causes across streams", async () => {
     const store = await withBacklog(fixture);

@@ -9,7 +9,7 @@ export function stream(program: Command): void {
     .command("stream")
     .summary("one stream: history, snapshot, and who reads it")
     .description(
-      "Shows a stream's head, snapshot and latest events, and the subscriptions that name it as their source.",
+      "Shows a stream's head, snapshot and latest events, and the subscriptions that read it, by its name or by a pattern.",
     )
     .argument("<name>", "its name")
     .addOption(new Option("--limit <n>", "events at most").argParser(toCount).default(20))
@@ -30,7 +30,7 @@ export function stream(program: Command): void {
           [
             "Read by",
             view.readers.map((r) => `${r.stream} (at ${r.at}${r.blocked ? ", blocked" : ""})`).join(", ") ||
-              "nobody by name",
+              "nobody",
           ],
         ]);
         output.line();
