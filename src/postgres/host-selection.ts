@@ -14,8 +14,13 @@ import { newConnection } from "./shared-connection.ts";
 export type Hosts = {
   /** Index of the host to try first: the last that matched. So a host that is down is waited for only once. */
   first: number;
-  /** The first connection finds out, and the others wait for its result. */
-  pooling?: Promise<Pooling>;
+  /**
+   * The mode of a pooler. The first connection behind it finds out, and the others wait for its result. Undefined before,
+   * and after a pooled connection was lost: another pooler may be there then, or the same one in another mode.
+   */
+  pooling?: Promise<Pooling> | undefined;
+  /** Until then the mode is not looked at: the last look made its caller wait, and decided nothing. */
+  nextLook?: number;
   /** Called when a new connection has got its first answer. */
   readonly onEstablished?: () => void;
   /** Called when a connection that was in use or idle has closed, with the reason. */
@@ -74,17 +79,32 @@ async function prepareByCaller(connection: Connection, { config, secrets }: Open
   await secrets.onConnect?.({ query });
 }
 
+/** A connection was lost, and may be opened anew in another way. `intended`: the store itself has closed it. */
+export function forgetPooling(hosts: Hosts, { facts }: Connection, intended: boolean): void {
+  if (facts?.pooled === true && !intended) hosts.pooling = undefined;
+}
+
+/** ms after a look that decided nothing for each ms that it took, if it took long. */
+const PAUSE = { factor: 8, fromMs: 200 };
+
+/**
+ * Whether a pooler is in between, each connection knows by its own first answer. So one that is put in front of the server
+ * later is noticed, too.
+ */
 async function admit(connection: Connection, options: OpenOptions, hosts: Hosts): Promise<void> {
+  const { pooled } = await connection.establish(options.config.connectionTimeoutMillis);
+  // If the mode is not known, it assumes transaction mode, which works in either mode.
+  if (pooled !== true || performance.now() < (hosts.nextLook ?? 0)) return;
+  const start = performance.now();
   const pooling = hosts.pooling ?? detectPooling(connection, options);
   hosts.pooling ??= pooling;
   try {
     const found = await pooling;
     if (found === "session") await setUpSession(connection, options);
-    // The next connection checks again. This one assumes transaction mode, which works in either mode.
     if (found === "unknown") {
-      await connection.establish(options.config.connectionTimeoutMillis);
-      connection.ownsSession = false;
       if (hosts.pooling === pooling) hosts.pooling = undefined;
+      const took = performance.now() - start;
+      if (took >= PAUSE.fromMs) hosts.nextLook = performance.now() + PAUSE.factor * took;
     }
   } catch (error) {
     // The failure may be this connection's alone, or pass. The next connection checks again.

@@ -10,6 +10,10 @@ const INTENDED = new Set<string | undefined>([
   ...["SEQUENCE_CHANGED", "CLOCK_CHANGED"],
 ]);
 
+/** Whether the store itself has closed a connection that ended so. */
+export const isIntended = (error: Error | undefined): boolean =>
+  error instanceof ConnectionError && INTENDED.has(error.code);
+
 export class DatabaseLog {
   readonly #config: Config;
   readonly #name: string;
@@ -56,7 +60,7 @@ export class DatabaseLog {
   }
 
   lost(error: Error | undefined): void {
-    if (error instanceof ConnectionError && INTENDED.has(error.code)) return;
+    if (isIntended(error)) return;
     this.#throttle.tell("lost", (leftOut) => {
       this.#lost = true;
       log().warn(

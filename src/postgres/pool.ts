@@ -15,7 +15,8 @@
 import { ConnectionError, codeOf, sanitize, storeClosed } from "../errors.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { ConnectionUses } from "./connection-uses.ts";
-import { type Hosts, openConnection } from "./host-selection.ts";
+import { forgetPooling, type Hosts, openConnection } from "./host-selection.ts";
+import { isIntended } from "./log.ts";
 import { LONGEST_MS } from "./timers.ts";
 import { type Owner as OwnerOf, WaitingLine } from "./waiting-line.ts";
 
@@ -307,6 +308,7 @@ export class Pool {
   #forget(connection: Connection): void {
     if (!this.#connections.delete(connection)) return;
     this.#hosts.onLost?.(connection.closedWith);
+    forgetPooling(this.#hosts, connection, isIntended(connection.closedWith));
     this.#idle = this.#idle.filter((idle) => idle !== connection);
     this.#surplus = Math.min(this.#surplus, this.#connections.size);
     this.#next();

@@ -9,7 +9,7 @@ import { Connection, type ConnectionOptions } from "./connection.ts";
 import { sessionSettings } from "./session-settings.ts";
 
 /** `unknown`: the pooler serves no second client now, and without one its mode cannot be detected. */
-export type Pooling = "none" | "session" | "unknown";
+export type Pooling = "session" | "unknown";
 
 /**
  * How many comparisons of pids to make. One would suffice if other clients did not use the same server processes meanwhile.
@@ -17,14 +17,17 @@ export type Pooling = "none" | "session" | "unknown";
 const COMPARISONS = 10;
 const LOOK_MS = 2_000;
 const STEP_MS = 10;
+/**
+ * How long the second client may take for its login, in round trips and in ms. It may wait in the pooler's queue behind the
+ * store's own connections, and the caller waits with it: behind a pool of two, calls waited 2 s for each look.
+ */
+const LOGIN = { roundTrips: 20, leastMs: 250 };
 
-/** Detects how this client reaches the server. Rejects if a pooler in transaction mode is in between. */
+/** Detects the mode of the pooler behind which a connection is. Rejects if it is transaction mode. */
 export async function detectPooling(
   connection: Connection,
   options: Omit<ConnectionOptions, "endpoint">,
 ): Promise<Pooling> {
-  const { pooled } = await connection.establish(options.config.connectionTimeoutMillis);
-  if (pooled !== true) return "none";
   const shares = await sharesProcesses(connection, options);
   if (shares === undefined) return "unknown";
   if (!shares) return "session";
@@ -72,13 +75,16 @@ async function sharesProcesses(
   connection: Connection,
   options: Omit<ConnectionOptions, "endpoint">,
 ): Promise<boolean | undefined> {
-  const pidOf = async (asked: Connection) => {
-    const [row] = await asked.run({ text: "select pg_backend_pid() as pid" }, LOOK_MS);
+  const pidOf = async (asked: Connection, limit = LOOK_MS) => {
+    const [row] = await asked.run({ text: "select pg_backend_pid() as pid" }, limit);
     return Number(row?.pid);
   };
   const second = new Connection({ ...options, endpoint: connection.endpoint });
   try {
-    const [own, other] = [await pidOf(connection), await pidOf(second)];
+    const start = performance.now();
+    const own = await pidOf(connection);
+    const login = LOGIN.roundTrips * (performance.now() - start);
+    const other = await pidOf(second, Math.min(LOOK_MS, Math.max(LOGIN.leastMs, login)));
     for (let look = 0; look < COMPARISONS; look++) {
       // A random pause: clients that ask in step would get the same processes each time.
       await new Promise((resolve) => setTimeout(resolve, Math.random() * STEP_MS));

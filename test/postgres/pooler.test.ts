@@ -2,7 +2,7 @@
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { PostgresStoreOptions } from "../../src/index.ts";
 import { resolveOptions } from "../../src/options/resolve.ts";
-import { type Hosts, openConnection } from "../../src/postgres/host-selection.ts";
+import { forgetPooling, type Hosts, openConnection } from "../../src/postgres/host-selection.ts";
 import { Database } from "../../src/postgres/index.ts";
 import { VALUES_AS_WRITTEN } from "../../src/postgres/transaction.ts";
 import { FakeServer } from "./fake-server.ts";
@@ -38,7 +38,7 @@ describe("without a pooler", () => {
   test("a connection costs nothing but its own first statement", async () => {
     const { server, hosts, open } = await behind();
     await open();
-    expect(await hosts.pooling).toBe("none");
+    expect(hosts.pooling).toBeUndefined();
     expect(server.ran.length).toBe(1);
     await open();
     expect(server.ran.length).toBe(2);
@@ -141,6 +141,43 @@ describe("a pooler that serves no second client", () => {
       "update",
       "commit",
     ]);
+  });
+});
+
+describe("a pooler that changes while the process runs", () => {
+  test("is noticed by the next connection if it is put in front of the server", async () => {
+    const { server, open } = await behind();
+    expect((await open()).ownsSession).toBe(true);
+    server.processOf = () => 999;
+    await expect(open()).rejects.toMatchObject({ code: "POOLER" });
+    server.processOf = ({ pid }) => pid;
+    expect((await open()).ownsSession).toBe(true);
+  });
+
+  test("is looked at again after a connection was lost, and not after one that the store has closed", async () => {
+    const { server, hosts, open } = await behind(({ pid }) => pid + 1_000);
+    const connection = await open();
+    expect(server.sessions.length).toBe(2);
+    forgetPooling(hosts, connection, true);
+    await open();
+    expect(server.sessions.length).toBe(3);
+    server.processOf = () => 999;
+    forgetPooling(hosts, connection, false);
+    await expect(open()).rejects.toMatchObject({ code: "POOLER" });
+  });
+
+  test("makes one caller wait if it serves no second client, and not the next ones", async () => {
+    const { server, hosts, open } = await behind();
+    let asked = 0;
+    server.processOf = (session) => {
+      // The second client's login is accepted, and its first statement is not answered.
+      if (++asked === 2) server.hold("query", "identity");
+      return session.pid + 1_000;
+    };
+    expect((await open()).ownsSession).toBe(false);
+    expect(hosts.nextLook).toBeGreaterThan(performance.now());
+    expect((await open()).ownsSession).toBe(false);
+    expect(server.sessions.length).toBe(3);
   });
 });
 
