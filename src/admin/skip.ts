@@ -7,6 +7,7 @@
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import { announcedPart, announcing, writeAnnounced } from "../subscriptions/announce.ts";
+import { checkNumber, checkText } from "../values/validate.ts";
 import { epochMs, instant, optionalText } from "./bounded.ts";
 import { type EventNames, type EventRef, nextEvents } from "./next-events.ts";
 
@@ -79,6 +80,7 @@ const record = z
   );
 
 const required = (option: string, text: string): string => {
+  checkText("skip", option, text);
   if (text.trim() === "") throw new SkipError(`skip needs ${option}: it is recorded. Nothing was skipped.`);
   return text;
 };
@@ -91,6 +93,8 @@ export async function skip(
   { stream, event, by, reason, names: eventNames }: SkipOptions,
 ): Promise<Skipped> {
   const { names, connections } = context;
+  checkText("skip", "`stream`", stream);
+  checkNumber("skip", "`event`", event);
   const who = required("`by`", by);
   const why = required("`reason`", reason);
   const name = JSON.stringify(stream);
