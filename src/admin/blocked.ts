@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
+import { checkLimit } from "../values/validate.ts";
 import { optionalText } from "./bounded.ts";
 import { type EventNames, type EventRef, nextEvents, positionsOf } from "./next-events.ts";
 
@@ -60,6 +61,7 @@ const row = z.object({
 });
 
 export async function blocked(context: Context, options: BlockedOptions = {}): Promise<Blocked[]> {
+  checkLimit("blocked", options.limit ?? DEFAULT_LIMIT);
   const rows = z
     .array(row)
     .parse(await context.connections.read("admin", blockedQuery(context.names, options)));

@@ -6,6 +6,7 @@ import { pageQuery } from "../events/page-query.ts";
 import type { Query, Row } from "../postgres/index.ts";
 import type { Event } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
+import { checkLimit } from "../values/validate.ts";
 import type { EventRef } from "./next-events.ts";
 
 /** Filters for the events to show. An event must match every filter that is given. */
@@ -68,6 +69,7 @@ export const VIEW_COLUMNS =
 export function eventsQuery(names: Names, filter: EventFilter): Query {
   // Without `after`, a query of one stream with its snapshots would begin at the newest of them, as a load does.
   const { after = -1, before, limit = DEFAULT_LIMIT, forward } = filter;
+  checkLimit("events", limit);
   const page = pageQuery(names, toActQuery(filter), { after, before }, limit);
   return {
     text: `select ${VIEW_COLUMNS}

@@ -5,6 +5,7 @@ import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
+import { checkLimit } from "../values/validate.ts";
 import { epochMs, optionalInstant, optionalText } from "./bounded.ts";
 import { type EventNames, nextEvents, type Pending, positionsOf } from "./next-events.ts";
 
@@ -76,6 +77,7 @@ const row = z.object({
 });
 
 export async function lag(context: Context, options: LagOptions = {}): Promise<Lagging[]> {
+  checkLimit("lag", options.limit ?? DEFAULT_LIMIT);
   const rows = z
     .array(row)
     .parse(await context.connections.read("admin", laggingQuery(context.names, options)));

@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Context } from "../context.ts";
 import { readByIndex } from "../postgres/by-index.ts";
 import type { Names } from "../schema/names.ts";
+import { checkLimit } from "../values/validate.ts";
 import { epochMs, instant, optionalInstant, optionalText } from "./bounded.ts";
 import { pendingText } from "./pending.ts";
 
@@ -55,6 +56,7 @@ export async function leases(
   { names, connections }: Context,
   { limit = 100 }: { readonly limit?: number | undefined } = {},
 ): Promise<HeldLease[]> {
+  checkLimit("leases", limit);
   const rows = await readByIndex(connections, "admin", { text: leasesText(names), params: [limit] });
   return z
     .array(leaseRow)
@@ -80,6 +82,7 @@ export async function correlators(
   { names, connections }: Context,
   { limit = 100 }: { readonly limit?: number | undefined } = {},
 ): Promise<CorrelatorState[]> {
+  checkLimit("correlators", limit);
   const rows = await connections.read("admin", {
     text: `select key, at, leased_by, ${epochMs("leased_until")} as leased_until
 from ${names.correlated} order by at desc, key limit $1::bigint`,

@@ -9,6 +9,7 @@ import type { Query } from "../postgres/index.ts";
 import { eventColumns } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
 import { toPattern } from "../values/pattern.ts";
+import { checkLimit } from "../values/validate.ts";
 import { type EventFilter, type EventView, events, VIEW_COLUMNS, viewsOf } from "./events.ts";
 import { firstIdSince } from "./first-since.ts";
 
@@ -161,6 +162,7 @@ async function search(
 
 /** @throws ValidationError for a pattern that cannot be matched exactly. */
 export async function log(context: Context, filter: LogFilter = {}): Promise<LogPage> {
+  checkLimit("log", filter.limit ?? DEFAULT_LIMIT);
   // A wrong pattern is refused even if the log is empty.
   if (filter.stream && !filter.streamExact) toPattern("stream", filter.stream);
   const [row] = await context.connections.read("admin", { text: endsText(context.names) });

@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
+import { checkLimit } from "../values/validate.ts";
 
 /** The names that a list of choices offers. */
 export type NamesInUse = {
@@ -14,6 +15,7 @@ export type NamesInUse = {
 };
 
 const MAX_NAMES = 500;
+const DEFAULT_LIMIT = 20;
 const SUBSCRIPTIONS = 10_000;
 
 export const namesText = ({ events: log, streams }: Names): string => `with recursive n(name) as (
@@ -42,7 +44,10 @@ export type StreamNamesOptions = {
 };
 
 /** The parameters: the prefix and the first string behind its range, `after`, each if given; the limit. */
-export function streamNamesQuery(names: Names, { prefix, after, limit = 20 }: StreamNamesOptions): Query {
+export function streamNamesQuery(
+  names: Names,
+  { prefix, after, limit = DEFAULT_LIMIT }: StreamNamesOptions,
+): Query {
   const where = new Conditions();
   const range = prefix ? where.prefixRange(prefix) : undefined;
   const to = range?.to("e.stream").map((condition) => ` and ${condition}`) ?? [];
@@ -70,6 +75,7 @@ export async function streamNames(
   { names, connections }: Context,
   options: StreamNamesOptions = {},
 ): Promise<string[]> {
+  checkLimit("streamNames", options.limit ?? DEFAULT_LIMIT);
   const rows = await connections.read("admin", streamNamesQuery(names, options));
   return z
     .array(streamRow)

@@ -7,7 +7,7 @@
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import { announcedPart, announcing, writeAnnounced } from "../subscriptions/announce.ts";
-import { checkNumber, checkText } from "../values/validate.ts";
+import { checkLimit, checkNumber, checkText } from "../values/validate.ts";
 import { epochMs, instant, optionalText } from "./bounded.ts";
 import { type EventNames, type EventRef, nextEvents } from "./next-events.ts";
 
@@ -145,6 +145,7 @@ export async function skipped(
   { names, connections }: Context,
   { stream, limit = 50 }: SkippedOptions = {},
 ): Promise<Skipped[]> {
+  checkLimit("skipped", limit);
   // $1 limit, $2 stream
   const rows = await connections.read("admin", {
     text: `select s.stream, r.record from ${names.streams} s cross join lateral jsonb_array_elements(s.skipped) r(record)

@@ -6,6 +6,7 @@ import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
+import { checkLimit } from "../values/validate.ts";
 import { type Count, epochMs, optionalInstant, optionalText } from "./bounded.ts";
 import { type EventRef, nextEvents, type Pending, type Position, positionsOf } from "./next-events.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
@@ -222,6 +223,7 @@ export async function subscriptions(
   options: SubscriptionsOptions = {},
 ): Promise<SubscriptionsPage> {
   const { limit = DEFAULT_LIMIT } = options;
+  checkLimit("subscriptions", limit);
   const query = subscriptionsQuery(context.names, options);
   // Without statistics the planner would sort all subscriptions by name.
   const rows = isByName(options)

@@ -1,5 +1,6 @@
 /** The tree of causes of one correlation: which event made a reaction commit which other one, across streams. */
 import type { Context } from "../context.ts";
+import { checkLimit } from "../values/validate.ts";
 import { type EventView, events } from "./events.ts";
 
 /** An event, and the events that reactions to it have committed. */
@@ -61,6 +62,7 @@ export async function trace(
     payload = false,
   }: { readonly limit?: number | undefined; readonly payload?: boolean | undefined } = {},
 ): Promise<Trace> {
+  checkLimit("trace", limit);
   const found = await events(context, { correlation, forward: true, limit: limit + 1, payload });
   return toTrace(correlation, found, limit);
 }

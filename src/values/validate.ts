@@ -43,6 +43,13 @@ export function checkNumber(verb: string, name: string, value: unknown): asserts
     throw invalid(verb, `${name} must be a number, not ${kind(value)}`);
 }
 
+/** How many rows at most: a whole number, 0 for none. */
+export function checkLimit(verb: string, limit: number): void {
+  checkNumber(verb, "limit", limit);
+  if (!Number.isSafeInteger(limit) || limit < 0)
+    throw invalid(verb, "limit must be a whole number, 0 or more");
+}
+
 export function checkFlag(verb: string, name: string, value: unknown): asserts value is boolean | undefined {
   if (value !== undefined && value !== null && typeof value !== "boolean")
     throw invalid(verb, `${name} must be true or false, not ${kind(value)}`);

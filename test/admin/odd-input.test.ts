@@ -33,3 +33,42 @@ test("skip refuses what cannot be stored, and names the argument", async () => {
   for (const wrong of [{ reason: "a\0b" }, { by: "\ud800" }, { stream: "\0" }, { event: Number.NaN }])
     await expect(admin.skip({ ...given, ...wrong })).rejects.toThrow(ValidationError);
 });
+
+test("a limit is a whole number: anything else is refused with its name", async () => {
+  const admin = new Admin(await fixture.seeded());
+  const calls: Readonly<Record<string, (limit: number) => Promise<unknown>>> = {
+    lag: (limit) => admin.lag({ limit }),
+    leases: (limit) => admin.leases({ limit }),
+    correlators: (limit) => admin.correlators({ limit }),
+    blocked: (limit) => admin.blocked({ limit }),
+    subscriptions: (limit) => admin.subscriptions({ limit }),
+    streamNames: (limit) => admin.streamNames({ limit }),
+    skipped: (limit) => admin.skipped({ limit }),
+    events: (limit) => admin.events({ limit }),
+    log: (limit) => admin.log({ limit }),
+    trace: (limit) => admin.trace("c", { limit }),
+  };
+  for (const [name, call] of Object.entries(calls)) {
+    for (const limit of [Number.NaN, Number.POSITIVE_INFINITY, -1, 1.5, 1e300])
+      await expect(call(limit), `${name} ${limit}`).rejects.toThrow(ValidationError);
+    await expect(call(0), name).resolves.toBeDefined();
+  }
+});
+
+test("an argument that is left out fails at once, and the connection goes on", async () => {
+  const store = await fixture.seeded({ max: 1 });
+  const admin = new Admin(store);
+  // As a caller without types may.
+  const nothing = undefined as unknown as string;
+  for (const call of [
+    () => admin.stream(nothing),
+    () => admin.readers(nothing),
+    () => admin.release({ stream: nothing }),
+    () => admin.event(nothing as unknown as number),
+  ]) {
+    await expect(call()).rejects.toMatchObject({
+      cause: { message: expect.stringContaining("an argument is missing") },
+    });
+    expect((await admin.overview()).events.lastId).toBeUndefined();
+  }
+});
