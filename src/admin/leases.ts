@@ -1,9 +1,11 @@
 /** Who holds which subscription, and which correlator, and for how long. */
 import { z } from "zod";
 import type { Context } from "../context.ts";
+import { readByIndex } from "../postgres/by-index.ts";
 import type { Names } from "../schema/names.ts";
 import { checkGiven, LIMIT, type Rules } from "../values/rules.ts";
 import { epochMs, instant, optionalInstant, optionalText } from "./bounded.ts";
+import { pendingText } from "./pending.ts";
 
 /**
  * A subscription that a worker holds. `holder` is the id of the worker, `at` the watermark, and `attempts` counts this
@@ -45,20 +47,23 @@ const leaseRow = z.object({
   retry: z.number(),
 });
 
-/** $1 limit. Only rows that a claim may return can be leased, so the claim's index serves it. */
-export const leasesText = ({ streams }: Names): string => `select stream, lane, at, leased_by, retry,
+/** $1 limit. Only rows that a claim may return can be leased. */
+export const leasesText = ({ streams }: Names): string => `with recursive ${pendingText(streams)}
+select stream, lane, at, leased_by, retry,
   ${epochMs("leased_until")} as leased_until, ${epochMs("leased_until - clock_timestamp()")} as left_ms
-from (select * from ${streams} s where not blocked and at < correlated_at and leased_by is not null and leased_until is not null) s
-order by leased_until limit $1::bigint`;
+from held order by held.leased_until limit $1::bigint`;
 
-/** Leases, those that end first in front; expired ones too, as long as nobody has taken the work. */
+/**
+ * Leases, those that end first in front; expired ones too, as long as nobody has taken the work. If more than 10,000
+ * subscriptions are pending, they are looked for among those that a claim would take first.
+ */
 export async function leases(
   { names, connections }: Context,
   options: LimitOptions = {},
 ): Promise<HeldLease[]> {
   checkGiven("leases", options, RULES);
   const { limit = DEFAULT_LIMIT } = options;
-  const rows = await connections.read("admin", { text: leasesText(names), params: [limit] });
+  const rows = await readByIndex(connections, "admin", { text: leasesText(names), params: [limit] });
   return z
     .array(leaseRow)
     .parse(rows)

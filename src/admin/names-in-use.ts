@@ -15,6 +15,7 @@ export type NamesInUse = {
 };
 
 const MAX_NAMES = 500;
+const DEFAULT_LIMIT = 20;
 const SUBSCRIPTIONS = 10_000;
 
 export const namesText = ({ events: log, streams }: Names): string => `with recursive n(name) as (
@@ -45,7 +46,10 @@ export type StreamNamesOptions = {
 const RULES: Rules<StreamNamesOptions> = { prefix: TEXT, after: TEXT, limit: LIMIT };
 
 /** The parameters: the prefix and the first string behind its range, `after`, each if given; the limit. */
-export function streamNamesQuery(names: Names, { prefix, after, limit = 20 }: StreamNamesOptions): Query {
+export function streamNamesQuery(
+  names: Names,
+  { prefix, after, limit = DEFAULT_LIMIT }: StreamNamesOptions,
+): Query {
   const where = new Conditions();
   const range = prefix ? where.prefixRange(prefix) : undefined;
   const to = range?.to("e.stream").map((condition) => ` and ${condition}`) ?? [];

@@ -5,6 +5,7 @@ import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import { textArray } from "../postgres/parameters.ts";
 import type { Names } from "../schema/names.ts";
+import { toPattern } from "../values/pattern.ts";
 import { boundedCount, type Count, countOf, epochMs, instant } from "./bounded.ts";
 import { sourceKind } from "./sources.ts";
 
@@ -124,19 +125,37 @@ export const positionsOf = (
     correlatedAt: correlated_at ?? undefined,
   }));
 
-/** In the order of `positions`. */
+/** What is said of a subscription whose events cannot be looked up. */
+const UNREADABLE: Pending = { next: undefined, events: { count: 0, exact: false } };
+
+/** Whether the source is one that query() accepts. Another one is stored all the same, and must not hide the others. */
+function isReadable(source: string | undefined): boolean {
+  if (source === undefined || sourceKind(source) !== "pattern") return true;
+  try {
+    toPattern("source", source);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** In the order of `positions`. A source that is no pattern of query() has no events, and no exact count. */
 export async function nextEvents(
   { names, connections }: Context,
   positions: readonly Position[],
   eventNames?: EventNames,
 ): Promise<Pending[]> {
   if (positions.length === 0) return [];
-  const rows = await connections.read("admin", nextEventsQuery(names, positions, eventNames));
-  const pending: Pending[] = positions.map(() => ({ next: undefined, events: { count: 0, exact: true } }));
+  const readable = positions.filter(({ source }) => isReadable(source));
+  const pending: Pending[] = readable.map(() => ({ next: undefined, events: { count: 0, exact: true } }));
+  const rows =
+    readable.length === 0
+      ? []
+      : await connections.read("admin", nextEventsQuery(names, readable, eventNames));
   for (const row of rows) {
     const { position, events, id } = answer.parse(row);
     // A pattern was searched in a window only: there may be more behind it.
-    const given = positions[position];
+    const given = readable[position];
     const whole =
       given === undefined ||
       sourceKind(given.source) !== "pattern" ||
@@ -146,5 +165,6 @@ export async function nextEvents(
       events: { count: events.count, exact: events.exact && whole },
     };
   }
-  return pending;
+  const found = new Map(readable.map((position, index) => [position, pending[index]]));
+  return positions.map((position) => found.get(position) ?? UNREADABLE);
 }

@@ -1,6 +1,7 @@
 /** The state of a store at a glance. Two statements; none of them grows with the log. */
 import { z } from "zod";
 import type { Context } from "../context.ts";
+import { readByIndex } from "../postgres/by-index.ts";
 import { literal, type Names } from "../schema/names.ts";
 import {
   boundedCount,
@@ -11,6 +12,7 @@ import {
   lastCreatedMs,
   optionalInstant,
 } from "./bounded.ts";
+import { PENDING_LIMIT, pendingText } from "./pending.ts";
 
 /** The server, and the database and role that the store uses. */
 export type ServerFacts = {
@@ -61,30 +63,32 @@ const row = z.object({
   last_id: z.coerce.number().nullable(),
   last_created: optionalInstant,
   total: boundedCount(),
-  behind: boundedCount(),
+  behind: z.coerce.number(),
   blocked: boundedCount(),
-  leased: boundedCount(),
+  leased: z.coerce.number(),
+  cut: z.boolean(),
   deferred: boundedCount(),
   correlators: z.coerce.number(),
 });
 
 export function overviewText({ events, streams, correlated }: Names): string {
-  const pending = `from ${streams} s where not s.blocked and s.at < s.correlated_at`;
-  return `select current_setting('server_version') as version, current_setting('server_version_num') as version_number,
+  return `with recursive ${pendingText(streams)}
+select current_setting('server_version') as version, current_setting('server_version_num') as version_number,
   current_database() as database, current_user as user, ${epochMs("clock_timestamp()")} as now,
   ${epochMs("pg_postmaster_start_time()")} as started, pg_is_in_recovery() as standby,
   (select case when c.reltuples > 0 then c.reltuples::float8 end from pg_class c where c.oid = to_regclass(${literal(events)})) as estimate,
   (select min(id) from ${events}) as first_id, (select max(id) from ${events}) as last_id,
   ${lastCreatedMs(events)} as last_created,
-  ${countOf(`from ${streams}`)} as total, ${countOf(pending)} as behind,
+  ${countOf(`from ${streams}`)} as total, (select pending from edge) as behind,
   ${countOf(`from ${streams} s where s.blocked`)} as blocked,
-  ${countOf(`${pending} and s.leased_until > clock_timestamp()`)} as leased,
-  ${countOf(`${pending} and s.deferred_at > clock_timestamp()`)} as deferred,
+  (select count(*) from held where leased_until > clock_timestamp()) as leased,
+  ${countOf(`from ${streams} s where not s.blocked and s.at < s.correlated_at and s.deferred_at > now()`)} as deferred,
+  (select cut from edge) as cut,
   (select count(*) from ${correlated} where key <> '') as correlators`;
 }
 
 export async function overview({ names, connections }: Context): Promise<Overview> {
-  const [found] = await connections.read("admin", { text: overviewText(names) });
+  const [found] = await readByIndex(connections, "admin", { text: overviewText(names) });
   const f = row.parse(found);
   return {
     server: {
@@ -104,9 +108,9 @@ export async function overview({ names, connections }: Context): Promise<Overvie
     },
     subscriptions: {
       all: f.total,
-      behind: f.behind,
+      behind: { count: Math.min(f.behind, PENDING_LIMIT), exact: !f.cut },
       blocked: f.blocked,
-      leased: f.leased,
+      leased: { count: f.leased, exact: !f.cut },
       deferred: f.deferred,
     },
     correlators: f.correlators,

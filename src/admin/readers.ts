@@ -1,11 +1,11 @@
 /** Which subscriptions read a stream, by name or by a pattern, and how much of it each has still to handle. */
 import { z } from "zod";
 import type { Context } from "../context.ts";
+import { readByIndex } from "../postgres/by-index.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { SourceMatches } from "../subscriptions/source-matches.ts";
 import { checkArgument, checkGiven, NAME, type Rules, TEXT } from "../values/rules.ts";
 import { type Count, optionalText } from "./bounded.ts";
-import { readByIndex } from "./by-index.ts";
 import { nextEvents } from "./next-events.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
 
@@ -109,7 +109,7 @@ async function lookFor(context: Context, stream: string, from: string | undefine
   for (let after = from; ; ) {
     const text = readersText(names, after);
     const params = after === undefined ? [stream] : [stream, after];
-    const rows = await readByIndex(connections, { text, params });
+    const rows = await readByIndex(connections, "admin", { text, params });
     const { looked, last } = pageRow.parse(rows[0]);
     const candidates = z.array(row).parse(rows.filter(({ stream: name }) => name !== null));
     found.push(...(await thatRead(context, candidates, stream)));

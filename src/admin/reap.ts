@@ -6,6 +6,7 @@
  * the next event, and it would handle the whole stream once more.
  */
 import type { Context } from "../context.ts";
+import { BY_INDEX } from "../postgres/by-index.ts";
 import type { Names } from "../schema/names.ts";
 import { checkGiven, FLAG, millis, type Rules } from "../values/rules.ts";
 
@@ -22,68 +23,74 @@ export type Reaped = { readonly subscriptions: number; readonly correlators: num
 
 const RULES: Rules<ReapOptions> = { olderThanMs: millis(0), dryRun: FLAG };
 const WEEK = 7 * 24 * 3_600_000;
-/** Rows of one statement: short transactions beside running workers. */
+/** Rows that one statement deletes, and those that it looks at: short transactions beside running workers. */
 const BATCH = 1_000;
+const LOOK = 10_000;
 
 const AGE = "$1::float8 * interval '1 millisecond'";
 
-/** Condition on `s`. $1 age in ms */
+/**
+ * Condition on `s`. The last event of the source is looked up for each subscription: a join with all tombstones would take
+ * as long as there are closed streams. $1 age in ms
+ */
 const finished = ({ events }: Names): string => `not s.blocked and s.deferred_at is null
   and (s.leased_until is null or s.leased_until < now()) and s.at >= coalesce(s.correlated_at, s.at)
   and s.source is not null and s.source !~ '[\\^$.*+?()\\[\\]{}|\\\\]'
-  and exists (select 1 from ${events} t where t.stream = s.source and t.name = '__tombstone__' and t.created < now() - ${AGE}
-    and not exists (select 1 from ${events} n where n.stream = t.stream and n.id > t.id))`;
+  and coalesce((select t.name = '__tombstone__' and t.created < now() - ${AGE} from ${events} t
+    where t.stream = any(array[s.source]) order by t.stream desc, t.version desc limit 1), false)`;
 
-/** Condition on `c`. The correlator that is furthest stays. $1 age in ms */
-const gone = ({ correlated }: Names): string => `c.key <> ''
-  and coalesce(c.leased_until, '-infinity') < now() - ${AGE}
-  and c.at < (select max(at) from ${correlated} where key <> '')`;
+/** Condition on `s`. The correlator that is furthest stays. $1 age in ms */
+const gone = ({ correlated }: Names): string => `s.key <> ''
+  and coalesce(s.leased_until, '-infinity') < now() - ${AGE}
+  and s.at < (select max(at) from ${correlated} where key <> '')`;
 
-async function count(context: Context, from: string, condition: string, age: number): Promise<number> {
-  const [row] = await context.connections.read("reap", {
-    text: `select count(*) as found from ${from} where ${condition}`,
-    params: [age],
-  });
-  return Number(row?.found);
+/** A table, the column of its key, and what may go. */
+type Kind = { readonly table: string; readonly key: string; readonly condition: string };
+
+/**
+ * One page, in the order in which the other verbs lock rows, past rows that are locked. The next one begins behind `last`,
+ * unless it is null. $1 age in ms, $2 the last key of the page before, if given
+ */
+function pageText({ table, key, condition }: Kind, first: boolean, dryRun: boolean): string {
+  const behind = first ? "true" : `s.${key} > $2::text`;
+  return `with looked as materialized (
+  select s.${key} as key from ${table} s where ${behind} order by s.${key} limit ${LOOK}
+), chosen as materialized (
+  select s.${key} as key from ${table} s where ${behind} and s.${key} <= (select max(key) from looked) and ${condition}
+  order by s.${key}${dryRun ? "" : ` limit ${BATCH} for update skip locked`}
+)${dryRun ? "" : `, deleted as (delete from ${table} s using chosen c where s.${key} = c.key returning 1)`}
+select count(*) as found, case when ${dryRun ? "false" : `count(*) = ${BATCH}`} then (select max(key) from chosen)
+  when (select count(*) from looked) = ${LOOK} then (select max(key) from looked) end as last
+from ${dryRun ? "chosen" : "deleted"}`;
 }
 
-/** Deletes batch after batch, in the order in which the other verbs lock subscriptions, past rows that are locked. */
-async function remove(context: Context, text: string, age: number): Promise<number> {
+async function removeAll(
+  { connections }: Context,
+  kind: Kind,
+  { olderThanMs = WEEK, dryRun = false }: ReapOptions,
+): Promise<number> {
   let removed = 0;
-  for (;;) {
-    const [row] = await context.connections.write("reap", { text, params: [age] });
-    const found = Number(row?.removed);
-    removed += found;
-    if (found < BATCH) return removed;
+  for (let after: string | undefined; ; ) {
+    const text = pageText(kind, after === undefined, dryRun);
+    const params = after === undefined ? [olderThanMs] : [olderThanMs, after];
+    const [, rows] = await connections.transaction("reap", [BY_INDEX, { text, params }]);
+    removed += Number(rows?.[0]?.found);
+    const last = rows?.[0]?.last;
+    if (typeof last !== "string") return removed;
+    after = last;
   }
 }
 
 export async function reap(context: Context, options: ReapOptions = {}): Promise<Reaped> {
   checkGiven("reap", options, RULES);
-  const { olderThanMs = WEEK, dryRun = false } = options;
   const { names } = context;
   const { streams, correlated } = names;
-  if (dryRun)
-    return {
-      subscriptions: await count(context, `${streams} s`, finished(names), olderThanMs),
-      correlators: await count(context, `${correlated} c`, gone(names), olderThanMs),
-    };
   return {
-    subscriptions: await remove(
+    subscriptions: await removeAll(
       context,
-      `with chosen as materialized (
-  select s.stream from ${streams} s where ${finished(names)} order by s.stream limit ${BATCH} for update skip locked
-), deleted as (delete from ${streams} s using chosen c where s.stream = c.stream returning 1)
-select count(*) as removed from deleted`,
-      olderThanMs,
+      { table: streams, key: "stream", condition: finished(names) },
+      options,
     ),
-    correlators: await remove(
-      context,
-      `with chosen as materialized (
-  select c.key from ${correlated} c where ${gone(names)} order by c.key limit ${BATCH} for update skip locked
-), deleted as (delete from ${correlated} c using chosen h where c.key = h.key returning 1)
-select count(*) as removed from deleted`,
-      olderThanMs,
-    ),
+    correlators: await removeAll(context, { table: correlated, key: "key", condition: gone(names) }, options),
   };
 }

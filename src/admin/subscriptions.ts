@@ -1,13 +1,13 @@
 /** Subscriptions in the order that one asks for, each with the event that it gets next. */
 import { z } from "zod";
 import type { Context } from "../context.ts";
+import { readByIndex } from "../postgres/by-index.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
 import { checkGiven, FLAG, LIMIT, oneOf, type Rules, TEXT, TEXTS } from "../values/rules.ts";
 import { type Count, epochMs, instant, msBetween, optionalInstant, optionalText } from "./bounded.ts";
-import { readByIndex } from "./by-index.ts";
 import { type EventRef, nextEvents, type Pending, type Position, positionsOf } from "./next-events.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
 
@@ -239,7 +239,7 @@ export async function subscriptions(
   const query = subscriptionsQuery(context.names, options);
   // Without statistics the planner would sort all subscriptions by name.
   const rows = isByName(options)
-    ? await readByIndex(context.connections, query)
+    ? await readByIndex(context.connections, "admin", query)
     : await context.connections.read("admin", query);
   const { looked, matched, last } = summaryRow.parse(rows[0]);
   const all = z.array(row).parse(rows.filter(({ stream }) => stream !== null));

@@ -1,11 +1,13 @@
 /** Writes the log, or a part of it, as lines. Reads page by page, so that memory is bounded on a log of any size. */
 import { createHash } from "node:crypto";
-import { Conditions } from "../postgres/conditions.ts";
+import type { Context } from "../context.ts";
 import type { Database, Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
+import { toPattern } from "../values/pattern.ts";
 import { checkGiven, FLAG, FUNCTION, ID, oneOf, type Rules, TEXT, TEXTS } from "../values/rules.ts";
 import { CSV_LINE, csvOf, type LinePage } from "./csv.ts";
 import { footerOf, HEADER, LINE } from "./event-lines.ts";
+import { PatternPages } from "./pattern-pages.ts";
 import { StreamPages } from "./stream-pages.ts";
 
 /** How far an export is. */
@@ -54,24 +56,12 @@ const PAGE = 250;
 /** Characters of a page. */
 const BUDGET = 1_000_000;
 
-/** A page behind `after` up to `last`. `line`: the row `e` as text. */
-function exportQuery(
-  names: Names,
-  options: ExportOptions,
-  line: string,
-  after: number,
-  last: number,
-  limit: number,
-): Query {
-  const where = new Conditions();
-  if (options.stream !== undefined) where.match("stream", "e.stream", options.stream, false);
-  where.add(`e.id > ${where.param(after)}::bigint`);
-  where.add(`e.id <= ${where.param(last)}::bigint`);
-  return {
-    text: `select e.id, ${line} as line from ${names.events} e${where.where} order by e.id limit ${where.param(limit)}::bigint`,
-    params: where.params,
-  };
-}
+/** A page of the whole log. `line`: the row `e` as text. $1 and $2 the ids behind which and up to which, $3 limit */
+const logQuery = (names: Names, line: string, after: number, last: number, limit: number): Query => ({
+  text: `select e.id, ${line} as line from ${names.events} e where e.id > $1::bigint and e.id <= $2::bigint
+order by e.id limit $3::bigint`,
+  params: [after, last, limit],
+});
 
 /** What was written. */
 export type ExportEnd = {
@@ -145,7 +135,7 @@ export async function* exportRows(
  * @throws StoreError if the database fails.
  */
 export async function* exportEvents(
-  context: Readable,
+  context: Context,
   options: ExportOptions = {},
 ): AsyncGenerator<string, void> {
   checkGiven("export", options, RULES);
@@ -162,7 +152,12 @@ export async function* exportEvents(
     streams = streamExact && stream !== undefined ? [stream] : undefined,
   } = options;
   const page = (line: string): PageQuery => {
-    if (streams === undefined) return (from, limit) => exportQuery(names, options, line, from, lastId, limit);
+    if (streams === undefined) {
+      const pattern = stream === undefined ? undefined : toPattern("stream", stream);
+      return pattern === undefined || pattern.kind === "any"
+        ? (from, limit) => logQuery(names, line, from, lastId, limit)
+        : new PatternPages(names, connections, { pattern, lastId, line }).page;
+    }
     const cuts = [...new Set(streams)].map((each) => ({ stream: each, id: lastId + 1 }));
     return new StreamPages(names, connections, cuts, line).page;
   };

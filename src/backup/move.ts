@@ -12,6 +12,7 @@
 import type { Context } from "../context.ts";
 import { codeOf } from "../errors.ts";
 import { seed } from "../migrations/seed.ts";
+import { readByIndex } from "../postgres/by-index.ts";
 import type { Database, Query, Row, Run } from "../postgres/index.ts";
 import { RETRIABLE_OR_LOCKED } from "../postgres/retry.ts";
 import { idSequence } from "../schema/id-sequence.ts";
@@ -173,8 +174,10 @@ class Copy {
    */
   async catchUpSubscriptions(): Promise<void> {
     const { few, passes } = this.#limits;
-    const read: Run = (query) => this.#source.connections.read("move", query);
-    for (let pass = 1; (await this.#subscriptions.copy(read)) > few && pass < passes; ) pass++;
+    const { connections } = this.#source;
+    const read: Run = (query) => connections.read("move", query);
+    const pages: Run = (query) => readByIndex(connections, "move", query);
+    for (let pass = 1; (await this.#subscriptions.copy(read, pages)) > few && pass < passes; ) pass++;
   }
 
   /** Returns how many events were new or changed. */

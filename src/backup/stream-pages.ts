@@ -30,6 +30,13 @@ export const cutParams = (cuts: readonly Cut[]): readonly [string, string] => [
   numberArray(cuts.map(({ id }) => id)),
 ];
 
+/** The lines of events by their ids, in order. The line of a deleted event is null. $1 ids */
+export const linesQuery = ({ events }: Names, line: string, ids: readonly number[]): Query => ({
+  text: `select i.id, e.line from unnest($1::bigint[]) as i(id) left join lateral (
+  select ${line} as line from ${events} e where e.id = i.id limit 1) e on true order by i.id`,
+  params: [numberArray(ids)],
+});
+
 export class StreamPages {
   readonly #names: Names;
   readonly #connections: Pick<Database, "read">;
@@ -53,12 +60,7 @@ export class StreamPages {
     const known = this.#ids.findIndex((id) => id > after);
     this.#ids = known < 0 ? [] : this.#ids.slice(known);
     if (this.#ids.length < limit && !this.#complete) await this.#lookUp(after);
-    // $1 ids
-    return {
-      text: `select i.id, e.line from unnest($1::bigint[]) as i(id) left join lateral (
-  select ${this.#line} as line from ${this.#names.events} e where e.id = i.id limit 1) e on true order by i.id`,
-      params: [numberArray(this.#ids.slice(0, limit))],
-    };
+    return linesQuery(this.#names, this.#line, this.#ids.slice(0, limit));
   };
 
   /**

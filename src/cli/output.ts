@@ -1,6 +1,6 @@
 /** What a command prints: a table or lines for people, JSON for programs. Nothing is wider than the terminal. */
 import { once } from "node:events";
-import { styleText } from "node:util";
+import { stripVTControlCharacters, styleText } from "node:util";
 import Table from "cli-table3";
 
 type Style = Parameters<typeof styleText>[0];
@@ -14,6 +14,8 @@ export type Column<Row> = {
   readonly title: string;
   readonly value: (row: Row) => string | number | undefined;
   readonly right?: boolean;
+  /** It has a name that people copy: if it is cut, a line below the row has all of it. */
+  readonly whole?: boolean;
   readonly style?: (row: Row) => Style | undefined;
 };
 
@@ -60,21 +62,19 @@ export class Output {
     this.#stream.write(`${text}\n`);
   }
 
-  /** Cuts the line at the terminal's width, and ends it with …. */
-  cutLine(text: string): void {
-    const { width } = this;
-    this.line(text.length > width ? `${text.slice(0, width - 1)}…` : text);
-  }
-
-  /** Text that is wrapped between words. */
-  paragraph(text: string, indent = ""): void {
-    let line = indent;
+  /** Text that is wrapped between words. A word is never cut, because it may be a name. `first`: what is before the text. */
+  paragraph(text: string, indent = "", first = indent): void {
+    let line = first;
     for (const word of text.split(" ")) {
-      if (line.length > indent.length && line.length + 1 + word.length > this.width) {
+      if (
+        line !== indent &&
+        line !== first &&
+        stripVTControlCharacters(line).length + 1 + word.length > this.width
+      ) {
         this.line(line);
         line = indent;
       }
-      line += line.length > indent.length ? ` ${word}` : word;
+      line += line === indent || line === first ? word : ` ${word}`;
     }
     this.line(line);
   }
@@ -106,19 +106,28 @@ export class Output {
     rows.forEach((row, r) => {
       table.push(columns.map(({ style }, c) => this.style(style?.(row), cells[r]?.[c] ?? "")));
     });
-    for (const line of table.toString().split("\n")) this.line(line.trimEnd());
+    table
+      .toString()
+      .split("\n")
+      .forEach((line, at) => {
+        this.line(line.trimEnd());
+        const row = cells[header ? at - 1 : at] ?? [];
+        columns.forEach(({ title, whole }, c) => {
+          const cell = row[c] ?? "";
+          if (whole && !line.includes(cell)) this.line(`    ${title}: ${cell}`);
+        });
+      });
   }
 
-  /** Names and values, one pair a line. */
+  /** Names and values, one pair a line; a long value goes on below. */
   facts(pairs: readonly (readonly [string, string])[]): void {
-    this.table(
-      [
-        { title: "", value: ([name]) => name, style: () => "bold" },
-        { title: "", value: ([, value]) => value },
-      ],
-      pairs,
-      { header: false },
-    );
+    const width = Math.max(...pairs.map(([name]) => name.length)) + GAP;
+    for (const [name, value] of pairs)
+      this.paragraph(
+        printable(value),
+        " ".repeat(width),
+        this.style("bold", name) + " ".repeat(width - name.length),
+      );
   }
 }
 

@@ -75,7 +75,10 @@ export function planIndex(names: Names, catalog: Catalog, step: IndexStep, onlin
     ...left.filter((name) => !built || name !== step.next),
     ...(why && found ? [step.name] : []),
   ];
-  const changes: Change[] = dropped.map((name) => ({ sql: `drop index "${names.schema}"."${name}"` }));
+  const changes: Change[] = dropped.map((name) => ({
+    sql: `drop index "${names.schema}"."${name}"`,
+    ...(why ? {} : { done: `index "${name}" dropped, which an interrupted build left` }),
+  }));
   const rename = `alter index "${names.schema}"."${step.next}" rename to "${step.name}"`;
   if (why) changes.push({ sql: built ? rename : step.sql, done });
   return { changes, builds: [] };

@@ -45,8 +45,16 @@ export type Query = {
   readonly answer?: (columns: readonly string[], rows: readonly (readonly unknown[])[]) => void;
 };
 
-export const paramsOf = ({ params = [] }: Query): readonly Param[] =>
-  typeof params === "function" ? params() : params;
+/**
+ * The statement's parameters. None may be undefined, as it is if a caller without types leaves an argument out: the driver
+ * would never answer the next statement of the connection, and a transaction would store the text "undefined".
+ */
+export function paramsOf({ params = [] }: Query): readonly Param[] {
+  const given = typeof params === "function" ? params() : params;
+  for (const [at, param] of given.entries())
+    if (param === undefined) throw new TypeError(`an argument is missing: parameter $${at + 1} is undefined`);
+  return given;
+}
 
 /**
  * The statement in its form for Citus. Its parameters are bound when it runs, so it goes to the node that has the table then.

@@ -57,10 +57,14 @@ async function update(
   const behind =
     page?.after === undefined ? "" : `${where.where ? " and" : " where"} s.stream > $${from + 1}::text`;
   const limited = page ? ` limit $${from}::bigint` : "";
+  // The range of the page keeps the join from reading all subscriptions for each page: 40 times for 600,000.
+  const inPage = page
+    ? " and s.stream >= (select min(stream) from matching) and s.stream <= (select max(stream) from matching)"
+    : "";
   const text = (announce: boolean, citus: boolean) => `with matching as materialized (
   select s.stream from ${streams} s${where.where}${behind} order by s.stream${limited} for update of s
 ), changed as (
-  update ${streams} s set ${set} from matching m where s.stream = m.stream returning 1
+  update ${streams} s set ${set} from matching m where s.stream = m.stream${inPage} returning 1
 )${announce ? `, ${announcedPart(context, "exists (select 1 from changed)", citus)}` : ""}
 select count(*)::int as count${page ? ", (select max(stream) from matching) as last" : ""}${announce ? ", (select count(*) from announced) as announced" : ""} from changed`;
   const [row] = await writeAnnounced(context, operation, (announce) => announcing(text, announce, params));

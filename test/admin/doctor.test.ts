@@ -5,6 +5,7 @@ import { type Facts, readFacts } from "../../src/admin/doctor/facts.ts";
 import { Admin, type Finding } from "../../src/admin/index.ts";
 import { contextOf } from "../../src/context.ts";
 import type { PostgresStore } from "../../src/index.ts";
+import { namesOf } from "../../src/schema/names.ts";
 import { useDatabase } from "../postgres/fixture.ts";
 import { connect } from "../support/database.ts";
 import { cause, withBacklog } from "./fixture.ts";
@@ -153,7 +154,9 @@ test("a transaction that holds back VACUUM", async () => {
   const facts = await readFacts({ names, connections });
   // It is too young to be told of, so its age is the only thing that is made up.
   const aged: Facts = { ...facts, horizon: facts.horizon && { ...facts.horizon, ms: 3_600_000 } };
-  const found = findings(aged, { max: 1, clockAheadMs: 0 }).filter(({ code }) => code === "vacuum-held-back");
+  const found = findings(aged, { max: 1, clockAheadMs: 0, names: contextOf(store).names }).filter(
+    ({ code }) => code === "vacuum-held-back",
+  );
   expect(found[0]?.found).toContain("is open for 60 minutes");
 });
 
@@ -164,7 +167,7 @@ describe("by facts that no test can make on a shared server", () => {
     const quiet = { version_number: 180_000, horizon: null, slots: [], prepared: 0, used: 1 };
     return { ...found, ...quiet, ...over };
   };
-  const client = { max: 5, clockAheadMs: 0 };
+  const client = { max: 5, clockAheadMs: 0, names: namesOf("public", "events") };
 
   test.each<[string, Partial<Facts>, Finding["code"]]>([
     ["another encoding", { encoding: "SQL_ASCII" }, "encoding-not-utf8"],

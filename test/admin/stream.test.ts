@@ -19,9 +19,9 @@ describe("a stream", () => {
       closed: false,
     });
     expect(view.history.map(({ name }) => name)).toEqual(["Placed"]);
-    // The mailer has no source, so it reads every stream.
+    // The mailer reads ^order-.
     expect(view.readers.map(({ stream, kind }) => [stream, kind])).toEqual([
-      ["mailer", "all"],
+      ["mailer", "pattern"],
       ["report", "stream"],
     ]);
     expect(view.readersCut).toBe(false);

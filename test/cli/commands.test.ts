@@ -141,21 +141,6 @@ async function fill(store: PostgresStore): Promise<void> {
   await store.claim(1, 0, "killed", 3_600_000, "slow");
 }
 
-test("no line of text is wider than 80 columns, whatever the names are", async () => {
-  const store = await fixture.seeded();
-  const long = "a-very-long-name-".repeat(12);
-  await store.commit(long, [{ name: "SomethingWithALongNameHappened", data: {} }], {
-    correlation: long,
-    causation: {},
-  });
-  await store.subscribe([{ stream: long, correlated_at: 1, lane: "a-lane-with-a-long-name" }]);
-  const command = commandOn(fixture, store);
-  for (const args of [["status"], ["lag"], ["events"], ["trace", long]]) {
-    const { out } = await command(...args);
-    expect(widest(out), args[0]).toBeLessThanOrEqual(80);
-  }
-});
-
 test("blocked shows the error and the event that it stands at", async () => {
   const { out } = await (await onBroken())("blocked");
   expect(out).toContain("mailer  lane default");

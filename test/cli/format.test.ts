@@ -1,7 +1,8 @@
 /** How the command prints figures, and how it fits tables into the terminal. */
+import { PassThrough } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { bytes, counted, duration, instant } from "../../src/cli/format.ts";
-import { fitWidths, printable } from "../../src/cli/output.ts";
+import { fitWidths, Output, printable } from "../../src/cli/output.ts";
 
 test.each([
   [0, "0 ms"],
@@ -58,4 +59,50 @@ describe("columns", () => {
 
 test("control characters of stored names do not reach the terminal", () => {
   expect(printable("a\u001b[31mred\nb")).toBe("a\ufffd[31mred\ufffdb");
+});
+
+describe("on 80 columns", () => {
+  const printed = (print: (output: Output) => void): string[] => {
+    const stream = Object.assign(new PassThrough(), { isTTY: false });
+    print(new Output({ json: false, stream: stream as unknown as NodeJS.WriteStream }));
+    const text = String(stream.read());
+    return text.split("\n").slice(0, -1);
+  };
+  const name = `order-${"x".repeat(90)}`;
+  const holder = "01234567-89ab-cdef-0123-456789abcdef";
+
+  test("a name that a table cuts is below its row, whole; what fits is not repeated", () => {
+    const rows = [
+      { stream: name, state: `leased 5 s by ${holder}` },
+      { stream: "short", state: "waits" },
+    ];
+    const lines = printed((output) =>
+      output.table(
+        [
+          { title: "STREAM", value: ({ stream }) => stream, whole: true },
+          { title: "STATE", value: ({ state }) => state, whole: true },
+          { title: "NOTE", value: () => "y".repeat(70) },
+        ],
+        rows,
+      ),
+    );
+    expect(lines.slice(2, 4)).toEqual([`    STREAM: ${name}`, `    STATE: leased 5 s by ${holder}`]);
+    expect(lines).toHaveLength(5);
+    for (const at of [0, 1, 4]) expect(lines[at]?.length).toBeLessThanOrEqual(80);
+  });
+
+  test("facts go on below, and cut no word", () => {
+    const lines = printed((output) =>
+      output.facts([
+        ["Stream", `${name}, version 3`],
+        ["Read by", Array.from({ length: 12 }, (_, n) => `subscription-${n}`).join(", ")],
+        ["Events", "3"],
+      ]),
+    );
+    expect(lines[0]).toBe(`Stream   ${name},`);
+    expect(lines[1]).toBe("         version 3");
+    expect(lines.at(-1)).toBe("Events   3");
+    expect(lines.slice(2, -1).join(" ").replaceAll(/ +/g, " ")).toContain("subscription-4, subscription-5,");
+    for (const line of lines.slice(1)) expect(line.length).toBeLessThanOrEqual(80);
+  });
 });

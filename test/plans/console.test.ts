@@ -5,8 +5,11 @@
 import { beforeAll, describe, test } from "vitest";
 import { Admin, type EventView } from "../../src/admin/index.ts";
 import { nextEvents } from "../../src/admin/next-events.ts";
+import { Subscriptions } from "../../src/backup/move/copy-subscriptions.ts";
 import { contextOf } from "../../src/context.ts";
 import type { PostgresStore } from "../../src/index.ts";
+import { readByIndex } from "../../src/postgres/by-index.ts";
+import type { Query } from "../../src/postgres/index.ts";
 import { type Bounds, expectWithin } from "./cost.ts";
 import { mayExplain, usePlans } from "./fixture.ts";
 
@@ -58,7 +61,7 @@ describe.skipIf(reason !== "")(`the console${reason}`, () => {
     describe(`${statistics} statistics`, () => {
       beforeAll(() => plans.have(statistics, store));
 
-      const within = async (run: () => Promise<unknown>, bounds: Bounds) =>
+      const within = async (run: (n: number) => Promise<unknown>, bounds: Bounds) =>
         expectWithin(await plans.costs(store, run), bounds);
 
       test("the newest page of the log, and one in the middle of it", async () => {
@@ -127,6 +130,13 @@ describe.skipIf(reason !== "")(`the console${reason}`, () => {
         await within(() => admin.readers("s-no-such"), bounds);
       });
 
+      test("finished subscriptions are looked for page by page", () =>
+        // Twice are enough: there are five pages of them.
+        within((n) => (n < 2 ? admin.reap({ dryRun: true }) : Promise.resolve()), {
+          indexes: ["correlated_pkey", "stream_ix", "streams_pkey"],
+          ...{ rows: 30_100, pages: 60_000 },
+        }));
+
       test("names of streams", () =>
         within(() => admin.streamNames({ prefix: "s-5", limit: 20 }), {
           indexes: anyIndex("stream_id_ix"),
@@ -148,6 +158,32 @@ describe.skipIf(reason !== "")(`the console${reason}`, () => {
           },
           { indexes: ["pkey", ["stream_id_ix", "stream_ix"]], rows: 130, pages: 400 },
         ));
+
+      test("an export by a pattern", async () => {
+        const exported = (stream: string) => async () => {
+          for await (const _ of admin.export({ stream }));
+        };
+        const byPrefix = { indexes: ["pkey", "stream_id_ix"], rows: 200, pages: 400 };
+        await within(exported("^s-5000$"), { ...byPrefix, indexes: ["pkey", ["stream_id_ix", "stream_ix"]] });
+        await within(exported("^s-5000"), byPrefix);
+        await within(exported("^s-500[0-1]$"), { ...byPrefix, rows: 800, pages: 1_000 });
+        const part = { indexes: ["pkey"], rows: PART + 10, pages: PART / 10 };
+        await within((n) => (n < 2 ? exported("no-such")() : Promise.resolve()), part);
+      });
+
+      test("the first page of subscriptions that a move copies", async () => {
+        const copied = async (n: number) => {
+          if (n > 1) return;
+          const { connections, names } = contextOf(store);
+          const pages = (query: Query) => readByIndex(connections, "test", query);
+          const copy = new Subscriptions(
+            names,
+            contextOf(await plans.filled(`to_${statistics}_${n}`, [], [])),
+          );
+          await copy.copy((query) => connections.read("test", query), pages);
+        };
+        await within(copied, { indexes: anyIndex("streams_order_ix"), rows: 5_010, pages: 6_000 });
+      });
 
       test("events of the last minute, by halving", () =>
         within(() => admin.growth(), { indexes: ["pkey"], rows: 200, pages: 400 }));

@@ -3,9 +3,10 @@
  * deferred and due; with the statistics of a table that was small and idle when it was last analyzed, with none, and
  * with new ones.
  */
-import { beforeAll, describe, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
+import { Admin } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
-import { type Bounds, expectWithin } from "./cost.ts";
+import { type Bounds, costOf, expectWithin } from "./cost.ts";
 import { mayExplain, usePlans } from "./fixture.ts";
 
 const COUNT = 100_000;
@@ -32,6 +33,8 @@ const reason = (await mayExplain()) ? "" : " [skipped: auto_explain needs a supe
 describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
   const plans = usePlans();
   const stores = new Map<Pending, PostgresStore>();
+
+  let many: PostgresStore | undefined;
 
   const of = (pending: Pending): PostgresStore => {
     const store = stores.get(pending);
@@ -60,6 +63,10 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
       const fill = [log, insert(table, 0, COUNT, PENDING[pending], DEFERRED[pending])];
       stores.set(pending, await plans.filled(table, before, fill));
     }
+    const idle = (from: number, count: number) => `
+      insert into ${plans.named("many_streams")} (stream, at, correlated_at)
+      select 'sub-' || lpad(n::text, 6, '0'), n, n from generate_series(${from}, ${from + count - 1}) n`;
+    many = await plans.filled("many", [idle(0, 100)], [idle(100, 49_900)]);
   });
 
   for (const statistics of ["old", "none", "new"] as const) {
@@ -114,6 +121,30 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
             "a",
           ));
       }
+
+      test("leases and counts with all pending", async () => {
+        const indexes = [
+          ["streams_due_ix", "streams_lane_due_ix"],
+          "streams_fair_ix",
+          "streams_lane_fair_ix",
+          "streams_lane_prio_ix",
+          "streams_prio_ix",
+        ];
+        const bounds = { rows: 36_000, pages: 40_000 };
+        await within(of("all"), (store) => new Admin(store).leases(), { indexes, ...bounds });
+        const counted = [
+          "pkey",
+          "correlated_pkey",
+          "streams_pkey",
+          "streams_order_ix",
+          "streams_at_ix",
+          "streams_blocked_ix",
+        ];
+        await within(of("all"), (store) => new Admin(store).overview(), {
+          indexes: [[...indexes.flat(), ...counted]],
+          ...{ rows: 60_000, pages: 60_000 },
+        });
+      });
 
       test("ack of ten", async () => {
         const leases = await of("all").claim(80, 0, "acks", 60_000);
@@ -186,6 +217,20 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
           pages: 400,
         });
       });
+
+      // Without statistics the scan that finds a page may be of the whole table.
+      if (statistics !== "none")
+        test("a change of very many subscriptions, each page by its own range of names", async () => {
+          const store = many;
+          if (!store) throw new Error("It is filled before the first test");
+          await plans.have(statistics, store);
+          const found = await plans.tap.plansOf(() => store.reset({}));
+          const pages = found
+            .filter((plan) => plan["Query Text"].includes("update"))
+            .map((plan) => costOf(plan, store.config.table));
+          expect(pages.length).toBeGreaterThan(2);
+          expectWithin(pages, { indexes: [byName], rows: 41_000, pages: 2_000_000 });
+        });
     });
   }
 });

@@ -1,5 +1,7 @@
 /** The checks of doctor(). Each is a pure function of the facts, and returns a finding with its remedy, or nothing. */
+import type { Names } from "../../schema/names.ts";
 import type { Facts } from "./facts.ts";
+import { benchFindings, moveFindings, rebuildFindings } from "./unfinished.ts";
 
 /**
  * - `error`: the store does not work, or loses what it promises.
@@ -24,6 +26,7 @@ export type Client = {
   readonly max: number;
   /** ms by which this machine's clock is ahead of the server's; negative if it is behind. */
   readonly clockAheadMs: number;
+  readonly names: Names;
 };
 
 type Check = (facts: Facts, client: Client) => readonly Omit<Finding, "code">[];
@@ -259,6 +262,9 @@ const CHECKS = {
             "Remove them with `act-drizzle reap`.",
           ),
         ],
+  "move-unfinished": ({ unfinished }, { names }) => moveFindings(names, unfinished),
+  "rebuild-unfinished": ({ unfinished }) => rebuildFindings(unfinished),
+  "bench-unfinished": ({ unfinished }) => benchFindings(unfinished),
 } satisfies Readonly<Record<string, Check>>;
 
 /** What is wrong with a replica: it is not read, or it is further behind than `limit` ms. A `limit` of 0 is no limit. */

@@ -114,13 +114,13 @@ async function engine({ connections }: Context): Promise<Finding[]> {
 }
 
 async function facts(context: Context): Promise<Finding[]> {
-  const { connections } = context;
+  const { connections, names } = context;
   const before = Date.now();
   const found = await readFacts(context);
   const after = Date.now();
   // The server read its clock somewhere between the two.
   const ahead = found.now < before ? before - found.now : found.now > after ? after - found.now : 0;
-  return findings(found, { max: connections.config.max, clockAheadMs: ahead });
+  return findings(found, { max: connections.config.max, clockAheadMs: ahead, names });
 }
 
 /** Asks each replica for its current state. */

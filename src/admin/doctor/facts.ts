@@ -9,6 +9,7 @@ import { idSequence } from "../../schema/id-sequence.ts";
 import { literal, type Names } from "../../schema/names.ts";
 import { tableNames } from "../../schema/table-names.ts";
 import { epochMs, lastCreatedMs, optionalInstant } from "../bounded.ts";
+import { unfinished, unfinishedText } from "./unfinished.ts";
 
 const tableFacts = z.object({
   table: z.string(),
@@ -53,6 +54,7 @@ const factsRow = z.object({
     })
     .nullable(),
   id_triggers: z.array(z.string()),
+  unfinished,
   last_id: z.coerce.number().nullable(),
   last_created: z.number().nullable(),
   unmarked: z.coerce.number(),
@@ -119,6 +121,7 @@ function serverText(names: Names): string {
   (select coalesce(jsonb_agg(t.tgname order by t.tgname), '[]') from pg_trigger t join pg_proc p on p.oid = t.tgfoid
     where t.tgrelid = to_regclass(${literal(events)}) and not t.tgisinternal and t.tgtype & 2 = 2 and t.tgtype & 4 = 4
       and p.prosrc ~* 'new\\.id\\s*:?=') as id_triggers,
+  ${unfinishedText(names)} as unfinished,
   ${idCapacityColumns(names)}`;
 }
 

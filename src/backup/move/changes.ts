@@ -12,11 +12,11 @@
 import type { Run } from "../../postgres/index.ts";
 import { literal, type Names } from "../../schema/names.ts";
 
-const CHANGED = "act_drizzle_changed";
-const INSERTED = "act_drizzle_inserted";
+export const CHANGED = "act_drizzle_changed";
+export const INSERTED = "act_drizzle_inserted";
 
 /** The name of the table of ids, and of the function that writes them. */
-const recorded = ({ schema, table }: Names): string => `"${schema}"."${table}_moving"`;
+export const recorded = ({ schema, table }: Names): string => `"${schema}"."${table}_moving"`;
 
 /** The log's table and its partitions; `parts` are those that hold rows. */
 const tree = ({ events }: Names): string => `with recursive tree as (

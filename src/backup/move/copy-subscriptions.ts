@@ -4,6 +4,7 @@
  * tables still differ, the whole table is copied.
  */
 import type { Context } from "../../context.ts";
+import { byIndex } from "../../postgres/by-index.ts";
 import type { Run } from "../../postgres/index.ts";
 import { textArray } from "../../postgres/parameters.ts";
 import type { Names } from "../../schema/names.ts";
@@ -21,13 +22,16 @@ const NEXT = `cross join (select pg_snapshot_xmax(pg_current_snapshot())::text::
 
 type Page = { readonly keys: readonly string[]; readonly lines: readonly string[] };
 
-/** The rows of a table, page by page in the order of their key. `since`: only those that were written after a snapshot. */
+/**
+ * The rows of a table, page by page in code-unit order of their key. `since`: only those that were written after a snapshot.
+ * An index has this order, so that no page sorts the table.
+ */
 async function* rowsOf(run: Run, table: string, key: string, since?: string): AsyncGenerator<Page> {
   for (let after: string | undefined; ; ) {
     const rows = await run({
       text: `select r.${key} as key, (${ROW})::text as line from ${table} r ${since === undefined ? "" : NEXT}
-where r.${key} ${after === undefined ? ">=" : ">"} $1::text collate "C"${since === undefined ? "" : ` and ${SINCE}`}
-order by r.${key} collate "C" limit ${PAGE}`,
+where r.${key} ${after === undefined ? "~>=~" : "~>~"} $1::text${since === undefined ? "" : ` and ${SINCE}`}
+order by r.${key} using ~<~ limit ${PAGE}`,
       params: since === undefined ? [after ?? ""] : [after ?? "", since],
     });
     if (rows.length === 0) return;
@@ -67,8 +71,11 @@ export class Subscriptions {
     this.#target = target;
   }
 
-  /** Copies the subscriptions that were written since the last call. Returns how many. */
-  async copy(run: Run): Promise<number> {
+  /**
+   * Copies the subscriptions that were written since the last call. Returns how many. `pages`: reads a page by its index, if
+   * it is not a statement of `run`.
+   */
+  async copy(run: Run, pages = byIndex(run)): Promise<number> {
     const { streams } = this.#target.names;
     const since = this.#snapshot;
     // The next call copies again what is written while this one reads.
@@ -76,7 +83,8 @@ export class Subscriptions {
     let count = 0;
     await fill(this.#target, async (write) => {
       if (since === undefined) await write({ text: `delete from ${streams}` });
-      for await (const page of rowsOf(run, this.#names.streams, "stream", since)) {
+      const read = since === undefined ? pages : run;
+      for await (const page of rowsOf(read, this.#names.streams, "stream", since)) {
         await put(write, streams, "stream", page);
         count += page.keys.length;
       }
@@ -99,7 +107,7 @@ export class Subscriptions {
       }
       if (!same) {
         await write({ text: `delete from ${streams}` });
-        for await (const page of rowsOf(run, this.#names.streams, "stream"))
+        for await (const page of rowsOf(byIndex(run), this.#names.streams, "stream"))
           await put(write, streams, "stream", page);
       }
       await write({ text: `delete from ${correlated}` });
@@ -109,13 +117,31 @@ export class Subscriptions {
     return wanted.count;
   }
 
-  /** Deletes subscriptions from the target that the source no longer has. $1 the streams of the source */
+  /**
+   * Deletes subscriptions from the target that the source no longer has, page by page of the source's names. $1 the names of
+   * a page, $2 the last one of the page before, $3 the last one of the page: whatever else lies between them is deleted
+   */
   async #removeOthers(run: Run, write: Run): Promise<void> {
-    const rows = await run({ text: `select stream from ${this.#names.streams}` });
-    await write({
-      text: `delete from ${this.#target.names.streams} t
-where not exists (select from unnest($1::text[]) k(stream) where k.stream = t.stream)`,
-      params: [textArray(rows.map(({ stream }) => String(stream)))],
-    });
+    const read = byIndex(run);
+    for (let after: string | undefined; ; ) {
+      const rows = await read({
+        text: `select s.stream from ${this.#names.streams} s${after === undefined ? "" : " where s.stream ~>~ $1::text"}
+order by s.stream using ~<~ limit ${PAGE}`,
+        params: after === undefined ? [] : [after],
+      });
+      const names = rows.map(({ stream }) => String(stream));
+      const last = rows.length < PAGE ? undefined : names.at(-1);
+      const bounds = [
+        ...(after === undefined ? [] : [["~>~", after]]),
+        ...(last === undefined ? [] : [["~<=~", last]]),
+      ];
+      await write({
+        text: `delete from ${this.#target.names.streams} t
+where not exists (select from unnest($1::text[]) k(stream) where k.stream = t.stream)${bounds.map(([than], n) => ` and t.stream ${than} $${n + 2}::text`).join("")}`,
+        params: [textArray(names), ...bounds.map(([, name]) => String(name))],
+      });
+      if (last === undefined) return;
+      after = last;
+    }
   }
 }

@@ -9,11 +9,11 @@ import { lockQuery } from "../../schema/append-lock.ts";
 import type { Names } from "../../schema/names.ts";
 import { assertEmpty } from "../import.ts";
 
-const GUARD = "act_drizzle_filling";
+export const GUARD = "act_drizzle_filling";
 const SETTING = "act_drizzle.filling";
 const ALLOWED = `set_config('${SETTING}', 'on', true)`;
 
-const guardFunction = ({ schema, table }: Names): string => `"${schema}"."${table}_filling"`;
+export const guardFunction = ({ schema, table }: Names): string => `"${schema}"."${table}_filling"`;
 
 /**
  * Runs a transaction that may write to the target. It resolves once COMMIT is flushed to disk, because the source then

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { type Command, Option } from "commander";
 import { contextOf } from "../../context.ts";
 import { PostgresStore } from "../../index.ts";
+import { BENCH_SCHEMA } from "../../schema/bench-schema.ts";
 import { confirm } from "../confirm.ts";
 import { integer } from "../format.ts";
 import { silently } from "../logger.ts";
@@ -58,7 +59,7 @@ export function bench(program: Command): void {
             `The database has ${integer(tables)} tables. The benchmark leaves them alone, and keeps the server busy for about ${options.seconds * 5} s. Go on?`,
             options,
           );
-        const schema = `act_drizzle_bench_${randomBytes(6).toString("hex")}`;
+        const schema = `${BENCH_SCHEMA}${randomBytes(6).toString("hex")}`;
         const own = { ...storeOptions(command), schema, table: "events", max: 10 };
         const measured = new PostgresStore({ ...own, notify: true });
         const stop = new AbortController();

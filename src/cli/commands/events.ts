@@ -34,10 +34,10 @@ const toFilter = ({ stream, exact, name, correlation, payload }: FilterOptions):
 const COLUMNS: readonly Column<EventView>[] = [
   { title: "ID", value: ({ id }) => id, right: true },
   { title: "CREATED", value: ({ created }) => instant(created) },
-  { title: "STREAM", value: ({ stream }) => stream },
+  { title: "STREAM", value: ({ stream }) => stream, whole: true },
   { title: "VERSION", value: ({ version }) => version, right: true },
-  { title: "NAME", value: ({ name }) => name },
-  { title: "BY", value: ({ cause, actor }) => (cause ? `event ${cause.id}` : actor) },
+  { title: "NAME", value: ({ name }) => name, whole: true },
+  { title: "BY", value: ({ cause, actor }) => (cause ? `event ${cause.id}` : actor), whole: true },
 ];
 
 function print(output: Output, found: readonly EventView[], header: boolean): void {

@@ -24,13 +24,18 @@ export function lag(program: Command): void {
         if (found.length === 0) return output.line("Nothing is behind.");
         output.table(
           [
-            { title: "SUBSCRIPTION", value: ({ stream }) => stream },
-            { title: "LANE", value: ({ lane }) => lane },
+            { title: "SUBSCRIPTION", value: ({ stream }) => stream, whole: true },
+            { title: "LANE", value: ({ lane }) => lane, whole: true },
             { title: "EVENTS", value: ({ events }) => counted(events), right: true },
             { title: "LAG", value: ({ lagMs }) => duration(lagMs), right: true },
-            { title: "NEXT EVENT", value: ({ next }) => next && `${next.id} ${next.name} ${next.stream}` },
+            {
+              title: "NEXT EVENT",
+              value: ({ next }) => next && `${next.id} ${next.name} ${next.stream}`,
+              whole: true,
+            },
             {
               title: "STATE",
+              whole: true,
               value: ({ leasedBy, leasedUntil, deferredUntil }) =>
                 leasedBy
                   ? `leased ${leasedUntil ? `${duration(leasedUntil.getTime() - Date.now())} ` : ""}by ${leasedBy}`

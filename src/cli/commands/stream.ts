@@ -29,8 +29,10 @@ export function stream(program: Command): void {
             : []),
           [
             "Read by",
-            view.readers.map((r) => `${r.stream} (at ${r.at}${r.blocked ? ", blocked" : ""})`).join(", ") ||
-              "nobody",
+            [
+              ...view.readers.map((r) => `${r.stream} (at ${r.at}${r.blocked ? ", blocked" : ""})`),
+              ...(view.readersCut ? ["maybe more: not all subscriptions were looked at"] : []),
+            ].join(", ") || "nobody",
           ],
         ]);
         output.line();
@@ -39,7 +41,7 @@ export function stream(program: Command): void {
             { title: "VERSION", value: ({ version }) => version, right: true },
             { title: "ID", value: ({ id }) => id, right: true },
             { title: "CREATED", value: ({ created }) => instant(created) },
-            { title: "NAME", value: ({ name: event }) => event },
+            { title: "NAME", value: ({ name: event }) => event, whole: true },
             { title: "KEYS", value: ({ keys }) => keys.join(", ") },
           ],
           view.history,

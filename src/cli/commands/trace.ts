@@ -34,7 +34,15 @@ function printNode(
   rest: string,
 ): void {
   const when = afterMs === undefined ? instant(event.created) : `+${duration(afterMs)}`;
-  output.cutLine(`${first}${event.id} ${printable(event.name)}  ${printable(event.stream)}  ${when}`);
+  const begin = `${first}${event.id} ${printable(event.name)}  `;
+  const stream = printable(event.stream);
+  // A stream's name is never cut, because people copy it.
+  if (begin.length + stream.length + 2 + when.length <= output.width)
+    output.line(`${begin}${stream}  ${when}`);
+  else {
+    output.line(`${begin}${when}`);
+    output.line(`${rest}${effects.length > 0 ? "│  " : "   "}  ${stream}`);
+  }
   effects.forEach((effect, index) => {
     const last = index === effects.length - 1;
     printNode(output, effect, `${rest}${last ? "└─ " : "├─ "}`, `${rest}${last ? "   " : "│  "}`);
