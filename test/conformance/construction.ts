@@ -178,10 +178,11 @@ export const construction = section("construction", (line) => {
     "C1",
     "a statement beyond statement_timeout is ended",
     {
-      needs: ["sql"],
-      options: { statement_timeout: 300 },
+      needs: ["sql", "shared"],
     },
-    async ({ store, raw }) => {
+    async ({ raw, second }) => {
+      // A store that did not make the tables: on Citus that may take longer.
+      const store = await second({ statement_timeout: 300 });
       const holder = raw.connect();
       await holder.unsafe("begin");
       await holder`lock table ${tablesOf(raw).events} in access exclusive mode`;
