@@ -6,7 +6,7 @@ import { pageQuery } from "../events/page-query.ts";
 import type { Query, Row } from "../postgres/index.ts";
 import type { Event } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
-import { checkLimit } from "../values/validate.ts";
+import { checkLimit, checkNumber } from "../values/validate.ts";
 import type { EventRef } from "./next-events.ts";
 
 /** Filters for the events to show. An event must match every filter that is given. */
@@ -122,6 +122,7 @@ export async function events(context: Context, filter: EventFilter = {}): Promis
 
 /** One event with its payload; undefined if the log does not hold it. */
 export async function event(context: Context, id: number): Promise<EventView | undefined> {
+  checkNumber("event", "id", id);
   const [found] = await events(context, {
     after: id - 1,
     before: id + 1,
