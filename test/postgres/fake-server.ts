@@ -243,7 +243,6 @@ const isIdentity = (text: string) => text.startsWith("select pg_backend_pid()");
 
 const INT4 = 23;
 const TEXT = 25;
-const FLOAT8 = 701;
 const BOOL = 16;
 
 export class FakeServer {
@@ -298,12 +297,12 @@ export class FakeServer {
     const columns = [
       ["pid", INT4],
       ["started", TEXT],
-      ["clock", FLOAT8],
+      ["clock", TEXT],
       ["standby", BOOL],
-      ["read_only", BOOL],
+      ["read_only", TEXT],
     ] as const;
     const pid = String(this.processOf(session));
-    return { columns, rows: [[pid, "2026-01-01", "1000", "f", "f"]], tag: "SELECT 1" };
+    return { columns, rows: [[pid, "2026-01-01", "1970-01-01 00:00:01.000999+00", "f", "off"]], tag: "SELECT 1" };
   }
 
   /** Refuses a message of this kind about this statement. */
