@@ -39,12 +39,14 @@ async function grant(name: TableName): Promise<void> {
     grant usage, select, update on sequence "${name.schema}"."${name.table}_id_seq" to ${role}`);
 }
 
+const ddlOf = ({ schema, table }: TableName) => PostgresStore.ddl({ schema, table });
+
 const prepare: Record<string, (name: TableName) => Promise<unknown>> = {
   "by the owner's seed()": (name) => fixture.seeded(name),
-  "by hand, with the DDL": (name) => fixture.connect().unsafe(PostgresStore.ddl(name)),
+  "by hand, with the DDL": (name) => fixture.connect().unsafe(ddlOf(name)),
   // As after the shipped migrations: complete, but not recorded.
   "without a record": async (name) => {
-    await fixture.connect().unsafe(PostgresStore.ddl(name));
+    await fixture.connect().unsafe(ddlOf(name));
     await fixture.sql.unsafe(`comment on table ${tablesOf(name).events} is null`);
   },
 };
