@@ -67,8 +67,9 @@ describe.skipIf(reason !== "")(titled("rebuilds on Citus", reason), () => {
       });
       expect(result).toMatchObject({ events: 7, at: 7, from: -1 });
       expect(await found()).toEqual(right);
-      const once = exactlyOnce(options).do((event: { id: number; amount: number }, tx) =>
-        add(tx, balances, "s3", event.amount),
+      const { db, projection, positions } = options;
+      const once = exactlyOnce({ db, projection, positions }).do(
+        (event: { id: number; amount: number }, tx) => add(tx, balances, "s3", event.amount),
       );
       const deliver = (id: number) => once({ id, amount: id }, "balances");
       if (inPlace) await expect(deliver(8)).rejects.toThrow("they are delivered again");
