@@ -302,7 +302,11 @@ export class FakeServer {
       ["read_only", TEXT],
     ] as const;
     const pid = String(this.processOf(session));
-    return { columns, rows: [[pid, "2026-01-01", "1970-01-01 00:00:01.000999+00", "f", "off"]], tag: "SELECT 1" };
+    return {
+      columns,
+      rows: [[pid, "2026-01-01", "1970-01-01 00:00:01.000999+00", "f", "off"]],
+      tag: "SELECT 1",
+    };
   }
 
   /** Refuses a message of this kind about this statement. */
