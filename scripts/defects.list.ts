@@ -44,7 +44,7 @@ const notifyDefects: readonly Defect[] = [
     "a store hears itself",
     code("IfStatement[test.operator='||'][test.right.left.property.name='by'] > .test", "${left}"),
   ),
-  on("Listener", "N\\d")(
+  on("Listener", "intervals at which a listener tries again", ["test/postgres/listener.test.ts"])(
     "a lost listener stays away",
     code("@closed BlockStatement > ExpressionStatement:last-child", ""),
   ),
