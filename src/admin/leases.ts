@@ -83,7 +83,7 @@ const correlatorRow = z.object({
   leased_until: optionalInstant,
 });
 
-/** Correlators with the highest checkpoint first. Those of registries that no app has any more stay behind. */
+/** Correlators with the highest checkpoint first. Those of registries that no app has now stay behind. */
 export async function correlators(
   { names, connections }: Context,
   options: LimitOptions = {},

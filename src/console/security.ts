@@ -43,7 +43,7 @@ export type Access = {
   port: number;
   /** Names of this server that are good in `Host` beside those of the loopback. */
   readonly hosts: readonly string[];
-  /** It listens on all addresses: any address is good in `Host`, but no unknown name. */
+  /** It listens on all addresses: every address is good in `Host`, but no unknown name. */
   readonly anyAddress: boolean;
 };
 

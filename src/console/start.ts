@@ -27,7 +27,7 @@ export type ConsoleOptions = {
   readonly user: string;
   /** A module that exports an app or states, for folded states. */
   readonly app?: string | undefined;
-  /** 0: any free one. */
+  /** 0 takes a free one. */
   readonly port: number;
   /** Default 127.0.0.1. */
   readonly host?: string | undefined;

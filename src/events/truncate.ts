@@ -34,7 +34,7 @@ export type TruncateTarget = {
   meta?: EventMeta;
   /** Delete only the events before the stream's latest snapshot that is older than this, and write nothing. */
   before?: Date;
-  /** With `before`: the highest id that this snapshot may have. Default: any. */
+  /** With `before`: the highest id that this snapshot may have. Default: no limit. */
   max_id?: number;
 };
 

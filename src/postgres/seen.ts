@@ -10,7 +10,7 @@
 /** The primary's state: its last event and its WAL position. */
 export type Position = { readonly head: number; readonly lsn: string };
 
-/** What a server must have. `lsn` undefined: any position. */
+/** What a server must have. `lsn` undefined: the position does not matter. */
 export type Needed = { readonly event: number; readonly lsn: string | undefined };
 
 const bytesOf = (lsn: string): bigint => {
