@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { useDatabase } from "../postgres/fixture.ts";
+import { exportedIds } from "./exported.ts";
 
 const fixture = useDatabase();
 
@@ -18,15 +19,6 @@ async function filled(): Promise<PostgresStore> {
     ) s order by n`);
   await fixture.sql.unsafe(`select setval('${table}_id_seq', 6000000)`);
   return store;
-}
-
-async function exportedIds(pages: AsyncIterable<string>): Promise<number[]> {
-  let text = "";
-  for await (const part of pages) text += part;
-  return text
-    .split("\n")
-    .slice(1, -2)
-    .map((line) => JSON.parse(line).id);
 }
 
 test("every event comes once, in order of id, whatever the pattern", async () => {

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { useDatabase } from "../postgres/fixture.ts";
+import { exportedIds } from "./exported.ts";
 
 const fixture = useDatabase();
 /** More than the ids that are looked up of one stream at once. */
@@ -24,15 +25,6 @@ const idsOf = async (store: PostgresStore, condition: string) =>
   (await fixture.sql.unsafe(`select id from ${store.config.table} where ${condition} order by id`)).map(
     ({ id }) => Number(id),
   );
-
-async function exportedIds(pages: AsyncIterable<string>): Promise<number[]> {
-  let text = "";
-  for await (const part of pages) text += part;
-  return text
-    .split("\n")
-    .slice(1, -2)
-    .map((line) => JSON.parse(line).id);
-}
 
 test("long ones and short ones come whole, in order of id, each event once", async () => {
   const store = await filled();

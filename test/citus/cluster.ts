@@ -46,6 +46,7 @@ export async function dropSchema(name: string): Promise<void> {
       return;
     } catch (error) {
       if (attempt === 5) throw error;
+      // The deadlock is over for this side. That the store's statement is, too, nobody tells.
       await delay(200 * attempt);
     }
   }

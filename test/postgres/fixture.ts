@@ -8,6 +8,13 @@ import { connect, OpenDatabase } from "../support/database.ts";
 export const meta = { correlation: "test", causation: {} };
 export const event = (name = "Happened", data: Record<string, unknown> = {}) => ({ name, data });
 
+export type Gate = {
+  readonly text: string;
+  /** How many statements wait for it. */
+  waiting(): Promise<number>;
+  open(): Promise<void>;
+};
+
 export class DatabaseFixture extends OpenDatabase {
   #stores = 0;
 
@@ -109,6 +116,27 @@ export class DatabaseFixture extends OpenDatabase {
     };
     onTestFinished(release);
     return { release };
+  }
+
+  /** An advisory lock that is held until it is opened. `text`: a statement that waits for it. */
+  async closedGate(key: number): Promise<Gate> {
+    const sql = connect(this.url);
+    await sql`select pg_advisory_lock(${key})`;
+    let closed = true;
+    const open = async () => {
+      if (!closed) return;
+      closed = false;
+      await sql.end();
+    };
+    onTestFinished(open);
+    const waiting = async () => {
+      const [row] = await this.sql`
+        select count(*)::int as n from pg_locks
+        where locktype = 'advisory' and objid = ${key} and not granted
+          and database = (select oid from pg_database where datname = current_database())`;
+      return Number(row?.n);
+    };
+    return { text: `select pg_advisory_xact_lock_shared(${key})`, waiting, open };
   }
 
   /** The server's processes of this file's stores that wait for an advisory lock. */

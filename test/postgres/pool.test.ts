@@ -5,7 +5,6 @@ import { ConnectionError, type PostgresStoreOptions } from "../../src/index.ts";
 import { resolveOptions } from "../../src/options/resolve.ts";
 import { Database } from "../../src/postgres/index.ts";
 import { until } from "../order/fence.ts";
-import { connect } from "../support/database.ts";
 import { event, failureOf, meta, useDatabase } from "./fixture.ts";
 import { TcpProxy } from "./proxy.ts";
 
@@ -18,20 +17,6 @@ function connections(options: PostgresStoreOptions): Database {
   );
   onTestFinished(() => layer.close());
   return layer;
-}
-
-/** A session that holds an advisory lock of its own, for statements to wait behind. */
-async function gate(key: number): Promise<{ readonly text: string; open(): Promise<void> }> {
-  const sql = connect(fixture.url);
-  await sql`select pg_advisory_lock(${key})`;
-  let closed = true;
-  const open = async () => {
-    if (!closed) return;
-    closed = false;
-    await sql.end();
-  };
-  onTestFinished(open);
-  return { text: `select pg_advisory_xact_lock_shared(${key})`, open };
 }
 
 const read = (layer: Database, text = "select 1") => layer.read("query", { text });
@@ -61,7 +46,7 @@ test.each([1, 2, 5])("a store with max: %i never has more connections, whatever 
 
 test("who waits for a connection gets it in the order of asking", async () => {
   const layer = connections({ max: 2 });
-  const closed = await gate(101);
+  const closed = await fixture.closedGate(101);
   const order: number[] = [];
   const first = read(layer, closed.text);
   await until("the only connection is busy", async () => (await fixture.lockWaiters()).length === 1);
@@ -76,7 +61,7 @@ test("who waits for a connection gets it in the order of asking", async () => {
 test("who waits too long is told that all connections are in use, and what to do", async () => {
   const layer = connections({ max: 2, connectionTimeoutMillis: 200 });
   await read(layer);
-  const closed = await gate(102);
+  const closed = await fixture.closedGate(102);
   const holder = read(layer, closed.text);
   await until("the only connection is busy", async () => (await fixture.lockWaiters()).length === 1);
   const { error, millis } = await failureOf(read(layer));
@@ -101,7 +86,7 @@ test("who waits too long is told that all connections are in use, and what to do
 
 test("a connection that dies under its user leaves its place to who waits", async () => {
   const layer = connections({ max: 2, application_name: fixture.application("dies") });
-  const closed = await gate(103);
+  const closed = await fixture.closedGate(103);
   const victim = failureOf(layer.write("ack", { text: closed.text }));
   await until("the only connection is busy", async () => (await fixture.lockWaiters()).length === 1);
   const waiter = read(layer, "select 7 as seven");
@@ -193,7 +178,7 @@ test("idle connections are closed after idleTimeoutMillis, the writer's too, and
 
 test("a connection in use is not closed, however short idleTimeoutMillis is", async () => {
   const layer = connections({ max: 2, idleTimeoutMillis: 20 });
-  const closed = await gate(105);
+  const closed = await fixture.closedGate(105);
   // It was idle once: the time that it may stay so is running.
   await read(layer);
   const slow = read(layer, `${closed.text}, pg_sleep(0.2)`);
@@ -204,7 +189,7 @@ test("a connection in use is not closed, however short idleTimeoutMillis is", as
 
 test("a statement that waits for a lock on the server does not keep other statements waiting", async () => {
   const layer = connections({ max: 4 });
-  const closed = await gate(106);
+  const closed = await fixture.closedGate(106);
   const stuck = read(layer, closed.text);
   await until("one connection is stuck", async () => (await fixture.lockWaiters()).length === 1);
   expect(await Promise.all([read(layer), read(layer)])).toHaveLength(2);

@@ -108,8 +108,11 @@ describe("a look for what became of a transaction", () => {
   test("does not trust idle connections: they may have been lost with the first", async () => {
     const proxy = await TcpProxy.before(fixture.parts);
     const layer = layerOf({ host: "127.0.0.1", port: proxy.port });
-    // Reads that overlap, so that each gets a connection of its own.
-    await Promise.all([1, 2, 3].map(() => layer.read("query", { text: "select pg_sleep(0.05)" })));
+    const closed = await fixture.closedGate(78);
+    const reads = [1, 2, 3].map(() => layer.read("query", closed));
+    await until("each read has a connection of its own", async () => (await closed.waiting()) === 3);
+    await closed.open();
+    await Promise.all(reads);
     proxy.trap();
     expect(await layer.recover(undefined, [{ text: "select 1 as n" }])).toEqual([[{ n: 1 }]]);
   });

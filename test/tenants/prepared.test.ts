@@ -1,6 +1,7 @@
 /** Connections that many schemas share keep a limited number of statements prepared. */
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
+import { until } from "../order/fence.ts";
 import { event, meta, useDatabase } from "../postgres/fixture.ts";
 import { Tenants } from "./fixture.ts";
 
@@ -11,20 +12,19 @@ const tenants = new Tenants(fixture);
 async function preparedOn(store: PostgresStore, connections: number): Promise<number[]> {
   const { CONTEXT } = await import("../../src/context.ts");
   const context = Reflect.get(store, CONTEXT);
-  // Reads that overlap, so that each gets a connection of its own.
-  const text = "select (select count(*)::int from pg_prepared_statements) as n, pg_sleep(0.05)";
+  const closed = await fixture.closedGate(79);
+  const text = `${closed.text}, (select count(*)::int from pg_prepared_statements) as n`;
   const read = (pool: { use(work: unknown): Promise<unknown> }) =>
     pool.use(async (connection: { run(query: object, deadline: number): Promise<{ n: number }[]> }) => {
       const [row] = await connection.run({ text }, 0);
       return row?.n;
     });
-  const writers = await Promise.all(
-    Array.from({ length: connections }, () => read(context.connections.writer)),
-  );
-  const readers = await Promise.all(
-    Array.from({ length: connections }, () => context.connections.read("test", { text })),
-  );
-  return [...writers, ...readers.map(([row]) => row.n)].map(Number);
+  const writers = Array.from({ length: connections }, () => read(context.connections.writer));
+  const readers = Array.from({ length: connections }, () => context.connections.read("test", { text }));
+  await until("each has a connection of its own", async () => (await closed.waiting()) === 2 * connections);
+  await closed.open();
+  const asked = await Promise.all(readers);
+  return [...(await Promise.all(writers)), ...asked.map(([row]) => row.n)].map(Number);
 }
 
 test("no more than maxPrepared, whatever many tenants do, and every answer is right", async () => {

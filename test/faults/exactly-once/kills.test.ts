@@ -20,6 +20,7 @@ const LANES = 3;
 async function feeding(arena: Arena, exit: Promise<unknown>, step: string): Promise<never> {
   const start = performance.now();
   for (let alive = true; alive; ) {
+    // A worker that waits for work gives no signal: after each pause there is more of it.
     const pause = new Promise<boolean>((resolve) => setTimeout(resolve, 300, true));
     alive = await Promise.race([exit.then(() => false), pause]);
     if (!alive) break;

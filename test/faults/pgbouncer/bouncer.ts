@@ -18,6 +18,16 @@ export type BouncerOptions = {
   readonly settings?: Readonly<Record<string, string>>;
 };
 
+/**
+ * `ignore_startup_parameters` of docs/guides/pgbouncer.md for session mode: what a store sends at its login, and sets itself
+ * later.
+ */
+export const LOGIN_SETTINGS = [
+  "statement_timeout,default_transaction_isolation,array_nulls,extra_float_digits,idle_session_timeout",
+  "idle_in_transaction_session_timeout,tcp_keepalives_idle,tcp_keepalives_interval,tcp_keepalives_count",
+  "tcp_user_timeout,jit,plan_cache_mode,row_security",
+].join();
+
 /** The configuration of docs/guides/pgbouncer.md. */
 const settingsOf = ({ poolSize = 20, settings = {} }: BouncerOptions) => ({
   pool_mode: "transaction",

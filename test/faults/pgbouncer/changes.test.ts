@@ -5,18 +5,13 @@ import { event, failureOf, meta, useDatabase } from "../../postgres/fixture.ts";
 import { TcpProxy } from "../../postgres/proxy.ts";
 import { serverUrl } from "../../support/database.ts";
 import { absent, findProgram, titled } from "../failover/programs.ts";
-import { startBouncer } from "./bouncer.ts";
+import { LOGIN_SETTINGS, startBouncer } from "./bouncer.ts";
 
 const reason = absent({ pgbouncer: findProgram("pgbouncer") });
 const fixture = useDatabase();
-const DROPPED = [
-  "statement_timeout,default_transaction_isolation,array_nulls,extra_float_digits,idle_session_timeout",
-  "idle_in_transaction_session_timeout,tcp_keepalives_idle,tcp_keepalives_interval,tcp_keepalives_count",
-  "tcp_user_timeout,jit,plan_cache_mode,row_security",
-].join();
 
 async function portOfBouncer(pool_mode: "session" | "transaction"): Promise<number> {
-  const settings = { pool_mode, ignore_startup_parameters: DROPPED };
+  const settings = { pool_mode, ignore_startup_parameters: LOGIN_SETTINGS };
   const bouncer = await startBouncer(serverUrl(), { poolSize: 8, settings });
   onTestFinished(() => bouncer.stop());
   return Number(new URL(bouncer.through(fixture.url)).port);

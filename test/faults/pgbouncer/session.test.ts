@@ -8,19 +8,14 @@ import { type Backend, Database } from "../../../src/postgres/index.ts";
 import { useDatabase } from "../../postgres/fixture.ts";
 import { connect, serverUrl } from "../../support/database.ts";
 import { absent, findProgram, titled } from "../failover/programs.ts";
-import { startBouncer } from "./bouncer.ts";
+import { LOGIN_SETTINGS, startBouncer } from "./bouncer.ts";
 
 const reason = absent({ pgbouncer: findProgram("pgbouncer") });
 const fixture = useDatabase();
-const DROPPED = [
-  "statement_timeout,default_transaction_isolation,array_nulls,extra_float_digits,idle_session_timeout",
-  "idle_in_transaction_session_timeout,tcp_keepalives_idle,tcp_keepalives_interval,tcp_keepalives_count",
-  "tcp_user_timeout,jit,plan_cache_mode,row_security",
-].join();
 
 describe.skipIf(reason !== "")(titled("behind PgBouncer in session mode", reason), () => {
   test("a recovery spares the server process of a lost session that another client has got since", async () => {
-    const settings = { pool_mode: "session", ignore_startup_parameters: DROPPED };
+    const settings = { pool_mode: "session", ignore_startup_parameters: LOGIN_SETTINGS };
     const bouncer = await startBouncer(serverUrl(), { poolSize: 4, settings });
     onTestFinished(() => bouncer.stop());
     const port = Number(new URL(bouncer.through(fixture.url)).port);

@@ -10,17 +10,11 @@ import { eventually } from "../../conformance/kit/eventually.ts";
 import { event, meta, useDatabase } from "../../postgres/fixture.ts";
 import { serverUrl } from "../../support/database.ts";
 import { absent, findProgram, titled } from "../failover/programs.ts";
-import { startBouncer } from "./bouncer.ts";
+import { LOGIN_SETTINGS, startBouncer } from "./bouncer.ts";
 
 const reason = absent({ pgbouncer: findProgram("pgbouncer") });
 
-/** What docs/guides/pgbouncer.md says for session mode: the store sets these itself, later. */
-const DROPPED = [
-  "statement_timeout,default_transaction_isolation,array_nulls,extra_float_digits,idle_session_timeout",
-  "idle_in_transaction_session_timeout,tcp_keepalives_idle,tcp_keepalives_interval,tcp_keepalives_count",
-  "tcp_user_timeout,jit,plan_cache_mode,row_security",
-].join(",");
-const SESSION = { transaction: {}, session: { ignore_startup_parameters: DROPPED } };
+const SESSION = { transaction: {}, session: { ignore_startup_parameters: LOGIN_SETTINGS } };
 
 describe.skipIf(reason !== "")(titled("tenants behind PgBouncer", reason), () => {
   const fixture = useDatabase();
