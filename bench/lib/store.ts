@@ -34,7 +34,11 @@ export const richMessages = (count: number) =>
   }));
 
 /** Opens and seeds a subject in a schema of its own. */
-export async function openFresh(bench: Bench, subject: Subject, options: Partial<OpenOptions> = {}) {
+export async function openFresh(
+  bench: Pick<Bench, "url" | "freshSchema">,
+  subject: Subject,
+  options: Partial<OpenOptions> = {},
+) {
   const schema = await bench.freshSchema();
   const store = await subject.open({ url: bench.url, schema, ...options });
   await store.seed();

@@ -1,4 +1,6 @@
 /** Who is measured. A subject is found by its id, also in child processes. */
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import type { Store } from "@rotorsoft/act";
 import type { OpenOptions, Subject } from "../lib/types.ts";
 
@@ -25,7 +27,23 @@ export const baseline: Subject = {
 /** The baseline against itself: what differs is noise. */
 export const twin: Subject = { ...baseline, id: "twin", title: "act-pg's protocol (A/A)" };
 
-const SUBJECTS: readonly Subject[] = [ours, baseline, twin];
+/** The environment variable with the folder of {@link checkout}. */
+export const CHECKOUT = "BENCH_CHECKOUT";
+
+/** Another checkout of this repository, for `bench/checkouts.ts`. */
+export const checkout: Subject = {
+  id: "checkout",
+  title: "another checkout",
+  sql: true,
+  async open(options) {
+    const { PostgresStore } = await import(
+      pathToFileURL(join(process.env[CHECKOUT] ?? "", "src/index.ts")).href
+    );
+    return new PostgresStore({ table: "events", ...options });
+  },
+};
+
+const SUBJECTS: readonly Subject[] = [ours, baseline, twin, checkout];
 
 export function subjectById(id: string): Subject {
   const subject = SUBJECTS.find((candidate) => candidate.id === id);
