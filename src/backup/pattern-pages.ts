@@ -30,7 +30,7 @@ export type PatternOptions = {
 
 export class PatternPages {
   readonly #names: Names;
-  readonly #connections: Pick<Database, "read" | "transaction">;
+  readonly #connections: Pick<Database, "read" | "readWith">;
   readonly #options: PatternOptions;
   /** The next ids, in order; up to `#searched` all are known. */
   #ids: number[] = [];
@@ -38,7 +38,7 @@ export class PatternPages {
   #part = FIRST_PART;
   #byPrefix: boolean | undefined;
 
-  constructor(names: Names, connections: Pick<Database, "read" | "transaction">, options: PatternOptions) {
+  constructor(names: Names, connections: Pick<Database, "read" | "readWith">, options: PatternOptions) {
     this.#names = names;
     this.#connections = connections;
     this.#options = options;

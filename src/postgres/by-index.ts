@@ -14,13 +14,12 @@ const AS_BEFORE: Query = {
 };
 
 /** Only for a query whose order an index has: another one would become slower. */
-export async function readByIndex(
-  connections: Pick<Database, "transaction">,
+export function readByIndex(
+  connections: Pick<Database, "readWith">,
   operation: string,
   query: Query,
 ): Promise<readonly Row[]> {
-  const [, rows = []] = await connections.transaction(operation, [BY_INDEX, query]);
-  return rows;
+  return connections.readWith(operation, BY_INDEX, query);
 }
 
 /** The same in a transaction that goes on. */

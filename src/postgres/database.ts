@@ -20,7 +20,7 @@ import { runSession, type SessionOptions } from "./session.ts";
 import { writerSettings } from "./session-settings.ts";
 import { PoolShare, type Share, SharedFacts, type SharedPools, type StorePool } from "./shared-pools.ts";
 import { LONGEST_MS } from "./timers.ts";
-import { TransactionFailure } from "./transaction.ts";
+import { causeOf, TransactionFailure } from "./transaction.ts";
 import { useBefore } from "./use-before.ts";
 
 /** statement_timeout ends a statement first. A connection that has not answered this many ms later is closed. */
@@ -29,8 +29,6 @@ const GRACE = 5_000;
 export type ListenerState = "off" | "listening" | "reconnecting";
 
 /** The server's or the driver's error behind a failed transaction. `inDoubt` is handled by the callers that need it. */
-const causeOf = (error: unknown): unknown => (error instanceof TransactionFailure ? error.cause : error);
-
 export class Database {
   readonly config: Config;
   /** The pool for appends, of one connection. With `max: 1` it is the same pool as the one for everything else. */
@@ -162,6 +160,17 @@ export class Database {
     return (await this.#reading(operation, (connection) =>
       connection.run(query, this.deadline),
     )) as readonly R[];
+  }
+
+  /** Like {@link read}, behind a statement that changes settings for this one. Both are one message. */
+  async readWith(operation: string, settings: Query, query: Query): Promise<readonly Row[]> {
+    const [, answer] = await this.#reading(operation, (connection) =>
+      connection.transact([settings, query], this.deadline).catch((error: unknown) => {
+        // It has written nothing, so nothing is in doubt.
+        throw causeOf(error);
+      }),
+    );
+    return answer?.rows ?? [];
   }
 
   /**

@@ -11,7 +11,7 @@ import type { Connection, Page } from "./connection.ts";
 import type { Query, Row } from "./exchange.ts";
 import { ANSWER_MS, type Replica, type ReplicaState } from "./replica.ts";
 import { later, type Needed, type Position, Seen } from "./seen.ts";
-import { TransactionFailure } from "./transaction.ts";
+import { causeOf } from "./transaction.ts";
 
 /** The statements that compare a replica with the primary. */
 export type ReplicaTexts = {
@@ -193,5 +193,3 @@ export class ReplicaReads {
     return view.head >= needed.event;
   }
 }
-
-const causeOf = (error: unknown): unknown => (error instanceof TransactionFailure ? error.cause : error);

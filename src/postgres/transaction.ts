@@ -47,6 +47,10 @@ export class TransactionFailure extends Error {
   }
 }
 
+/** What the server or the connection said. */
+export const causeOf = (error: unknown): unknown =>
+  error instanceof TransactionFailure ? error.cause : error;
+
 /** BEGIN names the isolation level, because the session or the database may have another default. */
 export const BEGIN: Query = { text: "begin isolation level read committed" };
 const COMMIT: Query = { text: "commit" };

@@ -1,6 +1,7 @@
 /** The pool: a bounded number of connections, first come, first served, and none that stays for nothing. */
 import { StoreError } from "@rotorsoft/act";
 import { expect, onTestFinished, test } from "vitest";
+import { Admin } from "../../src/admin/index.ts";
 import { ConnectionError, type PostgresStoreOptions } from "../../src/index.ts";
 import { resolveOptions } from "../../src/options/resolve.ts";
 import { Database } from "../../src/postgres/index.ts";
@@ -112,6 +113,21 @@ test("a read is answered though every idle connection is dead, and nobody knows 
   await fixture.openReaders(store, 4);
   proxy.trap();
   expect(await store.query(() => {})).toBe(0);
+});
+
+test.each<[string, (admin: Admin) => Promise<unknown>]>([
+  ["overview", async (admin) => ({ ...(await admin.overview()), server: "with its clock" })],
+  ["leases", (admin) => admin.leases()],
+  ["subscriptions", (admin) => admin.subscriptions()],
+])("so is admin.%s, which sends settings before its query", async (_name, read) => {
+  const { host, port } = fixture.parts;
+  const proxy = await TcpProxy.before({ host, port });
+  const store = await fixture.seeded({ host: "127.0.0.1", port: proxy.port });
+  const admin = new Admin(store);
+  const before = await read(admin);
+  await fixture.openReaders(store, 4);
+  proxy.trap();
+  expect(await read(admin)).toEqual(before);
 });
 
 test("a write on a dead connection fails as lost, or is done; it is never done twice", async () => {

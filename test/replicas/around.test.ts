@@ -52,6 +52,23 @@ describe.skipIf(!tools)(titled("replicas", reason), () => {
     expect(await readsOf(store)).toBe(before + 1);
   });
 
+  test("stay in use while an operator looks: what an admin reads is no change", async () => {
+    const { store, other } = await cluster.pair();
+    await other.commit("s", [event("A")], meta);
+    await cluster.replayed();
+    await admitted(store);
+    const admin = new Admin(store);
+    // The primary moves on, and the standbys do not follow.
+    await cluster.hold();
+    await other.subscribe([{ stream: "t", source: "s" }]);
+    await admin.overview();
+    await admin.leases();
+    await admin.subscriptions();
+    const before = await readsOf(store);
+    expect(await namesIn(store)).toEqual(["A"]);
+    expect(await readsOf(store)).toBe(before + 1);
+  });
+
   test("that are not read are found by doctor", async () => {
     const { store } = await cluster.pair({ replicas: [cluster.urls[0] ?? "", cluster.primary.url] });
     const found = (await new Admin(store).doctor()).filter(({ code }) => code === "replica-not-read");
