@@ -28,8 +28,12 @@ function stat(pid: number | string): Stat | undefined {
   }
 }
 
+/** CPU milliseconds of one process so far; NaN when it is not on this machine. */
+export const cpuOf = (pid: number | undefined): number =>
+  pid === undefined ? Number.NaN : (stat(pid)?.own ?? Number.NaN);
+
 /** CPU milliseconds that the server used since it started: its live processes and the ones it buried. */
-function serverCpu(postmaster: number | undefined): number {
+export function serverCpu(postmaster: number | undefined): number {
   if (postmaster === undefined) return Number.NaN;
   const root = stat(postmaster);
   if (!root) return Number.NaN;

@@ -19,6 +19,7 @@ export type ToWorker = { readonly type: "job"; readonly job: Job } | { readonly 
 export type Worker = {
   /** Lets the prepared job run; its result, of the shape that the job documents. */
   go<T>(): Promise<T>;
+  readonly pid: number | undefined;
   /** Asks a running job to end. */
   stop(): void;
   /** Ends the process; what it has opened is closed first when the job has ended. */
@@ -40,6 +41,7 @@ export async function startWorker(job: Job, onNote: (note: unknown) => void = ()
       send(child, { type: "go" });
       return messages.done as Promise<T>;
     },
+    pid: child.pid,
     stop: () => send(child, { type: "stop" }),
     end: async () => {
       if (child.exitCode !== null || child.signalCode !== null) return;

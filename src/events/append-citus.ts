@@ -8,7 +8,7 @@ import { splitJson } from "../postgres/parameters.ts";
 import { onCoordinator } from "../schema/citus.ts";
 import { millisOf } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
-import { type AppendMode, accepts, announceText, headOf, nowQuery } from "./append.ts";
+import { type AppendMode, accepts, announceText, headOf, nowQuery, splitExpected } from "./append.ts";
 
 export type CitusTexts = { readonly insert: string; readonly stored: string };
 
@@ -26,7 +26,7 @@ select m.name, m.data::jsonb, a.stream, a.head + m.nth, clock.created, a.meta::j
 from unnest($7::int[], $8::int[], $9::text[], ${splitJson("$10")}, ${splitJson("$11")}, ${splitJson("$12")})
   with ordinality as m(owner, nth, name, data, pii, dates, ord)
 join (select c.*, ${headOf(names, headBy, "$6")} as head
-  from unnest($1::text[], $2::int[], $3::int[], ${splitJson("$4")}, $5::uuid[], $13::bigint[])
+  from unnest($1::text[], ${splitExpected("$2")}, $3::int[], ${splitJson("$4")}, $5::uuid[], $13::bigint[])
     with ordinality as c(stream, expected, size, meta, token, low, ord)) a on a.ord = m.owner
 cross join (${nowQuery(names, "$6")}) clock
 where ${accepts("a", "a.head")}

@@ -64,6 +64,8 @@ export type AppendMode = {
   readonly sequence: number | null;
   /** The log has deferred triggers. */
   readonly deferred: boolean;
+  /** Statements stay prepared, so that the server does not plan them each time. */
+  readonly prepared?: boolean;
   /** The server has Citus: the log may be on another node. */
   readonly citus?: boolean;
   /** statement_timeout, in ms, of the statements that follow in the transaction: those of inline projections. */
@@ -147,7 +149,7 @@ export const raiseSequence = (names: Names, sequence: number): Query => ({
 export const RUN_DEFERRED: Query = { text: "set constraints all immediate" };
 
 /** The lower bound of the search for a head if no event of the stream is known. */
-const LOWEST_ID = Number.MIN_SAFE_INTEGER;
+export const LOWEST_ID = Number.MIN_SAFE_INTEGER;
 
 const headByVersion = ({ events }: Names): string =>
   `select e.version from ${events} e where e.stream = c.stream order by e.version desc limit 1`;
@@ -174,6 +176,9 @@ export const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: str
   return `coalesce(${headBy === "version" ? byVersion : `${byId}, ${byVersion}`}, -1)`;
 };
 
+/** `created` of new events in ms. A bigint: behind a pooler a role's extra_float_digits could cut digits off a float8. */
+export const createdOf = (column: string): string => `(extract(epoch from ${column}) * 1000)::bigint`;
+
 /** Announces each accepted commit: with all its events if they fit, else with the range of its ids, else not at all. */
 export const announceText = (names: Names, by: string, citus = false): string => `, announced as (
   select pg_notify(${literal(names.channel)}, case when octet_length(whole) < ${NOTIFY_LIMIT} then whole else brief end)${citus ? " is null as sent" : ""}
@@ -188,6 +193,14 @@ export const announceText = (names: Names, by: string, citus = false): string =>
   ) payloads${citus ? ` ${onCoordinator}` : ""}
   where octet_length(brief) < ${NOTIFY_LIMIT}
 )`;
+
+/** Expected versions as one parameter, for {@link splitExpected}. Not as an array: `array_nulls = off` spoils its NULLs. */
+const joinExpected = (versions: readonly (number | null)[]): string =>
+  versions.map((v) => v ?? "any").join(",");
+
+/** SQL that turns a parameter of {@link joinExpected} into an int[]. */
+export const splitExpected = (parameter: string): string =>
+  `string_to_array(${parameter}, ',', 'any')::int[]`;
 
 /** The one rule by which a commit is accepted: it expects no version, or the version that is the head. */
 export const accepts = (commit: string, head: string): string =>
@@ -227,7 +240,7 @@ function insertText(
   const head = headOf(names, headBy, "$6");
   return `with ${repeats ? "recursive " : ""}requested as materialized (
   select c.*, ${repeats ? `case when c.position = 1 then ${head} end` : head} as head
-  from unnest($1::text[], $2::int[], $3::int[], ${splitJson("$4")}, $5::uuid[], $13::bigint[]${repeats ? ", $14::int[]" : ""})
+  from unnest($1::text[], ${splitExpected("$2")}, $3::int[], ${splitJson("$4")}, $5::uuid[], $13::bigint[]${repeats ? ", $14::int[]" : ""})
     with ordinality as c(stream, expected, size, meta, token, low${repeats ? ", position" : ""}, ord)
 ), ${repeats ? decidedInTurn : decidedAtOnce}, accepted as (
   select ord, stream, size, meta, token, head from decided where accepted
@@ -242,7 +255,7 @@ function insertText(
   order by m.ord
   returning id, stream, version, name
 )${announce ? announceText(names, by) : ""}
-select decisions.heads, decisions.accepted, events.ids, (extract(epoch from clock.created) * 1000)::float8 as created,
+select decisions.heads, decisions.accepted, events.ids, ${createdOf("clock.created")} as created,
   case when events.stored <> decisions.wanted then ${raise("events_left_out")} end as complete${
     announce ? ", (select count(*) from announced) as announced" : ""
   }${limit === undefined ? "" : `, set_config('statement_timeout', '${limit}', true) as limited`}
@@ -299,7 +312,7 @@ export function insertQuery(
   const positions = positionsInStream(appends);
   const params: Param[] = [
     textArray(appends.map((a) => a.stream)),
-    numberArray(appends.map((a) => a.expected)),
+    joinExpected(appends.map((a) => a.expected)),
     numberArray(appends.map((a) => a.events.length)),
     joinJson(appends.map((a) => a.meta)),
     `{${appends.map((a) => a.token).join(",")}}`,
@@ -313,8 +326,11 @@ export function insertQuery(
     numberArray(appends.map((a) => latestIds?.get(a.stream) ?? LOWEST_ID)),
   ];
   if (positions) params.push(numberArray(positions));
-  return { text: positions ? repeated : distinct, params, bindFirst: true, raises: "events_left_out" };
+  return { text: positions ? repeated : distinct, params, ...AS_INSERT };
 }
+
+/** How the statements of this file and of append-one.ts are sent. */
+export const AS_INSERT = { bindFirst: true, ignoresSettings: true, raises: "events_left_out" } as const;
 
 /** Both statements with parameters that insert nothing, to prepare them in advance. */
 export const emptyInserts = ({ distinct, repeated }: InsertTexts, sequence: number | null): Query[] => {

@@ -27,6 +27,7 @@ import {
   raiseSequence,
 } from "./append.ts";
 import { citusTexts } from "./append-citus.ts";
+import { MAX_EVENTS, oneCommitText } from "./append-one.ts";
 import { InlineRunner } from "./inline.ts";
 import { LatestIds } from "./latest-ids.ts";
 import {
@@ -39,7 +40,7 @@ import {
   type RecoveredOutcome,
   recoveryQueries,
 } from "./recover.ts";
-import { type Inserts, insertsOf, roundsOfInserts } from "./rounds.ts";
+import { type Inserts, insertOfOne, insertsOf, roundsOfInserts } from "./rounds.ts";
 
 /** Behind a pooler: a batch that begins later than this many ms after it was sent is not carried out. */
 const ARRIVAL_MS = 3_000;
@@ -172,13 +173,14 @@ export class Appender {
     });
   }
 
-  #modeFor(facts: Row, { citus }: Connection): AppendMode {
+  #modeFor(facts: Row, { citus, ownsSession }: Connection): AppendMode {
     return {
       announce: this.#options.announce && performance.now() >= this.#silence.until,
       headBy: facts.ids_indexed === true ? "id" : "version",
       sequence: typeof facts.id_sequence === "number" ? facts.id_sequence : null,
       deferred: facts.deferred === true,
       citus,
+      prepared: ownsSession,
     };
   }
 
@@ -277,9 +279,16 @@ export class Appender {
 
   #insertsOf(batch: readonly Append[], mode: AppendMode): Inserts {
     const { names, by } = this.#options;
-    return mode.citus
-      ? roundsOfInserts(citusTexts(names, mode, by), batch, this.#latestIds)
-      : insertsOf(this.#textsFor(mode), batch, mode.sequence, this.#latestIds);
+    if (mode.citus) return roundsOfInserts(citusTexts(names, mode, by), batch, this.#latestIds);
+    const [commit] = batch;
+    if (!mode.prepared && commit && batch.length === 1 && commit.events.length <= MAX_EVENTS)
+      return insertOfOne(
+        oneCommitText(names, mode, by, commit.events.length),
+        commit,
+        mode.sequence,
+        this.#latestIds,
+      );
+    return insertsOf(this.#textsFor(mode), batch, mode.sequence, this.#latestIds);
   }
 
   #textsFor(mode: AppendMode): InsertTexts {

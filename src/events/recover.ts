@@ -64,7 +64,7 @@ export type RecoveredOutcome = "absent" | "pending" | "unknown" | Stored;
 export const firstEventQuery = ({ events }: Names): Query => {
   const text = (version: string) =>
     `select id || ' ' || ${version} as first_event, token is not null as by_commit from ${events} order by id limit 1`;
-  return { text: text("xmin"), citus: () => text("token"), once: true };
+  return { text: text("xmin"), citus: () => text("token"), once: true, ignoresSettings: true };
 };
 
 /** Undefined for an empty log. */

@@ -14,6 +14,7 @@ import {
   readAppended,
 } from "./append.ts";
 import type { CitusTexts } from "./append-citus.ts";
+import { oneCommitQuery } from "./append-one.ts";
 import type { LatestIds } from "./latest-ids.ts";
 
 export type Inserts = {
@@ -44,6 +45,16 @@ export const insertsOf = (
 ): Inserts => ({
   queries: [insertQuery(texts, batch, sequence, latestIds)],
   read: ([row]) => readAppended(batch, row),
+});
+
+export const insertOfOne = (
+  text: string,
+  commit: Append,
+  sequence: number | null,
+  latestIds: LatestIds,
+): Inserts => ({
+  queries: [oneCommitQuery(text, commit, sequence, latestIds)],
+  read: ([row]) => readAppended([commit], row),
 });
 
 /** Selects what was stored of commits to distinct streams. */

@@ -37,6 +37,8 @@ export type Query = {
    * text.
    */
   readonly once?: boolean;
+  /** Its parameters and results are the same under every value of array_nulls and extra_float_digits. */
+  readonly ignoresSettings?: boolean;
   /** The error that this statement's text raises on purpose. The same message from another statement is not this error. */
   readonly raises?: Raised;
   /** Takes each row as it arrives, with its size in bytes. The answer has no rows then. */

@@ -59,7 +59,7 @@ const ROLLBACKS = 3;
 const MAX_PREPARED = 256;
 /**
  * Behind a pooler no session keeps the store's settings, and a role's own settings could spoil NULLs in arrays and the
- * digits of numbers. So a transaction sets both. It does so before the parameters, because array_nulls applies when the
+ * digits of numbers. So a transaction sets both, unless its statements ignore them. It does so before the parameters, because array_nulls applies when the
  * server reads an array parameter.
  */
 export const VALUES_AS_WRITTEN: Query = {
@@ -127,7 +127,8 @@ export class TransactionChannel {
     this.committing = false;
     // Without a session of our own an explicit BEGIN sets the isolation level. Otherwise Sync alone commits.
     const isBlock = !options.prepare || (options.citus === true && queries.length > 1);
-    const prologue = options.prepare ? (isBlock ? [BEGIN] : []) : [BEGIN, VALUES_AS_WRITTEN];
+    const asIs = options.prepare || queries.every(({ ignoresSettings }) => ignoresSettings);
+    const prologue = !isBlock ? [] : asIs ? [BEGIN] : [BEGIN, VALUES_AS_WRITTEN];
     const all = isBlock ? [...prologue, ...queries, COMMIT] : queries;
     const offset = prologue.length;
     for (let attempt = 1; ; attempt++) {

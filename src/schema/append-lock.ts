@@ -16,8 +16,13 @@ import { literal, type Names } from "./names.ts";
 const key = ({ lockKey }: Names): string => `hashtext(${literal(lockKey)})`;
 
 /** A statement that takes the append lock with the key `of`. `others`: more columns of its select list. */
-const locking = (names: Names, of: string, others = ""): Pick<Query, "text" | "citus"> => ({
+const locking = (
+  names: Names,
+  of: string,
+  others = "",
+): Pick<Query, "text" | "citus" | "ignoresSettings"> => ({
   text: `select pg_advisory_xact_lock(${of})${others}`,
+  ignoresSettings: true,
   citus: () => `with there as materialized (
   select pg_advisory_xact_lock(hashtextextended(${literal(names.lockKey)}, 1)) is null as locked from ${besideLog(names)}
 )

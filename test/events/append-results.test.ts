@@ -93,7 +93,7 @@ describe("the append statement", () => {
   test("counts the commits to each stream from 1, and gives each event its commit and its number", () => {
     const batch = [append("a", null), append("b", 1, 2), append("a", 2)];
     const params = paramsOf(queryOf(...batch));
-    expect(params.slice(0, 3)).toEqual(['{"a","b","a"}', "{NULL,1,2}", "{1,2,1}"]);
+    expect(params.slice(0, 3)).toEqual(['{"a","b","a"}', "any,1,2", "{1,2,1}"]);
     expect(params[4]).toBe(`{${batch.map(({ token }) => token).join(",")}}`);
     expect(params[5]).toBe(7);
     expect(params.slice(6, 9)).toEqual(["{1,2,2,3}", "{1,1,2,1}", '{"A","A","A","A"}']);

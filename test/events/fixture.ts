@@ -133,6 +133,7 @@ export function fixture(options: Options = {}) {
   const newConnection = () => {
     const connection = {
       backend: options.prepare === false || options.unknown ? undefined : backend,
+      ownsSession: options.prepare !== false,
       closedWith: undefined as Error | undefined,
       serverTime: () => state.clock,
       establish: async (deadline: number) => {
@@ -158,7 +159,8 @@ export function fixture(options: Options = {}) {
       },
       transact: async (queries: readonly Query[], deadline: number, transferred: Sent["transferred"]) => {
         const params = queries.map(paramsOf);
-        const streams = textsOf(params[1]?.[0]);
+        // A commit alone has its own statement where nothing stays prepared.
+        const streams = options.prepare === false ? [String(params[1]?.[0])] : textsOf(params[1]?.[0]);
         const one: Sent = { streams, queries, deadline, transferred };
         batches.push(streams);
         sent.push(one);
