@@ -28,9 +28,13 @@ export type Worker = {
 
 const SCRIPT = fileURLToPath(new URL("../worker.ts", import.meta.url));
 
-/** Starts a process and has it prepare the job; resolves when it is ready to go. */
-export async function startWorker(job: Job, onNote: (note: unknown) => void = () => {}): Promise<Worker> {
-  const child = fork(SCRIPT);
+/** Starts a process and has it prepare the job; resolves when it is ready to go. `script`: another file of the worker. */
+export async function startWorker(
+  job: Job,
+  onNote: (note: unknown) => void = () => {},
+  script = SCRIPT,
+): Promise<Worker> {
+  const child = fork(script);
   const messages = listenTo(child, onNote);
   // Nobody may be waiting for the result when the process fails; `go` rethrows it to those who are.
   messages.done.catch(() => {});
