@@ -10,7 +10,7 @@ import { type EventRef, eventRef } from "./next-events.ts";
 
 /** The events that one event is connected to. */
 export type Relations = {
-  /** The event because of which a reaction committed this one. Undefined also if the log does not hold it any more. */
+  /** The event whose reaction committed this one. Undefined also if the log does not hold it any more. */
   readonly cause: EventRef | undefined;
   /** What reactions committed because of it, in order of id, at most 100. */
   readonly effects: readonly EventRef[];

@@ -49,7 +49,7 @@ export async function* decompress(
   yield decoder.decode();
 }
 
-/** A reader that stops early ends `source` too, and with it a file; pipe() would leave it open. The error comes by `stream`. */
+/** If the reader stops early, this also ends `source`, such as a file; pipe() would leave it open. `stream` emits the error. */
 function through<T extends Transform>(source: Readable, stream: T): T {
   pipeline(source, stream, () => {});
   return stream;

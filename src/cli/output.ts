@@ -14,7 +14,7 @@ export type Column<Row> = {
   readonly title: string;
   readonly value: (row: Row) => string | number | undefined;
   readonly right?: boolean;
-  /** It has a name that people copy: if it is cut, a line below the row has all of it. */
+  /** Holds names that people copy: if a name is cut, a line below the row shows the whole name. */
   readonly whole?: boolean;
   readonly style?: (row: Row) => Style | undefined;
 };

@@ -5,7 +5,7 @@
  * - The token is exchanged for a cookie that scripts cannot read and that other sites' requests do not carry.
  * - Requests of other origins are refused by `Origin` and `Sec-Fetch-Site`, also those of other ports of this machine,
  *   which are the same site to a browser.
- * - What changes something also needs a header that no form can send.
+ * - A request that changes something also needs a header that no form can send.
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { Context, Next } from "hono";
@@ -37,13 +37,13 @@ const HEADERS: Readonly<Record<string, string>> = {
 
 export type Access = {
   readonly token: string;
-  /** Each is good once, in the place of the token: for an address that other users of the machine may see. */
+  /** Tokens for a single use, for addresses that other users of the machine may see. */
   readonly tickets: Set<string>;
   /** Set once the server listens. */
   port: number;
-  /** Names of this server that are good in `Host` beside those of the loopback. */
+  /** Names that are accepted in `Host`, besides those of the loopback. */
   readonly hosts: readonly string[];
-  /** It listens on all addresses: every address is good in `Host`, but no unknown name. */
+  /** The server listens on all addresses, so `Host` may be any IP address, but no unknown name. */
   readonly anyAddress: boolean;
 };
 
@@ -86,7 +86,7 @@ const WHERE_TO_GET_IT =
 /** Checks every request, and adds the headers to every response. */
 export function guard(access: Access) {
   const session = randomBytes(24).toString("base64url");
-  // Cookies know no ports: two consoles of one machine have a name each.
+  // Cookies are shared by all ports of a host, so each console has a cookie name of its own.
   const cookie = () => `act_drizzle_console_${access.port}`;
 
   const refuse = (c: Context, code: "cross-site" | "no-token", message: string) => {

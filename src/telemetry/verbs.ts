@@ -10,13 +10,13 @@ const VERBS = [
 
 type Watch = {
   readonly calls: CallsOptions;
-  /** Told which commit's verb is being called: a commit is queued before that call returns. */
+  /** Gets the call of a commit while its verb runs, because the commit is queued before the verb returns. */
   readonly calling: (call: Call | undefined) => void;
-  /** Leases that were given back too late. */
+  /** Gets the number of leases that an ack gave back too late. */
   readonly leasesLost: (count: number) => void;
 };
 
-/** Leases that an ack should have given back at once: those with `due` are never returned. */
+/** How many leases an ack should return: it never returns those with `due`. */
 function asked(leases: unknown): number {
   if (!Array.isArray(leases)) return 0;
   const keys = leases.flatMap((lease: { stream?: unknown; due?: unknown }) =>

@@ -20,9 +20,9 @@ export type FeedState = {
   readonly error: Error | undefined;
   /** Pages in a row that held no event, because the filter is rare. */
   readonly empty: number;
-  /** How many rows were put in front of, and taken from, the others since the start: to keep the view in place. */
+  /** Rows added at the top minus rows removed there since the start, to keep the view in place. */
   readonly shift: number;
-  /** Raised by each start: whatever was scrolled to does not count any more. */
+  /** Raised by each start, after which the scroll position begins anew. */
   readonly start: number;
 };
 
@@ -120,7 +120,7 @@ export class LogFeed {
     if (this.#state.error) this.#set({ error: undefined });
   }
 
-  /** There are newer events up to this id, which were not put in front. */
+  /** There are newer events up to this id, which are not in the list. */
   hold(lastId: number): void {
     this.#set({
       atTop: false,
@@ -140,7 +140,7 @@ export class LogFeed {
     });
   }
 
-  /** The live tail left events out: what is shown begins behind them, and what was left out is read when scrolled to. */
+  /** The live tail skipped events: the list begins behind them, and they are read when the list is scrolled to them. */
   leaveOut(upTo: number): void {
     if (this.#state.atTop) this.#set({ rows: [], older: upTo + 1, newer: upTo, shift: 0 });
   }

@@ -69,7 +69,7 @@ export function Notice({
   );
 }
 
-/** A failed read. What passes by itself is tried again by itself, which the banner says. */
+/** A failed read. While the connection is down, the read is repeated once it is back, and the banner says so. */
 export function Failed({ error, retry }: { readonly error: Error; readonly retry?: () => void }) {
   const { server, database } = useLink();
   const down = server === "gone" || database !== undefined;

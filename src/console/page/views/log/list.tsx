@@ -43,14 +43,14 @@ export function EventList({ feed, state, list, filtered, waiting, onNewest, onTo
   // biome-ignore lint/correctness/useExhaustiveDependencies: rows of another height are measured anew
   useEffect(() => virtual.measure(), [height]);
 
-  // Rows that came in front, or that were dropped there, move the others: the view stays where it was.
+  // Rows that are added or dropped at the top move the others, so the scroll position moves with them.
   const before = useRef({ shift, start, atTop });
   useLayoutEffect(() => {
     const was = before.current;
     before.current = { shift, start, atTop };
     const moved = shift - was.shift;
     if (!list.current) return;
-    // Who looks at the newest goes on doing so.
+    // A list that shows the newest event goes on showing it.
     const stays = was.atTop && moved > 0 && list.current.scrollTop < TOP;
     if (start !== was.start) list.current.scrollTop = 0;
     else if (moved !== 0 && !stays) list.current.scrollTop += moved * height;
