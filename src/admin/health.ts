@@ -1,4 +1,4 @@
-/** health(): can this process work with its store now? Never throws, and never waits longer than it was told to. */
+/** health(): whether this process can work with its store now. It never throws, and never waits longer than `timeoutMs`. */
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import type { ListenerState, ReplicaState } from "../postgres/index.ts";

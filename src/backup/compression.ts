@@ -16,7 +16,7 @@ function checkCompression(name: string, given: Compression): void {
 }
 
 /**
- * Compresses text as UTF-8. A pipeline of its own: an error of the text ends it.
+ * Compresses text as UTF-8. An error of the text ends the result with that error.
  *
  * @param text Pieces of any size, as `admin.export()` yields them.
  * @throws TypeError for another compression.

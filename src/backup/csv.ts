@@ -159,7 +159,7 @@ const isJson = (text: string): boolean => {
   }
 };
 
-/** Most characters of a row. No event that PostgreSQL accepts with its usual settings has so many. */
+/** Most characters of a row. No event that PostgreSQL accepts with its default settings is longer. */
 const LONGEST_ROW = 256_000_000;
 const WHOLE = /^\d{1,15}$/;
 const LARGEST_VERSION = 2_147_483_647;

@@ -119,7 +119,7 @@ export class Output {
       });
   }
 
-  /** Names and values, one pair a line; a long value goes on below. */
+  /** Names and values, one pair per line; a long value is wrapped. */
   facts(pairs: readonly (readonly [string, string])[]): void {
     const width = Math.max(...pairs.map(([name]) => name.length)) + GAP;
     for (const [name, value] of pairs)

@@ -1,5 +1,5 @@
 /**
- * Who may talk to the console: a browser that was given the token of the printed URL, from the console's own page.
+ * Checks who may talk to the console: only its own page, in a browser that was given the token of the printed URL.
  *
  * - A wrong `Host` is refused: a page of another name that resolves to this address (DNS rebinding) gets nothing.
  * - The token is exchanged for a cookie that scripts cannot read and that other sites' requests do not carry.
@@ -67,12 +67,12 @@ const isNavigation = (c: Context) => c.req.method === "GET" && c.req.header("sec
 function addressWithoutToken(c: Context): string {
   const url = new URL(c.req.url);
   url.searchParams.delete("token");
-  // A path with two slashes in front would be another server's.
+  // A path that begins with two slashes would lead to another server.
   return `/${url.pathname.replace(/^\/+/, "")}${url.search}`.replaceAll("&", "&amp;").replaceAll('"', "%22");
 }
 
 /**
- * A page that goes on to `address` by itself. A redirect would not do: after a click in another site the browser counts
+ * A page that loads `address` by itself. A redirect would not work: after a click in another site the browser counts
  * the redirected request as that site's, and leaves the cookie out.
  */
 const onwards = (c: Context, address: string) =>

@@ -34,7 +34,7 @@ const certificate: ErrorEntry = {
 const internal = (happened: string): ErrorEntry => ({
   happened,
   applied: "Unknown.",
-  advice: "report that you saw it, for this code should not leave the store",
+  advice: "report it, because this code should not leave the store",
   retry: "A read: yes. Look at the data before you repeat a write.",
 });
 
@@ -234,7 +234,7 @@ export const CONNECTION_ERRORS = {
   SASL_SIGNATURE_MISMATCH: {
     happened: "The server could not prove that it knows the password: it may be another server.",
     applied: NOTHING_SENT,
-    advice: "check host, and what stands between",
+    advice: "check host, and the proxies between",
     retry: NEVER,
   },
   CONNECTION_ENDED: internal("The store had closed the connection, which nobody used."),

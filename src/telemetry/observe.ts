@@ -16,7 +16,7 @@ function observe(meter: Meter, gauges: Observable[], callback: BatchObservableCa
   return () => meter.removeBatchObservableCallback(callback, gauges);
 }
 
-/** `flush` records what is still to be recorded, so that it is collected too. */
+/** `flush` records all deferred records, so that they are collected too. */
 export function observePool(
   meter: Meter,
   context: Context,

@@ -25,7 +25,7 @@ function asked(leases: unknown): number {
   return new Set(keys).size;
 }
 
-/** The caller gets the promise of the store itself, so that it goes on as early as without telemetry. */
+/** The caller gets the store's own promise, so that it continues as early as without telemetry. */
 function watch(call: Call, run: () => unknown, done: (result: unknown) => void = () => {}): unknown {
   const failed = (error: unknown) => call.ended({ error });
   try {

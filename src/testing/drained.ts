@@ -43,7 +43,7 @@ function settled(app: Drainable, wake: () => void): Promise<void> {
 }
 
 /**
- * Drains until no subscription is behind. What is deferred to a later time is not waited for.
+ * Drains until no subscription is behind. It does not wait for work that is deferred to a later time.
  *
  * @throws Error if a subscription is blocked, with the error of its handler, and if it takes longer than `timeout` ms.
  */

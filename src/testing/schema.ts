@@ -39,7 +39,7 @@ export function serverOf(url: string | undefined): string {
 
 export class TestSchema {
   readonly name = `act_test_${randomBytes(8).toString("hex")}`;
-  /** Tables without a schema are made and found in the test's own, by way of `search_path`. */
+  /** The server's URL with the test's schema as `search_path`, where tables without a schema are created and found. */
   readonly url: string;
   readonly store: TestStore;
   readonly #connection: LogConnection;

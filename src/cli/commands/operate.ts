@@ -81,7 +81,7 @@ type Operation = {
   readonly done: string;
   /** The consequence, as the preview prints it. */
   readonly effect: string;
-  /** Narrows what is chosen. */
+  /** Narrows the selection. */
   readonly only?: StreamFilter;
   readonly run: (session: Session, target: Target, options: ProgressOptions) => Promise<number>;
 };

@@ -93,7 +93,7 @@ export type FoldedState = {
 
 export type Trace = {
   readonly correlation: string;
-  /** In order of the log. A cause is always in front of its effects. */
+  /** In order of the log, so a cause is always before its effects. */
   readonly events: readonly TraceEvent[];
   /** Streams in the order of their first event: one lane each. */
   readonly streams: readonly string[];

@@ -1,6 +1,6 @@
 /**
  * A part of the log that grows at both ends as it is scrolled: pages by key, so that a log of any size is read in
- * steps of one size. Rows are newest first and without holes; what is far from the view is dropped again.
+ * steps of one size. Rows are newest first and without holes; rows far from the view are dropped again.
  */
 import type { EventView, LogPage } from "../../api.ts";
 
@@ -8,9 +8,9 @@ export type Cursor = { readonly before?: number; readonly after?: number };
 
 export type FeedState = {
   readonly rows: readonly EventView[];
-  /** Cursor for what is older; undefined: the log begins with the last row. */
+  /** Cursor of the older events; undefined if the log begins with the last row. */
   readonly older: number | undefined;
-  /** Cursor for what is newer; undefined for an empty log. */
+  /** Cursor of the newer events; undefined for an empty log. */
   readonly newer: number | undefined;
   /** The first row is the newest that the log had when it was last asked. */
   readonly atTop: boolean;
@@ -129,7 +129,7 @@ export class LogFeed {
     });
   }
 
-  /** Puts events of the live tail in front, newest first. */
+  /** Adds events of the live tail at the top, newest first. */
   push(events: readonly EventView[], position: number): void {
     if (!this.#state.atTop) return;
     const known = this.#state.rows[0]?.id ?? -1;

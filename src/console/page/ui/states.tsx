@@ -74,7 +74,9 @@ export function Failed({ error, retry }: { readonly error: Error; readonly retry
   const { server, database } = useLink();
   const down = server === "gone" || database !== undefined;
   if (down && error instanceof CallError && error.passing)
-    return <Empty title="Waiting for the connection">This is read again as soon as it is back.</Empty>;
+    return (
+      <Empty title="Waiting for the connection">The view is read again once the connection is back.</Empty>
+    );
   return (
     <Notice tone="danger">
       <p>{error.message}</p>
