@@ -81,7 +81,7 @@ function described(
     case "unblock":
       return {
         description: `${counted(count, "blocked subscription tries", "blocked subscriptions try")} the event again that ${one ? "it stands" : "they stand"} at.`,
-        warnings: ["If the cause is not mended, it blocks again."],
+        warnings: ["If the cause is not fixed, it blocks again."],
       };
     case "reset":
       return {

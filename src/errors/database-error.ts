@@ -12,8 +12,8 @@ export const STORE_REASONS = {
   EVENTS_LEFT_OUT: {
     happened: "a trigger on the events table left out events of this commit: nothing of it was written",
     applied: "No. Nothing of this commit was written.",
-    advice: "mend or drop the trigger",
-    retry: "Only when the trigger is mended.",
+    advice: "fix or drop the trigger",
+    retry: "Only when the trigger is fixed.",
   },
   TOO_LATE: {
     happened: "the message reached the server too late: nothing was written",
@@ -32,8 +32,8 @@ type SqlStateEntry = {
 };
 const YES = "Yes.";
 const LATER = "Yes, after a pause.";
-const MENDED = "Only when the cause is mended.";
-const entry = (condition: string, advice: string, retry = MENDED): SqlStateEntry => ({
+const WHEN_FIXED = "Only when the cause is fixed.";
+const entry = (condition: string, advice: string, retry = WHEN_FIXED): SqlStateEntry => ({
   condition,
   advice,
   retry,
@@ -174,7 +174,7 @@ export const SQL_STATE_CLASSES: Readonly<Record<string, string>> = {
   "08": "the connection failed: try again",
   "0A": "the server does not support it: check that it is PostgreSQL 14 or newer",
   "22": "a value was refused by PostgreSQL: check what is written, and triggers of yours",
-  "23": "a constraint refused a row (see constraint and table): mend the value, or the constraint",
+  "23": "a constraint refused a row (see constraint and table): fix the value, or the constraint",
   "25": "the transaction is in the wrong state: look at triggers of yours, and at poolers",
   "28": "the server refused the login: check user, password and pg_hba.conf",
   "40": "the transaction was undone: try again",

@@ -122,7 +122,7 @@ export function unblock(program: Command): void {
   withSelection(program.command("unblock").alias("retry"))
     .summary("lets blocked subscriptions go on, with the same event")
     .description(
-      "Lets blocked subscriptions go on. Each tries the event again that it stands at: if the cause is not mended, it blocks again. `act-drizzle skip` goes past the event.",
+      "Lets blocked subscriptions go on. Each tries the event again that it stands at: if the cause is not fixed, it blocks again. `act-drizzle skip` goes past the event.",
     )
     .addHelpText(
       "after",
