@@ -43,7 +43,7 @@ export type Access = {
   port: number;
   /** Names that are accepted in `Host`, besides those of the loopback. */
   readonly hosts: readonly string[];
-  /** The server listens on all addresses, so `Host` may be any IP address, but no unknown name. */
+  /** The server listens on all addresses, so `Host` may be an IP address, but not an unknown name. */
   readonly anyAddress: boolean;
 };
 
