@@ -81,7 +81,7 @@ export function renderErrorReference(): string {
   return `${INTRODUCTION}
 ## ConnectionError
 
-The connection was lost, or never came to be. \`sent\` is \`false\` when the statement certainly did not run. The type
+The connection was lost, or could not be opened. \`sent\` is \`false\` when the statement certainly did not run. The type
 \`ConnectionErrorCode\` has every code.
 
 ${sections(CONNECTION_ERRORS)}

@@ -13,7 +13,7 @@ const defaults = new Map<string, unknown>(Object.entries(optionsSchema.parse({})
 /** As it is shown in a text; empty where there is none. */
 function defaultOf({ name }: Option): string {
   const value = defaults.get(name);
-  return value === undefined || value === "" ? "" : `\`${value}\``;
+  return value === undefined || String(value) === "" ? "" : `\`${value}\``;
 }
 
 function types(): string {

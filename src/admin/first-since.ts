@@ -6,8 +6,8 @@ import { toTime } from "../values/time.ts";
 const row = z.object({ first: z.coerce.number().nullable(), last: z.coerce.number().nullable() });
 
 /**
- * `first` is the lowest id whose event was committed at or after `cutoff`, an expression; the last id and one if there
- * is none; null for an empty log. `last` is the log's end. Times never run backward along ids, except in an adopted log.
+ * `first` is the lowest id whose event was committed at or after `cutoff`, an expression; the last id + 1 if there is
+ * none; null for an empty log. `last` is the log's end. Times never run backward along ids, except in an adopted log.
  */
 export const firstSinceText = (events: string, cutoff: string): string => `with recursive bounds as (
   select (select min(id) from ${events}) as first, (select max(id) from ${events}) as last

@@ -1,4 +1,4 @@
-/** health(): can this process work with its store now? Never throws, and never waits longer than it was told to. */
+/** health(): whether this process can work with its store now. It never throws, and never waits longer than `timeoutMs`. */
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import type { ListenerState, ReplicaState } from "../postgres/index.ts";
@@ -124,7 +124,7 @@ function within<T>(ms: number, work: Promise<T>): Promise<T> {
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
-/** The code of a failure says enough: messages may hold the server's address. */
+/** Names the code of a failure and not its message, which may hold the server's address. */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return "the database failed";
   const cause = error.cause;
@@ -140,7 +140,7 @@ export async function health(context: Context, options: HealthOptions = {}): Pro
   let latencyMs: number | undefined;
   let found: Health["deep"];
   try {
-    // It never rejects, so a wrong option is a problem, too.
+    // health() never rejects, so it reports a wrong option as a problem, too.
     checkGiven("health", options, RULES);
     const { deep = false, timeoutMs = TIMEOUT } = options;
     const [row] = await within(timeoutMs, connections.read("health", { text: shallowText(names) }));

@@ -221,7 +221,7 @@ export class Admin {
     return subscriptions(this.#context, options);
   }
 
-  /** How many subscriptions names or a filter select, and the first of them: what a verb of the store would change. */
+  /** The subscriptions that a verb of the store would change: how many names or a filter select, and the first of them. */
   matching(input: string[] | StreamFilter, options?: MatchingOptions): Promise<Matching> {
     return matching(this.#context, input, options);
   }
@@ -237,7 +237,7 @@ export class Admin {
   }
 
   /**
-   * The same for another store of the database, on the same connections.
+   * An Admin of another store of the database, on the same connections.
    *
    * @throws Error if a name is not an identifier.
    * @example for (const name of await admin.stores()) console.log(await admin.on(name).overview());
@@ -256,8 +256,8 @@ export class Admin {
   }
 
   /**
-   * Calls `onWake` after commits of a store with `notify`, until it is stopped. It takes one connection. Undefined if
-   * LISTEN is not possible.
+   * Calls `onWake` after commits of a store with `notify`, until `stop()`. It takes one connection. Undefined if LISTEN is
+   * not possible.
    */
   watch(onWake: () => void): Promise<Watch | undefined> {
     return watch(this.#context, onWake);
@@ -268,7 +268,7 @@ export class Admin {
     return plan(this.#context);
   }
 
-  /** Everything that is wrong with the store, the server or the connection, each with what to do. Empty: nothing. */
+  /** Known problems of the store, the server and the connection, each with its remedy. Empty if there is none. */
   doctor(options?: DoctorOptions): Promise<Finding[]> {
     return doctor(this.#context, options);
   }
@@ -289,7 +289,7 @@ export class Admin {
     return skipped(this.#context, options);
   }
 
-  /** `store.unblock`, with progress: how many have been changed after each statement. */
+  /** `store.unblock`, with progress: after each statement, the number of subscriptions changed so far. */
   unblock(input: StreamInput, options?: ProgressOptions): Promise<number> {
     return unblock(this.#context, input, options);
   }

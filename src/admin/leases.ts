@@ -54,8 +54,8 @@ select stream, lane, at, leased_by, retry,
 from held order by held.leased_until limit $1::bigint`;
 
 /**
- * Leases, those that end first in front; expired ones too, as long as nobody has taken the work. If more than 10,000
- * subscriptions are pending, they are looked for among those that a claim would take first.
+ * Leases in the order of their end, including expired ones until another worker takes the work. If more than 10,000
+ * subscriptions are pending, it searches only those that a claim would take first.
  */
 export async function leases(
   { names, connections }: Context,

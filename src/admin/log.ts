@@ -61,7 +61,7 @@ const ends = z.object({
 export const endsText = ({ events: log }: Names): string =>
   `select (select min(id) from ${log}) as first, (select max(id) from ${log}) as last`;
 
-/** $1 the id: parts of the log that were deleted are jumped over. */
+/** The next existing id, so that deleted parts of the log are skipped. $1 the id */
 export const nearestText = ({ events: log }: Names, forward: boolean): string =>
   forward
     ? `select min(id) as id from ${log} where id >= $1::bigint`
@@ -117,7 +117,7 @@ const isIndexed = ({ stream, streamExact, names, correlation, actor }: LogFilter
 async function boundsOf(context: Context, filter: LogFilter, first: number, last: number) {
   const { createdAfter, createdBefore, after, before } = filter;
   let [from, to] = [first, last];
-  // A reader sees milliseconds: later than .001 means from .002 on.
+  // Times are shown in whole milliseconds, so later than .001 means from .002 on.
   if (createdAfter) from = Math.max(from, (await firstIdSince(context, createdAfter.getTime() + 1)) ?? from);
   if (createdBefore)
     to = Math.min(to, ((await firstIdSince(context, createdBefore.getTime())) ?? to + 1) - 1);

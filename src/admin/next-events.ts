@@ -125,10 +125,10 @@ export const positionsOf = (
     correlatedAt: correlated_at ?? undefined,
   }));
 
-/** What is said of a subscription whose events cannot be looked up. */
+/** The answer for a subscription whose events cannot be looked up. */
 const UNREADABLE: Pending = { next: undefined, events: { count: 0, exact: false } };
 
-/** Whether the source is one that query() accepts. Another one is stored all the same, and must not hide the others. */
+/** Whether query() accepts the source. Others may be stored, too, and must not make the look-up fail for all subscriptions. */
 function isReadable(source: string | undefined): boolean {
   if (source === undefined || sourceKind(source) !== "pattern") return true;
   try {

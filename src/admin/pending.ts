@@ -1,12 +1,12 @@
 /**
- * The subscriptions with events that wait, as the claim's indexes have them. No index has who is leased: each claim would
- * have to change it. So leases are looked for among the pending ones, of which there may be a million.
+ * Pending subscriptions, those with events that wait, read through the claim's indexes. No index tells which are leased,
+ * because each claim would have to update it. So leases are searched among the pending ones, of which there may be a million.
  */
 import { CLAIM_ARMS, type ClaimArm } from "../schema/table-names.ts";
 
-/** Pending subscriptions that one statement looks at: of those with a time in the future or past, and of the others. */
+/** Most pending subscriptions that one statement reads of each kind: those that were deferred, and the others. */
 export const PENDING_LIMIT = 10_000;
-/** If there are more: lanes whose first subscriptions are looked at, and of each so many by priority and by age. */
+/** If there are more: the number of lanes to read, and of subscriptions of each lane, by priority and by age. */
 const LANES = 50;
 const OF_A_LANE = 500;
 
@@ -23,8 +23,8 @@ const dueOf = (streams: string): string =>
 
 /**
  * Named queries, to stand behind `with recursive`. `edge` has one row: how many are `pending`, and whether there are more of
- * them than are looked at (`cut`). `held` has those that are leased. Up to 10,000 of both kinds are all looked at; of more,
- * the ones that a claim would take first, over all lanes and in each lane, because those that are leased were among them.
+ * them than are read (`cut`). `held` has those that are leased. Up to 10,000 of each kind, all are read. Of more, only those
+ * that a claim would take first, over all lanes and in each lane: leased ones were among these when they were claimed.
  */
 export const pendingText = (streams: string): string => {
   const only = " and (select cut from edge)";

@@ -1,4 +1,4 @@
-/** The personal data of one event, for a person who has a reason to see it. Everything else of admin leaves it out. */
+/** The personal data of one event, for a person who has a reason to see it. No other call of admin returns personal data. */
 import type { Context } from "../context.ts";
 import { guard } from "../errors.ts";
 import { eventColumns } from "../schema/event-rows.ts";

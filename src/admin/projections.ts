@@ -27,7 +27,7 @@ export type ProjectionState = {
   readonly generation: number;
   readonly since: Date;
   readonly targets: Count;
-  /** The lowest and the highest id that one of the targets counted has handled. */
+  /** The lowest and the highest position of the targets that were counted. */
   readonly lowest: number | undefined;
   readonly highest: number | undefined;
   /** The tables hold every event up to this id, whatever its target: after a rebuild. */

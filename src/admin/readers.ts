@@ -22,7 +22,7 @@ export type Reader = {
   readonly waiting: Count;
 };
 
-/** The subscriptions that read a stream, in code-unit order of their names; at most 100. */
+/** The subscriptions that read a stream, in code-unit order of their names; at most 101. */
 export type Readers = {
   readonly readers: readonly Reader[];
   /** There may be more readers, because not all subscriptions were read. */
@@ -41,12 +41,12 @@ export type ReadersOptions = {
 export type StreamReader = Omit<Reader, "waiting">;
 
 /**
- * No index finds subscriptions by their source: it would cost each ack. So they are read in order of name, page by page.
- * Subscriptions that one statement looks at, and those of them that it returns. No page begins later than this many ms after
- * the first.
+ * Most subscriptions that one statement reads, and that it returns. No index finds subscriptions by their source, because
+ * each ack would have to update it. So they are read in order of name, page by page.
  */
 const PAGE = 10_000;
 const CANDIDATES = 1_000;
+/** No page begins later than this many ms after the first. */
 const TIME_LIMIT_MS = 1_500;
 const READERS = 100;
 
@@ -83,7 +83,7 @@ export const namesakeText = ({ streams }: Names): string =>
 
 /**
  * The rows whose source is no pattern, or one that matches the stream. JavaScript may take minutes to match a stored pattern,
- * in which this process would do nothing else, so {@link SourceMatches} decides: a pattern that cannot be decided counts.
+ * and would block the process meanwhile. So {@link SourceMatches} decides; a pattern that it cannot decide counts as a match.
  */
 async function thatRead<R extends { readonly source: string | undefined }>(
   { connections }: Context,

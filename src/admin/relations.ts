@@ -10,11 +10,11 @@ import { type EventRef, eventRef } from "./next-events.ts";
 
 /** The events that one event is connected to. */
 export type Relations = {
-  /** The event because of which a reaction committed this one. Undefined also if the log does not hold it any more. */
+  /** The event whose reaction committed this one. Undefined also if the log does not hold it any more. */
   readonly cause: EventRef | undefined;
   /** What reactions committed because of it, in order of id, at most 100. */
   readonly effects: readonly EventRef[];
-  /** There may be more: the correlation is longer than what is looked at. */
+  /** There may be more effects, because not all events of the correlation were read. */
   readonly effectsCut: boolean;
   readonly previous: EventRef | undefined;
   readonly next: EventRef | undefined;

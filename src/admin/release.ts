@@ -8,13 +8,13 @@ import { checkGiven, NAME, type Rules, required, TEXT } from "../values/rules.ts
 export type ReleaseOptions = {
   /** The subscription. */
   readonly stream: string;
-  /** Only if this worker holds it: `lag` shows who does. Left out: whoever does. */
+  /** The worker whose lease to end; `lag` shows it. If left out, whichever worker holds it. */
   readonly holder?: string | undefined;
 };
 
 const RULES: Rules<ReleaseOptions> = { stream: required(NAME), holder: TEXT };
 
-/** A worker that still lives handles its events to the end, and its ack is then refused: another one handles them again. */
+/** If the worker still lives, it handles its events, and its ack is then refused: another worker handles them again. */
 export async function release(context: Context, options: ReleaseOptions): Promise<boolean> {
   checkGiven("release", options, RULES);
   const { stream, holder } = options;

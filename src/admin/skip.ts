@@ -15,7 +15,7 @@ import { type EventNames, type EventRef, nextEvents } from "./next-events.ts";
 export type SkipOptions = {
   /** The subscription. */
   readonly stream: string;
-  /** The id of the event that it stands at: what was looked at is what is skipped. */
+  /** The id of the event that it stands at. If it stands at another one, nothing is skipped. */
   readonly event: number;
   /** Who skips it. */
   readonly by: string;

@@ -33,8 +33,8 @@ export type IndexSize = {
 };
 
 /**
- * How many ids are used. `last` is the highest id that the column and its sequence can hold; `share` is used ids of
- * all.
+ * How many ids are used. `last` is the highest id that the column and its sequence can hold; `share` is `used` divided
+ * by `last`.
  */
 export type IdCapacity = {
   /** Ids drawn so far; undefined if the role may not read the sequence. */

@@ -1,4 +1,4 @@
-/** The stores of a database: one per schema or table, as where each tenant has its own. */
+/** The stores of a database: there may be one for each schema or table, such as for each tenant. */
 import { z } from "zod";
 import { CONTEXT, type Context } from "../context.ts";
 import { namesOf } from "../schema/names.ts";
@@ -28,7 +28,7 @@ export async function stores({ connections }: Context): Promise<StoreName[]> {
 
 const RULES: Rules<StoreName> = { schema: required(NAME), table: required(NAME) };
 
-/** Another store of the same database, on the same connections: what {@link CONTEXT} finds in it is that store's. */
+/** Stands for another store of the same database, on the same connections: its {@link CONTEXT} is that store's. */
 export function storeOn(context: Context, name: StoreName): object {
   checkGiven("on", name, RULES);
   const { schema, table } = name;

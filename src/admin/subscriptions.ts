@@ -1,4 +1,4 @@
-/** Subscriptions in the order that one asks for, each with the event that it gets next. */
+/** A page of subscriptions in a requested order, each with the event that it gets next. */
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import { readByIndex } from "../postgres/by-index.ts";
@@ -54,7 +54,7 @@ export type Subscription = {
   readonly leasedUntil: Date | undefined;
   /** The event that it gets next, or that it failed at. */
   readonly next: EventRef | undefined;
-  /** Events up to the work mark that it has not handled. Not exact and 0: there was no time to look. */
+  /** Events up to the work mark that it has not handled. 0 and not exact if the time limit left no time to count. */
   readonly waiting: Count;
   /** ms since `next` was committed. */
   readonly lagMs: number | undefined;
@@ -76,7 +76,7 @@ export type SubscriptionsPage = {
 const DEFAULT_LIMIT = 100;
 /** Subscriptions that one page filters and sorts. */
 const SCAN_LIMIT = 10_000;
-/** Subscriptions whose next event one statement looks up, and ms after which the rest is left out. */
+/** Subscriptions whose next event one statement looks up, and ms after which no further statement begins. */
 const CHUNK = 25;
 const TIME_LIMIT_MS = 1_500;
 

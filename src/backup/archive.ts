@@ -41,8 +41,8 @@ import { type Cut, cutParams, idsBefore, StreamPages } from "./stream-pages.ts";
 export type ArchiveOptions = {
   readonly target: ArchiveTarget;
   /**
-   * Events that are older than the newest snapshot of their stream that is itself older than this. Default: the events
-   * of closed streams.
+   * Archives the events behind the newest snapshot of each stream that is older than this. Default: the events of closed
+   * streams.
    */
   readonly before?: Date | undefined;
   /** Default `zstd`. */
@@ -129,7 +129,7 @@ const deleteQuery = (names: Names, cuts: readonly Cut[], lastId: number): Query 
   bindFirst: true,
 });
 
-/** The file that was read back is not what an import could bring back. None of its events was deleted from the log. */
+/** An import could not read the archived file. None of its events was deleted from the log. */
 export class ArchiveError extends Error {
   override readonly name = "ArchiveError";
 }
@@ -198,7 +198,7 @@ async function* lone(text: string): AsyncGenerator<Uint8Array> {
   yield Buffer.from(text);
 }
 
-/** Reads the file back as an import would: its footer and checksum are checked by the reader. */
+/** Reads the file back as an import would. The reader checks its footer and checksum. */
 async function verify(target: ArchiveTarget, file: string, written: { events: number }): Promise<void> {
   const reader = new LineReader();
   try {

@@ -16,7 +16,7 @@ function checkCompression(name: string, given: Compression): void {
 }
 
 /**
- * Compresses text as UTF-8. A pipeline of its own: an error of the text ends it.
+ * Compresses text as UTF-8. An error of the text ends the result with that error.
  *
  * @param text Pieces of any size, as `admin.export()` yields them.
  * @throws TypeError for another compression.
@@ -49,7 +49,7 @@ export async function* decompress(
   yield decoder.decode();
 }
 
-/** A reader that stops early ends `source` too, and with it a file; pipe() would leave it open. The error comes by `stream`. */
+/** If the reader stops early, this also ends `source`, such as a file; pipe() would leave it open. `stream` emits the error. */
 function through<T extends Transform>(source: Readable, stream: T): T {
   pipeline(source, stream, () => {});
   return stream;

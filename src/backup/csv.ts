@@ -2,9 +2,9 @@
  * The framework's own format (its class CsvFile): a header, then one line for each event. Ids are numbered from 1, and
  * causes follow them; times are to the millisecond; there is no personal data, and nothing tells that a file was cut off.
  *
- * What is written here is, byte by byte, what `app.restore(source, {}, new CsvFile({ path }))` writes if the source gives the
- * snapshots too; of a store the framework leaves them out. The framework's
- * reader takes a line break inside a name for the end of a line; this one does not.
+ * The output equals, byte by byte, what `app.restore(source, {}, new CsvFile({ path }))` writes if the source includes its
+ * snapshots; from a store the framework leaves them out. The framework's reader takes a line break inside a name for the end
+ * of a line; this one does not.
  */
 import { z } from "zod";
 import { millisOf } from "../schema/event-rows.ts";
@@ -34,8 +34,8 @@ const caused = z.looseObject({
 const escaped = (text: string): string => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
 /**
- * Maps old ids to new ones. Within a run of ids without a gap both differ by one number. So it stores one pair per run, and a
- * log of any length needs little memory.
+ * Maps old ids to new ones. In a run of ids without a gap, the difference between old and new ids is constant. So it stores
+ * one pair per run, and a log of any length needs little memory.
  */
 class NewIds {
   /** The first id of each run without a gap, and its new id. */
@@ -159,7 +159,7 @@ const isJson = (text: string): boolean => {
   }
 };
 
-/** Most characters of a row. No event that PostgreSQL accepts with its usual settings has so many. */
+/** Most characters of a row. No event that PostgreSQL accepts with its default settings is longer. */
 const LONGEST_ROW = 256_000_000;
 const WHOLE = /^\d{1,15}$/;
 const LARGEST_VERSION = 2_147_483_647;
@@ -182,7 +182,8 @@ export class CsvReader implements EventReader {
     this.#open = isOpen ? whole : undefined;
     if (whole.length > LONGEST_ROW)
       throw new ImportError("a quoted field has no end, or the row is too long", { line });
-    // Not looked into before it ends: with each line it would be copied anew: after a quote too many, 1 MB took 4 s, and 2 MB four times as long.
+    // A row is parsed only once it has ended. Parsed at each line, it would be copied each time: with one stray quote, 1 MB took
+    // 4 s, and 2 MB four times as long.
     if (isOpen) return undefined;
     // A file that went through an editor may have lines that end with \r\n.
     const row = whole.replace(/\r$/, "");
@@ -220,7 +221,7 @@ export class CsvReader implements EventReader {
     const at = { line, id: Number(id), stream, version: Number(version) };
     if (wrong) throw new ImportError(`${wrong} is missing or of a wrong type`, at);
     this.#order.add(at);
-    // The JSON of the file goes on as it is: numbers that no double holds stay what they are.
+    // The JSON of the file is passed on as text, so that numbers that no double holds stay as they are.
     const head = JSON.stringify({ id: at.id, stream, version: at.version, created: new Date(created), name });
     return { ...at, text: `${head.slice(0, -1)},"data":${data},"meta":${meta}}` };
   }

@@ -1,4 +1,4 @@
-/** What the events of an import have to be like among each other, and the error that names the line of one that is not. */
+/** The order that the events of an import must have, and the error that names the first line that breaks it. */
 
 /** A line of the input is wrong. The error names the line, and never shows the event's content. */
 export class ImportError extends Error {

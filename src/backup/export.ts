@@ -23,7 +23,7 @@ export type ExportOptions = {
   /** Name of a stream, or a pattern as for `query`. Default: all streams. */
   readonly stream?: string | undefined;
   readonly streamExact?: boolean | undefined;
-  /** Streams by name, instead. */
+  /** Names of streams, instead of `stream`. */
   readonly streams?: readonly string[] | undefined;
   /** Exclusive bounds of the ids. */
   readonly after?: number | undefined;
@@ -33,7 +33,7 @@ export type ExportOptions = {
    * the millisecond, and without personal data.
    */
   readonly format?: "jsonl" | "csv" | undefined;
-  /** Called after each page, of 2,000 events at most. */
+  /** Called after each page, of 250 events at most. */
   readonly onProgress?: ((progress: ExportProgress) => void) | undefined;
 };
 
@@ -48,12 +48,12 @@ const RULES: Rules<ExportOptions> = {
 };
 
 /**
- * Events of the first page, whose size is not known, and of each further one at most. Small pages are garbage while they
- * are young: with pages of 2,000 events the process grew to 374 MB, because V8 collects old garbage late.
+ * Most events of the first page, whose size is not known, and of the others. Pages are small, so that V8 frees them while
+ * they are young: with pages of 2,000 events the process grew to 374 MB, because V8 collects old garbage late.
  */
 const FIRST_PAGE = 100;
 const PAGE = 250;
-/** Characters of a page. */
+/** Most characters of a page. */
 const BUDGET = 1_000_000;
 
 /** A page of the whole log. `line`: the row `e` as text. $1 and $2 the ids behind which and up to which, $3 limit */

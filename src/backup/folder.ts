@@ -1,4 +1,4 @@
-/** Where archives go: a folder, or whatever of the user's has these two functions, as an object store. */
+/** Where archives go: a folder, or an object of the user's with these two functions, such as for an object store. */
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir, rename } from "node:fs/promises";
 import { join } from "node:path";

@@ -14,7 +14,7 @@ import { LineReader } from "./event-lines.ts";
 import { type EventLine, type EventReader, ImportError } from "./event-order.ts";
 import { linesOf } from "./lines.ts";
 
-/** What becomes of the events that the log holds already. */
+/** What an import does with the events that are already in the log. */
 export type ImportMode =
   /** The log must be empty. */
   | "empty"
@@ -31,7 +31,7 @@ export type ImportOptions = {
   readonly format?: "jsonl" | "csv" | undefined;
   /** Checks every line, and writes nothing. */
   readonly dryRun?: boolean | undefined;
-  /** Called after each batch, of 1,000 events at most, with the number of events read so far. */
+  /** Called after each batch, of 250 events at most, with the number of events read so far. */
   readonly onProgress?: ((progress: { readonly events: number }) => void) | undefined;
 };
 
@@ -45,7 +45,7 @@ const RULES: Rules<ImportOptions> = {
   onProgress: FUNCTION,
 };
 
-/** Events of one INSERT, and the characters after which it is sent early: see the pages of an export. */
+/** Most events of one INSERT, and the characters after which it is sent early. Small, as the pages of an export. */
 const BATCH = 250;
 const BATCH_TEXT = 1_000_000;
 

@@ -8,7 +8,7 @@ const LONGEST_LINE = 500_000_000;
  * The lines of a text whose pieces may end anywhere. The pieces of a long line are joined once, when it ends: joined with
  * each piece, a line of 8 MB in pieces of 8 kB took 7 s.
  *
- * @throws ImportError if a line is longer than `longest` characters, as of a file that is no text.
+ * @throws ImportError if a line is longer than `longest` characters, such as in a file that is not text.
  */
 export async function* linesOf(
   source: AsyncIterable<string>,

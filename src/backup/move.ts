@@ -98,7 +98,7 @@ export async function move(
     return await retryOnLockTimeout(async () => {
       await copy.catchUp();
       await copy.catchUpSubscriptions();
-      // The log has grown while the subscriptions were copied.
+      // Meanwhile the log has grown.
       await copy.catchUp();
       return await copy.cutOver(keepIn);
     });

@@ -1,6 +1,6 @@
 /**
  * Pages of the events whose stream matches a pattern, in order of id. The ids are looked up first, many at once, and the pages
- * are then read by id. With one statement for each page the planner walked the whole log for a page of a rare pattern.
+ * are then read by id. With one statement for each page, the planner walked the whole log for a page of a rare pattern.
  *
  * - A pattern that begins with literal text, and has up to a million events: by the index of streams and ids.
  * - Any other: part by part of the log, so that no statement reads all of it.
@@ -12,10 +12,10 @@ import type { Names } from "../schema/names.ts";
 import type { Pattern } from "../values/pattern.ts";
 import { linesQuery } from "./stream-pages.ts";
 
-/** Events of a prefix, up to which they are looked up by the index; of them so many ids at once. */
+/** Most events of a prefix that are looked up through the index, and the number of ids that one look-up returns. */
 const BY_PREFIX = 1_000_000;
 const IDS = 100_000;
-/** Ids of a part of the log: of the first one, and at most. Parts grow as long as they are found in this many ms. */
+/** Size of the first part of the log and of the largest, in ids. It doubles while a part takes less than this many ms. */
 const FIRST_PART = 10_000;
 const LARGEST_PART = 200_000;
 const QUICK_MS = 100;
@@ -84,8 +84,8 @@ where ${[from("e.stream"), ...to("e.stream")].join(" and ")} order by e.stream u
   }
 
   /**
-   * The next ids of the prefix. The sum hides the order from the primary key, which would walk the log, and coalesce its
-   * bounds. Returns the id up to which all are known.
+   * The next ids of the prefix. `e.id + 0` and coalesce hide order and bounds from the primary key, by which the planner
+   * would walk the log. Returns the id up to which all are known.
    */
   async #lookUp(after: number): Promise<number> {
     const { where, matches, ids } = this.#conditions(after, this.#options.lastId);

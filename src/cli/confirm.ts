@@ -1,4 +1,4 @@
-/** Asks before many subscriptions are changed. */
+/** Asks before a command changes or deletes much. */
 import { confirm as ask, isCancel } from "@clack/prompts";
 import { ExitCode, UsageError } from "./session.ts";
 

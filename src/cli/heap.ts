@@ -6,7 +6,7 @@ const MAX_BYTES = 48_000_000;
 /** Between two collections, which take about 20 ms each. */
 const PAUSE_MS = 200;
 
-/** Called now and then, it collects garbage once the heap has grown. Only for a process of our own. */
+/** The returned function collects garbage if the heap has grown; call it often. Only for processes that are our own. */
 export function keepHeapSmall(): () => void {
   setFlagsFromString("--expose-gc");
   const collect: unknown = runInNewContext("gc");

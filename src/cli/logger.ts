@@ -3,7 +3,7 @@ import type { Logger } from "@rotorsoft/act";
 
 let silenced = false;
 
-/** Without the messages of the store that are meant for an app. */
+/** Runs `work` without the store's messages, which are meant for an app. */
 export async function silently<T>(work: () => Promise<T>): Promise<T> {
   silenced = true;
   try {

@@ -12,9 +12,9 @@ export type Measured = {
 
 export type MeasureOptions = {
   readonly store: PostgresStoreOptions;
-  /** Of each measurement. */
+  /** Duration of each measurement. */
   readonly seconds: number;
-  /** Ends the measurement under way, and the others are left out. */
+  /** Ends the running measurement and skips the others. */
   readonly signal: AbortSignal;
   readonly onStep: (name: string) => void;
 };

@@ -17,7 +17,7 @@ export async function importModule(module: string): Promise<UserModule> {
   }
 }
 
-/** `act-drizzle/projections`, which needs a package that the store does not. */
+/** `act-drizzle/projections`, which needs `drizzle-orm`; the store does not. */
 export async function importProjections(): Promise<typeof import("../projections/index.ts")> {
   try {
     return await import("../projections/index.ts");

@@ -14,7 +14,7 @@ export type Column<Row> = {
   readonly title: string;
   readonly value: (row: Row) => string | number | undefined;
   readonly right?: boolean;
-  /** It has a name that people copy: if it is cut, a line below the row has all of it. */
+  /** Holds names that people copy: if a name is cut, a line below the row shows the whole name. */
   readonly whole?: boolean;
   readonly style?: (row: Row) => Style | undefined;
 };
@@ -119,7 +119,7 @@ export class Output {
       });
   }
 
-  /** Names and values, one pair a line; a long value goes on below. */
+  /** Names and values, one pair per line; a long value is wrapped. */
   facts(pairs: readonly (readonly [string, string])[]): void {
     const width = Math.max(...pairs.map(([name]) => name.length)) + GAP;
     for (const [name, value] of pairs)

@@ -3,7 +3,7 @@ import { SingleBar } from "cli-progress";
 
 export type Progress = { readonly update: (value: number) => void; readonly stop: () => void };
 
-/** Without a `total` it counts. */
+/** Without a `total` it shows only the count. */
 export function progress(title: string, total: number | undefined): Progress {
   if (!process.stderr.isTTY) return { update: () => {}, stop: () => {} };
   const format = total ? `${title} {bar} {percentage} %  {value}` : `${title} {value}`;

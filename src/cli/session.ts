@@ -57,7 +57,7 @@ export const toEventId = (text: string): number => {
 const SPAN = /^(\d+)(s|m|h|d)$/;
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** A date needs its year in front: of "5", Date would make a month of 2001. */
+/** A date must begin with its year: `new Date("5")` would be a month of 2001. */
 const DATED = /^\d{4}(-|$)/;
 
 function timeOf(text: string, sign: 1 | -1, from: string): Date {
@@ -72,7 +72,7 @@ function timeOf(text: string, sign: 1 | -1, from: string): Date {
 
 /** `15m`, `2h`, `3d` ago, or a date and time in ISO 8601. */
 export const toTime = (text: string): Date => timeOf(text, -1, "ago");
-/** The same from now. */
+/** `15m`, `2h`, `3d` from now, or a date and time in ISO 8601. */
 export const toFuture = (text: string): Date => timeOf(text, 1, "from now");
 
 /** The options that select the store and the form of the output. They may stand before or after the command's name. */
@@ -105,7 +105,7 @@ export function globalOptions(command: Command): GlobalOptions {
   return found;
 }
 
-/** Which store is meant, as options of it. */
+/** The options of the store that the command works on. */
 export function storeOptions(command: Command): PostgresStoreOptions {
   const { url, schema, table, timeout, prepare } = globalOptions(command);
   return {
@@ -124,7 +124,7 @@ export async function withStore(command: Command, work: (session: Session) => Pr
     ...storeOptions(command),
     max: CONNECTIONS,
     application_name: "act-drizzle command",
-    // Who runs a command sees how long it takes.
+    // The user of a command sees how long it takes.
     slowStatementMillis: false,
   });
   try {

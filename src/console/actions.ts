@@ -12,7 +12,7 @@ import { sent } from "./looks.ts";
 
 const MAX_STREAMS = 1_000;
 const SAMPLE = 20;
-/** Subscriptions that a line of the log names. */
+/** Subscriptions that a line of the record names. */
 const NAMED = 5;
 const MAX_TEXT = 1_000;
 
@@ -81,7 +81,7 @@ function described(
     case "unblock":
       return {
         description: `${counted(count, "blocked subscription tries", "blocked subscriptions try")} the event again that ${one ? "it stands" : "they stand"} at.`,
-        warnings: ["If the cause is not mended, it blocks again."],
+        warnings: ["If the cause is not fixed, it blocks again."],
       };
     case "reset":
       return {
@@ -116,7 +116,7 @@ function described(
 
 const NONE: Matching = { count: { count: 0, exact: true }, first: [] };
 
-/** What it would change, as it stands now. */
+/** The subscriptions that the action would change now. */
 async function lookAt(
   admin: Admin,
   action: Action,
@@ -202,7 +202,7 @@ async function apply(store: PostgresStore, action: Action, by: string): Promise<
   }
 }
 
-/** For the log: names and numbers, no event's data. */
+/** A description for the record of actions: names and numbers, no event's data. */
 function whatOf(action: Action, count: number): string {
   const names = (streams: readonly string[]) =>
     `${streams.slice(0, NAMED).join(", ")}${streams.length > NAMED ? `, and ${streams.length - NAMED} more` : ""}`;

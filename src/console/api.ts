@@ -9,7 +9,7 @@
  * - `store` selects the store by `StoreInfo.id`. Left out: `Session.defaultStore`.
  * - Times are ISO 8601 strings. What is undefined on the server is absent in JSON.
  * - A failure has a status of 400 or more, and a {@link Failure} as its body.
- * - Lists have a limit; what is counted is counted up to a limit ({@link Count}: not `exact` is "more than `count`").
+ * - Lists and counts have a limit. A {@link Count} that is not `exact` means more than `count`.
  */
 import type { ActionResult, Audit, Preview } from "./api/actions.ts";
 import type { LogPage, NamesInUse, Streams } from "./api/log.ts";

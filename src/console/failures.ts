@@ -1,4 +1,4 @@
-/** What a request can fail with, as the page gets it: a status, a code, and a message without data. */
+/** The failures of a request as the page gets them: a status, a code, and a message without data. */
 import { StoreError, ValidationError } from "@rotorsoft/act";
 import type { Failure, FailureCode } from "./api.ts";
 
@@ -26,17 +26,17 @@ export class ConsoleError extends Error {
   }
 }
 
-/** SQLSTATEs of a server that goes down, comes up, or has no connection left, and of one that cannot be reached. */
+/** SQLSTATEs of a server that is starting or stopping, has no connection left, or cannot be reached. */
 const AWAY = /^(08|57P0|53300)/;
 const CANCELLED = "57014";
-/** Names of tables and schemas that are not there, and rights that the role lacks: the message says which. */
+/** Messages for a missing table, a missing schema, and a right that the role lacks. */
 const REFUSED: Readonly<Record<string, string>> = {
   "42P01": "The store's tables are missing: check the schema and the table, or call seed() once.",
   "3F000": "The schema is missing: check its name, or call seed() once.",
   "42501": "The role may not read this: grant it SELECT on the store's tables (docs/guides/console.md).",
 };
 
-/** The package's entries are bundled each by itself, so that their errors are known by name. */
+/** Each entry of the package is a bundle with classes of its own, so errors are recognized by name. */
 const named = (error: unknown, name: string): error is Error & { readonly code?: unknown } =>
   error instanceof Error && error.name === name;
 
@@ -70,7 +70,7 @@ export function failureOf(error: unknown): {
 export const isFault = (error: unknown): boolean =>
   !(error instanceof ConsoleError || error instanceof ValidationError || error instanceof StoreError);
 
-/** The details of the framework's error say what is wrong; they are of the console's own making, or of a filter. */
+/** The details of the framework's error say what is wrong. They hold no data but the filter of the request. */
 function reasonOf(error: ValidationError): string {
   const { details } = error;
   const reason =

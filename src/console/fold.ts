@@ -19,7 +19,7 @@ export type State = {
 
 type Patch = (state: unknown, patch: unknown) => unknown;
 
-/** Events of one reading, and of one fold at most. */
+/** Most events of one read, and of one fold. */
 const PAGE = 500;
 const MAX_EVENTS = 20_000;
 
@@ -38,7 +38,7 @@ export function statesIn(exports: Readonly<Record<string, unknown>>): State[] {
   const add = (value: unknown) => {
     if (isState(value) && !found.has(value.name)) found.set(value.name, value);
   };
-  // An app's states come first: it has merged those that are declared in parts.
+  // An app's states come first, because the app has merged those that are declared in parts.
   for (const value of Object.values(exports))
     if (isObject(value) && value._states instanceof Map)
       for (const state of value._states.values()) add(state);
@@ -46,7 +46,7 @@ export function statesIn(exports: Readonly<Record<string, unknown>>): State[] {
   return [...found.values()];
 }
 
-/** @throws Error that says what the module lacks. The module is the user's own code, and does what it does on import. */
+/** @throws Error that says what the module lacks. Importing the module runs its top-level code. */
 export async function loadStates(module: string): Promise<State[]> {
   const path = resolve(module);
   const exports: Record<string, unknown> = await importPassively(pathToFileURL(path).href).catch(
@@ -76,7 +76,7 @@ function loadPatch(): Promise<Patch> {
 
 const isMark = (name: string) => name === "__snapshot__" || name === "__tombstone__";
 
-/** Of several states the one that knows most of the events. */
+/** The state that handles most of the events. */
 function stateOf(states: readonly State[], stream: string, events: readonly EventView[]): State {
   const names = events.map(({ name }) => name).filter((name) => !isMark(name));
   const known = (state: State) => names.filter((name) => name in state.patch).length;
@@ -91,7 +91,7 @@ function stateOf(states: readonly State[], stream: string, events: readonly Even
   return best;
 }
 
-/** The first events that are not snapshots. The state is recognized by them. */
+/** The last events up to a version. Their names show which state of the app the stream has. */
 async function sample(admin: Admin, stream: string, version: number): Promise<EventView[]> {
   return admin.versions(stream, { from: Math.max(0, version - 20), to: version, limit: 21 });
 }

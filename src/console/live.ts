@@ -10,14 +10,15 @@ import { failureOf } from "./failures.ts";
 import { overviewOf, sent } from "./looks.ts";
 
 /**
- * ms between two overviews, and the least multiple of an overview's own duration: it uses a tenth of a connection at most.
+ * Least ms between two overviews, and least pause as a multiple of an overview's duration, so that overviews use a tenth of a
+ * connection at most.
  */
 const OVERVIEW = 2_000;
 const RESTRAINT = 10;
 /** ms between two messages of the tail, and between two polls if there are no notifications. */
 const BATCH = 250;
 const POLL = 1_000;
-/** Most events in one message, and how many ids a tail may be behind before it leaves some out. */
+/** Most events in one message, and how many ids a tail may be behind before it skips some. */
 const PAGE = 500;
 const TOO_FAR = 5_000;
 /** ms until the next attempt to reach a database that does not answer, and until the next attempt to LISTEN. */
@@ -46,7 +47,7 @@ function linkTo(send: (link: Link) => Promise<void>) {
   };
 }
 
-/** One LISTEN of a store, while anybody looks. */
+/** One LISTEN of a store, while a page shows it. */
 class StoreListener {
   readonly #wakes = new Set<() => void>();
   #watch: Promise<Watch | undefined> | undefined;
@@ -70,7 +71,7 @@ class StoreListener {
     };
   }
 
-  /** Begins to listen, if it does not. Where that is not possible it tries again after a while. */
+  /** Begins to listen, unless it listens already. If LISTEN is not possible, it tries again after 10 s. */
   listen({ admin }: Opened): void {
     if (this.#watch || performance.now() < this.#notBefore) return;
     this.#notBefore = performance.now() + LISTEN_AGAIN;
@@ -167,7 +168,7 @@ export class Live {
         wake = Promise.withResolvers<void>();
         let more = false;
         try {
-          // With its own end as the start it finds nothing, and says where the log ends.
+          // Behind the highest possible id it finds nothing, and returns where the log ends.
           const page = await store.admin.log({
             ...filter,
             after: position ?? Number.MAX_SAFE_INTEGER - 1,
@@ -175,7 +176,7 @@ export class Live {
           });
           await link();
           const last = page.lastId ?? 0;
-          // What was deleted at the log's end, or a log that was restored: ids begin anew.
+          // If the log's end was deleted, or the log was restored, its ids begin anew.
           const reached = position === undefined || position > last ? last : (page.newer ?? position);
           if (page.events.length > 0 || reached !== position)
             await send(

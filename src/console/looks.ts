@@ -1,4 +1,4 @@
-/** What the console reads of a store for its views, in the form that the page gets. */
+/** Reads what the console's views show of a store, in the form that the page gets. */
 import { msBetween } from "../admin/bounded.ts";
 import type { Admin, EventView } from "../admin/index.ts";
 import { datePaths } from "../values/json-dates.ts";
@@ -16,12 +16,12 @@ import type {
 import type { Opened } from "./databases.ts";
 import { ConsoleError, failureOf } from "./failures.ts";
 
-/** What JSON makes of a value. The one place where the types of the server become those of the page. */
+/** A value after JSON. Only here the types of the server become those of the page. */
 export const sent = <T>(value: T): Sent<T> => JSON.parse(JSON.stringify(value)) as Sent<T>;
 
 const BEHIND = 20;
 const LEASES = 50;
-/** ms of the window for "now". */
+/** Window of the present rate, in ms. */
 const NOW = 10_000;
 
 export async function overviewOf(admin: Admin, listener: Overview["listener"]): Promise<Overview> {

@@ -1,4 +1,4 @@
-/** The files of the page, as Vite has built them, compressed once. */
+/** The files of the page that Vite has built. Each is compressed at most once. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -34,7 +34,7 @@ type File = {
   readonly encoded: Map<Encoding, Promise<Buffer>>;
 };
 
-/** As installed, and in the repository. */
+/** Where the built page is: in the installed package, and in the repository. */
 const FOLDERS = ["../console/", "../../dist/console/"].map((path) =>
   fileURLToPath(new URL(path, import.meta.url)),
 );
@@ -42,7 +42,7 @@ const FOLDERS = ["../console/", "../../dist/console/"].map((path) =>
 const isBuilt = (folder: string) =>
   statSync(join(folder, "index.html"), { throwIfNoEntry: false })?.isFile() === true;
 
-/** Reads all of them: nothing outside the folder can be asked for. Undefined if the page was not built. */
+/** Reads all files at the start, so that no request reads outside the folder. Undefined if the page was not built. */
 export function pageFiles(folder = FOLDERS.find(isBuilt)): ReadonlyMap<string, File> | undefined {
   if (folder === undefined || !isBuilt(folder)) return undefined;
   const paths = readdirSync(folder, { recursive: true, encoding: "utf8" });
@@ -74,7 +74,7 @@ const encodingOf = (c: Context, { extension }: File): Encoding | undefined => {
 export async function servePage(c: Context, files: ReadonlyMap<string, File> | undefined): Promise<Response> {
   if (!files) return c.text("The page was not built. In the repository: npm run build\n", 503);
   const asked = files.get(c.req.path);
-  // A file that is gone is no view: after an update an old page asks for old scripts.
+  // After an update an old page asks for old scripts. A missing file must not be answered with the page.
   if (
     !asked &&
     (c.req.path.startsWith("/assets/") || (extname(c.req.path) !== "" && TYPES[extname(c.req.path)]))

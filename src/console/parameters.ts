@@ -1,4 +1,4 @@
-/** Reads query parameters, and says what is wrong with them. */
+/** Reads and checks the parameters and bodies of requests. */
 import type { Context } from "hono";
 import { z } from "zod";
 import type { LogFilter } from "../admin/index.ts";

@@ -33,7 +33,7 @@ export type Parts = {
   readonly write: boolean;
   readonly pii: boolean;
   readonly states: readonly State[] | undefined;
-  /** Ends what is live when the server is closed. */
+  /** Ends live connections when the server is closed. */
   readonly closing: AbortSignal;
 };
 
@@ -89,7 +89,7 @@ export function routes(parts: Parts): Hono {
   look("/overview", (store) => live.overview(store));
   look("/doctor", async ({ admin }) => {
     const found = await admin.doctor({ listen: false });
-    // The console's own sessions are read-only: that says nothing about the app's.
+    // Read-only sessions are the console's own setting, and say nothing about the app's.
     return { at: new Date(), findings: found.filter(({ code }) => code !== "read-only") };
   });
   look("/storage", ({ admin }) => admin.storage());
@@ -155,7 +155,7 @@ export function routes(parts: Parts): Hono {
       admin.log({ limit: 1 }),
       databases.list(),
     ]);
-    // Positions beside another store's tables count in the ids of its log, not of this one.
+    // Positions in another store's schema are ids of that store's log, not of this one.
     const others = stores.filter(
       ({ database, schema }) => database === info.database && schema !== info.schema,
     );
@@ -187,7 +187,7 @@ export function routes(parts: Parts): Hono {
   return app;
 }
 
-/** What changes something, or is recorded. */
+/** Routes that change something, or that are recorded. */
 function acts(
   app: Hono,
   { databases, audit, write, pii }: Parts,

@@ -1,11 +1,11 @@
 /**
- * Who may talk to the console: a browser that was given the token of the printed URL, from the console's own page.
+ * Checks who may talk to the console: only its own page, in a browser that was given the token of the printed URL.
  *
  * - A wrong `Host` is refused: a page of another name that resolves to this address (DNS rebinding) gets nothing.
  * - The token is exchanged for a cookie that scripts cannot read and that other sites' requests do not carry.
  * - Requests of other origins are refused by `Origin` and `Sec-Fetch-Site`, also those of other ports of this machine,
  *   which are the same site to a browser.
- * - What changes something also needs a header that no form can send.
+ * - A request that changes something also needs a header that no form can send.
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import type { Context, Next } from "hono";
@@ -37,13 +37,13 @@ const HEADERS: Readonly<Record<string, string>> = {
 
 export type Access = {
   readonly token: string;
-  /** Each is good once, in the place of the token: for an address that other users of the machine may see. */
+  /** Tokens for a single use, for addresses that other users of the machine may see. */
   readonly tickets: Set<string>;
   /** Set once the server listens. */
   port: number;
-  /** Names of this server that are good in `Host` beside those of the loopback. */
+  /** Names that are accepted in `Host`, besides those of the loopback. */
   readonly hosts: readonly string[];
-  /** It listens on all addresses: every address is good in `Host`, but no unknown name. */
+  /** The server listens on all addresses, so `Host` may be an IP address, but not an unknown name. */
   readonly anyAddress: boolean;
 };
 
@@ -67,12 +67,12 @@ const isNavigation = (c: Context) => c.req.method === "GET" && c.req.header("sec
 function addressWithoutToken(c: Context): string {
   const url = new URL(c.req.url);
   url.searchParams.delete("token");
-  // A path with two slashes in front would be another server's.
+  // A path that begins with two slashes would lead to another server.
   return `/${url.pathname.replace(/^\/+/, "")}${url.search}`.replaceAll("&", "&amp;").replaceAll('"', "%22");
 }
 
 /**
- * A page that goes on to `address` by itself. A redirect would not do: after a click in another site the browser counts
+ * A page that loads `address` by itself. A redirect would not work: after a click in another site the browser counts
  * the redirected request as that site's, and leaves the cookie out.
  */
 const onwards = (c: Context, address: string) =>
@@ -86,7 +86,7 @@ const WHERE_TO_GET_IT =
 /** Checks every request, and adds the headers to every response. */
 export function guard(access: Access) {
   const session = randomBytes(24).toString("base64url");
-  // Cookies know no ports: two consoles of one machine have a name each.
+  // Cookies are shared by all ports of a host, so each console has a cookie name of its own.
   const cookie = () => `act_drizzle_console_${access.port}`;
 
   const refuse = (c: Context, code: "cross-site" | "no-token", message: string) => {

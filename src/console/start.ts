@@ -40,13 +40,13 @@ export type ConsoleOptions = {
 };
 
 export type RunningConsole = {
-  /** With the token. */
+  /** The console's address, with the token. */
   readonly url: string;
-  /** Without. */
+  /** The console's address, without the token. */
   readonly origin: string;
   readonly token: string;
   readonly port: number;
-  /** An address that is good once: the command line of a browser can be seen by other users of the machine. */
+  /** An address for a single use, because other users of the machine can see a browser's command line. */
   once(): string;
   /** Ends live connections, the server, and the connections to the databases. */
   close(): Promise<void>;
@@ -57,7 +57,7 @@ const EVERYWHERE = ["0.0.0.0", "::"];
 
 const newToken = () => randomBytes(24).toString("base64url");
 
-/** Of the package, two folders up from here, both in src/ and in dist/. */
+/** The package's version. package.json is two folders up from here, both in src/ and in dist/. */
 function versionOfPackage(): string {
   const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
   const read: { readonly version?: unknown } = JSON.parse(text);
@@ -89,7 +89,7 @@ export async function startConsole(options: ConsoleOptions): Promise<RunningCons
   const app = new Hono();
   app.onError((error, c) => {
     const { status, body } = failureOf(error);
-    // The message of an unknown error could quote data: its stack names only where it was thrown.
+    // The message of an unknown error could quote data, so only its name and stack are printed.
     if (isFault(error))
       tell(`This is a fault of the console: ${error.name}\n${error.stack?.replace(/^.*?\n(?=\s+at )/s, "")}`);
     return c.json(body, status);

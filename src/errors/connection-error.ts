@@ -18,7 +18,7 @@ const COMMIT_KNOWN =
   "A commit: no; if that were in doubt, the code would be `OUTCOME_UNKNOWN`. Another verb that writes: unknown where `sent` is true, else no.";
 const SAFE_TO_REPEAT =
   "Yes. Verbs of subscriptions may be repeated safely: a lease that was granted to a lost call expires.";
-const WHEN_MENDED = "Only when the cause is mended.";
+const WHEN_FIXED = "Only when the cause is fixed.";
 const LATER = "Yes, after a pause.";
 const NEVER = "No.";
 
@@ -27,14 +27,14 @@ const certificate: ErrorEntry = {
   applied: NOTHING_SENT,
   advice:
     "give the certificate's authority as ssl: { ca }, or renew the certificate (docs/guides/security.md)",
-  retry: WHEN_MENDED,
+  retry: WHEN_FIXED,
 };
 
 /** Codes with which the store closes its own connections. None of them should reach a caller. */
 const internal = (happened: string): ErrorEntry => ({
   happened,
   applied: "Unknown.",
-  advice: "report that you saw it, for this code should not leave the store",
+  advice: "report it, because this code should not leave the store",
   retry: "A read: yes. Look at the data before you repeat a write.",
 });
 
@@ -90,18 +90,18 @@ export const CONNECTION_ERRORS = {
     happened: "A pooler in transaction mode stands between the store and the server, and `prepare` is true.",
     applied: NOTHING_WRITTEN,
     advice: "set prepare: false (docs/guides/pgbouncer.md)",
-    retry: WHEN_MENDED,
+    retry: WHEN_FIXED,
   },
   CITUS_WORKER: {
     happened: "The server is a worker of a Citus cluster, which numbers events from a range of its own.",
     applied: NOTHING_WRITTEN,
     advice: "connect to the coordinator (docs/reference/servers.md)",
-    retry: WHEN_MENDED,
+    retry: WHEN_FIXED,
   },
   PASSWORD: {
     happened: "The function given as option `password` failed, or gave no password in time.",
     applied: NOTHING_SENT,
-    advice: "mend the function given as option password",
+    advice: "fix the function given as option password",
     retry: LATER,
   },
   NO_SERVER: {
@@ -114,7 +114,7 @@ export const CONNECTION_ERRORS = {
     happened: "`ssl` demands TLS, and the server does not offer it.",
     applied: NOTHING_SENT,
     advice: "turn TLS on at the server, or choose another mode of ssl",
-    retry: WHEN_MENDED,
+    retry: WHEN_FIXED,
   },
   STORE_CLOSED: {
     happened: "The verb was called after `dispose()`, or dispose() stopped waiting for it.",
@@ -173,7 +173,7 @@ export const CONNECTION_ERRORS = {
     happened: "the host name is unknown",
     applied: NOTHING_SENT,
     advice: "check host, and DNS",
-    retry: WHEN_MENDED,
+    retry: WHEN_FIXED,
   },
   EAI_AGAIN: {
     happened: "the host name cannot be looked up now",
@@ -203,7 +203,7 @@ export const CONNECTION_ERRORS = {
     happened: "this process may not use the socket",
     applied: NOTHING_SENT,
     advice: "check the rights of the socket's file and folder",
-    retry: WHEN_MENDED,
+    retry: WHEN_FIXED,
   },
   EMFILE: {
     happened: "this process has too many open files",
@@ -223,18 +223,18 @@ export const CONNECTION_ERRORS = {
     happened: "the server's certificate is for another name",
     applied: NOTHING_SENT,
     advice: "set host to a name of the certificate, or use ssl: verify-ca",
-    retry: WHEN_MENDED,
+    retry: WHEN_FIXED,
   },
   AUTH_TYPE_NOT_IMPLEMENTED: {
     happened: "The server asks for a way to log in that the driver does not know, such as GSSAPI.",
     applied: NOTHING_SENT,
     advice: "let pg_hba.conf ask this user for scram-sha-256",
-    retry: WHEN_MENDED,
+    retry: WHEN_FIXED,
   },
   SASL_SIGNATURE_MISMATCH: {
     happened: "The server could not prove that it knows the password: it may be another server.",
     applied: NOTHING_SENT,
-    advice: "check host, and what stands between",
+    advice: "check host, and the proxies between",
     retry: NEVER,
   },
   CONNECTION_ENDED: internal("The store had closed the connection, which nobody used."),

@@ -12,8 +12,8 @@ export const STORE_REASONS = {
   EVENTS_LEFT_OUT: {
     happened: "a trigger on the events table left out events of this commit: nothing of it was written",
     applied: "No. Nothing of this commit was written.",
-    advice: "mend or drop the trigger",
-    retry: "Only when the trigger is mended.",
+    advice: "fix or drop the trigger",
+    retry: "Only when the trigger is fixed.",
   },
   TOO_LATE: {
     happened: "the message reached the server too late: nothing was written",
@@ -32,8 +32,8 @@ type SqlStateEntry = {
 };
 const YES = "Yes.";
 const LATER = "Yes, after a pause.";
-const MENDED = "Only when the cause is mended.";
-const entry = (condition: string, advice: string, retry = MENDED): SqlStateEntry => ({
+const WHEN_FIXED = "Only when the cause is fixed.";
+const entry = (condition: string, advice: string, retry = WHEN_FIXED): SqlStateEntry => ({
   condition,
   advice,
   retry,
@@ -98,12 +98,12 @@ export const SQL_STATES = {
   ),
   "40001": entry(
     "serialization_failure",
-    "it came into conflict with another transaction and was undone: try again; on a standby, replication ended a read that took too long (max_standby_streaming_delay, hot_standby_feedback)",
+    "the transaction came into conflict with another one and was undone: try again; on a standby, replication ended a read that took too long (max_standby_streaming_delay, hot_standby_feedback)",
     "Yes. The store itself has already tried again.",
   ),
   "40P01": entry(
     "deadlock_detected",
-    "it and another transaction waited for each other, and it was undone: try again",
+    "this transaction and another one waited for each other, and this one was undone: try again",
     "Yes. The store itself has already tried again.",
   ),
   "42501": entry(
@@ -112,11 +112,11 @@ export const SQL_STATES = {
   ),
   "42703": entry(
     "undefined_column",
-    "a column is missing: call seed() to bring the tables up to date; if it is none of the store's, a trigger of yours asks for it",
+    "a column is missing: call seed() to bring the tables up to date; if it is not a column of the store's, a trigger of yours needs it",
   ),
   "42P01": entry(
     "undefined_table",
-    "a table is missing: call seed() first, or run the migrations; if it is none of the store's, a trigger of yours asks for it",
+    "a table is missing: call seed() first, or run the migrations; if it is not a table of the store's, a trigger of yours needs it",
   ),
   "42P05": entry(
     "duplicate_prepared_statement",
@@ -125,7 +125,7 @@ export const SQL_STATES = {
   "53100": entry("disk_full", "the server's disk is full: make room", LATER),
   "53200": entry(
     "out_of_memory",
-    "the server is out of memory; where it says shared memory, of room for locks: raise max_locks_per_transaction",
+    "the server is out of memory; if its message names shared memory, it has no room for more locks: raise max_locks_per_transaction",
     LATER,
   ),
   "53300": entry(
@@ -154,7 +154,7 @@ export const SQL_STATES = {
   ),
   "57P02": entry(
     "crash_shutdown",
-    "a process of the server crashed, and all its connections went: try again",
+    "a process of the server crashed, and the server closed all connections: try again",
     LATER,
   ),
   "57P03": entry(
@@ -174,7 +174,7 @@ export const SQL_STATE_CLASSES: Readonly<Record<string, string>> = {
   "08": "the connection failed: try again",
   "0A": "the server does not support it: check that it is PostgreSQL 14 or newer",
   "22": "a value was refused by PostgreSQL: check what is written, and triggers of yours",
-  "23": "a constraint refused a row (see constraint and table): mend the value, or the constraint",
+  "23": "a constraint refused a row (see constraint and table): fix the value, or the constraint",
   "25": "the transaction is in the wrong state: look at triggers of yours, and at poolers",
   "28": "the server refused the login: check user, password and pg_hba.conf",
   "40": "the transaction was undone: try again",

@@ -1,8 +1,8 @@
 /**
  * PostgresIdempotency: which requests a receiver has handled already.
  *
- * The framework's operations package declares such a port, which adapters implement structurally: `claim` reserves a key,
- * `commit` keeps it for its time to live, `release` gives it back.
+ * The framework's operations package declares a port for this, which adapters implement structurally: `claim` reserves a
+ * key, `commit` keeps it for its time to live, `release` gives it back.
  *
  * States of a key: free → reserved (by one caller) → committed → free again, when its time to live is over. A
  * reservation whose process died is free when its own, shorter time is over.
@@ -34,7 +34,7 @@ const DAY = 24 * 3_600_000;
 const MINUTE = 60_000;
 /** An index entry of PostgreSQL ends at 2,704 bytes. */
 const LONGEST_KEY = 500;
-/** Expired keys that one claim deletes: each claim adds one at most, so that they get fewer. */
+/** Most expired keys that one claim deletes. Each claim adds at most one key, so expired keys get fewer. */
 const CLEANED = 10;
 
 function checkKey(verb: string, key: string): void {
@@ -53,7 +53,7 @@ function duration(name: string, ms: number): number {
  * Which requests a receiver has handled already, by a key that the caller gives: 1 to 500 characters, without personal
  * data. The keys are in a table beside the log, on the store's own connections.
  *
- * @throws StoreError from every method if the database fails; ValidationError if a key is of no use.
+ * @throws StoreError from every method if the database fails; ValidationError if a key is empty or too long.
  * @example
  * ```ts
  * const idempotency = new PostgresIdempotency(store);
@@ -67,7 +67,7 @@ export class PostgresIdempotency {
   readonly #table: string;
   readonly #ttlMs: number;
   readonly #reservationMs: number;
-  /** So that a late release of another process does not free what this one has reserved since. */
+  /** Marks this instance's reservations, so that a late release of another process does not free them. */
   readonly #holder = randomUUID();
 
   /**
@@ -87,8 +87,8 @@ export class PostgresIdempotency {
   }
 
   /**
-   * Creates the table, if it is not there. Any number of processes may do so at the same time. Where it is there, nothing
-   * is locked, and the role needs no right to create anything.
+   * Creates the table if it is missing. Any number of processes may do so at the same time. If the table exists, nothing is
+   * locked, and the role needs no right to create anything.
    */
   async seed(): Promise<void> {
     const { connections } = this.#context;
@@ -119,7 +119,7 @@ export class PostgresIdempotency {
    */
   async claim(key: string, now?: number): Promise<boolean> {
     checkKey("claim", key);
-    // $1 key, $2 now, $3 ms, $4 holder. What is cleaned has expired by the server's clock, whatever `now` says.
+    // $1 key, $2 now, $3 ms, $4 holder. Only keys that have expired by the server's clock are deleted, whatever `now` says.
     const rows = await this.#write("claim", {
       text: `with old as materialized (
   select key from ${this.#table} where expires_at <= clock_timestamp() and key <> $1::text

@@ -35,7 +35,7 @@ export function actIdempotency<
       holder: uuid("holder"),
       expires_at: timestamp("expires_at", { withTimezone: true, mode: "date" }).notNull(),
     },
-    // What has expired is found without a look at the rest.
+    // Finds expired keys without reading the others.
     (t) => [index(`${table}_expires_ix`).on(t.expires_at)],
   );
 }

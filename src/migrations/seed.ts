@@ -48,7 +48,7 @@ export async function seed(context: Context): Promise<void> {
     const missing = current ? unfinished(names, catalog) : [];
     if (missing.length > 0)
       log().warn(
-        `${title}: not as this release makes it: ${missing.join(", ")}. seed() by the tables' owner mends that`,
+        `${title}: not as this release makes it: ${missing.join(", ")}. seed() by the tables' owner fixes that`,
       );
     if (current && (ids === undefined || isInOrder(toIdFacts(ids)))) return;
     const work = current ? mendIdOrder : migrate;

@@ -76,7 +76,7 @@ select jsonb_build_object(
 
 export const toIdFacts = (row: { readonly facts?: unknown } | undefined): IdFacts => facts.parse(row?.facts);
 
-/** Whether something has to be mended, or refused. */
+/** Whether something has to be fixed, or refused. */
 export const isInOrder = ({ sequence: found, trigger }: IdFacts): boolean =>
   found !== null &&
   trigger === null &&
@@ -100,7 +100,7 @@ export function planSequence({ name, owned, cache, cycles, unlogged, unbounded }
   return changes;
 }
 
-/** @throws for what seed() cannot or may not mend. */
+/** @throws for what seed() cannot or may not fix. */
 function refuse({ schema, table }: Names, { sequence: found, trigger }: IdFacts): void {
   const refused = (reason: string, remedy: string) =>
     new Error(

@@ -125,7 +125,7 @@ export const optionsSchema = z.strictObject({
     .register(about, {
       type: "Password",
       config: false,
-      docs: "Password of the user, or a function that each new connection asks for it, such as for the token of a cloud. Never shown in logs, errors or `inspect`.",
+      docs: "Password of the user, or a function that returns it, which each new connection calls: for tokens of clouds. Never shown in logs, errors or `inspect`.",
       url: { password: asText },
       env: { PGPASSWORD: asText },
       takes: "a string, or a function that returns one or a promise of one",
@@ -140,7 +140,7 @@ export const optionsSchema = z.strictObject({
     }),
   table: z.string().default("events").register(about, {
     type: "string",
-    docs: "Name of the events table; `<table>_streams` and `<table>_correlated` stand beside it.",
+    docs: "Name of the events table; `<table>_streams` and `<table>_correlated` are beside it.",
   }),
   notify: z.boolean().default(false).register(about, {
     type: "boolean",
@@ -148,7 +148,7 @@ export const optionsSchema = z.strictObject({
   }),
   pollIntervalMillis: millis.default(4_000).register(about, {
     type: "number",
-    docs: "With `notify`: how often a listener looks for work that nobody announced, in milliseconds; `0` is never.",
+    docs: "With `notify`: how often a listener looks for work that nobody announced, in milliseconds; `0`: never.",
   }),
   max: z
     .number()
@@ -158,7 +158,7 @@ export const optionsSchema = z.strictObject({
     .default(20)
     .register(about, {
       type: "number",
-      docs: "Most connections of this store, the writer's included, the listener's not.",
+      docs: "Most connections of this store, including the writer's and without the listener's.",
       url: { max: Number, connection_limit: Number },
     }),
   min: z.number().int().min(0).max(10_000).default(0).register(about, {
@@ -230,7 +230,7 @@ export const optionsSchema = z.strictObject({
   }),
   lock_timeout: limit.default(0).register(about, {
     type: "number | false",
-    docs: "Longest wait of a statement for a lock, in milliseconds; `0` and `false`: as the role has it. Commits wait for each other's append lock.",
+    docs: "Longest wait of a statement for a lock, in milliseconds; `0` and `false`: the role's own limit. Commits wait for the append lock, so a low limit makes them fail.",
     config: {
       type: "number",
       docs: "Longest wait for a lock, in milliseconds; `0` leaves it to the role's own.",
@@ -239,7 +239,7 @@ export const optionsSchema = z.strictObject({
   }),
   idle_in_transaction_session_timeout: limit.default(60_000).register(about, {
     type: "number | false",
-    docs: "After this many milliseconds without a statement the server ends a transaction; that of a commit after 10 s at the latest. `0` and `false` are no limit.",
+    docs: "The server ends a transaction that sends no statement for this many milliseconds, and a commit's after 10 s at most. `0` and `false` are no limit.",
     config: { type: "number", docs: "After how many milliseconds the server ends a silent transaction." },
     url: { idle_in_transaction_session_timeout: Number },
   }),
@@ -267,7 +267,7 @@ export const optionsSchema = z.strictObject({
   listen_url: url.optional().register(about, {
     type: "string",
     config: false,
-    docs: "A direct URL for LISTEN when `url` leads through a pooler in transaction mode. Left out, LISTEN goes where the store goes.",
+    docs: "A direct URL for LISTEN when `url` leads through a pooler in transaction mode. If left out, LISTEN uses the store's own URL.",
   }),
   replicas: z.array(url).readonly().default([]).register(about, {
     type: "readonly string[]",
@@ -297,19 +297,19 @@ export const optionsSchema = z.strictObject({
   }),
   sslrootcert: path().register(about, {
     type: "string",
-    docs: "File of the CA certificates that the server's is checked against, as PEM, or `system`. Without `ssl` it asks for verify-full, with `require` for verify-ca.",
+    docs: "PEM file of the CA certificates that the server's certificate is checked against, or `system`. Without `ssl` it means verify-full, beside `require` verify-ca.",
     url: { sslrootcert: asText },
     env: { PGSSLROOTCERT: asText },
   }),
   sslcert: path().register(about, {
     type: "string",
-    docs: "File of the client's certificate, as PEM. Without `ssl` it asks for verify-full.",
+    docs: "PEM file of the client's certificate. Without `ssl` it means verify-full.",
     url: { sslcert: asText },
     env: { PGSSLCERT: asText },
   }),
   sslkey: path().register(about, {
     type: "string",
-    docs: "File of the key of `sslcert`, as PEM.",
+    docs: "PEM file of the key of `sslcert`.",
     url: { sslkey: asText },
     env: { PGSSLKEY: asText },
   }),
@@ -357,7 +357,7 @@ export const optionsSchema = z.strictObject({
   pii_encryption: pii.readonly().optional().register(about, {
     type: "PiiEncryption",
     config: false,
-    docs: "`{ key }`: encrypts `pii` at rest with AES-256-GCM. Left out, `pii` is stored as plain text.",
+    docs: "`{ key }`: encrypts `pii` at rest with AES-256-GCM. If left out, `pii` is stored as plain text.",
     takes:
       "{ key } or { keyProvider } with 32 bytes, a list of such, or a function that returns them; and algorithm (aes-256-gcm), perStream (with a function), unreadable (error or omit)",
   }),

@@ -18,17 +18,17 @@ export type PostgresStoreOptions = {
   readonly database?: string | SharedDatabase | undefined;
   /** User to connect as. Default `postgres`. */
   readonly user?: string | undefined;
-  /** Password of the user, or a function that each new connection asks for it, such as for the token of a cloud. Never shown in logs, errors or `inspect`. Default `postgres`. */
+  /** Password of the user, or a function that returns it, which each new connection calls: for tokens of clouds. Never shown in logs, errors or `inspect`. Default `postgres`. */
   readonly password?: Password | undefined;
   /** PostgreSQL schema of the tables, created if absent. Default `public`. */
   readonly schema?: string | undefined;
-  /** Name of the events table; `<table>_streams` and `<table>_correlated` stand beside it. Default `events`. */
+  /** Name of the events table; `<table>_streams` and `<table>_correlated` are beside it. Default `events`. */
   readonly table?: string | undefined;
   /** Announce commits by NOTIFY, and offer `store.notify`. Default `false`. */
   readonly notify?: boolean | undefined;
-  /** With `notify`: how often a listener looks for work that nobody announced, in milliseconds; `0` is never. Default `4000`. */
+  /** With `notify`: how often a listener looks for work that nobody announced, in milliseconds; `0`: never. Default `4000`. */
   readonly pollIntervalMillis?: number | undefined;
-  /** Most connections of this store, the writer's included, the listener's not. Default `20`. */
+  /** Most connections of this store, including the writer's and without the listener's. Default `20`. */
   readonly max?: number | undefined;
   /** Idle connections that are kept open, whatever `idleTimeoutMillis` says. Default `0`. */
   readonly min?: number | undefined;
@@ -48,27 +48,27 @@ export type PostgresStoreOptions = {
   readonly slowStatementMillis?: number | false | undefined;
   /** Longest wait for an answer, in milliseconds; then the connection is closed. `0` and `false`: `statement_timeout` plus 5 s. Default `0`. */
   readonly query_timeout?: number | false | undefined;
-  /** Longest wait of a statement for a lock, in milliseconds; `0` and `false`: as the role has it. Commits wait for each other's append lock. Default `0`. */
+  /** Longest wait of a statement for a lock, in milliseconds; `0` and `false`: the role's own limit. Commits wait for the append lock, so a low limit makes them fail. Default `0`. */
   readonly lock_timeout?: number | false | undefined;
-  /** After this many milliseconds without a statement the server ends a transaction; that of a commit after 10 s at the latest. `0` and `false` are no limit. Default `60000`. */
+  /** The server ends a transaction that sends no statement for this many milliseconds, and a commit's after 10 s at most. `0` and `false` are no limit. Default `60000`. */
   readonly idle_in_transaction_session_timeout?: number | false | undefined;
   /** Settings of the server for each session, as in libpq: `-c search_path=app -c geqo=off`. */
   readonly options?: string | undefined;
   /** Called with each new connection that is not for LISTEN, before its first use: `({ query }) => query("set role app")`. */
   readonly onConnect?: OnConnect | undefined;
-  /** A direct URL for LISTEN when `url` leads through a pooler in transaction mode. Left out, LISTEN goes where the store goes. */
+  /** A direct URL for LISTEN when `url` leads through a pooler in transaction mode. If left out, LISTEN uses the store's own URL. */
   readonly listen_url?: string | undefined;
-  /** URLs of standbys that answer `query` and `query_stats` while they have everything that this process has seen. Their other options are the store's. Default ``. */
+  /** URLs of standbys that answer `query` and `query_stats` while they have everything that this process has seen. Their other options are the store's. */
   readonly replicas?: readonly string[] | undefined;
   /** A replica that is more than this many milliseconds behind is not read; `0` and `false` are no limit. Default `10000`. */
   readonly replicaLagMillis?: number | false | undefined;
   /** TLS: `true` (verify-full), a mode of libpq's sslmode, `no-verify`, or options of `tls.connect`. Default `false`. */
   readonly ssl?: boolean | SslMode | Readonly<Record<string, unknown>> | undefined;
-  /** File of the CA certificates that the server's is checked against, as PEM, or `system`. Without `ssl` it asks for verify-full, with `require` for verify-ca. */
+  /** PEM file of the CA certificates that the server's certificate is checked against, or `system`. Without `ssl` it means verify-full, beside `require` verify-ca. */
   readonly sslrootcert?: string | undefined;
-  /** File of the client's certificate, as PEM. Without `ssl` it asks for verify-full. */
+  /** PEM file of the client's certificate. Without `ssl` it means verify-full. */
   readonly sslcert?: string | undefined;
-  /** File of the key of `sslcert`, as PEM. */
+  /** PEM file of the key of `sslcert`. */
   readonly sslkey?: string | undefined;
   /** Prepared statements. `false` behind a pooler in transaction mode. Default `true`. */
   readonly prepare?: boolean | undefined;
@@ -80,7 +80,7 @@ export type PostgresStoreOptions = {
   readonly dates?: "exact" | "revive" | undefined;
   /** Projections that are part of the commit: what `inline()` of `act-drizzle/projections` returns. */
   readonly inline?: InlineProjections | undefined;
-  /** `{ key }`: encrypts `pii` at rest with AES-256-GCM. Left out, `pii` is stored as plain text. */
+  /** `{ key }`: encrypts `pii` at rest with AES-256-GCM. If left out, `pii` is stored as plain text. */
   readonly pii_encryption?: PiiEncryption | undefined;
 };
 
@@ -96,13 +96,13 @@ export type ConfigOptions = {
   readonly user: string;
   /** PostgreSQL schema of the tables, created if absent. */
   readonly schema: string;
-  /** Name of the events table; `<table>_streams` and `<table>_correlated` stand beside it. */
+  /** Name of the events table; `<table>_streams` and `<table>_correlated` are beside it. */
   readonly table: string;
   /** Announce commits by NOTIFY, and offer `store.notify`. */
   readonly notify: boolean;
-  /** With `notify`: how often a listener looks for work that nobody announced, in milliseconds; `0` is never. */
+  /** With `notify`: how often a listener looks for work that nobody announced, in milliseconds; `0`: never. */
   readonly pollIntervalMillis: number;
-  /** Most connections of this store, the writer's included, the listener's not. */
+  /** Most connections of this store, including the writer's and without the listener's. */
   readonly max: number;
   /** Idle connections that are kept open, whatever `idleTimeoutMillis` says. */
   readonly min: number;
@@ -132,11 +132,11 @@ export type ConfigOptions = {
   readonly replicaLagMillis: number;
   /** TLS: a mode of libpq's sslmode, or `true` for verify-full and for options of `tls.connect`. */
   readonly ssl: boolean | SslMode;
-  /** File of the CA certificates that the server's is checked against, as PEM, or `system`. Without `ssl` it asks for verify-full, with `require` for verify-ca. */
+  /** PEM file of the CA certificates that the server's certificate is checked against, or `system`. Without `ssl` it means verify-full, beside `require` verify-ca. */
   readonly sslrootcert: string;
-  /** File of the client's certificate, as PEM. Without `ssl` it asks for verify-full. */
+  /** PEM file of the client's certificate. Without `ssl` it means verify-full. */
   readonly sslcert: string;
-  /** File of the key of `sslcert`, as PEM. */
+  /** PEM file of the key of `sslcert`. */
   readonly sslkey: string;
   /** Prepared statements. `false` behind a pooler in transaction mode. */
   readonly prepare: boolean;

@@ -131,7 +131,7 @@ function handlersOf(options: unknown): Map<string, InlineHandler> {
     if (given === undefined) continue;
     if (!Object.hasOwn(events, name))
       throw badInput(
-        `inline: on.${name} is for an event that is not in events: add its schema, or mend the name.`,
+        `inline: on.${name} is for an event that is not in events: add its schema, or fix the name.`,
       );
     handlers.set(name, handlerOf(name, given, timeout));
   }

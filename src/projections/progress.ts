@@ -247,7 +247,7 @@ function failOnBlocked(behind: readonly Position[]): void {
   if (!blocked) return;
   throw new ProjectionError(
     "BLOCKED",
-    `caughtUp: ${JSON.stringify(blocked.target)} is blocked at event ${blocked.at} and will not reach event ${blocked.waitsFor}: mend its handler, then call app.unblock([${JSON.stringify(blocked.target)}]).`,
+    `caughtUp: ${JSON.stringify(blocked.target)} is blocked at event ${blocked.at} and will not reach event ${blocked.waitsFor}: fix its handler, then call app.unblock([${JSON.stringify(blocked.target)}]).`,
   );
 }
 

@@ -8,7 +8,7 @@ const MAX_LINKS = 128;
 const isSpan = (value: unknown): value is Span =>
   typeof value === "object" && value !== null && "spanContext" in value;
 
-/** To the commits that are recorded: a batch of unsampled ones needs no span of its own. */
+/** Links to the commits that are sampled. Without such a commit the batch needs no span. */
 function linksOf(queued: readonly unknown[]): Link[] {
   const links: Link[] = [];
   for (const one of queued) {

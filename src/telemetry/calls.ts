@@ -19,7 +19,7 @@ export type CallsOptions = {
   readonly later: Later;
   /** Attributes of every span and point. */
   readonly common: Attributes;
-  /** Names the spans, behind the verb. */
+  /** Follows the verb in the name of a span. */
   readonly table: string;
 };
 
@@ -34,7 +34,7 @@ function errorType(error: unknown): string {
 
 const isSqlState = (code: string): boolean => /^[0-9A-Z]{5}$/.test(code);
 
-/** As spans take it: ms since the epoch. */
+/** Converts an instant of `performance.now()` to ms since the epoch, as spans take it. */
 export const epoch = (instant: number): number => performance.timeOrigin + instant;
 
 /** A call that is running. Its span is made when it is needed: at the end, or by the batch that is linked to it. */
@@ -59,7 +59,7 @@ export class Call implements Recorded {
     return this.span.spanContext();
   }
 
-  /** The context of what the call does: its spans are children of the call's. */
+  /** The context in which the call runs, so that spans made in it are children of the call's. */
   get inside(): OtelContext {
     return trace.setSpan(this.#parent, this.span);
   }

@@ -2,7 +2,7 @@
  * instrument(): metrics and traces of a store, by OpenTelemetry.
  *
  * The store's methods are properties of its own, so they are wrapped from outside: a store that is not instrumented
- * runs the same code as before. What happens inside it comes by its signals.
+ * runs the same code as before. What happens inside is reported by its signals.
  */
 import { type Attributes, type MeterProvider, metrics, type TracerProvider, trace } from "@opentelemetry/api";
 import { type Context, contextOf } from "../context.ts";
@@ -63,7 +63,7 @@ function attributesOf(store: object, { names }: Context): Attributes {
  * kind of error; no payload, no name of a stream, no message.
  *
  * @param store A PostgresStore. One instrumentation at a time.
- * @throws TypeError if it is none, or if an option is of no use.
+ * @throws TypeError if `store` is not a PostgresStore, is instrumented already, or if an option is wrong.
  * @example
  * ```ts
  * import { instrument } from "act-drizzle/telemetry";

@@ -1,7 +1,7 @@
 /**
- * Defers work that no caller waits for. To record a commit takes 3 µs. If that were done at once, the next batch would wait
- * for the records of the 32 commits before it: this cost 17 % of the throughput at 32 in flight. One turn of the event loop
- * later, the next batch has been sent, and the process would be idle.
+ * Defers work that no caller waits for. Recording a commit takes 3 µs. Done at once, the next batch would wait for the
+ * records of the 32 commits before it: that cost 16 % of the throughput at 32 in flight, when a record took 5 µs. One turn of
+ * the event loop later, the next batch has been sent, and the process would be idle.
  */
 export class Later {
   #work: Recorded[] = [];
@@ -10,7 +10,7 @@ export class Later {
     if (this.#work.push(work) === 1) setImmediate(() => this.flush());
   }
 
-  /** Does now what is to be done. */
+  /** Does all deferred work now. */
   flush(): void {
     const work = this.#work;
     this.#work = [];

@@ -1,4 +1,4 @@
-/** Every metric by its name, with unit and meaning: the instruments are made from this list, and the board is checked by it. */
+/** The list of all metrics. The instruments are made from it, and a test checks the Grafana board against it. */
 
 /** Every metric: its name, kind, unit and meaning. */
 export const METRICS = {
@@ -18,7 +18,7 @@ export const METRICS = {
     name: "db.client.connection.max",
     kind: "gauge",
     unit: "{connection}",
-    description: "Most connections of that pool.",
+    description: "Most connections of the pool for all but commits.",
   },
   pending: {
     name: "db.client.connection.pending_requests",
@@ -42,7 +42,7 @@ export const METRICS = {
     name: "act_drizzle.commit.wait",
     kind: "histogram",
     unit: "s",
-    description: "How long the first commit of a batch had waited for the batch before.",
+    description: "How long the first commit of a batch waited for the batch before it.",
   },
   queue: {
     name: "act_drizzle.queue.commits",
@@ -54,7 +54,7 @@ export const METRICS = {
     name: "act_drizzle.commits.in_doubt",
     kind: "counter",
     unit: "{commit}",
-    description: "Commits whose connection was lost after they were sent, by what the log said.",
+    description: "Commits whose connection was lost after they were sent, by their outcome.",
   },
   listening: {
     name: "act_drizzle.listener.listening",
@@ -80,7 +80,7 @@ export const METRICS = {
     name: "act_drizzle.listener.reconnects",
     kind: "counter",
     unit: "{reconnect}",
-    description: "How often the listener came back.",
+    description: "How often the listener has reconnected.",
   },
   leasesLost: {
     name: "act_drizzle.leases.lost",

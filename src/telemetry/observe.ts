@@ -1,4 +1,4 @@
-/** Gauges: what is read when metrics are collected, from the process or, seldom, from the database. */
+/** Gauges. They are read when metrics are collected: from the process, or at most every `pollMs` from the database. */
 import type { Attributes, BatchObservableCallback, Meter, Observable } from "@opentelemetry/api";
 import { boundedCount, countOf } from "../admin/bounded.ts";
 import { appendLock } from "../admin/connections.ts";
@@ -16,7 +16,7 @@ function observe(meter: Meter, gauges: Observable[], callback: BatchObservableCa
   return () => meter.removeBatchObservableCallback(callback, gauges);
 }
 
-/** `flush` records what is still to be recorded, so that it is collected too. */
+/** `flush` records all deferred records, so that they are collected too. */
 export function observePool(
   meter: Meter,
   context: Context,
@@ -77,7 +77,7 @@ async function look(context: Context): Promise<Work> {
   };
 }
 
-/** While the database does not answer these gauges are absent: an old value would look like a healthy one. */
+/** These gauges are absent while the database does not answer, because an old value would look healthy. */
 export function observeWork(meter: Meter, context: Context, common: Attributes, pollMs: number): () => void {
   const gauge = (metric: Gauge) => meter.createObservableGauge(metric.name, metric);
   const lagging = gauge(METRICS.lag);

@@ -10,13 +10,13 @@ const VERBS = [
 
 type Watch = {
   readonly calls: CallsOptions;
-  /** Told which commit's verb is being called: a commit is queued before that call returns. */
+  /** Gets the call of a commit while its verb runs, because the commit is queued before the verb returns. */
   readonly calling: (call: Call | undefined) => void;
-  /** Leases that were given back too late. */
+  /** Gets the number of leases that an ack gave back too late. */
   readonly leasesLost: (count: number) => void;
 };
 
-/** Leases that an ack should have given back at once: those with `due` are never returned. */
+/** How many leases an ack should return: it never returns those with `due`. */
 function asked(leases: unknown): number {
   if (!Array.isArray(leases)) return 0;
   const keys = leases.flatMap((lease: { stream?: unknown; due?: unknown }) =>
@@ -25,7 +25,7 @@ function asked(leases: unknown): number {
   return new Set(keys).size;
 }
 
-/** The caller gets the promise of the store itself, so that it goes on as early as without telemetry. */
+/** The caller gets the store's own promise, so that it continues as early as without telemetry. */
 function watch(call: Call, run: () => unknown, done: (result: unknown) => void = () => {}): unknown {
   const failed = (error: unknown) => call.ended({ error });
   try {

@@ -1,4 +1,4 @@
-/** drained(): everything that follows from the events of the log has been done. */
+/** drained(): waits until the app has done everything that follows from the events of the log. */
 import type { StreamPosition } from "@rotorsoft/act";
 import type { TestStore } from "./schema.ts";
 
@@ -11,7 +11,7 @@ export type Drainable = {
 };
 
 const PAGE = 1_000;
-/** Longest wait for the app to settle, in ms: an expired lease or a due time announces nothing. */
+/** Longest wait for the app to settle, in ms. It is short, because an expired lease or a due time announces nothing. */
 const SETTLE_LIMIT_MS = 25;
 
 async function positionsOf(store: TestStore): Promise<{ head: number; positions: StreamPosition[] }> {
@@ -43,7 +43,7 @@ function settled(app: Drainable, wake: () => void): Promise<void> {
 }
 
 /**
- * Drains until no subscription is behind. What is deferred to a later time is not waited for.
+ * Drains until no subscription is behind. It does not wait for work that is deferred to a later time.
  *
  * @throws Error if a subscription is blocked, with the error of its handler, and if it takes longer than `timeout` ms.
  */
@@ -59,13 +59,13 @@ export async function drained(app: Drainable, store: TestStore, timeout: number)
     const blocked = positions.find((position) => position.blocked);
     if (blocked)
       throw new Error(
-        `act-drizzle/testing: drained: "${blocked.stream}" is blocked at event ${blocked.at}: ${blocked.error || "its handler failed"}. Mend the handler, or expect the error by kit.positions().`,
+        `act-drizzle/testing: drained: "${blocked.stream}" is blocked at event ${blocked.at}: ${blocked.error || "its handler failed"}. Correct the handler, or expect the error in kit.positions().`,
       );
     const behind = positions.filter(isBehind);
     if (last_id >= head && behind.length === 0) return;
     if (performance.now() > deadline)
       throw new Error(
-        `act-drizzle/testing: drained: not done within ${timeout} ms: ${told(behind) || `events up to ${last_id} of ${head} were looked at`}. Raise the timeout, or look for a handler that does not end.`,
+        `act-drizzle/testing: drained: not done within ${timeout} ms: ${told(behind) || `only events up to ${last_id} of ${head} were correlated`}. Raise the timeout, or look for a handler that does not end.`,
       );
   }
 }

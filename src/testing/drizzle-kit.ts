@@ -16,14 +16,14 @@ async function load(): Promise<Kit> {
   }
 }
 
-/** drizzle-kit is a tool of the user's project: it is loaded where tables are given, and from there. */
+/** drizzle-kit is a tool of the user's project, so it is loaded from there, and only if tables are given. */
 export async function statementsFor(tables: Record<string, unknown>): Promise<string[]> {
   let kit: Kit;
   try {
     kit = await load();
   } catch (cause) {
     throw new Error(
-      "act-drizzle/testing: testKit({ tables }) makes them by drizzle-kit, which was not found: npm install --save-dev drizzle-kit, or make them in setup.",
+      "act-drizzle/testing: testKit({ tables }) needs drizzle-kit, which was not found: npm install --save-dev drizzle-kit, or create the tables in build.",
       { cause },
     );
   }

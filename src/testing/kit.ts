@@ -1,6 +1,6 @@
 /**
  * testKit(): an app on a store of a test's own, for tests of events, reactions and read models. It needs no test
- * framework, and works beside any: what it finds wrong, it throws.
+ * framework and works with all of them, because it throws an error for each failure.
  */
 import { deepStrictEqual } from "node:assert/strict";
 import {
@@ -24,7 +24,7 @@ export type TestableApp = Drainable & {
 
 /** What an app is built with. */
 export type TestSetup = {
-  /** For `build()` of the app: its own store and a cold cache; nothing is debounced. */
+  /** For `build()` of the app: its own store and an empty cache; settle() is not debounced. */
   readonly options: { readonly scoped: Scoped; readonly settleDebounceMs: number };
   readonly store: TestStore;
   /** The schema of this test. */
@@ -41,7 +41,7 @@ export type TestKitOptions<App extends TestableApp> = {
   readonly build: (setup: TestSetup) => App | Promise<App>;
   /** The server. Default `TEST_DATABASE_URL`, then `DATABASE_URL`. */
   readonly url?: string | undefined;
-  /** Your Drizzle tables, made as drizzle-kit would: the module of your schema, without a schema of their own. */
+  /** Your Drizzle tables, such as the module of your schema. drizzle-kit's statements create them in the test's schema. */
   readonly tables?: Record<string, unknown> | undefined;
   /** Options of the store, such as `table`. */
   readonly store?: Omit<PostgresStoreOptions, "url" | "schema" | "notify"> | undefined;
@@ -68,11 +68,11 @@ type Found = { readonly stream: string; readonly name: string; readonly data: un
 
 /** One test in the form given, when, then. */
 export type Scenario<App> = {
-  /** What has happened, by stream. The reactions to it are done before the action. */
+  /** The events of each stream before the action. Reactions to them are done before the action, too. */
   readonly given?: { readonly [stream: string]: readonly TestEvent<App>[] } | undefined;
-  /** What is tried. */
+  /** The action that is tried. */
   readonly when: (app: App) => unknown;
-  /** The new events that have to follow, in order, with those of reactions. Default: none is looked at. */
+  /** The new events that must follow, in order, including those of reactions. Default: new events are not checked. */
   readonly thenEvents?: readonly (TestEvent<App> & { readonly stream?: string })[] | undefined;
   /** The error that the action has to throw: a part of its message, a pattern, or its class. */
   readonly thenThrows?: ErrorLike | undefined;

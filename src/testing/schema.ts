@@ -39,14 +39,14 @@ export function serverOf(url: string | undefined): string {
 
 export class TestSchema {
   readonly name = `act_test_${randomBytes(8).toString("hex")}`;
-  /** Tables without a schema are made and found in the test's own, by way of `search_path`. */
+  /** The server's URL with the test's schema as `search_path`, where tables without a schema are created and found. */
   readonly url: string;
   readonly store: TestStore;
   readonly #connection: LogConnection;
 
   constructor(server: string, options: PostgresStoreOptions) {
     this.url = withSearchPath(server, this.name);
-    // The kit's connections find the tables of the user too: drizzle-kit's statements name no schema.
+    // The store names its tables with their schema, so it needs no search_path.
     this.store = new TestStore({ max: 4, ...options, url: server, schema: this.name });
     this.#connection = new LogConnection(this.store);
   }
@@ -62,7 +62,7 @@ export class TestSchema {
     await this.store.seed();
   }
 
-  /** Drops the schema, whatever the test has made in it. */
+  /** Drops the schema with everything in it. */
   async drop(): Promise<void> {
     await this.store.dispose();
     await this.#connection.read("testKit", `drop schema if exists "${this.name}" cascade`, []);
@@ -72,7 +72,7 @@ export class TestSchema {
 
 /** The URL with `search_path` beside the `options` that it has. */
 function withSearchPath(server: string, schema: string): string {
-  // Its own error would show the password.
+  // The error of `new URL` would show the password.
   if (!URL.canParse(server))
     throw new Error(
       "act-drizzle/testing: url must have one host and percent-encoded parts: postgres://user:password@host:5432/database. Drizzle's drivers take the URL as it is.",
@@ -80,7 +80,7 @@ function withSearchPath(server: string, schema: string): string {
   const url = new URL(server);
   const given = url.searchParams.get("options");
   url.searchParams.set("options", [...(given ? [given] : []), `-c search_path=${schema}`].join(" "));
-  // libpq, and so the store, takes a plus for itself.
+  // libpq, and so the store, reads a plus as a plus and not as a space.
   url.search = url.search.replaceAll("+", "%20");
   return url.href;
 }

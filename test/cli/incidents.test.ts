@@ -102,7 +102,7 @@ describe("one command solves the incident", () => {
     const { code } = await commandOn(
       fixture,
       store,
-    )(...remedy("A read model is wrong and has to be built anew", "reset"));
+    )(...remedy("A read model is wrong and must be rebuilt", "reset"));
     expect(code).toBe(0);
     expect((await store.claim(1, 0, "w", 10_000, "slow")).map(({ stream, at }) => [stream, at])).toEqual([
       ["report", -1],

@@ -89,7 +89,7 @@ const REQUESTS: readonly (readonly [what: string, path: string])[] = [
   ["log, in the middle", `log?limit=100&before=${middle}`],
   ["log, its beginning", "log?limit=100&before=101"],
   ["log of a stream", "log?limit=100&stream=file-77&exact=1"],
-  ["log of streams that begin so", "log?limit=100&stream=%5Efile-77"],
+  ["log by the beginning of a stream's name", "log?limit=100&stream=%5Efile-77"],
   ["log, part of a stream's name", "log?limit=100&stream=ile-777"],
   ["log, part of a name that no stream has", "log?limit=100&stream=nowhere"],
   ["log of a rare name", "log?limit=100&name=FileDeleted"],

@@ -74,7 +74,7 @@ describe.skipIf(reason !== "")(`actions in a browser${reason}`, () => {
     await ask(page, "Retry", "mailer");
     await confirm(page, /^Retry 1 reaction$/);
     expect(await stage.subscription("mailer")).toMatchObject({ blocked: false, error: null });
-    await page.getByText("No reaction is like this").waitFor();
+    await page.getByText("No reaction matches").waitFor();
   });
 
   test("reset sets back to the beginning", async () => {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { act, ConcurrencyError, type Query, type Schemas, state } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { z } from "zod";
+import { Admin } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { actor, on, settled, stopping, useApps } from "./fixture.ts";
 
@@ -79,7 +80,7 @@ test("app.restore leaves snapshots out, unless the source asks for them with wit
   expect((await ordering(withSnapshots).load(Order, "o")).state.placed).toBe(12);
 });
 
-test("a subscription that an event blocks goes on behind it by the guide's statement, and not by unblock alone", async () => {
+test("a subscription that an event blocks goes on behind it by the guide's command, and not by unblock alone", async () => {
   const store = await fixture.seeded();
   let poisoned = -1;
   const handled: number[] = [];
@@ -108,14 +109,13 @@ test("a subscription that an event blocks goes on behind it by the guide's state
   expect(await fixture.subscription(store, "mailer")).toMatchObject({ blocked: true });
   expect(handled).toEqual([first]);
 
-  const [, statement = ""] = /<!-- skip -->\n```sql\n(.*?)```/s.exec(guide("guides/reliability.md")) ?? [];
-  const { schema, table } = store.config;
-  const mine = statement
-    .replaceAll("events_streams", `"${schema}"."${table}_streams"`)
-    .replace("4711", `${second}`);
-  expect((await fixture.sql.unsafe(mine)).count).toBe(1);
-  await app.unblock(["mailer"]);
+  const command = /act-drizzle skip (\w+) --event 4711 --reason "(.*)"/;
+  const [, stream = "", reason = ""] = command.exec(guide("guides/reliability.md")) ?? [];
+  await new Admin(store).skip({ stream, event: second, by: "ada", reason });
+  expect(await fixture.subscription(store, "mailer")).toMatchObject({ blocked: false });
+  // The store does not notify, so the app claims again after the next event.
+  await app.do("place", { stream: "d", actor }, order);
   await settled(app);
-  expect(handled).toEqual([first, third]);
+  expect(handled.slice(0, 2)).toEqual([first, third]);
   expect(await fixture.unfinished(store)).toEqual([]);
 });

@@ -170,6 +170,6 @@ test("a role that does not own the tables works without an index, and says who c
   url.password = "app";
   const lines = recordLog("warn");
   const store = await fixture.seeded({ ...name, url: url.href });
-  expect(lines).toEqual([expect.stringMatching(/_name_id_ix\. seed\(\) by the tables' owner mends that$/)]);
+  expect(lines).toEqual([expect.stringMatching(/_name_id_ix\. seed\(\) by the tables' owner fixes that$/)]);
   expect(await store.commit("s", [event], meta)).toMatchObject([{ version: 0 }]);
 });

@@ -69,8 +69,8 @@ const CHECKS = {
     const ended = Date.parse(end) <= now;
     return [
       (ended ? warning : hint)(
-        `PostgreSQL ${major} ${ended ? "gets" : "will get"} no fixes ${ended ? "since" : "after"} ${end}.`,
-        "Plan an upgrade of the server: docs/guides/operations.md.",
+        `PostgreSQL ${major} ${ended ? "has got" : "will get"} no fixes ${ended ? "since" : "after"} ${end}.`,
+        "Plan an upgrade of the server.",
       ),
     ];
   },
@@ -240,8 +240,8 @@ const CHECKS = {
       ? []
       : [
           warning(
-            `The newest event is dated ${new Date(last_created).toISOString()}. Times of events never fall, so every later event gets this time too.`,
-            "Correct the event's `created`: docs/guides/operations.md.",
+            `The newest event is dated ${new Date(last_created).toISOString()}. Times of events never run backward, so every later event gets this time too.`,
+            'Correct the `created` of the event: docs/guides/reliability.md, "Events dated in the future".',
           ),
         ],
   "unmarked-subscriptions": ({ unmarked }) =>
@@ -267,7 +267,7 @@ const CHECKS = {
   "bench-unfinished": ({ unfinished }) => benchFindings(unfinished),
 } satisfies Readonly<Record<string, Check>>;
 
-/** What is wrong with a replica: it is not read, or it is further behind than `limit` ms. A `limit` of 0 is no limit. */
+/** A finding if a replica is not read, or is further behind than `limit` ms. A `limit` of 0 is no limit. */
 export function replicaFinding(
   address: string,
   problem: string | undefined,
@@ -287,7 +287,7 @@ export function replicaFinding(
   };
 }
 
-/** Everything that doctor may find. Those of OTHER_CODES are found by talking to the server, not by its facts. */
+/** Codes of findings that doctor() does not derive from the facts, but from its own calls of the server. */
 const OTHER_CODES = [
   "unreachable",
   "rows-hidden",

@@ -9,7 +9,7 @@ import { type Finding, findings, replicaFinding } from "./checks.ts";
 import { readFacts } from "./facts.ts";
 import { receivesOwnNotification } from "./listen.ts";
 
-/** What `doctor()` does beside reading. */
+/** What `doctor()` does, besides reading. */
 export type DoctorOptions = {
   /** Sends itself a notification, on one more connection. Default: if the store notifies. */
   readonly listen?: boolean | undefined;
@@ -48,7 +48,7 @@ const notSeeded = (table: string): Finding => ({
   remedy: "Call seed(), or check `schema` and `table`.",
 });
 
-/** The store may come from another bundle of this package, so its errors are known by name. */
+/** The store may come from another bundle of this package, with classes of its own, so its errors are recognized by name. */
 const isConnectionError = (error: unknown): error is Error & { readonly code: string } =>
   error instanceof Error && error.name === "ConnectionError" && "code" in error;
 
@@ -83,7 +83,7 @@ function schemaDrift({ names }: Context, catalog: Awaited<ReturnType<typeof intr
             {
               code: "schema-drift",
               severity: "warning",
-              found: `The tables are not as this release makes them; seed() would do this: ${done}.`,
+              found: `The tables differ from those that this release makes. seed() would do this: ${done}.`,
               remedy: "Call seed(). `act-drizzle plan` shows the statements and their locks.",
             } satisfies Finding,
           ],
@@ -94,7 +94,7 @@ function schemaDrift({ names }: Context, catalog: Awaited<ReturnType<typeof intr
         code: "schema-drift",
         severity: "error",
         found: error instanceof Error ? error.message : String(error),
-        remedy: "Mend it by hand: seed() refuses to.",
+        remedy: "Correct it by hand: seed() refuses to.",
       },
     ];
   }

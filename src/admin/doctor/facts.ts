@@ -65,7 +65,7 @@ const factsRow = z.object({
 });
 export type Facts = z.infer<typeof factsRow>;
 
-/** Roles that hosted services open to the internet by way of an API. */
+/** Roles whose rights hosted services give to everybody through an API. */
 const API_ROLES = ["anon", "authenticated", "web_anon"];
 
 const tablesText = (ours: string) => `(select coalesce(jsonb_agg(jsonb_build_object(

@@ -1,4 +1,4 @@
-/** Sends a notification to itself: a pooler in transaction mode confirms LISTEN, and then delivers nothing. */
+/** Sends a notification to itself, because a pooler in transaction mode confirms LISTEN and then delivers nothing. */
 import { randomUUID } from "node:crypto";
 import type { Context } from "../../context.ts";
 

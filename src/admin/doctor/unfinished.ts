@@ -1,4 +1,4 @@
-/** What an operation of several steps leaves behind if its process is killed: of a move, of a rebuild, of a measurement. */
+/** What a move, a rebuild or a measurement leaves behind if its process is killed. */
 import { z } from "zod";
 import { CHANGED, INSERTED, recorded } from "../../backup/move/changes.ts";
 import { GUARD, guardFunction } from "../../backup/move/target.ts";
@@ -45,7 +45,7 @@ type Found = {
   readonly remedy: string;
 };
 
-/** The names go into the remedies: they are the store's own, or were read from the catalog. */
+/** The remedies contain names. These are the store's own, or were read from the catalog. */
 export const moveFindings = (names: Names, { recording, filling }: Unfinished): Found[] => [
   ...(recording.length === 0
     ? []

@@ -13,7 +13,7 @@ import { toCount, toTime, UsageError, withStore } from "../session.ts";
 const compressionOf = (file: string) =>
   file.endsWith(".gz") ? "gzip" : file.endsWith(".zst") ? "zstd" : "none";
 const STDIO = "-";
-/** The format that the file's name ends with, before the ending of the compression. */
+/** The format by the ending of the file's name, without the ending of the compression. */
 const formatOf = (file: string, format: "jsonl" | "csv" | undefined) =>
   format ?? (/\.csv(\.gz|\.zst)?$/.test(file) ? "csv" : "jsonl");
 const formatOption = () =>
@@ -94,7 +94,7 @@ export function importLog(program: Command): void {
     .addOption(
       new Option(
         "--mode <mode>",
-        "empty: the log must be; merge: beside what is there; replace: instead of it",
+        "empty: the log must be empty; merge: keeps its events; replace: deletes them",
       )
         .choices(["empty", "merge", "replace"])
         .default("empty"),
@@ -111,12 +111,12 @@ export function importLog(program: Command): void {
         const { mode, dryRun } = options;
         const format = formatOf(file, options.format);
         if (format === "csv" && mode === "merge")
-          throw new UsageError("The ids of a CSV file are its own: import it with --mode empty or replace.");
+          throw new UsageError("A CSV file has ids of its own: import it with --mode empty or replace.");
         if (!dryRun && mode !== "empty") await confirm(`${CONSEQUENCES[mode]} Go on?`, options);
         if (!dryRun) await store.seed();
         const bar = progress("import", undefined);
         const tidy = keepHeapSmall();
-        // Opened before anything is awaited on it: an error of a stream that nobody reads yet would end the process.
+        // The file is opened first, because an error of a stream that nobody reads yet would end the process.
         const source = file === STDIO ? process.stdin : (await opened(file)).createReadStream();
         try {
           const done = await admin.import(decompress(source, compressionOf(file)), {
@@ -165,11 +165,11 @@ export function archive(program: Command): void {
     .command("archive")
     .summary("moves events of closed streams, or behind old snapshots, to files")
     .description(
-      "Writes events to compressed files with a manifest, reads them back, and only then deletes them from the log. Without --before: the events of closed streams, whose tombstones stay. What was interrupted is done by the next call. `act-drizzle import --mode merge` brings a file back.",
+      "Writes events to compressed files with a manifest, reads them back, and only then deletes them from the log. Without --before: the events of closed streams, whose tombstones stay. If it is interrupted, the next call does the rest. `act-drizzle import --mode merge` brings a file back.",
     )
     .argument("<folder>", "where to")
     .addOption(
-      new Option("--before <time>", "events behind the newest snapshot that is older").argParser(toTime),
+      new Option("--before <time>", "events behind the newest snapshot before this time").argParser(toTime),
     )
     .addOption(
       new Option("--compression <kind>", "of the files").choices(["zstd", "gzip", "none"]).default("zstd"),

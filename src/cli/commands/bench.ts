@@ -41,9 +41,9 @@ export function bench(program: Command): void {
     .command("bench")
     .summary("measures the server, in a schema that is dropped afterwards")
     .description(
-      "Measures commits, claim and ack, and notifications on the server, in a schema of its own that is dropped afterwards: with one, 8 and 32 commits in flight. It takes five times --seconds. It writes for all that time, so run it where nobody minds.",
+      "Measures commits (1, 8 and 32 in flight), claim and ack, and notifications on the server, in a schema of its own that is dropped afterwards. It takes five times --seconds, and keeps the server busy for that time.",
     )
-    .addOption(new Option("--seconds <n>", "of each measurement").argParser(toCount).default(2))
+    .addOption(new Option("--seconds <n>", "duration of each measurement").argParser(toCount).default(2))
     .option("--yes", "do not ask")
     .addHelpText(
       "after",

@@ -1,4 +1,4 @@
-/** `act-drizzle completion`: what a shell offers for the Tab key. The script is made of the commands and their options. */
+/** `act-drizzle completion`: a script by which a shell completes words with the Tab key. It is made from the commands. */
 import { Argument, type Command } from "commander";
 import { Output } from "../output.ts";
 import { globalOptions } from "../session.ts";
@@ -9,11 +9,11 @@ type Shell = (typeof SHELLS)[number];
 type Word = { readonly name: string; readonly summary: string };
 type CommandWords = Word & {
   readonly options: readonly Word[];
-  /** What may stand as its argument. */
+  /** The values that its argument may have. */
   readonly choices: readonly string[];
 };
 
-/** The first sentence, without characters that a shell would interpret. */
+/** The text without characters that a shell would interpret. */
 const plain = (text: string): string => text.replaceAll(/['"`\\$[\]:]/g, "");
 
 function wordsOf(program: Command): CommandWords[] {
@@ -100,7 +100,7 @@ export function completion(program: Command): void {
   program
     .command("completion")
     .addArgument(new Argument("<shell>", "which one").choices(SHELLS))
-    .summary("prints what the Tab key needs, for bash, zsh or fish")
+    .summary("prints a completion script for bash, zsh or fish")
     .description("Prints a script by which a shell completes commands and options.")
     .addHelpText(
       "after",

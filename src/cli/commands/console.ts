@@ -51,7 +51,7 @@ export function console(program: Command): void {
     .addOption(new Option("--port <n>", "0: any free one").argParser(toPort).default(PORT))
     .option("--open", "open the browser")
     .option("--write", "allow to change subscriptions; each change is asked for once more")
-    .option("--as <name>", "who changes things, for the record (default: the user of this system)")
+    .option("--as <name>", "who makes changes, for the record (default: the user of this system)")
     .option("--no-pii", "personal data cannot be revealed")
     .option("--app <module>", "file that exports the app or its states: shows folded states")
     .addOption(
@@ -125,7 +125,7 @@ function report({ url }: RunningConsole, { write, host }: ConsoleFlags): void {
   );
 }
 
-/** By the system's own command. Where there is none the address has been printed anyway. */
+/** Uses the system's own command. If there is none, the printed address is enough. */
 function openBrowser(url: string): void {
   const [command = "", ...args] =
     process.platform === "darwin"

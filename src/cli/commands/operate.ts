@@ -81,7 +81,7 @@ type Operation = {
   readonly done: string;
   /** The consequence, as the preview prints it. */
   readonly effect: string;
-  /** Narrows what is chosen. */
+  /** Narrows the selection. */
   readonly only?: StreamFilter;
   readonly run: (session: Session, target: Target, options: ProgressOptions) => Promise<number>;
 };
@@ -122,7 +122,7 @@ export function unblock(program: Command): void {
   withSelection(program.command("unblock").alias("retry"))
     .summary("lets blocked subscriptions go on, with the same event")
     .description(
-      "Lets blocked subscriptions go on. Each tries the event again that it stands at: if the cause is not mended, it blocks again. `act-drizzle skip` goes past the event.",
+      "Lets blocked subscriptions go on. Each tries the event again that it stands at: if the cause is not fixed, it blocks again. `act-drizzle skip` goes past the event.",
     )
     .addHelpText(
       "after",

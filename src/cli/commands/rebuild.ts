@@ -16,7 +16,7 @@ type Options = {
 };
 type Result = Awaited<ReturnType<Awaited<ReturnType<typeof importProjections>>["rebuild"]>>;
 
-/** Ends by Ctrl+C: 128 and the number of SIGINT. */
+/** Exit code after Ctrl+C: 128 and the number of SIGINT. */
 const INTERRUPTED = 130;
 const MAX_BATCH_SIZE = 100_000;
 
@@ -60,7 +60,7 @@ async function close({ db }: AnyRebuild): Promise<void> {
   if (typeof end === "function") await end.call(client);
 }
 
-/** What stops it: Ctrl+C, between two batches. */
+/** A signal by which Ctrl+C stops the rebuild between two batches. */
 function stoppable(): { readonly signal: AbortSignal; readonly done: () => void } {
   const stop = new AbortController();
   const abort = () => stop.abort(new Error("stopped"));
@@ -114,11 +114,11 @@ export function rebuild(program: Command): void {
     .argument("[projection]", "its name (default: the only one of the module)")
     .requiredOption("--app <module>", "the file that exports rebuildable({ … })")
     .option("--in-place", "empties and fills the tables themselves; handlers wait")
-    .option("--restart", "from the first event, also where one has stopped")
+    .option("--restart", "begins anew, even if a rebuild was stopped half-way")
     .option("--batch-size <n>", "events that apply gets at most (5000)", toBatchSize)
     .summary("fills the tables of a projection anew from the log")
     .description(
-      "Fills shadows of a projection's tables from the log, while readers and workers go on, and swaps them in. A rebuild that was stopped goes on where it was when it is run again.\nThe module is imported, so it must not start the app. It needs drizzle-orm.",
+      "Fills shadows of a projection's tables from the log, while readers and workers go on, and swaps them in. If a rebuild was stopped, the next run goes on where it was.\nThe module is imported, so it must not start the app. It needs drizzle-orm.",
     )
     .addHelpText("after", "\nExample:\n  $ act-drizzle rebuild balances --app ./dist/rebuilds.js")
     .action((name: string | undefined, options: Options, command: Command) =>

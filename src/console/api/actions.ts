@@ -50,7 +50,7 @@ export type Preview = {
   readonly count: Count;
   /** One sentence: what it would do. */
   readonly description: string;
-  /** What one should know before: handlers run again, events are never handled, …. */
+  /** Consequences to know before: handlers run again, events are never handled, …. */
   readonly warnings: readonly string[];
   /** The first of them, at most 20, as they stand now. */
   readonly sample: readonly Reaction[];
@@ -63,7 +63,7 @@ export type ActionResult = {
   /** Subscriptions that were changed. */
   readonly count: number;
   readonly description: string;
-  /** Of those that were not changed, each with why (skip and release only). */
+  /** The subscriptions that were not changed, and why (skip and release only). */
   readonly refused: readonly { readonly stream: string; readonly message: string }[];
   readonly entry: AuditEntry;
 };

@@ -18,14 +18,14 @@ import type { EventView } from "./shared.ts";
  * `/api/log?before=N` works for any N, so a page of a log without a filter can be had at any place of a scroll bar.
  */
 
-/** Always newest first. A rare filter is searched in parts: a page may be short, or empty, and not the last. */
+/** Always newest first. A rare filter is searched in parts, so a page may be short or empty without being the last. */
 export type LogPage = {
   readonly events: readonly EventView[];
-  /** Give it as `before` for what is older; absent: the log begins here. */
+  /** `before` of the next older page; absent if the log begins here. */
   readonly older: number | undefined;
-  /** Give it as `after` for what is newer. Absent only for an empty log. */
+  /** `after` of the next newer page; absent only for an empty log. */
   readonly newer: number | undefined;
-  /** Ids between which this page looked, inclusive. */
+  /** The range of ids that was searched for this page, inclusive. */
   readonly searched: { readonly from: number; readonly to: number };
   /** The log's ends now. */
   readonly firstId: number | undefined;
@@ -34,12 +34,12 @@ export type LogPage = {
 
 /**
  * SSE of `/api/log/live`, with the parameters of `/api/log` except `before` and `limit`; `after` is where it
- * begins (default: now). An event's `id:` is the position, so that a browser that reconnects goes on where it was.
+ * begins (default: now). An event's `id:` is the position, so that a browser that reconnects continues there.
  */
 export type LogEvents = {
   /** At most every 250 ms, newest last. `position`: the id up to which the log was looked through. */
   readonly events: { readonly events: readonly EventView[]; readonly position: number };
-  /** The log runs faster than this page takes it: these ids (exclusive, inclusive) were left out. */
+  /** The log grows faster than the page reads it. The ids in `(after, upTo]` were skipped. */
   readonly gap: { readonly after: number; readonly upTo: number };
   readonly link: Link;
 };

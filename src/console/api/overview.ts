@@ -14,7 +14,7 @@ export type Storage = Sent<AdminStorage>;
 
 // --- GET /api/session -------------------------------------------------------------------------------------------
 
-/** What the page needs to know at first. Reads no table. */
+/** What the page needs first. Reads the catalog, but no table of a store. */
 export type Session = {
   /** Of act-drizzle. */
   readonly version: string;
@@ -33,7 +33,7 @@ export type Session = {
 /** `id` goes into `?store=`; treat it as opaque. */
 export type StoreInfo = {
   readonly id: string;
-  /** To show: `shop.events`; with the database in front if there are several. */
+  /** The name to show: `shop.events`, with the database in front if there are several. */
   readonly label: string;
   readonly database: string;
   readonly schema: string;
@@ -64,7 +64,7 @@ export type Overview = {
   readonly overview: Sent<AdminOverview>;
   /** Events of the last 10 s and of the last minute. */
   readonly rate: { readonly now: Growth; readonly minute: Growth };
-  /** ms between commit and now of the event that the furthest-behind subscription gets next; absent: none is behind. */
+  /** Largest age in ms of the next event among the subscriptions in `behind`; absent if none is behind. */
   readonly oldestLagMs: number | undefined;
   /** The furthest behind, at most 20. */
   readonly behind: readonly Reaction[];
@@ -105,7 +105,7 @@ export type Listener = {
   readonly lastNotifiedMs: number | undefined;
 };
 
-/** SSE of `/api/live`. Event `overview` comes every 2 s (an {@link Overview}), `link` when the database goes and comes. */
+/** SSE of `/api/live`. Event `overview` comes every 2 s, `link` when the database is lost and when it is back. */
 export type LiveEvents = {
   readonly overview: Overview;
   readonly link: Link;

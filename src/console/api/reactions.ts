@@ -18,16 +18,16 @@ export type ReactionSort = SubscriptionSort;
 
 export type Reactions = {
   readonly reactions: readonly Reaction[];
-  /** How many the filter finds. */
+  /** How many subscriptions match the filter. */
   readonly count: Count;
   readonly next: string | undefined;
-  /** Only so many subscriptions, in order of their name, were looked at for this filter and order. Absent: all. */
+  /** How many subscriptions were searched for this filter and order, by name. Absent if all were. */
   readonly lookedAt: number | undefined;
 };
 
-/** A subscription: who handles events, and how far it is. */
+/** A subscription, its settings and how far it is. */
 export type Reaction = {
-  /** Its name: what it is written to, and the key of every action. */
+  /** Its name, by which actions select it. */
   readonly stream: string;
   readonly source: string | undefined;
   readonly kind: SourceKind;
@@ -76,7 +76,7 @@ export type PositionsTable = {
   readonly table: string;
   /** Why it could not be read. */
   readonly problem: string | undefined;
-  /** At most 200, in order of their name. */
+  /** At most 50, in order of their name. */
   readonly projections: readonly Projection[];
   readonly cut: boolean;
 };

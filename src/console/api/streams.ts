@@ -4,10 +4,11 @@ import type { Count, EventRef, EventView, SourceKind } from "./shared.ts";
 // --- GET /api/event/:id?store=  -----------------------------------------------------------------------------------
 
 export type EventDetail = {
+  /** If `personal` is set, not even the keys of pii are sent: see POST /api/reveal. */
   readonly event: EventView & { readonly data: unknown };
   /** Where `data` holds Dates: each a path of keys and indexes. */
   readonly dates: readonly (readonly (string | number)[])[];
-  /** With `personal`: keys of pii are not sent either. See POST /api/reveal. */
+  /** The event whose reaction committed this one, if the log still holds it. */
   readonly cause: EventRef | undefined;
   /** The cause's id is known, but the log does not hold it any more. */
   readonly causeGone: boolean;
@@ -48,7 +49,7 @@ export type StreamDetail = {
   readonly history: readonly EventView[];
   readonly older: number | undefined;
   readonly readers: readonly StreamReader[];
-  /** Only so many subscriptions with a pattern were looked at. */
+  /** There may be more readers, because not all subscriptions were read. */
   readonly readersCut: boolean;
 };
 
@@ -84,7 +85,7 @@ export type FoldedState = {
   readonly patches: number;
   /** Version of the snapshot that the fold began with. */
   readonly fromSnapshot: number | undefined;
-  /** More events than are folded at once: the state is not at this version, but at `version`. */
+  /** There were too many events to fold: the state is the one at `version`, which is lower than the version asked for. */
   readonly cut: boolean;
 };
 
@@ -92,7 +93,7 @@ export type FoldedState = {
 
 export type Trace = {
   readonly correlation: string;
-  /** In order of the log. A cause is always in front of its effects. */
+  /** In order of the log, so a cause is always before its effects. */
   readonly events: readonly TraceEvent[];
   /** Streams in the order of their first event: one lane each. */
   readonly streams: readonly string[];

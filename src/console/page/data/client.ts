@@ -5,7 +5,7 @@ type RouteOf<Method extends string> = Extract<keyof Routes, `${Method} ${string}
 type Value = string | number | boolean | readonly string[] | undefined;
 export type Query = Readonly<Record<string, Value>>;
 
-/** What the server refused, or that it did not answer: `gone`. */
+/** The server refused the request, or did not answer (`gone`). */
 export class CallError extends Error {
   override readonly name = "CallError";
   readonly code: FailureCode | "gone";
@@ -13,7 +13,7 @@ export class CallError extends Error {
     super(message);
     this.code = code;
   }
-  /** It may work a moment later, without anybody doing anything. */
+  /** A later retry may succeed by itself. */
   get passing(): boolean {
     return ["gone", "unreachable", "deadline", "too-many"].includes(this.code);
   }

@@ -49,7 +49,7 @@ export function ConsoleProvider({
 
 const ANSWER_MS = 3_000;
 
-/** A stream that ended does not tell why: where the server answers otherwise, it is opened again and nothing is wrong. */
+/** A stream ends without a reason, so this asks the server. If it answers, the stream is simply opened again. */
 async function findOut(): Promise<void> {
   try {
     await get("GET /api/session", {}, AbortSignal.timeout(ANSWER_MS));

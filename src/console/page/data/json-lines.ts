@@ -51,7 +51,7 @@ export function jsonLines(
   return lines;
 }
 
-/** A text in parts: those at odd places match what is searched for. */
+/** Splits a text by a search: the parts with odd indexes match. */
 export function parts(text: string, search: string): string[] {
   if (search === "") return [text];
   const found: string[] = [];

@@ -1,4 +1,4 @@
-/** Server-sent events that come back by themselves, and that a page in the background does not hold open. */
+/** Server-sent events that reconnect by themselves. A page in the background closes its connection. */
 import { useEffect, useRef } from "react";
 import { type Query, toQuery } from "./client.ts";
 

@@ -1,6 +1,6 @@
 /**
  * A part of the log that grows at both ends as it is scrolled: pages by key, so that a log of any size is read in
- * steps of one size. Rows are newest first and without holes; what is far from the view is dropped again.
+ * steps of one size. Rows are newest first and without holes; rows far from the view are dropped again.
  */
 import type { EventView, LogPage } from "../../api.ts";
 
@@ -8,9 +8,9 @@ export type Cursor = { readonly before?: number; readonly after?: number };
 
 export type FeedState = {
   readonly rows: readonly EventView[];
-  /** Cursor for what is older; undefined: the log begins with the last row. */
+  /** Cursor of the older events; undefined if the log begins with the last row. */
   readonly older: number | undefined;
-  /** Cursor for what is newer; undefined for an empty log. */
+  /** Cursor of the newer events; undefined for an empty log. */
   readonly newer: number | undefined;
   /** The first row is the newest that the log had when it was last asked. */
   readonly atTop: boolean;
@@ -20,9 +20,9 @@ export type FeedState = {
   readonly error: Error | undefined;
   /** Pages in a row that held no event, because the filter is rare. */
   readonly empty: number;
-  /** How many rows were put in front of, and taken from, the others since the start: to keep the view in place. */
+  /** Rows added at the top minus rows removed there since the start, to keep the view in place. */
   readonly shift: number;
-  /** Raised by each start: whatever was scrolled to does not count any more. */
+  /** Raised by each start, after which the scroll position begins anew. */
   readonly start: number;
 };
 
@@ -120,7 +120,7 @@ export class LogFeed {
     if (this.#state.error) this.#set({ error: undefined });
   }
 
-  /** There are newer events up to this id, which were not put in front. */
+  /** There are newer events up to this id, which are not in the list. */
   hold(lastId: number): void {
     this.#set({
       atTop: false,
@@ -129,7 +129,7 @@ export class LogFeed {
     });
   }
 
-  /** Puts events of the live tail in front, newest first. */
+  /** Adds events of the live tail at the top, newest first. */
   push(events: readonly EventView[], position: number): void {
     if (!this.#state.atTop) return;
     const known = this.#state.rows[0]?.id ?? -1;
@@ -140,7 +140,7 @@ export class LogFeed {
     });
   }
 
-  /** The live tail left events out: what is shown begins behind them, and what was left out is read when scrolled to. */
+  /** The live tail skipped events: the list begins behind them, and they are read when the list is scrolled to them. */
   leaveOut(upTo: number): void {
     if (this.#state.atTop) this.#set({ rows: [], older: upTo + 1, newer: upTo, shift: 0 });
   }

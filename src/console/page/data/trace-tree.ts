@@ -1,4 +1,4 @@
-/** The events of a trace as a tree, in the order in which it is read: each cause in front of its effects. */
+/** The events of a trace as a tree, in reading order: each cause before its effects. */
 import type { TraceEvent } from "../../api.ts";
 
 export type TreeRow = {

@@ -11,8 +11,8 @@ export function Banner() {
         <div className="banner">
           <Unplug size={17} aria-hidden="true" />
           <div>
-            <strong>The console was started anew.</strong> Open the address that it has printed: this page has
-            no token of it.
+            <strong>The console was started anew.</strong> Open the address that it has printed: the token of
+            this page is of an earlier start.
           </div>
         </div>
       </div>
@@ -28,7 +28,7 @@ export function Banner() {
             </strong>{" "}
             {gone
               ? "The command was ended, or this machine was asleep. Trying again …"
-              : "What is shown is from before. It is tried again by itself …"}
+              : "The page shows older data. Trying again …"}
           </div>
         </div>
       )}

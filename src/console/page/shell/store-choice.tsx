@@ -1,7 +1,7 @@
 import { useConsole } from "../data/console.tsx";
 import { go, setParams, useAddress } from "../router.ts";
 
-/** Stores above which the choice is the view of tenants, where they can be searched. */
+/** Above this number of stores, the choice is a link to the view of tenants, which can be searched. */
 const MANY = 30;
 
 /** Which store is looked at. With one there is nothing to choose. */

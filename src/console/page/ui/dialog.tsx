@@ -26,7 +26,7 @@ export function Dialog({
     const element = dialog.current;
     const before = document.activeElement;
     element?.showModal();
-    // The first thing to fill in, else the way out: not the cross in the corner, which comes first.
+    // Focuses the first field, or else the first button below, and not the close button in the corner.
     element?.querySelector<HTMLElement>("input, textarea, .actions button")?.focus();
     return () => {
       element?.close();

@@ -26,7 +26,7 @@ export function Json({
   const [search, setSearch] = useState("");
   const [all, setAll] = useState(false);
   const id = useId();
-  // What is folded is opened by a search: a match that is not seen is none.
+  // A search unfolds everything, because a match in a folded part would not be seen.
   const lines = useMemo(
     () => jsonLines(value, { dates, folded: search === "" ? folded : new Set() }),
     [value, dates, folded, search],

@@ -69,12 +69,14 @@ export function Notice({
   );
 }
 
-/** A failed read. What passes by itself is tried again by itself, which the banner says. */
+/** A failed read. While the connection is down, the read is repeated once it is back, and the banner says so. */
 export function Failed({ error, retry }: { readonly error: Error; readonly retry?: () => void }) {
   const { server, database } = useLink();
   const down = server === "gone" || database !== undefined;
   if (down && error instanceof CallError && error.passing)
-    return <Empty title="Waiting for the connection">This is read again as soon as it is back.</Empty>;
+    return (
+      <Empty title="Waiting for the connection">The view is read again once the connection is back.</Empty>
+    );
   return (
     <Notice tone="danger">
       <p>{error.message}</p>

@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 import { SkeletonRows } from "./states.tsx";
 
 export type Column<Row> = {
-  /** Of the column, and of each value where a row is a card. */
+  /** Heading of the column, and label of each value if rows are cards. */
   readonly head: string;
   readonly cell: (row: Row) => ReactNode;
   /** `name`: what the row is about. `number`: to the right. `graphic`: its heading is for screen readers only. */
@@ -19,11 +19,11 @@ type Props<Row> = {
   readonly rows: readonly Row[] | undefined;
   readonly keyOf: (row: Row) => string | number;
   readonly isSelected?: (row: Row) => boolean;
-  /** Rows that stand for those that are read. */
+  /** Number of placeholder rows while the rows are read. */
   readonly skeletons?: number;
   /** On a narrow screen each row is a card. */
   readonly cards?: boolean;
-  /** Not higher than a panel of the overview: what is longer is scrolled. */
+  /** Limits the height to that of a panel of the overview; longer tables scroll. */
   readonly limited?: boolean;
   readonly className?: string;
 };
@@ -31,7 +31,7 @@ type Props<Row> = {
 const classes = (...names: readonly (string | false | undefined)[]): string | undefined =>
   names.filter((name) => name !== undefined && name !== false && name !== "").join(" ") || undefined;
 
-/** A table that shows rows and has no more to it. */
+/** A plain table, without sorting and selection. */
 export function Table<Row>({
   columns,
   rows,

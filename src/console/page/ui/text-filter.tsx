@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from "react";
 
 const SETTLED = 350;
 
-/** A field of a filter: what is typed counts a moment later, or with Enter at once. */
+/** A field of a filter. Its text is applied a moment after typing, or at once with Enter. */
 export function TextFilter({
   label,
   value,

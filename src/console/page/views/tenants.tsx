@@ -72,7 +72,7 @@ export function TenantsView() {
   );
 }
 
-/** What is not known is a dash, and why it is not known is said beside the name. */
+/** An unknown value is a dash, and the reason is beside the name. */
 const columnsOf = (current: string): readonly Column<Tenant>[] => [
   {
     head: "Store",

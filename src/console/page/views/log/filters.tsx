@@ -13,7 +13,7 @@ import { useNarrow } from "../../ui/use-narrow.ts";
 import { isFiltered, type LogFilter, NO_FILTER } from "./filter.ts";
 
 type Changes = Parameters<typeof setParams>[0];
-/** Another filter begins at the newest event that it finds. */
+/** A changed filter begins at the newest event that it finds. */
 const change = (changes: Changes) => setParams({ at: undefined, ...changes }, { replace: true });
 
 export function Filters({ filter }: { readonly filter: LogFilter }) {
@@ -114,7 +114,7 @@ function Names({ chosen }: { readonly chosen: readonly string[] }) {
   );
 }
 
-/** What is filtered by, each to be taken away. */
+/** The active filters, each with a button that removes it. */
 function Chips({ filter }: { readonly filter: LogFilter }) {
   if (!isFiltered(filter)) return null;
   const { stream, exact, names, actor, correlation, since, until } = filter;

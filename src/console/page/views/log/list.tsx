@@ -12,9 +12,9 @@ const ROW = 31;
 const NARROW_ROW = 54;
 /** px from the top that count as the top. */
 export const TOP = 4;
-/** Rows from an end of what is loaded at which more is loaded. */
+/** More is loaded when the view is this many rows from an end of the loaded ones. */
 const AHEAD = 40;
-/** Empty pages of a rare filter after which somebody has to ask for more. */
+/** Empty pages of a rare filter after which the user has to ask for more. */
 const EMPTY_PAGES = 20;
 
 type Props = {
@@ -34,7 +34,7 @@ export function EventList({ feed, state, list, filtered, waiting, onNewest, onTo
   const chosen = Number(params.get("event") ?? Number.NaN);
   const height = useNarrow(620) ? NARROW_ROW : ROW;
   const virtual = useVirtualizer({
-    // One more at the end says what is behind the last row.
+    // One more row at the end for {@link End}.
     count: rows.length + 1,
     getScrollElement: () => list.current,
     estimateSize: () => height,
@@ -43,14 +43,14 @@ export function EventList({ feed, state, list, filtered, waiting, onNewest, onTo
   // biome-ignore lint/correctness/useExhaustiveDependencies: rows of another height are measured anew
   useEffect(() => virtual.measure(), [height]);
 
-  // Rows that came in front, or that were dropped there, move the others: the view stays where it was.
+  // Rows that are added or dropped at the top move the others, so the scroll position moves with them.
   const before = useRef({ shift, start, atTop });
   useLayoutEffect(() => {
     const was = before.current;
     before.current = { shift, start, atTop };
     const moved = shift - was.shift;
     if (!list.current) return;
-    // Who looks at the newest goes on doing so.
+    // A list that shows the newest event goes on showing it.
     const stays = was.atTop && moved > 0 && list.current.scrollTop < TOP;
     if (start !== was.start) list.current.scrollTop = 0;
     else if (moved !== 0 && !stays) list.current.scrollTop += moved * height;
@@ -103,7 +103,7 @@ export function EventList({ feed, state, list, filtered, waiting, onNewest, onTo
             title={filtered ? "No event matches" : "The log is empty"}
             icon={<SearchX size={22} aria-hidden="true" />}
           >
-            {filtered ? "Take a filter away, or widen it." : "Events appear here as they are committed."}
+            {filtered ? "Remove a filter, or widen it." : "Events appear here as they are committed."}
           </Empty>
         ) : (
           <ol style={{ height: virtual.getTotalSize() }} className="log-rows">
@@ -124,7 +124,7 @@ export function EventList({ feed, state, list, filtered, waiting, onNewest, onTo
   );
 }
 
-/** What is behind the last row. */
+/** Says below the last row whether the log goes on. */
 function End({
   state,
   feed,

@@ -10,14 +10,14 @@ const PAGE = 200;
 export type Feed = {
   readonly feed: LogFeed;
   readonly state: FeedState;
-  /** Events that came while nothing was put in front. */
+  /** Number of new events that the list does not show yet. */
   readonly waiting: number;
-  /** They are seen now. */
+  /** Called when the list shows them: `waiting` becomes 0. */
   readonly seen: () => void;
   readonly showNewest: () => void;
 };
 
-/** The log by a filter, from `at` or the newest on; with `live`, what is committed comes in front. */
+/** The log by a filter, from `at` or the newest event on; with `live`, new events are added at the top. */
 export function useFeed(query: Query, at: number | undefined, live: boolean, isTop: () => boolean): Feed {
   const key = JSON.stringify(query);
   // biome-ignore lint/correctness/useExhaustiveDependencies: `key` is the query

@@ -12,7 +12,7 @@ const EVERY_MS = 60_000;
 const ICONS = { error: CircleAlert, warning: TriangleAlert, hint: Lightbulb } as const;
 const TONES = { error: "danger", warning: "warn", hint: "info" } as const;
 
-/** What is wrong with the store or the server, each with its remedy: as `act-drizzle doctor`. */
+/** The findings of `act-drizzle doctor`, each with its remedy. */
 export function Findings() {
   const { store } = useConsole();
   const { data, error, refetch, isFetching } = useQuery<Doctor, CallError>({

@@ -53,7 +53,7 @@ const lagColumns = (longest: number): readonly Column<Reaction>[] => [
   { head: "Next event", cell: nextEvent },
 ];
 
-/** Reactions that a person has to look after. Not there if there are none. */
+/** Reactions that need a person. Renders nothing if there are none. */
 export function Standing({ reactions = [] }: { readonly reactions?: readonly Reaction[] | undefined }) {
   if (reactions.length === 0) return null;
   return (

@@ -24,7 +24,7 @@ function useSeed(store: string): void {
       ({ events, older }) => {
         if (!abort.signal.aborted) seedSamples(store, events, older === undefined, Date.now() / 1_000);
       },
-      // The plot begins with what is pushed.
+      // If the read fails, the plot begins with the pushed samples.
       () => {},
     );
     return () => abort.abort();

@@ -1,4 +1,4 @@
-/** A line over time, drawn by uPlot. The figures beside it say the same to who does not see it. */
+/** A line over time, drawn by uPlot. The figures beside it say the same without a picture. */
 import { useEffect, useRef } from "react";
 import UPlot from "uplot";
 import "uplot/dist/uPlot.min.css";

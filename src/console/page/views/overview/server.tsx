@@ -148,7 +148,7 @@ export function Server({ data }: Data) {
         <dd>
           {server.database} as {server.user}
         </dd>
-        <dt>A statement takes</dt>
+        <dt>Duration of a statement</dt>
         <dd>{duration(latencyMs)}</dd>
         <dt>Listener</dt>
         <dd>

@@ -3,7 +3,7 @@ import { useConsole } from "../../data/console.tsx";
 import { counted } from "../../data/format.ts";
 import { type Chosen, OPERATIONS, type Operation } from "./operations.ts";
 
-/** What can be done to what is chosen. */
+/** Buttons for the operations on the chosen reactions. */
 export function ActionBar({
   chosen,
   all,

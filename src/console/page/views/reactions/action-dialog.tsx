@@ -13,7 +13,7 @@ import { Sample } from "./sample.tsx";
 
 const SETTLED = 300;
 
-/** What was typed, once it rests. */
+/** The value, once it has not changed for 300 ms. */
 function useSettled<Value>(value: Value): Value {
   const [settled, setSettled] = useState(value);
   useEffect(() => {

@@ -3,7 +3,7 @@ import { localTime, toTime } from "../../data/format.ts";
 
 export type Draft = { readonly until: string; readonly priority: string; readonly reason: string };
 
-/** What an action needs to know, besides whom it is for. */
+/** The fields of an action, besides its subscriptions. */
 export function ActionFields({
   type,
   draft,

@@ -1,10 +1,10 @@
-/** What can be done to subscriptions, and when. */
+/** The operations on subscriptions, and when each is possible. */
 import { CalendarClock, Gauge, type LucideIcon, RotateCcw, SkipForward, Undo2, Unlink } from "lucide-react";
 import type { Action, ActionType, Count, Reaction, Selection } from "../../../api.ts";
 
 export type Chosen = {
   readonly on: Selection;
-  /** Those that are known: all of them, unless everything that a filter finds was chosen. */
+  /** The chosen reactions that are loaded. If all that match a filter were chosen, there may be more. */
   readonly reactions: readonly Reaction[];
   readonly count: Count;
 };
@@ -16,7 +16,7 @@ export type Operation = {
   /** As the heading of its dialog. */
   readonly title: string;
   readonly dangerous: boolean;
-  /** Why it cannot be done to these; undefined: it can. */
+  /** Why the operation is not possible for these; undefined if it is. */
   readonly refuse: (chosen: Chosen) => string | undefined;
 };
 

@@ -45,7 +45,7 @@ export const filterOf = (params: URLSearchParams): ReactionsFilter => ({
   desc: params.get("desc") === "1",
 });
 
-/** All that the filter finds, for an action, where the server can be told so; undefined where names are needed. */
+/** The filter as a selection for an action; undefined if the server cannot express it, so that names are needed. */
 export function everyMatch({ state, lane, kind, q }: ReactionsFilter): Selection | undefined {
   if (q !== "" || kind !== "" || (state !== "all" && state !== "blocked")) return undefined;
   return { filter: { ...(lane !== "" && { lane }), ...(state === "blocked" && { blocked: true }) } };

@@ -18,7 +18,7 @@ import { ReactionsTable } from "./table.tsx";
 
 const PAGE = 100;
 const EVERY_MS = 5_000;
-/** Pages that are read again by themselves; with more, that would be much for what is seen of it. */
+/** Most pages that are refreshed automatically. More pages would cost many reads for rows out of view. */
 const FEW_PAGES = 2;
 const NOTHING: readonly Reaction[] = [];
 

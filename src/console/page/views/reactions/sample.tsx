@@ -3,7 +3,7 @@ import { counted, integer } from "../../data/format.ts";
 import { nameOf } from "../../ui/link.tsx";
 import { StateBadges } from "./state-badges.tsx";
 
-/** Whom an action is for, as they stand now. */
+/** The subscriptions that an action is for, in their present state. */
 export function Sample({ reactions }: { readonly reactions: readonly Reaction[] }) {
   if (reactions.length === 0) return null;
   return (

@@ -3,7 +3,7 @@ import type { Reaction } from "../../../api.ts";
 import { integer } from "../../data/format.ts";
 import { Ago } from "../../ui/time.tsx";
 
-/** How it is, in a word or two. */
+/** The state of a reaction in a word or two. */
 export function StateBadges({ reaction }: { readonly reaction: Reaction }) {
   const { blocked, leasedBy, deferredUntil, waiting, skipped, attempts } = reaction;
   const deferred = deferredUntil !== undefined && Date.parse(deferredUntil) > Date.now();

@@ -113,7 +113,7 @@ export function ReactionsTable({
   if (reactions?.length === 0)
     return (
       <div className="panel">
-        <Empty title="No reaction is like this" icon={<Inbox size={22} aria-hidden="true" />}>
+        <Empty title="No reaction matches" icon={<Inbox size={22} aria-hidden="true" />}>
           {filter.state === "all" && filter.q === "" && filter.lane === "" && filter.kind === ""
             ? "No app has subscribed to this log yet."
             : "Widen the filter to see others."}

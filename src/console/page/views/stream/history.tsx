@@ -145,7 +145,7 @@ function HistoryRow({
   );
 }
 
-/** What was in front of the first event that is left. */
+/** Says whether events before the first one were truncated. */
 function Beginning({ detail: { truncated, firstVersion = 0, head } }: { readonly detail: StreamDetail }) {
   if (!head) return null;
   return (

@@ -30,7 +30,7 @@ export function Readers({ detail }: { readonly detail: StreamDetail | undefined 
         </ul>
       )}
       {detail?.readersCut && (
-        <p className="body muted">There are too many reactions with a pattern to look at each.</p>
+        <p className="body muted">There may be more: not all reactions were searched.</p>
       )}
     </Panel>
   );
