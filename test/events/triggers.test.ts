@@ -30,7 +30,7 @@ test("a commit of which a trigger leaves out an event fails as a whole, and alon
       cause: {
         code: "EVENTS_LEFT_OUT",
         message:
-          "a trigger on the events table left out events of this commit: nothing of it was written; mend or drop the trigger",
+          "a trigger on the events table left out events of this commit: nothing of it was written; fix or drop the trigger",
       },
     },
   });
