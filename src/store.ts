@@ -74,8 +74,8 @@ export class PostgresStore implements Store {
   /**
    * Calls `handler` with the stream and the events of each commit of another process. Resolves, once the server has
    * confirmed LISTEN, to a function that stops listening. A second call replaces the first handler. After a lost connection
-   * the store listens again by itself, and reports the events that it missed. It also calls `handler`, with an event of the
-   * subscription, for work that no commit announces, such as an expired lease. Listening keeps the process alive.
+   * the store listens again by itself, and reports the events that it missed. It also calls `handler`, with events that are
+   * still to be handled, for work that no commit announces, such as an expired lease. Listening keeps the process alive.
    *
    * Present only with `notify: true`, as Act asks of a store; so it is a property of the instance, not a method.
    *

@@ -81,7 +81,9 @@ export class SharedListener {
         this.#tell("onLost");
       },
       onReconnected: () => {
-        log().info("[act-drizzle] listening again for the stores of a database; each reads what it missed");
+        log().info(
+          "[act-drizzle] listening again for the stores of a database; each reads the events that it missed",
+        );
         this.#tell("onReconnected");
       },
     });
