@@ -8,7 +8,7 @@ import type { SharedDatabase } from "./shared-database.ts";
 export type PostgresStoreOptions = {
   /** `postgres://user:password@host:port/database?…`; several hosts as `host1:port1,host2:port2`. */
   readonly url?: string | undefined;
-  /** The same as `url`, by node-postgres' name. */
+  /** Another name of `url`, which node-postgres uses. */
   readonly connectionString?: string | undefined;
   /** Host, comma-separated hosts, or the folder of a Unix socket. Default `localhost`. */
   readonly host?: string | undefined;
@@ -18,21 +18,21 @@ export type PostgresStoreOptions = {
   readonly database?: string | SharedDatabase | undefined;
   /** User to connect as. Default `postgres`. */
   readonly user?: string | undefined;
-  /** Password of the user, or a function that each new connection asks for it, such as for the token of a cloud. Never shown in logs, errors or `inspect`. Default `postgres`. */
+  /** Password of the user, or a function that each new connection calls for it, for example to get a token of a cloud service. Never shown in logs, errors or `inspect`. Default `postgres`. */
   readonly password?: Password | undefined;
   /** PostgreSQL schema of the tables, created if absent. Default `public`. */
   readonly schema?: string | undefined;
-  /** Name of the events table; `<table>_streams` and `<table>_correlated` stand beside it. Default `events`. */
+  /** Name of the events table; the others are `<table>_streams` and `<table>_correlated`. Default `events`. */
   readonly table?: string | undefined;
   /** Announce commits by NOTIFY, and offer `store.notify`. Default `false`. */
   readonly notify?: boolean | undefined;
-  /** With `notify`: how often a listener looks for work that nobody announced, in milliseconds; `0` is never. Default `4000`. */
+  /** With `notify`: how often a listener polls for work that no event announces, in milliseconds; `0`: only after an announcement. Default `4000`. */
   readonly pollIntervalMillis?: number | undefined;
-  /** Most connections of this store, the writer's included, the listener's not. Default `20`. */
+  /** The most connections of this store: the one for commits counts, the one for LISTEN does not. Default `20`. */
   readonly max?: number | undefined;
   /** Idle connections that are kept open, whatever `idleTimeoutMillis` says. Default `0`. */
   readonly min?: number | undefined;
-  /** A connection is closed after so many uses; `0` and `Infinity` are no limit. Default `0`. */
+  /** A connection is closed after this many uses; `0` and `Infinity` are no limit. Default `0`. */
   readonly maxUses?: number | undefined;
   /** Longest wait for a connection, in milliseconds. URL and environment give seconds. Default `10000`. */
   readonly connectionTimeoutMillis?: number | undefined;
@@ -48,7 +48,7 @@ export type PostgresStoreOptions = {
   readonly slowStatementMillis?: number | false | undefined;
   /** Longest wait for an answer, in milliseconds; then the connection is closed. `0` and `false`: `statement_timeout` plus 5 s. Default `0`. */
   readonly query_timeout?: number | false | undefined;
-  /** Longest wait of a statement for a lock, in milliseconds; `0` and `false`: as the role has it. Commits wait for each other's append lock. Default `0`. */
+  /** Longest wait of a statement for a lock, in milliseconds; `0` and `false`: the role's own setting. Commits also wait for the append lock. Default `0`. */
   readonly lock_timeout?: number | false | undefined;
   /** After this many milliseconds without a statement the server ends a transaction; that of a commit after 10 s at the latest. `0` and `false` are no limit. Default `60000`. */
   readonly idle_in_transaction_session_timeout?: number | false | undefined;
@@ -56,7 +56,7 @@ export type PostgresStoreOptions = {
   readonly options?: string | undefined;
   /** Called with each new connection that is not for LISTEN, before its first use: `({ query }) => query("set role app")`. */
   readonly onConnect?: OnConnect | undefined;
-  /** A direct URL for LISTEN when `url` leads through a pooler in transaction mode. Left out, LISTEN goes where the store goes. */
+  /** A direct URL for LISTEN when `url` leads through a pooler in transaction mode. By default LISTEN uses the same server and pooler as the store. */
   readonly listen_url?: string | undefined;
   /** URLs of standbys that answer `query` and `query_stats` while they have everything that this process has seen. Their other options are the store's. Default ``. */
   readonly replicas?: readonly string[] | undefined;
@@ -64,11 +64,11 @@ export type PostgresStoreOptions = {
   readonly replicaLagMillis?: number | false | undefined;
   /** TLS: `true` (verify-full), a mode of libpq's sslmode, `no-verify`, or options of `tls.connect`. Default `false`. */
   readonly ssl?: boolean | SslMode | Readonly<Record<string, unknown>> | undefined;
-  /** File of the CA certificates that the server's is checked against, as PEM, or `system`. Without `ssl` it asks for verify-full, with `require` for verify-ca. */
+  /** PEM file of the CA certificates that verify the server's certificate, or `system`. Without `ssl` the mode is then verify-full, with `require` verify-ca. */
   readonly sslrootcert?: string | undefined;
-  /** File of the client's certificate, as PEM. Without `ssl` it asks for verify-full. */
+  /** PEM file of the client's certificate. Without `ssl` the mode is then verify-full. */
   readonly sslcert?: string | undefined;
-  /** File of the key of `sslcert`, as PEM. */
+  /** PEM file of the key of `sslcert`. */
   readonly sslkey?: string | undefined;
   /** Prepared statements. `false` behind a pooler in transaction mode. Default `true`. */
   readonly prepare?: boolean | undefined;
@@ -76,9 +76,9 @@ export type PostgresStoreOptions = {
   readonly application_name?: string | undefined;
   /** Which of several hosts to use, as in libpq: `any`, `read-write`, `read-only`, `primary`, `standby`, `prefer-standby`. Default `any`. */
   readonly target_session_attrs?: TargetSessionAttrs | undefined;
-  /** `exact`: what was committed comes back. `revive`: ISO strings in rows of other adapters are read as Dates. Default `exact`. */
+  /** `exact`: values are read as they were committed. `revive`: ISO strings in rows of other adapters are also read as Dates. Default `exact`. */
   readonly dates?: "exact" | "revive" | undefined;
-  /** Projections that are part of the commit: what `inline()` of `act-drizzle/projections` returns. */
+  /** Projections that are part of the commit: the result of `inline()` of `act-drizzle/projections`. */
   readonly inline?: InlineProjections | undefined;
   /** `{ key }`: encrypts `pii` at rest with AES-256-GCM. Left out, `pii` is stored as plain text. */
   readonly pii_encryption?: PiiEncryption | undefined;
@@ -96,17 +96,17 @@ export type ConfigOptions = {
   readonly user: string;
   /** PostgreSQL schema of the tables, created if absent. */
   readonly schema: string;
-  /** Name of the events table; `<table>_streams` and `<table>_correlated` stand beside it. */
+  /** Name of the events table; the others are `<table>_streams` and `<table>_correlated`. */
   readonly table: string;
   /** Announce commits by NOTIFY, and offer `store.notify`. */
   readonly notify: boolean;
-  /** With `notify`: how often a listener looks for work that nobody announced, in milliseconds; `0` is never. */
+  /** With `notify`: how often a listener polls for work that no event announces, in milliseconds; `0`: only after an announcement. */
   readonly pollIntervalMillis: number;
-  /** Most connections of this store, the writer's included, the listener's not. */
+  /** The most connections of this store: the one for commits counts, the one for LISTEN does not. */
   readonly max: number;
   /** Idle connections that are kept open, whatever `idleTimeoutMillis` says. */
   readonly min: number;
-  /** A connection is closed after so many uses; `0` and `Infinity` are no limit. */
+  /** A connection is closed after this many uses; `0` and `Infinity` are no limit. */
   readonly maxUses: number;
   /** Longest wait for a connection, in milliseconds. URL and environment give seconds. */
   readonly connectionTimeoutMillis: number;
@@ -118,13 +118,13 @@ export type ConfigOptions = {
   readonly keepAliveInitialDelayMillis: number;
   /** Longest run of one statement, in milliseconds; `0` is no limit. */
   readonly statement_timeout: number;
-  /** Longer statements are logged, in milliseconds; `0`: none. */
+  /** A statement that takes longer than this many milliseconds is logged; `0`: none is. */
   readonly slowStatementMillis: number;
   /** Longest wait for an answer, in milliseconds; `0`: see `statement_timeout`. */
   readonly query_timeout: number;
-  /** Longest wait for a lock, in milliseconds; `0` leaves it to the role's own. */
+  /** Longest wait for a lock, in milliseconds; `0`: the role's own setting. */
   readonly lock_timeout: number;
-  /** After how many milliseconds the server ends a silent transaction. */
+  /** After how many milliseconds the server ends an idle transaction. */
   readonly idle_in_transaction_session_timeout: number;
   /** Settings of the server for each session, as in libpq: `-c search_path=app -c geqo=off`. */
   readonly options: string;
@@ -132,11 +132,11 @@ export type ConfigOptions = {
   readonly replicaLagMillis: number;
   /** TLS: a mode of libpq's sslmode, or `true` for verify-full and for options of `tls.connect`. */
   readonly ssl: boolean | SslMode;
-  /** File of the CA certificates that the server's is checked against, as PEM, or `system`. Without `ssl` it asks for verify-full, with `require` for verify-ca. */
+  /** PEM file of the CA certificates that verify the server's certificate, or `system`. Without `ssl` the mode is then verify-full, with `require` verify-ca. */
   readonly sslrootcert: string;
-  /** File of the client's certificate, as PEM. Without `ssl` it asks for verify-full. */
+  /** PEM file of the client's certificate. Without `ssl` the mode is then verify-full. */
   readonly sslcert: string;
-  /** File of the key of `sslcert`, as PEM. */
+  /** PEM file of the key of `sslcert`. */
   readonly sslkey: string;
   /** Prepared statements. `false` behind a pooler in transaction mode. */
   readonly prepare: boolean;
@@ -144,6 +144,6 @@ export type ConfigOptions = {
   readonly application_name: string;
   /** Which of several hosts to use, as in libpq: `any`, `read-write`, `read-only`, `primary`, `standby`, `prefer-standby`. */
   readonly target_session_attrs: TargetSessionAttrs;
-  /** `exact`: what was committed comes back. `revive`: ISO strings in rows of other adapters are read as Dates. */
+  /** `exact`: values are read as they were committed. `revive`: ISO strings in rows of other adapters are also read as Dates. */
   readonly dates: "exact" | "revive";
 };
