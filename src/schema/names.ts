@@ -58,7 +58,7 @@ type TableOptions = { readonly schema?: string | undefined; readonly table?: str
 
 const RULES: Rules<TableOptions> = { schema: NAME, table: NAME };
 
-/** @throws TypeError for an option that is unknown or of no use. */
+/** @throws TypeError for an option that is unknown or has a wrong value. */
 export const checkTableOptions = (name: string, options: TableOptions): void =>
   checkOptionsOf(name, options, RULES);
 
