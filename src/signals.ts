@@ -21,7 +21,7 @@ export type Observer = {
   /** A commit waits for its batch. The batch carries the value that this returns. */
   queued(): unknown;
   batch(batch: Batch): void;
-  /** How many commits whose connection was lost after they were sent the log has, lacks, or could not be asked for. */
+  /** A recovery has ended: how many of the commits in doubt the log has, lacks, or leaves unknown. */
   inDoubt(outcomes: InDoubtOutcomes): void;
   listenerReconnected(): void;
 };

@@ -188,7 +188,7 @@ export const SQL_STATE_CLASSES: Readonly<Record<string, string>> = {
 };
 export const OTHER_CLASS = "look at the server's log";
 
-/** Reads own properties only, because a code may be any text that a server sends. */
+/** Reads own properties only, because a server may send every text as a code. */
 const ownOf = <T>(table: Readonly<Record<string, T>>, key: string): T | undefined =>
   Object.hasOwn(table, key) ? table[key] : undefined;
 

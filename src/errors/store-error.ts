@@ -39,7 +39,7 @@ const REASON_CODES: Readonly<Record<Raised, StoreReason>> = {
 /** SQLSTATE classes whose messages name connections, objects and resources, but never values of rows. */
 const TELLS_NO_VALUES = /^(08|0A|25|26|28|34|3D|3F|40|42|53|54|55|57|58|XX)/;
 
-/** Replaces the message of a RAISE in a user's function, which may quote the row and may use any SQLSTATE. */
+/** Replaces the message of a RAISE in a user's function, which may quote the row and may use every SQLSTATE. */
 const RAISED =
   "a trigger or function of yours raised it: its text is not shown, because it may quote the row; see the server's log";
 

@@ -97,7 +97,7 @@ export class InlineBlock<C extends Caller> {
     return rows;
   }
 
-  /** Holds back a statement whose rows nobody waits for. It is sent with the next statement or with COMMIT. */
+  /** Holds back a statement whose rows are not awaited. It is sent with the next statement or with COMMIT. */
   hold(query: InlineQuery, caller: C): void {
     this.#assertUsable(query);
     this.#held.push({ query, caller });

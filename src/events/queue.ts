@@ -48,7 +48,7 @@ type Waiting = Append & {
 
 export type Stored = { readonly outcome: Outcome; readonly created: Date };
 
-/** Codes of a lost connection that was established. If the server refuses connections or does not answer, it is another. */
+/** Codes of a lost connection that was established. A server that refuses connections, or does not answer, has others. */
 const DIED = new Set<string | undefined>(["CONNECTION_CLOSED", "57P01"]);
 
 /** The server rolled the batch back because of other transactions, or refused it as too late: it may be sent again. */

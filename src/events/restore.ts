@@ -36,7 +36,7 @@ const DAY = 86_400_000;
 /** PostgreSQL counts days from 2000-01-01. From another day, an interval of hours could not reach its last timestamp. */
 const SINCE_2000 = `(e.created - ${Date.UTC(2000, 0)})`;
 /**
- * `created` from milliseconds, exactly in any century. One number of seconds or microseconds would be rounded: every
+ * `created` from milliseconds, exactly in every century. One number of seconds or microseconds would be rounded: every
  * second event of the year 10000 came back a millisecond earlier. A day is written as 24 hours, because it has 23 or 25 in
  * some time zones: with Citus the statement may run in a session of another node, and not in the store's.
  */

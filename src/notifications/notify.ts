@@ -124,7 +124,7 @@ class Subscription {
   #waiting = 0;
   #catchUps = Promise.resolve();
   readonly #lookOut: LookOut;
-  /** A process that listens waits for work, so it must not end. Nothing else in an app may keep it alive. */
+  /** A process that listens waits for work, so it must not end. Without this timer, nothing might keep it alive. */
   readonly #keepAlive = setInterval(() => {}, FOR_EVER);
 
   constructor(context: Context, own: OwnCommits, claims: RecentClaims, handler: Handler) {

@@ -8,7 +8,7 @@ export type PiiEncryption = {
    * function is called once, and again if a value cannot be decrypted.
    */
   readonly key?: Key | undefined;
-  /** The same as `key`, by act-pg's name. */
+  /** Another name of `key`, which act-pg uses. */
   readonly keyProvider?: Key | undefined;
   /** `aes-256-gcm`, the only one that is supported. */
   readonly algorithm?: string | undefined;

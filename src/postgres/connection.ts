@@ -54,7 +54,7 @@ export class Connection {
   idleSince = 0;
   /**
    * The server process behind the connection. Undefined until {@link establish}, and undefined behind a pooler in
-   * transaction mode, where nobody can tell which server process runs a transaction.
+   * transaction mode, where it is not known which server process runs a transaction.
    */
   backend: Backend | undefined;
   /** False where a pooler may run each transaction in another session. Then no transaction relies on session settings. */
@@ -106,7 +106,7 @@ export class Connection {
     return JSON.parse(text);
   }
 
-  /** Opens the connection's one socket. The driver asks for a second one after the first has closed: then this closes. */
+  /** Opens the connection's one socket. If the driver asks for a second one, the first has closed: this closes too. */
   async #open(): Promise<OpenSocket> {
     if (this.#opened) this.#close(this.#lost());
     if (this.closedWith) throw this.closedWith;
@@ -164,7 +164,7 @@ export class Connection {
     this.#close(error);
   }
 
-  /** Sends Terminate and closes. Only for a connection that nobody uses. */
+  /** Sends Terminate and closes. Only for a connection that is not in use. */
   async end(): Promise<void> {
     if (this.closedWith) return;
     this.ref(true);
@@ -335,7 +335,7 @@ export class Connection {
   /** Prepares statements for later transactions. Does nothing behind a pooler in transaction mode. */
   async prepare(queries: readonly Query[], deadline: number): Promise<void> {
     const channel = await this.#openChannel(deadline);
-    // Citus plans a statement anew for each set of parameters.
+    // Citus plans a statement again for each set of parameters.
     if (this.ownsSession && !this.citus) await this.#race(channel.prepare(queries), deadline);
   }
 

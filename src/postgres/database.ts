@@ -227,7 +227,7 @@ export class Database {
       try {
         return await retrying(() => this.#use(operation, work));
       } catch (error) {
-        // The server, a pooler or a firewall may close idle connections at any time.
+        // The server, a pooler or a firewall may close idle connections unexpectedly.
         if (!(error instanceof ConnectionError) || error.code !== "CONNECTION_CLOSED" || this.#closed)
           throw error;
         return await retrying(() => this.#use(operation, work, true));

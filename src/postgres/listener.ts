@@ -6,7 +6,7 @@
  * grows from 250 ms to 30 s. When another connection of the store is established, a long wait ends at once.
  *
  * The driver's own `listen` reconnects too, but gives up silently when the server stays away, and its timers keep a
- * process alive. So a listener takes a connection like any other, and reconnects by itself.
+ * process alive. So a listener takes an ordinary connection, and reconnects by itself.
  */
 import { ConnectionError } from "../errors.ts";
 import type { ConnectionTarget } from "../options/config.ts";

@@ -10,7 +10,7 @@ const INTENDED = new Set<string | undefined>([
   ...["SEQUENCE_CHANGED", "CLOCK_CHANGED"],
 ]);
 
-/** Whether the store itself closed a connection, whose close has this reason. */
+/** Whether a connection that closed with this error was closed by the store itself. */
 export const isIntended = (error: Error | undefined): boolean =>
   error instanceof ConnectionError && INTENDED.has(error.code);
 

@@ -111,7 +111,7 @@ export class Pool {
   }
 
   /**
-   * Runs `work` on a connection that nobody else uses meanwhile, at once if one is idle. `fresh`: first closes the idle
+   * Runs `work` on a connection that no other call uses meanwhile, at once if one is idle. `fresh`: first closes the idle
    * connections, because they may be dead. `owner`: the store that asks, if several share the pool.
    */
   use<T>(work: (connection: Connection) => Promise<T>, fresh = false, owner?: Owner): Promise<T> {

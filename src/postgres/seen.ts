@@ -1,6 +1,6 @@
 /**
  * What a process has seen of its log, so that no replica shows it an earlier state. There are two marks:
- * - the highest event id that it has committed, read, or been told of;
+ * - the highest event id that it has committed or read, or that a caller named by `sawEvent`;
  * - a WAL position, once the log was changed without a new id (truncate, restore, forget_pii).
  *
  * The event id covers everything that was appended. Ids become visible in order, on a standby too, so a server that has an
@@ -40,7 +40,7 @@ export class Seen {
     this.#position = position;
   }
 
-  /** The process has committed or read the event, or was told of it. */
+  /** Call it for each event that the process has committed or read, or that a caller named. */
   event(id: number): void {
     if (!(id > this.#event)) return;
     this.#event = id;

@@ -1,6 +1,6 @@
 /**
- * One connection that listens for several stores, its members. Stores with the same tables share a channel. It is opened for
- * the first member.
+ * One connection that listens for several stores, its members. Stores with the same tables share a channel. The connection
+ * is opened for the first member.
  *
  * States: closed → opening (its first members wait for it) → listening → (lost) reconnecting, by listener.ts → listening
  * → …; closed again when the last member has gone.
@@ -17,7 +17,7 @@ const ignore = () => {};
 
 export class SharedListener {
   readonly #target: ConnectionTarget;
-  /** By channel. */
+  /** The members of each channel. */
   readonly #members = new Map<string, Set<Member>>();
   /** The channels of the current connection, each with the driver's answer to LISTEN, whose `unlisten` ends it. */
   #channels = new Map<string, Promise<unknown>>();

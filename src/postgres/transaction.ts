@@ -7,7 +7,7 @@
  * this module reads and writes its socket.
  *
  * States of a {@link TransactionChannel}: idle (the driver reads the socket) → sending (a large message: parameters
- * are on their way, nothing has run) → running (Sync is sent) → idle; or closed with the connection, from any state.
+ * are being sent, nothing has run) → running (Sync is sent) → idle; or closed with the connection, from every state.
  */
 import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
@@ -65,7 +65,7 @@ const MAX_PREPARED = 256;
 export const VALUES_AS_WRITTEN: Query = {
   text: "select set_config('array_nulls', 'on', true), set_config('extra_float_digits', '1', true)",
 };
-/** True for the statements that run before any parameters are sent. */
+/** True for the statements that run before the parameters are sent. */
 const isPrologue = (query: Query) => query === BEGIN || query === VALUES_AS_WRITTEN;
 
 const stepOf = (failed: Step | undefined): TransactionFailure["step"] =>

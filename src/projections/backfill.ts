@@ -4,8 +4,8 @@
  * Act subscribes a target when an event resolves to it, and looks only at events past its checkpoint. So the row of a
  * new static target waits without a work mark, and new dynamic targets get a row only with their next event. backfill()
  * reads the older events too, subscribes every target that one resolves to, and raises each work mark to the last event
- * for the target. A work mark never goes down and a row is never made twice, so backfill() may run at every time, again,
- * beside workers, and in several processes at once. It does not change the checkpoint.
+ * for the target. A work mark never goes down and a row is never made twice, so backfill() may run repeatedly, beside
+ * workers, and in several processes at once. It does not change the checkpoint.
  */
 import { randomUUID } from "node:crypto";
 import { DEFAULT_LANE, type SubscribeInput } from "@rotorsoft/act";
@@ -68,7 +68,7 @@ function add(entries: Map<string, Entry>, lanes: ReadonlySet<string>, id: number
   const lane = to.lane !== undefined && lanes.has(to.lane) ? to.lane : undefined;
   const known = entries.get(stream);
   const kept = known && known.priority >= priority ? known : { stream, source, priority, lane };
-  // Static reactions report their last events in any order, so the highest id counts.
+  // Static reactions report their last events in no fixed order, so the highest id counts.
   const correlated_at = Math.max(id, known?.correlated_at ?? -1);
   entries.set(stream, { ...kept, source: known ? known.source : source, correlated_at });
 }

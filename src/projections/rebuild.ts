@@ -1,5 +1,5 @@
 /**
- * rebuild(): fills the tables of a projection anew from the log, through a fast path of its own beside the workers.
+ * rebuild(): fills the tables of a projection again from the log, through a fast path of its own beside the workers.
  *
  * Shadows of the tables are filled while the tables stay in use, and are swapped in at a watermark: one transaction locks
  * handlers out, applies the last events, swaps the tables, and raises the projection's floor to the last event of the log.
@@ -27,7 +27,7 @@ const NEAR = 1_000;
 const BATCH_SIZE = 5_000;
 /** After this many rounds it takes the locks, even if more ids are left. */
 const ROUNDS = 20;
-/** After this many rounds that left more ids than the one before, too. */
+/** It also does so after this many rounds that left no fewer ids than the round before. */
 const SLOWER_ROUNDS = 2;
 
 /** A schema of an event: a zod object, as `.emits({ … })` and `.on({ … })` get it. */
@@ -170,7 +170,7 @@ export async function rebuild<
 
   signal?.throwIfAborted();
   await transactions.run(doing, async (tx) => {
-    // Fails before any work is done if the table of positions is missing.
+    // Fails before the work begins if the table of positions is missing.
     await transactions.query(tx, floorOf(positions, projection));
   });
   const from = await retryOnLockTimeout(() => filled.open(names, options.restart ?? false), signal);
@@ -227,7 +227,7 @@ export async function rebuild<
         known = page.to;
         applied += page.events.length;
       }
-      // Also if no event was left: another process may have begun anew, and then the shadows hold only some of the events.
+      // Also if no event was left: another process may have restarted, and then the shadows hold only some of the events.
       await apply(tx, { events: [], after: known, to: end }, known);
       await filled.swap(tx);
       await transactions.query(tx, raiseFloor(positions, projection, end));

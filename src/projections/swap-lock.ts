@@ -10,7 +10,7 @@ const ATTEMPTS = 30;
 const PAUSE = 200;
 const LOCK_NOT_AVAILABLE = "55P03";
 
-/** The first statement of such a transaction. */
+/** The first statement of such a transaction: it limits each wait for a lock. */
 export const LIMIT_LOCKS = sql.raw("set local lock_timeout = '2s'");
 
 const isLocked = (error: unknown) =>

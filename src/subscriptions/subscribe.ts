@@ -132,7 +132,7 @@ function check(
 }
 
 /**
- * Returns how many subscriptions are new, the highest watermark of all (-1 without any), and the checkpoint. With a
+ * Returns how many subscriptions are new, the highest watermark of all (-1 if there are none), and the checkpoint. With a
  * `correlator` it also returns whether the correlator holds the lease of its key.
  */
 export async function subscribe(
