@@ -7,8 +7,8 @@ import type { Signals } from "./signals.ts";
 import type { PiiCipher } from "./values/pii-keys.ts";
 
 /**
- * A store's context is a property of the store by this symbol: the package's other entries (act-drizzle/admin, …) work
- * on the store's own connections. The symbol is global, because each entry is bundled by itself.
+ * A store keeps its context under this symbol, so that the package's other entries (act-drizzle/admin, …) use the
+ * store's connections. The symbol is global, because each entry is bundled by itself.
  */
 export const CONTEXT = Symbol.for("act-drizzle.context");
 
@@ -23,11 +23,11 @@ export type Context = {
   readonly notify: boolean;
   /** ms between two polls of a listener for work that no event announces; 0: it polls after announcements only. */
   readonly pollIntervalMillis: number;
-  /** The lanes, and undefined for all of them, in which the last claim met deferred subscriptions that were due. */
+  /** Lanes in which the last claim found deferred subscriptions that were due; undefined stands for a claim of all lanes. */
   readonly lanesWithDue: Set<string | undefined>;
   /**
-   * Runs work that holds the append lock while it calls code of the user's. A verb of this store that is called from there,
-   * and would wait for the work, is refused.
+   * Runs `work`, which holds the append lock while it calls the user's code. If that code calls a verb of this store that
+   * would wait for `work`, the verb is refused.
    */
   readonly exclusive: <T>(verb: string, work: () => Promise<T>) => Promise<T>;
   /** The observer that the store reports to, for telemetry. */

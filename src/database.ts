@@ -1,4 +1,4 @@
-/** PostgresDatabase: connections that any number of stores share, such as the stores of tenants. */
+/** PostgresDatabase: connections that several stores share, such as the stores of tenants. */
 import { inspect } from "node:util";
 import { type StoreConfig, withHiddenPassword } from "./options/config.ts";
 import type { PostgresStoreOptions } from "./options/options.generated.ts";
@@ -19,8 +19,8 @@ export type PostgresDatabaseOptions = Omit<PostgresStoreOptions, StoreOption | "
 export type DatabaseConfig = Omit<StoreConfig, StoreOption | "encrypted"> & Required<Sharing>;
 
 /**
- * Connections to one database, for any number of stores: at most `max` of them, of which `writers` are for commits, and one
- * more that listens for all stores with `notify`. Each store keeps its group commit and its append lock. Stores that wait
+ * Connections to one database that several stores share: at most `max`, of which `writers` are for commits, and one more
+ * that listens for all stores with `notify`. Each store has its own group commit and its own append lock. Stores that wait
  * for a connection take turns, so that a busy one does not keep a quiet one waiting.
  *
  * Constructing it checks the options and opens no connection. Each store may be disposed of alone, and leaves the connections
@@ -41,8 +41,8 @@ export class PostgresDatabase implements SharedDatabase {
   readonly #pools: SharedPools;
 
   /**
-   * @param options As a store's, without those of its tables; and `writers`, `maxPrepared`, `maxStores`.
-   * @throws Error that names each wrong option and shows no value, a TypeError for options of a store.
+   * @param options The options of a store that concern connections, and `writers`, `maxPrepared`, `maxStores`.
+   * @throws Error that names each wrong option and shows no value; TypeError for an option that belongs to a store.
    */
   constructor(options: PostgresDatabaseOptions = {}) {
     const { sharing, others } = resolveSharing(options);
@@ -63,7 +63,7 @@ export class PostgresDatabase implements SharedDatabase {
     return this.#pools.stores.size;
   }
 
-  /** Connections of `max` that are in use and idle, and calls that wait for one. */
+  /** How many of the `max` connections are busy, how many are idle, and how many calls wait for one. */
   get connections(): { readonly busy: number; readonly idle: number; readonly waiting: number } {
     const pools = new Set([this.#pools.pool, this.#pools.writer]);
     const counts = [...pools].map((pool) => pool.counts);

@@ -15,7 +15,7 @@ type Operation = { readonly verb: string; readonly caller: Operation | undefined
 /** Verbs that never wait for a lock of a restore. They still need a connection. */
 const READING = new Set(["query", "query_stats", "query_streams"]);
 
-/** Verbs that hold the append lock, and a connection, while they call code of the user's. */
+/** Verbs that hold the append lock, and a connection, while they call the user's code. */
 const EXCLUSIVE = new Map([
   ["restore", "the driver of a restore"],
   ["import", "the source of an import"],
@@ -24,7 +24,7 @@ const EXCLUSIVE = new Map([
 /** Tells which verb a call comes from. One instance for all stores, because Node 22 never frees one. */
 const current = new AsyncLocalStorage<Operation>();
 
-/** The verb whose code is running now, the verb in which that was called, and so on. */
+/** The verb whose code runs now, the verb whose callback called it, and so on. */
 function callers(): Operation[] {
   const found: Operation[] = [];
   for (let one = current.getStore(); one; one = one.caller) found.push(one);
@@ -55,7 +55,7 @@ export class Operations {
     }
   }
 
-  /** The same for a verb that runs no code of its caller, so that no other call can come from within it. */
+  /** Like {@link run}, for a verb that never calls the user's code, so that no other verb can be called from within it. */
   async runAlone<T>(verb: string, work: () => Promise<T>): Promise<T> {
     this.assertOpen(verb);
     this.assertNotInRestore(verb);
@@ -78,11 +78,11 @@ export class Operations {
    * Refuses calls that would never end: the driver of a restore, or the source of an import, waits for the verb that it
    * calls, and the verb would wait for the append lock, the row locks, or the connection of the restore or the import.
    *
-   * @throws StoreError if the verb is called from there, in one that runs on this store, and would wait for it.
+   * @throws StoreError if a running restore or import of this store calls the verb, and the verb would wait for it.
    */
   assertNotInRestore(verb: string): void {
     const outer = callers().find((one) => EXCLUSIVE.has(one.verb) && this.#running.has(one));
-    // One connection is for commits, and the restore has another one.
+    // One connection is for commits and the restore holds another, so a read needs a third.
     if (!outer || (READING.has(verb) && this.#max >= 3)) return;
     const caller = EXCLUSIVE.get(outer.verb);
     const text = READING.has(verb)

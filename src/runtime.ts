@@ -34,7 +34,7 @@ export class Runtime {
   constructor(resolved: ResolvedOptions) {
     const { config, secrets } = resolved;
     this.#shared = resolved.shared && poolsOf(resolved.shared);
-    // One connection is for commits; of shared ones, several are.
+    // A single store has one connection for commits. Stores that share connections have several, which count as one here.
     this.operations = new Operations(this.#shared ? this.#shared.readers + 1 : config.max);
     this.config = withHiddenPassword(resolved);
     const names = namesOf(config.schema, config.table);

@@ -1,13 +1,14 @@
-/** Seeds many stores, some at a time, and reports how far it is. */
+/** Seeds many stores, a few at a time, and reports the progress. */
 import { ANY, checkOptionsOf, FUNCTION, type Rules, SIGNAL } from "./values/rules.ts";
 
 /** How one store's seed() ended. */
 export type Seeded<S> = {
   readonly store: S;
-  /** Undefined: it is seeded. */
+  /** Why seed() failed; undefined if the store is seeded. */
   readonly error: Error | undefined;
-  /** How many are done, this one included, and how many there are. */
+  /** How many stores are done, this one and failed ones included. */
   readonly done: number;
+  /** How many stores there are. */
   readonly total: number;
 };
 
@@ -15,9 +16,9 @@ export type Seeded<S> = {
 export type SeedAllOptions<S> = {
   /** How many are seeded at the same time. Default 4; each needs one connection. */
   readonly parallel?: number | undefined;
-  /** Called after each store. What it throws ends the rest. */
+  /** Called after each store. If it throws, no further store is seeded, and seedAll rejects with that error. */
   readonly onProgress?: ((seeded: Seeded<S>) => void) | undefined;
-  /** Begins with no further store once it aborts; rejects with its reason. */
+  /** Once it aborts, no further store is seeded, and seedAll rejects with its reason. */
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -30,11 +31,11 @@ type Seedable = {
 };
 
 /**
- * Calls `seed()` of each store. One that fails does not keep the others from being seeded.
+ * Calls `seed()` of each store. If one fails, the others are still seeded.
  *
- * @param stores As `schemas.map((schema) => new PostgresStore({ database, schema }))`: a store opens no connection of its own.
+ * @param stores Best on one PostgresDatabase: `schemas.map((schema) => new PostgresStore({ database, schema }))`.
  * @throws AggregateError with the error of each store that failed, after all others were seeded. RangeError if `parallel`
- *   is no number from 1, TypeError for another wrong option.
+ *   is not a whole number from 1, TypeError for another wrong option.
  * @example await seedAll(stores, { parallel: 8, onProgress: ({ done, total }) => console.log(`${done} of ${total}`) });
  */
 export async function seedAll<S extends Seedable>(

@@ -7,9 +7,9 @@ export type Batch = {
   readonly events: number;
   /** How long its first commit had waited, in ms. */
   readonly waitedMs: number;
-  /** From sending to the answer, with the wait for the append lock, in ms. */
+  /** From sending to the answer, including the wait for the append lock, in ms. */
   readonly millis: number;
-  /** What {@link Observer.queued} had returned for each of them. */
+  /** For each commit, the value that {@link Observer.queued} returned. */
   readonly queued: readonly unknown[];
   readonly failed: boolean;
 };
@@ -18,10 +18,10 @@ export type InDoubtOutcomes = { readonly stored: number; readonly absent: number
 
 /** None of the methods may throw. */
 export type Observer = {
-  /** A commit waits for its batch. What this returns is handed over with the batch. */
+  /** A commit waits for its batch. The batch carries the value that this returns. */
   queued(): unknown;
   batch(batch: Batch): void;
-  /** Commits whose connection was lost after they were sent: what the log said. */
+  /** A recovery has ended: how many of the commits in doubt the log has, lacks, or leaves unknown. */
   inDoubt(outcomes: InDoubtOutcomes): void;
   listenerReconnected(): void;
 };

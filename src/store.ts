@@ -72,17 +72,17 @@ export class PostgresStore implements Store {
   /** The options with every default applied. The password does not print. */
   readonly config: StoreConfig;
   /**
-   * Calls `handler` with the stream and the events of each commit of another process. It resolves, once the server has
-   * confirmed LISTEN, to a function that ends it. A second call replaces the first handler. After a lost connection it
-   * listens again by itself, and reports the events that it missed. It also calls `handler` for work that no event
-   * announces, such as expired leases, with an event of that work. It keeps the process alive until it is ended.
+   * Calls `handler` with the stream and the events of each commit of another process. Resolves, once the server has
+   * confirmed LISTEN, to a function that stops listening. A second call replaces the first handler. After a lost connection
+   * the store listens again by itself, and reports the events that it missed. It also calls `handler`, with events that are
+   * still to be handled, for work that no commit announces, such as an expired lease. Listening keeps the process alive.
    *
    * Present only with `notify: true`, as Act asks of a store; so it is a property of the instance, not a method.
    *
    * @throws StoreError if LISTEN cannot start.
    * @example const stop = await store.notify?.(({ stream, events }) => console.log(stream, events.length));
    */
-  // Declared only: a class field would be there, as undefined, in every store.
+  // Only declared, because a class field would exist, as undefined, in every store.
   declare readonly notify?: NonNullable<Store["notify"]>;
 
   readonly #runtime: Runtime;
@@ -165,12 +165,12 @@ export class PostgresStore implements Store {
    * resolves once it is durable.
    *
    * @param stream Name of the stream; it begins with its first event.
-   * @param msgs The events. `[]` costs nothing.
+   * @param msgs The events. For `[]` nothing is sent.
    * @param meta Correlation and causation, the same for all of them.
    * @param expectedVersion Version of the stream's last event, -1 for a new stream. Left out: no check.
    * @returns The events as they stand in the log, with `id`, `version` and `created`.
-   * @throws ConcurrencyError with the real version, ValidationError for what PostgreSQL cannot store, both with nothing
-   *   written. StoreError: nothing written either, unless the cause's `code` is `OUTCOME_UNKNOWN`.
+   * @throws ConcurrencyError with the real version, ValidationError for data that PostgreSQL cannot store, StoreError if the
+   *   database fails. Nothing was written, unless the `code` of the StoreError's cause is `OUTCOME_UNKNOWN`.
    * @example await store.commit("order-1", [{ name: "Placed", data: { total: 42 } }], { correlation: "c", causation: {} }, -1);
    */
   commit<E extends Schemas>(
@@ -186,12 +186,12 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * Calls `callback` with each matching event in order of id, and waits for what it returns. It reads page by page, so
-   * a log of any length fits in memory, and holds no connection meanwhile.
+   * Calls `callback` with each matching event in order of id, and waits for what it returns. It reads page by page, so that
+   * a log of every length fits in memory, and holds no connection while `callback` runs.
    *
    * @param filter Stream or pattern, names, range of ids and times, `limit` (default and 0: none), `backward`.
    *   Left out: all events, snapshots too.
-   * @returns How many events there were.
+   * @returns How many events `callback` got.
    * @throws What `callback` throws. ValidationError for a pattern that cannot be matched exactly.
    * @example await store.query((event) => console.log(event.id, event.name), { stream: "order-1", stream_exact: true });
    */
@@ -203,11 +203,11 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * The last event of each stream, and on request its first, the number of events, and their number by name. Never pii.
+   * The last event of each stream, and on request its first, the number of events, and their number by name, without pii.
    *
    * @param input Names of streams, or a filter; `{}` is all.
    * @param options `tail`, `count`, `names`; `exclude` names of events, `before` an id, `after` a stream, `limit` streams.
-   * @returns By stream, in code-unit order. A stream without a matching event is absent.
+   * @returns A map by stream, in code-unit order. A stream without a matching event is absent.
    * @example const stats = await store.query_stats({ stream: "^order-" }, { count: true, limit: 50 });
    */
   query_stats<E extends Schemas>(
@@ -219,10 +219,10 @@ export class PostgresStore implements Store {
 
   /**
    * Replaces all events of streams by one snapshot or tombstone. With `before`, deletes the events before the latest
-   * snapshot that is older than that time. All streams or none. There is no way back.
+   * snapshot that is older than that time. It truncates all streams or none, and cannot be undone.
    *
    * @returns By stream: how many events were deleted, and the event that the stream now begins with.
-   * @throws StoreError if the database fails; see its cause for whether it was done.
+   * @throws StoreError if the database fails; the `code` of its cause says whether the streams were truncated.
    * @example await store.truncate([{ stream: "order-1", snapshot: { total: 42 } }]);
    */
   truncate(targets: TruncateTarget[]): Promise<TruncateResult> {
@@ -231,11 +231,11 @@ export class PostgresStore implements Store {
 
   /**
    * Replaces the whole log by the events that `driver` hands over, and deletes subscriptions and checkpoints, in one
-   * transaction. Ids are given anew from 1. The driver may read from this store with `max: 3` or more; a verb of it that
+   * transaction. The events get new ids, from 1. With `max: 3` or more the driver may read from this store; a verb that
    * would wait for the restore is refused at once (`IN_RESTORE`).
    *
    * @param driver Called once with a function that takes an event and resolves to its new id.
-   * @throws What `driver` throws; then everything is as it was.
+   * @throws What `driver` throws. After each error but `OUTCOME_UNKNOWN` the store is unchanged.
    * @example await store.restore(async (insert) => { for (const event of backup) await insert(event); });
    */
   restore(driver: RestoreDriver): Promise<void> {
@@ -243,9 +243,9 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * Erases the pii of a stream's events, and leaves the rest of them. Backups and the WAL are not reached.
+   * Erases the pii of a stream's events, and keeps their other data. It does not reach backups and the WAL.
    *
-   * @returns How many events had pii: 0 the second time.
+   * @returns How many events had pii, so a second call returns 0.
    * @example await store.forget_pii("customer-7");
    */
   forget_pii(stream: string): Promise<number> {
@@ -271,10 +271,10 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * Leases subscriptions that have work to `by`. No two workers hold one at the same time.
+   * Leases to `by` subscriptions that have work. No two workers hold the same one at the same time.
    *
-   * @param lagging How many of those that are behind: by priority, and a quarter of them by age.
-   * @param leading How many of those that are furthest ahead.
+   * @param lagging How many that are behind: three quarters by priority, a quarter by age.
+   * @param leading How many that are furthest ahead.
    * @param millis Length of the lease in ms, by the server's clock.
    * @param lane Only from this lane. Left out: from all.
    * @example const leases = await store.claim(5, 5, "worker-1", 10_000);
@@ -285,10 +285,10 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * Moves the watermarks of leases to their `at` and gives the leases back, all in one statement. With `due` (ms since
-   * the epoch) a subscription is not claimed again before then, and is left out of the result.
+   * Moves the watermarks of leases to their `at` and releases the leases, all in one statement. With `due` (ms since
+   * the epoch) a subscription is not claimed again before that time, and is left out of the result.
    *
-   * @returns Those that `by` still held.
+   * @returns The leases that `by` still held.
    * @example await store.ack(leases.map((lease) => ({ ...lease, at: 10 })));
    */
   ack(leases: Lease[]): Promise<Lease[]> {
@@ -298,7 +298,7 @@ export class PostgresStore implements Store {
   /**
    * Blocks subscriptions whose handler fails, with the error's text, until `unblock` or `reset`.
    *
-   * @returns Those that `by` still held and that were not blocked before.
+   * @returns The leases that `by` still held and whose subscriptions were not blocked before.
    * @example await store.block(leases.map((lease) => ({ ...lease, error: "no such address" })));
    */
   block(leases: BlockedLease[]): Promise<BlockedLease[]> {
@@ -309,7 +309,7 @@ export class PostgresStore implements Store {
    * Keeps subscriptions from being claimed until a time.
    *
    * @param input Names, or a filter; `{}` is all.
-   * @param deferred_at ms since the epoch. The past makes them claimable at once.
+   * @param deferred_at ms since the epoch. A time in the past makes them claimable at once.
    * @returns How many were deferred.
    * @example await store.defer({ lane: "mail" }, Date.now() + 60_000);
    */
@@ -352,7 +352,7 @@ export class PostgresStore implements Store {
   /**
    * Calls `callback` with the position of each subscription, in code-unit order of their names.
    *
-   * @param filter As of `reset`, and `after` a name, `limit` (default 100; 0 is none), `source_matches`.
+   * @param filter The filter of `reset`, and `after` a name, `limit` (default 100; 0: no positions), `source_matches`.
    * @returns The last id of the log (-1: empty), and how many positions there were.
    * @example await store.query_streams(({ stream, error }) => console.log(stream, error), { blocked: true });
    */

@@ -1,6 +1,6 @@
 /** ConnectionError, and every code that it can have. docs/reference/errors.md is generated from this table. */
 
-/** What the reference says of a code. */
+/** The entry of a code in docs/reference/errors.md. */
 export type ErrorEntry = {
   /** What happened. */
   readonly happened: string;
@@ -15,7 +15,7 @@ export type ErrorEntry = {
 const NOTHING_SENT = "No. The statement was not sent.";
 const NOTHING_WRITTEN = "No. Nothing was written.";
 const COMMIT_KNOWN =
-  "A commit: no; if that were in doubt, the code would be `OUTCOME_UNKNOWN`. Another verb that writes: unknown where `sent` is true, else no.";
+  "A commit: no, because a commit in doubt has the code `OUTCOME_UNKNOWN`. Another verb that writes: unknown if `sent` is true, otherwise no.";
 const SAFE_TO_REPEAT =
   "Yes. Verbs of subscriptions may be repeated safely: a lease that was granted to a lost call expires.";
 const WHEN_FIXED = "Only when the cause is fixed.";
@@ -34,7 +34,7 @@ const certificate: ErrorEntry = {
 const internal = (happened: string): ErrorEntry => ({
   happened,
   applied: "Unknown.",
-  advice: "report it, because this code should not leave the store",
+  advice: "report that you saw it, because this code should not leave the store",
   retry: "A read: yes. Look at the data before you repeat a write.",
 });
 
@@ -45,7 +45,7 @@ export const CONNECTION_ERRORS = {
     applied: "Unknown: all of it, or none.",
     advice: "load the stream before trying again",
     retry:
-      "Not blindly. Load the stream first; a commit with `expectedVersion` is safe, for it is stored at most once.",
+      "Not blindly. Load the stream first; a commit with `expectedVersion` is safe, because it is stored at most once.",
   },
   DEADLINE: {
     happened:
@@ -99,7 +99,7 @@ export const CONNECTION_ERRORS = {
     retry: WHEN_FIXED,
   },
   PASSWORD: {
-    happened: "The function given as option `password` failed, or gave no password in time.",
+    happened: "The function given as option `password` failed, or returned no password in time.",
     applied: NOTHING_SENT,
     advice: "fix the function given as option password",
     retry: LATER,
@@ -118,7 +118,7 @@ export const CONNECTION_ERRORS = {
   },
   STORE_CLOSED: {
     happened: "The verb was called after `dispose()`, or dispose() stopped waiting for it.",
-    applied: "No; of a long verb, nothing after its last statement.",
+    applied: "No, except for the statements that a long verb had completed before.",
     advice: "create a new PostgresStore",
     retry: "On a new store.",
   },
@@ -146,7 +146,7 @@ export const CONNECTION_ERRORS = {
     retry: LATER,
   },
   ECONNREFUSED: {
-    happened: "nobody listens there",
+    happened: "no server listens there",
     applied: NOTHING_SENT,
     advice: "check that the server is running, and that host and port are right",
     retry: LATER,
@@ -154,13 +154,13 @@ export const CONNECTION_ERRORS = {
   ECONNRESET: {
     happened: "the connection was reset",
     applied: COMMIT_KNOWN,
-    advice: "try again; if it stays so, check the server's log and what stands between",
+    advice: "try again; if it happens often, check the server's log, and poolers and firewalls in between",
     retry: SAFE_TO_REPEAT,
   },
   EPIPE: {
     happened: "the other side had closed the connection",
     applied: COMMIT_KNOWN,
-    advice: "try again; if it stays so, check the server's log and what stands between",
+    advice: "try again; if it happens often, check the server's log, and poolers and firewalls in between",
     retry: SAFE_TO_REPEAT,
   },
   ETIMEDOUT: {
@@ -234,10 +234,10 @@ export const CONNECTION_ERRORS = {
   SASL_SIGNATURE_MISMATCH: {
     happened: "The server could not prove that it knows the password: it may be another server.",
     applied: NOTHING_SENT,
-    advice: "check host, and the proxies between",
+    advice: "check host, and poolers and proxies in between",
     retry: NEVER,
   },
-  CONNECTION_ENDED: internal("The store had closed the connection, which nobody used."),
+  CONNECTION_ENDED: internal("The store had closed the connection, which was not in use."),
   SESSION_FAILED: internal("A migration or a restore failed, and its connection was closed."),
   SEQUENCE_CHANGED: internal(
     "Ids are drawn from another sequence: the connection for appends is opened again.",
@@ -296,7 +296,7 @@ export class ConnectionError extends Error {
   }
 }
 
-/** `error` kept the connection to `endpoint` from being opened. */
+/** The error of a connection to `endpoint` that could not be opened because of `error`. */
 export function connectFailed(endpoint: string, error: Error & { readonly code?: string }): ConnectionError {
   const { code = "", message } = error;
   if (!isConnectionErrorCode(code))

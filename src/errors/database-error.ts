@@ -2,7 +2,7 @@
 import type { ErrorEntry } from "./connection-error.ts";
 
 declare const sqlState: unique symbol;
-/** Any SQLSTATE: five digits or capital letters. https://www.postgresql.org/docs/current/errcodes-appendix.html */
+/** An SQLSTATE: five digits or capital letters. https://www.postgresql.org/docs/current/errcodes-appendix.html */
 export type SqlState = string & { readonly [sqlState]: true };
 
 export const isSqlState = (code: string): code is SqlState => /^[0-9A-Z]{5}$/.test(code);
@@ -32,16 +32,16 @@ type SqlStateEntry = {
 };
 const YES = "Yes.";
 const LATER = "Yes, after a pause.";
-const WHEN_FIXED = "Only when the cause is fixed.";
-const entry = (condition: string, advice: string, retry = WHEN_FIXED): SqlStateEntry => ({
+const FIXED = "Only when the cause is fixed.";
+const entry = (condition: string, advice: string, retry = FIXED): SqlStateEntry => ({
   condition,
   advice,
   retry,
 });
 
 /**
- * The advice on each SQLSTATE. It follows the server's message, if that cannot quote a value. One code may have several
- * causes: the text names those that the store and its users' tables and triggers can have.
+ * The advice on each SQLSTATE. It follows the server's message, unless that can quote a value. One code may have several
+ * causes: the text names those that the store, and its users' tables and triggers, can have.
  */
 export const SQL_STATES = {
   "08P01": entry(
@@ -66,7 +66,7 @@ export const SQL_STATES = {
   ),
   "23503": entry(
     "foreign_key_violation",
-    "a foreign key of yours stands in the way (see constraint and table): if it refers to the store's rows, delete its own rows first, or drop it; if it is on the store's table, insert first the row that it refers to",
+    "a foreign key of yours refused it (see constraint and table): if it refers to the store's rows, delete the referring rows first, or drop the key; if it is on the store's table, first insert the row that it refers to",
   ),
   "23505": entry(
     "unique_violation",
@@ -75,7 +75,7 @@ export const SQL_STATES = {
   ),
   "25006": entry(
     "read_only_sql_transaction",
-    "the server or the session is read-only: connect to the primary (target_session_attrs=read-write), and if it is one, look at default_transaction_read_only",
+    "the server or the session is read-only: connect to the primary (target_session_attrs=read-write); if it is the primary, look at default_transaction_read_only",
   ),
   "26000": entry(
     "invalid_sql_statement_name",
@@ -98,12 +98,12 @@ export const SQL_STATES = {
   ),
   "40001": entry(
     "serialization_failure",
-    "the transaction came into conflict with another one and was undone: try again; on a standby, replication ended a read that took too long (max_standby_streaming_delay, hot_standby_feedback)",
+    "the transaction conflicted with another one and was rolled back: try again; on a standby, replication ended a read that took too long (max_standby_streaming_delay, hot_standby_feedback)",
     "Yes. The store itself has already tried again.",
   ),
   "40P01": entry(
     "deadlock_detected",
-    "this transaction and another one waited for each other, and this one was undone: try again",
+    "two transactions waited for each other, and this one was rolled back: try again",
     "Yes. The store itself has already tried again.",
   ),
   "42501": entry(
@@ -112,11 +112,11 @@ export const SQL_STATES = {
   ),
   "42703": entry(
     "undefined_column",
-    "a column is missing: call seed() to bring the tables up to date; if it is not a column of the store's, a trigger of yours needs it",
+    "a column is missing: call seed() to bring the tables up to date; if it is not the store's, a trigger of yours asks for it",
   ),
   "42P01": entry(
     "undefined_table",
-    "a table is missing: call seed() first, or run the migrations; if it is not a table of the store's, a trigger of yours needs it",
+    "a table is missing: call seed() first, or run the migrations; if it is not the store's, a trigger of yours asks for it",
   ),
   "42P05": entry(
     "duplicate_prepared_statement",
@@ -125,7 +125,7 @@ export const SQL_STATES = {
   "53100": entry("disk_full", "the server's disk is full: make room", LATER),
   "53200": entry(
     "out_of_memory",
-    "the server is out of memory; if its message names shared memory, it has no room for more locks: raise max_locks_per_transaction",
+    "the server is out of memory; if it says shared memory, it has no room for more locks: raise max_locks_per_transaction",
     LATER,
   ),
   "53300": entry(
@@ -135,16 +135,16 @@ export const SQL_STATES = {
   ),
   "54000": entry(
     "program_limit_exceeded",
-    "a limit of PostgreSQL is exceeded: an indexed name is at most about 2,700 bytes; where the NOTIFY queue is full, end the session that has long been in a transaction and listens (pg_notification_queue_usage())",
+    "a limit of PostgreSQL is exceeded: an indexed name is at most about 2,700 bytes; if the NOTIFY queue is full, end the session that has long been in a transaction and listens (pg_notification_queue_usage())",
   ),
   "55P03": entry(
     "lock_not_available",
-    "a lock was not granted in time (lock_timeout): find out who holds it (pg_locks), or raise lock_timeout",
+    "a lock was not granted in time (lock_timeout): find out which session holds it (pg_locks), or raise lock_timeout",
     LATER,
   ),
   "57014": entry(
     "query_canceled",
-    "cancelled, by statement_timeout (raise it, or find out what took so long: what writes to the log also waits for the append lock) or by an administrator",
+    "cancelled by statement_timeout (raise it, or find out why the statement was slow: writes to the log also wait for the append lock) or by an administrator",
     LATER,
   ),
   "57P01": entry(
@@ -154,7 +154,7 @@ export const SQL_STATES = {
   ),
   "57P02": entry(
     "crash_shutdown",
-    "a process of the server crashed, and the server closed all connections: try again",
+    "a process of the server crashed, and all connections were closed: try again",
     LATER,
   ),
   "57P03": entry(
@@ -166,18 +166,18 @@ export const SQL_STATES = {
 /** The SQLSTATEs that have an entry in docs/reference/errors.md. */
 export type KnownSqlState = keyof typeof SQL_STATES;
 
-/** Every `code` of a {@link DatabaseError}. Those that are named have an entry in docs/reference/errors.md. */
+/** Every `code` of a {@link DatabaseError}. All but those of the type SqlState have an entry in docs/reference/errors.md. */
 export type DatabaseErrorCode = StoreReason | KnownSqlState | SqlState;
 
 /** What to do about a SQLSTATE without an entry, by its class, which is its first two characters. */
 export const SQL_STATE_CLASSES: Readonly<Record<string, string>> = {
   "08": "the connection failed: try again",
-  "0A": "the server does not support it: check that it is PostgreSQL 14 or newer",
+  "0A": "the server does not support the statement: check that it is PostgreSQL 14 or newer",
   "22": "a value was refused by PostgreSQL: check what is written, and triggers of yours",
-  "23": "a constraint refused a row (see constraint and table): fix the value, or the constraint",
+  "23": "a constraint refused a row (see constraint and table): correct the value, or the constraint",
   "25": "the transaction is in the wrong state: look at triggers of yours, and at poolers",
   "28": "the server refused the login: check user, password and pg_hba.conf",
-  "40": "the transaction was undone: try again",
+  "40": "the transaction was rolled back: try again",
   "42": "the statement does not fit the tables: call seed(), and look at triggers of yours",
   "53": "the server lacks a resource: look at its log, and try again",
   "54": "a limit of PostgreSQL is exceeded: write less at once",
@@ -188,11 +188,11 @@ export const SQL_STATE_CLASSES: Readonly<Record<string, string>> = {
 };
 export const OTHER_CLASS = "look at the server's log";
 
-/** Reads own properties only, because a code may be any text that a server sends. */
+/** Reads own properties only, because a server may send every text as a code. */
 const ownOf = <T>(table: Readonly<Record<string, T>>, key: string): T | undefined =>
   Object.hasOwn(table, key) ? table[key] : undefined;
 
-/** What to do about it. */
+/** The advice on an SQLSTATE, on its class, or else on all others. */
 export function adviceOn(code: SqlState): string {
   const known: Readonly<Record<string, SqlStateEntry>> = SQL_STATES;
   return ownOf(known, code)?.advice ?? ownOf(SQL_STATE_CLASSES, code.slice(0, 2)) ?? OTHER_CLASS;

@@ -1,13 +1,13 @@
-/** What a commit rejects with when an inline projection refuses it. No message carries data of an event. */
+/** The error of a commit that an inline projection refuses. Its message has no data of an event. */
 import { StoreError } from "@rotorsoft/act";
 
 /**
  * - `HANDLER_FAILED`: the handler threw; `cause` is its error.
- * - `TIMED_OUT`: the handler took longer than its `timeout`, and was cut.
+ * - `TIMED_OUT`: the handler took longer than its `timeout`, and was cancelled.
  */
 export type InlineProjectionErrorCode = "HANDLER_FAILED" | "TIMED_OUT";
 
-/** The commit was refused by an inline projection. Nothing of it was stored, neither events nor what the handler wrote. */
+/** An inline projection refused the commit. Neither its events nor the writes of the handler were stored. */
 export class InlineProjectionError extends StoreError {
   readonly code: InlineProjectionErrorCode;
   /** The name of the events that the handler is for. */

@@ -13,9 +13,9 @@ export type Raised = Lowercase<StoreReason>;
 export const raise = (reason: Raised): string => `('act-drizzle: ${reason} ' || clock_timestamp())::int`;
 
 /**
- * Matches the server's message about a failed cast whose text begins with a reason, in any language of the server: each
- * has its own quotation marks. Before that text there is no quotation mark, or the quoted type (Japanese). So a message
- * that quotes a reason further on does not match.
+ * Matches the server's message about a failed cast whose text begins with a reason, in every language of the server, with
+ * its quotation marks. Before that text there is no quotation mark, or only the quoted type (Japanese). So a message that
+ * quotes a reason further on does not match.
  */
 const REASON = /^(?:"integer"[^"]*|[^"«»„“”「『]*)["«»„“「『]\s?act-drizzle: (\w+) /;
 
@@ -24,7 +24,7 @@ export function isRaised(reason: Raised, error: unknown): boolean {
   return error instanceof Error && codeOf(error) === "22P02" && REASON.exec(error.message)?.[1] === reason;
 }
 
-/** What a statement has raised by {@link raise}, as an error for callers. */
+/** The error for callers of a statement that failed by {@link raise}. */
 export function raisedError(reason: Raised): DatabaseError {
   const code = REASON_CODES[reason];
   const { happened, advice } = STORE_REASONS[code];
@@ -39,9 +39,9 @@ const REASON_CODES: Readonly<Record<Raised, StoreReason>> = {
 /** SQLSTATE classes whose messages name connections, objects and resources, but never values of rows. */
 const TELLS_NO_VALUES = /^(08|0A|25|26|28|34|3D|3F|40|42|53|54|55|57|58|XX)/;
 
-/** Replaces the message of a RAISE in a user's function, which may quote the row and may use any SQLSTATE. */
+/** Replaces the message of a RAISE in a user's function, which may quote the row and may use every SQLSTATE. */
 const RAISED =
-  "a trigger or function of yours raised it: its text is not shown, for it may quote the row; see the server's log";
+  "a trigger or function of yours raised it: its text is not shown, because it may quote the row; see the server's log";
 
 const str = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
 
@@ -61,7 +61,7 @@ export function sanitize(error: unknown): Error {
     return new DatabaseError(code, `${text} (${code})`, str(error.constraint_name), str(error.table_name));
   }
   if (isConnectionErrorCode(code)) return new ConnectionError(code, raw, true);
-  // The driver's own TypeErrors and the like: their text names no values. Or a key provider's error.
+  // An error of the driver itself, such as a TypeError, whose text names no values; or an error of a key provider.
   return new Error(code ? `${raw} (${code})` : raw);
 }
 
@@ -76,7 +76,7 @@ const isDomainError = (error: unknown): error is Error =>
 
 /**
  * A `StoreError(operation, { cause })` whose message and stack end with the cause's message. Act's loggers print only the
- * message and the stack, so without it they would show `Store operation "subscribe" failed` and no reason.
+ * message and the stack, so otherwise they would show `Store operation "subscribe" failed` and no reason.
  */
 export function storeError(operation: string, cause: Error): StoreError {
   const error = new StoreError(operation, { cause });

@@ -1,8 +1,8 @@
 /**
  * The append on Citus. There, a CTE that feeds an INSERT is sent to every worker, and each worker takes part in the
  * transaction: one worker that is down would stop the appends of all tenants. So the append is two statements without such a
- * CTE: an INSERT, which decides as that of `append.ts` does, and a SELECT of what was stored. Both run only on the node that
- * has the log. The ids come from the coordinator's sequence.
+ * CTE: an INSERT, which accepts commits as the one of `append.ts` does, and a SELECT of the stored events. Both run only on
+ * the node that has the log. The ids come from the coordinator's sequence.
  */
 import { splitJson } from "../postgres/parameters.ts";
 import { onCoordinator } from "../schema/citus.ts";
@@ -34,9 +34,8 @@ order by m.ord
 returning id`;
 
 /**
- * Returns what the INSERT has stored, in the form of the answer that `append.ts` reads. The newest events of a stream belong
- * to a commit if the first of them has the commit's token. $1 streams, $2 tokens, $3 numbers of events: one element per
- * commit
+ * Returns the events that the INSERT has stored, as the row that `readAppended` reads. A stream's newest events belong to a
+ * commit if the first of them has the commit's token. $1 streams, $2 tokens, $3 numbers of events: one element per commit
  */
 const storedText = (
   names: Names,

@@ -5,7 +5,7 @@
  *
  * The lock makes the order of ids the order of visibility. The INSERT reads the heads. It is a statement of its own, so
  * that its snapshot is taken after the lock was granted. Otherwise the heads could be stale, and a commit that raced a
- * truncate would be stored behind the new seed. The INSERT's parameters are sent before the lock is asked for.
+ * truncate would be stored after its snapshot event. The INSERT's parameters are sent before the lock is asked for.
  */
 
 import { raise } from "../errors.ts";
@@ -25,7 +25,7 @@ import { literal, type Names } from "../schema/names.ts";
 import type { EncodedEvent } from "./encode-messages.ts";
 import type { LatestIds } from "./latest-ids.ts";
 
-/** What a commit brings with it if one of its events is projected inline. */
+/** The part of a commit that inline projections need. */
 export type InlineWork = {
   /** The events as they will stand in the log. */
   committed(outcome: Outcome, created: Date): readonly InlineEvent[];
@@ -34,13 +34,13 @@ export type InlineWork = {
 /** One `commit()` call, ready to be sent. */
 export type Append = {
   readonly stream: string;
-  /** Head that the caller saw; null: append wherever the head is. */
+  /** Head that the caller expects; null: the head is not checked. */
   readonly expected: number | null;
   readonly meta: string;
   readonly events: readonly EncodedEvent[];
-  /** The commit token, a UUID: kept with the first event, and looked for when the answer was lost. */
+  /** The commit token, a UUID. The first event stores it, and a recovery looks for it if the answer was lost. */
   readonly token: string;
-  /** Handlers that are part of the commit. */
+  /** Set if an inline projection handles one of the events. */
   readonly inline?: InlineWork | undefined;
 };
 
@@ -54,7 +54,7 @@ export type Outcome = {
 };
 export type Appended = { readonly created: Date; readonly outcomes: readonly Outcome[] };
 
-/** How an INSERT is to be written. */
+/** Variants of the INSERT. */
 export type AppendMode = {
   /** Tell the listeners of other processes. */
   readonly announce: boolean;
@@ -72,7 +72,7 @@ export type AppendMode = {
   readonly limit?: number | undefined;
 };
 
-/** An expectation that no head can meet. */
+/** An expected version that no head ever has. */
 export const UNSATISFIABLE_VERSION = -2;
 /** `pg_notify` fails for a payload of this many bytes or more. */
 const NOTIFY_LIMIT = 8_000;
@@ -102,7 +102,7 @@ export const nowQuery = (names: Names, sequence: string): string => `select grea
  */
 export const appendFacts = (names: Names): string => factsOf(literal(names.events), literal(idIndex(names)));
 
-/** The same as a statement whose text is that of every store: a connection that stores share plans it once. */
+/** The same facts as a statement, whose text is equal for all stores: a connection that stores share plans it once. */
 export const appendFactsQuery = (names: Names): Query => ({
   text: `select ${factsOf("$1::text", "$2::text")}`,
   params: [names.events, idIndex(names)],
@@ -129,23 +129,23 @@ const setSequence = (last: string) =>
   `select setval($1::oid::regclass, greatest(${last}, pg_sequence_last_value($1::oid))) as id`;
 
 /** For Citus: reads the last id on the log's node, and moves the sequence on the coordinator. */
-const setSequenceFromAfar = ({ events }: Names, condition = ""): string =>
+const setSequenceOnCoordinator = ({ events }: Names, condition = ""): string =>
   `with log as materialized (select max(id) as last from ${events}) ${setSequence("log.last")} from log ${onCoordinator}${condition}`;
 
-/** Moves the sequence behind the log's highest id, after rows were inserted with explicit ids. $1 oid of the sequence */
+/** Makes the sequence continue after the log's highest id, when rows were inserted with explicit ids. $1 its oid */
 export const moveSequence = (names: Names, sequence: number): Query => ({
   text: setSequence(`(select max(id) from ${names.events})`),
-  citus: () => setSequenceFromAfar(names),
+  citus: () => setSequenceOnCoordinator(names),
   params: [sequence],
 });
 
-/** For Citus: moves the sequence behind the log's highest id, unless it is there already. $1 oid of the sequence */
+/** For Citus: makes the sequence continue after the log's highest id, unless it does already. $1 its oid */
 export const raiseSequence = (names: Names, sequence: number): Query => ({
-  text: setSequenceFromAfar(names, " where log.last > coalesce(pg_sequence_last_value($1::oid), 0)"),
+  text: setSequenceOnCoordinator(names, " where log.last > coalesce(pg_sequence_last_value($1::oid), 0)"),
   params: [sequence],
 });
 
-/** Runs deferred triggers now, where statement_timeout limits them. Nothing would limit them within COMMIT. */
+/** Runs deferred triggers before COMMIT, where statement_timeout limits them. Within COMMIT it would not. */
 export const RUN_DEFERRED: Query = { text: "set constraints all immediate" };
 
 /** The lower bound of the search for a head if no event of the stream is known. */
@@ -157,16 +157,16 @@ const headByVersion = ({ events }: Names): string =>
 /**
  * The head of stream `c.stream`; -1 for a new one.
  *
- * A search by id is faster after a truncate: the dead index entries have higher versions than the seed, but lower ids. So
- * a search from the highest id meets none of them. `= any` and the order by stream keep the planner from walking the
- * primary key backward until it finds a quiet stream (12 ms in 300,000 events).
+ * A search by id is faster after a truncate: the dead index entries have higher versions than the new snapshot event, but
+ * lower ids. So a search from the highest id down does not reach them. `= any` and the order by stream keep the planner
+ * from walking the primary key backward until it finds an event of a quiet stream (12 ms in 300,000 events).
  *
  * The search reads all of the stream's entries on an index page before it returns the newest. `c.low`, the id of an event
  * that this process appended, keeps them few (64 commits to streams of 200 events: 36 % fewer instructions).
  *
  * A search by id does not see ids above the bound, such as those of an import, nor ids below `c.low`, which a restore gives
- * to all events. So it never refuses a commit: if the head that it found does not match, the search by version decides. A
- * commit that it accepts by mistake fails at the unique index, and runs again by version.
+ * to all events. So it never refuses a commit: if it finds a head that does not match, the search by version decides. A
+ * commit that it accepts by mistake fails at the unique index, and is sent again with a search by version.
  */
 export const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: string): string => {
   const byVersion = `(${headByVersion(names)})`;
@@ -202,7 +202,7 @@ const joinExpected = (versions: readonly (number | null)[]): string =>
 export const splitExpected = (parameter: string): string =>
   `string_to_array(${parameter}, ',', 'any')::int[]`;
 
-/** The one rule by which a commit is accepted: it expects no version, or the version that is the head. */
+/** The only rule by which a commit is accepted: it expects no version, or its expected version is the head. */
 export const accepts = (commit: string, head: string): string =>
   `${commit}.expected is null or ${commit}.expected = ${head}`;
 
@@ -266,8 +266,8 @@ from clock,
 }
 
 /**
- * The statements of one mode. The recursive one is slower (143 µs for one commit instead of 137), and Citus does not
- * support recursion. So it is used only where a stream occurs twice.
+ * The statements of one mode. The recursive one, `repeated`, is slower (143 µs for one commit instead of 137), and Citus
+ * does not support recursion. So it is used only if a stream occurs twice.
  */
 export type InsertTexts = {
   /** No stream occurs more than once in the batch. */

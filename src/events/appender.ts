@@ -1,4 +1,4 @@
-/** Sends one batch of commits, and records what a recovery needs if the connection is lost. */
+/** Sends one batch of commits, and hands over the facts that a recovery needs if the connection is lost. */
 import { log } from "@rotorsoft/act";
 import { ConnectionError, codeOf, outcomeUnknown } from "../errors.ts";
 import type { InlineProjections } from "../options/inline.ts";
@@ -61,7 +61,7 @@ const TRIM_NOTIFICATIONS: Query = { text: "select pg_notification_queue_usage()"
 
 type Transferred = (bytes: number, ms: number) => void;
 
-/** The connection was lost after the batch had been sent: nobody knows whether it was committed. */
+/** The connection was lost after the batch had been sent: it is not known whether it was committed. */
 export class InDoubtError extends Error {
   readonly transaction: InDoubtTransaction;
   constructor(transaction: InDoubtTransaction) {
@@ -76,7 +76,7 @@ export const isOwnFault = ({ step, failedAt = 0 }: TransactionFailure): boolean 
 
 /**
  * First column of the unique index that refused a row of the batch. The index of a partition has its own name. Citus leaves
- * the constraint's name out of the error, but the message quotes the name of the shard's index: that of the index, and the
+ * the constraint's name out of the error, but the message quotes the shard's index, whose name is that of the index and the
  * shard's number.
  */
 function refusingKey(error: unknown, { unique_keys }: Row, citus = false): unknown {
@@ -95,7 +95,7 @@ const sequenceChanged = () =>
   new ConnectionError("SEQUENCE_CHANGED", "ids are drawn from another sequence", false);
 
 const clockChanged = () =>
-  new ConnectionError("CLOCK_CHANGED", "the server took a message for one that came too late", true);
+  new ConnectionError("CLOCK_CHANGED", "the server refused a batch as too late", true);
 
 const timeIsUp = () =>
   new TransactionFailure(
@@ -145,7 +145,7 @@ export class Appender {
         const other = this.#otherMode(error, mode, facts);
         if (!other) throw error;
         const appended = await this.#send(connection, batch, other, end, transferred);
-        // The sequence is looked up again: on the next connection, or on each that stores share.
+        // So that the next connection, or each connection that stores share, looks the sequence up again.
         if (other.sequence !== mode.sequence) {
           sharedFacts?.forget();
           if (!sharedFacts) connection.destroy(sequenceChanged());
@@ -158,7 +158,7 @@ export class Appender {
   /** Opens the connection for appends and has their statements prepared; nothing is written. */
   warmUp(): void {
     const { connections, names } = this.#options;
-    // A shared connection serves stores that need other statements first, and seed() may have changed the facts.
+    // A shared connection may serve other stores first, so it is not opened here. seed() may have changed the facts.
     if (connections.sharedFacts) {
       connections.sharedFacts.forget();
       return;
@@ -206,11 +206,11 @@ export class Appender {
     const { names, connections } = this.#options;
     const firstEvent = this.#firstEvent;
     const known = this.#known;
-    // A recovery searches the log behind this id. It searches the whole log in two cases: without a known first event,
+    // A recovery searches the log after this id. It searches the whole log in two cases: without a known first event,
     // because a restore in between could not be noticed; and behind a pooler, because the server may have changed.
     const after = firstEvent === undefined || connection.backend === undefined ? 0 : this.#lastId;
     let until: number | undefined;
-    // A batch is of one kind.
+    // Either all commits of a batch have inline projections, or none has.
     const inline = batch[0]?.inline && this.#inline;
     const lock = connection.backend
       ? lockAppends(names, connections.deadline, inline?.idleLimit)
@@ -233,7 +233,7 @@ export class Appender {
       inserts.read(inserts.queries.map((_, n) => answers[first + n]?.rows[0]));
     const deferred = mode.deferred ? [RUN_DEFERRED] : [];
     const looks = look ? [firstEventQuery(names)] : [];
-    // A full NOTIFY queue is trimmed only when somebody asks for its usage.
+    // The server trims a full NOTIFY queue only when a session asks for its usage.
     const trim = mode.announce && this.#silence.for > 0 ? [TRIM_NOTIFICATIONS] : [];
     try {
       const answers = inline
@@ -298,7 +298,7 @@ export class Appender {
     return texts;
   }
 
-  /** The batch is committed by now. So an answer that cannot be read must not lead to a retry. */
+  /** Reads the answer of a batch that is committed. If that fails, the batch must not be sent again. */
   #read(batch: readonly Append[], read: () => Appended): Appended {
     try {
       const appended = read();
@@ -329,7 +329,7 @@ export class Appender {
   #otherMode(error: unknown, mode: AppendMode, facts: Row): AppendMode | undefined {
     if (!(error instanceof TransactionFailure)) return undefined;
     const code = codeOf(error.cause);
-    // Rows were inserted with versions out of order. Only the highest version tells which is free.
+    // Rows were inserted with versions out of order. Only the highest version shows which one is free.
     if (mode.headBy === "id" && refusingKey(error, facts, mode.citus) === "stream")
       return { ...mode, headBy: "version" };
     if (code === "54000" && error.step === "commit" && mode.announce) {

@@ -1,13 +1,13 @@
 /** Decides how many of the queued commits form the next batch. */
 
 const MAX_COMMITS = 512;
-/** Events in one batch, beyond the first commit: an insert of 1,000 holds the append lock for some 20 ms. */
+/** Events in one batch; its first commit alone may have more. An insert of 1,000 holds the append lock for some 20 ms. */
 const MAX_EVENTS = 1_000;
-/** Characters of JSON in one batch, beyond the first commit. */
+/** Characters of JSON in one batch; its first commit alone may have more. */
 const MAX_TEXT = 4_000_000;
 /** The lowest limit. It is above LARGE_BYTES of exchange.ts: smaller batches are not timed, so the limit could not rise. */
 const MIN_TEXT = 128_000;
-/** A batch should be on the server within this time, so that a slow network makes small batches. */
+/** A batch should reach the server within this time, so a slow network makes batches small. */
 const TRANSFER_MS = 500;
 
 /** A batch with inline projections should hold the append lock no longer than this. */
@@ -46,7 +46,7 @@ export class BatchLimits {
     this.#text = Math.round(Math.min(MAX_TEXT, Math.max(MIN_TEXT, inTime)));
   }
 
-  /** How many commits with inline projections go out together. */
+  /** How many commits with inline projections are sent in one batch. */
   get projectedCount(): number {
     return this.#projected;
   }
@@ -54,14 +54,14 @@ export class BatchLimits {
   /** Adapts the limit to a measured batch: `commits` with inline projections took `ms`. */
   projected(commits: number, ms: number): void {
     const inTime = Math.floor((commits / Math.max(ms, 0.1)) * PROJECTED_MS);
-    // A small batch tells little of a large one.
+    // At most twice the last limit, because a small batch tells little about a large one.
     this.#projected = Math.min(MAX_COMMITS, Math.max(1, Math.min(inTime, this.#projected * 2)));
   }
 }
 
 /**
- * The next batch: commits that all have inline projections, or none, as the oldest does, so neither kind waits for longer
- * than one batch of the other. None overtakes an earlier commit to its stream.
+ * The next batch. Its commits all have inline projections if the oldest has, and otherwise none has, so that neither kind
+ * waits for longer than one batch of the other. No commit overtakes an earlier one to its stream.
  */
 export function takeOneKind<W extends Kind>(waiting: readonly W[], limits: BatchLimits): W[] {
   const inline = waiting[0]?.inline !== undefined;

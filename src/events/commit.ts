@@ -1,4 +1,4 @@
-/** commit(): encode, queue, and answer with the events as they stand in the log. */
+/** commit(): encodes the events, queues them, and returns them as they stand in the log. */
 
 import { randomUUID } from "node:crypto";
 import { type Committed, ConcurrencyError, type EventMeta, type Message, type Schemas } from "@rotorsoft/act";
@@ -15,10 +15,10 @@ import type { Stored } from "./queue.ts";
 const isHead = (version: number) => Number.isInteger(version) && version >= -1 && version <= 2_147_483_647;
 
 /**
- * Appends `msgs` to `stream` atomically. `[]` costs nothing. With `expectedVersion` the stream's head
+ * Appends `msgs` to `stream` atomically. For `[]` nothing is sent. With `expectedVersion` the stream's head
  * must be that version (-1: a new stream), else nothing is written.
  *
- * @throws ConcurrencyError with the real head; ValidationError for what PostgreSQL cannot store;
+ * @throws ConcurrencyError with the real head; ValidationError for data that PostgreSQL cannot store;
  *   StoreError for failures of the database.
  */
 export async function commit<E extends Schemas>(
@@ -62,11 +62,11 @@ export async function commit<E extends Schemas>(
   const stored = guard("commit", () =>
     append({ stream, expected, meta: encoded.meta, events: encoded.events, token: randomUUID(), inline }),
   );
-  // A commit that failed may be stored all the same, and the caller may look for it.
+  // A commit that failed may still be stored, and the caller may look for it.
   if (seen) stored.catch(() => seen.changed());
   const { outcome, created } = await stored;
   if (!outcome.accepted) {
-    // The caller reads the stream again and must find the events that were in its way. It was not told their ids.
+    // The caller reads the stream again and must find the events that it conflicted with, whose ids are not known here.
     seen?.changed();
     throw new ConcurrencyError(
       stream,

@@ -14,18 +14,18 @@ type Refuse = (part: string, reason: string) => ValidationError;
 
 type Encoded = { readonly text: string; readonly dates: readonly Path[] | undefined };
 
-/** A value's JSON, and where in it Dates were. */
+/** A value as JSON, and the paths of its Dates. */
 function toJson(value: unknown, part: string, refuse: Refuse): Encoded {
   let text: string | undefined;
   let dates: readonly Path[] | undefined;
   try {
     text = JSON.stringify(value);
-    // After JSON.stringify, which has refused circular values. datePaths would never end on them.
+    // JSON.stringify comes first, because it refuses circular values, on which datePaths would never end.
     dates = datePaths(value);
   } catch {
     throw refuse(part, "cannot be written as JSON (a BigInt, a circular reference, or nested too deep)");
   }
-  // `undefined` and functions have no JSON: as an event's whole payload they are stored as null.
+  // `undefined` and functions have no JSON. If one is the whole payload of an event, it is stored as null.
   if (text === undefined) return { text: "null", dates };
   const refused = refusedJson(text);
   if (refused) throw refuse(part, refused);

@@ -2,7 +2,7 @@
 import type { Context } from "../context.ts";
 import { checkText } from "../values/validate.ts";
 
-/** Returns how many events had pii: 0 the second time. Data and meta stay. */
+/** Returns how many events had pii, so a second call returns 0. Data and meta stay. */
 export async function forgetPii({ names, connections }: Context, stream: string): Promise<number> {
   checkText("forget_pii", "stream", stream);
   // The path of a Date in pii may contain personal keys, so it is erased too. $1 stream

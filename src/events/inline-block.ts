@@ -1,6 +1,7 @@
 /**
  * The transaction of a batch with inline projections: BEGIN, the append lock and the INSERT in one message, then the
- * statements of the handlers, then COMMIT. What was left to be sent later goes in one message with what comes next.
+ * statements of the handlers, then COMMIT. A statement that a handler returns is held back, and sent in one message with
+ * the next statement or with COMMIT.
  *
  * The server ends a handler's statement that takes too long, and the transaction of a client that vanished.
  */
@@ -20,7 +21,7 @@ import {
   type TransactionFailure,
 } from "../postgres/index.ts";
 
-/** How long to wait for the server's answer after the handler's time is over. */
+/** How long to wait for the server's answer after the handler's timeout. */
 const GRACE_MS = 2_000;
 const limitTo = (ms: number): Query => ({
   text: "select set_config('statement_timeout', $1, true)",
@@ -42,7 +43,7 @@ function toParam(value: unknown): Param {
 const toRow = (columns: readonly string[], row: readonly unknown[]) =>
   Object.fromEntries(columns.map((name, i) => [name, row[i]]));
 
-/** The caller of a statement. `until`: the end of its time, an instant of `performance.now()`. */
+/** The handler call that sends a statement. `until`: its deadline, an instant of `performance.now()`. */
 export type Caller = { readonly until: number };
 
 type Held<C> = { readonly query: InlineQuery; readonly caller: C };
@@ -50,7 +51,7 @@ type Held<C> = { readonly query: InlineQuery; readonly caller: C };
 export type BlockOptions = {
   readonly end: number;
   readonly transferred: (bytes: number, ms: number) => void;
-  /** The longest time of its handlers, in ms. The first message sets it for the statements that follow. */
+  /** The longest timeout of the handlers, in ms. The first message sets it for the statements that follow. */
   readonly limit: number;
 };
 
@@ -65,7 +66,7 @@ export class InlineBlock<C extends Caller> {
   #failed: Error | undefined;
   /** A failure that no handler caused: the connection was lost, or the server rolled the transaction back. */
   lost: Error | undefined;
-  /** A statement has to be parsed anew: the whole block may run again. */
+  /** A statement has to be parsed again, so the whole block may be repeated. */
   stale = false;
   /** The caller of a held-back statement that failed when it was sent, and the error. */
   blamed: { readonly caller: C; readonly error: Error } | undefined;
@@ -89,20 +90,20 @@ export class InlineBlock<C extends Caller> {
     return answers;
   }
 
-  /** Sends a statement of a handler, after those that were held back. One after the other. */
+  /** Sends a handler's statement, after those that were held back. Calls are carried out one after the other. */
   send(query: InlineQuery, caller: C): Promise<readonly unknown[]> {
     const rows = this.#last.then(() => this.#send(query, caller));
     this.#last = rows.catch(() => {});
     return rows;
   }
 
-  /** A statement whose rows nobody waits for is sent with what comes next. */
+  /** Holds back a statement whose rows are not awaited. It is sent with the next statement or with COMMIT. */
   hold(query: InlineQuery, caller: C): void {
     this.#assertUsable(query);
     this.#held.push({ query, caller });
   }
 
-  /** Resolves when nothing is on its way. */
+  /** Resolves when no statement is running. */
   async idle(): Promise<void> {
     for (let last = this.#last; ; last = this.#last) {
       await last;
@@ -111,9 +112,8 @@ export class InlineBlock<C extends Caller> {
   }
 
   /**
-   * Sends the statements that were held back, and commits. `tail` comes before COMMIT. COMMIT may wait for standbys without a
-   * limit: statement_timeout ends before it begins, because a COMMIT that is cut off would be acknowledged without the
-   * standbys.
+   * Sends the statements that were held back, then `tail`, then COMMIT. COMMIT may wait for standbys without a limit: the
+   * server stops statement_timeout before it, because a COMMIT that is cancelled would be acknowledged without the standbys.
    */
   async commit(tail: readonly Query[]): Promise<void> {
     this.#closed = true;
@@ -169,7 +169,7 @@ export class InlineBlock<C extends Caller> {
       const { failure, status, stale } = result;
       this.stale ||= stale;
       if (failure && (stale || RETRIABLE.has(codeOf(failure.cause)))) this.lost = failure;
-      // A statement of the handler has ended the transaction, so what it had done may be stored.
+      // A statement of the handler has ended the transaction, so its events may be stored.
       if (part !== "last" && status === "I" && !failure) throw outcomeUnknown();
       this.#failed = status === "E" ? (this.#failed ?? failure?.cause) : undefined;
       return result;

@@ -2,8 +2,8 @@
  * Inline projections: handlers that run in the transaction of the commit, between its INSERT and its COMMIT. They hold
  * the append lock meanwhile, so each has a time limit.
  *
- * A handler that fails ends the transaction of the whole batch. The queue then refuses its commit, and sends the others
- * again without it.
+ * A handler that fails ends the transaction of the whole batch. The queue then refuses that commit, and sends the others
+ * again.
  */
 import { codeOf, InlineProjectionError, sanitize } from "../errors.ts";
 import type { InlineEvent, InlineHandler, InlineProjections } from "../options/inline.ts";
@@ -27,23 +27,23 @@ export class InlineFailure extends Error {
 type Call = {
   readonly handler: InlineHandler;
   readonly events: InlineEvent[];
-  /** Index of the one commit that the events are of. */
-  readonly refused: number | undefined;
+  /** Index of the commit that all of the events belong to; undefined if there are several commits. */
+  readonly commitIndex: number | undefined;
 };
 type Running = Call & Caller;
 
-/** The handler was cut, or the server has cut its statement (query_canceled). */
-const CUT = Symbol("cut");
+/** Thrown when a handler's time is up. The server may notice that first, and cancel its statement (query_canceled). */
+const TIMED_OUT = Symbol("timed out");
 const QUERY_CANCELED = "57014";
 
-/** ms after the end of the handler's time until the server ends the transaction of a client that vanished. */
+/** ms after the longest timeout until the server ends the transaction of a client that vanished. */
 const IDLE_GRACE_MS = 1_000;
 
 export type InlineSend = {
   readonly batch: readonly Append[];
-  /** The opening message: the append lock, the INSERT, and the others. They set the limits of {@link InlineRunner}. */
+  /** The statements of the first message: append lock, INSERT, and others. They set the limits of {@link InlineRunner}. */
   readonly queries: readonly Query[];
-  /** Reads the outcome of each commit from the answers to it. */
+  /** Reads the outcome of each commit from the answers to the first message. */
   readonly read: (answers: readonly Answer[]) => Appended;
   /** Statements before COMMIT. */
   readonly tail: readonly Query[];
@@ -52,12 +52,12 @@ export type InlineSend = {
 };
 
 export class InlineRunner {
-  /** The longest time of a handler, in ms: statement_timeout of what follows the INSERT. */
+  /** The longest timeout of a handler, in ms: statement_timeout for the statements after the INSERT. */
   readonly limit: number;
   /** ms without a statement after which the server ends the transaction of a client that vanished. */
   readonly idleLimit: number;
   readonly #projections: InlineProjections;
-  /** One for all commits: making it takes longer than a statement. */
+  /** The handlers' `tx`, one object for all commits: to create it takes longer than to run a statement. */
   readonly #tx: unknown;
   #block: InlineBlock<Running> | undefined;
   #running: Running | undefined;
@@ -76,8 +76,8 @@ export class InlineRunner {
   }
 
   /**
-   * The transaction of a batch: the answers to its opening message. Rejects with an {@link InlineFailure} or as
-   * {@link Connection.transact}.
+   * Runs the transaction of a batch. Returns the answers to its first message. Rejects with an {@link InlineFailure}, or as
+   * {@link Connection.transact} does.
    */
   async run(connection: Connection, send: InlineSend): Promise<readonly Answer[]> {
     for (let attempt = 1; ; attempt++) {
@@ -86,7 +86,7 @@ export class InlineRunner {
         return await this.#run(block, send);
       } catch (error) {
         await block.rollback();
-        // A prepared statement was gone, or its table has changed.
+        // If a prepared statement was gone, or its result type has changed, the block runs again.
         if (!block.stale || attempt > 1) throw error;
       } finally {
         this.#block = undefined;
@@ -120,7 +120,7 @@ export class InlineRunner {
     return answers;
   }
 
-  /** First each handler of single commits gets the events of one commit at a time, then each handler of batches gets all. */
+  /** First the handlers of single commits get the events of one commit at a time, then each batch handler gets all. */
   #callsOf(batch: readonly Append[], { outcomes, created }: Appended): readonly Call[] {
     const single: Call[] = [];
     const grouped = new Map<string, Call>();
@@ -139,7 +139,7 @@ export class InlineRunner {
           calls.set(name, {
             handler,
             events: [event],
-            refused: batch.length === 1 || !handler.batch ? i : undefined,
+            commitIndex: batch.length === 1 || !handler.batch ? i : undefined,
           });
       }
       single.push(...own.values());
@@ -149,39 +149,39 @@ export class InlineRunner {
 
   async #call(block: InlineBlock<Running>, call: Running, left: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
-    const cut = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(CUT), left);
+    const timedOut = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(TIMED_OUT), left);
     });
-    // The handler may have ended before anything awaits `cut`, and then a rejection would be unhandled.
-    cut.catch(() => {});
+    // The handler may have ended before `timedOut` is awaited, and then a rejection would be unhandled.
+    timedOut.catch(() => {});
     try {
       const returned = call.handler.run(call.events, this.#tx);
       const query = this.#projections.toQuery(returned);
       if (query) block.hold(query, call);
-      else await Promise.race([returned, cut]);
-      await Promise.race([block.idle(), cut]);
+      else await Promise.race([returned, timedOut]);
+      await Promise.race([block.idle(), timedOut]);
     } finally {
       clearTimeout(timer);
     }
     // A handler that blocks the event loop also delays the timer, so its time is checked once more.
-    if (performance.now() > call.until) throw CUT;
+    if (performance.now() > call.until) throw TIMED_OUT;
     if (block.failed) throw block.failed;
   }
 
   #failure(block: InlineBlock<Running>, call: Running, thrown: unknown): Error {
     if (block.lost) return block.lost;
-    const { handler, refused, events } = block.blamed?.caller ?? call;
+    const { handler, commitIndex, events } = block.blamed?.caller ?? call;
     const error = this.#projections.causeOf(block.blamed?.error ?? thrown);
     const stream = events[0]?.stream ?? "";
     const fail = (code: InlineProjectionError["code"], said: string, cause?: unknown) =>
-      new InlineFailure(new InlineProjectionError(code, handler.name, stream, said, cause), refused);
+      new InlineFailure(new InlineProjectionError(code, handler.name, stream, said, cause), commitIndex);
     const state = codeOf(error);
-    if (error === CUT || state === QUERY_CANCELED)
+    if (error === TIMED_OUT || state === QUERY_CANCELED)
       return fail(
         "TIMED_OUT",
-        `took longer than ${handler.timeout} ms and was cut, because the append lock is held meanwhile. Make it faster, do slow work in a reaction, or raise its timeout.`,
+        `took longer than ${handler.timeout} ms and was cancelled, because it holds the append lock. Make it faster, do slow work in a reaction, or raise its timeout.`,
       );
-    // A server's error may quote rows. What the handler itself has thrown is the user's own.
+    // A server's error may quote rows, so it is sanitized. An error that the handler itself throws is kept.
     const isServers = state !== undefined && error instanceof Error && "severity" in error;
     const cause = isServers ? sanitize(error) : error;
     const reason = isServers && cause instanceof Error ? `failed: ${cause.message}` : "threw: see the cause.";

@@ -25,7 +25,7 @@ export type Range = { readonly after?: number; readonly before?: number; readonl
 
 /** How many events the first step may find by an index and sort. */
 const FEW = 300;
-/** The same for a correlation. It has no second step, because its index does not contain the ids. */
+/** Like {@link FEW}, for a correlation. It has no second step, because its index does not contain the ids. */
 const FEW_CORRELATED = 1_000;
 /**
  * How many entries the second step may find by an index that contains the ids, and sort: 0.2 ms per thousand. If there
@@ -38,15 +38,15 @@ const MORE = { by_stream: 20_000, by_time: 100_000 } as const;
  * page. A large page reads on anyway, and for it one match in eight is dense enough.
  */
 const PROBE = 500;
+const enoughOf = (step: number, cap: string) => (step <= 256 ? cap : String(PROBE / 8));
 /**
  * How many of the next events a large page reads for `near`. If the matches end in the middle of a page, reading on until the
  * page is full would read to the end of the log: 1.5 s for the last page of a day in 2.25 million events.
  */
 const NEAR = 16_000;
-const enoughOf = (step: number, cap: string) => (step <= 256 ? cap : String(PROBE / 8));
 /**
- * Page sizes that are part of the statement's text. The exact limit is a parameter. PostgreSQL would plan a statement
- * again for every page if its limit were only a parameter.
+ * Page sizes that are part of the statement's text, beside the exact limit, which is a parameter. If the limit were only a
+ * parameter, PostgreSQL would plan the statement again for every page.
  */
 const STEPS = [16, 256] as const;
 /** With a filter by names: how many events all names together may contribute to one page before the limit is applied. */
@@ -58,7 +58,7 @@ const above = (id: number) => toId(Math.floor(id));
 
 const SNAPSHOT = "__snapshot__";
 
-/** The names to look for; undefined for any. Without `with_snaps` the snapshot's name is removed, so the list may be empty. */
+/** The names to look for; undefined for all. Without `with_snaps` the snapshot's name is removed: the list may be empty. */
 export function namesOf({ names, with_snaps }: ActQuery): string[] | undefined {
   if (!names) return undefined;
   const wanted = [...new Set(names)];
@@ -81,8 +81,8 @@ class Parts {
   }
 
   /**
-   * A parameter whose value the planner does not use. With the value it would find a custom plan cheaper than the generic
-   * one, and would plan again for every page.
+   * A parameter whose value the planner does not see. With the value it would estimate a custom plan to be cheaper than the
+   * generic one, and would plan again for every page.
    */
   hidden(value: string | number, type: string): string {
     return `(select ${this.where.param(value)}::${type})`;
@@ -97,7 +97,7 @@ class Parts {
     return (alias) => bounds.map(([than, id]) => ` and ${alias}.id ${than} ${id}`).join("");
   }
 
-  /** The created window. A reader sees milliseconds of the stored microseconds: later than .001 means from .002 on. */
+  /** The range of `created`. A reader sees the stored microseconds as milliseconds: later than .001 means from .002 on. */
   created(): string | undefined {
     const { created_after, created_before } = this.#q;
     const at = (ms: number) => `to_timestamp(${this.hidden(toTime(ms), "float8")} / 1000)`;
@@ -120,7 +120,7 @@ class Parts {
     return [from("e.stream"), ...to("e.stream")].join(" and ");
   }
 
-  /** What a pattern asks for beyond its prefix. */
+  /** The condition of a pattern, apart from its prefix. */
   match(pattern: Pattern | undefined): string | undefined {
     if (!pattern || pattern.kind === "prefix") return undefined;
     return this.where.pattern(
@@ -134,10 +134,8 @@ const all = (...conditions: (string | undefined)[]) =>
   conditions.filter((c) => c !== undefined).join(" and ");
 
 /**
- * One page. `range` stands for the query's own bounds, and moves from page to page.
- *
- * Which parameters there are depends on the filters; see {@link streamPage} and {@link logPage} for their order. The
- * last one is the limit.
+ * One page. `range` replaces the query's own bounds, and moves from page to page. The parameters depend on the filters:
+ * {@link streamPage} and {@link logPage} list them in order.
  */
 export function pageQuery(names: Names, query: ActQuery | undefined, range: Range, limit: number): Query {
   const q: ActQuery = query ?? { with_snaps: true };
@@ -153,10 +151,10 @@ export function pageQuery(names: Names, query: ActQuery | undefined, range: Rang
 
 /**
  * A page of one stream. It compares with a list of one stream and orders by stream, because then only an index that
- * begins with the stream serves. Ordered by id alone, the planner walks the primary key as soon as its statistics show a
- * few busy streams. For a quiet stream that is the whole log.
+ * begins with the stream serves. For an order by id alone, the planner walks the primary key as soon as its statistics show
+ * a few busy streams. For a quiet stream that is the whole log.
  *
- * The parameters, each if it is asked for: the stream, the names, the correlation, `after`, `before`, `created_after`
+ * The parameters, each if its filter is set: the stream, the names, the correlation, `after`, `before`, `created_after`
  * and `created_before` in ms, the newest id delivered and the stream, the limit.
  */
 function streamPage(names: Names, q: ActQuery, stream: string, range: Range, limit: number): Query {
@@ -187,7 +185,7 @@ function streamPage(names: Names, q: ActQuery, stream: string, range: Range, lim
 /**
  * A page of the log.
  *
- * The parameters, each if it is asked for: the names, `after`, `before`, the correlation, the prefix and the first
+ * The parameters, each if its filter is set: the names, `after`, `before`, the correlation, the prefix and the first
  * string after that prefix, the pattern, `created_after` and `created_before` in ms, the limit.
  */
 function logPage(
@@ -210,8 +208,8 @@ function logPage(
   const ofNames = named && (one === undefined ? `e.name = any(${named}::text[])` : `e.name = ${named}`);
   const ofCorrelation = correlation && `(e.meta ->> 'correlation') = ${correlation}`;
   const noSnaps = !named && !q.with_snaps ? `e.name <> '${SNAPSHOT}'` : undefined;
-  // coalesce hides a condition from every index, so that the planner uses the one that has the order. It estimates such
-  // a condition at half of the events. With a smaller estimate it would read and sort the whole log.
+  // coalesce hides a condition from every index, so that the planner uses the index that has the order. It estimates that
+  // half of the events match such a condition. With a smaller estimate it would read and sort the whole log.
   const unindexed = (...conditions: (string | undefined)[]) => {
     const text = all(...conditions);
     return text === "" ? "" : ` and coalesce(${text}, false)`;

@@ -1,7 +1,7 @@
 /**
- * query(): reads page after page, each from behind the last id, until the callback has seen every event. No connection
- * is held while the callback runs, and a page ends at a budget of characters, so memory is bounded for a log of any
- * size.
+ * query(): reads page after page, each after the last id of the one before, until the callback has got every event. No
+ * connection is held while the callback runs, and a page ends at a budget of characters, so memory is bounded for a log
+ * of every size.
  */
 import type { Query as ActQuery, Committed, Schemas } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
@@ -29,7 +29,7 @@ const BUDGET = 16_000_000;
 const WANTED = BUDGET * 0.75;
 
 /**
- * How many events the next page asks for, by the size of those of the last page. Each page that ends early costs a
+ * How many events the next page asks for, from the size of the last page's events. Each page that ends early costs a
  * connection: without this, 400 events of 1 MB took 25 connections.
  */
 function nextSize(size: number, found: number, bytes: number): number {
@@ -64,8 +64,8 @@ function readEvent(decode: DecodeEvent, row: Row): Event {
 }
 
 /**
- * Calls `callback` with each matching event, in order of id (descending if `backward`), waits for it, and returns how
- * many events there were. See {@link ActQuery} for the filters. A falsy `limit` means no limit.
+ * Calls `callback` with each matching event, in order of id (descending if `backward`), waits for it, and returns the number
+ * of events. See {@link ActQuery} for the filters. A falsy `limit` means no limit.
  *
  * @throws whatever `callback` throws; ValidationError for a pattern that can't be matched exactly.
  */
@@ -80,14 +80,14 @@ export async function query<E extends Schemas>(
   const wanted = q?.limit ? Math.max(1, q.limit) : Number.POSITIVE_INFINITY;
   let range: Range = { after: q?.after ?? undefined, before: q?.before ?? undefined };
   if (q && namesOf(q)?.length === 0) {
-    pageQuery(names, q, range, 0); // an invalid pattern is refused all the same
+    pageQuery(names, q, range, 0); // throws for an invalid pattern
     return 0;
   }
   let size = pageSize(q, FIRST_PAGE);
   let count = 0;
   for (;;) {
     const limit = Math.ceil(Math.min(size, wanted - count));
-    // A caller that asks for what comes after an event has seen that event.
+    // A caller that asks for the events after an id has seen the event with that id.
     const { rows, cut, bytes } = await connections.readPage("query", pageQuery(names, q, range, limit), {
       budget: BUDGET,
       limit,
@@ -99,9 +99,9 @@ export async function query<E extends Schemas>(
     if (found > 0) connections.seen?.event(Math.max(first, last));
     const decode = await guard("query", () => reader.forRows(rows));
     for (const row of rows) {
-      const seen: unknown = callback(readEvent(decode, row) as Committed<E, keyof E>);
-      // A callback that returns nothing is not awaited: a turn of the event loop for each event adds up.
-      if (seen !== undefined && seen !== null) await seen;
+      const returned: unknown = callback(readEvent(decode, row) as Committed<E, keyof E>);
+      // A callback that returns nothing is not awaited: one microtask for each event adds up.
+      if (returned !== undefined && returned !== null) await returned;
       count++;
     }
     // The driver keeps finished queries and their rows until the next full garbage collection. Emptying frees them now.

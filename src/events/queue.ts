@@ -1,10 +1,10 @@
 /**
- * Group commit: what is called while a batch is on its way waits, and goes out together as the next one. No timer, no
- * added latency when idle. First come, first served; one failing commit never fails its neighbours; a commit resolves
- * only once its transaction is durable.
+ * Group commit: commits that are called while a batch runs wait, and form the next batch. There is no timer, so an idle
+ * store adds no latency. Commits are sent first come, first served. One that fails never fails the others of its batch.
+ * A commit resolves only once its transaction is durable.
  *
- * States of a commit: waiting → sent (in one batch) → stored, refused, or in doubt when its connection was lost. What
- * is in doubt is looked for in the log, beside the next batches: then it is stored, unknown, or waiting again, and goes
+ * States of a commit: waiting → sent (in one batch) → stored, refused, or in doubt if its connection was lost. A commit in
+ * doubt is looked for in the log while the next batches run. Then it is stored, unknown, or waiting again, to be sent
  * alone. A commit that is not stored by its deadline fails.
  */
 
@@ -23,11 +23,11 @@ export const MAX_WAITING = 100_000;
 export const MAX_WAITING_TEXT = 256_000_000;
 /** How often a commit is sent again after a failure that it did not cause: a rollback by the server, a lost connection. */
 const REPLAYS = 2;
-/** From so many refusals by inline projections on, the commits of a batch go one by one. */
+/** After this many refusals by inline projections, the other commits of the batch are sent one by one. */
 const MAX_RESENT = 3;
-/** How long an outcome is looked for beyond the commit's own deadline. */
+/** How long an outcome is looked for at least, even if the commit's deadline passes sooner. */
 const RECOVERY_WINDOW_MS = 5_000;
-/** How the log names a batch that is slow. */
+/** The name of a slow batch in the log. */
 const NAMED_SLOW = "a batch of commits, with its wait for the append lock,";
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 1_000;
@@ -36,11 +36,11 @@ type Waiting = Append & {
   readonly text: number;
   readonly since: number;
   readonly tries: number;
-  /** It goes in a batch of its own. */
+  /** It is sent in a batch of its own. */
   readonly alone: boolean;
-  /** How often its batch has been sent again because an inline projection had refused another commit of it. */
+  /** How often its batch was sent again because an inline projection had refused another commit of the batch. */
   readonly resent?: number;
-  /** What the observer returned for it. */
+  /** The value that the observer returned for it. */
   readonly queued: unknown;
   stored(outcome: Outcome, created: Date): void;
   failed(error: Error): void;
@@ -48,10 +48,10 @@ type Waiting = Append & {
 
 export type Stored = { readonly outcome: Outcome; readonly created: Date };
 
-/** True if an established connection was lost; false if the server refuses connections or does not answer. */
+/** Codes of a lost connection that was established. A server that refuses connections, or does not answer, has others. */
 const DIED = new Set<string | undefined>(["CONNECTION_CLOSED", "57P01"]);
 
-/** The server undid it for the sake of others, or, behind a pooler, it came too late: it may run again. */
+/** The server rolled the batch back because of other transactions, or refused it as too late: it may be sent again. */
 const wasUndone = (cause: Error): boolean => {
   const code = codeOf(cause) ?? "";
   return RETRIABLE.has(code) || code === "TOO_LATE";
@@ -80,7 +80,7 @@ export class AppendQueue {
   readonly #limits = new BatchLimits();
   #waiting: Waiting[] = [];
   #waitingText = 0;
-  /** A commit with inline projections may be waiting. */
+  /** Whether a commit with inline projections may be waiting. */
   #inline = false;
   #running: Promise<void> | undefined;
   readonly #recovering = new Set<Promise<void>>();
@@ -142,7 +142,7 @@ export class AppendQueue {
       await Promise.all([this.#running, ...this.#recovering]);
   }
 
-  /** `first`: they have waited longer than all others. */
+  /** `first`: puts the commits at the front, because they have waited longer than all others. */
   #enqueue(commits: readonly Waiting[], first = false): void {
     if (first) this.#waiting = [...commits, ...this.#waiting];
     else this.#waiting.push(...commits);
@@ -151,7 +151,7 @@ export class AppendQueue {
       if (inline) this.#inline = true;
     }
     this.#watchDeadlines();
-    // A microtask later, so that commits called in the same turn share the first batch.
+    // Starts a microtask later, so that commits that are called in the same turn share the first batch.
     this.#running ??= Promise.resolve().then(() => this.#drain());
   }
 
@@ -186,7 +186,7 @@ export class AppendQueue {
     return commits;
   }
 
-  /** A queued commit fails at its own deadline, even while an earlier batch is still running. */
+  /** Makes a queued commit fail at its own deadline, even while an earlier batch is still running. */
   #watchDeadlines(): void {
     if (this.#expiry) return;
     const { deadline } = this.#database;
@@ -200,11 +200,11 @@ export class AppendQueue {
       this.#waitingText = waiting.reduce((sum, { text }) => sum + text, 0);
       this.#watchDeadlines();
     }, Math.max(0, left) + 1);
-    // The batch under way, for which it waits, keeps the process alive.
+    // The running batch, for which the commits wait, keeps the process alive.
     this.#expiry.unref();
   }
 
-  /** Fails those whose deadline has passed, and gives the others. None of them is in the log. */
+  /** Fails the commits whose deadline has passed, and returns the others. None of the commits is in the log. */
   #dropExpired(commits: readonly Waiting[]): Waiting[] {
     const { deadline } = this.#database;
     if (deadline === 0) return [...commits];
@@ -226,7 +226,7 @@ export class AppendQueue {
     if (!oldest) return () => {};
     const { observer } = this.#signals;
     const sent = performance.now();
-    const told = (failed: boolean) => {
+    const observe = (failed: boolean) => {
       this.#database.log.ended("commit", sent, sent, NAMED_SLOW);
       observer?.batch({
         commits: batch.length,
@@ -241,16 +241,16 @@ export class AppendQueue {
       const transferred = (bytes: number, ms: number) => this.#limits.transferred(bytes, ms);
       const appended = await this.#appender.append(batch, this.#endOf(oldest), transferred);
       if (oldest.inline) this.#limits.projected(batch.length, performance.now() - sent);
-      told(false);
+      observe(false);
       return () => this.#resolve(batch, appended);
     } catch (error) {
-      told(true);
+      observe(true);
       await this.#handle(batch, error);
       return () => {};
     }
   }
 
-  /** The end of the commit's time, as an instant of `performance.now()`. */
+  /** The commit's deadline, as an instant of `performance.now()`. */
   #endOf({ since }: Waiting): number {
     const { deadline } = this.#database;
     return deadline === 0 ? Number.POSITIVE_INFINITY : since + deadline;
@@ -273,7 +273,7 @@ export class AppendQueue {
       return;
     }
     if (error instanceof InlineFailure) return this.#sendWithout(batch, error);
-    // The batch was committed, but its answer was not understood: nothing of it may be sent again.
+    // The batch was committed, but its answer could not be read: no commit of it may be sent again.
     if (codeOf(error) === "OUTCOME_UNKNOWN") {
       for (const w of batch) w.failed(sanitize(error));
       return;
@@ -288,8 +288,8 @@ export class AppendQueue {
   }
 
   /**
-   * Sends the batch again without the commit that an inline projection has refused. If it is not known which one, each goes
-   * alone.
+   * Sends the batch again without the commit that an inline projection has refused. If it is not known which one that is,
+   * each commit is sent alone.
    */
   async #sendWithout(batch: readonly Waiting[], { error, refused }: InlineFailure): Promise<void> {
     if (refused === undefined) {
@@ -316,7 +316,7 @@ export class AppendQueue {
     this.#sendAgain(batch.filter(isTimely), cause);
   }
 
-  /** After a loss each goes alone: it may be one of them that ends connections. */
+  /** After a lost connection each commit is sent alone, because one of them may be the reason for the loss. */
   #sendAgain(batch: readonly Waiting[], cause: Error): void {
     const again = batch.filter((w) => {
       if (w.tries < REPLAYS) return true;
@@ -329,7 +329,7 @@ export class AppendQueue {
     );
   }
 
-  /** Commits that the log shows are stored, those that it certainly lacks are sent again, and the others are unknown. */
+  /** Resolves the commits that the log has, sends again those that it certainly lacks, and fails the others as unknown. */
   async #recover(batch: readonly Waiting[], transaction: InDoubtTransaction): Promise<void> {
     const outcomes = await this.#outcomesOf(batch, transaction);
     const absent: Waiting[] = [];
@@ -383,7 +383,7 @@ export class AppendQueue {
         if (!outcomes.includes("pending")) return outcomes;
         if (isOver()) return outcomes.map((outcome) => (outcome === "pending" ? "unknown" : outcome));
       } catch {
-        // The server may be restarting, or the connection be lost again.
+        // The server may be restarting, or the connection may be lost again.
         if (isOver()) return batch.map(() => "unknown");
       }
       await new Promise((resolve) => setTimeout(resolve, pause));

@@ -16,13 +16,13 @@
  *
  * A row that is visible on the primary may not have reached the synchronous standby yet: if a backend is ended while its
  * COMMIT waits for the standby, the commit is on the primary only. So the recovery is a transaction that writes, and its
- * COMMIT waits for the standby as the lost one did. A standby that is asked by mistake refuses to write.
+ * COMMIT waits for the standby as the lost COMMIT did. If the recovery reaches a standby by mistake, its write fails.
  *
  * On Citus the log may be on another node, where a transaction may end later than on the coordinator. The append lock is
- * held there as well, so recovery waits until both have ended. A row version (xmin) proves nothing there, because it changes
- * when the log moves to another node: only tokens decide.
+ * held there as well, so the recovery waits until both have ended. A row version (xmin) proves nothing there, because it
+ * changes when the log moves to another node: only tokens decide.
  *
- * A token that is not found was not committed, unless its stream has been truncated since, or the log restored.
+ * A commit whose token is not found was not committed, unless its stream was truncated since, or the log restored.
  */
 
 import type { Backend, Query, Row } from "../postgres/index.ts";
@@ -32,7 +32,7 @@ import { besideLog } from "../schema/citus.ts";
 import type { Names } from "../schema/names.ts";
 import type { Append, Outcome } from "./append.ts";
 
-/** A transaction of which nobody knows whether it was committed. */
+/** A transaction that may or may not have been committed. */
 export type InDoubtTransaction = {
   /** The server process that was to run it; undefined where it is not known, as behind a pooler. */
   readonly backend: Backend | undefined;
@@ -58,8 +58,8 @@ export type Stored = { readonly outcome: Outcome; readonly created: Date };
 export type RecoveredOutcome = "absent" | "pending" | "unknown" | Stored;
 
 /**
- * The id and row version (xmin) of the log's first event. A restore inserts that row again, so its xmin changes. On Citus it
- * is the id and the token, or undefined without a token: an id alone proves nothing.
+ * The id and row version (xmin) of the log's first event. A restore inserts that row again, so its xmin changes. On Citus
+ * the id and the token, or nothing if the event has no token: an id alone proves nothing.
  */
 export const firstEventQuery = ({ events }: Names): Query => {
   const text = (version: string) =>
@@ -82,7 +82,8 @@ export const waitForStandby = (names: Names): Query => ({
 });
 
 /**
- * For each commit: its first event, the ids of all its events, and whether its stream begins with a newer seed.
+ * For each commit: its first event, the ids of all its events, and whether its stream begins with a newer snapshot or
+ * tombstone.
  *
  * $1 streams, $2 tokens, $3 numbers of events: one element per commit. $4 id after which to search
  */
@@ -147,7 +148,7 @@ export function inferOutcomes(
     const row = rows[i];
     const stored = row && readStored(append, row);
     if (stored) return stored;
-    // The first event is there but not all others: some have been truncated.
+    // If the log has the first event but not all others, some have been truncated.
     if (!row || restored || row.truncated === true || typeof row.head === "number") return "unknown";
     return over ? "absent" : "pending";
   });

@@ -1,7 +1,7 @@
 /**
  * restore(): replaces the whole log by the given events, and deletes all subscriptions, in one transaction under the
- * append lock. Ids are assigned here, from 1 without gaps, so that events can be inserted in batches. The old log goes
- * by DELETE, not by TRUNCATE: readers see it until the new one is complete, and a driver may read from this very store.
+ * append lock. Ids are assigned here, from 1 without gaps, so that events can be inserted in batches. DELETE, not TRUNCATE,
+ * removes the old log: readers see it until the new one is complete, and a driver may read from this very store.
  */
 import { type Committed, type Schemas, StoreError } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
@@ -36,7 +36,7 @@ const DAY = 86_400_000;
 /** PostgreSQL counts days from 2000-01-01. From another day, an interval of hours could not reach its last timestamp. */
 const SINCE_2000 = `(e.created - ${Date.UTC(2000, 0)})`;
 /**
- * `created` from milliseconds, exactly in any century. One number of seconds or microseconds would be rounded: every
+ * `created` from milliseconds, exactly in every century. One number of seconds or microseconds would be rounded: every
  * second event of the year 10000 came back a millisecond earlier. A day is written as 24 hours, because it has 23 or 25 in
  * some time zones: with Citus the statement may run in a session of another node, and not in the store's.
  */
@@ -73,9 +73,9 @@ from unnest($1::bigint[], $2::text[], $3::int[], $4::float8[], $5::text[],
 const WIPED = 20_000;
 
 /**
- * Deletes all rows, page by page in order of `key`, a statement each: so none of them runs into a time limit, however long
- * the log is. `lock`: locks the rows in that order first, as all verbs lock subscriptions. A DELETE without an order
- * deadlocks with ack and subscribe.
+ * Deletes all rows, page by page in order of `key`, with one statement per page, so that no statement reaches a time limit,
+ * however long the log is. `lock`: first locks the rows in that order, as all verbs lock subscriptions. A DELETE without an
+ * order deadlocks with ack and subscribe.
  */
 async function empty(run: Run, table: string, key: string, lock = ""): Promise<void> {
   let after: string | undefined;
@@ -97,7 +97,7 @@ select count(*)::int as found, max(key)::text as last from page`,
 /**
  * Empties the tables, in the transaction of `run`, which holds the append lock. The lock on the checkpoints waits for
  * running calls of subscribe, and makes later ones wait. So none of them writes a checkpoint of the old log into the new
- * one. From here on the statements have no time limit of the server: the whole takes as long as the log is.
+ * one. From here on statement_timeout is off, because the duration grows with the log.
  */
 export async function wipe(run: Run, { events, streams, correlated }: Names): Promise<void> {
   await run({ text: "set local statement_timeout = 0" });
@@ -107,7 +107,7 @@ export async function wipe(run: Run, { events, streams, correlated }: Names): Pr
   await empty(run, streams, "stream", " for update");
 }
 
-/** Names the cause of a unique violation. The restore holds the append lock, so the duplicate must be in its input. */
+/** Explains a unique violation. The restore holds the append lock, so the duplicate must be in its input. */
 function explainDuplicate(error: unknown): never {
   const cause = error instanceof StoreError ? error.cause : undefined;
   if (cause instanceof DatabaseError && cause.code === "23505")
@@ -124,7 +124,7 @@ function explainDuplicate(error: unknown): never {
 /** `owned`: the role may alter it. Citus refuses that for the sequence of a distributed table. */
 type Sequence = { readonly name: string; readonly owned: boolean };
 
-/** Ids go on from the restored ones, so the sequence has to be known. */
+/** New ids have to follow the restored ones, so the sequence has to be known. */
 async function findSequence(run: Run, names: Names): Promise<Sequence> {
   const [row] = await run({
     text: `select format('%I.%I', n.nspname, s.relname) as name,
@@ -135,12 +135,12 @@ async function findSequence(run: Run, names: Names): Promise<Sequence> {
   throw storeError(
     "restore",
     new Error(
-      `the ids of ${names.events} are drawn from no sequence that is known, so they could repeat after a restore: give its column "id" the default nextval('…'::regclass). Nothing was changed`,
+      `the sequence of the ids of ${names.events} cannot be found, so ids could repeat after a restore: give its column "id" the default nextval('…'::regclass). Nothing was changed`,
     ),
   );
 }
 
-/** Ids go on behind the restored ones. A rollback undoes ALTER SEQUENCE, but not setval. */
+/** Makes new ids follow the restored ones. A rollback undoes ALTER SEQUENCE, but not setval. */
 async function restartSequence(run: Run, { name, owned }: Sequence, next: number): Promise<void> {
   if (owned) await run({ text: `alter sequence ${name} restart with ${next}` });
   // A role that does not own the sequence can only use setval, and only moves it forward ($1: the last id): after a rollback
@@ -184,7 +184,7 @@ export async function restore({ names, connections, cipher }: Context, driver: R
     };
     let failure: unknown;
     let ended = false;
-    // Batches go one after the other, even if the driver does not await the ids.
+    // Batches are sent one after the other, even if the driver does not await the ids.
     let flushing = Promise.resolve();
     const put = async (event: Event, key: Uint8Array | undefined) => {
       if (ended) throw storeError("restore", new Error("the restore has ended: nothing is written"));

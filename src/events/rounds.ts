@@ -1,7 +1,7 @@
 /**
  * The statements that append a batch. On PostgreSQL this is one INSERT. Citus refuses the recursive statement for streams
- * that occur more than once. There the batch goes in rounds, all in one transaction: the first commit to each stream, then
- * the second to each, and so on. Each round is an INSERT and a SELECT of what was stored.
+ * that occur more than once. There the batch is sent in rounds, all in one transaction: the first commit to each stream,
+ * then the second to each, and so on. Each round is an INSERT and a SELECT of the stored events.
  */
 import type { Query, Row } from "../postgres/index.ts";
 import { numberArray, textArray } from "../postgres/parameters.ts";
@@ -57,7 +57,7 @@ export const insertOfOne = (
   read: ([row]) => readAppended([commit], row),
 });
 
-/** Selects what was stored of commits to distinct streams. */
+/** Selects the stored events of commits to distinct streams. */
 const storedQuery = ({ stored }: CitusTexts, appends: readonly Append[]): Query => ({
   text: stored,
   params: [

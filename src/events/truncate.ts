@@ -25,14 +25,14 @@ import {
 import { nowQuery } from "./append.ts";
 import { encodeEvents } from "./encode-messages.ts";
 
-/** A stream to shorten, and what takes the place of its events. */
+/** A stream to shorten, and the event that replaces its events. */
 export type TruncateTarget = {
   stream: string;
   /** The state that replaces the events. Default: a tombstone replaces them. */
   snapshot?: Schema;
-  /** Of the snapshot or tombstone. Default: no correlation and no causation. */
+  /** Meta of the snapshot or tombstone. Default: no correlation and no causation. */
   meta?: EventMeta;
-  /** Delete only the events before the stream's latest snapshot that is older than this, and write nothing. */
+  /** If set, deletes only the events before the stream's latest snapshot that is older than this, and writes none. */
   before?: Date;
   /** With `before`: the highest id that this snapshot may have. Default: no limit. */
   max_id?: number;
@@ -91,7 +91,7 @@ from boundary b`,
 }
 
 /**
- * Deletes all events of the streams. It is a statement of its own, because the seeds need the versions that it frees.
+ * Deletes all events of the streams. It is a statement of its own, because the new events reuse versions that it frees.
  *
  * $1 streams
  */
@@ -148,7 +148,7 @@ select (select array_agg(id order by id)::text from seeded) as ids,
   };
 }
 
-/** Of several targets of one stream the last one counts. */
+/** If a stream has several targets, the last one counts. */
 const lastPerStream = (targets: readonly TruncateTarget[]) => [
   ...new Map(targets.map((t) => [t.stream, t])).values(),
 ];
@@ -177,7 +177,7 @@ export async function truncate(
   try {
     if (windowed.length > 0) {
       const rows = answers.shift() ?? [];
-      // The rows carry no pii: no key is asked for.
+      // The rows have no pii, so no key is needed.
       const decode = await reader.forRows(rows);
       for (const row of rows)
         result.set(String(row.stream), {
@@ -203,7 +203,7 @@ function addSeeds(
   const ids = parseNumbers(seeded?.ids);
   if (ids.length !== full.length)
     throw new Error(
-      "the streams are emptied, but not each has its seed, as when a trigger leaves events out",
+      "the streams were emptied, but some lack their snapshot or tombstone: a trigger may have left it out",
     );
   full.forEach(({ stream, snapshot, meta }, i) => {
     const committed: Committed<Schemas, keyof Schemas> = {

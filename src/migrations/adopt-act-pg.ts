@@ -1,10 +1,11 @@
 /**
  * Plans how tables that act-pg made become tables of this store: of 0.4.6 (smallint retry, uuid leases, varchar(100)
- * names) and of every later layout, in any state of upgrade. The plan of the migrations then adds what is missing.
+ * names) and of every later layout, also of an upgrade that stopped halfway. The plan of the migrations then adds missing
+ * columns and indexes.
  *
- * Nothing rewrites the events table: int4 ids stay, and varchar becomes text by losing its limit. act-pg works on the
- * tables afterwards, so the columns that it reads keep their types: node-postgres returns int4 as a number and int8 as
- * a string.
+ * Nothing rewrites the events table: int4 ids stay, and varchar becomes text by losing its limit. act-pg still works on
+ * the tables afterwards, so the columns that it reads keep their types: node-postgres returns int4 as a number and int8
+ * as a string.
  */
 import { literal, type Names } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
@@ -24,10 +25,10 @@ const EVENTS_TEXTS = ["name", "stream"];
 const STREAMS_TEXTS = ["stream", "source", "error", "lane", "leased_by"];
 const CORRELATED_TEXTS = ["key", "leased_by"];
 
-/** act-pg leaves `retry` of a new row to the column's default. The first attempt is 0, so a new row starts at -1. */
+/** act-pg takes `retry` of a new row from the column's default. The first attempt is 0, so a new row starts at -1. */
 const startsAtMinusOne = (streams: Relation) => /^[('-]*-1\b/.test(columnOf(streams, "retry")?.default ?? "");
 
-/** True if something has to be altered before this store can work on the tables. */
+/** True if act-pg's tables have to be altered before this store can work on them. */
 function isOfActPg({ events, streams, correlated }: StoreTables): boolean {
   const typeOf = (relation: Relation | undefined, column: string) => columnOf(relation, column)?.type ?? "";
   const hasVarchar = (relation: Relation | undefined, columns: readonly string[]) =>
@@ -109,15 +110,15 @@ export function planAdoption(names: Names, tables: StoreTables, catalog: Catalog
   return { ...adopted, changes: [...changes, markSubscriptions(names)] };
 }
 
-/** Narrow ids are act-pg's, and so is a log without columns of ours: its ids may have been widened by hand. */
+/** Whether act-pg made the log: it has int4 ids, or, if they were widened by hand, no column that only this store adds. */
 const isForeign = ({ events }: StoreTables) =>
   events !== undefined && (hasNarrowIds(events) || !(columnOf(events, "dates") || columnOf(events, "token")));
 
 const MARK = "pg_sequence_last_value";
 
 /**
- * True if rows that an older act-pg adds get no work mark: it does not know the column, and its rows would never be
- * claimed here. `adopting`: also if ids are wide.
+ * True if rows that an older act-pg adds get no work mark: that release does not know the column, and its rows would never
+ * be claimed here. `adopting`: also if ids are bigint.
  */
 export function lacksMarkOfNewRows(
   { table }: Names,
@@ -130,7 +131,7 @@ export function lacksMarkOfNewRows(
 }
 
 /**
- * Gives column correlated_at a default: the last id that was drawn. At worst a fetch then finds nothing. The default
+ * Gives column correlated_at a default: the last id that was drawn. At worst a fetch then finds no event. The default
  * applies only to rows of older act-pg releases: newer ones and this store name the column. The sequence is looked up by
  * its name at each insert, so that act-pg can still drop its tables one by one.
  */
@@ -166,7 +167,7 @@ function adoptTables(names: Names, { events, streams, correlated }: StoreTables)
 function adoptStreams(streams: TableChanges, events: Relation | undefined): void {
   const before = streams.relation;
   for (const column of STREAMS_TEXTS) streams.changeType(column, "text");
-  // Column `leased_at` means act-pg 0.4.6. Its `retry` starts at 0, here it starts at -1.
+  // Column `leased_at` means act-pg 0.4.6. Its `retry` starts at 0, that of this store at -1.
   const startsAtZero = columnOf(before, "leased_at") && columnOf(before, "retry")?.type === "smallint";
   streams.changeType("retry", "integer", startsAtZero ? "retry - 1" : undefined);
   if (!startsAtMinusOne(before)) streams.alter("alter column retry set default -1");
@@ -177,8 +178,8 @@ function adoptStreams(streams: TableChanges, events: Relation | undefined): void
 }
 
 /**
- * A checkpoint in a row with an id becomes the shared one, under the key ''. The id stays unique and goes on to find
- * that row, because act-pg upserts the row by it. The rows of correlators have no id.
+ * A checkpoint in a row with an id becomes the shared one, under the key ''. The id stays, and stays unique, because act-pg
+ * upserts the row by it. The rows of correlators have no id.
  */
 function adoptCheckpoints({ correlated }: Names, checkpoints: TableChanges): void {
   const before = checkpoints.relation;
@@ -187,7 +188,7 @@ function adoptCheckpoints({ correlated }: Names, checkpoints: TableChanges): voi
     return;
   }
   if (!columnOf(before, "at")) checkpoints.renameColumn("correlated_at", "at");
-  // Without this row act-pg's next insert would take the key '' from ours.
+  // Without this row, this store would create the row '' without an id, and act-pg's next insert would conflict with it.
   if (columnOf(before, "id")?.default)
     checkpoints.run(
       `insert into ${correlated} (at) select -1 where not exists (select 1 from ${correlated})`,
@@ -201,8 +202,8 @@ function adoptCheckpoints({ correlated }: Names, checkpoints: TableChanges): voi
 }
 
 /**
- * Nobody knows which events a subscription without a mark still has to handle. So its mark becomes the log's last
- * event: at worst a fetch finds nothing.
+ * It is not known which events a subscription without a work mark still has to handle. So its mark becomes the log's last
+ * event: at worst a fetch finds no event.
  */
 const markSubscriptions = ({ events, streams }: Names): Change => ({
   sql: `with head as materialized (select coalesce(max(id), -1) as id from ${events}), marked as (

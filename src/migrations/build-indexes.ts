@@ -2,7 +2,7 @@
  * Builds indexes of large tables while they are in use: CREATE INDEX CONCURRENTLY under another name, then a swap of
  * names. No step takes a lock for which readers or writers of the table wait.
  *
- * If it is interrupted, the next seed() finds the unfinished indexes by their names, and goes on.
+ * If the build is interrupted, the next seed() finds the unfinished indexes by their names, and continues.
  *
  * States of one index: missing or outdated → built as `next` → renamed (`old` is the former one) → complete (`old` is
  * dropped).
@@ -29,22 +29,22 @@ const lockOf = ({ schema, table }: Names) =>
   `hashtext(${literal(`act-drizzle:build:"${schema}"."${table}"`)})`;
 
 /**
- * Builds the indexes that are still missing once this process has the lock, and returns what was done, in words. If
- * another process builds for longer than a statement may take, this one goes on without the indexes.
+ * Builds the indexes that are still missing once this process has the lock, and returns a text for each. If another process
+ * builds for longer than a statement may take, this one returns without the indexes.
  */
 export function buildIndexes({ names, connections }: Context): Promise<string[]> {
   return guard("seed", () =>
-    // Alone, because the build changes settings of its session.
+    // Not on a connection of the pool, because the build changes settings of its session.
     connections.useAlone(async (connection) => {
       try {
         const builder = new Builder(names, connection, connections.deadline);
         if (await builder.lock()) return await builder.build();
         log().warn(
-          `[act-drizzle] seed "${names.schema}"."${names.table}": another process still builds indexes, and queries may be slow until it is ready; this one goes on`,
+          `[act-drizzle] seed "${names.schema}"."${names.table}": another process still builds indexes, and queries may be slow until it is done; this process does not wait for it`,
         );
         return [];
       } finally {
-        // Its lock and its settings go with it.
+        // Closing the connection releases the lock and discards the settings.
         connection.destroy(new ConnectionError("CONNECTION_ENDED", "the indexes are built", false));
       }
     }),
@@ -81,9 +81,9 @@ class Builder {
     const builds = await this.#remaining();
     if (builds.length === 0) return [];
     log().info(
-      `[act-drizzle] seed "${schema}"."${table}": building ${builds.length} indexes; reads and appends go on meanwhile`,
+      `[act-drizzle] seed "${schema}"."${table}": building ${builds.length} indexes; reads and appends continue meanwhile`,
     );
-    // A build blocks nobody, so it has no time limit.
+    // A build blocks no reader or writer, so it has no time limit.
     await this.#run("set statement_timeout = 0");
     for (const build of builds) await this.#again(() => this.#buildOne(build));
     await this.#run(`analyze ${this.#names.events}, ${this.#names.streams}`);

@@ -1,17 +1,17 @@
 /**
- * What the store needs of the server, beyond SQL that it accepts or refuses by itself. Servers that speak PostgreSQL's
- * protocol may lack some of it, or accept it and do nothing: an advisory lock that is no lock would lose the order of events.
+ * Features that the store needs of the server. Servers that speak PostgreSQL's protocol may lack some of them, or accept
+ * the SQL and do nothing: without real advisory locks, readers would miss events.
  */
 import type { Query, Row } from "../postgres/index.ts";
 
 type Need = {
-  /** What is missing, as it reads in the error. */
+  /** The feature, as the error names it. */
   readonly name: string;
-  /** True where it is there, in a transaction that holds an advisory lock. */
+  /** A condition that is true if the server has it. It is evaluated in a transaction that holds an advisory lock. */
   readonly sql: string;
 };
 
-/** Signatures differ from version to version. */
+/** True if one of the signatures exists: they differ from version to version. */
 const hasFunction = (...signatures: string[]) =>
   signatures.map((signature) => `to_regprocedure('${signature}') is not null`).join(" or ");
 
@@ -46,13 +46,13 @@ const NEEDS: readonly Need[] = [
   },
 ];
 
-/** One row: `server`, what it says it is, and `lacks`, the numbers of what is missing. */
+/** One row: `server`, the server's version as it states it, and `lacks`, the indexes of missing NEEDS. */
 export const engineQuery: Query = {
   text: `select left(version(), 80) as server, array_to_json(array_remove(array[
   ${NEEDS.map(({ sql }, n) => `case when ${sql} then null else ${n} end`).join(",\n  ")}], null)) as lacks`,
 };
 
-/** What the server lacks, in words. */
+/** The names of the features that the server lacks. */
 export function lacking(row: Row | undefined): string[] {
   const lacks: unknown = row?.lacks;
   if (!Array.isArray(lacks)) return [];

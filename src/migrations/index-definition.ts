@@ -14,8 +14,8 @@ const CAST = /::(?:text|integer|bigint|character varying|name)\b/g;
 const STORAGE = / with \([a-z_]+=[^)]*\)/;
 
 /**
- * A definition in one spelling: without names, quotes, parentheses, redundant casts, and what is the default. Two
- * definitions of the same columns and condition have the same. Undefined for what is no definition of an index.
+ * A definition in one spelling: without names, quotes, parentheses, redundant casts and defaults, so that it is equal for
+ * the same columns and condition. Undefined if the text does not define an index.
  */
 export function canonicalIndex(definition: string): string | undefined {
   const [, unique = "", method = "", rest = ""] = STATEMENT.exec(definition.trim()) ?? [];
@@ -40,7 +40,7 @@ export function hasDefinition(found: string | null, statement: string): boolean 
   return found === null || canonicalIndex(found) === canonicalIndex(statement);
 }
 
-/** The statement that builds an index without blocking anybody, under another name. */
+/** The statement that builds an index under another name, without blocking readers or writers. */
 export function concurrently(statement: string, schema: string, name: string): string {
   return statement.replace(
     /^(CREATE (?:UNIQUE )?INDEX )(?:IF NOT EXISTS )?"[^"]+" ON ("[^"]+")/,

@@ -1,4 +1,4 @@
-/** Reads from PostgreSQL's catalog, in one query, all that a migration depends on. */
+/** Reads from PostgreSQL's catalog, in one query, all facts that a migration depends on. */
 import { z } from "zod";
 import type { Row, Run } from "../postgres/index.ts";
 import { retrying } from "../postgres/retry.ts";
@@ -11,7 +11,7 @@ import { indexSteps } from "./migration-steps.ts";
 const column = z.object({
   name: z.string(),
   type: z.string(),
-  /** The expression of the default. Null without one, and where expressions were not read. */
+  /** The expression of the default. Null without one, and if expressions were not read. */
   default: z.string().nullable(),
   notNull: z.boolean(),
   /** Views that show the column, qualified. PostgreSQL refuses to change the type of such a column. */
@@ -24,7 +24,7 @@ const index = z.object({
   unique: z.boolean(),
   /** False after a CREATE INDEX CONCURRENTLY that failed. */
   valid: z.boolean(),
-  /** As pg_get_indexdef shows it. Null where expressions were not read. */
+  /** As pg_get_indexdef shows it. Null if expressions were not read. */
   definition: z.string().nullable(),
 });
 
@@ -32,12 +32,12 @@ const relation = z.object({
   name: z.string(),
   /** pg_class.relkind: `r` is a table, `p` a partitioned one. */
   kind: z.string(),
-  /** The role may alter it. */
+  /** Whether the role may alter it. */
   owned: z.boolean(),
   comment: z.string().nullable(),
-  /** Size of the table's main file. Null where expressions were not read. */
+  /** Size of the table's main file. Null if expressions were not read. */
   bytes: z.number().nullable(),
-  /** Row-level security applies to this role: it might not see every row. */
+  /** Whether row-level security applies to this role, which then might not see every row. */
   restricted: z.boolean(),
   /** Storage options that are set: `fillfactor=70`. */
   options: z.array(z.string()),
@@ -64,7 +64,7 @@ export type Catalog = {
   readonly encoding: string;
   /** False if defaults, definitions of indexes and sizes were left out. */
   readonly expressions: boolean;
-  /** Whatever has the name of a table or an index of the store. */
+  /** The relations that have the name of a table or an index of the store, by name. */
   readonly relations: ReadonlyMap<string, Relation>;
   /** The sequence that ids are drawn from: qualified, and quoted where needed. */
   readonly sequence: string | undefined;
@@ -134,7 +134,7 @@ export function introspectQuery(
     select format('%I.%I', n.nspname, c.relname)
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = ${idSequence(names)})) as catalog,
 ${idCapacityColumns(names)}${
-  // Until the end of this statement: it is the transaction.
+  // The setting lasts until the end of this statement, which is a transaction of its own.
   lockTimeout === undefined
     ? ""
     : `\nfrom (select set_config('lock_timeout', '${lockTimeout}', true)) as limited`
@@ -152,17 +152,17 @@ export function toCatalog(row: Row | undefined): Catalog {
 }
 
 /**
- * internal_error: another session, which builds indexes, dropped one between the server's look at its name and the one at
- * its columns ("cache lookup failed for attribute 1 of relation …").
+ * internal_error: another session, which builds indexes, dropped one after the server had looked up its name, and before it
+ * looked up its columns ("cache lookup failed for attribute 1 of relation …").
  */
 export const DROPPED_MEANWHILE: ReadonlySet<string | undefined> = new Set(["XX000"]);
 
-/** In a transaction: an index that is dropped meanwhile fails it with a code of {@link DROPPED_MEANWHILE}. */
+/** For use in a transaction. If an index is dropped meanwhile, it rejects with a code of {@link DROPPED_MEANWHILE}. */
 export async function introspect(run: Run, names: Names): Promise<Catalog> {
   const [row] = await run(introspectQuery(names));
   return toCatalog(row);
 }
 
-/** Outside of a transaction: reads again where an index was dropped meanwhile. */
+/** For use outside of a transaction: reads again if an index was dropped meanwhile. */
 export const introspectAgain = (run: Run, names: Names): Promise<Catalog> =>
   retrying(() => introspect(run, names), DROPPED_MEANWHILE);

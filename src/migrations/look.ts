@@ -10,10 +10,10 @@ import { idFactsQuery } from "./sequence.ts";
 const LOCK_TIMEOUT_MS = 500;
 
 export type Look = {
-  /** With the columns of the id capacity. */
+  /** The row of {@link introspectQuery}, which also has the columns of the id capacity. */
   readonly row: Row | undefined;
   readonly catalog: Catalog;
-  /** Another session holds an exclusive lock on one of the tables. Facts that need a lock are left out. */
+  /** Whether another session holds an exclusive lock on one of the tables. Then facts that need a lock are left out. */
   readonly held: boolean;
 };
 

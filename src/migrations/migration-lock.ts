@@ -6,8 +6,8 @@ import { literal, type Names } from "../schema/names.ts";
 import { DROPPED_MEANWHILE } from "./introspect.ts";
 
 /**
- * One process at a time changes a schema, whichever store of it it boots: several stores may share a schema that does not
- * exist yet. Releases up to 0.1 take one lock for all schemas, and take it alone: for them it is taken too, shared.
+ * One process at a time changes a schema, even for different stores of the schema, which may not exist yet. Releases up to
+ * 0.1 take one exclusive lock for all schemas. This takes that lock too, in shared mode, to exclude them.
  */
 const lockOf = ({ schema }: Names) => `select pg_advisory_xact_lock_shared(hashtext('act-drizzle:seed')),
   pg_advisory_xact_lock(hashtext(${literal(`act-drizzle:seed:${schema}`)}))`;
@@ -15,9 +15,9 @@ const ATTEMPTS = 5;
 const AGAIN: ReadonlySet<string | undefined> = new Set([...RETRIABLE, ...DROPPED_MEANWHILE]);
 
 /**
- * Runs `work` in one transaction, under the migration lock. The transaction starts again if it lost a deadlock with a
- * worker that had locked the tables in another order, or if another process, which builds indexes, dropped one while the
- * catalog was read.
+ * Runs `work` in one transaction, under the migration lock. The transaction is repeated if it lost a deadlock with a worker
+ * that had locked the tables in another order, or if another process, which builds indexes, dropped one while the catalog
+ * was read.
  */
 export async function withMigrationLock<T>(
   { names, connections }: { readonly names: Names; readonly connections: Database },

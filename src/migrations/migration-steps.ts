@@ -1,5 +1,5 @@
 /**
- * Reads the shipped migrations as steps, for any schema and table. drizzle-kit generates them for the default names,
+ * Reads the shipped migrations as steps, with a store's schema and table. drizzle-kit generates them for the default names,
  * and every name in them begins with the table's. A step says what its statement creates, so that seed() can tell
  * whether `drizzle-kit push`, a user's own migration or act-pg has already created it, or a part of it.
  */
@@ -45,7 +45,7 @@ function parts(pattern: RegExp, list: string, separator: string): { name: string
 /**
  * Reads one statement of a migration, with a store's names.
  *
- * @throws for a form of statement of which seed() could not tell whether it was already done.
+ * @throws for a statement whose effect seed() cannot find in the catalog.
  */
 export function toStep(statement: string, table: string, { narrow = false } = {}): Step {
   const named = statement.replaceAll('"events', `"${table}`);
@@ -70,7 +70,7 @@ function parse(statement: string): Step {
 
 /**
  * The steps of all migrations, in order, with the store's names. Their statements need the schema as search_path.
- * With `narrow`, new tables and columns hold ids as int4, as the events table does that act-pg made.
+ * With `narrow`, new tables and columns hold ids as int4, like an events table that act-pg made.
  */
 export function migrationSteps({ table }: Names, options: { narrow?: boolean } = {}): Step[] {
   return migrations.flatMap(({ statements }) =>
@@ -79,12 +79,12 @@ export function migrationSteps({ table }: Names, options: { narrow?: boolean } =
 }
 
 /**
- * The index `name` is built as `next` while the table is in use; then it gets its name, and what had the name before
- * becomes `old` until it is dropped. An interrupted seed() leaves these names behind, and the next one finds them.
+ * The index `name` is built as `next` while the table is in use. Then it is renamed to `name`, and the former index to `old`
+ * until it is dropped. An interrupted seed() leaves these names behind, and the next one finds them.
  */
 export type IndexStep = Step & { readonly kind: "index"; readonly next: string; readonly old: string };
 
-/** The indexes of all migrations. The temporary names are shorter than any of the store's, whatever the table's name is. */
+/** The indexes of all migrations. The temporary names are shorter than the longest name that `namesOf` checks. */
 export function indexSteps(names: Names): IndexStep[] {
   return migrationSteps(names)
     .filter((step) => step.kind === "index")

@@ -5,9 +5,9 @@ import { hasDefinition } from "./index-definition.ts";
 import type { Catalog, Relation } from "./introspect.ts";
 import { type IndexStep, indexSteps } from "./migration-steps.ts";
 
-/** Builds or replaces one index while its table is in use. Not part of a transaction. */
+/** Builds or replaces one index while its table is in use, outside of a transaction. */
 export type Build = IndexStep & {
-  /** What is done, in words. */
+  /** A text that says what is done. */
   readonly done: string;
 };
 
@@ -19,7 +19,7 @@ export type IndexPlan = { readonly changes: readonly Change[]; readonly builds: 
  */
 export const LARGE_BYTES = 8 * 1024 * 1024;
 
-/** Why the index has to be built; undefined if it is as it should be. */
+/** Why the index has to be built; undefined if it is valid and has the definition of the step. */
 function fault(found: Relation | undefined, step: IndexStep): string | undefined {
   if (!found) return "created";
   if (found.index?.valid !== true) return "was invalid and is rebuilt";
@@ -45,7 +45,7 @@ function refuse({ schema }: Names, { relations }: Catalog, step: IndexStep): voi
     );
 }
 
-/** The indexes that are not as a new store has them, and what an interrupted build left behind. */
+/** The indexes that differ from those of a new store, and those that an interrupted build left behind. */
 export function unfinishedIndexes(names: Names, catalog: Catalog): string[] {
   return indexSteps(names).flatMap((step) => [
     ...(fault(catalog.relations.get(step.name), step) ? [step.name] : []),
@@ -69,7 +69,7 @@ export function planIndex(names: Names, catalog: Catalog, step: IndexStep, onlin
   // The size is unknown for partitioned tables, whose indexes PostgreSQL cannot build concurrently.
   if (online && (catalog.relations.get(step.table)?.bytes ?? 0) >= LARGE_BYTES)
     return { changes: [], builds: [{ ...step, done }] };
-  // The user has built it beforehand, as the migration guide describes.
+  // Whether the user has built it beforehand under the name `next`, as the migration guide describes.
   const built = why !== undefined && !fault(catalog.relations.get(step.next), step);
   const dropped = [
     ...left.filter((name) => !built || name !== step.next),

@@ -1,15 +1,15 @@
-/** Adopted columns that allow NULL although this store needs NOT NULL: refuses rows with NULL, then sets NOT NULL. */
+/** For adopted columns that allow NULL, although this store needs NOT NULL: refuses rows with NULL, then sets NOT NULL. */
 import { literal, type Names } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
 import type { Change } from "./change.ts";
 import { columnOf, type StoreTables } from "./store-tables.ts";
 
-/** A query over the rows; a first row with a column `refused` ends the migration with those words. */
+/** A query over the rows. If its first row has a text in column `refused`, the migration fails with that text. */
 export type Check = { readonly sql: string };
 
 type Column = { readonly name: string; readonly remedy: string };
 
-/** Columns that must not be NULL, and how to replace a NULL. `data` and `meta` of act-pg may be NULL: this store reads that. */
+/** Columns that must not be NULL, and how to replace a NULL. act-pg's `data` and `meta` may be NULL, and can be read so. */
 const EVENTS: readonly Column[] = [
   { name: "name", remedy: "give each event its name" },
   { name: "stream", remedy: "give each event its stream" },

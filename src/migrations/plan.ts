@@ -59,7 +59,7 @@ function hasColumns(names: Names, { relations }: Catalog): boolean {
 const mayComplete = ({ table }: Names, { relations }: Catalog) =>
   Object.values(tableNames(table)).every((name) => relations.get(name)?.owned === true);
 
-/** Missing objects without which the store can work, and which only an owner can create: indexes, storage options, a default. */
+/** Missing objects that the store can work without, and that only an owner can create: indexes, options, a default. */
 export function unfinished(names: Names, catalog: Catalog): string[] {
   const { relations } = catalog;
   const storage = migrationSteps(names).filter(
@@ -76,7 +76,7 @@ export function unfinished(names: Names, catalog: Catalog): string[] {
  * The plan for tables as they are in the catalog; undefined if they are up to date. `online`: indexes of large tables
  * can be built CONCURRENTLY.
  *
- * @throws if tables or indexes of something else stand in the way, or a newer release's tables.
+ * @throws if tables or indexes of another application have the store's names, or if a newer release made the tables.
  */
 export function planMigration(names: Names, catalog: Catalog, { online = true } = {}): Plan | undefined {
   if (isCurrent(names, catalog)) return undefined;
@@ -110,7 +110,7 @@ export function planMigration(names: Names, catalog: Catalog, { online = true } 
   return { locks, checks, changes: [...schema, path, ...changes], builds };
 }
 
-/** In such a database a character is a byte: "." of a pattern matches half of an "é", and names sort otherwise. */
+/** In a SQL_ASCII database a character is a byte: "." of a pattern matches half of an "é", and names sort differently. */
 export const sqlAscii = ({ schema, table }: Names): string =>
   `"${schema}"."${table}": the database has the encoding SQL_ASCII, in which patterns count bytes instead of characters: create a database with ENCODING 'UTF8' TEMPLATE template0, and copy the data (pg_dump --encoding)`;
 

@@ -16,15 +16,15 @@ export const VERSION = migrations.length;
  * the version of the first release.
  *
  * Older releases can go on if each of their statements still succeeds and means the same, beside processes of the new
- * release. So it is with a new nullable column, an index or a storage setting. They can't if a column that they use is
+ * release. That holds for a new nullable column, an index or a storage setting. They can't if a column that they use is
  * dropped, renamed or means something else, if a new column is NOT NULL without a default, or if they would break a
- * rule that the new release relies on. The entry is then the migration's own number: all older processes are stopped
- * for the upgrade, and there is no way back. `test/upgrade` shows which it is.
+ * rule that the new release relies on. The entry is then the migration's own number: all older processes have to be
+ * stopped for the upgrade, which cannot be undone. `test/upgrade` verifies the entries.
  */
 export const OLDEST_COMPATIBLE: Readonly<Record<string, number>> = {
   "0000_store": 2,
   "0001_storage": 2,
-  // Nullable. Older releases name the columns they insert, so their rows have no token, as those of act-pg have none.
+  // Nullable. Older releases name the columns they insert, so their rows have no token, like rows of act-pg.
   "0002_commit_token": 2,
   // Indexes only.
   "0003_read_paths": 2,
@@ -61,8 +61,8 @@ export function recordOf(comment: unknown): SchemaRecord | undefined {
  * What a release of this version does with tables that have this record.
  *
  * - `refuse`: it can't work on them.
- * - `nothing`: they have all that it needs, and maybe more.
- * - `migrate`: something may be missing.
+ * - `nothing`: they have everything that it needs, and maybe more.
+ * - `migrate`: they may lack something.
  */
 export function actionFor(
   record: SchemaRecord | undefined,

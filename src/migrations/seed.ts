@@ -1,5 +1,5 @@
 /**
- * seed(): brings the store's tables to the shape of this release, whatever created them: introspect, plan, apply.
+ * seed(): brings the store's tables to the layout of this release, whatever created them: introspect, plan, apply.
  *
  * Drizzle's own migrate() does not fit a library. It takes no lock (25 of 30 concurrent boots failed), and it skips a
  * library's migration that is older than the app's newest. So seed() applies the shipped migrations itself, under a
@@ -23,7 +23,7 @@ import { recordOf } from "./record.ts";
 import { isInOrder, mendIdOrder, toIdFacts } from "./sequence.ts";
 
 /**
- * Creates or completes schema, tables and indexes. Idempotent, and safe with any number of processes at once. On an
+ * Creates or completes schema, tables and indexes. Idempotent, and safe in many processes at the same time. On an
  * up-to-date schema it only reads the catalog and the log's last event, and takes no lock that a worker would wait for.
  *
  * @throws StoreError; the database is then as it was before, or lacks indexes of a large table, which the next seed()
@@ -42,13 +42,13 @@ export async function seed(context: Context): Promise<void> {
     warnOfFutureEvents(names, ids);
     if (looked.held || (current && ids === undefined))
       log().warn(
-        `${title}: another session holds an exclusive lock on the tables. ${current ? "Nothing has to be changed, as far as can be seen without them: going on" : "Waiting for it, as the tables have to be changed"}`,
+        `${title}: another session holds an exclusive lock on the tables. ${current ? "As far as it can be seen without reading them, nothing has to be changed: seed() does not wait" : "seed() waits for it, because the tables have to be changed"}`,
       );
     // Only for a role that is not the owner: for an owner the tables would not count as current.
     const missing = current ? unfinished(names, catalog) : [];
     if (missing.length > 0)
       log().warn(
-        `${title}: not as this release makes it: ${missing.join(", ")}. seed() by the tables' owner fixes that`,
+        `${title}: missing or outdated: ${missing.join(", ")}. seed() by the tables' owner fixes that`,
       );
     if (current && (ids === undefined || isInOrder(toIdFacts(ids)))) return;
     const work = current ? mendIdOrder : migrate;
@@ -74,13 +74,13 @@ export async function seed(context: Context): Promise<void> {
 type Options = {
   /** False behind a pooler in transaction mode: building an index CONCURRENTLY needs a session. */
   readonly online: boolean;
-  /** Called if indexes are to be built afterwards. */
+  /** Called if indexes have to be built afterwards. */
   readonly later: () => void;
 };
 
-/** Returns what was done, in words. */
+/** Returns the texts that say what was done. */
 async function migrate(run: Run, names: Names, { online, later }: Options): Promise<string[]> {
-  // The migration lock is held: it shows whether the server has advisory locks.
+  // The migration lock is held now, so the query can see whether the server has advisory locks.
   refuseEngine((await run(engineQuery))[0]);
   let plan = planMigration(names, await introspect(run, names), { online });
   if (plan && plan.locks.length > 0) {

@@ -1,7 +1,7 @@
 /**
  * Keeps the ids in order. Readers ask for events after the last id that they have seen, so they never read an event that
  * gets a lower id later. Ids are in order if they come from a sequence that counts up, gives each session one id at a
- * time, and has passed the log's last id. Anybody may change the sequence later, so every boot checks it.
+ * time, and is not behind the log's last id. A user may change the sequence later, so every boot checks it.
  */
 import { z } from "zod";
 import type { Run } from "../postgres/index.ts";
@@ -15,18 +15,18 @@ import { apply, type Change } from "./change.ts";
 const sequence = z.object({
   /** Qualified and quoted where needed. */
   name: z.string(),
-  /** The role may alter it. */
+  /** Whether the role may alter it. */
   owned: z.boolean(),
   /** How many ids a session takes at once. */
   cache: z.number(),
   increment: z.number(),
-  /** CYCLE: it begins again after its maximum. */
+  /** Whether it has CYCLE, and begins again after its maximum. */
   cycles: z.boolean(),
-  /** Its maximum is beyond 2^53. */
+  /** Whether its maximum is beyond 2^53. */
   unbounded: z.boolean(),
-  /** A crash of the server sets it back, but not the log. */
+  /** Whether a crash of the server sets it back, but not the log. */
   unlogged: z.boolean(),
-  /** Its last value is lower than the log's last id. False if the role may not read the sequence. */
+  /** Whether its last value is lower than the log's last id. False if the role may not read the sequence. */
   behind: z.boolean(),
 });
 
@@ -67,7 +67,7 @@ select jsonb_build_object(
     from found f),
   'trigger', (select t.tgname from pg_trigger t join pg_proc p on p.oid = t.tgfoid
     where t.tgrelid = to_regclass(${literal(names.events)}) and not t.tgisinternal and t.tgenabled <> 'D'
-      -- a row's, before, insert
+      -- BEFORE INSERT FOR EACH ROW
       and t.tgtype & 7 = 7 and p.prosrc ~* ${literal(SETS_ID)}
       and not exists (select 1 from found f where p.prosrc ~* '\\mnextval\\M' and strpos(p.prosrc, f.relname) > 0)
     order by t.tgname limit 1)
@@ -76,7 +76,7 @@ select jsonb_build_object(
 
 export const toIdFacts = (row: { readonly facts?: unknown } | undefined): IdFacts => facts.parse(row?.facts);
 
-/** Whether something has to be fixed, or refused. */
+/** Whether the ids are in order, so that nothing has to be changed or refused. */
 export const isInOrder = ({ sequence: found, trigger }: IdFacts): boolean =>
   found !== null &&
   trigger === null &&
@@ -85,12 +85,12 @@ export const isInOrder = ({ sequence: found, trigger }: IdFacts): boolean =>
   found.increment > 0;
 
 /**
- * The changes to the sequence's definition. They take a lock for which appends have to wait. ALTER SEQUENCE also makes
- * other sessions forget the ids that they have taken in advance.
+ * The changes to the sequence's definition. They take a lock that appends wait for. ALTER SEQUENCE also makes other
+ * sessions discard the ids that they have taken in advance.
  */
 export function planSequence({ name, owned, cache, cycles, unlogged, unbounded }: SequenceInfo): Change[] {
   const changes: Change[] = [];
-  const missed = `while it was ${cache}, readers may have missed events: reset() the reactions that must not`;
+  const missed = `while it was ${cache}, readers may have missed events: reset() the reactions that must not miss one`;
   if (cache !== 1)
     changes.push({ sql: `alter sequence ${name} cache 1`, done: `sequence cache set to 1; ${missed}` });
   if (cycles) changes.push({ sql: `alter sequence ${name} no cycle`, done: "sequence set to no cycle" });
@@ -100,7 +100,7 @@ export function planSequence({ name, owned, cache, cycles, unlogged, unbounded }
   return changes;
 }
 
-/** @throws for what seed() cannot or may not fix. */
+/** @throws if seed() cannot or may not put the ids in order. */
 function refuse({ schema, table }: Names, { sequence: found, trigger }: IdFacts): void {
   const refused = (reason: string, remedy: string) =>
     new Error(
@@ -113,7 +113,7 @@ function refuse({ schema, table }: Names, { sequence: found, trigger }: IdFacts)
     );
   if (!found)
     throw refused(
-      "they come from no sequence",
+      "they do not come from a sequence",
       "make the column's default nextval('…'::regclass), or the column an identity",
     );
   if (found.increment < 0)
@@ -130,9 +130,9 @@ function refuse({ schema, table }: Names, { sequence: found, trigger }: IdFacts)
 }
 
 /**
- * Brings the ids in order, and returns what was done, in words. Logical replication copies a log without the position of
- * its sequence: new ids would collide with existing ones, or be lower than ids that readers have seen. The append lock
- * keeps others from drawing an id meanwhile.
+ * Puts the ids in order, and returns the texts that say what was done. Logical replication copies a log without the position
+ * of its sequence: new ids would collide with existing ones, or be lower than ids that readers have seen. The append lock
+ * keeps other sessions from drawing an id meanwhile.
  */
 export async function mendIdOrder(run: Run, names: Names): Promise<string[]> {
   const read = async () => toIdFacts((await run(idFactsQuery(names)))[0]);

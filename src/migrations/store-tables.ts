@@ -1,4 +1,4 @@
-/** Tells a store's tables from tables that belong to something else. */
+/** Tells a store's tables from tables of other applications. */
 import type { Names } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
 import type { Catalog, Relation } from "./introspect.ts";
@@ -30,7 +30,7 @@ const STREAMS: Shape = { stream: TEXT, at: NUMBER, retry: /^(smallint|integer)$/
 const CORRELATED: Shape = { key: TEXT, at: NUMBER };
 const SINGLE_CHECKPOINT: readonly Shape[] = [{ at: NUMBER }, { correlated_at: NUMBER }];
 
-/** The types of columns that came later, where they exist. */
+/** The types of columns that came later, if they exist. */
 const TIME = /^timestamp(\(\d\))? with time zone$/;
 const LEASE: Shape = { leased_by: /^(text|uuid|character varying.*)$/, leased_until: TIME };
 const LATER_EVENTS: Shape = { pii: JSONB, dates: JSONB, token: /^uuid$/ };
@@ -73,8 +73,8 @@ function mismatch(relation: Relation, shape: Shape): string | undefined {
 /**
  * The store's tables that exist.
  *
- * @throws if a relation of one of their names belongs to something else. Its columns must not be added to, and its
- * rows must not be dropped.
+ * @throws if a relation with one of their names belongs to another application: it must get no columns, and must not be
+ * dropped.
  */
 export function findStoreTables({ schema, table }: Names, { relations }: Catalog): StoreTables {
   const find = (name: string, later: Shape, shapesOf: (found: Relation) => readonly Shape[]) => {

@@ -1,6 +1,6 @@
 /**
- * The statement of the look-out: is there work that no event has announced? It reads a few rows of the partial indexes that
- * claim uses, so it costs the same at 100 and at 1,000,000 subscriptions, and locks nothing.
+ * The statement of the look-out, which finds work that no event has announced. It reads a few rows of the partial indexes
+ * that claim uses, so it costs the same at 100 and at 1,000,000 subscriptions, and it locks nothing.
  */
 import type { Query, Row } from "../postgres/index.ts";
 import { textArray } from "../postgres/parameters.ts";
@@ -17,7 +17,7 @@ const MAX_NAMES = 100;
 export type Waiting = {
   /** Undefined: events that no correlator has seen. */
   readonly lane: string | undefined;
-  /** A fingerprint of the work. It changes as soon as somebody claims or correlates a part of it. */
+  /** A fingerprint of the work. It changes as soon as a process claims or correlates a part of it. */
   readonly state: string;
   /** The next event of each name, by id. */
   readonly events: readonly (EventRef & { readonly stream: string })[];
@@ -31,11 +31,12 @@ export type Found = {
 
 /**
  * `lanes` walks from lane to lane in the index; `open` takes the first subscriptions of each that can be claimed, and
- * the first deferred ones that are due. `windows` has for each lane the ids of the events that they would get: which
- * of them an app reacts to, only the app knows. So one event of each name is returned. `names` walks from name to name.
+ * the first deferred ones that are due. `windows` has for each lane the ids of the events that they would get. Only an app
+ * knows which of them it reacts to, so one event of each name is returned. `names` walks from name to name.
  *
  * A list of one lane, and a comparison of rows (name, id), keep PostgreSQL from walking another index that has the
- * order, but neither the lane nor the name. Without statistics it takes rows (lane, at) for so few that it sorts them all.
+ * order, but neither the lane nor the name. Without statistics, for a comparison of rows (lane, at) it would estimate so few
+ * rows that it sorts them all.
  *
  * $1 lanes to leave out
  * $2 last id that was in the log when the listener was last connected

@@ -7,7 +7,7 @@
  * It polls every few seconds, when deferred work is due, and when a process announces claimable work. Each poll has a
  * random delay, so that of twenty processes one polls first, and its app claims the work before the others poll.
  *
- * States: scheduled (a timer runs) → polling (the statement runs) → scheduled → …; stopped, from any state. An
+ * States: scheduled (a timer runs) → polling (the statement runs) → scheduled → …; stopped, from every state. An
  * announcement moves the next poll forward.
  */
 import type { Context } from "../context.ts";
@@ -37,9 +37,9 @@ export class RecentClaims {
 
 export type LookOutOptions = {
   readonly claims: RecentClaims;
-  /** The log's last id when the listener last connected. The app has been told of all later events. */
+  /** The log's last id when the listener last connected. All later events were reported to the app. */
   readonly position: () => number;
-  /** Whether the app has been told of an event. */
+  /** Whether an event was reported to the app. */
   readonly isReported: (event: EventRef & { readonly stream: string }) => boolean;
   readonly report: (events: Waiting["events"]) => void;
 };
@@ -52,7 +52,7 @@ export class LookOut {
   /** When work was announced, in ms of `performance.now()`, if the next poll is for that announcement. */
   #announced: number | undefined;
   #stopped = false;
-  /** What was reported last, by lane. */
+  /** The last report of each lane. It is repeated after `pause` ms, at `until`, if the work is still the same. */
   #reported = new Map<string | undefined, { state: string; pause: number; until: number }>();
 
   constructor(context: Context, options: LookOutOptions) {
@@ -82,7 +82,7 @@ export class LookOut {
     const regular = this.#period > 0 ? this.#period * (0.75 + random() / 2) : Number.POSITIVE_INFINITY;
     const due = dueIn === undefined ? Number.POSITIVE_INFINITY : dueIn + random() * SPREAD;
     const delay = Math.min(regular, due);
-    // With a period of 0 it polls after announcements only, and from the first one on also when deferred work is due.
+    // With a period of 0 it polls after announcements only, and, once it has polled, when deferred work is due.
     if (delay < 2_147_483_647) this.#schedule(delay);
   }
 
@@ -124,7 +124,7 @@ export class LookOut {
         this.#reported.set(lane, last);
         continue;
       }
-      // The app did not claim it: it belongs to another app, or cannot be handled now.
+      // The app did not claim the work: it belongs to another app, or cannot be handled now.
       const pause = same ? Math.min(last.pause * 2, LONGEST_PAUSE) : this.#period;
       this.#reported.set(lane, { state, pause, until: now + pause });
       const news = lane === undefined ? events.filter((event) => !this.#options.isReported(event)) : events;

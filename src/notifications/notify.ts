@@ -4,12 +4,12 @@
  *
  * States of a subscription:
  *
- * - starting: LISTEN is on its way. → listening (the server has confirmed it), or → ended (it failed).
+ * - starting: LISTEN was sent. → listening (the server has confirmed it), or → ended (it failed).
  * - listening: each payload calls the handler. A shortened payload first waits for its events to be looked up.
  *   → disconnected (the connection was lost), or → ended.
- * - disconnected: the listener reconnects by itself. The server does not keep what is sent meanwhile.
+ * - disconnected: the listener reconnects by itself. The server does not keep payloads that are sent meanwhile.
  *   → catching up (LISTEN is confirmed again), or → ended.
- * - catching up: reads the log from the last position on, and calls the handler for events that nobody has reported.
+ * - catching up: reads the log from the last position on, and calls the handler for events that were not reported.
  *   Payloads are handled meanwhile. → listening.
  * - ended: by its disposer, by a second notify(), or by dispose(). The handler is not called any more.
  *
@@ -29,11 +29,11 @@ export type Handler = (notification: StoreNotification) => void;
 
 /** How many of the newest events catch-up reads. The app needs one notification per stream, and reads the rest itself. */
 const MAX_CATCH_UP = 1_000;
-/** Events that are looked up for one shortened payload. Of a larger commit the first ones are reported. */
+/** The most events that are looked up for one shortened payload. Of a larger commit only the first ones are reported. */
 const MAX_EVENTS = 10_000;
-/** Shortened payloads that wait to be looked up, one after the other. Further ones are left to polling. */
+/** The most shortened payloads that wait to be looked up, one after the other. Polling finds the events of further ones. */
 const MAX_WAITING = 1_000;
-/** The longest delay that Node's timers take, in ms. */
+/** The longest delay of a Node timer, in ms. */
 const FOR_EVER = 2_147_483_647;
 
 /** The part of an append that is tracked. */
@@ -100,7 +100,7 @@ export class Notifier {
     this.#own.track(append);
   }
 
-  /** Records that this store claims, so that the look-out need not look. */
+  /** Records that this store claims, so that the look-out need not poll. */
   claims(lane: string | undefined): void {
     this.#claims.note(lane);
   }
@@ -124,7 +124,7 @@ class Subscription {
   #waiting = 0;
   #catchUps = Promise.resolve();
   readonly #lookOut: LookOut;
-  /** A process that listens waits for work, so it must not end: without this nothing in an app keeps it alive. */
+  /** A process that listens waits for work, so it must not end. Without this timer, nothing might keep it alive. */
   readonly #keepAlive = setInterval(() => {}, FOR_EVER);
 
   constructor(context: Context, own: OwnCommits, claims: RecentClaims, handler: Handler) {
@@ -158,7 +158,7 @@ class Subscription {
           this.#context.signals?.observer?.listenerReconnected();
           if (!quiet)
             log().info(
-              `[act-drizzle] "${names.schema}"."${names.table}": listening again; reading what was missed`,
+              `[act-drizzle] "${names.schema}"."${names.table}": listening again; reading the events that were missed`,
             );
           this.#catchUps = this.#catchUps.then(() => this.#catchUp());
         },
@@ -252,7 +252,7 @@ class Subscription {
     return highest;
   }
 
-  /** The app knows of the event: by its own commit, or by a payload. */
+  /** Whether the app knows of the event, by its own commit or by a payload. */
   #isReported(id: number, stream: string): boolean {
     return this.#own.ids.has(id) || this.#received.get(id) === stream;
   }

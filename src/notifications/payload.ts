@@ -3,8 +3,8 @@
  * for NOTIFY, `events` is empty, and `from` and `to` give the range of ids to look up. With `claimable: true` it has
  * neither: there is work to claim that no event announces.
  *
- * Whoever may connect to the database may send to the channel. So each field is checked, and a payload with an invalid
- * field is ignored.
+ * Every client that may connect to the database may send to the channel. So each field is checked, and a payload with an
+ * invalid field is ignored.
  */
 import { isRecord, refusedText } from "../values/json-dates.ts";
 

@@ -39,7 +39,7 @@ export type ResolvedOptions = ConnectionTarget & {
   readonly replicas: readonly ConnectionTarget[];
   /** The options that the config does not show, by name. */
   readonly hidden: Values;
-  /** Whose connections the store uses; undefined: its own. */
+  /** The database whose connections the store shares; undefined if the store has its own. */
   readonly shared: SharedDatabase | undefined;
 };
 
@@ -57,8 +57,9 @@ const HIDDEN = Symbol.for("act-drizzle.hidden");
 
 class HiddenOptions {
   readonly #options: Values;
+  /** All hosts: the config shows only the first one as `host` and `port`. */
   readonly #hosts: readonly Endpoint[];
-  /** As the store has them: the config shows only the first host as `host` and `port`. */
+  /** The original config, to find options that a copy has changed. */
   readonly #config: Config;
   readonly #shared: SharedDatabase | undefined;
 
@@ -85,7 +86,7 @@ class HiddenOptions {
     return {
       ...options,
       ...given,
-      // The config shows an object as true.
+      // The config shows `ssl` as true if it is an object.
       ...(given.ssl === true && ssl !== undefined && { ssl }),
       ...(!moved && {
         host: this.#hosts.map(({ host }) => host).join(","),
@@ -99,11 +100,11 @@ class HiddenOptions {
   }
 }
 
-/** By its method and not by its class, of which each entry of the package has its own. */
+/** Checks the method, not the class, because each entry of the package has its own copy of the class. */
 const isHidden = (value: unknown): value is Pick<HiddenOptions, "reveal"> =>
   isRecord(value) && typeof value.reveal === "function";
 
-/** The options themselves, or those of a config that was spread. */
+/** The options as given; if they are a copy of a store's config, with its hidden options. */
 export function fromConfig(options: unknown): unknown {
   const hidden: unknown = isRecord(options) ? Reflect.get(options, HIDDEN) : undefined;
   return isRecord(options) && isHidden(hidden) ? hidden.reveal(options) : options;

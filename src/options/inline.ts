@@ -1,11 +1,11 @@
-/** What the option `inline` holds: made by inline() of act-drizzle/projections, so that Drizzle is loaded there only. */
+/** The value of the option `inline`. inline() of act-drizzle/projections makes it, so that only that entry loads Drizzle. */
 import type { Committed, Schemas } from "@rotorsoft/act";
 import { isRecord } from "../values/json-dates.ts";
 
 /** Global, because each entry of the package is bundled by itself. */
 export const INLINE = Symbol.for("act-drizzle.inline");
 
-/** An event as `commit()` answers with it. */
+/** An event as `commit()` returns it. */
 export type InlineEvent = Pick<
   Committed<Schemas, string>,
   "id" | "stream" | "version" | "created" | "meta"
@@ -15,11 +15,11 @@ export type InlineEvent = Pick<
   readonly pii?: unknown;
 };
 
-/** A statement of a handler, with the values that Drizzle has made of its parameters. */
+/** A statement of a handler, with its parameters as Drizzle has encoded them. */
 export type InlineQuery = {
   readonly text: string;
   readonly params: readonly unknown[];
-  /** Rows as arrays, or as objects. */
+  /** True if rows are wanted as arrays, false if as objects. */
   readonly arrays: boolean;
 };
 
@@ -43,7 +43,7 @@ export type InlineProjections = {
   open(send: SendInline): unknown;
   /** The statement of a query that a handler has returned without waiting for it; undefined for anything else. */
   toQuery(returned: unknown): InlineQuery | undefined;
-  /** The error inside an error of Drizzle, whose message holds the parameters. Any other error is returned unchanged. */
+  /** The cause of a Drizzle error, whose own message holds the parameters. Other errors are returned unchanged. */
   causeOf(error: unknown): unknown;
 };
 

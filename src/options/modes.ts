@@ -16,7 +16,7 @@ export type SslMode = (typeof SSL_MODES)[number];
 /** TLS by a mode of libpq's sslmode, by `true` (verify-full), or by options of `tls.connect`. */
 export type Ssl = boolean | SslMode | Readonly<Record<string, unknown>>;
 
-/** The password, or a function that is asked for it by each new connection, such as for the token of a cloud. */
+/** The password, or a function that each new connection calls for it, for example to get a token of a cloud service. */
 export type Password = string | (() => string | Promise<string>);
 
 /** A connection that has just been opened. */

@@ -21,7 +21,7 @@ export type About = {
   readonly docs: string;
   /** How `store.config` shows the option, if differently. False: not at all. */
   readonly config?: { readonly type: string; readonly docs: string } | false;
-  /** Parameters of a URL, behind its question mark. */
+  /** Parameters of a URL, after its question mark. */
   readonly url?: Sources;
   /** Variables of the environment. */
   readonly env?: Sources;
@@ -33,7 +33,7 @@ const about = z.registry<About>();
 
 const asText = (text: string) => text;
 const secondsAsMillis = (text: string) => Number(text) * 1000;
-/** Any other text stays a text, which the schema refuses. */
+/** Other text is returned unchanged, and the schema refuses it. */
 const asFlag = (text: string) =>
   /^(1|true|on|yes)$/i.test(text) || (/^(0|false|off|no)$/i.test(text) ? false : text);
 /** `pgbouncer=true` of Prisma and Supabase: a pooler in transaction mode, so `prepare` is false. */
@@ -45,7 +45,7 @@ const quoted = (names: readonly string[]) => names.map((name) => JSON.stringify(
 
 const url = z.string().regex(/^postgres(ql)?:\/\//, "a URL that begins with postgres:// or postgresql://");
 const name = z.string().min(1);
-/** A store whose connections are shared takes the name from them. */
+/** A PostgresDatabase becomes the empty string here: the store takes the name from the shared connections. */
 const database = z
   .union([name, z.custom<SharedDatabase>(isSharedDatabase)])
   .default("postgres")
@@ -88,7 +88,7 @@ export const optionsSchema = z.strictObject({
   connectionString: url.optional().register(about, {
     type: "string",
     config: false,
-    docs: "The same as `url`, by node-postgres' name.",
+    docs: "Another name of `url`, which node-postgres uses.",
   }),
   host: name.default("localhost").register(about, {
     type: "string",
@@ -125,7 +125,7 @@ export const optionsSchema = z.strictObject({
     .register(about, {
       type: "Password",
       config: false,
-      docs: "Password of the user, or a function that returns it, which each new connection calls: for tokens of clouds. Never shown in logs, errors or `inspect`.",
+      docs: "Password of the user, or a function that each new connection calls for it, for example to get a token of a cloud service. Never shown in logs, errors or `inspect`.",
       url: { password: asText },
       env: { PGPASSWORD: asText },
       takes: "a string, or a function that returns one or a promise of one",
@@ -140,7 +140,7 @@ export const optionsSchema = z.strictObject({
     }),
   table: z.string().default("events").register(about, {
     type: "string",
-    docs: "Name of the events table; `<table>_streams` and `<table>_correlated` are beside it.",
+    docs: "Name of the events table; the others are `<table>_streams` and `<table>_correlated`.",
   }),
   notify: z.boolean().default(false).register(about, {
     type: "boolean",
@@ -148,7 +148,7 @@ export const optionsSchema = z.strictObject({
   }),
   pollIntervalMillis: millis.default(4_000).register(about, {
     type: "number",
-    docs: "With `notify`: how often a listener looks for work that nobody announced, in milliseconds; `0`: never.",
+    docs: "With `notify`: how often a listener polls for work that no event announces, in milliseconds; `0`: only after an announcement.",
   }),
   max: z
     .number()
@@ -158,7 +158,7 @@ export const optionsSchema = z.strictObject({
     .default(20)
     .register(about, {
       type: "number",
-      docs: "Most connections of this store, including the writer's and without the listener's.",
+      docs: "The most connections of this store: the one for commits counts, the one for LISTEN does not.",
       url: { max: Number, connection_limit: Number },
     }),
   min: z.number().int().min(0).max(10_000).default(0).register(about, {
@@ -171,7 +171,7 @@ export const optionsSchema = z.strictObject({
     .default(0)
     .register(about, {
       type: "number",
-      docs: "A connection is closed after so many uses; `0` and `Infinity` are no limit.",
+      docs: "A connection is closed after this many uses; `0` and `Infinity` are no limit.",
     }),
   connectionTimeoutMillis: millis.default(10_000).register(about, {
     type: "number",
@@ -216,7 +216,7 @@ export const optionsSchema = z.strictObject({
     docs: "A statement that takes longer than this many milliseconds is logged, once per verb and minute; `0` and `false`: never.",
     config: {
       type: "number",
-      docs: "Longer statements are logged, in milliseconds; `0`: none.",
+      docs: "A statement that takes longer than this many milliseconds is logged; `0`: none is.",
     },
   }),
   query_timeout: limit.default(0).register(about, {
@@ -233,14 +233,14 @@ export const optionsSchema = z.strictObject({
     docs: "Longest wait of a statement for a lock, in milliseconds; `0` and `false`: the role's own limit. Commits wait for the append lock, so a low limit makes them fail.",
     config: {
       type: "number",
-      docs: "Longest wait for a lock, in milliseconds; `0` leaves it to the role's own.",
+      docs: "Longest wait for a lock, in milliseconds; `0`: the role's own setting.",
     },
     url: { lock_timeout: Number },
   }),
   idle_in_transaction_session_timeout: limit.default(60_000).register(about, {
     type: "number | false",
-    docs: "The server ends a transaction that sends no statement for this many milliseconds, and a commit's after 10 s at most. `0` and `false` are no limit.",
-    config: { type: "number", docs: "After how many milliseconds the server ends a silent transaction." },
+    docs: "After this many milliseconds without a statement the server ends a transaction; that of a commit after 10 s at the latest. `0` and `false` are no limit.",
+    config: { type: "number", docs: "After how many milliseconds the server ends an idle transaction." },
     url: { idle_in_transaction_session_timeout: Number },
   }),
   options: z
@@ -253,7 +253,7 @@ export const optionsSchema = z.strictObject({
       url: { options: asText },
       env: { PGOPTIONS: asText },
       takes:
-        "server settings such as -c geqo=off; statement_timeout, lock_timeout, idle_in_transaction_session_timeout and application_name are options of their own, and client_encoding, DateStyle, TimeZone, array_nulls, extra_float_digits, standard_conforming_strings, plan_cache_mode and the isolation are the store's",
+        "server settings such as -c geqo=off; statement_timeout, lock_timeout, idle_in_transaction_session_timeout and application_name are options of their own, and client_encoding, DateStyle, TimeZone, array_nulls, extra_float_digits, standard_conforming_strings, plan_cache_mode and the isolation level are set by the store",
     }),
   onConnect: z
     .custom<OnConnect>((value) => typeof value === "function")
@@ -297,13 +297,13 @@ export const optionsSchema = z.strictObject({
   }),
   sslrootcert: path().register(about, {
     type: "string",
-    docs: "PEM file of the CA certificates that the server's certificate is checked against, or `system`. Without `ssl` it means verify-full, beside `require` verify-ca.",
+    docs: "PEM file of the CA certificates that verify the server's certificate, or `system`. Without `ssl` the mode is then verify-full, with `require` verify-ca.",
     url: { sslrootcert: asText },
     env: { PGSSLROOTCERT: asText },
   }),
   sslcert: path().register(about, {
     type: "string",
-    docs: "PEM file of the client's certificate. Without `ssl` it means verify-full.",
+    docs: "PEM file of the client's certificate. Without `ssl` the mode is then verify-full.",
     url: { sslcert: asText },
     env: { PGSSLCERT: asText },
   }),
@@ -345,21 +345,21 @@ export const optionsSchema = z.strictObject({
     .default("exact")
     .register(about, {
       type: quoted(["exact", "revive"]),
-      docs: "`exact`: what was committed comes back. `revive`: ISO strings in rows of other adapters are read as Dates.",
+      docs: "`exact`: values are read as they were committed. `revive`: ISO strings in rows of other adapters are also read as Dates.",
     }),
   inline: z.custom<InlineProjections>(isInline).optional().register(about, {
     type: "InlineProjections",
     config: false,
-    docs: "Projections that are part of the commit: what `inline()` of `act-drizzle/projections` returns.",
+    docs: "Projections that are part of the commit: the result of `inline()` of `act-drizzle/projections`.",
     takes:
-      "what inline() of act-drizzle/projections returns, as in inline: inline({ on: { Placed: (events, tx) => … } })",
+      "the result of inline() of act-drizzle/projections, as in inline: inline({ on: { Placed: (events, tx) => … } })",
   }),
   pii_encryption: pii.readonly().optional().register(about, {
     type: "PiiEncryption",
     config: false,
     docs: "`{ key }`: encrypts `pii` at rest with AES-256-GCM. If left out, `pii` is stored as plain text.",
     takes:
-      "{ key } or { keyProvider } with 32 bytes, a list of such, or a function that returns them; and algorithm (aes-256-gcm), perStream (with a function), unreadable (error or omit)",
+      "{ key } or { keyProvider } with 32 bytes, a list of such keys, or a function that returns them; and algorithm (aes-256-gcm), perStream (with a function), unreadable (error or omit)",
   }),
 });
 

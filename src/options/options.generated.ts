@@ -8,7 +8,7 @@ import type { SharedDatabase } from "./shared-database.ts";
 export type PostgresStoreOptions = {
   /** `postgres://user:password@host:port/database?…`; several hosts as `host1:port1,host2:port2`. */
   readonly url?: string | undefined;
-  /** The same as `url`, by node-postgres' name. */
+  /** Another name of `url`, which node-postgres uses. */
   readonly connectionString?: string | undefined;
   /** Host, comma-separated hosts, or the folder of a Unix socket. Default `localhost`. */
   readonly host?: string | undefined;
@@ -18,21 +18,21 @@ export type PostgresStoreOptions = {
   readonly database?: string | SharedDatabase | undefined;
   /** User to connect as. Default `postgres`. */
   readonly user?: string | undefined;
-  /** Password of the user, or a function that returns it, which each new connection calls: for tokens of clouds. Never shown in logs, errors or `inspect`. Default `postgres`. */
+  /** Password of the user, or a function that each new connection calls for it, for example to get a token of a cloud service. Never shown in logs, errors or `inspect`. Default `postgres`. */
   readonly password?: Password | undefined;
   /** PostgreSQL schema of the tables, created if absent. Default `public`. */
   readonly schema?: string | undefined;
-  /** Name of the events table; `<table>_streams` and `<table>_correlated` are beside it. Default `events`. */
+  /** Name of the events table; the others are `<table>_streams` and `<table>_correlated`. Default `events`. */
   readonly table?: string | undefined;
   /** Announce commits by NOTIFY, and offer `store.notify`. Default `false`. */
   readonly notify?: boolean | undefined;
-  /** With `notify`: how often a listener looks for work that nobody announced, in milliseconds; `0`: never. Default `4000`. */
+  /** With `notify`: how often a listener polls for work that no event announces, in milliseconds; `0`: only after an announcement. Default `4000`. */
   readonly pollIntervalMillis?: number | undefined;
-  /** Most connections of this store, including the writer's and without the listener's. Default `20`. */
+  /** The most connections of this store: the one for commits counts, the one for LISTEN does not. Default `20`. */
   readonly max?: number | undefined;
   /** Idle connections that are kept open, whatever `idleTimeoutMillis` says. Default `0`. */
   readonly min?: number | undefined;
-  /** A connection is closed after so many uses; `0` and `Infinity` are no limit. Default `0`. */
+  /** A connection is closed after this many uses; `0` and `Infinity` are no limit. Default `0`. */
   readonly maxUses?: number | undefined;
   /** Longest wait for a connection, in milliseconds. URL and environment give seconds. Default `10000`. */
   readonly connectionTimeoutMillis?: number | undefined;
@@ -50,7 +50,7 @@ export type PostgresStoreOptions = {
   readonly query_timeout?: number | false | undefined;
   /** Longest wait of a statement for a lock, in milliseconds; `0` and `false`: the role's own limit. Commits wait for the append lock, so a low limit makes them fail. Default `0`. */
   readonly lock_timeout?: number | false | undefined;
-  /** The server ends a transaction that sends no statement for this many milliseconds, and a commit's after 10 s at most. `0` and `false` are no limit. Default `60000`. */
+  /** After this many milliseconds without a statement the server ends a transaction; that of a commit after 10 s at the latest. `0` and `false` are no limit. Default `60000`. */
   readonly idle_in_transaction_session_timeout?: number | false | undefined;
   /** Settings of the server for each session, as in libpq: `-c search_path=app -c geqo=off`. */
   readonly options?: string | undefined;
@@ -64,9 +64,9 @@ export type PostgresStoreOptions = {
   readonly replicaLagMillis?: number | false | undefined;
   /** TLS: `true` (verify-full), a mode of libpq's sslmode, `no-verify`, or options of `tls.connect`. Default `false`. */
   readonly ssl?: boolean | SslMode | Readonly<Record<string, unknown>> | undefined;
-  /** PEM file of the CA certificates that the server's certificate is checked against, or `system`. Without `ssl` it means verify-full, beside `require` verify-ca. */
+  /** PEM file of the CA certificates that verify the server's certificate, or `system`. Without `ssl` the mode is then verify-full, with `require` verify-ca. */
   readonly sslrootcert?: string | undefined;
-  /** PEM file of the client's certificate. Without `ssl` it means verify-full. */
+  /** PEM file of the client's certificate. Without `ssl` the mode is then verify-full. */
   readonly sslcert?: string | undefined;
   /** PEM file of the key of `sslcert`. */
   readonly sslkey?: string | undefined;
@@ -76,9 +76,9 @@ export type PostgresStoreOptions = {
   readonly application_name?: string | undefined;
   /** Which of several hosts to use, as in libpq: `any`, `read-write`, `read-only`, `primary`, `standby`, `prefer-standby`. Default `any`. */
   readonly target_session_attrs?: TargetSessionAttrs | undefined;
-  /** `exact`: what was committed comes back. `revive`: ISO strings in rows of other adapters are read as Dates. Default `exact`. */
+  /** `exact`: values are read as they were committed. `revive`: ISO strings in rows of other adapters are also read as Dates. Default `exact`. */
   readonly dates?: "exact" | "revive" | undefined;
-  /** Projections that are part of the commit: what `inline()` of `act-drizzle/projections` returns. */
+  /** Projections that are part of the commit: the result of `inline()` of `act-drizzle/projections`. */
   readonly inline?: InlineProjections | undefined;
   /** `{ key }`: encrypts `pii` at rest with AES-256-GCM. If left out, `pii` is stored as plain text. */
   readonly pii_encryption?: PiiEncryption | undefined;
@@ -96,17 +96,17 @@ export type ConfigOptions = {
   readonly user: string;
   /** PostgreSQL schema of the tables, created if absent. */
   readonly schema: string;
-  /** Name of the events table; `<table>_streams` and `<table>_correlated` are beside it. */
+  /** Name of the events table; the others are `<table>_streams` and `<table>_correlated`. */
   readonly table: string;
   /** Announce commits by NOTIFY, and offer `store.notify`. */
   readonly notify: boolean;
-  /** With `notify`: how often a listener looks for work that nobody announced, in milliseconds; `0`: never. */
+  /** With `notify`: how often a listener polls for work that no event announces, in milliseconds; `0`: only after an announcement. */
   readonly pollIntervalMillis: number;
-  /** Most connections of this store, including the writer's and without the listener's. */
+  /** The most connections of this store: the one for commits counts, the one for LISTEN does not. */
   readonly max: number;
   /** Idle connections that are kept open, whatever `idleTimeoutMillis` says. */
   readonly min: number;
-  /** A connection is closed after so many uses; `0` and `Infinity` are no limit. */
+  /** A connection is closed after this many uses; `0` and `Infinity` are no limit. */
   readonly maxUses: number;
   /** Longest wait for a connection, in milliseconds. URL and environment give seconds. */
   readonly connectionTimeoutMillis: number;
@@ -118,13 +118,13 @@ export type ConfigOptions = {
   readonly keepAliveInitialDelayMillis: number;
   /** Longest run of one statement, in milliseconds; `0` is no limit. */
   readonly statement_timeout: number;
-  /** Longer statements are logged, in milliseconds; `0`: none. */
+  /** A statement that takes longer than this many milliseconds is logged; `0`: none is. */
   readonly slowStatementMillis: number;
   /** Longest wait for an answer, in milliseconds; `0`: see `statement_timeout`. */
   readonly query_timeout: number;
-  /** Longest wait for a lock, in milliseconds; `0` leaves it to the role's own. */
+  /** Longest wait for a lock, in milliseconds; `0`: the role's own setting. */
   readonly lock_timeout: number;
-  /** After how many milliseconds the server ends a silent transaction. */
+  /** After how many milliseconds the server ends an idle transaction. */
   readonly idle_in_transaction_session_timeout: number;
   /** Settings of the server for each session, as in libpq: `-c search_path=app -c geqo=off`. */
   readonly options: string;
@@ -132,9 +132,9 @@ export type ConfigOptions = {
   readonly replicaLagMillis: number;
   /** TLS: a mode of libpq's sslmode, or `true` for verify-full and for options of `tls.connect`. */
   readonly ssl: boolean | SslMode;
-  /** PEM file of the CA certificates that the server's certificate is checked against, or `system`. Without `ssl` it means verify-full, beside `require` verify-ca. */
+  /** PEM file of the CA certificates that verify the server's certificate, or `system`. Without `ssl` the mode is then verify-full, with `require` verify-ca. */
   readonly sslrootcert: string;
-  /** PEM file of the client's certificate. Without `ssl` it means verify-full. */
+  /** PEM file of the client's certificate. Without `ssl` the mode is then verify-full. */
   readonly sslcert: string;
   /** PEM file of the key of `sslcert`. */
   readonly sslkey: string;
@@ -144,6 +144,6 @@ export type ConfigOptions = {
   readonly application_name: string;
   /** Which of several hosts to use, as in libpq: `any`, `read-write`, `read-only`, `primary`, `standby`, `prefer-standby`. */
   readonly target_session_attrs: TargetSessionAttrs;
-  /** `exact`: what was committed comes back. `revive`: ISO strings in rows of other adapters are read as Dates. */
+  /** `exact`: values are read as they were committed. `revive`: ISO strings in rows of other adapters are also read as Dates. */
   readonly dates: "exact" | "revive";
 };

@@ -23,7 +23,7 @@ const TAKEN = new Set([
   "timezone",
 ]);
 
-/** Words are separated by spaces; a backslash takes the next character as it is. */
+/** Words are separated by spaces; a backslash escapes the next character. */
 const wordsOf = (text: string): string[] =>
   (text.match(/(?:\\.|[^\s\\])+/gs) ?? []).map((word) => word.replace(/\\(.)/gs, "$1"));
 

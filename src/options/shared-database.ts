@@ -1,4 +1,4 @@
-/** What the option `database` takes beside a name: connections that stores share, a PostgresDatabase. */
+/** The other value of the option `database`, beside a name: a PostgresDatabase, whose connections stores share. */
 import { isRecord } from "../values/json-dates.ts";
 
 /** Global, because each entry of the package is bundled by itself. */
@@ -10,7 +10,7 @@ export type SharedDatabase = { readonly [DATABASE]: true };
 export const isSharedDatabase = (value: unknown): value is SharedDatabase =>
   isRecord(value) && Reflect.get(value, DATABASE) === true;
 
-/** The options that are a store's own. All others are those of its connections. */
+/** The options that each store has of its own. All others concern its connections. */
 export const STORE_OPTIONS = [
   "schema",
   "table",

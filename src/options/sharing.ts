@@ -3,13 +3,13 @@ import { z } from "zod";
 import { isRecord } from "../values/json-dates.ts";
 
 export type Sharing = {
-  /** How many of the `max` connections are for commits, each of another store at a time. Default: half of them. */
+  /** How many of the `max` connections are for commits. Each serves one store at a time. Default: half of them. */
   readonly writers?: number | undefined;
-  /** How many statements each connection keeps prepared: the server needs some 40 kB for each. Default `256`. */
+  /** How many statements each connection keeps prepared: each takes some 40 kB of the server's memory. Default `256`. */
   readonly maxPrepared?: number | undefined;
   /**
-   * A connection is closed, and another one opened, after it has served so many stores: the server's process keeps what it
-   * knows of their tables, some 30 kB for each store. Default `250`.
+   * A connection is closed, and another one opened, after it has served this many stores, because its server process caches
+   * the catalog entries of their tables: some 30 kB for each store. Default `250`.
    */
   readonly maxStores?: number | undefined;
 };
@@ -22,7 +22,7 @@ const schema = z.object({
 });
 type Resolved = z.output<typeof schema>;
 
-/** Takes them out of the options. Throws one Error that names each wrong one. */
+/** Separates these options from the others. Throws one Error that names each wrong one. */
 export function resolveSharing(options: unknown): { sharing: Resolved; others: unknown } {
   if (!isRecord(options)) return { sharing: schema.parse({}), others: options };
   const { writers, maxPrepared, maxStores, ...others } = options;

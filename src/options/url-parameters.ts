@@ -19,6 +19,8 @@ export type UrlParameter = {
 const ENCODING = ["utf8", "UTF8", "utf-8", "UTF-8", "auto", "unicode", "UNICODE"];
 const by = (instead: string) => `give the option ${instead} instead`;
 const NO_SOCKET_OPTION = "Node.js cannot set it: leave it out";
+/** For values that ask for what the store does anyway. */
+const ALREADY_SO = "What the store always does.";
 const NO_KERBEROS = "the driver knows neither GSSAPI nor Kerberos: leave it out";
 const NOT_CHECKED = "the driver does not check it: leave it out";
 
@@ -30,26 +32,26 @@ export const URL_PARAMETERS: Readonly<Record<string, UrlParameter>> = {
   channel_binding: {
     from: "libpq",
     takes: ["disable", "prefer", "require"],
-    does: "The driver cannot bind channels. `require` verifies the server's certificate instead (verify-full, or verify-ca with `sslrootcert`), which also keeps an attacker in between out.",
+    does: "The driver cannot bind channels. `require` verifies the server's certificate instead (verify-full, or verify-ca with `sslrootcert`), which also keeps out an attacker in between.",
     refused: "it takes disable, prefer or require",
   },
   sslnegotiation: {
     from: "libpq",
     takes: ["postgres"],
-    does: "As it is.",
+    does: ALREADY_SO,
     refused: "TLS is asked for in PostgreSQL's way: leave it out",
   },
   sslcompression: { from: "libpq", does: "Nothing: TLS is never compressed.", takes: ["0", "1"] },
   sslsni: {
     from: "libpq",
     takes: ["1"],
-    does: "As it is.",
+    does: ALREADY_SO,
     refused: "the server's name is sent: leave it out",
   },
   sslcertmode: {
     from: "libpq",
     takes: ["allow"],
-    does: "As it is.",
+    does: ALREADY_SO,
     refused: "a certificate is sent if sslcert is given and the server asks: leave it out",
   },
   sslaccept: {
@@ -61,26 +63,26 @@ export const URL_PARAMETERS: Readonly<Record<string, UrlParameter>> = {
   uselibpqcompat: {
     from: "node-postgres",
     takes: ["true"],
-    does: "As it is: the modes of `sslmode` are libpq's.",
+    does: "What the store always does: the modes of `sslmode` are libpq's.",
     refused: "the modes of sslmode are libpq's: ask for verify-full by its name",
   },
   gssencmode: {
     from: "libpq",
     takes: ["disable", "prefer"],
-    does: "As without GSSAPI.",
+    does: "What the store always does: GSSAPI is not used.",
     refused: NO_KERBEROS,
   },
-  client_encoding: { from: "libpq", takes: ENCODING, does: "As it is.", refused: "it is UTF8: leave it out" },
+  client_encoding: { from: "libpq", takes: ENCODING, does: ALREADY_SO, refused: "it is UTF8: leave it out" },
   encoding: {
     from: "node-postgres",
     takes: ENCODING,
-    does: "As it is.",
+    does: ALREADY_SO,
     refused: "it is UTF8: leave it out",
   },
   load_balance_hosts: {
     from: "libpq",
     takes: ["disable"],
-    does: "As it is.",
+    does: ALREADY_SO,
     refused: "hosts are tried in their order: leave it out",
   },
   supa: { from: "Vercel", does: "Nothing: Vercel's mark for Supabase." },

@@ -1,6 +1,6 @@
 /**
- * Reads options from a URL. No error shows the URL, or a part of it that may belong to a password. `new URL` would not do:
- * it accepts only one host, and characters that should have been percent-encoded.
+ * Reads options from a URL. No error shows the URL, or a part of it that may belong to a password. It does not use
+ * `new URL`, which accepts only one host, and accepts characters that should have been percent-encoded.
  */
 import { checkOptions, setOptions } from "./check.ts";
 import { optionList } from "./option-list.ts";
@@ -21,14 +21,18 @@ export function readUrl(url: string, option = "url"): Values {
   };
   const parameters = readParameters(query, decode, fail);
   const colon = userinfo.indexOf(":");
-  const before = {
+  const beforeQuery = {
     ...readHosts(hosts, decode, fail),
     user: decode(colon < 0 ? userinfo : userinfo.slice(0, colon)) || undefined,
     password: (colon < 0 ? "" : decode(userinfo.slice(colon + 1))) || undefined,
     database: decode(database) || undefined,
   };
-  const behind = readSource("url", (name) => parameters.get(name));
-  const values = { ...setOptions(before), ...setOptions(behind), ...combine(parameters, behind, fail) };
+  const inQuery = readSource("url", (name) => parameters.get(name));
+  const values = {
+    ...setOptions(beforeQuery),
+    ...setOptions(inQuery),
+    ...combine(parameters, inQuery, fail),
+  };
   checkOptions(values, ` in ${option}`);
   return values;
 }
@@ -92,7 +96,7 @@ function readParameters(
       throw fail(
         `${/^\w{1,40}$/.test(name) ? `the parameter "${name}"` : "a parameter"} is unknown: docs/reference/connection-strings.md lists those that are read, and a setting of the server goes into options`,
       );
-    if (parameters.has(name)) throw fail(`the parameter "${name}" stands there twice: leave one out`);
+    if (parameters.has(name)) throw fail(`the parameter "${name}" occurs twice: leave one out`);
     if (value === "") throw fail(`the parameter "${name}" is empty: give it a value, or leave it out`);
     const { takes, does, refused } = URL_PARAMETERS[name] ?? { does: "" };
     if (does === undefined || (takes && !takes.includes(value)))

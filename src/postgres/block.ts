@@ -1,4 +1,4 @@
-/** A transaction block of several messages on a connection: what the client does in between holds it open. */
+/** A transaction block that is sent in several messages. It stays open while the client works between them. */
 import type { Connection } from "./connection.ts";
 import { forCitus, type Query } from "./exchange.ts";
 import type { BlockOptions, BlockResult } from "./transaction.ts";

@@ -1,9 +1,9 @@
-/** Reads a page by an index, whatever the planner thinks of it. */
+/** Reads a page by an index, even if the planner estimates that another plan costs less. */
 import type { Database, Query, Row, Run } from "./index.ts";
 
 /**
- * Without statistics, or with old ones, the planner takes an ORDER BY with a LIMIT for a scan of the whole table and a sort.
- * For this transaction it may not.
+ * Without statistics, or with old ones, the planner may read and sort the whole table for an ORDER BY with a LIMIT. This
+ * prevents that for one transaction.
  */
 export const BY_INDEX: Query = {
   text: "select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)",
@@ -13,7 +13,7 @@ const AS_BEFORE: Query = {
   text: "select set_config(name, reset_val, true) from pg_settings where name in ('enable_seqscan', 'enable_bitmapscan')",
 };
 
-/** Only for a query whose order an index has: another one would become slower. */
+/** Only for a query whose ORDER BY an index serves: another query would become slower. */
 export function readByIndex(
   connections: Pick<Database, "readWith">,
   operation: string,
@@ -22,7 +22,7 @@ export function readByIndex(
   return connections.readWith(operation, BY_INDEX, query);
 }
 
-/** The same in a transaction that goes on. */
+/** Like {@link readByIndex}, in a transaction that continues: the settings are reset after the query. */
 export const byIndex =
   (run: Run): Run =>
   async (query) => {

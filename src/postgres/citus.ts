@@ -7,7 +7,7 @@ import { ConnectionError } from "../errors.ts";
 import type { Connection } from "./connection.ts";
 
 /**
- * Citus cannot locate the table of a generic plan, because that has no values of the parameters (0A000). So this undoes
+ * With a generic plan, which has no parameter values, Citus cannot locate the table (0A000). So this undoes
  * `plan_cache_mode = force_generic_plan`, which connections for appends have.
  */
 const SET_UP = `select groupid as group, case when current_setting('plan_cache_mode') = 'force_generic_plan'

@@ -41,7 +41,7 @@ export type ConnectionOptions = ConnectionTarget & {
   readonly onEstablished?: (() => void) | undefined;
 };
 
-/** The rows of a read, whether it stopped early (`cut`), and their characters of JSON, or their bytes (`bytes`). */
+/** The rows of a read, whether it stopped early (`cut`), and their size in characters of JSON or in bytes (`bytes`). */
 export type Page = { readonly rows: Row[]; readonly cut: boolean; readonly bytes: number };
 
 const noop = () => {};
@@ -54,7 +54,7 @@ export class Connection {
   idleSince = 0;
   /**
    * The server process behind the connection. Undefined until {@link establish}, and undefined behind a pooler in
-   * transaction mode, where nobody can tell which server process runs a transaction.
+   * transaction mode, where it is not known which server process runs a transaction.
    */
   backend: Backend | undefined;
   /** False where a pooler may run each transaction in another session. Then no transaction relies on session settings. */
@@ -106,7 +106,7 @@ export class Connection {
     return JSON.parse(text);
   }
 
-  /** Opens the connection's one socket. The driver asks for a second one only after the first has closed: that ends it. */
+  /** Opens the connection's one socket. If the driver asks for a second one, the first has closed: this closes too. */
   async #open(): Promise<OpenSocket> {
     if (this.#opened) this.#close(this.#lost());
     if (this.closedWith) throw this.closedWith;
@@ -164,7 +164,7 @@ export class Connection {
     this.#close(error);
   }
 
-  /** Sends Terminate and closes. Only for a connection that nobody uses. */
+  /** Sends Terminate and closes. Only for a connection that is not in use. */
   async end(): Promise<void> {
     if (this.closedWith) return;
     this.ref(true);
@@ -173,7 +173,7 @@ export class Connection {
     this.#close(ended());
   }
 
-  /** Whether the connection keeps the process alive, as `ref` and `unref` of a socket do. */
+  /** Sets whether the connection keeps the process alive, like `ref` and `unref` of a socket. */
   ref(wanted: boolean): void {
     if (this.#referenced === wanted) return;
     this.#referenced = wanted;
@@ -275,8 +275,8 @@ export class Connection {
   }
 
   /**
-   * An upper bound of the server's clock, in ms since the epoch. It is too late by at most the duration of the query that
-   * read the clock, and never too early, not even if the process was busy when the answer arrived.
+   * An upper bound of the server's clock, in ms since the epoch, but for a fraction of a ms. It is too late by at most the
+   * duration of the query that read the clock, even if the process was busy when the answer arrived.
    */
   serverTime(): number {
     return performance.now() + this.#clockOffset;
@@ -314,7 +314,7 @@ export class Connection {
     });
   }
 
-  /** What takes the channel for itself: rejects with a {@link TransactionFailure} when the connection is lost. */
+  /** Runs `work`, which uses the channel alone. Rejects with a {@link TransactionFailure} if the connection is lost. */
   async onChannel<T>(deadline: number, work: (channel: TransactionChannel) => Promise<T>): Promise<T> {
     const end = instantIn(deadline);
     let channel: TransactionChannel | undefined;
@@ -335,7 +335,7 @@ export class Connection {
   /** Prepares statements for later transactions. Does nothing behind a pooler in transaction mode. */
   async prepare(queries: readonly Query[], deadline: number): Promise<void> {
     const channel = await this.#openChannel(deadline);
-    // Citus plans a statement anew for each set of parameters.
+    // Citus plans a statement again for each set of parameters.
     if (this.ownsSession && !this.citus) await this.#race(channel.prepare(queries), deadline);
   }
 

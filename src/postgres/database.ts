@@ -23,17 +23,17 @@ import { LONGEST_MS } from "./timers.ts";
 import { causeOf, TransactionFailure } from "./transaction.ts";
 import { useBefore } from "./use-before.ts";
 
-/** statement_timeout ends a statement first. A connection that has not answered this many ms later is closed. */
+/** ms after statement_timeout, which the server applies, until a connection that has not answered is closed. */
 const GRACE = 5_000;
 
 export type ListenerState = "off" | "listening" | "reconnecting";
 
-/** The server's or the driver's error behind a failed transaction. `inDoubt` is handled by the callers that need it. */
+/** One store's connections: its own pools, or its share of the pools of several stores. */
 export class Database {
   readonly config: Config;
   /** The pool for appends, of one connection. With `max: 1` it is the same pool as the one for everything else. */
   readonly writer: StorePool;
-  /** Facts about the store's tables, if the store shares its connections. Otherwise each connection for appends has them. */
+  /** Facts about the store's tables, if the store shares its connections. Otherwise each connection reads them itself. */
   readonly sharedFacts: SharedFacts | undefined;
   /** Logs slow statements and lost connections. */
   readonly log: DatabaseLog;
@@ -108,19 +108,19 @@ export class Database {
     return { ...this.#pool.counts, max: this.#max };
   }
 
-  /** Other stores use the same connections. */
+  /** Whether other stores use the same connections. */
   get isShared(): boolean {
     return this.#shared !== undefined;
   }
 
-  /** Whether what holds a connection of one, and waits for one of the other, would wait for itself. */
+  /** Whether code that holds a connection of this store, and waits for one of `other`, would wait for itself. */
   hasOnlyConnectionOf(other: Database): boolean {
     return this.#shared !== undefined && this.#shared === other.#shared && this.#max === 1;
   }
 
   /**
-   * Refuses a call that would wait for itself: it comes from the driver of a restore or the source of an import, which
-   * hold all connections that it could use.
+   * Refuses a call that would wait for itself: the driver of a restore, or the source of an import, makes the call while
+   * its transaction holds all connections that the call could use.
    *
    * @throws ConnectionError
    */
@@ -130,13 +130,13 @@ export class Database {
     throw new ConnectionError("IN_RESTORE", text, false);
   }
 
-  /** The same for a commit. */
+  /** Makes the same check for a commit. */
   assertMayCommit(): void {
     const writer = this.#shared?.writer ?? this.writer;
     if (writer === this.#held) this.#assertFree("commit", writer, this.#max);
   }
 
-  /** The pool whose connections sessions hold: of stores that share connections the same one. */
+  /** The pool from which sessions take their connections. Stores that share connections share this pool. */
   get #held(): object {
     return this.#shared?.pool ?? this.#pool;
   }
@@ -162,11 +162,11 @@ export class Database {
     )) as readonly R[];
   }
 
-  /** Like {@link read}, behind a statement that changes settings for this one. Both are one message. */
+  /** Like {@link read}, after a statement that changes settings for the query. One message has both. */
   async readWith(operation: string, settings: Query, query: Query): Promise<readonly Row[]> {
     const [, answer] = await this.#reading(operation, (connection) =>
       connection.transact([settings, query], this.deadline).catch((error: unknown) => {
-        // It has written nothing, so nothing is in doubt.
+        // The transaction only reads, so its outcome is never in doubt.
         throw causeOf(error);
       }),
     );
@@ -227,7 +227,7 @@ export class Database {
       try {
         return await retrying(() => this.#use(operation, work));
       } catch (error) {
-        // The server, a pooler or a firewall may close idle connections at any time.
+        // The server, a pooler or a firewall may close idle connections unexpectedly.
         if (!(error instanceof ConnectionError) || error.code !== "CONNECTION_CLOSED" || this.#closed)
           throw error;
         return await retrying(() => this.#use(operation, work, true));
@@ -311,7 +311,7 @@ export class Database {
         });
       });
     } catch (error) {
-      // An error of `work` is the caller's and passes unchanged. An error before it is a failure of the store.
+      // An error of `work` is the caller's and passes unchanged. An earlier error is a failure of the store.
       throw begun ? error : toStoreError(operation, error);
     } finally {
       this.seen?.changed();
@@ -334,7 +334,7 @@ export class Database {
       if (backend) await endBackend(connection, backend, left);
       return connection.transact(queries, left());
     };
-    // Whatever broke one connection may have broken all, so an idle one is not reused.
+    // The cause of one lost connection may have broken all, so an idle one is not reused.
     const answers = await retrying(() => useBefore(this.#pool, end, ask, true)).catch((error) => {
       throw causeOf(error);
     });

@@ -1,4 +1,4 @@
-/** The driver's client behind one connection, with all that the driver would do by itself turned off. */
+/** The driver's client behind one connection. The driver's own timers, TLS, type queries and reconnects are turned off. */
 import postgres from "postgres";
 import type { ConnectionTarget, Endpoint } from "../options/config.ts";
 import { type SessionSettings, startupParameters } from "./session-settings.ts";
@@ -17,7 +17,7 @@ export type DriverHooks = {
   socket(): Promise<OpenSocket>;
   /** Reads a value of json or jsonb. */
   json(text: string): unknown;
-  /** The server has told its settings, so the login is over. May be called again. */
+  /** Called when the server reports a setting, which it does after the login. May be called again. */
   loggedIn(): void;
   closed(): void;
 };

@@ -48,7 +48,7 @@ export type Query = {
 };
 
 /**
- * The statement's parameters. None may be undefined, as it is if a caller without types leaves an argument out: the driver
+ * The statement's parameters. None may be undefined, which happens when a caller without types omits an argument: the driver
  * would never answer the next statement of the connection, and a transaction would store the text "undefined".
  */
 export function paramsOf({ params = [] }: Query): readonly Param[] {
@@ -163,7 +163,7 @@ export class Exchange {
       this.#headDone = () => {
         this.#headDone = undefined;
         if (!this.#error) this.#options.transferred?.(bytes, performance.now() - start);
-        // After an error everything up to Sync is skipped, so it can be sent all the same.
+        // After an error the server skips everything up to Sync, so sending the tail does no harm.
         this.#socket.write(tail());
       };
     }
@@ -194,8 +194,8 @@ export class Exchange {
   }
 
   #write(writer: MessageWriter, { kind, index, text, prepared }: Step): void {
-    // A named portal lives until its transaction ends: a block that goes on takes other names. A single statement uses the
-    // unnamed one, which the next replaces.
+    // A named portal lives until its transaction ends, so each message of a block uses other names. A single statement uses
+    // the unnamed portal, which the next one replaces.
     const portal = this.#queries.length === 1 ? "" : `${this.#options.portals ?? ""}${index}`;
     switch (kind) {
       case "close":

@@ -1,10 +1,10 @@
 /**
- * Which connections the running code holds: those of the transactions in whose driver or source it was called. A call that
- * needs one of a pool whose connections are all held so would wait for itself, until its time is up.
+ * Counts the connections that the running code holds: one for each transaction whose driver or source the code belongs to.
+ * If these are all connections of a pool, a call that needs one of the pool would wait for itself until it times out.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 
-/** `outer`: the transaction in whose work this one was begun. */
+/** A transaction that holds a connection of `pool`. `outer`: the transaction whose work began this one. */
 type Holder = { readonly pool: object; readonly outer: Holder | undefined; open: boolean };
 
 /** One instance for all stores, because Node 22 never frees one. */
@@ -16,7 +16,7 @@ export async function holding<T>(pool: object, work: () => Promise<T>): Promise<
   try {
     return await current.run(holder, work);
   } finally {
-    // What it has started and not waited for may run on, and waits for nobody.
+    // Calls that `work` started and did not await may still run. The connection is free now, so they may wait for one.
     holder.open = false;
   }
 }

@@ -15,12 +15,12 @@ export type Hosts = {
   /** Index of the host to try first: the last that matched. So a host that is down is waited for only once. */
   first: number;
   /**
-   * The mode of a pooler. The first connection behind it finds out, and the others wait for its result. Undefined before,
-   * and after a pooled connection was lost: another pooler may be there then, or the same one in another mode.
+   * The mode of a pooler. The first connection behind it detects the mode, and the others wait for the result. Undefined
+   * before, and after a pooled connection was lost: another pooler may be there then, or the same one in another mode.
    */
   pooling?: Promise<Pooling> | undefined;
-  /** Until then the mode is not looked at: the last look made its caller wait, and decided nothing. */
-  nextLook?: number;
+  /** The mode is not detected before this instant of `performance.now()`, because the last attempt was slow and in vain. */
+  nextDetection?: number;
   /** Called when a new connection has got its first answer. */
   readonly onEstablished?: () => void;
   /** Called when a connection that was in use or idle has closed, with the reason. */
@@ -79,22 +79,22 @@ async function prepareByCaller(connection: Connection, { config, secrets }: Open
   await secrets.onConnect?.({ query });
 }
 
-/** A connection was lost, and may be opened anew in another way. `intended`: the store itself has closed it. */
+/** Forgets the pooler's mode after a pooled connection was lost. `intended`: the store itself has closed the connection. */
 export function forgetPooling(hosts: Hosts, { facts }: Connection, intended: boolean): void {
   if (facts?.pooled === true && !intended) hosts.pooling = undefined;
 }
 
-/** ms after a look that decided nothing for each ms that it took, if it took long. */
+/** After a detection in vain that took at least `fromMs`, the next one waits `factor` times as long as that one took. */
 const PAUSE = { factor: 8, fromMs: 200 };
 
 /**
- * Whether a pooler is in between, each connection knows by its own first answer. So one that is put in front of the server
- * later is noticed, too.
+ * Behind a pooler in session mode it sets up the session; it rejects behind one in transaction mode. Each connection's own
+ * first answer shows whether a pooler is in between, so that a pooler that is added later is noticed.
  */
 async function admit(connection: Connection, options: OpenOptions, hosts: Hosts): Promise<void> {
   const { pooled } = await connection.establish(options.config.connectionTimeoutMillis);
   // If the mode is not known, it assumes transaction mode, which works in either mode.
-  if (pooled !== true || performance.now() < (hosts.nextLook ?? 0)) return;
+  if (pooled !== true || performance.now() < (hosts.nextDetection ?? 0)) return;
   const start = performance.now();
   const pooling = hosts.pooling ?? detectPooling(connection, options);
   hosts.pooling ??= pooling;
@@ -104,10 +104,10 @@ async function admit(connection: Connection, options: OpenOptions, hosts: Hosts)
     if (found === "unknown") {
       if (hosts.pooling === pooling) hosts.pooling = undefined;
       const took = performance.now() - start;
-      if (took >= PAUSE.fromMs) hosts.nextLook = performance.now() + PAUSE.factor * took;
+      if (took >= PAUSE.fromMs) hosts.nextDetection = performance.now() + PAUSE.factor * took;
     }
   } catch (error) {
-    // The failure may be this connection's alone, or pass. The next connection checks again.
+    // The failure may concern only this connection, or be temporary. The next connection detects the mode again.
     if (hosts.pooling === pooling) hosts.pooling = undefined;
     throw error;
   }

@@ -1,12 +1,12 @@
 /**
- * LISTEN on a connection that comes back: on one channel for one store, on many for stores that share it
- * (shared-listener.ts).
+ * LISTEN on a connection that is opened again when it is lost: on one channel for a single store, on many for stores that
+ * share the connection (shared-listener.ts).
  *
- * States: new → connecting → listening → (connection lost) waiting → connecting → …; stopped, from any state. The wait
+ * States: new → connecting → listening → (connection lost) waiting → connecting → …; stopped, from every state. The wait
  * grows from 250 ms to 30 s. When another connection of the store is established, a long wait ends at once.
  *
  * The driver's own `listen` reconnects too, but gives up silently when the server stays away, and its timers keep a
- * process alive. So a listener takes a connection like any other, and reconnects by itself.
+ * process alive. So a listener takes an ordinary connection, and reconnects by itself.
  */
 import { ConnectionError } from "../errors.ts";
 import type { ConnectionTarget } from "../options/config.ts";
@@ -19,7 +19,7 @@ const LONGEST_DELAY = 30_000;
 /** A listening connection sends nothing. Without a heartbeat TCP would report a dead one only after 12 minutes. */
 const HEARTBEAT = 30_000;
 
-/** What one channel's listener is told. */
+/** One channel, and the callbacks for it. */
 export type ChannelOptions = {
   readonly channel: string;
   /** Called with each payload. Must not throw. */
@@ -67,12 +67,12 @@ export class ListeningConnection {
     return this.#connection?.established === true && !this.#connection.closedWith;
   }
 
-  /** It was ended, and does not come back. */
+  /** Whether stop() was called. */
   get stopped(): boolean {
     return this.#stopped;
   }
 
-  /** Resolves once the server has confirmed LISTEN. Rejects, and leaves nothing behind, when it can't. */
+  /** Resolves once the server has confirmed LISTEN. If that fails, it rejects and leaves no connection open. */
   async start(): Promise<void> {
     const { config, secrets, subscribe } = this.#options;
     const connection = await openForListen(

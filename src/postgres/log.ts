@@ -4,13 +4,13 @@ import { ConnectionError, sanitize } from "../errors.ts";
 import type { Config } from "../options/config.ts";
 import { alsoLeftOut, Throttle } from "../values/throttle.ts";
 
-/** The store closed the connection itself, and nothing was lost. */
+/** Codes of the errors with which the store itself closes a connection, so that nothing was lost. */
 const INTENDED = new Set<string | undefined>([
   ...["CONNECTION_ENDED", "SESSION_FAILED", "BUDGET", "SUSPECT", "YIELDED"],
   ...["SEQUENCE_CHANGED", "CLOCK_CHANGED"],
 ]);
 
-/** Whether the store itself has closed a connection that ended so. */
+/** Whether a connection that closed with this error was closed by the store itself. */
 export const isIntended = (error: Error | undefined): boolean =>
   error instanceof ConnectionError && INTENDED.has(error.code);
 
@@ -21,7 +21,7 @@ export class DatabaseLog {
   /** A lost connection was logged, and none has been opened since. */
   #lost = false;
 
-  /** `name`: whose connections they are, as it reads in a message. */
+  /** `name`: the owner of the connections, as a message shows it. */
   constructor(config: Config, name = `"${config.schema}"."${config.table}"`) {
     this.#config = config;
     this.#name = name;
@@ -32,8 +32,8 @@ export class DatabaseLog {
   }
 
   /**
-   * Called after each statement. `since`: the instant of `performance.now()` at which it was called. `began`: when it had
-   * its connection. `what`: how the message names it, if not by its verb.
+   * Call it after each statement. `since`: the instant of `performance.now()` at which the statement was asked for. `began`:
+   * the instant at which it got its connection. `what`: its name in the message, by default the verb.
    */
   ended(verb: string, since: number, began: number, what = verb): void {
     const limit = this.#config.slowStatementMillis;
@@ -49,7 +49,7 @@ export class DatabaseLog {
     });
   }
 
-  /** Runs a statement that has its connection. `since`: see {@link ended}. */
+  /** Runs a statement that has got its connection. `since`: see {@link ended}. */
   async watch<T>(verb: string, since: number, work: () => Promise<T>): Promise<T> {
     const began = performance.now();
     try {
@@ -64,7 +64,7 @@ export class DatabaseLog {
     this.#throttle.tell("lost", (leftOut) => {
       this.#lost = true;
       log().warn(
-        `${this.#prefix}: a connection was lost: ${sanitize(error).message}; what ran on it is tried again where that is safe${alsoLeftOut(leftOut)}`,
+        `${this.#prefix}: a connection was lost: ${sanitize(error).message}; its statements are retried where that is safe${alsoLeftOut(leftOut)}`,
       );
     });
   }

@@ -10,7 +10,7 @@ export async function askForPassword({ config, secrets }: ConnectionTarget): Pro
   const limit = Math.ceil(config.connectionTimeoutMillis * 0.9);
   let cancel = () => {};
   const late = new Promise<never>((_, reject) => {
-    cancel = afterPoll(limit, () => reject(failed(`gave none within ${limit} ms`)));
+    cancel = afterPoll(limit, () => reject(failed(`returned no password within ${limit} ms`)));
   });
   try {
     const given: unknown = await Promise.race([late, Promise.resolve().then(password)]);
@@ -20,7 +20,7 @@ export async function askForPassword({ config, secrets }: ConnectionTarget): Pro
     // The function's own message is kept: the function is the caller's code.
     throw error instanceof ConnectionError
       ? error
-      : failed(`failed: ${error instanceof Error ? error.message : "it threw what is no Error"}`);
+      : failed(`failed: ${error instanceof Error ? error.message : "it threw a value that is not an Error"}`);
   } finally {
     cancel();
   }

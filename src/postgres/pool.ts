@@ -33,11 +33,11 @@ type Waiter = {
 
 export type PoolOptions = Omit<ConnectionOptions, "endpoint"> & {
   readonly max: number;
-  /** How many connections stay open when they are idle. */
+  /** The pool closes no idle connection if that would leave fewer than this. */
   readonly min: number;
-  /** A connection is closed after it has served so many owners: the server's process keeps what it knows of their tables. */
+  /** A connection is closed after this many owners: its server process caches catalog entries of all their tables. */
   readonly maxOwners?: number;
-  /** What the pool is for, as it reads in an error message. */
+  /** What the pool is for, as an error message says it. */
   readonly purpose: "all calls" | "commits" | "all but commits";
 };
 
@@ -45,14 +45,14 @@ export type PoolOptions = Omit<ConnectionOptions, "endpoint"> & {
 const REFUSED_MS = 1_000;
 /** ms until the server has noticed that the other pool has closed a connection. */
 const HANDED_OVER_MS = 50;
-/** ms within which the server has noticed it, also a busy one. */
+/** ms within which even a busy server has noticed that. */
 const HAND_OVER_LIMIT_MS = 2_000;
 /** ms after which an attempt counts as slow. A pooler that has no connection left lets the client wait, without an error. */
 const SLOW_MS = 500;
 
 /**
- * How many connections open at once, beside those that are open. A login keeps a core busy for some milliseconds at each
- * end, while a statement takes one: a burst of calls is served sooner by few connections than by as many logins.
+ * How many connections the pool opens at the same time once it has one. A login keeps a core busy for some milliseconds on
+ * each side, a statement for one: a few connections serve a burst of calls sooner than a login for each call.
  */
 const OPENING_AT_ONCE = 2;
 
@@ -111,8 +111,8 @@ export class Pool {
   }
 
   /**
-   * Runs `work` on a connection that nobody else uses meanwhile, at once if one is idle. `fresh`: closes the idle
-   * connections first, which may be dead, and opens a new one. `owner`: the store that asks, if several share the pool.
+   * Runs `work` on a connection that no other call uses meanwhile, at once if one is idle. `fresh`: first closes the idle
+   * connections, because they may be dead. `owner`: the store that asks, if several share the pool.
    */
   use<T>(work: (connection: Connection) => Promise<T>, fresh = false, owner?: Owner): Promise<T> {
     if (this.#closed) return Promise.reject(storeClosed());
@@ -123,7 +123,7 @@ export class Pool {
     return this.#run(idle, work);
   }
 
-  /** The one that its owner used last, or the one that was used last. */
+  /** The idle connection that `owner` used last, or else the one that was used last. */
   #takeIdle(owner: Owner | undefined): Connection | undefined {
     const at = owner?.last ? this.#idle.lastIndexOf(owner.last) : -1;
     return at < 0 ? this.#idle.pop() : this.#idle.splice(at, 1)[0];
@@ -131,7 +131,7 @@ export class Pool {
 
   /**
    * Opens a first connection before it is needed, and lets `work` prepare it. It does not keep the process alive. Errors
-   * are ignored: the next use meets them again.
+   * are ignored: the next use gets them again.
    */
   warmUp(work: (connection: Connection) => Promise<unknown>): void {
     if (this.#size > 0 || this.#closed) return;
@@ -204,7 +204,7 @@ export class Pool {
     const { max, purpose, config } = this.#options;
     const kept = purpose === "all calls" ? "" : ` for ${purpose} (max is ${config.max})`;
     const reason = this.#refusal === undefined ? "" : ` (${sanitize(this.#refusal).message})`;
-    const refused = reason === "" ? "" : `, and no other can be had${reason}`;
+    const refused = reason === "" ? "" : `, and no other can be opened${reason}`;
     const used = refused === "" ? max : this.#connections.size;
     const text = `no connection became free within ${limit} ms: all ${used}${kept} are in use${refused}`;
     return new ConnectionError("POOL_TIMEOUT", text, false);
@@ -252,7 +252,7 @@ export class Pool {
     this.#refusal = error;
     this.#failedAttempt = Math.max(this.#failedAttempt, attempt);
     if (this.#size > 0) this.#pauseFor(REFUSED_MS);
-    else if (this.#waiting.length > 0 && HAS_NONE_LEFT.has(codeOf(error)) && this.#getsOne())
+    else if (this.#waiting.length > 0 && HAS_NONE_LEFT.has(codeOf(error)) && this.#mayGetOne())
       this.#pauseFor(HANDED_OVER_MS, true);
     else {
       // Callers that came after the failed attempt get an attempt of their own.
@@ -261,8 +261,8 @@ export class Pool {
     }
   }
 
-  /** Whether the other pool gives a connection up, has just done so, or opens one that it can be asked for next. */
-  #getsOne(): boolean {
+  /** Whether the other pool gives a connection up, has just done so, or is opening one that it can give up next. */
+  #mayGetOne(): boolean {
     const now = performance.now();
     if (this.#other?.giveUpOne()) this.#handedOver = now;
     return now - this.#handedOver < HAND_OVER_LIMIT_MS || (this.#other?.isOpening ?? false);
@@ -285,8 +285,8 @@ export class Pool {
 
   /**
    * Closes one connection so that the other pool can open one: an idle one now, or one in use after its use. It also
-   * cancels attempts that wait in a pooler's queue, where the other pool's attempt would come behind them. Returns false
-   * if this pool has no connection to give up.
+   * cancels this pool's attempts in a pooler's queue, because the other pool's attempt would wait behind them. Returns
+   * false if this pool has no connection to give up.
    */
   giveUpOne(): boolean {
     if (this.#connections.size === 0) return false;

@@ -15,15 +15,15 @@ export type Pooling = "session" | "unknown";
  * How many comparisons of pids to make. One would suffice if other clients did not use the same server processes meanwhile.
  */
 const COMPARISONS = 10;
-const LOOK_MS = 2_000;
+const ANSWER_MS = 2_000;
 const STEP_MS = 10;
 /**
  * How long the second client may take for its login, in round trips and in ms. It may wait in the pooler's queue behind the
- * store's own connections, and the caller waits with it: behind a pool of two, calls waited 2 s for each look.
+ * store's own connections, and the caller waits with it: behind a pool of two, calls waited 2 s for each detection.
  */
 const LOGIN = { roundTrips: 20, leastMs: 250 };
 
-/** Detects the mode of the pooler behind which a connection is. Rejects if it is transaction mode. */
+/** Detects the mode of the pooler that the connection runs through. Rejects if it is transaction mode. */
 export async function detectPooling(
   connection: Connection,
   options: Omit<ConnectionOptions, "endpoint">,
@@ -75,7 +75,7 @@ async function sharesProcesses(
   connection: Connection,
   options: Omit<ConnectionOptions, "endpoint">,
 ): Promise<boolean | undefined> {
-  const pidOf = async (asked: Connection, limit = LOOK_MS) => {
+  const pidOf = async (asked: Connection, limit = ANSWER_MS) => {
     const [row] = await asked.run({ text: "select pg_backend_pid() as pid" }, limit);
     return Number(row?.pid);
   };
@@ -84,8 +84,8 @@ async function sharesProcesses(
     const start = performance.now();
     const own = await pidOf(connection);
     const login = LOGIN.roundTrips * (performance.now() - start);
-    const other = await pidOf(second, Math.min(LOOK_MS, Math.max(LOGIN.leastMs, login)));
-    for (let look = 0; look < COMPARISONS; look++) {
+    const other = await pidOf(second, Math.min(ANSWER_MS, Math.max(LOGIN.leastMs, login)));
+    for (let compared = 0; compared < COMPARISONS; compared++) {
       // A random pause: clients that ask in step would get the same processes each time.
       await new Promise((resolve) => setTimeout(resolve, Math.random() * STEP_MS));
       // In session mode each client has its own process, and keeps it.

@@ -170,7 +170,7 @@ export class MessageReader {
     }
   }
 
-  /** The bytes behind the last message. */
+  /** The bytes after the last complete message. */
   rest(): Buffer {
     const [only] = this.#chunks;
     const buffer = only && this.#chunks.length === 1 ? only : Buffer.concat(this.#chunks);
@@ -220,13 +220,13 @@ export function readRow(body: Buffer, columns: readonly ResultColumn[]): Record<
 const INT8 = 20;
 const BYTEA = 17;
 
-/** As node-postgres gives it: a bigint as text, for it may be larger than a number is exact, and bytes as a Buffer. */
+/** The value as node-postgres returns it: a bigint as text, because a number would lose digits, and bytea as a Buffer. */
 function readUserValue(text: string, type: number): unknown {
   if (type === INT8) return text;
   return type === BYTEA && text.startsWith("\\x") ? Buffer.from(text.slice(2), "hex") : readValue(text, type);
 }
 
-/** The body of DataRow as the values that Drizzle expects, in the order of the columns: two may have one name. */
+/** The body of DataRow as the values that Drizzle expects: an array, because two columns may have the same name. */
 export function readUserRow(body: Buffer, columns: readonly ResultColumn[]): unknown[] {
   let at = 2;
   return columns.map(({ type }) => {

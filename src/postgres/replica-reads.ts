@@ -1,10 +1,10 @@
 /**
  * Reads of one store on its replicas. A replica gets a statement only if it has everything that the process has seen
- * (seen.ts). Otherwise, and after any failure, the primary gets it.
+ * (seen.ts). Otherwise, and after each failure, the primary gets it.
  *
  * A check runs before the read, in the same message. Its snapshot is older than the read's, and a standby never shows less
- * than before, so the read finds whatever the check has found. If the store does not know that the replica has what is
- * needed, the check goes alone first. A replica that is behind then does not run the read for nothing.
+ * than before, so the read sees all that the check has seen. If the replica may lack something, the check is sent alone
+ * first, so that a replica that is behind does not run the read in vain.
  */
 import { ConnectionError, codeOf } from "../errors.ts";
 import type { Connection, Page } from "./connection.ts";
@@ -62,7 +62,7 @@ export class ReplicaReads {
   }
 
   /**
-   * The rows of a statement; undefined if the primary has to answer. `at`: what the read needs in addition to what was seen.
+   * The rows of a statement; undefined if the primary has to answer. `at`: what the read needs beside what was seen.
    */
   async rows(query: Query, deadline: number, at?: Partial<Needed>): Promise<readonly Row[] | undefined> {
     const rows: Row[] = [];
@@ -127,7 +127,7 @@ export class ReplicaReads {
     return undefined;
   }
 
-  /** True if the replica had everything that is needed, and `work` has read it. */
+  /** Runs `work` on a replica. True if the replica had everything that is needed; otherwise undefined. */
   async #read(
     at: Partial<Needed> | undefined,
     work: (connection: Connection, before: readonly Query[]) => Promise<unknown>,
@@ -139,7 +139,7 @@ export class ReplicaReads {
     if (!replica || !view) return undefined;
     const needed = { event: Math.max(seen.event, at?.event ?? -1), lsn: later(at?.lsn, seen.lsn) };
     const likely = view.head >= needed.event && (needed.lsn === undefined || view.lsn === needed.lsn);
-    // Otherwise a process that commits without a pause would spend one round trip more on each read.
+    // Without this, a process that commits without a pause would spend one more round trip on each read.
     if (!likely && this.seen.age < view.behind) return undefined;
     try {
       const upToDate = await replica.use(async (connection, answered) => {
@@ -161,7 +161,7 @@ export class ReplicaReads {
       return upToDate || undefined;
     } catch (error) {
       const cause = causeOf(error);
-      // The primary shows whether the statement itself is wrong. A recovery conflict (40001) happens on the replica only.
+      // The primary then runs the statement, and shows whether it is wrong. Only a replica has recovery conflicts (40001).
       if (codeOf(cause) !== "POOL_TIMEOUT") view.until = performance.now() + BEHIND[1];
       replica.failed(cause);
       return undefined;

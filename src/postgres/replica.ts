@@ -1,8 +1,8 @@
 /**
  * One replica: a pool of connections to it, and whether it can be read. Stores that share connections share it.
  *
- * States: new → admitted (it is a standby of the primary, and answers) → down (it does not answer, or is no standby) →
- * admitted. Only a background check moves it to admitted, so no caller ever waits for a server that is down.
+ * States: new → up (it is a standby of the primary, and answers) → down (it does not answer, or is no standby) → up. Only a
+ * background check moves it to up, so no read ever waits for a server that is down.
  */
 import { log } from "@rotorsoft/act";
 import { ConnectionError, codeOf, sanitize } from "../errors.ts";
@@ -25,19 +25,18 @@ const SYSTEM: Query = { text: "select system_identifier::text as system from pg_
 export type ReplicaState = {
   /** Host and port. */
   readonly address: string;
-  /** False: its reads go to the primary. */
+  /** Whether it is read. If not, its reads go to the primary. */
   readonly up: boolean;
   /** ms by which it was behind the primary at the last read; undefined if that is not known. */
   readonly lagMs: number | undefined;
   /** Statements that it has answered. */
   readonly reads: number;
-  /** Statements that went to the primary because it was behind, down, or failed. */
+  /** Statements that went to the primary because this replica was behind or failed. */
   readonly fallbacks: number;
   /** Why it is not read; undefined while it is up. */
   readonly problem: string | undefined;
 };
 
-/** The replica did not answer in time. */
 const timedOut = () => new ConnectionError("DEADLINE", `no answer within ${ANSWER_MS} ms`, true);
 
 export class Replica {
@@ -72,13 +71,13 @@ export class Replica {
     return { address, up: this.#up, lagMs, reads, fallbacks, problem: this.#problem };
   }
 
-  /** Whether it may be read. The first call starts a check in the background. `primary`: runs a query on the primary. */
+  /** Whether it may be read. If not, this starts a check in the background, unless the pause after the last one runs. */
   isUp(primary: (query: Query) => Promise<readonly Row[]>): boolean {
     if (!this.#up && !this.#timer) void this.#check(primary);
     return this.#up;
   }
 
-  /** Checks now whether it may be read. */
+  /** Whether it may be read. If it is not up, it is checked now. `primary`: runs a query on the primary. */
   async checkNow(primary: (query: Query) => Promise<readonly Row[]>): Promise<boolean> {
     if (!this.#up) await this.#check(primary);
     return this.#up;

@@ -3,7 +3,7 @@ import { codeOf } from "../errors.ts";
 
 /** serialization_failure, deadlock_detected. */
 export const RETRIABLE: ReadonlySet<string | undefined> = new Set(["40001", "40P01"]);
-/** The same and lock_not_available, for a statement that sets its own lock_timeout. */
+/** These and lock_not_available, for a statement that sets its own lock_timeout. */
 export const RETRIABLE_OR_LOCKED: ReadonlySet<string | undefined> = new Set([...RETRIABLE, "55P03"]);
 
 const RETRIES = 5;

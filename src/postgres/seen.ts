@@ -1,6 +1,6 @@
 /**
  * What a process has seen of its log, so that no replica shows it an earlier state. There are two marks:
- * - the highest event id that it has committed, read, or been told of;
+ * - the highest event id that it has committed or read, or that a caller named by `sawEvent`;
  * - a WAL position, once the log was changed without a new id (truncate, restore, forget_pii).
  *
  * The event id covers everything that was appended. Ids become visible in order, on a standby too, so a server that has an
@@ -22,7 +22,7 @@ const bytesOf = (lsn: string): bigint => {
 export const later = (one: string | undefined, other: string | undefined): string | undefined =>
   one === undefined || other === undefined ? (one ?? other) : bytesOf(one) > bytesOf(other) ? one : other;
 
-/** Time in ms for which replicas may lack what was seen. After that, the store asks the primary whether it exists there. */
+/** ms for which replicas may lack an event that was seen. Then the store asks the primary whether the event exists. */
 const MISSING_LIMIT_MS = 1_000;
 
 export class Seen {
@@ -40,21 +40,21 @@ export class Seen {
     this.#position = position;
   }
 
-  /** An event was committed, read, or told of. */
+  /** Call it for each event that the process has committed or read, or that a caller named. */
   event(id: number): void {
     if (!(id > this.#event)) return;
     this.#event = id;
     this.#raisedAt = performance.now();
   }
 
-  /** The log was changed without a new id, or may be ahead by some unknown id. */
+  /** The log was changed without a new event, or by a transaction whose new events are not known here. */
   changed(): void {
     this.#changes++;
     this.#unknown = true;
     void this.#ask();
   }
 
-  /** Time in ms since the last newer event was seen. */
+  /** Time in ms since a newer event was seen, or since the primary was last asked. */
   get age(): number {
     return performance.now() - this.#raisedAt;
   }
@@ -67,8 +67,8 @@ export class Seen {
   }
 
   /**
-   * Call it when a replica lacks what was seen. If that lasts, the mark may be wrong: another process restored the log, or a
-   * caller named an id that does not exist.
+   * Call it when a replica lacks an event that was seen. If that lasts, the id may be wrong: another process restored the
+   * log, or a caller of `sawEvent` named an event that does not exist.
    */
   missing(): void {
     if (this.age > MISSING_LIMIT_MS) void this.#ask();

@@ -4,7 +4,7 @@ import { parseServerOptions } from "../options/server-options.ts";
 
 export type SessionSettings = Readonly<Record<string, string | number>>;
 
-/** Settings that the store's statements and the parsing of results rely on, whatever the role or the database sets. */
+/** Settings that the statements and the parsing of results rely on. They override those of the role and the database. */
 const common = (config: Config): SessionSettings => ({
   ...parseServerOptions(config.options).settings,
   application_name: config.application_name,
@@ -20,8 +20,8 @@ export function sessionSettings(config: Config, own: SessionSettings = {}): Sess
   return {
     ...common(config),
     statement_timeout: config.statement_timeout,
-    // Heads must be read after the lock is granted and predicates be checked again under row locks:
-    // both need read committed, whatever the database's default is.
+    // Heads must be read after the lock is granted, and predicates be checked again under row locks. Both need read
+    // committed, and the database may have another default.
     default_transaction_isolation: "read committed",
     // If a policy would hide rows, the statement fails. Otherwise a stream could seem empty.
     row_security: "off",
@@ -36,7 +36,7 @@ export function sessionSettings(config: Config, own: SessionSettings = {}): Sess
     tcp_keepalives_count: 3,
     tcp_user_timeout: 45_000,
     jit: "off",
-    // The option `options` overrides the settings above. A lock_timeout and the pool's own settings override that.
+    // The option `options` overrides the settings above; the option `lock_timeout` and the pool's settings override it.
     ...parseServerOptions(config.options).settings,
     ...(lock_timeout > 0 && { lock_timeout }),
     ...own,

@@ -1,7 +1,7 @@
 /**
  * A connection that stores share. Its statements with parameters bypass the driver, which keeps each text prepared for as
- * long as the connection lives: with a thousand schemas every verb has a thousand texts. So they go the way of
- * transactions, one message each, and the least recently used ones are closed (statement-cache.ts).
+ * long as the connection lives: with a thousand schemas every verb has a thousand texts. So each is sent as a transaction
+ * of one statement, and the least recently used prepared statements are closed (statement-cache.ts).
  */
 import { ConnectionError } from "../errors.ts";
 import { Connection, type ConnectionOptions, type Page } from "./connection.ts";
@@ -10,14 +10,14 @@ import { TransactionFailure } from "./transaction.ts";
 
 export class SharedConnection extends Connection {
   override async run(query: Query, deadline: number): Promise<readonly Row[]> {
-    if (!this.#isOwn(query)) return super.run(query, deadline);
+    if (!this.#bypassesDriver(query)) return super.run(query, deadline);
     const rows: Row[] = [];
     await this.#alone({ ...query, onRow: (row) => void rows.push(row) }, deadline);
     return rows;
   }
 
   override async read(query: Query, deadline: number, budget: number, limit: number): Promise<Page> {
-    if (!this.#isOwn(query)) return super.read(query, deadline, budget, limit);
+    if (!this.#bypassesDriver(query)) return super.read(query, deadline, budget, limit);
     const rows: Row[] = [];
     let total = 0;
     let cut = false;
@@ -34,8 +34,8 @@ export class SharedConnection extends Connection {
     return { rows, cut, bytes: total };
   }
 
-  /** Without parameters nothing is prepared, and behind a pooler neither. */
-  #isOwn(query: Query): boolean {
+  /** Whether the driver would keep the statement prepared: if it has parameters, and no pooler is in between. */
+  #bypassesDriver(query: Query): boolean {
     return this.ownsSession && paramsOf(query).length > 0;
   }
 

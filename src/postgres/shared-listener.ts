@@ -1,6 +1,6 @@
 /**
- * One connection that listens for any number of stores, each to a channel of its own. It is opened for the first of them,
- * and closed after the last.
+ * One connection that listens for several stores, its members. Stores with the same tables share a channel. The connection
+ * is opened for the first member.
  *
  * States: closed → opening (its first members wait for it) → listening → (lost) reconnecting, by listener.ts → listening
  * → …; closed again when the last member has gone.
@@ -17,9 +17,9 @@ const ignore = () => {};
 
 export class SharedListener {
   readonly #target: ConnectionTarget;
-  /** By channel: two stores may have the same tables. */
+  /** The members of each channel. */
   readonly #members = new Map<string, Set<Member>>();
-  /** The channels of the current connection, each with the answer to its LISTEN, by which it can be ended. */
+  /** The channels of the current connection, each with the driver's answer to LISTEN, whose `unlisten` ends it. */
   #channels = new Map<string, Promise<unknown>>();
   #current: Connection | undefined;
   #listening: ListeningConnection | undefined;
@@ -47,7 +47,7 @@ export class SharedListener {
     const members = this.#members.get(channel) ?? new Set();
     this.#members.set(channel, members.add(member));
     await this.#open();
-    if (this.#current) await this.#ask(this.#current, channel);
+    if (this.#current) await this.#listen(this.#current, channel);
   }
 
   remove(member: Member): void {
@@ -67,7 +67,7 @@ export class SharedListener {
     this.#current = undefined;
   }
 
-  /** Members that come while it opens share the attempt, and its error. */
+  /** Members that are added while the connection opens share the attempt, and its error. */
   #open(): Promise<void> {
     if (this.#opening) return this.#opening;
     if (this.#listening) return this.#listening.reconnectNow();
@@ -81,7 +81,9 @@ export class SharedListener {
         this.#tell("onLost");
       },
       onReconnected: () => {
-        log().info("[act-drizzle] listening again for the stores of a database; each reads what it missed");
+        log().info(
+          "[act-drizzle] listening again for the stores of a database; each reads the events that it missed",
+        );
         this.#tell("onReconnected");
       },
     });
@@ -101,18 +103,18 @@ export class SharedListener {
   }
 
   async #subscribe(listening: ListeningConnection, connection: Connection): Promise<void> {
-    // Its members left while it was being opened.
+    // All members left while it was being opened.
     if (this.#listening !== listening) return;
     this.#current = connection;
     this.#channels = new Map();
-    await Promise.all([...this.#members.keys()].map((channel) => this.#ask(connection, channel)));
+    await Promise.all([...this.#members.keys()].map((channel) => this.#listen(connection, channel)));
   }
 
-  #ask(connection: Connection, channel: string): Promise<unknown> {
+  #listen(connection: Connection, channel: string): Promise<unknown> {
     const known = this.#channels.get(channel);
     if (known) return known;
     const receive = (payload: string) => {
-      // After a quick leave and return two LISTENs of one channel may be there.
+      // If a member leaves and returns quickly, the driver may have two listeners on the channel.
       if (this.#channels.get(channel) !== asked) return;
       for (const member of this.#members.get(channel) ?? []) member.options.onPayload(payload);
     };

@@ -1,6 +1,6 @@
 /**
- * The connections of any number of stores: a pool for appends, a pool for everything else, and one connection that
- * listens. Each store has a share of them, which it can give back without the others noticing.
+ * The connections that several stores share: a pool for appends, a pool for everything else, and one connection that
+ * listens. A store that is disposed of leaves all of them to the others.
  */
 import { storeClosed } from "../errors.ts";
 import type { ConnectionTarget, ResolvedOptions } from "../options/config.ts";
@@ -14,14 +14,14 @@ import { writerSettings } from "./session-settings.ts";
 import { SharedListener } from "./shared-listener.ts";
 import type { Owner } from "./waiting-line.ts";
 
-/** What a store does with a pool, be it its own or shared. */
+/** The operations of a pool that a store uses, on its own pool or a shared one. */
 export type StorePool = Pick<Pool, "use" | "warmUp" | "counts" | "close">;
 
 /** The property of a PostgresDatabase that holds its pools. Global, because each entry is bundled by itself. */
 export const POOLS = Symbol.for("act-drizzle.pools");
 
 type SharedOptions = {
-  /** How many of the connections are for appends, each of another store at a time. */
+  /** How many of the connections are for appends. Each serves one store at a time. */
   readonly writers: number;
   /** How many statements a connection keeps prepared. */
   readonly maxPrepared: number;
@@ -37,7 +37,7 @@ export class SharedPools {
   readonly replicas: readonly Replica[];
   /** How many connections `pool` may have. */
   readonly readers: number;
-  /** Ends the stores that have a share, when all end. */
+  /** The dispose() of each store that uses the connections. */
   readonly stores = new Set<() => Promise<void>>();
   #closed: Promise<void> | undefined;
 
@@ -102,7 +102,7 @@ export function poolsOf(database: object): SharedPools {
 /** What one store uses of shared pools: the pools, and the query of the facts that its appends need. */
 export type Share = { readonly pools: SharedPools; readonly facts?: Query };
 
-/** What one store uses of a shared pool: it counts its own calls, so that it can wait for them. */
+/** One store's share of a pool. It counts the store's calls, so that close() can wait for them. */
 export class PoolShare implements StorePool, Owner<Connection> {
   last: Connection | undefined;
   readonly #pool: Pool;
@@ -145,7 +145,7 @@ export class PoolShare implements StorePool, Owner<Connection> {
 
 /**
  * Facts about one store's tables, read once on each connection on which the store appends. A single store's connections read
- * them when they are established, but a shared connection does not know then which stores it will serve.
+ * them when they are established. A shared connection cannot, because it does not know yet which stores it will serve.
  */
 export class SharedFacts {
   readonly #query: Query;

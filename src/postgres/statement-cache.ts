@@ -1,7 +1,7 @@
 /**
- * The statements that a connection keeps prepared, by text. On the connections that stores share each store has texts of
- * its own, so their number is limited: the statement that was not used for longest is closed by the Close message of the
- * protocol, which goes out in front of the next statement and costs no round trip.
+ * The statements that a connection keeps prepared, by text. On connections that stores share, each store has texts of its
+ * own, so their number is limited. The least recently used statement is closed by the protocol's Close message, which is
+ * sent before the next statement and costs no round trip.
  */
 import type { Prepared, Query } from "./exchange.ts";
 
@@ -37,7 +37,7 @@ export class StatementCache {
     this.#statements.set(text, prepared);
   }
 
-  /** All have to be parsed anew. */
+  /** Forgets all statements, so that each is parsed again. */
   clear(): void {
     if (this.isLimited) this.#unused.push(...[...this.#statements.values()].map(({ name }) => name));
     this.#statements.clear();

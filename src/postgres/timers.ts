@@ -1,4 +1,4 @@
-/** Timers that let the process read its sockets first: after a blocked event loop the awaited answer may be unread there. */
+/** Timers that let the process read its sockets first: after a blocked event loop the answer may be there, unread. */
 
 /** The longest delay for a timer, in ms. Node fires a timer with a longer delay at once. */
 export const LONGEST_MS = 2_147_000_000;
@@ -6,7 +6,7 @@ export const LONGEST_MS = 2_147_000_000;
 /**
  * Calls `work` after `ms`, but reads the sockets first. Node runs timers before sockets, so after a blocked event loop a
  * deadline would pass although the answer is there. `arriving` returns how many bytes have been read: while the number
- * grows, `work` waits, for at most a second. With 0 ms `work` is never called. The function that it returns cancels.
+ * grows, `work` waits, for at most a second. With 0 ms `work` is never called. Returns a function that cancels the timer.
  */
 export function afterPoll(
   ms: number,

@@ -1,4 +1,4 @@
-/** Sets up TLS by libpq's sslmode, before the driver gets the socket. */
+/** Sets up TLS as libpq's sslmode says, before the driver gets the socket. */
 import net from "node:net";
 import { type ConnectionOptions, connect } from "node:tls";
 import { ConnectionError } from "../errors.ts";

@@ -7,7 +7,7 @@
  * this module reads and writes its socket.
  *
  * States of a {@link TransactionChannel}: idle (the driver reads the socket) → sending (a large message: parameters
- * are on their way, nothing has run) → running (Sync is sent) → idle; or closed with the connection, from any state.
+ * are being sent, nothing has run) → running (Sync is sent) → idle; or closed with the connection, from every state.
  */
 import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
@@ -31,7 +31,7 @@ export class TransactionFailure extends Error {
   override readonly cause: Error;
   /** The step that the server refused; undefined if the connection was lost instead. */
   readonly step: "parse" | "bind" | "execute" | "commit" | undefined;
-  /** Index of the statement that it refused. */
+  /** Index of the statement that the server refused. */
   readonly failedAt: number | undefined;
   /**
    * The transaction may be committed: the connection was lost after Sync was sent, or Citus could not commit on every node.
@@ -47,7 +47,7 @@ export class TransactionFailure extends Error {
   }
 }
 
-/** What the server or the connection said. */
+/** The error of the server or of the connection that made a transaction fail. Other errors are returned unchanged. */
 export const causeOf = (error: unknown): unknown =>
   error instanceof TransactionFailure ? error.cause : error;
 
@@ -55,7 +55,7 @@ export const causeOf = (error: unknown): unknown =>
 export const BEGIN: Query = { text: "begin isolation level read committed" };
 const COMMIT: Query = { text: "commit" };
 const ROLLBACKS = 3;
-/** Statements that a connection keeps prepared. Those of users may have many texts, as with lists of any length. */
+/** A user's statement is not kept prepared beside this many: it may have many texts, such as one per length of a list. */
 const MAX_PREPARED = 256;
 /**
  * Behind a pooler no session keeps the store's settings, and a role's own settings could spoil NULLs in arrays and the
@@ -65,7 +65,7 @@ const MAX_PREPARED = 256;
 export const VALUES_AS_WRITTEN: Query = {
   text: "select set_config('array_nulls', 'on', true), set_config('extra_float_digits', '1', true)",
 };
-/** True for the statements that run before any parameters are sent. */
+/** True for the statements that run before the parameters are sent. */
 const isPrologue = (query: Query) => query === BEGIN || query === VALUES_AS_WRITTEN;
 
 const stepOf = (failed: Step | undefined): TransactionFailure["step"] =>
@@ -80,9 +80,9 @@ export type BlockOptions = TransactionOptions & { readonly part: "first" | "midd
 
 /** The result of one message of a block. */
 export type BlockResult = Pick<ExchangeResult, "answers" | "status"> & {
-  /** What the server refused. The block is then to be rolled back, unless it goes on from a savepoint. */
+  /** The server's refusal. The caller then rolls the block back, unless it continues from a savepoint. */
   readonly failure: TransactionFailure | undefined;
-  /** A statement has to be parsed anew: the whole block may run again. */
+  /** The refused statement has to be parsed again, so the whole block may be repeated. */
   readonly stale: boolean;
 };
 
@@ -92,9 +92,9 @@ type PlanOptions = {
   /** The message commits. */
   readonly commits?: boolean;
   readonly portals?: string;
-  /** Parse the one statement as this one. */
+  /** Parse the only statement under this name. */
   readonly unnamed?: Prepared | undefined;
-  /** The one statement, if a message before this has parsed it. */
+  /** The only statement, if an earlier message has parsed it. */
   readonly known?: Prepared | undefined;
   /** False: only parse. */
   readonly run?: boolean;
@@ -125,7 +125,8 @@ export class TransactionChannel {
   /** Runs all statements in one transaction. Never settles if the connection is lost: the caller has to watch for that. */
   async run(queries: readonly Query[], options: TransactionOptions): Promise<readonly Answer[]> {
     this.committing = false;
-    // Without a session of our own an explicit BEGIN sets the isolation level. Otherwise Sync alone commits.
+    // Behind a pooler an explicit BEGIN sets the isolation level, and for Citus it makes one transaction. Otherwise Sync
+    // commits.
     const isBlock = !options.prepare || (options.citus === true && queries.length > 1);
     const asIs = options.prepare || queries.every(({ ignoresSettings }) => ignoresSettings);
     const prologue = !isBlock ? [] : asIs ? [BEGIN] : [BEGIN, VALUES_AS_WRITTEN];
@@ -156,8 +157,8 @@ export class TransactionChannel {
   }
 
   /**
-   * Statements of a transaction block that takes several messages. The caller ends a block that fails by
-   * {@link rollback}. Never settles when the connection is lost, as {@link run}.
+   * Sends one message of a transaction block. If the block fails, the caller ends it by {@link rollback}. Like {@link run},
+   * it never settles if the connection is lost.
    */
   async block(queries: readonly Query[], { part, ...options }: BlockOptions): Promise<BlockResult> {
     this.committing = false;
@@ -170,10 +171,10 @@ export class TransactionChannel {
     if (stale) this.#prepared.clear();
     const offset = prologue.length;
     const tag = answers.at(-1)?.tag;
-    const isOpen = part === "last" && !error && (status !== "I" || tag !== "COMMIT");
+    const notCommitted = part === "last" && !error && (status !== "I" || tag !== "COMMIT");
     const failure = error
       ? this.#refusal(queries, error, failed, offset, options)
-      : isOpen
+      : notCommitted
         ? new TransactionFailure(new Error(`COMMIT was answered by ${tag}`), { step: "commit" })
         : undefined;
     return { answers: answers.slice(offset), status, stale, failure };
@@ -194,7 +195,7 @@ export class TransactionChannel {
    * One statement of an open transaction block. Rejects if the block is not open afterwards, unless it was COMMIT.
    *
    * Large parameters are sent in a message of their own, behind a Sync. If the client vanishes in the middle of them, the
-   * server is still waiting for a first message, and idle_in_transaction_session_timeout ends the session. Behind a Parse
+   * server is still waiting for a first message, and idle_in_transaction_session_timeout ends the session. After a Parse
    * without Sync no limit of the server applies, and the session would hold the append lock for as long as a proxy
    * answers TCP keepalives for the client.
    */
@@ -217,7 +218,7 @@ export class TransactionChannel {
     return answer;
   }
 
-  /** The failure of one of `queries`, which `offset` other statements came before. */
+  /** The failure of one of `queries`. `offset`: how many other statements the message has before them. */
   #refusal(
     queries: readonly Query[],
     error: ServerError,
@@ -227,7 +228,7 @@ export class TransactionChannel {
   ): TransactionFailure {
     const failedAt = failed ? Math.max(-1, failed.index - offset) : queries.length;
     const step = failedAt >= queries.length ? "commit" : stepOf(failed);
-    // Recovery ends this session, so nobody else may use the connection.
+    // Recovery ends this server process, so no other call may use the connection.
     const inDoubt = citus === true && step === "commit";
     if (inDoubt) this.#fatal(error);
     const raises = step === "execute" ? queries[failedAt]?.raises : undefined;
@@ -270,7 +271,7 @@ export class TransactionChannel {
       if (run) steps.push(step("bind"));
       if (run && execute) (isPrologue(query) ? head : tail).push(step("execute"));
     });
-    // First, so that no error of a statement keeps the server from forgetting them.
+    // The Close messages come first: after a statement's error the server would skip them.
     const closed = this.#prepared.surplus(queries, parsed.size).map((name): Step => {
       const prepared = { name, columns: [] };
       return { kind: "close", index: -1, text: "", prepared };

@@ -6,19 +6,19 @@
  * the owner's tables and has its statements prepared. An owner is passed over at most MAX_PASSES times.
  */
 
-/** Who waits, if several stores share a pool: a store. */
+/** The store for which a caller waits, if several stores share the pool. */
 export type Owner<Connection = object> = {
   /** The connection that it used last. */
   last: Connection | undefined;
 };
 
-/** How many owners behind the first are asked whether they used a connection last. */
+/** How many owners after the first are examined for the one that used the connection last. */
 const LOOK_AHEAD = 64;
 /** How often an owner whose turn it is may be passed over. */
 const MAX_PASSES = 8;
 
 export class WaitingLine<W extends { readonly owner: Owner | undefined }> {
-  /** By owner, in the order of their turns. No line is empty. */
+  /** The waiting callers of each owner, in the order of the owners' turns. No list is empty. */
   readonly #lines = new Map<Owner | undefined, W[]>();
   #length = 0;
   /** How often the owner whose turn it is was passed over. */
@@ -59,7 +59,7 @@ export class WaitingLine<W extends { readonly owner: Owner | undefined }> {
     return undefined;
   }
 
-  /** All callers wait equally long, so the one that gives up is usually its owner's first, which is cheap to remove. */
+  /** All callers have the same timeout, so the one that gives up is usually its owner's first, which is cheap to remove. */
   remove(waiter: W): void {
     const line = this.#lines.get(waiter.owner);
     const at = line?.[0] === waiter ? 0 : (line?.indexOf(waiter) ?? -1);

@@ -1,11 +1,11 @@
 /**
- * backfill(): makes an app with history process that history for reactions and projections that are new.
+ * backfill(): lets new reactions and projections of an app process the events that are in the log already.
  *
  * Act subscribes a target when an event resolves to it, and looks only at events past its checkpoint. So the row of a
- * new static target waits without a work mark, and new dynamic targets get a row only with their next event. This
- * reads what is behind the checkpoint, subscribes every target that it resolves to, and raises each work mark to the
- * last event for it. A work mark never goes down and a row is never made twice, so it may be run at any time, beside
- * workers, again, and on several processes at once. The checkpoint is not touched.
+ * new static target waits without a work mark, and new dynamic targets get a row only with their next event. backfill()
+ * reads the older events too, subscribes every target that one resolves to, and raises each work mark to the last event
+ * for the target. A work mark never goes down and a row is never made twice, so backfill() may run repeatedly, beside
+ * workers, and in several processes at once. It does not change the checkpoint.
  */
 import { randomUUID } from "node:crypto";
 import { DEFAULT_LANE, type SubscribeInput } from "@rotorsoft/act";
@@ -45,16 +45,17 @@ export type BackfillOptions = {
   readonly store: PostgresStore;
   /** Called after each page of the log, and once at the end. */
   readonly onProgress?: ((progress: BackfillProgress) => void) | undefined;
-  /** Stops it between two pages. What was subscribed stays; run it again to go on. */
+  /** Stops it between two pages. Subscriptions that were made stay; run it again to go on. */
   readonly signal?: AbortSignal | undefined;
 };
 
 /** The result of a backfill. */
 export type BackfillResult = {
+  /** Events read, as in {@link BackfillProgress}. */
   readonly events: number;
   /** Targets that have events in the log. */
   readonly targets: number;
-  /** How many of them had no subscription. */
+  /** How many of these targets had no subscription before. */
   readonly subscribed: number;
 };
 
@@ -63,11 +64,11 @@ type Entry = SubscribeInput & { readonly priority: number; readonly correlated_a
 /** Merges the subscriptions that several events give one target: the highest mark, and the lane of the highest priority. */
 function add(entries: Map<string, Entry>, lanes: ReadonlySet<string>, id: number, to: Target): void {
   const { target: stream, source, priority = 0 } = to;
-  // Nobody claims from a lane that is not declared: Act runs the default lane instead.
+  // No worker claims from a lane that is not declared, so such a target goes into the default lane, as in Act.
   const lane = to.lane !== undefined && lanes.has(to.lane) ? to.lane : undefined;
   const known = entries.get(stream);
   const kept = known && known.priority >= priority ? known : { stream, source, priority, lane };
-  // Static reactions report their last events in any order, so the highest id counts.
+  // Static reactions report their last events in no fixed order, so the highest id counts.
   const correlated_at = Math.max(id, known?.correlated_at ?? -1);
   entries.set(stream, { ...kept, source: known ? known.source : source, correlated_at });
 }
@@ -94,7 +95,7 @@ async function headOf(store: PostgresStore): Promise<number> {
   return head;
 }
 
-/** The last event that each static target has, one look at an index for each. */
+/** Finds the last event for each static target, by one index look-up per target. */
 async function markStatic(
   store: PostgresStore,
   reactions: readonly Reaction[],
@@ -122,10 +123,10 @@ async function markStatic(
  * Subscribes every target that the log has events for, up to its last event. Workers that listen (`notify: true`) are
  * woken and process the history at their own pace, oldest first; others find it with their next event or start.
  *
- * It does not deliver again what a target has handled: a reaction that is added to a target that exists begins with
- * the next event. Give it a target of its own, or `reset` the target.
+ * Events that a target has handled are not delivered to it again: a reaction that is added to an existing target begins
+ * with the next event. Give such a reaction its own target, or `reset` the target.
  *
- * @throws ProjectionError if an argument is of no use; StoreError if the database fails; the signal's reason.
+ * @throws ProjectionError if an argument is invalid; StoreError if the database fails; the signal's reason.
  * @example
  * ```ts
  * await backfill({ app, store, onProgress: ({ at, head }) => console.log(`${at} of ${head}`) });
@@ -166,7 +167,7 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
   while (at < head) {
     signal?.throwIfAborted();
     const page: StoredEvent[] = [];
-    // Past the head are the events of the app's own correlation.
+    // The app's own correlation handles the events past the head.
     await store.query((event) => void page.push(event), { names, after: at, before: head + 1, limit: PAGE });
     const entries = new Map<string, Entry>();
     for (const event of page)

@@ -4,9 +4,9 @@ import { codeOf, sanitize } from "../errors.ts";
 import { faultOf, type Rules } from "../values/rules.ts";
 
 /**
- * - `BAD_INPUT`: an argument is of no use; the message says which.
- * - `NO_TRANSACTIONS`: the driver of the database has none.
- * - `POSITIONS_MISSING`: the table of positions is not there, or lacks a column.
+ * - `BAD_INPUT`: an argument is invalid; the message says which.
+ * - `NO_TRANSACTIONS`: the driver of the database has no transactions.
+ * - `POSITIONS_MISSING`: the table of positions does not exist, or lacks a column.
  * - `SUPERSEDED`: the events were fetched before a rebuild of the projection, and are delivered again.
  * - `HANDLER_FAILED`: a query of the handler failed; `cause` says why.
  * - `TIMED_OUT`: a target did not catch up in time; see {@link CaughtUpTimeout}.
@@ -27,7 +27,7 @@ export type ProjectionErrorCode =
   | "REBUILD_RUNS"
   | "DISPOSED";
 
-/** What a function of act-drizzle/projections throws. `code` says what happened, the message what to do. */
+/** The error of the functions of act-drizzle/projections. `code` says what happened; the message also says what to do. */
 export class ProjectionError extends Error {
   override readonly name: string = "ProjectionError";
   readonly code: ProjectionErrorCode;
@@ -38,7 +38,7 @@ export class ProjectionError extends Error {
   }
 }
 
-/** @throws ProjectionError for an unknown option, and for a value that no rule allows. */
+/** @throws ProjectionError for an unknown option, and for a value that its rule does not allow. */
 export function checkInput<T>(name: string, given: T, rules: Rules<NonNullable<T>>): void {
   const fault = faultOf(given, rules);
   if (fault !== undefined) throw badInput(`${name}: ${fault}.`);
@@ -68,7 +68,7 @@ export function positionsError(error: unknown, table: string): unknown {
 
 /**
  * An error as the framework may log it, and write it into the subscription: without the parameters of the query, which
- * are values of events. Errors that are no query's pass as they are, Act's signals among them.
+ * are values of events. Errors that do not come from a query, such as Act's signals, are returned unchanged.
  */
 export function withoutValues(error: unknown, doing: string): unknown {
   if (!(error instanceof DrizzleQueryError)) return error;
@@ -85,19 +85,19 @@ export type Lagging = {
   readonly waitsFor: number;
 };
 
-/** Projections did not catch up in time. They go on: what was written will be read later. */
+/** Projections did not catch up in time. They continue, so the read models will show the event later. */
 export class CaughtUpTimeout extends ProjectionError {
   override readonly name = "CaughtUpTimeout";
   /** How far each target is that has not caught up. */
   readonly behind: readonly Lagging[];
 
   constructor(id: number, timeout: number, behind: readonly Lagging[]) {
-    const told = behind.map(
+    const lags = behind.map(
       ({ target, at, waitsFor }) => `${JSON.stringify(target)} is at ${at} of ${waitsFor}`,
     );
     super(
       "TIMED_OUT",
-      `caughtUp: event ${id} was not handled within ${timeout} ms: ${told.slice(0, 5).join(", ")}${told.length > 5 ? ` and ${told.length - 5} more` : ""}. The event is stored: check that workers run, or raise the timeout.`,
+      `caughtUp: event ${id} was not handled within ${timeout} ms: ${lags.slice(0, 5).join(", ")}${lags.length > 5 ? ` and ${lags.length - 5} more` : ""}. The event is stored: check that workers run, or raise the timeout.`,
     );
     this.behind = behind.map(({ target, at, waitsFor }) => ({ target, at, waitsFor }));
   }

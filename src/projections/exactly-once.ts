@@ -2,9 +2,9 @@
  * exactlyOnce(): runs a handler of Act in one transaction with the position of its target, so that an event that is
  * delivered again changes nothing.
  *
- * Act acknowledges an event after its handlers have run, so a worker that dies in between, or whose lease expires, has
- * it delivered again. Here the position is written first: the row stays locked until COMMIT, so that a second holder
- * of the target waits, and then finds that the event is done.
+ * Act acknowledges an event after its handlers have run. If the worker dies in between, or its lease expires, the event is
+ * delivered again. Here the position is written first: the row stays locked until COMMIT, so that a second holder of the
+ * target waits, and then finds that the event is done.
  */
 import { entityKind, is } from "drizzle-orm";
 import { PgDatabase } from "drizzle-orm/pg-core";
@@ -21,11 +21,11 @@ import { type Database, Transactions } from "./transactions.ts";
 /** The transaction that a Drizzle database gives: `PgTransaction` of its driver and schema. */
 export type TransactionOf<Db extends Database> = Parameters<Parameters<Db["transaction"]>[0]>[0];
 
-/** Which projection, and in which database. */
+/** The projection, and the database of its read models. */
 export type ExactlyOnceOptions<Db extends Database> = {
   /** Your Drizzle database on PostgreSQL: postgres.js, node-postgres, Neon (WebSocket), PGlite. */
   readonly db: Db;
-  /** Names the projection. Its positions are kept under this name: give each read model its own, and keep it. */
+  /** Name of the projection, under which its positions are kept: give each read model its own name, and never change it. */
   readonly projection: string;
   /** The table of positions. Default `actPositions()`: `public.act_positions`. */
   readonly positions?: ActPositions | undefined;
@@ -37,17 +37,17 @@ type Numbered = { readonly id: number };
 /** A row of `projection(…).of(State).flush(…)`: the state of one stream as of event `event_id`. */
 type StateRow = { readonly stream: string; readonly event_id: number };
 
-/** Wraps the handlers of one projection. What a handler throws passes through, and its transaction is rolled back. */
+/** Wraps the handlers of one projection. If a handler throws, its transaction is rolled back, and the error is rethrown. */
 export type ExactlyOnce<Tx> = {
-  /** Wraps a handler of `.do(…)`, of a projection or of a reaction; a reaction's gets the app last, as from Act. */
+  /** Wraps a handler of `.do(…)`, of a projection or a reaction. A reaction's handler gets the app as its last argument. */
   do<Event extends Numbered, Rest extends unknown[]>(
     handler: (event: Event, tx: Tx, stream: string, ...rest: Rest) => PromiseLike<unknown>,
   ): (event: Event, stream: string, ...rest: Rest) => Promise<void>;
-  /** Wraps a handler of `.batch(…)`. It gets the events that are new, in one transaction; none: it is not called. */
+  /** Wraps a handler of `.batch(…)`. It gets the new events, in one transaction, and is not called if there are none. */
   batch<Event extends Numbered>(
     handler: (events: readonly Event[], tx: Tx, stream: string) => PromiseLike<unknown>,
   ): (events: readonly Event[], stream: string) => Promise<void>;
-  /** Wraps a handler of `.flush(…)`. It gets the rows that are newer than what was flushed before. */
+  /** Wraps a handler of `.flush(…)`. It gets the rows that are newer than those that were flushed before. */
   flush<Row extends StateRow>(
     handler: (rows: readonly Row[], tx: Tx) => PromiseLike<unknown>,
   ): (rows: readonly Row[]) => Promise<void>;
@@ -88,13 +88,13 @@ export const hasColumns = (table: unknown): table is ActPositions =>
  * Exactly-once handlers of one projection, over your own Drizzle database, which need not be the log's.
  *
  * Each handler runs in one transaction of that database, which also records the position of its target; all of it is
- * written, or none. The handler writes through `tx`. What it does elsewhere, as an e-mail, is at least once as before.
+ * written, or none. The handler writes through `tx`. Its other effects, such as an e-mail, still happen at least once.
  * A transaction that the server ends for a deadlock or a serialization failure is run again, up to 3 times.
  *
- * Handlers of one event and one target in one projection are told apart by the name of their function; an arrow
- * function gets the projection's name.
+ * Handlers of one event and one target in one projection are told apart by the name of their function; a function without
+ * a name, such as an arrow function in the call, gets the projection's name.
  *
- * @throws ProjectionError if an argument is of no use. Nothing has been sent to the database then.
+ * @throws ProjectionError if an argument is invalid. Nothing has been sent to the database then.
  * @example
  * ```ts
  * const once = exactlyOnce({ db, projection: "balances" });

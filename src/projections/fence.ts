@@ -1,10 +1,11 @@
 /**
- * Keeps events that were fetched before a rebuild out of the run that follows it.
+ * Keeps events that were fetched before a rebuild out of the generation that the rebuild begins.
  *
- * Act gives a handler no lease, so the row of positions has to tell: a rebuild raises its generation. A process refuses the
- * next event of a target once in two cases: it has handled the target in an earlier generation; or it was running when the
- * generation began, and sees the target for the first time. In both cases it may have claimed the event before the rebuild.
- * Refused events stay unacknowledged. What is delivered next was claimed after the refusal, and therefore after the rebuild.
+ * Act gives a handler no lease, so the row of positions has to show it: a rebuild raises its generation. A process refuses
+ * the next event of a target once in two cases: it has handled the target in an earlier generation; or it was running when
+ * the generation began, and sees the target for the first time. In both cases it may have claimed the event before the
+ * rebuild.
+ * Refused events stay unacknowledged. Those that are delivered next were claimed after the refusal, so after the rebuild.
  */
 
 /** How far the clocks of a worker and of the server may be apart. */
@@ -15,13 +16,13 @@ const MAX_KNOWN = 100_000;
 export class Fence {
   readonly #projection: string;
   readonly #known = new Map<string, number>();
-  readonly #up = Date.now();
+  readonly #startedAt = Date.now();
 
   constructor(projection: string) {
     this.#projection = projection;
   }
 
-  /** Whether events of this target may be of an earlier run. */
+  /** Whether events of this target may have been fetched in an earlier generation. `since`: when this one began, in ms. */
   refuses(target: string, generation: number, since: number): boolean {
     const known = this.#known.get(target);
     if (known === generation) return false;
@@ -30,12 +31,12 @@ export class Fence {
       if (this.#known.size <= MAX_KNOWN) break;
       this.#known.delete(oldest);
     }
-    if (known === undefined) return generation > 0 && this.#up < since + CLOCK_SKEW;
+    if (known === undefined) return generation > 0 && this.#startedAt < since + CLOCK_SKEW;
     return true;
   }
 
   /** The message of a refusal. */
   reason(target: string): string {
-    return `projection ${JSON.stringify(this.#projection)} was rebuilt while events of ${JSON.stringify(target)} were on their way: nothing was written, and they are delivered again.`;
+    return `projection ${JSON.stringify(this.#projection)} was rebuilt while events of ${JSON.stringify(target)} were being delivered: nothing was written, and they are delivered again.`;
   }
 }

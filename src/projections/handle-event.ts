@@ -6,7 +6,7 @@ import { floorOf, heldReason } from "./floor.ts";
 import type { ActPositions } from "./positions.ts";
 import { ISOLATION, type Transactions } from "./transactions.ts";
 
-/** ms until an event is delivered again that came while its read model was being rebuilt in place. */
+/** ms until an event that came while its read model was being rebuilt in place is delivered again. */
 const HELD_MS = 500;
 
 /**

@@ -37,7 +37,7 @@ export function handleRows<Tx, Flushed extends { readonly stream: string; readon
       const moved = await transactions.query(tx, advance(positions, projection, heads));
       transactions.assertReadCommitted(moved[0]);
       if (moved.some(({ held }) => held)) throw new ProjectionError("SUPERSEDED", heldReason(projection));
-      // All of them, so that each target is refused no more than once.
+      // Asks about all rows, not only up to the first refusal, so that each target is refused only once.
       const refused = moved.filter(({ target, generation, since }) =>
         fence.refuses(String(target), Number(generation), Number(since)),
       );

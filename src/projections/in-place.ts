@@ -1,4 +1,4 @@
-/** The tables of a projection, emptied and filled in place. Handlers are held from the beginning to the end. */
+/** Empties the tables of a projection and fills them in place. Handlers are held from the beginning to the end. */
 import { sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import { clearTables } from "./clear-tables.ts";
@@ -19,7 +19,7 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return this.#tables;
   }
 
-  /** Empties tables and positions in one transaction, or finds that it was done, and returns how far they are filled. */
+  /** Empties tables and positions in one transaction, unless an interrupted rebuild did. Returns how far they are filled. */
   async open(_names: readonly string[], restart: boolean): Promise<number> {
     const { positions, projection } = this.#transactions;
     let at = -1;

@@ -1,6 +1,6 @@
 /**
- * inline(): projections that are part of the commit. Drizzle runs on the connection of the append: statements go out by a
- * session of the store's own, so that no second connection, and no transaction of a driver, is involved.
+ * inline(): projections that are part of the commit. Drizzle's statements run on the connection of the append, so that no
+ * second connection, and no transaction of another driver, is involved.
  */
 import type { Committed, Schemas } from "@rotorsoft/act";
 import {
@@ -24,7 +24,7 @@ import { isRecord } from "../values/json-dates.ts";
 import { ANY, oneOf, type Rules } from "../values/rules.ts";
 import { badInput, checkInput } from "./errors.ts";
 
-/** ms after which a handler is cut, unless it says otherwise. */
+/** ms after which a handler is cancelled, by default. */
 const DEFAULT_TIMEOUT = 2_000;
 
 type Shapes = Readonly<Record<string, z.ZodType>>;
@@ -43,7 +43,7 @@ export type InlineEventOf<Events extends Shapes, Name extends keyof Events> = Om
   "name" | "data"
 > & { readonly name: Name; readonly data: z.infer<Events[Name]> };
 
-/** It may return its last query without waiting for it: that one is sent together with COMMIT. */
+/** A handler. It may return its last query without awaiting it: that query is sent together with COMMIT. */
 export type InlineHandle<Event, Schema extends Tables> = (
   events: readonly Event[],
   tx: InlineTransaction<Schema>,
@@ -51,18 +51,18 @@ export type InlineHandle<Event, Schema extends Tables> = (
 
 /** A handler with options of its own. */
 export type InlineHandlerOptions<Event, Schema extends Tables> = {
-  /** ms after which the handler is cut. */
+  /** ms after which the handler is cancelled. Default: the `timeout` of {@link InlineOptions}. */
   readonly timeout?: number | undefined;
 } & (
   | { readonly each: InlineHandle<Event, Schema>; readonly batch?: undefined }
   | {
-      /** Gets the events of all commits that go out together, in the order of the log. */
+      /** Gets the events of all commits of a batch, in the order of the log. */
       readonly batch: InlineHandle<Event, Schema>;
       readonly each?: undefined;
     }
 );
 
-/** Which events are projected in the commit, and by which handlers. */
+/** The events that are projected in the commit, and their handlers. */
 export type InlineOptions<Events extends Shapes, Schema extends Tables> = {
   /** The zod schemas of the events, as in `.on({ Deposited })`. */
   readonly events: Events;
@@ -72,11 +72,11 @@ export type InlineOptions<Events extends Shapes, Schema extends Tables> = {
       | InlineHandle<InlineEventOf<Events, Name>, Schema>
       | InlineHandlerOptions<InlineEventOf<Events, Name>, Schema>;
   };
-  /** ms after which a handler is cut. Default 2,000. */
+  /** ms after which a handler is cancelled, 1 to 60,000. Default 2,000. */
   readonly timeout?: number | undefined;
   /** Your Drizzle schema, for `tx.query`. */
   readonly schema?: Schema | undefined;
-  /** As of `drizzle()`. */
+  /** As in `drizzle()`. */
   readonly casing?: "snake_case" | "camelCase" | undefined;
 };
 
@@ -131,7 +131,7 @@ function handlersOf(options: unknown): Map<string, InlineHandler> {
     if (given === undefined) continue;
     if (!Object.hasOwn(events, name))
       throw badInput(
-        `inline: on.${name} is for an event that is not in events: add its schema, or fix the name.`,
+        `inline: on.${name} is for an event that is not in events: add its schema, or correct the name.`,
       );
     handlers.set(name, handlerOf(name, given, timeout));
   }
@@ -140,12 +140,12 @@ function handlersOf(options: unknown): Map<string, InlineHandler> {
   return handlers;
 }
 
-/** Drizzle's own way to leave a transaction without an error of the user's. */
+/** Drizzle's way to end a transaction without an error of the user. */
 function rollback(): never {
   throw new TransactionRollbackError();
 }
 
-/** `db` as a transaction: nested ones are savepoints. The driver for proxies has none of its own. */
+/** `db` as a transaction, in which nested ones are savepoints. The driver for proxies has no transactions of its own. */
 function withSavepoints<Db extends object>(db: Db, send: SendInline, depth: number): Db {
   const say = (text: string) => send({ text, params: [], arrays: true });
   return Object.assign(Object.create(db), {
@@ -177,7 +177,7 @@ function open<Schema extends Tables>(
   return withSavepoints(db, send, 1);
 }
 
-/** A query that has been built, and not been run. */
+/** The statement of a query that was built and not run; undefined for other values. */
 function toQuery(returned: unknown): InlineQuery | undefined {
   if (!is(returned, QueryPromise)) return undefined;
   const toSQL: unknown = Reflect.get(returned, "toSQL");
@@ -193,10 +193,10 @@ const causeOf = (error: unknown): unknown =>
  * Inline projections, for the option `inline` of `PostgresStore`: each handler runs in the transaction of the commit,
  * after its events were inserted. A read model is never behind the log, and a handler that throws refuses the commit.
  *
- * The handlers hold the log's append lock: every other commit waits. Let them do one or two short statements, and
- * nothing that waits for anything else.
+ * The handlers hold the log's append lock: every other commit waits. So let a handler run one or two short statements, and
+ * wait for nothing else.
  *
- * @throws ProjectionError if an option is of no use.
+ * @throws ProjectionError if an option is invalid.
  * @example
  * ```ts
  * const store = new PostgresStore({

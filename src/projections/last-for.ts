@@ -27,7 +27,7 @@ export function targetsOf(app: App, event: StoredEvent): string[] {
  * index. If the event decides the target, it reads the target's source backward until an event resolves to the target. If no
  * reaction of the app can have this target, every event counts as one for it.
  *
- * @param goOn Called before each page but the first: what it throws ends the search, which may be as long as the log.
+ * @param goOn Called before each page but the first. If it throws, the search ends: without that it may read the whole log.
  */
 export async function lastFor(
   app: App,

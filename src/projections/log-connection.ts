@@ -10,7 +10,7 @@ export class LogConnection {
   readonly names: Names;
   readonly #database: Database;
 
-  /** Opens nothing yet. `options` say how to connect, where that is not as the store does. */
+  /** Opens nothing yet. `options`: how to connect, if not as the store does. */
   constructor({ config }: Pick<PostgresStore, "config">, options?: PostgresStoreOptions) {
     this.names = namesOf(config.schema, config.table);
     const target = resolveOptions(options ?? { ...config });

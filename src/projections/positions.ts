@@ -1,4 +1,4 @@
-/** The table of positions: how far each projection has come, kept in the database that its read models are in. */
+/** The table of positions: how far each projection is, kept in the database of its read models. */
 import { sql } from "drizzle-orm";
 import { bigint, integer, text, timestamp, uniqueIndex } from "drizzle-orm/pg-core";
 import { checkTableOptions } from "../schema/names.ts";
@@ -16,10 +16,10 @@ export type ActPositionsOptions<Schema extends string = string, Name extends str
  * The Drizzle table in which {@link exactlyOnce} keeps its positions. Export it from your Drizzle schema, so that
  * drizzle-kit pushes and migrates it with your own tables.
  *
- * - `projection`, `target`: whose position. The target of a state's projection (`flush`) is the stream of the row.
+ * - `projection`, `target`: whose position it is. For a `flush` the target is the stream of the row.
  * - `at`: the id of the last event that was handled; -1 before the first.
  * - `handlers`: which handlers are done with event `at`; null if all are.
- * - `generation`: which run this is, from 0. A rebuild raises it, so that nothing of an earlier run is written into it.
+ * - `generation`: a number from 0, which a rebuild raises, so that events that were fetched before it are not written.
  * - `since`: when the generation began.
  *
  * A projection that was rebuilt has one more row, with an empty target: `at` is the id up to which its tables hold all

@@ -1,5 +1,5 @@
 /**
- * progressOf(): waits until projections have handled an event, so that who wrote it reads it in the read models.
+ * progressOf(): waits until projections have handled an event, so that its writer finds it in the read models.
  *
  * A target has handled an event when its watermark in the log has reached it: the acknowledgement follows the
  * transaction of the handler. Workers announce their acknowledgements with NOTIFY. A waiter is woken by that, and also
@@ -16,14 +16,14 @@ import { lastFor, targetsOf } from "./last-for.ts";
 import { LogConnection } from "./log-connection.ts";
 import type { App, StoredEvent } from "./reactions.ts";
 
-/** How long to wait for a notification before reading the watermarks again: short at first, in case workers do not notify. */
-const FIRST_LOOK = 25;
+/** ms to wait for a notification before reading the watermarks again: short at first, in case workers do not notify. */
+const FIRST_PAUSE = 25;
 const LONGEST_PAUSE = 500;
 const DEFAULT_TIMEOUT = 5_000;
 /** NOTIFY takes less than 8,000 bytes. A notification that is too long is sent without names, and wakes every waiter. */
 const MAX_PAYLOAD = 7_500;
 
-/** An app that tells what it has acknowledged: an act() app. */
+/** An app that emits its acknowledgements, as an act() app does. */
 type Announcing = App & {
   on(event: "acked", listener: (leases: Lease[]) => void): unknown;
   off(event: "acked", listener: (leases: Lease[]) => void): unknown;
@@ -31,10 +31,10 @@ type Announcing = App & {
 
 /** The app whose projections are waited for, and its store. */
 export type ProgressOptions = {
-  /** The app, with the reactions that are waited for; it need not run them. */
+  /** The app, with the reactions to wait for; it need not run them. */
   readonly app: Announcing;
   readonly store: PostgresStore;
-  /** How its connection is made. Default: as the store's. Needed if the store got TLS options as an object. */
+  /** How to connect to the log. Default: as the store does. */
   readonly connection?: PostgresStoreOptions | undefined;
 };
 
@@ -50,14 +50,14 @@ export type CaughtUpOptions = {
 
 const WAIT_RULES: Rules<CaughtUpOptions> = { timeout: ANY, signal: SIGNAL };
 
-/** An event, what `app.do()` returned, or the id of an event. */
+/** An event, the result of `app.do()`, or the id of an event. */
 export type Reached = number | StoredEvent | readonly { readonly event?: StoredEvent | undefined }[];
 
 /** Waits for projections. {@link progressOf} makes one. */
 export type Progress = {
   /**
    * Resolves once each target has handled the event, and all events before it that are for the target. Without targets
-   * it waits for all that react to the event.
+   * it waits for all targets that react to the event.
    *
    * @throws CaughtUpTimeout, which says how far each target is; ProjectionError `BLOCKED` at once if a target is
    * blocked; StoreError if the log cannot be read.
@@ -67,7 +67,7 @@ export type Progress = {
     reached: Reached,
     options?: CaughtUpOptions,
   ): Promise<void>;
-  /** In a process that runs the reactions: tells other processes of each acknowledgement, from now on. */
+  /** For a process that runs the reactions: notifies other processes of each acknowledgement, from now on. */
   announce(): void;
   /** Ends the connection to the log. Calls that still wait reject. */
   dispose(): Promise<void>;
@@ -127,7 +127,7 @@ class Watch implements Progress {
       if (performance.now() >= deadline) throw new CaughtUpTimeout(id, timeout, behind);
     };
     if (behind.length > 0) behind = await this.#relevant(behind, id, goOn);
-    for (let pause = FIRST_LOOK; behind.length > 0; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+    for (let pause = FIRST_PAUSE; behind.length > 0; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
       failOnBlocked(behind);
       const left = deadline - performance.now();
       if (left <= 0) throw new CaughtUpTimeout(id, timeout, behind);
@@ -143,7 +143,7 @@ class Watch implements Progress {
     throw badInput("caughtUp: give an event, what app.do() returned, or the id of an event.");
   }
 
-  /** Those whose watermark is before `id`. */
+  /** The targets whose watermark is before `id`. */
   async #behind(targets: readonly string[], id: number): Promise<Position[]> {
     const rows = await this.#connection.read(
       "caughtUp",
@@ -252,10 +252,10 @@ function failOnBlocked(behind: readonly Position[]): void {
 }
 
 /**
- * Waits for projections to handle an event. Make one per process, and dispose of it at the end; it opens a connection
+ * Waits for projections to handle an event. Create one per process, and dispose of it at the end; it opens a connection
  * to the log when it is first used.
  *
- * @throws ProjectionError if an argument is of no use.
+ * @throws ProjectionError if an argument is invalid.
  * @example
  * ```ts
  * const progress = progressOf({ app, store });

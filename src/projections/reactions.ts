@@ -8,7 +8,7 @@ export type App = {
   readonly lanes: readonly { readonly name: string }[];
 };
 
-/** An event as the store gives it. */
+/** An event as the store returns it. */
 export type StoredEvent = Parameters<Parameters<Store["query"]>[0]>[0];
 
 export type Target = {
@@ -42,9 +42,8 @@ export function reactionsOf(app: App): Reaction[] {
 }
 
 /**
- * The names of events that a target's reactions are for: those of the reactions that always have this target, and those
- * of the reactions whose event decides the target, which may be this one. Undefined if there is none: the app does not
- * know the target.
+ * The names of the events that a target may get: those of reactions with this static target, and those of reactions whose
+ * event decides the target, because it may be this one. Undefined if there are none: the app does not know the target.
  */
 export function namesForTarget(app: App, target: string): string[] | undefined {
   const names = new Set(
@@ -63,7 +62,7 @@ export function resolve({ resolver }: Reaction, event: StoredEvent): Target | un
 }
 
 const patterns = new Map<string, RegExp>();
-/** Sources are few, or literal. */
+/** Sources that are patterns are few. */
 const MAX_PATTERNS = 100;
 
 /** Whether a target with this source gets events of this stream: the rule of Act's correlation. */

@@ -10,25 +10,25 @@ import type { PostgresStore } from "../store.ts";
 import { isRecord } from "../values/json-dates.ts";
 import type { StoredEvent } from "./reactions.ts";
 
-/** Ranges that are on their way. With more, memory grows and speed does not: one thread parses and applies. */
+/** Ranges that are read at the same time. With more, memory grows and speed does not: one thread parses and applies. */
 const AT_ONCE = 3;
 const FIRST_IDS = 1_000;
 const MAX_IDS = 1_000_000;
 /** Bytes, as stored, of a range that is sent as one text: a larger one is read in halves. */
 const BUDGET = 8_000_000;
-/** Characters that a text is to have. */
+/** Characters that a text should have. */
 const TEXT = 6_000_000;
 
 export type Page = {
   readonly events: readonly StoredEvent[];
-  /** Ids that it covers: greater than `after`, up to `to`. */
+  /** The ids that the page covers: greater than `after`, up to `to`. */
   readonly after: number;
   readonly to: number;
 };
 
 /**
  * $1, $2: the ids; $3: the names; $4: the budget. One JSON list for each column: 20 % faster than a list for each event.
- * `meta` is two thirds of the text of a small event, so it is sent only where it is asked for.
+ * `meta` is two thirds of the text of a small event, so it is sent only if it is asked for.
  */
 const statement = (events: string, meta: boolean) => `
   with page as materialized (
@@ -60,7 +60,7 @@ export class LogReader {
   /** The primary's WAL position when the head was read; undefined without replicas. */
   #lsn: string | undefined;
 
-  /** `batchSize`: events that a page holds at most. */
+  /** `batchSize`: the most events of a page. */
   constructor(
     store: PostgresStore,
     names: readonly string[],
@@ -72,14 +72,14 @@ export class LogReader {
     this.#batchSize = batchSize;
   }
 
-  /** The id of the last event; -1 in an empty log. Ids become visible in their order: none below it comes later. */
+  /** The id of the last event; -1 in an empty log. Ids become visible in order, so no lower id appears later. */
   async head(): Promise<number> {
     const { names, connections } = contextOf(this.#store);
     const text = connections.seen
       ? positionText(names)
       : `select coalesce(max(id), -1)::text as head from ${names.events}`;
     const [row] = await connections.read("rebuild", { text, params: [] });
-    // A replica that has replayed up to this position has also erased whatever was erased before.
+    // A replica that has replayed up to this position has also replayed every erasure of pii before it.
     this.#lsn = typeof row?.lsn === "string" ? row.lsn : undefined;
     return Number(row?.head ?? -1);
   }
@@ -113,7 +113,7 @@ export class LogReader {
     }
   }
 
-  /** How many ids the next range is to have, after one with so many events. A text that is too large is read twice. */
+  /** How many ids the next range should have, after one with `events` events. A range that is too large is read twice. */
   #nextLength({ after, to }: Range, ids: number, events: number, text: string | undefined): number {
     if (text === undefined) return Math.max(1, Math.floor((to - after) / 2));
     if (events === 0) return Math.min(ids * 4, MAX_IDS);
@@ -121,7 +121,7 @@ export class LogReader {
     return Math.max(1, Math.min(Math.floor(wanted), ids * 4, MAX_IDS));
   }
 
-  /** A range that was too large for one text comes in halves, one after the other. */
+  /** The pages of a range. A range that was too large for one text is read in halves, one after the other. */
   async *#pages(range: Range, text: string | undefined): AsyncGenerator<Page> {
     if (text !== undefined) {
       const events = await this.#decode(text);

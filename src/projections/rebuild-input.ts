@@ -1,4 +1,4 @@
-/** What rebuild() and redeliver() refuse before they send anything. */
+/** Checks the options of rebuild() and redeliver(), before anything is sent. */
 import { is } from "drizzle-orm";
 import { PgTable } from "drizzle-orm/pg-core";
 import { isRecord } from "../values/json-dates.ts";
@@ -6,7 +6,7 @@ import { ANY, FLAG } from "../values/rules.ts";
 import { badInput } from "./errors.ts";
 import { checkDatabase, hasColumns } from "./exactly-once.ts";
 
-/** Events of a batch. */
+/** The most events of a batch. */
 const MAX_BATCH_SIZE = 100_000;
 
 type Input = {
@@ -35,7 +35,7 @@ type Definition = Input & {
   readonly batchSize?: unknown;
 };
 
-/** The options that are always the same for a projection. */
+/** The options that are the same at every rebuild of a projection. */
 export const DEFINITION_RULES = {
   db: ANY,
   projection: ANY,

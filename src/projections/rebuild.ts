@@ -1,11 +1,11 @@
 /**
- * rebuild(): fills the tables of a projection anew from the log, through a fast path of its own beside the workers.
+ * rebuild(): fills the tables of a projection again from the log, through a fast path of its own beside the workers.
  *
- * Shadows of the tables are filled while the tables go on answering, and are swapped in at a watermark: in one
- * transaction handlers are kept out, the last events are applied, the tables change places, and the projection's floor
- * is raised to the last event of the log. Handlers skip what is at or below the floor, so that nobody who still holds
- * such an event writes it a second time. With `inPlace` the tables themselves are emptied and filled, and handlers are
- * kept out from the beginning to the end.
+ * Shadows of the tables are filled while the tables stay in use, and are swapped in at a watermark: one transaction locks
+ * handlers out, applies the last events, swaps the tables, and raises the projection's floor to the last event of the log.
+ * Handlers skip events at or below the floor, so that a worker that still holds such an event does not write it a second
+ * time. With `inPlace` the tables themselves are emptied and filled, and handlers are locked out from the beginning to the
+ * end.
  */
 import type { Committed, EventMeta } from "@rotorsoft/act";
 import type { PgTable } from "drizzle-orm/pg-core";
@@ -22,18 +22,19 @@ import { Shadow } from "./shadow.ts";
 import { LIMIT_LOCKS, retryOnLockTimeout } from "./swap-lock.ts";
 import { type Database, Transactions } from "./transactions.ts";
 
-/** When no more than this many ids are left, it takes the locks and applies the rest. */
+/** When no more than this many ids are left, the rebuild takes the locks and applies the rest. */
 const NEAR = 1_000;
 const BATCH_SIZE = 5_000;
-/** If events arrive faster than they are applied, it takes the locks after this many rounds all the same. */
+/** After this many rounds it takes the locks, even if more ids are left. */
 const ROUNDS = 20;
+/** It also does so after this many rounds that left no fewer ids than the round before. */
 const SLOWER_ROUNDS = 2;
 
 /** A schema of an event: a zod object, as `.emits({ … })` and `.on({ … })` get it. */
 type Schema = { readonly _zod: { readonly output: unknown } };
 /** Schemas of events by name, as `.emits({ … })` and `.on({ … })` get them. */
 export type EventSchemas = Readonly<Record<string, Schema>>;
-/** The events of these schemas, as handlers get them; `meta` only where it was asked for. */
+/** The events of these schemas, as handlers get them; `meta` only if the option `meta` is set. */
 export type EventOf<Events extends EventSchemas> = {
   [Name in keyof Events & string]: Omit<
     Committed<{ [N in Name]: Extract<Events[Name]["_zod"]["output"], Record<string, unknown>> }, Name>,
@@ -71,11 +72,11 @@ export type RebuildOptions<
   readonly positions?: ActPositions | undefined;
   /** All events that the projection handles, by name, as its `.on({ … })` gets them. */
   readonly events: Events;
-  /** The tables that the projection writes, and no other projection. They are filled from empty. */
+  /** The tables that the projection writes, and no other projection. The rebuild fills them from empty. */
   readonly tables: Tables;
   /**
-   * Applies events, which come in order of id, through `tx` to the tables that it is given: they are shadows of yours. It
-   * may run again with the same events after its transaction was rolled back.
+   * Applies events, in order of id, through `tx` to the tables of its third argument, which are shadows of yours. It may run
+   * again with the same events after its transaction was rolled back.
    */
   readonly apply: (
     events: readonly EventOf<Events>[],
@@ -84,14 +85,14 @@ export type RebuildOptions<
   ) => PromiseLike<unknown>;
   /** Empties and fills the tables themselves: readers see them grow, and handlers wait. Default false. */
   readonly inPlace?: boolean | undefined;
-  /** Reads the events' `meta`, too: it is often larger than the rest of them. Default false. */
+  /** Also reads the `meta` of events, which is often larger than the rest of an event. Default false. */
   readonly meta?: boolean | undefined;
   /**
-   * Events that `apply` gets at most, 1 to 100,000. Default 5,000. More are faster where `apply` sends one statement for all;
-   * a statement takes 65,535 parameters.
+   * The most events that `apply` gets at once, 1 to 100,000. Default 5,000. More are faster if `apply` sends one statement
+   * for all of them; a statement can have 65,535 parameters.
    */
   readonly batchSize?: number | undefined;
-  /** Begins from the first event, also where a rebuild did not end: needed if `apply` is another one. Default false. */
+  /** Begins at the first event, even if an interrupted rebuild could go on: needed if `apply` has changed. Default false. */
   readonly restart?: boolean | undefined;
   /** Called after each batch. */
   readonly onProgress?: ((progress: RebuildProgress) => void) | undefined;
@@ -108,19 +109,19 @@ const RULES: Rules<RebuildOptions<Database, EventSchemas, Readonly<Record<string
   signal: SIGNAL,
 };
 
-/** What a rebuild has done. */
+/** The result of a rebuild. */
 export type RebuildResult = {
   /** Events applied by this call. */
   readonly events: number;
   /** The watermark: the tables hold every event up to this id. */
   readonly at: number;
-  /** The id from which it went on; -1 if it began from the first event. */
+  /** The id after which it went on; -1 if it began with the first event. */
   readonly from: number;
   /** ms for which handlers waited for the last transaction. */
   readonly lockedMillis: number;
 };
 
-/** What is filled: shadows, or the tables themselves. */
+/** The tables that are filled: shadows, or the tables themselves. */
 type Filled<Tx, Tables> = {
   open(names: readonly string[], restart: boolean): Promise<number>;
   tables(): Tables;
@@ -132,13 +133,13 @@ type Filled<Tx, Tables> = {
 };
 
 /**
- * Rebuilds a projection from the whole log. Readers and workers go on meanwhile.
+ * Rebuilds a projection from the whole log. Without `inPlace`, readers and workers go on meanwhile.
  *
  * A rebuild that was killed goes on where it stopped when it is called again. Only one may run for a projection.
  *
  * @throws ProjectionError: `BAD_INPUT`; `CANNOT_SWAP` if a table cannot be replaced, before anything is written;
  *   `REBUILD_RUNS`; `HANDLER_FAILED` if a query of `apply` fails. StoreError if the log cannot be read. What `apply`
- *   throws, or the signal's reason. The tables that are read are unchanged then, unless it is `inPlace`.
+ *   throws, or the signal's reason. After an error the tables that readers use are unchanged, unless `inPlace` is set.
  * @example
  * ```ts
  * await rebuild({
@@ -169,14 +170,14 @@ export async function rebuild<
 
   signal?.throwIfAborted();
   await transactions.run(doing, async (tx) => {
-    // Fails before any work is done if the table of positions is missing.
+    // Fails before the work begins if the table of positions is missing.
     await transactions.query(tx, floorOf(positions, projection));
   });
   const from = await retryOnLockTimeout(() => filled.open(names, options.restart ?? false), signal);
   let at = from;
   let events = 0;
   let head = await log.head();
-  /** Within a transaction: it counts when that has committed. */
+  /** Applies one page within a transaction. */
   const apply = async (tx: TransactionOf<Db>, page: Page, known: number) => {
     if (!(await filled.advance(tx, known, page.to)))
       throw new ProjectionError(
@@ -217,7 +218,7 @@ export async function rebuild<
       await transactions.query(tx, makeFloor(positions, projection));
       const start = performance.now();
       await filled.close(tx);
-      // Whatever a handler has committed is at or below this: it is read when no handler runs.
+      // No handler runs now, so every event that a handler has committed is at or below this id.
       const end = await log.head();
       let applied = 0;
       let known = at;
@@ -226,8 +227,7 @@ export async function rebuild<
         known = page.to;
         applied += page.events.length;
       }
-      // Done even if no event was left: another process may have begun anew, and then the shadows hold only a part of the
-      // events.
+      // Also if no event was left: another process may have restarted, and then the shadows hold only some of the events.
       await apply(tx, { events: [], after: known, to: end }, known);
       await filled.swap(tx);
       await transactions.query(tx, raiseFloor(positions, projection, end));

@@ -1,4 +1,4 @@
-/** rebuildable(): what a rebuild needs to know of a projection, for `act-drizzle rebuild` and for rebuild(). */
+/** rebuildable(): the definition of a projection for rebuilds, by `act-drizzle rebuild` and by rebuild(). */
 import type { PgTable } from "drizzle-orm/pg-core";
 import type { Rules } from "../values/rules.ts";
 import { checkInput } from "./errors.ts";
@@ -6,7 +6,7 @@ import type { EventSchemas, RebuildOptions } from "./rebuild.ts";
 import { checkDefinition, DEFINITION_RULES } from "./rebuild-input.ts";
 import type { Database } from "./transactions.ts";
 
-/** The options of rebuild() that are always the same for a projection. */
+/** The options of rebuild() that are the same at every rebuild of a projection. */
 export type Rebuildable<
   Db extends Database,
   Events extends EventSchemas,
@@ -18,17 +18,17 @@ export type Rebuildable<
 
 const RULES: Rules<Rebuildable<Database, EventSchemas, Readonly<Record<string, PgTable>>>> = DEFINITION_RULES;
 
-/** A projection that can be rebuilt, whatever its database, events and tables are. */
+/** A projection that can be rebuilt, with its database, events and tables of unknown types. */
 export type AnyRebuild = Omit<
   RebuildOptions<Database, EventSchemas, Readonly<Record<string, PgTable>>>,
   "store"
 >;
 
 /**
- * Checks and returns it. Export it from a module that starts nothing: `act-drizzle rebuild --app <module>` then rebuilds the
- * projection, and a program does so by `rebuild({ ...balancesRebuild, store })`.
+ * Checks and returns a projection's definition. Export it from a module that starts nothing: `act-drizzle rebuild --app
+ * <module>` then rebuilds the projection, and a program does so by `rebuild({ ...balancesRebuild, store })`.
  *
- * @throws ProjectionError `BAD_INPUT` if an option is of no use.
+ * @throws ProjectionError `BAD_INPUT` if an option is invalid.
  */
 export function rebuildable<
   Db extends Database,

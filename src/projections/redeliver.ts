@@ -3,7 +3,7 @@
  * are sent back to the beginning of the log.
  *
  * The tables may be in another database than the subscriptions, so these are two steps. In between the projection is
- * marked, and its handlers write nothing: a worker that goes on at the old watermark would skip what lies before it.
+ * marked, and its handlers write nothing: a worker that goes on at the old watermark would skip the events before it.
  */
 import type { PgTable } from "drizzle-orm/pg-core";
 import type { PostgresStore } from "../store.ts";
@@ -20,7 +20,7 @@ import { type Database, Transactions } from "./transactions.ts";
 type Targets = Parameters<PostgresStore["reset"]>[0];
 type Resetting = { reset(targets: Targets): Promise<number> };
 
-/** Which projection to clear, and which of its targets to send back. */
+/** The projection to clear, and its targets to reset. */
 export type RedeliverOptions<Db extends Database> = {
   readonly db: Db;
   /** The app with the projection's handlers. Its `reset` also wakes its own worker; others find the work by themselves. */
@@ -33,12 +33,13 @@ export type RedeliverOptions<Db extends Database> = {
   readonly targets: Targets;
 };
 
-/** What rebuildable() returns may be spread into its options. */
+/** The options of rebuildable() are allowed too, so that its result may be spread into these. */
 const RULES: Rules<RedeliverOptions<Database>> = { ...DEFINITION_RULES, app: ANY, targets: ANY };
 
 /**
- * Returns how many subscriptions were sent back. Workers then process the whole log again, oldest first; call
- * `app.settle()` if none runs. Run it again if it failed or was killed: until then handlers write nothing.
+ * Clears a projection's tables and positions, resets its targets, and returns how many subscriptions were reset. Workers
+ * then process the whole log again, oldest first; call `app.settle()` if none runs. If it failed or was killed, run it
+ * again: until then handlers write nothing.
  *
  * @throws ProjectionError if an argument is invalid, before anything is written, and `REBUILD_RUNS` if a rebuild began or
  *   ended meanwhile; StoreError if the log fails.
@@ -62,7 +63,7 @@ export async function redeliver<Db extends Database>(options: RedeliverOptions<D
     await transactions.query(tx, lockPositions(positions));
     await transactions.query(tx, makeFloor(positions, projection));
     const [floor] = await transactions.query(tx, floorOf(positions, projection));
-    // Cleared already, by a call that did not end.
+    // An interrupted call has already cleared them.
     if (floor?.handlers && Number(floor.at) < 0) return;
     await clearTables(transactions, tx, Object.values(tables));
   };
@@ -75,7 +76,7 @@ export async function redeliver<Db extends Database>(options: RedeliverOptions<D
     if (!floor?.handlers || Number(floor.at) >= 0)
       throw new ProjectionError(
         "REBUILD_RUNS",
-        `redeliver: another process has rebuilt ${JSON.stringify(projection)} meanwhile, or is rebuilding it: its handlers skip the events that the tables hold. Run redeliver again if they are to process the whole log all the same.`,
+        `redeliver: another process has rebuilt ${JSON.stringify(projection)} meanwhile, or is rebuilding it: its handlers skip the events that the tables hold. Run redeliver again if they should still process the whole log.`,
       );
     await transactions.query(tx, deliverAgain(positions, projection));
   });

@@ -1,12 +1,12 @@
 /**
- * The statements that make a shadow of a table and put it in the table's place. The shadow is in a schema of its own, so
- * that its indexes, constraints and sequences have the names of the originals from the start, and drizzle-kit sees no
- * difference afterwards.
+ * The statements that create a shadow of a table, and that replace the table by its shadow. The shadow is in a schema of its
+ * own, so that its indexes, constraints and sequences have the names of the originals from the start, and drizzle-kit sees
+ * no difference afterwards.
  */
 import { type SQL, sql } from "drizzle-orm";
 import { isRecord } from "../values/json-dates.ts";
 
-/** What the catalog says of a table that is to be rebuilt. */
+/** Facts from the catalog about a table that is to be rebuilt. */
 export type TableFacts = {
   readonly oid: number;
   readonly schema: string;
@@ -14,7 +14,7 @@ export type TableFacts = {
   /** The table's name as the catalog writes it in definitions, quoted if the server finds that necessary. */
   readonly full: string;
   readonly owner: string;
-  /** Whether `owner` is who asks. */
+  /** Whether the current user is `owner`. */
   readonly own: boolean;
   readonly options: string | null;
   /** Columns as text, to notice that the table was changed. */
@@ -25,7 +25,7 @@ export type TableFacts = {
   readonly sequences: readonly { readonly name: string; readonly column: string }[];
   /** Sequences of identity columns. LIKE creates new ones, with names of its own. */
   readonly identities: readonly { readonly name: string; readonly column: string }[];
-  /** What LIKE does not copy, as the rest of an ALTER TABLE. */
+  /** The replica identity, which LIKE does not copy, as the end of an ALTER TABLE; null for the default. */
   readonly identity: string | null;
   readonly comment: string | null;
   /** Why the table cannot be replaced. */
@@ -151,8 +151,7 @@ export function createShadows(tables: readonly TableFacts[], schema: string): st
 const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
 
 /**
- * LIKE names the sequence of an identity column after the table and the column. The user may have named the original
- * otherwise.
+ * LIKE names the sequence of an identity column after the table and the column. The original may have another name.
  */
 function renameSequence(table: string, { name, column }: TableFacts["identities"][number]): string {
   const made = `pg_get_serial_sequence(${literal(table)}, ${literal(column)})`;
@@ -162,21 +161,21 @@ function renameSequence(table: string, { name, column }: TableFacts["identities"
     end if; end`)}`;
 }
 
-/** Revokes what ALTER DEFAULT PRIVILEGES has granted, so that the table gets the original's grants and no others. */
+/** Revokes the grants of ALTER DEFAULT PRIVILEGES, so that the table gets the original's grants and no others. */
 const withoutGrants = (table: string): string =>
   `do ${literal(`declare held text; begin
     for held in select distinct case grantee when 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end
       from pg_class c, aclexplode(c.relacl) where c.oid = ${literal(table)}::regclass and grantee <> c.relowner
     loop execute format('revoke all on %s from %s', ${literal(table)}, held); end loop; end`)}`;
 
-/** From here on nobody changes the originals; with `access exclusive`, nobody reads them either. */
+/** Keeps other sessions from changing the originals, and with `access exclusive` also from reading them. */
 export const lockTables = (tables: readonly TableFacts[], mode: "exclusive" | "access exclusive"): string =>
   `lock table ${listOf(tables)} in ${mode} mode`;
 
 const listOf = (tables: readonly TableFacts[]) =>
   tables.map((table) => qualified(table.schema, table.name)).join(", ");
 
-/** The statements that replace the originals by the shadows. The originals are locked. */
+/** The statements that replace the originals, which are locked, by the shadows. */
 export function swapShadows(tables: readonly TableFacts[], schema: string): string[] {
   const sequences = (statement: (table: TableFacts, name: string, column: string) => string) =>
     tables.flatMap((table) => table.sequences.map(({ name, column }) => statement(table, name, column)));

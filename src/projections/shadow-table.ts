@@ -1,4 +1,4 @@
-/** A Drizzle table as it is in another schema: what `apply` writes to while the table itself goes on answering. */
+/** A Drizzle table in another schema: `apply` writes to it while the table itself stays in use. */
 import { Column, is } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 
@@ -6,7 +6,7 @@ import type { PgTable } from "drizzle-orm/pg-core";
 const SCHEMA = Symbol.for("drizzle:Schema");
 const COLUMNS = Symbol.for("drizzle:Columns");
 
-/** A column tells its table by this property. */
+/** A copy of the column that belongs to `table`: Drizzle finds a column's table by its property `table`. */
 const columnIn = (column: Column, table: PgTable): Column =>
   new Proxy(column, {
     get: (target, key) => (key === "table" ? table : Reflect.get(target, key)),

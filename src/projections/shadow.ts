@@ -1,6 +1,6 @@
 /**
- * The shadows of a projection's tables: made, filled, and swapped in. Beside them, in the same schema, is a table that
- * says how far they are filled: a rebuild that was killed goes on from there.
+ * Creates the shadows of a projection's tables, records how far they are filled, and swaps them in. A table in their schema
+ * holds the record, so that a rebuild that was killed can go on.
  */
 import { createHash } from "node:crypto";
 import { type SQL, sql } from "drizzle-orm";
@@ -22,7 +22,7 @@ import type { Transactions } from "./transactions.ts";
 
 const UNDEFINED_TABLE = "42P01";
 
-/** The schema of a projection's shadows: the same for every process, and another one for each table of positions. */
+/** The schema of a projection's shadows: see {@link rebuildSchema}. */
 export function shadowSchema({ projection, positions }: Transactions<unknown>): string {
   const { schema = "", name } = getTableConfig(positions);
   return rebuildSchema(schema, name, projection);
@@ -52,7 +52,7 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   }
 
   /**
-   * Makes the shadows, or finds those of a rebuild that did not end, and returns the id up to which they are filled.
+   * Creates the shadows, or finds those of an interrupted rebuild, and returns the id up to which they are filled.
    *
    * @throws ProjectionError `CANNOT_SWAP` if a table cannot be replaced. Nothing is written then.
    */
@@ -91,7 +91,7 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return at;
   }
 
-  /** A digest of what the shadows are made from. If it differs later, the shadows do not fit. */
+  /** A digest of the event names and of the tables' definitions. If it changes, the shadows no longer fit. */
   #definition(facts: readonly TableFacts[]): string {
     const tables = facts.map(({ oid, own, obstacles, ...rest }) => rest);
     return createHash("sha256")
@@ -129,7 +129,7 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     if (reasons.length > 0)
       throw new ProjectionError(
         "CANNOT_SWAP",
-        `rebuild: a shadow cannot take the place of the table: ${reasons.join("; ")}. Remove that, or rebuild with inPlace: true. Nothing was written.`,
+        `rebuild: a shadow cannot take the place of the table: ${reasons.join("; ")}. Remove these obstacles, or rebuild with inPlace: true. Nothing was written.`,
       );
     return facts;
   }
@@ -151,8 +151,8 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   }
 
   /**
-   * How many locks this transaction has on the live tables, which `apply` must leave alone. Each statement that reads or
-   * changes them takes one, and keeps it. The counts of rows would not do: with Citus the rows are on another server.
+   * How many locks this transaction has on the live tables, which `apply` must not use. Each statement that reads or
+   * changes them takes one, and keeps it. Counts of rows cannot serve, because with Citus the rows are on another server.
    */
   async liveUses(tx: Tx): Promise<number> {
     const oids = sql.raw(`'{${this.#facts.map(({ oid }) => Number(oid)).join(",")}}'::oid[]`);
@@ -165,7 +165,7 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return Number(row?.uses ?? 0);
   }
 
-  /** Gives the planner what it knows of the originals. */
+  /** Collects statistics of the shadows, as the planner has of the originals. */
   async analyze(): Promise<void> {
     await this.#transactions.run("the shadow tables could not be analyzed", async (tx) => {
       for (const { name } of this.#facts)
@@ -174,8 +174,8 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   }
 
   /**
-   * From here on nobody else changes the tables; readers go on. A commit with an inline projection that has not written yet
-   * waits. Its event is not visible yet, so its own handler counts it, in the new table.
+   * Keeps other sessions from changing the tables; readers go on. A commit whose inline projection has not written yet
+   * waits. The rebuild does not see its event yet, so its own handler applies the event, to the new table.
    */
   async close(tx: Tx): Promise<void> {
     await this.#transactions.execute(tx, sql.raw(lockTables(this.#facts, "exclusive")));
@@ -195,7 +195,7 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     if (this.#definition(facts) !== this.#definition(this.#facts))
       throw new ProjectionError(
         "CANNOT_SWAP",
-        "rebuild: the tables have been changed while their shadows were filled. Nothing was swapped: run the rebuild again, it begins anew.",
+        "rebuild: the tables have been changed while their shadows were filled. Nothing was swapped: run the rebuild again, and it begins anew.",
       );
     for (const statement of swapShadows(facts, this.schema)) await run(statement);
     // Callers may need the search path to find the positions.

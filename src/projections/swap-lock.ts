@@ -1,5 +1,5 @@
 /**
- * Repeats a transaction whose locks were not granted in time. With a short limit, readers do not queue for long behind it.
+ * Repeats a transaction whose locks were not granted in time. The limit is short, because readers queue behind its requests.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { sql } from "drizzle-orm";
@@ -10,7 +10,7 @@ const ATTEMPTS = 30;
 const PAUSE = 200;
 const LOCK_NOT_AVAILABLE = "55P03";
 
-/** The first statement of a transaction that is repeated. */
+/** The first statement of such a transaction: it limits each wait for a lock. */
 export const LIMIT_LOCKS = sql.raw("set local lock_timeout = '2s'");
 
 const isLocked = (error: unknown) =>

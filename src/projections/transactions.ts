@@ -1,10 +1,10 @@
-/** Runs transactions on the user's Drizzle database, with any driver, and statements on the positions in them. */
+/** Runs transactions on the user's Drizzle database, with its driver, and statements on the positions in them. */
 import { getTableName, type SQL, sql } from "drizzle-orm";
 import { isRecord } from "../values/json-dates.ts";
 import { badInput, ProjectionError, positionsError, sqlStateOf, withoutValues } from "./errors.ts";
 import type { ActPositions } from "./positions.ts";
 
-/** Any Drizzle database on PostgreSQL. Structural, for the generics of `PgDatabase` differ from version to version. */
+/** A Drizzle database on PostgreSQL. The type is structural, because the generics of `PgDatabase` differ by version. */
 export type Database = { transaction(work: Work["run"]): Promise<unknown> };
 
 /** A method, because TypeScript compares a method's parameters bivariantly: each driver has its own transaction type. */
@@ -17,7 +17,7 @@ type Executes = { execute(query: SQL): PromiseLike<unknown> };
 const executes = (tx: unknown): tx is Executes =>
   isRecord(tx) && "execute" in tx && typeof tx.execute === "function";
 
-/** serialization_failure and deadlock_detected: the server has undone the transaction, and asks for it again. */
+/** serialization_failure and deadlock_detected: the server has rolled the transaction back, and it may be repeated. */
 const AGAIN = new Set(["40001", "40P01"]);
 const ATTEMPTS = 4;
 /** in_failed_sql_transaction */
@@ -28,7 +28,7 @@ export const ISOLATION = sql.raw("current_setting('transaction_isolation') as is
 
 export type Row = Readonly<Record<string, unknown>>;
 
-/** The rows of `execute`: an array of postgres.js, `{ rows }` of the others. */
+/** The rows of `execute`: an array with postgres.js, `{ rows }` with other drivers. */
 function rowsOf(result: unknown): readonly Row[] {
   const rows = isRecord(result) && "rows" in result ? result.rows : result;
   return Array.isArray(rows) ? rows : [];
@@ -45,7 +45,7 @@ export class Transactions<Tx> {
     this.projection = projection;
   }
 
-  /** Runs `work` in a transaction, again if the server asks for it. `doing`: what to say when a query of it fails. */
+  /** Runs `work` in a transaction, and repeats it if the server rolled it back. `doing`: how a failed query is described. */
   async run(doing: string, work: (tx: Tx) => Promise<void>): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -66,7 +66,7 @@ export class Transactions<Tx> {
     await this.query(tx, sql`select`);
   }
 
-  /** `row`: the answer of a statement on the positions, with {@link ISOLATION}. */
+  /** Checks the isolation level. `row`: the answer of a statement on the positions, with {@link ISOLATION}. */
   assertReadCommitted(row: Row | undefined): void {
     if (row === undefined || row.isolation === "read committed") return;
     throw badInput(
@@ -74,13 +74,13 @@ export class Transactions<Tx> {
     );
   }
 
-  /** A statement on anything else. */
+  /** Runs a statement that does not use the positions. */
   async execute(tx: Tx, statement: SQL): Promise<readonly Row[]> {
     if (!executes(tx)) throw new Error("act-drizzle: the transaction of db cannot execute SQL.");
     return rowsOf(await tx.execute(statement));
   }
 
-  /** A statement on the positions. */
+  /** Runs a statement on the positions. */
   async query(tx: Tx, statement: SQL): Promise<readonly Row[]> {
     try {
       return await this.execute(tx, statement);
@@ -88,7 +88,7 @@ export class Transactions<Tx> {
       if (sqlStateOf(error) === FAILED)
         throw new ProjectionError(
           "HANDLER_FAILED",
-          `projection ${JSON.stringify(this.projection)}: a query of a handler failed, and the handler went on. PostgreSQL has undone the transaction, and nothing was written: let the error pass, or catch it around tx.transaction(), a savepoint.`,
+          `projection ${JSON.stringify(this.projection)}: a query of a handler failed, and the handler went on. PostgreSQL has rolled the transaction back, and nothing was written: do not catch the error, or catch it around tx.transaction(), a savepoint.`,
         );
       throw positionsError(error, getTableName(this.positions));
     }

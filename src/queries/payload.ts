@@ -5,7 +5,7 @@ import { type Column, type SQL, sql } from "drizzle-orm";
 type Payload<Data> = Column & { readonly _: { readonly data: Data } };
 
 type Some<T> = Exclude<T, null | undefined>;
-/** How deep a path may go: a type has to end somewhere. */
+/** The most steps of a path: the recursive type needs an end. */
 type Depth = 6;
 /** The paths in T that lead to a value of type V: keys, and positions in lists; up to six steps. */
 export type PathTo<T, V, Gone extends readonly unknown[] = readonly []> = Gone["length"] extends Depth
@@ -22,7 +22,7 @@ type Rest<T, V, Gone extends readonly unknown[]> = [Some<T>] extends [V]
   : PathTo<Some<T>, V, Gone>;
 type Steps = readonly (string | number)[];
 
-/** Part of a value: some of its keys, and of lists some items. */
+/** A part of a value: some of its keys, and some items of its lists. */
 export type PartOf<T> = T extends readonly (infer Item)[]
   ? readonly PartOf<Item>[]
   : T extends object
@@ -31,7 +31,7 @@ export type PartOf<T> = T extends readonly (infer Item)[]
 
 const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
 
-/** The path is part of the text and no parameter, so that GROUP BY and an index on the expression recognise it. */
+/** The path is part of the text, not a parameter, so that GROUP BY and an index on the expression recognize it. */
 function at(data: Column, path: readonly (string | number)[]): SQL {
   const [first, ...rest] = path;
   const only = rest.length === 0 && typeof first === "string";
@@ -40,7 +40,7 @@ function at(data: Column, path: readonly (string | number)[]): SQL {
   return sql`${data} #>> array[${sql.raw(steps)}]`;
 }
 
-/** A text in a payload: `textIn(placed.data, "customer", "name")`. Null where it is missing. */
+/** A text in a payload: `textIn(placed.data, "customer", "name")`. Null if it is missing, as in the functions below. */
 export function textIn<Data>(data: Payload<Data>, ...path: PathTo<Data, string> & Steps): SQL<string> {
   return sql<string>`(${at(data, path)})`;
 }
@@ -50,14 +50,14 @@ export function numberIn<Data>(data: Payload<Data>, ...path: PathTo<Data, number
   return sql<number>`(${at(data, path)})::numeric`.mapWith(Number);
 }
 
-/** A boolean in a payload. */
+/** A boolean in a payload: `booleanIn(order.data, "paid")`. */
 export function booleanIn<Data>(data: Payload<Data>, ...path: PathTo<Data, boolean> & Steps): SQL<boolean> {
   return sql<boolean>`(${at(data, path)})::boolean`;
 }
 
 /**
- * A date in a payload, which jsonb holds as a text: a Date in results, a time in conditions. Compare it with a text or an
- * expression: `gt(dateIn(shipped.data, "due"), sql`now()`)`.
+ * A date in a payload, which jsonb holds as a text: a Date in results, a timestamptz in conditions. Compare it with a text
+ * or an expression: `gt(dateIn(shipped.data, "due"), sql`now()`)`.
  */
 export function dateIn<Data>(data: Payload<Data>, ...path: PathTo<Data, string> & Steps): SQL<Date> {
   return sql<Date>`(${at(data, path)})::timestamptz`.mapWith({
@@ -65,7 +65,7 @@ export function dateIn<Data>(data: Payload<Data>, ...path: PathTo<Data, string> 
   });
 }
 
-/** Payloads that contain this: `contains(placed.data, { lines: [{ sku: "A-1" }] })`. A GIN index on `data` serves it. */
+/** True if a payload contains `part`: `contains(placed.data, { lines: [{ sku: "A-1" }] })`. A GIN index on `data` serves it. */
 export function contains<Data>(data: Payload<Data>, part: PartOf<Data>): SQL<boolean> {
   return sql<boolean>`${data} @> (${JSON.stringify(part)}::text)::jsonb`;
 }

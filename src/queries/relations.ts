@@ -3,12 +3,13 @@ import { type Relation, type Relations, relations, type Table } from "drizzle-or
 import type { ActPositions } from "../projections/positions.ts";
 import type { ActTables } from "../schema/tables.ts";
 
-/** Of a table whose type is a parameter, relations() infers only that its name is a string; db.query needs the name. */
+/** For a table whose type is a parameter, relations() infers only that its name is a string; db.query needs the name. */
 const named = <T extends Table, R extends Record<string, Relation>>(_table: T, made: Relations<string, R>) =>
   made as Relations<T["_"]["name"], R>;
 
 /**
- * Export them from your Drizzle schema, beside the tables and your own relations, which Drizzle adds to these.
+ * Relations between the tables, for `db.query`. Export them from your Drizzle schema, beside the tables and your own
+ * relations, which Drizzle adds to these.
  *
  * - an event: `subscriptions`, those whose source is its stream
  * - a subscription: `last`, the event that it has reached; `positions`, those of its target

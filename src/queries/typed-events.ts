@@ -6,7 +6,7 @@ import type { ActTables } from "../schema/tables.ts";
 import { isRecord, setDates } from "../values/json-dates.ts";
 import { ANY, checkOptionsOf, NAME } from "../values/rules.ts";
 
-/** A value as jsonb gives it back: a Date is an ISO string, what is optional may be missing. */
+/** A value as jsonb returns it: a Date is an ISO string, an optional value may be missing. */
 export type Stored<T> = T extends Date
   ? string
   : T extends readonly (infer Item)[]
@@ -24,9 +24,9 @@ export type EventsOf<Map extends SchemaMap> = {
 type Events = ActTables["events"];
 type DataColumn = Events["data"];
 
-/** A column, and not `sql<…>`: Drizzle writes that without its table, which is ambiguous in a join of two. */
+/** A column, because Drizzle writes `sql<…>` without its table, which is ambiguous in a join of two. */
 type Typed<Data> = DataColumn & { readonly _: { readonly data: Data } };
-// The same column: only its type says more.
+// Returns the same column, with a narrower type.
 const typed = <Data>(column: DataColumn) => column as Typed<Data>;
 
 const RULES = { alias: NAME, where: ANY };
@@ -41,8 +41,8 @@ class TypedEvents<E extends Schemas> {
   }
 
   /**
-   * The events of one name, to select from and to join with: `data` has their type, as jsonb holds it. PostgreSQL
-   * flattens the subquery, so that the log's indexes serve as if the condition stood in your query.
+   * The events of one name, as a subquery to select from and to join with: `data` has their type, as jsonb holds it.
+   * PostgreSQL flattens the subquery, so that the log's indexes serve as if the condition were part of your query.
    *
    * @param options `alias`: the name of the subquery, by default the event's; `where`: a condition on the log's columns.
    */
@@ -60,7 +60,7 @@ class TypedEvents<E extends Schemas> {
       .as((alias ?? name) as Alias);
   }
 
-  /** Narrows a row of any query, relational ones too, by its name. */
+  /** Narrows the type of a row by its name. The row may come from every query, also a relational one. */
   is<N extends keyof E & string>(
     row: { readonly name: string; readonly data: unknown },
     name: N,
@@ -77,7 +77,7 @@ class TypedEvents<E extends Schemas> {
     { data, dates }: { readonly data: Stored<E[N]>; readonly dates: unknown },
   ): E[N] {
     const paths = isRecord(dates) && Array.isArray(dates.data) ? dates.data.filter(isPath) : [];
-    // What the schema let in is what comes out, once the Dates are set. The row itself stays as it is.
+    // With its Dates set, the payload is the value that the schema accepted, so the cast holds. The row is not changed.
     return setDates(structuredClone(data), paths) as E[N];
   }
 }

@@ -58,7 +58,7 @@ const takeMessageLock = (param: string): string =>
 const CLOCK = "extract(epoch from clock_timestamp()) * 1000";
 
 /**
- * Takes the append lock behind a pooler, where nobody can tell which server process runs a batch. First it takes a lock
+ * Takes the append lock behind a pooler, where it is not known which server process runs a batch. First it takes a lock
  * by `token` and keeps it until the transaction ends; see {@link holdMessage}. Then it reads the server's clock, and
  * fails with TOO_LATE if the clock is past `until`.
  *

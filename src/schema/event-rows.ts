@@ -52,85 +52,86 @@ export function safeId(value: unknown): number {
 const describe = (row: Row) => `stream "${row.stream}", event ${row.id}`;
 
 /** A row's decrypted pii, and the paths of the Dates in it. */
-type OpenedPii = { readonly pii: unknown; readonly paths: readonly Path[] | undefined };
+type DecryptedPii = { readonly pii: unknown; readonly paths: readonly Path[] | undefined };
 
 /** True for encrypted pii. Plain pii is an object, so if the store has a key, every string counts as encrypted. */
-const isSealed = (pii: unknown, encrypts: boolean): pii is string =>
+const countsAsEncrypted = (pii: unknown, encrypts: boolean): pii is string =>
   typeof pii === "string" && (encrypts || isEncrypted(pii));
 
-function openPaths(row: Row, keys: readonly Uint8Array[]): readonly Path[] | undefined {
+function decryptPaths(row: Row, keys: readonly Uint8Array[]): readonly Path[] | undefined {
   const paths = isDatePaths(row.dates) ? row.dates.pii : undefined;
   if (typeof paths !== "string") return paths;
-  const opened = keys.length > 0 ? decrypt(keys, paths, describe(row)) : undefined;
-  return isPaths(opened) ? opened : undefined;
+  const decrypted = keys.length > 0 ? decrypt(keys, paths, describe(row)) : undefined;
+  return isPaths(decrypted) ? decrypted : undefined;
 }
 
 /** @throws PiiError where the pii cannot be decrypted. Undefined if there is none, or if its key is gone. */
-function openPii(row: Row, keysOf: KeysOf | undefined): OpenedPii | undefined {
+function decryptPii(row: Row, keysOf: KeysOf | undefined): DecryptedPii | undefined {
   if (row.pii === null || row.pii === undefined) return undefined;
   const keys = keysOf?.(String(row.stream)) ?? [];
-  if (!isSealed(row.pii, keysOf !== undefined)) return { pii: row.pii, paths: openPaths(row, keys) };
+  if (!countsAsEncrypted(row.pii, keysOf !== undefined))
+    return { pii: row.pii, paths: decryptPaths(row, keys) };
   if (!keysOf) throw new PiiError(`the pii of ${describe(row)} is encrypted: set pii_encryption`);
   if (keys.length === 0) return undefined;
-  return { pii: decrypt(keys, row.pii, describe(row)), paths: openPaths(row, keys) };
+  return { pii: decrypt(keys, row.pii, describe(row)), paths: decryptPaths(row, keys) };
 }
 
-type Open = (row: Row) => OpenedPii | undefined;
+type Decrypt = (row: Row) => DecryptedPii | undefined;
 
 /** Decrypts the pii of one page. If a value cannot be decrypted, its key may be new: asks the key provider once more. */
-async function openPage(cipher: PiiCipher, rows: readonly Row[]): Promise<Open> {
-  const sealed = rows.filter((row) => isSealed(row.pii, true));
+async function decryptPage(cipher: PiiCipher, rows: readonly Row[]): Promise<Decrypt> {
+  const encrypted = rows.filter((row) => countsAsEncrypted(row.pii, true));
   const streams = (of: readonly Row[]) => of.map(({ stream }) => String(stream));
-  let keysOf = await cipher.keysOf(streams(sealed));
-  const opened = new Map<Row, OpenedPii | undefined>();
-  const unopened = (of: readonly Row[]) =>
+  let keysOf = await cipher.keysOf(streams(encrypted));
+  const decrypted = new Map<Row, DecryptedPii | undefined>();
+  const stillEncrypted = (of: readonly Row[]) =>
     of.filter((row) => {
       try {
-        opened.set(row, openPii(row, keysOf));
+        decrypted.set(row, decryptPii(row, keysOf));
         return false;
       } catch {
         return true;
       }
     });
-  const failed = unopened(sealed);
+  const failed = stillEncrypted(encrypted);
   if (failed.length > 0 && cipher.forget(streams(failed))) {
-    keysOf = await cipher.keysOf(streams(sealed));
-    unopened(failed);
+    keysOf = await cipher.keysOf(streams(encrypted));
+    stillEncrypted(failed);
   }
-  return (row) => (opened.has(row) ? opened.get(row) : openPii(row, keysOf));
+  return (row) => (decrypted.has(row) ? decrypted.get(row) : decryptPii(row, keysOf));
 }
 
 export function eventReader(dates: "exact" | "revive", cipher: PiiCipher | undefined): EventReader {
   const revive = dates === "revive";
-  let told = false;
+  let warned = false;
 
   /** With `unreadable: "omit"`: an event whose pii cannot be decrypted is delivered without it. */
   const omitting =
-    (open: Open): Open =>
+    (open: Decrypt): Decrypt =>
     (row) => {
       try {
         return open(row);
       } catch (error) {
         if (!(error instanceof PiiError)) throw error;
-        if (!told)
+        if (!warned)
           log().warn(
             `[act-drizzle] ${error.message}. Such events come without their pii (pii_encryption: { unreadable: "omit" }); this is logged once`,
           );
-        told = true;
+        warned = true;
         return undefined;
       }
     };
 
   const decoder =
-    (open: Open): DecodeEvent =>
+    (open: Decrypt): DecodeEvent =>
     (row) => {
       let { data, meta } = row;
-      const opened = open(row);
-      let pii = opened?.pii;
+      const decrypted = open(row);
+      let pii = decrypted?.pii;
       if (isDatePaths(row.dates)) {
         data = setDates(data, row.dates.data);
         meta = setDates(meta, row.dates.meta);
-        if (pii !== undefined) pii = setDates(pii, opened?.paths);
+        if (pii !== undefined) pii = setDates(pii, decrypted?.paths);
       } else if (revive) {
         data = reviveDates(data);
         meta = reviveDates(meta);
@@ -148,11 +149,11 @@ export function eventReader(dates: "exact" | "revive", cipher: PiiCipher | undef
       return pii === undefined ? event : { ...event, pii: pii as Record<string, unknown> };
     };
 
-  const withoutKey = decoder((row) => openPii(row, undefined));
+  const withoutKey = decoder((row) => decryptPii(row, undefined));
   return {
     forRows: async (rows) => {
       if (!cipher || !rows.some((row) => typeof row.pii === "string")) return withoutKey;
-      const open = await openPage(cipher, rows);
+      const open = await decryptPage(cipher, rows);
       return decoder(cipher.unreadable === "omit" ? omitting(open) : open);
     },
   };

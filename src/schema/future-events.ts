@@ -16,7 +16,7 @@ export const futureColumns = ({ events }: Names): string => {
   return `${of("created")} as newest, ${of("created - clock_timestamp()")} as ahead`;
 };
 
-/** The stores that have warned, or are about to find out. */
+/** The stores that have warned, or are checking now. */
 const warned = new WeakSet<Names>();
 
 /** `row` has the columns of {@link futureColumns}. */
@@ -27,7 +27,7 @@ export function warnOfFutureEvents(names: Names, row: Row | undefined): void {
   const date = new Date(Number(newest));
   const until = Number.isNaN(date.getTime()) ? "a time without end" : date.toISOString();
   log().warn(
-    `[act-drizzle] "${names.schema}"."${names.table}": the newest event is dated ${until}, and so is every event after it until then: docs/guides/reliability.md, "Events dated in the future"`,
+    `[act-drizzle] "${names.schema}"."${names.table}": the newest event is dated ${until}, and every later event gets that date until then: docs/guides/reliability.md, "Events dated in the future"`,
   );
 }
 

@@ -7,7 +7,7 @@ import { literal, type Names } from "./names.ts";
 /** The largest id that JavaScript reads exactly: 2⁵³ − 1. */
 export const LAST_ID = Number.MAX_SAFE_INTEGER;
 const LAST_NARROW = 2_147_483_647;
-/** The first warning comes at this share of the last id, and another one each time half of the rest is used. */
+/** The first warning comes at this share of the last id, and another one whenever half of the remaining ids is used. */
 const SHARE = 0.75;
 
 /** Columns `ids` (drawn so far) and `last` (the largest possible). `ids` is null if the role may not read the sequence. */
@@ -32,7 +32,7 @@ export function warnOfIdCapacity({ schema, table }: Names, row: Row | undefined)
       ? `widen them to bigint: docs/guides/migrating-from-act-pg.md, "Widen the ids"`
       : "restore()";
   log().warn(
-    `[act-drizzle] "${schema}"."${table}": ids are at ${ids} of ${last} (${percent} %), then commits fail: ${remedy}`,
+    `[act-drizzle] "${schema}"."${table}": event ids are at ${ids} of ${last} (${percent} %), after which commits fail: ${remedy}`,
   );
   return ids + Math.max(1, Math.floor((last - ids) / 2));
 }

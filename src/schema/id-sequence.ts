@@ -8,7 +8,7 @@ import { literal, type Names } from "./names.ts";
 /** An SQL expression: the sequence's oid. Null without the table, or if its ids come from elsewhere. */
 export const idSequence = ({ events }: Names): string => idSequenceOf(literal(events));
 
-/** The same of a table whose name is the value of an SQL expression. */
+/** Like {@link idSequence}, for a table whose name is the value of an SQL expression. */
 export const idSequenceOf = (table: string): string => {
   const column = `a.attrelid = to_regclass(${table}) and a.attname = 'id'`;
   return `coalesce(

@@ -5,7 +5,7 @@ import type { ActTables } from "./tables.ts";
 
 /** Undefined in a CommonJS bundle: esbuild and Rolldown leave nothing in its place. */
 const here: string | undefined = import.meta.url;
-/** Undefined in CommonJS, and in a bundle of webpack. Called on `import.meta`: Bun refuses it without. */
+/** Undefined in CommonJS, and in a bundle of webpack. It is called on `import.meta`, because Bun requires that. */
 const resolve: ((name: string) => string) | undefined =
   typeof import.meta.resolve === "function" ? (name) => import.meta.resolve(name) : undefined;
 

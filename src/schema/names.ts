@@ -18,7 +18,7 @@ export type Names = {
   readonly events: string;
   readonly streams: string;
   readonly correlated: string;
-  /** The append lock, the same key that act-pg takes: `hashtext('"schema"."table"')`. */
+  /** The text whose hashtext() is the key of the append lock. act-pg uses the same: `hashtext('"schema"."table"')`. */
   readonly lockKey: string;
   /** LISTEN/NOTIFY channel. Quoted wherever it is used, so that upper case works. */
   readonly channel: string;
@@ -58,7 +58,7 @@ type TableOptions = { readonly schema?: string | undefined; readonly table?: str
 
 const RULES: Rules<TableOptions> = { schema: NAME, table: NAME };
 
-/** @throws TypeError for an option that is unknown or of no use. */
+/** @throws TypeError for an option that is unknown or has a wrong value. */
 export const checkTableOptions = (name: string, options: TableOptions): void =>
   checkOptionsOf(name, options, RULES);
 

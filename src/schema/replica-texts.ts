@@ -4,8 +4,8 @@ import type { Names } from "./names.ts";
 
 /**
  * On a replica: its last event; whether it is a standby; whether it has replayed the WAL up to $1, true if $1 is null; and
- * its lag in ms, as far as the replica can tell. The lag is 0 if the replica has replayed all that it has received, and still
- * receives. It is null if the replica has replayed no transaction since it started, and does not receive.
+ * its lag in ms, as far as the replica can tell. The lag is 0 if the replica has replayed all that it has received and is
+ * still receiving. Otherwise it is the age of the last replayed transaction, or null without one since the replica started.
  */
 const check = ({ events }: Names): string => `select
   coalesce((select max(id) from ${events}), -1)::float8 as head, pg_is_in_recovery() as standby,

@@ -8,7 +8,7 @@ export type SchemaOf<Schema extends string> = string extends Schema
     ? undefined
     : Schema;
 
-/** What makes tables in this schema. Drizzle has no pgSchema("public"): its tables are the ones without a schema. */
+/** The function that creates tables in a schema. Drizzle has no pgSchema("public"): tables in `public` have no schema. */
 export function tableIn<Schema extends string>(schema: Schema | "public"): PgTableFn<SchemaOf<Schema>>;
 export function tableIn(schema: string) {
   return schema === "public" ? pgTable : pgSchema(schema).table;

@@ -1,7 +1,7 @@
 /**
- * The store's tables as Drizzle tables: the one source of truth. `drizzle/` is generated from this
- * file, `seed()` completes a database to match it, and users re-export `actTables()` from their own
- * schema so that drizzle-kit and Drizzle's queries know the tables.
+ * The store's tables as Drizzle tables: the only definition of the schema. `drizzle/` is generated from this file, `seed()`
+ * completes a database to match it, and users re-export `actTables()` from their own schema so that drizzle-kit and
+ * Drizzle's queries know the tables.
  */
 import { sql } from "drizzle-orm";
 import {
@@ -44,7 +44,7 @@ export type ActTablesOptions<Schema extends string = string, Name extends string
  * The Drizzle tables of one store.
  *
  * - `events`: the log. One row per event; `id` orders the whole log, `(stream, version)` one stream.
- *   `dates` notes where `Date` values stood in `data`, `meta` and `pii` (null: written by another adapter).
+ *   `dates` has the paths of the `Date` values in `data`, `meta` and `pii` (null: written by another adapter).
  * - `streams`: one row per subscription: watermark (`at`), work mark (`correlated_at`), lease, priority, lane.
  * - `correlated`: checkpoints and leases of correlators; the row with key `''` holds the maximum of all.
  *
@@ -88,7 +88,7 @@ export function actTables<const Schema extends string = "public", const Name ext
       // Loads, drain fetches (stream = $ and id > $), ^prefix ranges and the loose scan of query_stats:
       // text_pattern_ops compares code units whatever the database's collation.
       index(`${table}_stream_id_ix`).on(t.stream.op("text_pattern_ops"), t.id),
-      // The latest snapshot of a stream, without walking the events behind it.
+      // The latest snapshot of a stream, without walking the events after it.
       index(`${table}_snapshot_ix`).on(t.stream, t.id).where(sql`name = '__snapshot__'`),
       // `names` filters over the whole log, in id order.
       index(`${table}_name_id_ix`).on(t.name, t.id),
@@ -101,7 +101,7 @@ export function actTables<const Schema extends string = "public", const Name ext
   );
 
   // The rows that a claim may return, and the leased ones, which are few. Deferred rows are in an index of their own, by
-  // time. So they cost a claim nothing until they are due, however many there are.
+  // time, so that they cost a claim nothing until they are due, however many there are.
   const pending = (arm: ClaimArm) =>
     sql.raw(`not blocked and at < correlated_at and deferred_at is null and ${CLAIM_ARMS[arm]}`);
   const scheduled = (behind = "at < correlated_at") =>
@@ -122,7 +122,7 @@ export function actTables<const Schema extends string = "public", const Name ext
       lane: text("lane").notNull().default("default"),
       deferred_at: timestamptz("deferred_at"),
       correlated_at: bigint("correlated_at", { mode: "number" }),
-      /** What operators skipped: an array, the newest last. Null: nothing. `Skipped` of act-drizzle/admin is its element. */
+      /** The events that operators skipped: an array of `Skipped` (act-drizzle/admin), the newest last. Null: none. */
       skipped: jsonbOnce("skipped"),
     },
     (t) => [
@@ -141,7 +141,7 @@ export function actTables<const Schema extends string = "public", const Name ext
       index(`${table}_streams_lane_due_ix`).on(t.lane, t.deferred_at).where(scheduled(LANE_SCHEDULE)),
       // Pages of blocked subscriptions, which are few.
       index(`${table}_streams_blocked_ix`).on(t.stream.op("text_pattern_ops")).where(sql`blocked`),
-      // Those with a record of skipped events, which are few. Only skip writes the column, so that acks stay HOT updates.
+      // Subscriptions with skipped events, which are few. Only skip writes the column, so that acks stay HOT updates.
       index(`${table}_streams_skipped_ix`)
         .on(t.stream.op("text_pattern_ops"))
         .where(sql`skipped IS NOT NULL`),

@@ -1,6 +1,6 @@
 /**
- * ack(): ends leases, all or none, in one statement. Like all verbs that wait for row locks, it locks rows in order of
- * stream.
+ * ack(): moves watermarks and releases leases, all in one statement. Like all verbs that wait for row locks, it locks rows
+ * in order of stream.
  */
 import type { Lease } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
@@ -28,8 +28,8 @@ from held h where s.stream = h.stream and s.leased_by = h.by
 returning h.ord::int as ord, s.source, s.at, s.retry, s.lane`;
 
 /**
- * Moves watermarks to `at`, and ends the leases that `by` still holds. A lease with `due` (ms since the epoch) defers
- * its subscription until then, and is not returned. Leases that ran out or belong to others are not returned either.
+ * Moves watermarks to `at`, and releases the leases that `by` still holds. A lease with `due` (ms since the epoch) defers
+ * its subscription until that time, and is not returned. Leases that another worker has taken are not returned either.
  */
 export async function ack({ names, connections }: Context, leases: readonly Lease[]): Promise<Lease[]> {
   checkLeases("ack", leases);

@@ -21,7 +21,7 @@ export const announcedPart = ({ names, by }: Context, condition: string, citus =
 )`;
 };
 
-/** A statement, whose text `textOf` writes: with or without the announcement, for Citus or for PostgreSQL alone. */
+/** A statement whose text `textOf` writes, with or without the announcement, for Citus or for PostgreSQL alone. */
 export const announcing = (
   textOf: (announce: boolean, citus: boolean) => string,
   announce: boolean,

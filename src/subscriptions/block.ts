@@ -17,7 +17,7 @@ update ${names.streams} s set blocked = true, error = h.error, deferred_at = nul
 from held h where s.stream = h.stream and s.leased_by = h.by and not s.blocked
 returning h.ord::int as ord, s.source, s.at, s.retry, s.lane`;
 
-/** The error as text that PostgreSQL can store. It may quote anything, and must not keep its stream from being blocked. */
+/** The error as text that PostgreSQL can store. An error with unusual text must not keep its stream from being blocked. */
 function storable(error: unknown): string {
   let text = "an error that has no text";
   try {

@@ -4,9 +4,9 @@
  * 100 and at 1,000,000 subscriptions.
  *
  * An arm locks the rows that it takes, and skips rows that others have locked (SKIP LOCKED). So two workers that ask
- * for 5 of 20 get 5 each, and because a claim does not wait, it needs no lock order. In one rare case PostgreSQL waits
- * all the same (ADR 0004): see LOCK_TIMEOUT_MS. Under the lock PostgreSQL checks the conditions again on the newest
- * version of the row, so that it sees a lease that another worker has just taken.
+ * for 5 of 20 get 5 each, and because a claim does not wait, it needs no lock order. In one rare case PostgreSQL still
+ * waits (ADR 0004): see LOCK_TIMEOUT_MS. Under the lock PostgreSQL checks the conditions again on the newest version of
+ * the row, so that it sees a lease that another worker has just taken.
  */
 import type { Names } from "../schema/names.ts";
 import { CLAIM_ARMS, LANE_SCHEDULE } from "../schema/table-names.ts";
@@ -30,17 +30,17 @@ const LANE_ARMS = { byPriority: "laneByPriority", fair: "laneFair" } as const;
 export const MAX_CLAIM = 100_000;
 
 /**
- * So many of the deferred subscriptions that are due take part in the order by priority and age. If more are due, these
- * are the ones with the earliest times: a sort of all cost 59 ms at 100,000 due at once (ADR 0014).
+ * How many of the deferred subscriptions that are due take part in the order by priority and age. If more are due, those
+ * with the earliest times do: a sort of all cost 59 ms at 100,000 due at once (ADR 0014).
  */
 const DUE = 320;
-/** So many more than it may take are offered to an arm, because other claims may have locked some of them. */
+/** How many more rows than it may take an arm is offered, because other claims may have locked some of them. */
 const SPARE = 256;
 
 /**
- * The steps of what an arm may take at most. The step is part of the text, because PostgreSQL plans a limit that is
- * only a parameter anew at every call. The exact limits are parameters. So there are sixteen texts, whatever the numbers
- * are that callers ask for, and a prepared statement takes up to 0.24 MB of the server's memory for each text and connection.
+ * Upper bounds for the rows that an arm may take. The bound is part of the text, because PostgreSQL plans a statement again
+ * at every call if its limit is only a parameter. The exact limits are parameters, so that there are only sixteen texts:
+ * each prepared statement takes up to 0.24 MB of the server's memory per connection.
  */
 const STEPS = [16, 256, 4_096, MAX_CLAIM] as const;
 
@@ -55,9 +55,9 @@ const stepFor = (limits: Limits): number => {
 export type ClaimOptions = {
   readonly limits: Limits;
   readonly inLane: boolean;
-  /** Merges what is deferred and due into the order. Without it, the statement takes nothing if anything is due. */
+  /** Merges the deferred subscriptions that are due into the order. If it is false and one is due, nothing is leased. */
   readonly withDue: boolean;
-  /** Also returns the work marks. */
+  /** Returns the work marks too. */
   readonly marks: boolean;
 };
 
@@ -78,12 +78,11 @@ export function claimStatement(names: Names, { limits, inLane, withDue, marks }:
   const available = `not s.blocked and coalesce(s.leased_until <= now(), true)${inLane ? " and s.lane = any(array[(select lane from call)])" : ""}`;
   const behind = "s.at < s.correlated_at";
   const byLane = (direction = "") => (inLane ? `s.lane${direction}, ` : "");
-  // `deferred_at is not null` is left out, because it follows from this condition. With it, statistics that know of no
-  // deferred subscription would make the planner expect no more than one row, and it would then read and sort all that is
-  // due.
+  // `deferred_at is not null` is left out, because it follows from this condition. With it, and with statistics that know of
+  // no deferred subscription, the planner would expect at most one row, and would then read and sort all due rows.
   const due = "s.deferred_at <= (select due from call)";
-  // Each due row is found again by its name. coalesce hides the condition from the index of times, which the planner
-  // would read in full for each row if its statistics say that nothing is due.
+  // Each due row is looked up again by its name. coalesce hides the condition from the index of times, which the planner
+  // would read in full for each row if its statistics say that no row is due.
   //
   // The inner limit is for the planner. Rows are locked one by one as the outer limit takes them, so none is locked
   // that may not be taken.
@@ -118,7 +117,7 @@ export function claimStatement(names: Names, { limits, inLane, withDue, marks }:
     )}
   ) both_kinds order by ${order("")} limit (select ${limit} from call)`;
   };
-  // If the first arm found fewer rows than it may take, there are no others, and the other arms need not look. That
+  // If the first arm found fewer rows than it may take, there are no others, and the other arms need not search. That
   // matters while an old snapshot keeps VACUUM from removing the dead entries of their indexes.
   const more = " and (select count(*) from by_priority) >= (select by_priority from call)";
   // The rows are keys of an object. If each row were searched for in a list, a claim of n rows would take n² steps.

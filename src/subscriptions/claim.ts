@@ -2,9 +2,9 @@
  * claim(): finds subscriptions with work and leases them, in one statement (claim-statement.ts). It never reads the events
  * table.
  *
- * The statement has two texts. Most of the time no deferred subscription is due. Then the short text does, which costs
- * the server half as much to plan and two thirds to run. If it finds that some are due, it takes nothing, and the long text
- * follows, which merges them into the order by priority and age. The next claim begins with the text that fitted last.
+ * The statement has two texts. Usually no deferred subscription is due, and the short text suffices, which takes the server
+ * half the time to plan and two thirds to run. If one is due, the short text leases nothing, and the long text follows: it
+ * merges the due ones into the order by priority and age. The next claim begins with the text that was needed last.
  */
 import type { Lease } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
@@ -19,8 +19,8 @@ const TIMER_SKEW_MS = 1;
 const count = (value: number) => Math.max(0, Math.min(MAX_CLAIM, Math.trunc(value)));
 
 /**
- * Leases subscriptions to `by` for `millis` milliseconds: up to `lagging` of those that are behind, by priority and
- * with a fair share (a quarter) for the oldest, and up to `leading` of those that are furthest ahead.
+ * Leases subscriptions to `by` for `millis` milliseconds: up to `lagging` that are behind, by priority, with a fair share (a
+ * quarter) for the oldest, and up to `leading` that are furthest ahead.
  */
 export async function claim(
   context: Context,
@@ -49,7 +49,7 @@ export async function claim(
     limits.leading,
   ];
   const rows = await leaseRows(context, only, limits, only === undefined ? params : [...params, only]);
-  // The holder reads the events up to the work mark. If a replica lacked one of them, the holder would pass over it.
+  // The holder reads the events up to the work mark. If a replica lacked one of them, the holder would skip it.
   for (const row of rows) context.connections.seen?.event(Number(row.correlated_at));
   return rows.map((row) =>
     toLease({ stream: row.stream as string, by, lagging: row.lagging as boolean }, row),

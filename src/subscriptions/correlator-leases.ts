@@ -12,7 +12,7 @@ export type Correlator = { key: string; by: string; millis: number };
 /** The longest wait for the release, in ms. Leases that are not released run out by themselves. */
 const LIMIT_MS = 2_000;
 
-/** A lease that the store has. `end`: the instant of `performance.now()` at which it expires. */
+/** A lease that the store holds. `end`: the instant of `performance.now()` at which it expires. */
 type Held = Pick<Correlator, "key" | "by"> & { readonly end: number };
 
 /** The leases of each store that were not released, by key and holder. */
@@ -32,7 +32,7 @@ export function noteLease(
   else leases.delete(id);
 }
 
-/** Releases the leases that still run. Never rejects. */
+/** Releases the leases that have not expired. Never rejects. */
 export async function releaseLeases(context: Context): Promise<void> {
   const { names, connections } = context;
   const now = performance.now();

@@ -1,4 +1,4 @@
-/** defer(): keeps subscriptions from being claimed until a point in time. It is no failure, so retry starts again. */
+/** defer(): keeps subscriptions from being claimed until a point in time. It resets `retry`, as it is not a failure. */
 import type { Context } from "../context.ts";
 import { toTime } from "../values/time.ts";
 import { checkNumber } from "../values/validate.ts";
@@ -20,7 +20,7 @@ export async function defer(
     input,
     (where) => {
       const at = `${where.param(time)}::float8`;
-      // The statement that counts takes the same parameters.
+      // The statement that counts the rows has the same parameters, so its condition has to refer to this one.
       where.add(`${at} is not null`);
       return `deferred_at = to_timestamp(${at} / 1000), retry = -1`;
     },

@@ -1,4 +1,4 @@
-/** The subscriptions that an operator verb is for: by name, or by a filter. */
+/** Selects the subscriptions that an operator verb changes, by name or by a filter. */
 import type { StreamFilter } from "@rotorsoft/act";
 import { Conditions } from "../postgres/conditions.ts";
 import { textArray } from "../postgres/parameters.ts";
@@ -18,8 +18,8 @@ const FILTERS: Rules<StreamFilter> = {
 };
 
 /**
- * Refuses a filter that is not known. Without it the verb would change other subscriptions than are meant: all of them,
- * if it is the only one.
+ * Refuses an unknown filter. A verb that ignored it would change more subscriptions than the caller meant, and all of them
+ * if it is the only filter.
  */
 export function checkInput(verb: string, input: StreamInput): void {
   if (typeof input !== "object" || input === null || Array.isArray(input)) return;
@@ -38,7 +38,7 @@ export function filterConditions(verb: string, filter: StreamFilter, where = new
   checkOptionalText(verb, "lane", filter.lane);
   for (const flag of ["blocked", "stream_exact", "source_exact"] as const)
     checkFlag(verb, flag, filter[flag]);
-  // null would be an easy mistake for undefined, and would select other subscriptions.
+  // null is easily passed by mistake for undefined, and would select other subscriptions.
   for (const option of ["stream", "source", "blocked", "lane"] as const)
     if (filter[option] === null) throw invalid(verb, `${option} must not be null: leave it out`);
   if (filter.stream !== undefined) where.match("stream", "s.stream", filter.stream, filter.stream_exact);

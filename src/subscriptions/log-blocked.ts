@@ -1,4 +1,4 @@
-/** Logs each subscription that is blocked: where it stands, and never why, because an error's text may quote an event. */
+/** Logs the position of each subscription that is blocked, but not its error, whose text may quote an event. */
 import { type BlockedLease, log } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { alsoLeftOut, Throttle } from "../values/throttle.ts";
@@ -14,7 +14,7 @@ export function logBlocked(context: Context, blocked: readonly BlockedLease[]): 
   for (const { stream, lane, at, retry } of blocked)
     throttle.tell("blocked", (leftOut) =>
       log().warn(
-        `[act-drizzle] "${schema}"."${table}": the subscription ${JSON.stringify(stream)} (lane ${lane ?? "default"}) is blocked ${at < 0 ? "at its beginning" : `behind event ${at}`}, after ${retry === 0 ? "1 attempt" : `${retry + 1} attempts`}: \`act-drizzle blocked\` shows the error and the event${alsoLeftOut(leftOut)}`,
+        `[act-drizzle] "${schema}"."${table}": the subscription ${JSON.stringify(stream)} (lane ${lane ?? "default"}) is blocked ${at < 0 ? "at its beginning" : `after event ${at}`}, after ${retry === 0 ? "1 attempt" : `${retry + 1} attempts`}: \`act-drizzle blocked\` shows the error and the event${alsoLeftOut(leftOut)}`,
       ),
     );
 }

@@ -20,10 +20,10 @@ const PAGE = 1_000;
 const BETWEEN = "\u001e";
 
 /**
- * One page, with the head of the log. Without a subscription its row has a null stream.
+ * One page, with the last id of the log. If no subscription matches, there is one row, whose stream is null.
  *
- * Which parameters there are depends on the query. In this order: those of the filter; `after`, a stream; the names of
- * `source_matches`, joined; the limit.
+ * The parameters, each if it is given: those of the filter; `after`, a stream; the names of `source_matches`, joined; the
+ * limit.
  */
 function positionsQuery(names: Names, query: QueryStreams, after: string | undefined, limit: number): Query {
   const where = filterConditions("query_streams", query, new Conditions());
@@ -67,8 +67,8 @@ function toPosition(row: Row): StreamPosition {
 }
 
 /**
- * Calls `callback` with each position. `after` is exclusive. `limit` is 100 by default; with 0 there are none. Returns
- * the id of the log's last event (-1 for an empty log) and how many positions there were.
+ * Calls `callback` with each position. `after` is exclusive. `limit` is 100 by default; 0 yields no position. Returns the
+ * id of the log's last event (-1 for an empty log) and how many positions there were.
  */
 export async function queryStreams(
   { names, connections }: Context,

@@ -1,9 +1,9 @@
 /**
  * `source_matches` of query_streams(): the subscriptions whose source, as a pattern, matches one of the given names.
  *
- * A stored source may be any regular expression, and JavaScript may take minutes to match one, in which the process does
- * nothing else. So this process searches for literal text only. The server matches regular expressions: its engine takes
- * time in proportion to the text, and statement_timeout ends it. Each source is matched once per call.
+ * A stored source may be a regular expression that JavaScript takes minutes to match, in which the process does nothing
+ * else. So this process searches for literal text only, and the server matches regular expressions: its engine takes time in
+ * proportion to the text, and statement_timeout ends it. Each source is matched once per call.
  */
 import { StoreError } from "@rotorsoft/act";
 import { DatabaseError } from "../errors.ts";
@@ -13,7 +13,7 @@ import { type Pattern, toPattern } from "../values/pattern.ts";
 
 /** Stands between names. No name and no pattern contains it. */
 const BETWEEN = "\0";
-/** Quantifiers, which may make a match take long. A pattern without one that cannot be translated is matched here. */
+/** Quantifiers, which may make a match slow. A pattern that PostgreSQL reads differently is matched here if it has none. */
 const REPETITION = /[*+?{]/;
 const INVALID_REGULAR_EXPRESSION = "2201B";
 
@@ -36,7 +36,7 @@ export class SourceMatches {
     this.#joined = BETWEEN + this.#names.join(BETWEEN);
   }
 
-  /** Whether a source matches, after {@link decide}. True also if that could not be found out. */
+  /** Whether a source matches, after {@link decide}. It is true for a source that could not be matched. */
   has(source: unknown): boolean {
     return typeof source !== "string" || source === "" || this.#decided.get(source) !== false;
   }
@@ -67,7 +67,7 @@ export class SourceMatches {
     try {
       pattern = toPattern("source", source);
     } catch {
-      // The source is no pattern, or one that PostgreSQL reads differently.
+      // The source is not a valid pattern, or PostgreSQL reads the pattern differently.
       return this.#findUntranslated(source);
     }
     switch (pattern.kind) {

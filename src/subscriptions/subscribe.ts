@@ -58,8 +58,8 @@ const sharedPart = ({ correlated }: Names, at: string) => `shared as (
 
 /**
  * Advances the checkpoint of one correlator, and takes its lease if it is free, expired or the caller's own. A caller
- * that does not get the lease advances the checkpoint all the same. The lease was granted if `leased_by` is then the
- * caller. A lease without an expiry is free.
+ * that does not get the lease still advances the checkpoint. The lease was granted if `leased_by` is then the caller. A
+ * lease without an expiry is free.
  *
  * Parameters: `at`, the checkpoint, if given; `key` of the correlator; `by`, the caller; `millis`, the length of the
  * lease. 0 or less releases the lease.
@@ -70,7 +70,7 @@ const correlatorPart = (
   [key, by, millis]: readonly string[],
 ) => {
   const length = `greatest(${millis}::float8, 0) * interval '1 millisecond'`;
-  // Whether the lease has run out, from the difference of both ends: Citus allows no clock in DO UPDATE.
+  // Compares both expiries to see whether the lease has expired, because Citus allows no clock in DO UPDATE.
   const free = `(c.leased_until is null or excluded.leased_until - c.leased_until > ${length} or c.leased_by = excluded.leased_by)`;
   return `lease as (
   insert into ${correlated} as c (key, at, leased_by, leased_until)
@@ -84,7 +84,7 @@ const correlatorPart = (
 )`;
 };
 
-/** Merges several entries of one stream, with the result that one call after the other would have. */
+/** Merges several entries of one stream, so that the result is that of one call per entry. */
 function fold(
   streams: readonly SubscribeInput[],
 ): (SubscribeInput & { readonly priority: number; readonly lane: string })[] {
@@ -132,7 +132,7 @@ function check(
 }
 
 /**
- * Returns how many subscriptions are new, the highest watermark of all (-1 without any), and the checkpoint. With a
+ * Returns how many subscriptions are new, the highest watermark of all (-1 if there are none), and the checkpoint. With a
  * `correlator` it also returns whether the correlator holds the lease of its key.
  */
 export async function subscribe(
@@ -163,7 +163,7 @@ export async function subscribe(
     parts.push(streamsPart(names));
   }
   const at = correlatedAt === undefined || correlatedAt === null ? undefined : param(toId(correlatedAt));
-  // The correlator with the empty key has the shared row as its own, and advances it itself.
+  // The correlator with the empty key has the shared row as its own, and correlatorPart advances it.
   if (at && correlator?.key !== "") parts.push(sharedPart(names, at));
   if (correlator)
     parts.push(
@@ -177,7 +177,7 @@ export async function subscribe(
     ? "(select at from lease)"
     : `greatest(-1, coalesce((select at from ${names.correlated} where key = ''), -1)${at ? `, ${at}::bigint` : ""})`;
   // The framework always advances the checkpoint when it sets work marks. A call without a checkpoint comes from an
-  // operator or a script, so the listeners have to be told.
+  // operator or a script, so the listeners are notified.
   const byHand = !at && !correlator && streams.length > 0;
   const text = (announce: boolean, citus: boolean) => {
     const all = announce

@@ -1,4 +1,4 @@
-/** unblock(): lets blocked subscriptions go on from where they stopped. */
+/** unblock(): lets blocked subscriptions continue from their watermarks. */
 import type { Context } from "../context.ts";
 import type { StreamInput } from "./filter.ts";
 import { type ProgressOptions, updateInput } from "./update.ts";

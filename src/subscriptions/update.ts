@@ -14,23 +14,23 @@ import { checkGiven, FUNCTION, type Rules } from "../values/rules.ts";
 import { announcedPart, announcing, writeAnnounced } from "./announce.ts";
 import { checkInput, filterConditions, namesConditions, namesOf, type StreamInput } from "./filter.ts";
 
-/** Options to follow a verb that changes many subscriptions. */
+/** Options to follow the progress of a verb that changes many subscriptions. */
 export type ProgressOptions = {
-  /** Told after each statement how many subscriptions have been changed. */
+  /** Called after each statement, with the number of subscriptions that have been changed so far. */
   readonly onProgress?: ((changed: number) => void) | undefined;
 };
 
 export const PROGRESS_RULES: Rules<ProgressOptions> = { onProgress: FUNCTION };
 
-/** Subscriptions that one statement changes. */
+/** The most subscriptions that one statement changes. */
 const ONE_STATEMENT = 20_000;
-/** Names that one statement is given. */
+/** The most names in one statement. */
 const NAMES = 5_000;
 const FIRST_PAGE = 5_000;
 const SMALLEST_PAGE = 20;
 const PAGE_MS = 500;
 
-/** Whether the server ended it because of its statement_timeout. An operator's cancel has the same code, and comes earlier. */
+/** Whether statement_timeout ended the statement. An operator's cancel has the same code, but comes earlier. */
 function isTimeout({ connections }: Context, error: unknown, ms: number): boolean {
   const { statement_timeout: limit } = connections.config;
   return limit > 0 && ms >= 0.9 * limit && error instanceof StoreError && codeOf(error.cause) === "57014";
@@ -111,8 +111,8 @@ async function updatePages(
 }
 
 /**
- * Applies `set` to the rows that match, and returns how many there were. The parameters are those of `where`. The
- * operators' verbs may make work claimable without an event, so listeners are told.
+ * Applies `set` to the rows that match, and returns how many there were. The parameters are those of `where`. The verbs of
+ * operators may make work claimable without an event, so listeners are notified.
  *
  * @param many Whether more may match than one statement should change. Left out: they are counted.
  */
@@ -137,7 +137,7 @@ export async function updateStreams(
 }
 
 /**
- * The same for names or a filter. `setOf` may add conditions and parameters.
+ * Like {@link updateStreams}, for names or a filter. `setOf` may add conditions and parameters.
  *
  * @throws ValidationError if the input is wrong.
  */

@@ -7,14 +7,14 @@ import { types } from "node:util";
 
 /** The path of a value: keys and indexes. */
 export type Path = readonly (string | number)[];
-/** Column `dates`: `{}` without any Date. If pii is encrypted, `pii` is a string: the encrypted paths. */
+/** Column `dates`: `{}` if there are no Dates. If pii is encrypted, `pii` is a string: the encrypted paths. */
 export type DatePaths = {
   readonly data?: readonly Path[];
   readonly meta?: readonly Path[];
   readonly pii?: readonly Path[] | string;
 };
 
-/** Any object, arrays included. */
+/** True for every object, also for an array. */
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null;
 
@@ -31,7 +31,7 @@ function collect(value: object, path: (string | number)[], found: Path[]): void 
   collectMembers(hasToJSON(value) ? value.toJSON(String(path.at(-1) ?? "")) : value, path, found);
 }
 
-/** The same for what toJSON has returned. As in JSON.stringify, its own toJSON is not called. */
+/** Like {@link collect}, for the result of toJSON, on which JSON.stringify does not call toJSON again. */
 function collectMembers(value: unknown, path: (string | number)[], found: Path[]): void {
   if (typeof value !== "object" || value === null) return;
   if (Array.isArray(value)) {
@@ -52,7 +52,7 @@ function collectMembers(value: unknown, path: (string | number)[], found: Path[]
   }
 }
 
-/** The paths of the Dates in `value`; undefined without any. */
+/** The paths of the Dates in `value`; undefined if there are none. */
 export function datePaths(value: unknown): readonly Path[] | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const found: Path[] = [];
@@ -113,8 +113,8 @@ export function reviveDates(value: unknown): unknown {
 }
 
 /**
- * U+0000 or a lone surrogate in JSON text. JSON.stringify writes them, and otherwise only control characters, as \u
- * escapes. After an odd number of backslashes \u is no escape.
+ * Matches U+0000 or a lone surrogate in JSON text, where JSON.stringify has written it as a \u escape. The u of an escape
+ * follows an odd number of backslashes: after an even number it is a plain letter.
  */
 const REFUSED = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
 

@@ -3,7 +3,7 @@
  *
  * `^literal$` becomes equality, `^literal` an index range, and `literal` a substring search. Other patterns of the
  * grammar below become a POSIX expression that matches the same strings. Everything else (look-around, \b,
- * back-references, named groups, inline flags, …) means something else in PostgreSQL, or nothing, and is refused.
+ * back-references, named groups, inline flags, …) means something else in PostgreSQL, or is invalid there, and is refused.
  */
 import { ValidationError } from "@rotorsoft/act";
 
@@ -12,7 +12,7 @@ export type Pattern =
   | { readonly kind: "equals"; readonly text: string }
   | { readonly kind: "prefix"; readonly text: string }
   | { readonly kind: "contains"; readonly text: string }
-  /** `prefix`: literal text with which every match begins, if there is any. */
+  /** `prefix`: literal text with which every match begins; undefined if there is none. */
   | { readonly kind: "regex"; readonly text: string; readonly prefix?: string };
 
 /** `.` as JavaScript reads it: it does not match line terminators. */
@@ -24,7 +24,7 @@ const MAX_REPETITIONS = 255;
 /** The sum of all counts. PostgreSQL expands each repetition, and runs out of memory far beyond this. */
 const MAX_REPETITIONS_IN_ALL = 10_000;
 
-/** The pattern is not translated; the message says which part of it. */
+/** A part of the pattern cannot be translated; the message names that part. */
 class Refused extends Error {}
 
 const escapeLiteral = (char: string) =>

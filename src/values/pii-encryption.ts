@@ -27,7 +27,7 @@ export function isEncrypted(value: unknown): value is string {
   return Buffer.from(value.slice(0, 4), "base64")[0] === VERSION && /^[A-Za-z0-9+/]+={0,2}$/.test(value);
 }
 
-function open(key: Uint8Array, bytes: Buffer): unknown {
+function decryptWith(key: Uint8Array, bytes: Buffer): unknown {
   const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(1, 1 + IV), { authTagLength: TAG });
   decipher.setAuthTag(bytes.subarray(1 + IV, HEADER));
   const text = Buffer.concat([decipher.update(bytes.subarray(HEADER)), decipher.final()]);
@@ -43,7 +43,7 @@ export function decrypt(keys: readonly Uint8Array[], envelope: string, what: str
   if (bytes[0] === VERSION && bytes.length >= HEADER)
     for (const key of keys) {
       try {
-        return open(key, bytes);
+        return decryptWith(key, bytes);
       } catch {
         // Another key may fit.
       }

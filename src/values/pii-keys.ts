@@ -7,20 +7,20 @@ import { PiiError } from "./pii-encryption.ts";
 
 /** A key of 32 bytes, or a list of keys: the first encrypts, and all of them decrypt. */
 export type KeyMaterial = Uint8Array | readonly Uint8Array[];
-/** Keys, or a function that provides them. With `perStream` it gets a stream's name; null or undefined: that key is gone. */
+/** Keys, or a function that returns them. With `perStream` it gets a stream's name; null or undefined: that key is gone. */
 export type Key =
   | KeyMaterial
   | ((stream: string) => KeyMaterial | null | undefined | Promise<KeyMaterial | null | undefined>);
 
 export type PiiOptions = {
   readonly key: Key;
-  /** The provider is asked for each stream, by its name. */
+  /** The function is called for each stream, with its name. */
   readonly perStream?: boolean | undefined;
   /** If an event's pii cannot be decrypted: throw an error, or deliver the event without its pii. */
   readonly unreadable?: "error" | "omit" | undefined;
 };
 
-/** Empty: the key is gone, and with it what it encrypted. */
+/** The first encrypts, all decrypt. Empty if the key is gone, and with it the pii that it encrypted. */
 export type Keys = readonly Uint8Array[];
 export type KeysOf = (stream: string) => Keys;
 
@@ -72,7 +72,7 @@ export class PiiCipher {
     return (stream) => found.get(stream) ?? [];
   }
 
-  /** Forgets the keys of these streams that were not asked for just now. True if there were any. */
+  /** Forgets the cached keys of these streams that are older than ASK_AGAIN_MS. True if there were some. */
   forget(streams: Iterable<string>): boolean {
     if (typeof this.#key !== "function") return false;
     let forgotten = false;

@@ -1,6 +1,6 @@
 /**
- * Checks what a public function is given as options, before anything is sent: unknown names are refused, so that a misspelt
- * option is not taken for one that was left out, and so are values that are of no use.
+ * Checks the options of a public function, before anything is sent. It refuses unknown names, so that a misspelt option is
+ * not taken for one that was left out, and it refuses wrong values.
  */
 import { refusedText } from "./json-dates.ts";
 import { invalid, kind } from "./validate.ts";
@@ -9,7 +9,7 @@ export type Rule = {
   readonly test: (value: unknown) => boolean;
   /** What is allowed: ends the sentence "it must be …". */
   readonly takes: string;
-  /** It may not be left out. */
+  /** The option must be given. */
   readonly required?: true;
 };
 
@@ -23,12 +23,12 @@ const rule = (takes: string, test: (value: unknown) => boolean): Rule => ({ take
 
 const STORABLE = "without U+0000 and lone surrogates";
 
-/** Whatever the function itself checks. */
+/** Every value: the function itself checks it. */
 export const ANY = rule("given", () => true);
 export const FLAG = rule("true or false", (value) => typeof value === "boolean");
 export const FUNCTION = rule("a function", (value) => typeof value === "function");
 export const TEXT = rule(`a string ${STORABLE}`, isText);
-/** The name of one stream or subscription. An empty one is a mistake: nothing is named so. */
+/** The name of one stream or subscription. An empty name is a mistake. */
 export const NAME = rule(`a string that is not empty, ${STORABLE}`, (value) => isText(value) && value !== "");
 export const TEXTS = rule(
   `an array of strings ${STORABLE}`,
@@ -42,7 +42,7 @@ export const COUNT = rule("a whole number above 0", (value) => isInteger(value) 
 export const DATE = rule("a valid Date", (value) => value instanceof Date && !Number.isNaN(value.getTime()));
 export const SIGNAL = rule("an AbortSignal", (value) => value instanceof AbortSignal);
 
-/** Ten thousand years: PostgreSQL cannot take more from the present. */
+/** Ten thousand years. PostgreSQL's timestamps begin only 6,738 years before 2026. */
 const LONGEST_MS = 10_000 * 365 * 86_400_000;
 
 /** A length of time. `from` is the shortest. */
@@ -83,7 +83,7 @@ export function faultOf(given: unknown, rules: Readonly<Record<string, Rule>>): 
   return undefined;
 }
 
-/** For a function that is no verb of a store. @throws TypeError */
+/** For a function that is not a verb of a store. @throws TypeError */
 export function checkOptionsOf<T>(name: string, given: T, rules: Rules<NonNullable<T>>): void {
   const fault = faultOf(given, rules);
   if (fault !== undefined) throw new TypeError(`act-drizzle: ${name}: ${fault}`);

@@ -61,7 +61,7 @@ export function checkFunction(verb: string, name: string, value: unknown): void 
   if (typeof value !== "function") throw invalid(verb, `${name} must be a function, not ${kind(value)}`);
 }
 
-/** What a wrong value is, without showing it. */
+/** The kind of a wrong value, for a message that must not show the value. */
 export function kind(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "an array";

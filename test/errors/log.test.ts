@@ -31,7 +31,7 @@ describe.each([
     for (const [verb, call] of Object.entries(calls)) {
       const { error } = await failureOf(call());
       const line = printed(error, pretty);
-      const reason = `failed: cannot connect to 127.0.0.1:${port}: nobody listens there (ECONNREFUSED); check`;
+      const reason = `failed: cannot connect to 127.0.0.1:${port}: no server listens there (ECONNREFUSED); check`;
       // Once as the message, once as the head of the stack.
       expect(line.split(reason), verb).toHaveLength(pretty ? 3 : 4);
       expect(line, verb).toContain(verb);

@@ -159,7 +159,7 @@ test("a log whose ids come from no known sequence cannot be restored, and keeps 
   expect(error).toMatchObject({
     operation: "restore",
     cause: {
-      message: expect.stringMatching(/^the ids of ".*"\.".*" are drawn from no sequence that is known/),
+      message: expect.stringMatching(/^the sequence of the ids of ".*"\.".*" cannot be found/),
     },
   });
   expect(idsOf(await read(store))).toEqual([1, 2, 3]);

@@ -90,7 +90,7 @@ test("a truncate fails if a trigger leaves out its seed, rather than return an i
   expect(error).toMatchObject({
     name: "ERR_STORE",
     operation: "truncate",
-    cause: { message: expect.stringContaining("not each has its seed") },
+    cause: { message: expect.stringContaining("some lack their snapshot or tombstone") },
   });
   expect(await fixture.rows(store)).toEqual([{ stream: "b", version: 0, name: "__snapshot__" }]);
 });

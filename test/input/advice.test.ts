@@ -35,7 +35,7 @@ test("a foreign key on the store's table: the row that it refers to is missing",
   const store = await fixture.seeded();
   await fixture.sql.unsafe(`create table ${ownOf(store)} (stream text primary key);
     alter table ${eventsOf(store)} add constraint known_streams foreign key (stream) references ${ownOf(store)}`);
-  const cause = await advises(commit(store), "23503", /on the store's table, insert first the row/);
+  const cause = await advises(commit(store), "23503", /on the store's table, first insert the row/);
   expect(cause).toMatchObject({ constraint: "known_streams", table: store.config.table });
   await fixture.sql.unsafe(`insert into ${ownOf(store)} values ('s')`);
   expect(await commit(store)).toHaveLength(1);
@@ -51,7 +51,7 @@ test("a foreign key that refers to the store's rows: its own rows are in the way
   const cause = await advises(
     store.truncate([{ stream: "s" }]),
     "23503",
-    /refers to the store's rows, delete its own rows first/,
+    /refers to the store's rows, delete the referring rows first/,
   );
   expect(cause).toMatchObject({ constraint: "of_event", table: `${store.config.table}_own` });
   await fixture.sql.unsafe(`delete from ${ownOf(store)}`);
@@ -152,8 +152,8 @@ test.each<[string, string, RegExp]>([
   ["53200", "out of shared memory", /max_locks_per_transaction/],
   ["53300", 'too many connections for role "app"', /max_connections\), the database or the role/],
   ["40001", "canceling statement due to conflict with recovery", /hot_standby_feedback/],
-  ["40001", "could not serialize access due to concurrent update", /undone: try again/],
-  ["40P01", "deadlock detected", /undone: try again/],
+  ["40001", "could not serialize access due to concurrent update", /rolled back: try again/],
+  ["40P01", "deadlock detected", /rolled back: try again/],
   ["55P03", "canceling statement due to lock timeout", /lock_timeout.*pg_locks/],
   ["57P01", "terminating connection due to administrator command", /the server is shutting down/],
   ["57P03", "the database system is in recovery mode", /recovering: try again/],

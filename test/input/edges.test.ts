@@ -147,7 +147,7 @@ test("what of a user's own is in the way is told with what to do", async () => {
   await expect(store.truncate([{ stream: "s" }])).rejects.toMatchObject({
     cause: {
       code: "23503",
-      message: expect.stringMatching(/foreign key of yours.*delete its own rows first/),
+      message: expect.stringMatching(/foreign key of yours.*delete the referring rows first/),
     },
   });
   await expect(store.drop()).rejects.toMatchObject({

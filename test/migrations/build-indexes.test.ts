@@ -77,7 +77,7 @@ test("reads, appends, claims and other boots go on while an index is built", asy
   const told = lines.filter((line) => line.includes(`"${name.table}":`));
   // That it builds, and what was done: from one of the two.
   expect(told).toEqual([
-    expect.stringMatching(/building \d indexes; reads and appends go on meanwhile$/),
+    expect.stringMatching(/building \d indexes; reads and appends continue meanwhile$/),
     expect.stringContaining(`_stream_id_ix" had another definition and is rebuilt`),
   ]);
 });

@@ -85,7 +85,7 @@ test("ids that come from no sequence are refused", async () => {
   await fixture.sql.unsafe(`alter table ${tablesOf(name).events} alter id set default (random() * 1e9)::bigint;
     alter sequence ${sequenceOf(name)} owned by none`);
   expect(await causeOf(fixture.store(name).seed())).toContain(
-    "they come from no sequence: make the column's default",
+    "they do not come from a sequence: make the column's default",
   );
 });
 

@@ -207,7 +207,7 @@ describe("TLS", () => {
     ["sslmode=", /"sslmode" is empty/],
     ["ssl=false&sslmode=require", /contradict/],
     ["ssl=true&sslmode=disable", /contradict/],
-    ["sslmode=disable&sslmode=require", /"sslmode" stands there twice/],
+    ["sslmode=disable&sslmode=require", /"sslmode" occurs twice/],
     ["sslrootcert=system&sslmode=require", /"sslrootcert".*verify-full/],
     ["sslrootcert=$DIR/missing.pem", /"sslrootcert".*ENOENT/],
     ["sslrootcert=$DIR", /"sslrootcert".*EISDIR/],

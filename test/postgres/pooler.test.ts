@@ -175,7 +175,7 @@ describe("a pooler that changes while the process runs", () => {
       return session.pid + 1_000;
     };
     expect((await open()).ownsSession).toBe(false);
-    expect(hosts.nextLook).toBeGreaterThan(performance.now());
+    expect(hosts.nextDetection).toBeGreaterThan(performance.now());
     expect((await open()).ownsSession).toBe(false);
     expect(server.sessions.length).toBe(3);
   });

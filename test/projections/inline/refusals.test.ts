@@ -52,7 +52,7 @@ test.each<[what: string, options: unknown, says: RegExp]>([
 test("handlers that did not come from inline() are refused by the store, which says where they come from", () => {
   const options = { inline: { Deposited: noop } };
   const open = () => Reflect.construct(PostgresStore, [options]);
-  expect(open).toThrow(/option "inline": what inline\(\) of act-drizzle\/projections returns/);
+  expect(open).toThrow(/option "inline": the result of inline\(\) of act-drizzle\/projections/);
 });
 
 test("a config that is spread keeps its inline projections", () => {
