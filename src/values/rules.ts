@@ -42,8 +42,8 @@ export const COUNT = rule("a whole number above 0", (value) => isInteger(value) 
 export const DATE = rule("a valid Date", (value) => value instanceof Date && !Number.isNaN(value.getTime()));
 export const SIGNAL = rule("an AbortSignal", (value) => value instanceof AbortSignal);
 
-/** Ten thousand years. PostgreSQL's timestamps begin only 6,738 years before 2026. */
-const LONGEST_MS = 10_000 * 365 * 86_400_000;
+/** Six thousand years: a time so long ago is still a timestamp of PostgreSQL, which begin in 4713 BC. */
+const LONGEST_MS = 6_000 * 365 * 86_400_000;
 
 /** A length of time. `from` is the shortest. */
 export const millis = (from: number): Rule =>
