@@ -6,8 +6,6 @@ import { useDatabase } from "../postgres/fixture.ts";
 const fixture = useDatabase();
 const meta = { correlation: "c", causation: {} };
 
-const LONGEST_MS = 6_000 * 365 * 86_400_000;
-
 test("subscriptions of closed streams go once they have handled everything; the others stay", async () => {
   const store = await fixture.seeded();
   for (const stream of ["closed-1", "closed-2", "closed-3", "open"])
@@ -27,8 +25,11 @@ test("subscriptions of closed streams go once they have handled everything; the 
   );
   const admin = new Admin(store);
   expect(await admin.reap()).toEqual({ subscriptions: 0, correlators: 0 });
-  // The longest time that is allowed: 6,000 years.
-  expect(await admin.reap({ olderThanMs: LONGEST_MS })).toEqual({ subscriptions: 0, correlators: 0 });
+  const longest = await admin
+    .reap({ olderThanMs: Number.POSITIVE_INFINITY })
+    .catch((error: Error) => Number(/to (\d+)/.exec(error.message)?.[1]));
+  expect(longest).toBeGreaterThan(1e14);
+  expect(await admin.reap({ olderThanMs: Number(longest) })).toEqual({ subscriptions: 0, correlators: 0 });
   expect(await admin.reap({ olderThanMs: 0, dryRun: true })).toEqual({ subscriptions: 1, correlators: 0 });
   expect(await admin.reap({ olderThanMs: 0 })).toEqual({ subscriptions: 1, correlators: 0 });
   const left: string[] = [];

@@ -89,9 +89,9 @@ test("ids that are behind the log are moved behind it, by a commit where the rol
 
 test("a trigger's own table and column are missing, not the store's", async () => {
   const table = await triggered("insert into nowhere values (1);");
-  await advises(commit(table), "42P01", /"nowhere".*a trigger of yours needs it/s);
+  await advises(commit(table), "42P01", /"nowhere".*a trigger of yours asks for it/s);
   const column = await triggered("new.nothing := 1;");
-  await advises(commit(column), "42703", /"nothing".*a trigger of yours needs it/s);
+  await advises(commit(column), "42703", /"nothing".*a trigger of yours asks for it/s);
 });
 
 test("what a trigger raises is its own, whatever code it takes", async () => {
