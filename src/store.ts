@@ -207,7 +207,7 @@ export class PostgresStore implements Store {
    *
    * @param input Names of streams, or a filter; `{}` is all.
    * @param options `tail`, `count`, `names`; `exclude` names of events, `before` an id, `after` a stream, `limit` streams.
-   * @returns A map by stream, in code-unit order. A stream without a matching event is absent.
+   * @returns A map by stream, in byte order. A stream without a matching event is absent.
    * @example const stats = await store.query_stats({ stream: "^order-" }, { count: true, limit: 50 });
    */
   query_stats<E extends Schemas>(
@@ -350,7 +350,7 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * Calls `callback` with the position of each subscription, in code-unit order of their names.
+   * Calls `callback` with the position of each subscription, in byte order of their names.
    *
    * @param filter The filter of `reset`, and `after` a name, `limit` (default 100; 0: no positions), `source_matches`.
    * @returns The last id of the log (-1: empty), and how many positions there were.

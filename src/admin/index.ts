@@ -196,7 +196,7 @@ export class Admin {
     return namesInUse(this.#context);
   }
 
-  /** Names of streams that begin with a text, in code-unit order. */
+  /** Names of streams that begin with a text, in byte order. */
   streamNames(options?: StreamNamesOptions): Promise<string[]> {
     return streamNames(this.#context, options);
   }

@@ -72,7 +72,7 @@ select stream from n where stream is not null limit ${where.param(limit)}::bigin
 
 const streamRow = z.object({ stream: z.string() });
 
-/** Names of streams in code-unit order. */
+/** Names of streams in byte order. */
 export async function streamNames(
   { names, connections }: Context,
   options: StreamNamesOptions = {},

@@ -22,7 +22,7 @@ export type Reader = {
   readonly waiting: Count;
 };
 
-/** The subscriptions that read a stream, in code-unit order of their names; at most 101. */
+/** The subscriptions that read a stream, in byte order of their names; at most 101. */
 export type Readers = {
   readonly readers: readonly Reader[];
   /** There may be more readers, because not all subscriptions were read. */
@@ -33,7 +33,7 @@ export type Readers = {
 
 /** Which subscriptions to look at. */
 export type ReadersOptions = {
-  /** Only those behind this one, in code-unit order of their names: for the next page. */
+  /** Only those behind this one, in byte order of their names: for the next page. */
   readonly after?: string | undefined;
 };
 

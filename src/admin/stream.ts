@@ -20,7 +20,7 @@ export type StreamView = {
   /** It was closed: its last event is a tombstone. */
   readonly closed: boolean;
   readonly history: readonly EventView[];
-  /** Subscriptions that read it, by its name or by a pattern, in code-unit order of their names; at most 101. */
+  /** Subscriptions that read it, by its name or by a pattern, in byte order of their names; at most 101. */
   readonly readers: readonly StreamReader[];
   /** There may be more readers, because not all subscriptions were read: `readers()` has the next page. */
   readonly readersCut: boolean;

@@ -39,7 +39,7 @@ function checkOptions(options: QueryStatsOptions): void {
 }
 
 /**
- * The CTEs that end with `candidates`: the streams that may qualify, in code-unit order, beginning after `after`. For a list
+ * The CTEs that end with `candidates`: the streams that may qualify, in byte order, beginning after `after`. For a list
  * of names they are the names. For a filter a loose index scan finds them: it looks up the next stream after the last one,
  * within the range of a ^prefix, until there is none. The (stream text_pattern_ops, id) index serves each look-up.
  *

@@ -58,7 +58,7 @@ export class Conditions {
   }
 
   /**
-   * The strings that begin with `prefix`, as a range in code-unit order: a text_pattern_ops index serves it, whatever
+   * The strings that begin with `prefix`, as a range in byte order: a text_pattern_ops index serves it, whatever
    * the collation. `to` is empty if no string comes after those of the prefix.
    */
   prefixRange(prefix: string): { from(column: string): string; to(column: string): string[] } {

@@ -12,7 +12,8 @@ const named = <T extends Table, R extends Record<string, Relation>>(_table: T, m
  * relations, which Drizzle adds to these.
  *
  * - an event: `subscriptions`, those whose source is its stream
- * - a subscription: `last`, the event that it has reached; `positions`, those of its target
+ * - a subscription: `last`, the event that it has reached; `positions`, those of its target; `source_event`, an event of its
+ *   source, which Drizzle needs as the other side of `subscriptions`
  * - a position: `last`, the event that it has reached; `subscription`, that of its target
  *
  * @example

@@ -126,7 +126,7 @@ export function actTables<const Schema extends string = "public", const Name ext
       skipped: jsonbOnce("skipped"),
     },
     (t) => [
-      // Pages of query_streams and ^prefix filters, in code-unit order whatever the collation.
+      // Pages of query_streams and ^prefix filters, in byte order whatever the collation.
       index(`${table}_streams_order_ix`).on(t.stream.op("text_pattern_ops")),
       // subscribe returns max(at), which it reads from the end of this index instead of by a scan.
       index(`${table}_streams_at_ix`).on(t.at),

@@ -1,4 +1,4 @@
-/** query_streams(): reads subscriptions and their positions, page by page in code-unit order of their names. */
+/** query_streams(): reads subscriptions and their positions, page by page in byte order of their names. */
 import type { QueryStreams, QueryStreamsResult, StreamPosition } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";

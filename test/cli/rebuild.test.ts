@@ -60,7 +60,7 @@ test("apply that throws fails it with its own error, and the next run goes on be
   expect(await counted()).toBe(null);
   const { code, out } = await command(["counters", "--app", MODULE]);
   expect(code).toBe(0);
-  expect(out).toMatch(/^It went on behind event \d+, where a rebuild had stopped\.\n/);
+  expect(out).toMatch(/^It went on after event \d+, where a rebuild had stopped\.\n/);
   expect(await counted()).toBeGreaterThan(1);
 });
 

@@ -23,7 +23,7 @@ const NEXT = `cross join (select pg_snapshot_xmax(pg_current_snapshot())::text::
 type Page = { readonly keys: readonly string[]; readonly lines: readonly string[] };
 
 /**
- * The rows of a table, page by page in code-unit order of their key. `since`: only those that were written after a snapshot.
+ * The rows of a table, page by page in byte order of their key. `since`: only those that were written after a snapshot.
  * An index has this order, so that no page sorts the table.
  */
 async function* rowsOf(run: Run, table: string, key: string, since?: string): AsyncGenerator<Page> {

@@ -102,7 +102,7 @@ function print(output: Output, projection: string, result: Result): void {
     output.document({ projection, ...result });
     return;
   }
-  if (from >= 0) output.line(`It went on behind event ${integer(from)}, where a rebuild had stopped.`);
+  if (from >= 0) output.line(`It went on after event ${integer(from)}, where a rebuild had stopped.`);
   output.line(
     `${projection}: ${integer(events)} events applied, up to event ${integer(at)}. Handlers waited for ${integer(lockedMillis)} ms.`,
   );

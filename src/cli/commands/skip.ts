@@ -37,7 +37,7 @@ export function skip(program: Command): void {
           });
         if (output.json) return output.document(done);
         output.paragraph(
-          `${printable(stream)} goes on behind event ${event}, ${printable(done.event.name)} of ${printable(done.event.stream)}. Recorded for ${printable(done.by)}.`,
+          `${printable(stream)} goes on after event ${event}, ${printable(done.event.name)} of ${printable(done.event.stream)}. Recorded for ${printable(done.by)}.`,
         );
       }),
     );

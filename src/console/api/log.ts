@@ -51,5 +51,5 @@ export type NamesInUse = { readonly names: readonly string[]; readonly lanes: re
 
 // --- GET /api/streams?store=&prefix=&after=&limit=  ---------------------------------------------------------------
 
-/** Names of streams in code-unit order that begin with `prefix`, behind `after`. At most 200, default 20. */
+/** Names of streams in byte order that begin with `prefix`, behind `after`. At most 200, default 20. */
 export type Streams = { readonly streams: readonly string[]; readonly next: string | undefined };
