@@ -148,8 +148,8 @@ class Copy {
     this.#onProgress = onProgress;
   }
 
-  #tell(state: MoveProgress["state"]): void {
-    this.#onProgress?.({ state, events: this.#events });
+  #tell(state: MoveProgress["state"]): Promise<unknown> {
+    return Promise.resolve(this.#onProgress?.({ state, events: this.#events }));
   }
 
   /** Copies and compares what is new or changed, until a pass finds no more than `few` events. */
@@ -157,7 +157,7 @@ class Copy {
     const { few, passes } = this.#limits;
     for (let pass = 1; ; pass++) {
       const found = await this.#pass();
-      this.#tell("copying");
+      await this.#tell("copying");
       if (found <= few) return;
       // Under the lock, calls would have to wait for all that is missing, and nobody could say how long.
       if (pass === passes)
@@ -252,6 +252,7 @@ class Copy {
   async cutOver(keepIn: Names): Promise<Moved> {
     const { names, connections } = this.#source;
     let began = performance.now();
+    let told: Promise<unknown> | undefined;
     const work = async (run: Run) => {
       await run({
         text: `select set_config('statement_timeout', '0', true), set_config('synchronous_commit', 'on', true),
@@ -261,7 +262,9 @@ class Copy {
       await run({
         text: `lock table ${names.events}, ${names.streams}, ${names.correlated} in access exclusive mode`,
       });
-      this.#tell("locked");
+      // Waited for when the lock is released: it may call the store.
+      told = this.#tell("locked");
+      told.catch(() => {});
       await this.#finish(run, names);
       const subscriptions = await this.#subscriptions.finish(run);
       await alignSequence(run, names, this.#target);
@@ -275,7 +278,8 @@ class Copy {
       wasCommitted: async (backend) => marked((await connections.recover(backend, [markQuery(names)]))[0]),
     });
     this.#lockedMs = performance.now() - began;
-    this.#tell("moved");
+    await told;
+    await this.#tell("moved");
     return { ...moved, lockedMs: this.#lockedMs };
   }
 

@@ -95,7 +95,8 @@ export async function queryStreams(
     );
     for (const row of found) {
       if (sources && !sources.has(row.source)) continue;
-      callback(toPosition(row));
+      // As the callback of query(): an async one is waited for. Its rejection would else end the process.
+      await callback(toPosition(row));
       count++;
     }
     if (found.length < limit || count >= wanted) return { maxEventId, count };
