@@ -95,8 +95,9 @@ export async function queryStreams(
     );
     for (const row of found) {
       if (sources && !sources.has(row.source)) continue;
-      // As the callback of query(): an async one is waited for. Its rejection would else end the process.
-      await callback(toPosition(row));
+      // As the callback of query(): an async one is waited for. Nobody else would handle its rejection.
+      const seen: unknown = callback(toPosition(row));
+      if (seen !== undefined && seen !== null) await seen;
       count++;
     }
     if (found.length < limit || count >= wanted) return { maxEventId, count };
