@@ -1,10 +1,14 @@
 /** Sources that no query accepts, and arguments that PostgreSQL cannot store. */
+import { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
 import { ValidationError } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
 import { nextEvents } from "../../src/admin/next-events.ts";
 import { contextOf } from "../../src/context.ts";
+import { PostgresIdempotency } from "../../src/idempotency/index.ts";
 import type { Query } from "../../src/postgres/index.ts";
+import { instrument } from "../../src/telemetry/index.ts";
 import { event, meta, useDatabase } from "../postgres/fixture.ts";
 
 const fixture = useDatabase();
@@ -79,6 +83,33 @@ test("a function for names that gives something else is refused, and says so", a
       message: expect.stringContaining("what names() returns must be an array of strings"),
     });
   }
+});
+
+test("what is no store is refused, and what is meant is said", async () => {
+  const admin = new Admin(await fixture.seeded());
+  for (const wrong of [undefined, null, "store", 1, {}, () => {}]) {
+    const none = wrong as object;
+    for (const make of [() => new Admin(none), () => new PostgresIdempotency(none), () => instrument(none)])
+      expect(make).toThrow(/^act-drizzle: a PostgresStore of this release is needed/);
+    // It rejects, and does not throw.
+    const moved = admin.move(none);
+    await expect(moved).rejects.toThrow(/a PostgresStore of this release is needed/);
+  }
+});
+
+test("an import of bytes says how to make text of them, and imports nothing", async () => {
+  const store = await fixture.seeded();
+  await store.commit("s", [event()], meta);
+  const admin = new Admin(store);
+  const exported = Buffer.from(await text(Readable.from(admin.export())));
+  const bytes = Readable.from([exported], { objectMode: false });
+  await expect(admin.import(bytes, { mode: "replace" })).rejects.toThrow(
+    /line 1: the source gives bytes instead of text: set the stream's encoding/,
+  );
+  await expect(admin.import(Readable.from([1]), { mode: "replace" })).rejects.toThrow(/gives number instead/);
+  expect(await store.query(() => {})).toBe(1);
+  const again = Readable.from([exported], { objectMode: false });
+  expect((await admin.import(again.setEncoding("utf8"), { mode: "replace" })).events).toBe(1);
 });
 
 test("skip refuses what cannot be stored, and names the argument", async () => {
