@@ -25,8 +25,12 @@ import { type Recording, record, recordedAll, stopRecording, takeChanged } from 
 import { partsOf, sameEvents, sameRange } from "./move/compare.ts";
 import { copyAgain, copyRange } from "./move/copy-events.ts";
 import { Subscriptions } from "./move/copy-subscriptions.ts";
+import { refuseDistributed } from "./move/distributed.ts";
+import { MoveError } from "./move/error.ts";
 import { refuseSamePlace } from "./move/same-place.ts";
 import { closeTarget, fill, openTarget } from "./move/target.ts";
+
+export { MoveError };
 
 /** Options of `move()`. */
 export type MoveOptions = {
@@ -50,13 +54,6 @@ export type Moved = {
   /** ms for which calls to the source waited. */
   readonly lockedMs: number;
 };
-
-/**
- * The move gave up and moved nothing: the log grew or changed faster than it was copied, or the copy differs from the log.
- */
-export class MoveError extends Error {
-  override readonly name = "MoveError";
-}
 
 /**
  * `few`: a pass of copying that finds no more new or changed events than this is the last one before the lock. `passes`: the
@@ -89,8 +86,10 @@ export async function move(
         "raise `max` of their PostgresDatabase, or give the target connections of its own. Nothing was moved",
     );
   await refuseSamePlace(source, target);
+  await refuseDistributed(source, "source");
   await removeMark(target);
   await seed(target);
+  await refuseDistributed(target, "target");
   target.connections.sharedFacts?.forget();
   await closeTarget(target, options.again === true);
   const copy = new Copy(source, target, { ...LIMITS, ...limits }, options.onProgress);
