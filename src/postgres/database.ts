@@ -358,6 +358,7 @@ export class Database {
    */
   async listen(options: ChannelOptions): Promise<ChannelListener> {
     this.#assertOpen();
+    for (const one of this.#listeners) if (one.stopped) this.#listeners.delete(one);
     const listener =
       this.#shared?.listener.member(options) ?? new Listener({ ...options, ...this.#listenTarget });
     this.#listeners.add(listener);
