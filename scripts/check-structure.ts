@@ -21,6 +21,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["admin"],
   ["backup"],
   ["events", "subscriptions", "notifications", "migrations"],
+  ["unknown-options.ts"],
   ["context.ts", "operations.ts"],
   ["signals.ts"],
   ["schema"],

@@ -4,6 +4,7 @@ import type { Database } from "./postgres/index.ts";
 import type { EventReader } from "./schema/event-rows.ts";
 import type { Names } from "./schema/names.ts";
 import type { Signals } from "./signals.ts";
+import { isRecord } from "./values/json-dates.ts";
 import type { PiiCipher } from "./values/pii-keys.ts";
 
 /**
@@ -40,7 +41,7 @@ export type Context = {
  * @throws TypeError if `store` is something else.
  */
 export function contextOf(store: object): Context {
-  const context: Context | undefined = Reflect.get(store, CONTEXT);
+  const context: Context | undefined = isRecord(store) ? Reflect.get(store, CONTEXT) : undefined;
   if (context === undefined)
     throw new TypeError(
       "act-drizzle: a PostgresStore of this release is needed. Pass the store that you gave to store(…).",

@@ -17,6 +17,7 @@ export {
   codeOf,
   guard,
   isRaised,
+  isTooComplex,
   type Raised,
   raise,
   raisedError,

@@ -82,9 +82,11 @@ export class Runtime {
   async #dispose(): Promise<void> {
     const { connections } = this.context;
     this.#queue.limitRecovery();
-    await Promise.all([this.notifier?.stop(), this.operations.close(connections.deadline || DISPOSE_LIMIT)]);
+    const limit = connections.deadline || DISPOSE_LIMIT;
+    const end = performance.now() + limit;
+    await Promise.all([this.notifier?.stop(), this.operations.close(limit)]);
     await Promise.all([this.#queue.close(), releaseLeases(this.context)]);
-    await connections.close();
+    await connections.close(end);
     this.#shared?.stores.delete(this.#end);
   }
 }

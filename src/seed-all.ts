@@ -62,7 +62,7 @@ export async function seedAll<S extends Seedable>(
       );
       if (error) failures.push(error);
       done++;
-      onProgress?.({ store, error, done, total });
+      await onProgress?.({ store, error, done, total });
     }
   };
   try {

@@ -152,7 +152,7 @@ export class PostgresStore implements Store {
 
   /**
    * Stops listening, refuses new calls, finishes running ones, releases correlator leases, and closes every connection.
-   * Idempotent. A call that runs longer than `statement_timeout` and 5 s from now rejects at its next statement.
+   * Idempotent. After `statement_timeout` and 5 s, restores and imports reject, and other calls at their next statement.
    *
    * @example process.once("SIGTERM", () => store.dispose());
    */

@@ -361,7 +361,7 @@ export class Admin {
    * @throws MoveError or StoreError; then this store works on as before.
    * @example await new Admin(store).move(new PostgresStore({ database: two, schema: "tenant_acme" }));
    */
-  move(target: object, options?: MoveOptions): Promise<Moved> {
+  async move(target: object, options?: MoveOptions): Promise<Moved> {
     return move(this.#context, contextOf(target), options);
   }
 

@@ -1,11 +1,14 @@
 /** The event that a subscription would get next, and how many wait for it. One statement for a page of subscriptions. */
 import { z } from "zod";
 import type { Context } from "../context.ts";
+import { isTooComplex } from "../errors.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";
 import { textArray } from "../postgres/parameters.ts";
 import type { Names } from "../schema/names.ts";
 import { toPattern } from "../values/pattern.ts";
+import { TEXTS } from "../values/rules.ts";
+import { invalid } from "../values/validate.ts";
 import { boundedCount, type Count, countOf, epochMs, instant } from "./bounded.ts";
 import { sourceKind } from "./sources.ts";
 
@@ -88,6 +91,13 @@ function waitingFrom(
   return () => `from ${log} e${pattern.where || " where true"}${ids} and coalesce(${hidden}, false)`;
 }
 
+function namesFrom(eventNames: EventNames, stream: string): readonly string[] | undefined {
+  const only = eventNames(stream) ?? undefined;
+  if (only !== undefined && !TEXTS.test(only))
+    throw invalid("names", `what names() returns must be ${TEXTS.takes}, or undefined`);
+  return only;
+}
+
 /** Parameters of each subscription, in this order: its watermark, the last id to look at, names if given, its source. */
 export function nextEventsQuery(
   names: Names,
@@ -99,7 +109,7 @@ export function nextEventsQuery(
     const mark = correlatedAt ?? at;
     const last = sourceKind(source) === "pattern" ? Math.min(mark, at + PATTERN_WINDOW) : mark;
     const ids = ` and e.id > ${where.param(at)}::bigint and e.id <= ${where.param(last)}::bigint`;
-    const from = waitingFrom(names, where, source, eventNames(stream), ids);
+    const from = waitingFrom(names, where, source, namesFrom(eventNames, stream), ids);
     return `select ${index} as position, ${countOf(from(EVENTS_LIMIT + 1), EVENTS_LIMIT)} as events, n.*
 from (select 1) one left join lateral (
   select e.id, e.stream, e.version, e.name, ${epochMs("e.created")} as created ${from(1)} order by e.id limit 1) n on true`;
@@ -139,32 +149,57 @@ function isReadable(source: string | undefined): boolean {
   }
 }
 
-/** In the order of `positions`. A source that is no pattern of query() has no events, and no exact count. */
+/** Subscriptions that one statement looks up: each is a branch of it, with parameters of its own. */
+const CHUNK = 100;
+
+/**
+ * In the order of `positions`. A source that is no pattern of query(), or too complex for the server, has no events, and
+ * no exact count.
+ */
 export async function nextEvents(
-  { names, connections }: Context,
+  context: Context,
   positions: readonly Position[],
   eventNames?: EventNames,
 ): Promise<Pending[]> {
-  if (positions.length === 0) return [];
+  const found = new Map<Position, Pending>();
   const readable = positions.filter(({ source }) => isReadable(source));
-  const pending: Pending[] = readable.map(() => ({ next: undefined, events: { count: 0, exact: true } }));
-  const rows =
-    readable.length === 0
-      ? []
-      : await connections.read("admin", nextEventsQuery(names, readable, eventNames));
+  for (let from = 0; from < readable.length; from += CHUNK)
+    await lookUp(context, readable.slice(from, from + CHUNK), eventNames, found);
+  return positions.map((position) => found.get(position) ?? UNREADABLE);
+}
+
+async function lookUp(
+  context: Context,
+  positions: readonly Position[],
+  eventNames: EventNames | undefined,
+  found: Map<Position, Pending>,
+): Promise<void> {
+  const { names, connections } = context;
+  const query = nextEventsQuery(names, positions, eventNames);
+  const rows = await connections.read("admin", query).catch((error: unknown) => {
+    if (!isTooComplex(error)) throw error;
+    return undefined;
+  });
+  if (!rows) {
+    // One of the sources is too complex, and must not hide the others.
+    const half = positions.length >> 1;
+    if (half === 0) return;
+    await lookUp(context, positions.slice(0, half), eventNames, found);
+    await lookUp(context, positions.slice(half), eventNames, found);
+    return;
+  }
+  for (const position of positions)
+    found.set(position, { next: undefined, events: { count: 0, exact: true } });
   for (const row of rows) {
     const { position, events, id } = answer.parse(row);
+    const given = positions[position];
+    if (!given) continue;
     // A pattern was searched in a window only: there may be more behind it.
-    const given = readable[position];
     const whole =
-      given === undefined ||
-      sourceKind(given.source) !== "pattern" ||
-      (given.correlatedAt ?? given.at) <= given.at + PATTERN_WINDOW;
-    pending[position] = {
+      sourceKind(given.source) !== "pattern" || (given.correlatedAt ?? given.at) <= given.at + PATTERN_WINDOW;
+    found.set(given, {
       next: id === null ? undefined : eventRef.parse(row),
       events: { count: events.count, exact: events.exact && whole },
-    };
+    });
   }
-  const found = new Map(readable.map((position, index) => [position, pending[index]]));
-  return positions.map((position) => found.get(position) ?? UNREADABLE);
 }

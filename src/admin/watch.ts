@@ -1,4 +1,5 @@
 /** Receives the notifications of a store's commits, for whoever shows the log as it grows. */
+import { log } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import type { ListenerState } from "../postgres/index.ts";
 import { checkArgument, FUNCTION } from "../values/rules.ts";
@@ -14,11 +15,20 @@ export type Watch = {
 /** Takes one connection. Undefined if LISTEN is impossible, as behind a pooler: then the caller has to poll. */
 export async function watch({ names, connections }: Context, onWake: () => void): Promise<Watch | undefined> {
   checkArgument("watch", "onWake", onWake, FUNCTION);
+  const wake = () => {
+    // The type says that it returns nothing, but an async function is assignable to that type.
+    const told: Promise<unknown> = new Promise((resolve) => resolve(onWake()));
+    told.catch((error: unknown) =>
+      log().error(
+        `[act-drizzle] the function given to watch() failed: ${error instanceof Error ? error.name : "not an Error"}`,
+      ),
+    );
+  };
   try {
     const listener = await connections.listen({
       channel: names.channel,
-      onPayload: onWake,
-      onReconnected: onWake,
+      onPayload: wake,
+      onReconnected: wake,
     });
     return {
       get state() {

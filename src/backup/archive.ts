@@ -151,7 +151,7 @@ export async function archive(context: Context, options: ArchiveOptions): Promis
       const manifest = await archiveStreams(context, cuts, options);
       files.push(manifest);
       events += manifest.events;
-      options.onProgress?.({ streams, events, file: manifest.file });
+      await options.onProgress?.({ streams, events, file: manifest.file });
     }
     if (cuts.length < perFile) break;
   }

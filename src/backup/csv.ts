@@ -93,7 +93,7 @@ function timeText(id: number, { created, stream, version }: z.infer<typeof row>)
  */
 export async function* csvOf(
   pages: AsyncIterable<LinePage>,
-  onPage: (events: number, id: number) => void,
+  onPage: (events: number, id: number) => unknown,
 ): AsyncGenerator<string, void> {
   const ids = new NewIds();
   let events = 0;
@@ -114,7 +114,7 @@ export async function* csvOf(
       text += `${events},${fields.join(",")}\n`;
     }
     yield text;
-    onPage(events, page.at(-1)?.id ?? 0);
+    await onPage(events, page.at(-1)?.id ?? 0);
   }
 }
 

@@ -110,7 +110,7 @@ export async function* exportRows(
   {
     after = -1,
     onPage,
-  }: { readonly after?: number; readonly onPage?: (events: number, id: number) => void } = {},
+  }: { readonly after?: number; readonly onPage?: (events: number, id: number) => unknown } = {},
 ): AsyncGenerator<string, void> {
   const hash = createHash("sha256");
   let [events, firstId, lastId] = [0, 0, after];
@@ -122,7 +122,7 @@ export async function* exportRows(
     events += rows.length;
     lastId = rows.at(-1)?.id ?? lastId;
     yield text;
-    onPage?.(events, lastId);
+    await onPage?.(events, lastId);
   }
   yield `${footerOf(events, hash)}\n`;
   onEnd({ events, firstId, lastId, sha256: hash.digest("hex") });

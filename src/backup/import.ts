@@ -159,16 +159,16 @@ export async function importEvents(
     );
   const reader = format === "csv" ? new CsvReader() : new LineReader();
   let lastId: number | undefined;
-  const note = (batch: readonly EventLine[]) => {
+  const note = async (batch: readonly EventLine[]) => {
     lastId = batch.at(-1)?.id ?? lastId;
-    onProgress?.({ events: reader.events });
+    await onProgress?.({ events: reader.events });
   };
   if (dryRun) {
     const run: Run = (query) => connections.read("import", query);
     if (mode === "empty") await assertEmpty(run, names);
     for await (const batch of batchesOf(source, reader)) {
       if (mode === "merge") await refuseConflicts(run, names, batch);
-      note(batch);
+      await note(batch);
     }
     return { events: reader.events, lastId };
   }
@@ -185,7 +185,7 @@ export async function importEvents(
           batch.map(({ text }) => text),
         ),
       );
-      note(batch);
+      await note(batch);
     }
     if (lastId !== undefined) await moveSequence(run, names, lastId);
   };

@@ -1,4 +1,5 @@
 /** Text in pieces of any size as lines. */
+import { kind } from "../values/validate.ts";
 import { ImportError } from "./event-order.ts";
 
 /** Characters of a line. No text of JavaScript holds many more. */
@@ -17,7 +18,13 @@ export async function* linesOf(
   let line = 1;
   let begun: string[] = [];
   let length = 0;
-  for await (const text of source) {
+  for await (const piece of source) {
+    const text: unknown = piece;
+    if (typeof text !== "string")
+      throw new ImportError(
+        `the source gives ${text instanceof Uint8Array ? "bytes" : kind(text)} instead of text: set the stream's encoding to utf8, or use decompress(stream, "none")`,
+        { line },
+      );
     const [first = "", ...others] = text.split("\n");
     length += first.length;
     if (length > longest) throw new ImportError("the line is too long", { line });

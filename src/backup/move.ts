@@ -25,8 +25,12 @@ import { type Recording, record, recordedAll, stopRecording, takeChanged } from 
 import { partsOf, sameEvents, sameRange } from "./move/compare.ts";
 import { copyAgain, copyRange } from "./move/copy-events.ts";
 import { Subscriptions } from "./move/copy-subscriptions.ts";
+import { refuseDistributed } from "./move/distributed.ts";
+import { MoveError } from "./move/error.ts";
 import { refuseSamePlace } from "./move/same-place.ts";
 import { closeTarget, fill, openTarget } from "./move/target.ts";
+
+export { MoveError };
 
 /** Options of `move()`. */
 export type MoveOptions = {
@@ -50,13 +54,6 @@ export type Moved = {
   /** ms for which calls to the source waited. */
   readonly lockedMs: number;
 };
-
-/**
- * The move gave up and moved nothing: the log grew or changed faster than it was copied, or the copy differs from the log.
- */
-export class MoveError extends Error {
-  override readonly name = "MoveError";
-}
 
 /**
  * `few`: a pass of copying that finds no more new or changed events than this is the last one before the lock. `passes`: the
@@ -89,8 +86,10 @@ export async function move(
         "raise `max` of their PostgresDatabase, or give the target connections of its own. Nothing was moved",
     );
   await refuseSamePlace(source, target);
+  await refuseDistributed(source, "source");
   await removeMark(target);
   await seed(target);
+  await refuseDistributed(target, "target");
   target.connections.sharedFacts?.forget();
   await closeTarget(target, options.again === true);
   const copy = new Copy(source, target, { ...LIMITS, ...limits }, options.onProgress);
@@ -148,8 +147,8 @@ class Copy {
     this.#onProgress = onProgress;
   }
 
-  #tell(state: MoveProgress["state"]): void {
-    this.#onProgress?.({ state, events: this.#events });
+  #tell(state: MoveProgress["state"]): Promise<unknown> {
+    return Promise.resolve(this.#onProgress?.({ state, events: this.#events }));
   }
 
   /** Copies and compares what is new or changed, until a pass finds no more than `few` events. */
@@ -157,7 +156,7 @@ class Copy {
     const { few, passes } = this.#limits;
     for (let pass = 1; ; pass++) {
       const found = await this.#pass();
-      this.#tell("copying");
+      await this.#tell("copying");
       if (found <= few) return;
       // Under the lock, calls would have to wait for all that is missing, and nobody could say how long.
       if (pass === passes)
@@ -252,6 +251,7 @@ class Copy {
   async cutOver(keepIn: Names): Promise<Moved> {
     const { names, connections } = this.#source;
     let began = performance.now();
+    let told: Promise<unknown> | undefined;
     const work = async (run: Run) => {
       await run({
         text: `select set_config('statement_timeout', '0', true), set_config('synchronous_commit', 'on', true),
@@ -261,7 +261,9 @@ class Copy {
       await run({
         text: `lock table ${names.events}, ${names.streams}, ${names.correlated} in access exclusive mode`,
       });
-      this.#tell("locked");
+      // Waited for when the lock is released: it may call the store.
+      told = this.#tell("locked");
+      told.catch(() => {});
       await this.#finish(run, names);
       const subscriptions = await this.#subscriptions.finish(run);
       await alignSequence(run, names, this.#target);
@@ -275,7 +277,8 @@ class Copy {
       wasCommitted: async (backend) => marked((await connections.recover(backend, [markQuery(names)]))[0]),
     });
     this.#lockedMs = performance.now() - began;
-    this.#tell("moved");
+    await told;
+    await this.#tell("moved");
     return { ...moved, lockedMs: this.#lockedMs };
   }
 

@@ -104,6 +104,13 @@ export const CONNECTION_ERRORS = {
     advice: "fix the function given as option password",
     retry: LATER,
   },
+  ON_CONNECT: {
+    happened:
+      "The function given as option `onConnect` failed, or did not end within `connectionTimeoutMillis`, as when it calls the store.",
+    applied: NOTHING_SENT,
+    advice: "mend the function given as option onConnect, and let it use only the query that it gets",
+    retry: LATER,
+  },
   NO_SERVER: {
     happened: "Hosts answer, but none is of the kind that `target_session_attrs` asks for.",
     applied: NOTHING_SENT,

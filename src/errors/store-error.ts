@@ -1,6 +1,7 @@
 /** Turns errors of the driver into errors that a caller of the Store port may see. */
 import { ConcurrencyError, StoreError, ValidationError } from "@rotorsoft/act";
 import { isRecord } from "../values/json-dates.ts";
+import { TOO_COMPLEX } from "../values/pattern.ts";
 import { ConnectionError, isConnectionErrorCode, withAdvice } from "./connection-error.ts";
 import { adviceOn, DatabaseError, isSqlState, STORE_REASONS, type StoreReason } from "./database-error.ts";
 
@@ -90,14 +91,17 @@ export function storeError(operation: string, cause: Error): StoreError {
 export function toStoreError(operation: string, error: unknown): Error {
   if (isDomainError(error)) return error;
   // The pattern is valid, but PostgreSQL does not compile it.
-  if (codeOf(error) === "2201B")
-    return new ValidationError(
-      operation,
-      undefined,
-      "PostgreSQL finds the pattern too complex: make it shorter",
-    );
+  if (codeOf(error) === "2201B") return new ValidationError(operation, undefined, TOO_COMPLEX);
   return storeError(operation, sanitize(error));
 }
+
+/** Whether a statement failed because the server could not compile a pattern of it, or had no memory to match one. */
+export const isTooComplex = (error: unknown): boolean =>
+  error instanceof ValidationError
+    ? error.details === TOO_COMPLEX
+    : error instanceof StoreError &&
+      error.cause instanceof DatabaseError &&
+      error.cause.message.startsWith("invalid memory alloc request size");
 
 /** Runs a verb. Errors become a StoreError of that verb, except Act's own errors. */
 export async function guard<T>(operation: string, run: () => Promise<T>): Promise<T> {

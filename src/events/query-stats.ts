@@ -13,7 +13,9 @@ import type { Query, Row } from "../postgres/index.ts";
 import { textArray } from "../postgres/parameters.ts";
 import { type DecodeEvent, eventColumns, millisOf } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
+import { warnOfUnknown } from "../unknown-options.ts";
 import { type Pattern, toPattern } from "../values/pattern.ts";
+import { ANY, type Rules } from "../values/rules.ts";
 import {
   checkFlag,
   checkNumber,
@@ -28,6 +30,17 @@ type Input = string[] | Pick<StreamFilter, "stream" | "stream_exact">;
 
 /** Streams per statement, so that the answer to one is bounded if the call has no limit. */
 const PAGE = 5_000;
+
+const FILTERS = { stream: ANY, stream_exact: ANY };
+const KNOWN: Rules<QueryStatsOptions> = {
+  tail: ANY,
+  count: ANY,
+  names: ANY,
+  exclude: ANY,
+  before: ANY,
+  after: ANY,
+  limit: ANY,
+};
 
 function checkOptions(options: QueryStatsOptions): void {
   checkObject("query_stats", "options", options);
@@ -155,18 +168,21 @@ function countsOf(value: unknown): Record<string, number> {
  * absent, and pii is never read. Without `limit` the result has all streams, with 0 none.
  */
 export async function queryStats<E extends Schemas>(
-  { names, connections, reader }: Context,
+  context: Context,
   input: Input,
   options: QueryStatsOptions<E> = {},
 ): Promise<Map<string, StreamStats<E>>> {
+  const { names, connections, reader } = context;
   if (Array.isArray(input)) checkTexts("query_stats", "input", input);
   else {
     checkObject("query_stats", "input", input);
+    warnOfUnknown(context, "query_stats", input, FILTERS);
     checkOptionalText("query_stats", "stream", input.stream);
     checkFlag("query_stats", "stream_exact", input.stream_exact);
     if (input.stream === null) throw invalid("query_stats", "stream must not be null: leave it out");
   }
   checkOptions(options as QueryStatsOptions);
+  warnOfUnknown(context, "query_stats", options, KNOWN);
   const stats = new Map<string, StreamStats<E>>();
   const wanted = options.limit ?? Number.POSITIVE_INFINITY;
   let after = options.after ?? undefined;

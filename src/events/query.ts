@@ -8,6 +8,8 @@ import type { Context } from "../context.ts";
 import { guard, toStoreError } from "../errors.ts";
 import type { Row } from "../postgres/index.ts";
 import type { DecodeEvent, Event } from "../schema/event-rows.ts";
+import { warnOfUnknown } from "../unknown-options.ts";
+import { ANY, type Rules } from "../values/rules.ts";
 import {
   checkFlag,
   checkFunction,
@@ -37,6 +39,20 @@ function nextSize(size: number, found: number, bytes: number): number {
   // At most twice the last size: after a page of small events the next may be large.
   return Math.max(1, Math.min(fitting, PAGE, size * 2));
 }
+
+const KNOWN: Rules<ActQuery> = {
+  stream: ANY,
+  stream_exact: ANY,
+  names: ANY,
+  correlation: ANY,
+  after: ANY,
+  before: ANY,
+  created_after: ANY,
+  created_before: ANY,
+  with_snaps: ANY,
+  backward: ANY,
+  limit: ANY,
+};
 
 function checkQuery(query: ActQuery): void {
   checkObject("query", "query", query);
@@ -70,12 +86,16 @@ function readEvent(decode: DecodeEvent, row: Row): Event {
  * @throws whatever `callback` throws; ValidationError for a pattern that can't be matched exactly.
  */
 export async function query<E extends Schemas>(
-  { names, connections, reader }: Context,
+  context: Context,
   callback: (event: Committed<E, keyof E>) => void | Promise<void>,
   q?: ActQuery,
 ): Promise<number> {
+  const { names, connections, reader } = context;
   checkFunction("query", "callback", callback);
-  if (q !== undefined && q !== null) checkQuery(q);
+  if (q !== undefined && q !== null) {
+    checkQuery(q);
+    warnOfUnknown(context, "query", q, KNOWN);
+  }
   // A falsy limit is no limit. With a negative limit InMemoryStore delivers one event, so this does as well.
   const wanted = q?.limit ? Math.max(1, q.limit) : Number.POSITIVE_INFINITY;
   let range: Range = { after: q?.after ?? undefined, before: q?.before ?? undefined };

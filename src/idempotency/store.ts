@@ -11,8 +11,8 @@ import { randomUUID } from "node:crypto";
 import { type Context, contextOf } from "../context.ts";
 import { withMigrationLock } from "../migrations/migration-lock.ts";
 import { literal, namesOf } from "../schema/names.ts";
-import { ANY, checkOptionsOf, type Rules } from "../values/rules.ts";
-import { checkNumber, checkText, invalid } from "../values/validate.ts";
+import { ANY, checkArgument, checkOptionsOf, millis, type Rules } from "../values/rules.ts";
+import { checkText, invalid } from "../values/validate.ts";
 
 /** Where the keys are kept, and for how long. */
 export type IdempotencyOptions = {
@@ -43,9 +43,11 @@ function checkKey(verb: string, key: string): void {
     throw invalid(verb, `key must have 1 to ${LONGEST_KEY} characters: use a digest of longer ones`);
 }
 
+const LENGTH = millis(0);
+
 function duration(name: string, ms: number): number {
-  if (!(ms > 0 && Number.isFinite(ms)))
-    throw new Error(`act-drizzle: ${name} must be a number of ms above 0.`);
+  if (ms === 0 || !LENGTH.test(ms))
+    throw new Error(`act-drizzle: ${name} must be a number of ms above 0, and at most ten thousand years.`);
   return ms;
 }
 
@@ -165,7 +167,7 @@ on conflict (key) do update set committed = true, holder = null,
 
   #now(verb: string, now: number | undefined): number | null {
     if (now === undefined) return null;
-    checkNumber(verb, "now", now);
+    checkArgument(verb, "now", now, LENGTH);
     return now;
   }
 }

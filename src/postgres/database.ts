@@ -19,7 +19,7 @@ import type { Needed, Seen } from "./seen.ts";
 import { runSession, type SessionOptions } from "./session.ts";
 import { writerSettings } from "./session-settings.ts";
 import { PoolShare, type Share, SharedFacts, type SharedPools, type StorePool } from "./shared-pools.ts";
-import { LONGEST_MS } from "./timers.ts";
+import { afterPoll, LONGEST_MS } from "./timers.ts";
 import { causeOf, TransactionFailure } from "./transaction.ts";
 import { useBefore } from "./use-before.ts";
 
@@ -46,6 +46,8 @@ export class Database {
   readonly #shared: SharedPools | undefined;
   readonly #listenTarget: ConnectionTarget;
   #listeners = new Set<ChannelListener>();
+  /** Aborts when close() stops waiting for sessions. */
+  readonly #end = new AbortController();
   #stopped = false;
   #closed = false;
 
@@ -306,6 +308,7 @@ export class Database {
           operation,
           work: (run) => holding(pool, () => work(run)),
           deadline: this.deadline,
+          end: this.#end.signal,
           watch: (step) => this.log.watch(operation, performance.now(), step),
           ...options,
         });
@@ -355,6 +358,7 @@ export class Database {
    */
   async listen(options: ChannelOptions): Promise<ChannelListener> {
     this.#assertOpen();
+    for (const one of this.#listeners) if (one.stopped) this.#listeners.delete(one);
     const listener =
       this.#shared?.listener.member(options) ?? new Listener({ ...options, ...this.#listenTarget });
     this.#listeners.add(listener);
@@ -380,10 +384,12 @@ export class Database {
     await Promise.all(all.map((listener) => listener.stop()));
   }
 
-  /** Lets running work end, then closes every connection that is not shared. */
-  async close(): Promise<void> {
+  /** Lets running work end, sessions until `end` (see deadline.ts), then closes every connection that is not shared. */
+  async close(end = Number.POSITIVE_INFINITY): Promise<void> {
     this.#closed = true;
     await this.stopAccepting();
+    const cancel = afterPoll(msUntil(end), () => this.#end.abort());
     await Promise.all([this.#pool, this.writer, ...this.#ownReplicas].map((owned) => owned.close()));
+    cancel();
   }
 }

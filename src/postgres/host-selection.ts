@@ -7,6 +7,7 @@ import { ConnectionError } from "../errors.ts";
 import type { TargetSessionAttrs } from "../options/modes.ts";
 import { setUpCitus } from "./citus.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
+import { prepareByCaller } from "./on-connect.ts";
 import { detectPooling, type Pooling, setUpSession } from "./pooler.ts";
 import { newConnection } from "./shared-connection.ts";
 
@@ -72,11 +73,6 @@ export async function openConnection(
     throw error;
   }
   return connection;
-}
-
-async function prepareByCaller(connection: Connection, { config, secrets }: OpenOptions): Promise<void> {
-  const query = (text: string) => connection.run({ text }, config.connectionTimeoutMillis);
-  await secrets.onConnect?.({ query });
 }
 
 /** Forgets the pooler's mode after a pooled connection was lost. `intended`: the store itself has closed the connection. */

@@ -3,7 +3,7 @@
  * the next. The server ends it after a minute without a statement, so that a client that vanished releases its locks.
  * While a client is busy between statements, it sends `select 1` every 10 s.
  */
-import { ConnectionError, guard, outcomeUnknown } from "../errors.ts";
+import { ConnectionError, guard, outcomeUnknown, storeClosed, toStoreError } from "../errors.ts";
 import type { Backend, Connection } from "./connection.ts";
 import type { Query, Row } from "./exchange.ts";
 import { BEGIN, VALUES_AS_WRITTEN } from "./transaction.ts";
@@ -20,14 +20,32 @@ export type SessionOptions<T> = {
   readonly watch?: <R>(step: () => Promise<R>) => Promise<R>;
   /** Finds out whether the transaction was committed. Called if the answer to COMMIT was lost. */
   readonly wasCommitted?: (backend: Backend | undefined) => Promise<boolean>;
+  /** Aborts when dispose() stops waiting: `work` may wait for the caller's code, which may never end. */
+  readonly end?: AbortSignal;
 };
 
 const IDLE_LIMIT = "set_config('idle_in_transaction_session_timeout', '60000', true)";
 const HEARTBEAT_MS = 10_000;
 
+/** Settles as `work` does, or rejects when `end` aborts. */
+async function unlessEnded<T>(operation: string, work: Promise<T>, end: AbortSignal | undefined): Promise<T> {
+  if (!end) return work;
+  let stop = () => {};
+  const ended = new Promise<never>((_, reject) => {
+    stop = () => reject(toStoreError(operation, storeClosed()));
+    if (end.aborted) stop();
+    else end.addEventListener("abort", stop);
+  });
+  try {
+    return await Promise.race([work, ended]);
+  } finally {
+    end.removeEventListener("abort", stop);
+  }
+}
+
 /** Runs `work` in a transaction. If it fails, the connection is closed, so that the server rolls back and frees all locks. */
 export async function runSession<T>(connection: Connection, options: SessionOptions<T>): Promise<T> {
-  const { operation, work, deadline, wasCommitted, watch = (step) => step() } = options;
+  const { operation, work, deadline, wasCommitted, end, watch = (step) => step() } = options;
   let last: Promise<unknown> = Promise.resolve();
   let waiting = 0;
   // Statements run one after the other, even if the caller does not await them.
@@ -47,7 +65,7 @@ export async function runSession<T>(connection: Connection, options: SessionOpti
   try {
     await run(BEGIN);
     await run({ text: `${VALUES_AS_WRITTEN.text}, ${IDLE_LIMIT}` });
-    const result = await work(run);
+    const result = await unlessEnded(operation, work(run), end);
     clearInterval(heartbeat);
     await run({ text: "commit" }).catch(async (error: unknown) => {
       // If the server answered with an error, it rolled back. If the connection was lost, the outcome is unknown, and with

@@ -178,9 +178,9 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
     await subscribe(entries);
     events += page.length;
     at = page.length < PAGE ? head : (page.at(-1)?.id ?? head);
-    onProgress?.({ at, head, events, targets: seen.size });
+    await onProgress?.({ at, head, events, targets: seen.size });
   }
-  if (names.length === 0) onProgress?.({ at, head, events, targets: seen.size });
+  if (names.length === 0) await onProgress?.({ at, head, events, targets: seen.size });
   if (last && store.config.notify) await wake(store, last);
   return { events, targets: seen.size, subscribed };
 }

@@ -95,6 +95,7 @@ export class CaughtUpTimeout extends ProjectionError {
     const lags = behind.map(
       ({ target, at, waitsFor }) => `${JSON.stringify(target)} is at ${at} of ${waitsFor}`,
     );
+    if (lags.length === 0) lags.push("the log did not say in time how far its targets are");
     super(
       "TIMED_OUT",
       `caughtUp: event ${id} was not handled within ${timeout} ms: ${lags.slice(0, 5).join(", ")}${lags.length > 5 ? ` and ${lags.length - 5} more` : ""}. The event is stored: check that workers run, or raise the timeout.`,

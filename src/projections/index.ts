@@ -1,4 +1,6 @@
 /** `act-drizzle/projections`: read models in your own Drizzle database. */
+
+export type { InlineProjections } from "../options/inline.ts";
 export { type BackfillOptions, type BackfillProgress, type BackfillResult, backfill } from "./backfill.ts";
 export { CaughtUpTimeout, type Lagging, ProjectionError, type ProjectionErrorCode } from "./errors.ts";
 export {

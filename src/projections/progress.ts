@@ -8,9 +8,10 @@
 import type { Lease } from "@rotorsoft/act";
 import type { PostgresStoreOptions } from "../options/options.generated.ts";
 import type { Listener } from "../postgres/index.ts";
+import { afterPoll, LONGEST_MS } from "../postgres/timers.ts";
 import type { PostgresStore } from "../store.ts";
 import { isRecord } from "../values/json-dates.ts";
-import { ANY, type Rules, SIGNAL } from "../values/rules.ts";
+import { ANY, type Rules, SIGNAL, TEXTS } from "../values/rules.ts";
 import { badInput, CaughtUpTimeout, checkInput, type Lagging, ProjectionError } from "./errors.ts";
 import { lastFor, targetsOf } from "./last-for.ts";
 import { LogConnection } from "./log-connection.ts";
@@ -20,6 +21,8 @@ import type { App, StoredEvent } from "./reactions.ts";
 const FIRST_PAUSE = 25;
 const LONGEST_PAUSE = 500;
 const DEFAULT_TIMEOUT = 5_000;
+/** ms by which the last read may be later than the timeout. */
+const GRACE = 1_000;
 /** NOTIFY takes less than 8,000 bytes. A notification that is too long is sent without names, and wakes every waiter. */
 const MAX_PAYLOAD = 7_500;
 
@@ -75,12 +78,22 @@ export type Progress = {
 
 type Position = Lagging & { readonly error: string | undefined; readonly blocked: boolean };
 
+/** A call of caughtUp(). `behind`: the targets that were behind when the log was last read. */
+type Wait = {
+  readonly id: number;
+  readonly timeout: number;
+  readonly signal: AbortSignal | undefined;
+  behind: readonly Position[];
+};
+
 class Watch implements Progress {
   readonly #app: Announcing;
   readonly #store: PostgresStore;
   readonly #connection: LogConnection;
   readonly #channel: string;
   readonly #waiting = new Set<() => void>();
+  /** End the calls that wait for the log when dispose() is called. */
+  readonly #cuts = new Set<() => void>();
   #listener: Promise<Listener | undefined> | undefined;
   #announces = false;
   #disposed = false;
@@ -117,24 +130,52 @@ class Watch implements Progress {
     const event = await this.#eventOf(reached);
     const names = targets ?? (typeof event === "number" ? undefined : targetsOf(this.#app, event));
     if (!names) throw badInput("caughtUp: name the targets, or give the event itself instead of its id.");
+    if (this.#disposed) throw disposed();
+    const wait: Wait = { id: typeof event === "number" ? event : event.id, timeout, signal, behind: [] };
+    await this.#unlessCut(this.#handled(names, wait), wait);
+  };
+
+  async #handled(names: readonly string[], wait: Wait): Promise<void> {
+    const { id, timeout, signal } = wait;
     const deadline = performance.now() + timeout;
     // LISTEN starts at the same time as the first read: often there is nothing to wait for.
     void this.#listen();
-    const id = typeof event === "number" ? event : event.id;
     let behind = await this.#behind(names, id);
     const goOn = () => {
       signal?.throwIfAborted();
       if (performance.now() >= deadline) throw new CaughtUpTimeout(id, timeout, behind);
     };
+    wait.behind = behind;
     if (behind.length > 0) behind = await this.#relevant(behind, id, goOn);
     for (let pause = FIRST_PAUSE; behind.length > 0; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
       failOnBlocked(behind);
+      wait.behind = behind;
       const left = deadline - performance.now();
       if (left <= 0) throw new CaughtUpTimeout(id, timeout, behind);
       await this.#pause(Math.min(left, pause), signal);
       behind = await this.#stillBehind(behind);
     }
-  };
+  }
+
+  /** Settles as `work` does, or rejects when the wait is to end while the log does not answer. */
+  async #unlessCut(work: Promise<void>, wait: Wait): Promise<void> {
+    const { id, timeout, signal } = wait;
+    const cut = Promise.withResolvers<never>();
+    const late = () => cut.reject(new CaughtUpTimeout(id, timeout, wait.behind));
+    const aborted = () => cut.reject(signal?.reason);
+    const dispose = () => cut.reject(disposed());
+    const cancel = afterPoll(timeout < LONGEST_MS ? timeout + GRACE : 0, late);
+    this.#cuts.add(dispose);
+    signal?.addEventListener("abort", aborted);
+    if (signal?.aborted) aborted();
+    try {
+      await Promise.race([work, cut.promise]);
+    } finally {
+      cancel();
+      this.#cuts.delete(dispose);
+      signal?.removeEventListener("abort", aborted);
+    }
+  }
 
   async #eventOf(reached: Reached): Promise<number | StoredEvent> {
     const last = Array.isArray(reached) ? reached.at(-1)?.event : reached;
@@ -206,11 +247,7 @@ where coalesce(s.at, -1) < $2::bigint`,
         signal?.removeEventListener("abort", aborted);
         settle();
       };
-      const look = end(() =>
-        this.#disposed
-          ? reject(new ProjectionError("DISPOSED", "progress.dispose() was called."))
-          : resolve(),
-      );
+      const look = end(() => (this.#disposed ? reject(disposed()) : resolve()));
       const aborted = end(() => reject(signal?.reason));
       const timer = setTimeout(look, millis);
       this.#waiting.add(look);
@@ -224,9 +261,12 @@ where coalesce(s.at, -1) < $2::bigint`,
     this.#disposed = true;
     this.#app.off("acked", this.#acked);
     this.#wake();
+    for (const cut of this.#cuts) cut();
     await this.#connection.close();
   };
 }
+
+const disposed = () => new ProjectionError("DISPOSED", "progress.dispose() was called.");
 
 const isEvent = (value: unknown): value is StoredEvent =>
   isRecord(value) &&
@@ -235,9 +275,8 @@ const isEvent = (value: unknown): value is StoredEvent =>
   typeof value.stream === "string";
 
 function checkWait(targets: unknown, timeout: unknown): void {
-  const named =
-    targets === undefined || (Array.isArray(targets) && targets.every((t) => typeof t === "string"));
-  if (!named) throw badInput("caughtUp: targets must be an array of names.");
+  if (targets !== undefined && !TEXTS.test(targets))
+    throw badInput(`caughtUp: targets must be an array of names: ${TEXTS.takes}.`);
   if (typeof timeout !== "number" || Number.isNaN(timeout) || timeout < 0)
     throw badInput("caughtUp: timeout must be a number of ms, 0 or more.");
 }

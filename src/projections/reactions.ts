@@ -1,6 +1,7 @@
 /** Reads the reactions of an app from its registry: events, resolvers, targets. */
 import { is_literal_source, type Store } from "@rotorsoft/act";
 import { isRecord } from "../values/json-dates.ts";
+import { badInput } from "./errors.ts";
 
 /** An app of `act()…build()`. */
 export type App = {
@@ -29,6 +30,9 @@ const isTarget = (value: unknown): value is Target => isRecord(value) && typeof 
 const isResolver = (value: unknown): value is (event: StoredEvent) => Target | undefined =>
   typeof value === "function";
 
+const isApp = (value: unknown): value is App =>
+  isRecord(value) && isRecord(value.registry) && isRecord(value.registry.events);
+
 /** The reactions of an app, those of its projections among them. */
 export function reactionsOf(app: App): Reaction[] {
   return Object.entries(app.registry.events).flatMap(([event, register]: [string, unknown]) => {
@@ -44,8 +48,11 @@ export function reactionsOf(app: App): Reaction[] {
 /**
  * The names of the events that a target may get: those of reactions with this static target, and those of reactions whose
  * event decides the target, because it may be this one. Undefined if there are none: the app does not know the target.
+ *
+ * @throws ProjectionError if `app` is no app.
  */
 export function namesForTarget(app: App, target: string): string[] | undefined {
+  if (!isApp(app)) throw badInput("namesForTarget: app must be what act()…build() returns.");
   const names = new Set(
     reactionsOf(app)
       .filter(({ resolver }) => typeof resolver === "function" || resolver.target === target)

@@ -202,7 +202,7 @@ export async function rebuild<
       await transactions.run(doing, (tx) => apply(tx, page, at));
       at = page.to;
       events += page.events.length;
-      options.onProgress?.({ at, head, events });
+      await options.onProgress?.({ at, head, events });
     }
     head = await log.head();
     // Events arrive faster than they are applied. Each round would be longer than the one before it.
@@ -236,6 +236,6 @@ export async function rebuild<
     return last;
   }, signal);
   events += finished.events;
-  options.onProgress?.({ at: finished.at, head: finished.head, events });
+  await options.onProgress?.({ at: finished.at, head: finished.head, events });
   return { events, at: finished.at, from, lockedMillis: Math.round(finished.lockedMillis) };
 }

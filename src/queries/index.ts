@@ -10,4 +10,4 @@ export {
   textIn,
 } from "./payload.ts";
 export { actRelations } from "./relations.ts";
-export { type EventsOf, type Stored, typedEvents } from "./typed-events.ts";
+export { type EventsOf, type Stored, type TypedEvents, typedEvents } from "./typed-events.ts";

@@ -1,7 +1,19 @@
 /** Relations between the store's tables and the positions of projections, for `db.query`. */
-import { type Relation, type Relations, relations, type Table } from "drizzle-orm";
+import { is, type Relation, type Relations, relations, Table } from "drizzle-orm";
 import type { ActPositions } from "../projections/positions.ts";
 import type { ActTables } from "../schema/tables.ts";
+import { checkOptionsOf, type Rule } from "../values/rules.ts";
+
+const table = (made: string): Rule => ({
+  takes: `a table of ${made}`,
+  test: (value) => is(value, Table),
+  required: true,
+});
+const RULES = {
+  events: table("actTables()"),
+  streams: table("actTables()"),
+  positions: table("actPositions()"),
+};
 
 /** For a table whose type is a parameter, relations() infers only that its name is a string; db.query needs the name. */
 const named = <T extends Table, R extends Record<string, Relation>>(_table: T, made: Relations<string, R>) =>
@@ -16,6 +28,7 @@ const named = <T extends Table, R extends Record<string, Relation>>(_table: T, m
  *   source, which Drizzle needs as the other side of `subscriptions`
  * - a position: `last`, the event that it has reached; `subscription`, that of its target
  *
+ * @throws TypeError if a table is missing, or is no table.
  * @example
  * ```ts
  * export const { events, streams, correlated } = actTables();
@@ -29,15 +42,9 @@ export function actRelations<
   Events extends ActTables["events"],
   Streams extends ActTables["streams"],
   Positions extends ActPositions,
->({
-  events,
-  streams,
-  positions,
-}: {
-  readonly events: Events;
-  readonly streams: Streams;
-  readonly positions: Positions;
-}) {
+>(tables: { readonly events: Events; readonly streams: Streams; readonly positions: Positions }) {
+  checkOptionsOf("actRelations", tables, RULES);
+  const { events, streams, positions } = tables;
   return {
     eventRelations: named(
       events,

@@ -33,7 +33,8 @@ const RULES = { alias: NAME, where: ANY };
 
 const isPath = (value: unknown): value is readonly (string | number)[] => Array.isArray(value);
 
-class TypedEvents<E extends Schemas> {
+/** Typed reads of a log. {@link typedEvents} makes them. */
+export class TypedEvents<E extends Schemas> {
   readonly #events: Events;
 
   constructor(events: Events) {

@@ -4,6 +4,8 @@ import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Query, Row } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
+import { warnOfUnknown } from "../unknown-options.ts";
+import { ANY, type Rules } from "../values/rules.ts";
 import {
   checkFunction,
   checkNumber,
@@ -14,6 +16,17 @@ import {
 import { filterConditions } from "./filter.ts";
 import { SourceMatches } from "./source-matches.ts";
 
+const KNOWN: Rules<QueryStreams> = {
+  stream: ANY,
+  stream_exact: ANY,
+  source: ANY,
+  source_exact: ANY,
+  source_matches: ANY,
+  blocked: ANY,
+  lane: ANY,
+  after: ANY,
+  limit: ANY,
+};
 const DEFAULT_LIMIT = 100;
 const PAGE = 1_000;
 /** Separates the names of one parameter. */
@@ -71,12 +84,14 @@ function toPosition(row: Row): StreamPosition {
  * id of the log's last event (-1 for an empty log) and how many positions there were.
  */
 export async function queryStreams(
-  { names, connections }: Context,
+  context: Context,
   callback: (position: StreamPosition) => void,
   query: QueryStreams = {},
 ): Promise<QueryStreamsResult> {
+  const { names, connections } = context;
   checkFunction("query_streams", "callback", callback);
   checkObject("query_streams", "query", query);
+  warnOfUnknown(context, "query_streams", query, KNOWN);
   checkOptionalText("query_streams", "after", query.after);
   if (query.source_matches !== undefined) checkTexts("query_streams", "source_matches", query.source_matches);
   if (query.limit !== undefined) checkNumber("query_streams", "limit", query.limit);
@@ -95,7 +110,9 @@ export async function queryStreams(
     );
     for (const row of found) {
       if (sources && !sources.has(row.source)) continue;
-      callback(toPosition(row));
+      // As the callback of query(): an async one is waited for. Nobody else would handle its rejection.
+      const seen: unknown = callback(toPosition(row));
+      if (seen !== undefined && seen !== null) await seen;
       count++;
     }
     if (found.length < limit || count >= wanted) return { maxEventId, count };

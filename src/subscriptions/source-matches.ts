@@ -5,8 +5,7 @@
  * else. So this process searches for literal text only, and the server matches regular expressions: its engine takes time in
  * proportion to the text, and statement_timeout ends it. Each source is matched once per call.
  */
-import { StoreError } from "@rotorsoft/act";
-import { DatabaseError } from "../errors.ts";
+import { isTooComplex } from "../errors.ts";
 import type { Database, Query } from "../postgres/index.ts";
 import { textArray } from "../postgres/parameters.ts";
 import { type Pattern, toPattern } from "../values/pattern.ts";
@@ -15,7 +14,6 @@ import { type Pattern, toPattern } from "../values/pattern.ts";
 const BETWEEN = "\0";
 /** Quantifiers, which may make a match slow. A pattern that PostgreSQL reads differently is matched here if it has none. */
 const REPETITION = /[*+?{]/;
-const INVALID_REGULAR_EXPRESSION = "2201B";
 
 /** $1 patterns, $2 names */
 const matchQuery = (patterns: readonly string[], names: readonly string[]): Query => ({
@@ -23,6 +21,9 @@ const matchQuery = (patterns: readonly string[], names: readonly string[]): Quer
 where exists (select 1 from unnest($2::text[]) as n(name) where n.name ~ p.pattern)`,
   params: [textArray(patterns), textArray(names)],
 });
+
+/** A source that the server has to match, and its translation. */
+type Regular = { readonly source: string; readonly text: string };
 
 export class SourceMatches {
   readonly #names: readonly string[];
@@ -43,7 +44,7 @@ export class SourceMatches {
 
   /** Matches these sources against the names, and keeps the results for {@link has}. */
   async decide(connections: Database, sources: readonly unknown[]): Promise<void> {
-    const regular: { readonly source: string; readonly text: string }[] = [];
+    const regular: Regular[] = [];
     for (const source of new Set(sources)) {
       if (typeof source !== "string" || source === "" || this.#decided.has(source)) continue;
       const found = this.#find(source);
@@ -51,14 +52,28 @@ export class SourceMatches {
       else regular.push({ source, text: found.text });
     }
     if (regular.length === 0) return;
+    await this.#ask(connections, regular);
+  }
+
+  /** Lets the server match them. One that is too complex for it must not keep the others from being matched. */
+  async #ask(connections: Database, regular: readonly Regular[]): Promise<void> {
     const patterns = regular.map(({ text }) => text);
-    const matching = await connections
-      .read("query_streams", matchQuery(patterns, this.#names))
-      .then((rows) => new Set(rows.map((row) => row.ord)))
-      .catch(unlessInvalid);
-    regular.forEach(({ source }, i) => {
-      this.#decided.set(source, matching === undefined || matching.has(i + 1));
-    });
+    try {
+      const rows = await connections.read("query_streams", matchQuery(patterns, this.#names));
+      const matching = new Set(rows.map((row) => row.ord));
+      regular.forEach(({ source }, i) => {
+        this.#decided.set(source, matching.has(i + 1));
+      });
+    } catch (error) {
+      if (!isTooComplex(error)) throw error;
+      if (regular.length === 1) {
+        for (const { source } of regular) this.#decided.set(source, true);
+        return;
+      }
+      const half = regular.length >> 1;
+      await this.#ask(connections, regular.slice(0, half));
+      await this.#ask(connections, regular.slice(half));
+    }
   }
 
   /** Whether the source matches, or the regular expression that the server has to match. */
@@ -94,11 +109,4 @@ export class SourceMatches {
       return true;
     }
   }
-}
-
-/** A stored source that is too complex for the server must not keep the others from being read. */
-function unlessInvalid(error: unknown): undefined {
-  const cause = error instanceof StoreError ? error.cause : undefined;
-  if (cause instanceof DatabaseError && cause.code === INVALID_REGULAR_EXPRESSION) return undefined;
-  throw error;
 }

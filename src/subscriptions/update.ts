@@ -89,24 +89,27 @@ async function updatePages(
   operation: string,
   where: Conditions,
   set: string,
-  onProgress: (changed: number) => void,
+  onProgress: (changed: number) => unknown,
 ): Promise<number> {
   let changed = 0;
   let page: Page = { after: undefined, limit: FIRST_PAGE };
   for (;;) {
     const start = performance.now();
     const took = () => performance.now() - start;
+    let done: Changed;
     try {
-      const { count, last } = await update(context, operation, where, set, page);
-      changed += count;
-      onProgress(changed);
-      if (count < page.limit) return changed;
-      const limit = Math.round(page.limit * Math.max(0.25, Math.min(2, PAGE_MS / Math.max(1, took()))));
-      page = { after: last, limit: Math.max(SMALLEST_PAGE, Math.min(ONE_STATEMENT, limit)) };
+      done = await update(context, operation, where, set, page);
     } catch (error) {
       if (page.limit <= SMALLEST_PAGE || !isTimeout(context, error, took())) throw error;
       page = { ...page, limit: Math.max(SMALLEST_PAGE, page.limit >> 2) };
+      continue;
     }
+    const limit = Math.round(page.limit * Math.max(0.25, Math.min(2, PAGE_MS / Math.max(1, took()))));
+    const full = done.count >= page.limit;
+    page = { after: done.last, limit: Math.max(SMALLEST_PAGE, Math.min(ONE_STATEMENT, limit)) };
+    changed += done.count;
+    await onProgress(changed);
+    if (!full) return changed;
   }
 }
 
@@ -126,14 +129,15 @@ export async function updateStreams(
   if (many ?? (await isMany(context, operation, where)))
     return updatePages(context, operation, where, set, onProgress);
   const start = performance.now();
+  let count: number;
   try {
-    const { count } = await update(context, operation, where, set);
-    onProgress(count);
-    return count;
+    count = (await update(context, operation, where, set)).count;
   } catch (error) {
     if (!isTimeout(context, error, performance.now() - start)) throw error;
     return updatePages(context, operation, where, set, onProgress);
   }
+  await onProgress(count);
+  return count;
 }
 
 /**

@@ -24,6 +24,10 @@ const MAX_REPETITIONS = 255;
 /** The sum of all counts. PostgreSQL expands each repetition, and runs out of memory far beyond this. */
 const MAX_REPETITIONS_IN_ALL = 10_000;
 
+/** Characters of a regular expression. PostgreSQL takes memory with the square of them, and fails inside at 65,536. */
+const MAX_LENGTH = 60_000;
+export const TOO_COMPLEX = "PostgreSQL finds the pattern too complex: make it shorter";
+
 /** A part of the pattern cannot be translated; the message names that part. */
 class Refused extends Error {}
 
@@ -235,6 +239,8 @@ export function toPattern(option: string, pattern: string): Pattern {
     if (error instanceof RangeError) throw refuse(option, "", "groups nested too deep");
     throw error;
   }
+  if (result.kind === "regex" && pattern.length > MAX_LENGTH)
+    throw new ValidationError(option, undefined, TOO_COMPLEX);
   if (cache.size >= 500) cache.clear();
   cache.set(pattern, result);
   return result;

@@ -34,6 +34,8 @@ export const isKeyMaterial = (value: unknown): value is KeyMaterial =>
 const KEPT_MS = 5 * 60_000;
 /** How many streams' keys are cached. */
 const MAX_STREAMS = 10_000;
+/** How long a provider may take, in ms. One that waits for a verb of the store that needs the key would wait for ever. */
+const PROVIDER_MS = 30_000;
 /** ms between two questions for the same key, so that many values of a lost key do not each ask. */
 const ASK_AGAIN_MS = 5_000;
 
@@ -102,10 +104,23 @@ export class PiiCipher {
   }
 
   async #ask(stream: string): Promise<Keys> {
-    const given = typeof this.#key === "function" ? await this.#key(stream) : this.#key;
+    const given = typeof this.#key === "function" ? await inTime(this.#key(stream)) : this.#key;
     if (this.perStream && (given === null || given === undefined)) return [];
     if (!isKeyMaterial(given))
       throw new PiiError("the key of pii_encryption must be 32 bytes, or a list of such");
     return given instanceof Uint8Array ? [given] : given;
+  }
+}
+
+async function inTime<T>(given: T | Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const text = `the key provider of pii_encryption gave no key within ${PROVIDER_MS} ms: mend it, and let it not call the store`;
+    timer = setTimeout(() => reject(new PiiError(text)), PROVIDER_MS);
+  });
+  try {
+    return await Promise.race([given, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -123,7 +123,13 @@ test("keys that cannot be kept are refused", async () => {
   const { first } = await keys();
   for (const key of ["", "x".repeat(501), "a\u0000b"])
     expect((await failureOf(first.claim(key))).error).toBeInstanceOf(ValidationError);
-  expect(() => new PostgresIdempotency(fixture.store(), { ttlMs: 0 })).toThrow("ttlMs");
+  for (const now of [Number.NaN, -1, 1e300])
+    for (const verb of ["claim", "commit"] as const)
+      expect((await failureOf(first[verb]("k", now))).error).toBeInstanceOf(ValidationError);
+  for (const ttlMs of [0, 1e300, Number.POSITIVE_INFINITY])
+    expect(() => new PostgresIdempotency(fixture.store(), { ttlMs })).toThrow(
+      "ttlMs must be a number of ms above 0",
+    );
   const misspelt = { ttl: 1_000 } as object;
   expect(() => new PostgresIdempotency(fixture.store(), misspelt)).toThrow(
     'unknown option "ttl"; the options are schema',

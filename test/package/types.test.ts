@@ -20,7 +20,7 @@ import { store, type Store } from "@rotorsoft/act";
 import { ConnectionError, DatabaseError, PostgresStore, type Config, type PostgresStoreOptions } from "act-drizzle";
 import { Admin } from "act-drizzle/admin";
 import { type ActTables, actTables, events } from "act-drizzle/schema";
-import { actPositions, backfill, exactlyOnce, ProjectionError } from "act-drizzle/projections";
+import { actPositions, backfill, exactlyOnce, inline, ProjectionError } from "act-drizzle/projections";
 import { typedEvents } from "act-drizzle/queries";
 import { type TestKit, testKit } from "act-drizzle/testing";
 import { drizzle } from "drizzle-orm/postgres-js";
@@ -58,7 +58,8 @@ export const handler = once.do(async (event: { id: number; stream: string }, tx,
   // @ts-expect-error: a target is a string
   const target: number = stream;
 });
-const paid = typedEvents<{ Paid: { amount: number; at: Date } }>(events).named("Paid");
+export const log = typedEvents<{ Paid: { amount: number; at: Date } }>(events);
+const paid = log.named("Paid");
 export async function when(): Promise<string | undefined> {
   const [row] = await db.select({ data: paid.data }).from(paid);
   // @ts-expect-error: jsonb holds a text
@@ -73,6 +74,7 @@ const failed: string = new ProjectionError("BLOCKED", "").code;
 export { failed, testKit, type TestKit };
 // With \`declaration: true\` each of these types has to have a name that users can reach.
 export class Subclass extends PostgresStore {}
+export const projected = inline({ events: {}, on: {} });
 export const made = new PostgresStore({ url: process.env.DATABASE_URL });
 export const tables = made.tables;
 export const defaults: ActTables["events"] = actTables().events;

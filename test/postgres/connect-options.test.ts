@@ -1,5 +1,6 @@
 /** Options that tell how connections are made, kept and given up. */
 import { expect, onTestFinished, test } from "vitest";
+import type { PostgresStore } from "../../src/index.ts";
 import { resolveOptions } from "../../src/options/resolve.ts";
 import { openSocket } from "../../src/postgres/socket.ts";
 import { until } from "../order/fence.ts";
@@ -45,6 +46,20 @@ test("onConnect runs on each connection before its first use, and may fail it", 
   const broken = fixture.store({ onConnect: ({ query }) => query("set role nobody_there").then(() => {}) });
   expect((await failureOf(broken.query(() => {}))).error).toMatchObject({ cause: { code: "22023" } });
   await expect.poll(() => fixture.pids(broken)).toEqual([]);
+});
+
+test("an onConnect that throws, never ends, or calls the store is named as the reason, and dispose ends", async () => {
+  const own: { store?: PostgresStore } = {};
+  for (const [onConnect, said] of [
+    [() => Promise.reject(new Error("not today")), "failed: not today"],
+    [() => new Promise<void>(() => {}), "did not end within 300 ms"],
+    [async () => void (await own.store?.query(() => {})), "did not end within 300 ms"],
+  ] as const) {
+    own.store = fixture.store({ onConnect, connectionTimeoutMillis: 300, max: 1 });
+    const { error } = await failureOf(own.store.query(() => {}));
+    expect(error).toMatchObject({ cause: { code: "ON_CONNECT", message: expect.stringContaining(said) } });
+    await own.store.dispose();
+  }
 });
 
 test("settings of options, lock_timeout and idle_in_transaction_session_timeout are those of the session", async () => {

@@ -1,5 +1,6 @@
 /** LISTEN comes back by itself, catches up with what it has missed, and is gone with its store. */
 import { expect, onTestFinished, test, vi } from "vitest";
+import { Admin } from "../../src/admin/index.ts";
 import type { PostgresStore, PostgresStoreOptions } from "../../src/index.ts";
 import type { Config } from "../../src/options/config.ts";
 import { resolveOptions } from "../../src/options/resolve.ts";
@@ -34,6 +35,20 @@ async function pair(options: PostgresStoreOptions = {}) {
   if (!dispose) throw new Error("notify is on");
   return { store, other, received, proxy, dispose };
 }
+
+test("a listener that was stopped is forgotten by its store", async () => {
+  const store = await fixture.seeded({ notify: true });
+  const admin = new Admin(store);
+  for (let n = 0; n < 5; n++) await (await admin.watch(() => {}))?.stop();
+  const watch = await admin.watch(() => {});
+  onTestFinished(() => watch?.stop());
+  const told = vi.spyOn(Listener.prototype, "reconnectSoon");
+  onTestFinished(() => told.mockRestore());
+  await fixture.kill(store);
+  // A new connection tells every listener of the store.
+  await store.query(() => {});
+  expect(new Set(told.mock.contexts).size).toBe(1);
+});
 
 const say = (store: PostgresStore, ...names: string[]) =>
   store.commit(

@@ -3,7 +3,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import type { PostgresStoreOptions } from "../../src/index.ts";
+import { Admin } from "../../src/admin/index.ts";
+import type { PostgresStore, PostgresStoreOptions } from "../../src/index.ts";
 import { throughout } from "../conformance/kit/eventually.ts";
 import { until } from "../order/fence.ts";
 import { event, failureOf, meta, useDatabase } from "./fixture.ts";
@@ -204,4 +205,32 @@ test("a driver of restore that reads from the same store is answered, and dispos
   // The read may have come too late; then nothing was restored, and nothing is lost.
   if (outcome !== "restored") expect(outcome).toMatchObject({ name: "ERR_STORE" });
   expect((await fixture.rows(store)).map(({ name }) => name)).toEqual(["Kept"]);
+});
+
+/** Says that it was called, and never ends. */
+const stuck = (began: () => void) => (): Promise<never> => {
+  began();
+  return new Promise(() => {});
+};
+
+test.each([
+  ["restore", (store: PostgresStore, began: () => void) => store.restore(stuck(began))],
+  [
+    "import",
+    (store: PostgresStore, began: () => void) =>
+      new Admin(store).import({ [Symbol.asyncIterator]: () => ({ next: stuck(began) }) }),
+  ],
+])("dispose gives up the %s that waits for its caller for ever, and its locks", async (operation, work) => {
+  const store = await fixture.seeded({ query_timeout: 500 });
+  const began = Promise.withResolvers<void>();
+  const running = work(store, began.resolve).then(
+    () => "done",
+    (error: unknown) => error,
+  );
+  await began.promise;
+  await store.dispose();
+  expect(await running).toMatchObject({ name: "ERR_STORE", operation, cause: { code: "STORE_CLOSED" } });
+  const { table, application_name } = store.config;
+  await until("its backends have ended", async () => (await fixture.pids(store)).length === 0);
+  await fixture.store({ table, application_name }).commit("s", [event()], meta);
 });

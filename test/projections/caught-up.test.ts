@@ -9,6 +9,7 @@ import {
   progressOf,
 } from "../../src/projections/index.ts";
 import { Account, actor, Deposited, on, settled, stopping, useApps } from "../framework/fixture.ts";
+import { connect } from "../support/database.ts";
 
 const fixture = useApps();
 
@@ -198,7 +199,34 @@ test("a wait ends by its signal, and by dispose()", async () => {
   await both;
 });
 
+test("a wait ends in time, by its signal, and by dispose(), while the log does not answer", async () => {
+  const store = await fixture.seeded();
+  const app = build(store, {}, false);
+  const progress = watching({ app, store });
+  const { schema, table } = store.config;
+  const locker = connect(fixture.url);
+  onTestFinished(() => locker.end());
+  await locker.unsafe(`begin; lock table "${schema}"."${table}_streams" in access exclusive mode`);
+  await expect(progress.caughtUp(["all"], 1, { timeout: 50 })).rejects.toMatchObject({
+    code: "TIMED_OUT",
+    message: expect.stringContaining("the log did not say in time how far its targets are"),
+  });
+  const stop = new AbortController();
+  const stopped = progress.caughtUp(["all"], 1, { signal: stop.signal, timeout: 60_000 });
+  stop.abort(new Error("enough"));
+  await expect(stopped).rejects.toThrow("enough");
+  const waiting = progress.caughtUp(["all"], 1, { timeout: Number.POSITIVE_INFINITY });
+  const refused = expect(waiting).rejects.toMatchObject({ code: "DISPOSED" });
+  const gone = progress.dispose();
+  await refused;
+  await expect(progress.caughtUp(["all"], 1)).rejects.toMatchObject({ code: "DISPOSED" });
+  await locker.unsafe("rollback");
+  await gone;
+});
+
 test.each([
+  ["a target that PostgreSQL cannot store", [["a\0"], 1], /without U\+0000 and lone surrogates/],
+  ["targets with a hole", [new Array(1), 1], /targets must be an array of names/],
   ["targets that are no array", ["all", 1], /targets must be an array of names/],
   ["an id without targets", [undefined, 1], /name the targets, or give the event itself/],
   ["nothing to wait for", [["all"], []], /give an event, what app.do\(\) returned, or the id/],

@@ -8,6 +8,7 @@ import { PostgresStore } from "../../src/index.ts";
 import {
   actPositions,
   exactlyOnce,
+  namesForTarget,
   ProjectionError,
   progressOf,
   rebuild,
@@ -100,6 +101,10 @@ test.each([
   const refused = Promise.resolve(call(redeliver, { ...definition, ...given }));
   await expect(refused).rejects.toThrow(expect.objectContaining({ code: "BAD_INPUT" }));
   await expect(refused).rejects.toThrow(says);
+});
+
+test.each([undefined, null, 5, {}, { registry: {} }])("namesForTarget of %o is refused", (given) => {
+  expect(() => call(namesForTarget, given, "t")).toThrow(/namesForTarget: app must be what act/);
 });
 
 test.each([

@@ -57,6 +57,11 @@ beforeAll(async () => {
   await store.dispose();
 });
 
+test("relations of what is no table are refused", () => {
+  for (const given of [undefined, {}, { events, streams }, { events, streams, positions: "positions" }])
+    expect(() => Reflect.apply(actRelations, undefined, [given])).toThrow(/^act-drizzle: actRelations: /);
+});
+
 test("a payload has the type of its schema, as jsonb holds it, and with its Dates where it is revived", async () => {
   const rows = await open().select().from(log.named("Placed"));
   expectTypeOf<(typeof rows)[number]["data"]["due"]>().toEqualTypeOf<string>();

@@ -1,7 +1,8 @@
 /** act-drizzle/telemetry: what is measured, what is traced, and what never leaves the process. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { SpanStatusCode } from "@opentelemetry/api";
+import { diag, SpanStatusCode } from "@opentelemetry/api";
+import { BasicTracerProvider } from "@opentelemetry/sdk-trace-base";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { instrument, METRICS, type TelemetryOptions } from "../../src/telemetry/index.ts";
@@ -181,6 +182,31 @@ test("no payload, no name of a stream, no reason of a failure is sent", async ()
   await failureOf(store.commit("secret-stream", [event("Secret", { text: "secret\u0000" })], meta));
   await failureOf(store.commit("secret-stream", [event()], meta, 9));
   expect(await otel.all()).not.toMatch(/secret/i);
+});
+
+test("a span processor that fails neither ends the process nor keeps other calls from being recorded", async () => {
+  const store = await fixture.seeded();
+  const failures: unknown[] = [];
+  diag.setLogger({ ...console, verbose: () => {}, error: (...said) => void failures.push(...said) });
+  onTestFinished(() => diag.disable());
+  const broken = new RangeError("the exporter is gone");
+  const tracerProvider = new BasicTracerProvider({
+    spanProcessors: [
+      {
+        onStart: () => {},
+        onEnd: () => {
+          throw broken;
+        },
+        forceFlush: async () => {},
+        shutdown: async () => {},
+      },
+    ],
+  });
+  const otel = observed(store, { tracerProvider });
+  await Promise.all([store.query(() => {}), store.query(() => {}), store.commit("s", [event()], meta)]);
+  const points = (await otel.metrics()).get("db.client.operation.duration") ?? [];
+  expect(points.map(({ value }) => countOf(value))).toEqual([2, 1]);
+  expect(failures).toContain(broken);
 });
 
 test("after the end the store is as it was before", async () => {

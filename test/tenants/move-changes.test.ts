@@ -205,7 +205,7 @@ describe("what cannot be recorded stops the move, and the source works on", () =
     test(title, async () => {
       const steps = await stepsOf();
       // In the first pass, between two passes, and when the lock is about to be taken.
-      for (const at of [3, 6, steps - 3, steps - 1, steps]) {
+      for (const at of [4, 7, steps - 3, steps - 1, steps]) {
         const { source, target, schema } = await pair();
         const before = await log(here, schema);
         const disturb = async (step: number) =>

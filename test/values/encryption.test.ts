@@ -4,6 +4,7 @@ import { inspect } from "node:util";
 import { log, type Schemas, StoreError } from "@rotorsoft/act";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
+import { PiiCipher } from "../../src/values/pii-keys.ts";
 import { contents } from "../input/log.ts";
 import { failureOf, useDatabase } from "../postgres/fixture.ts";
 
@@ -220,6 +221,20 @@ test("the form of act-pg is taken, and its function is asked once for 20 calls",
   for (let n = 0; n < 10; n++) expect((await read(store)).length).toBe(10);
   expect(asked).toBe(1);
   expect(await read(sameTable(store, { pii_encryption: { key } }))).toHaveLength(10);
+});
+
+test("a provider that gives no key fails the call in time, and is asked again", async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const answers = [new Promise<never>(() => {}), Promise.resolve(key)];
+  const cipher = new PiiCipher({ key: () => answers.shift() });
+  const late = failureOf(cipher.current("s"));
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect((await late).error).toMatchObject({
+    name: "PiiError",
+    message: expect.stringContaining("gave no key within 30000 ms"),
+  });
+  expect(await cipher.current("s")).toBe(key);
 });
 
 test("a provider that failed is asked again", async () => {

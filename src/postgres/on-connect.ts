@@ -1,0 +1,32 @@
+/** Runs the option `onConnect` on a new connection. */
+import { ConnectionError, codeOf } from "../errors.ts";
+import type { ConnectionTarget } from "../options/config.ts";
+import type { Connection } from "./connection.ts";
+import { afterPoll } from "./timers.ts";
+
+/** What the server or the driver answers to a statement of the function passes unchanged. */
+export async function prepareByCaller(
+  connection: Connection,
+  { config, secrets }: ConnectionTarget,
+): Promise<void> {
+  const { onConnect } = secrets;
+  if (!onConnect) return;
+  const limit = config.connectionTimeoutMillis;
+  let cancel = () => {};
+  const late = new Promise<never>((_, reject) => {
+    // Such as one that calls the store, which waits for this connection.
+    cancel = afterPoll(limit, () => reject(failed(`did not end within ${limit} ms`)));
+  });
+  const query = (text: string) => connection.run({ text }, limit);
+  try {
+    await Promise.race([late, Promise.resolve().then(() => onConnect({ query }))]);
+  } catch (error) {
+    if (codeOf(error) !== undefined) throw error;
+    throw failed(`failed: ${error instanceof Error ? error.message : "it threw what is no Error"}`);
+  } finally {
+    cancel();
+  }
+}
+
+const failed = (text: string) =>
+  new ConnectionError("ON_CONNECT", `the function of option onConnect ${text}`, false);
