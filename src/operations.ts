@@ -35,6 +35,8 @@ export class Operations {
   /** Maximum number of connections of the store. */
   readonly #max: number;
   readonly #running = new Set<Operation>();
+  /** How many verbs of {@link runAlone} are running. */
+  #alone = 0;
   #closed = false;
   #idle = () => {};
 
@@ -55,17 +57,21 @@ export class Operations {
     }
   }
 
-  /** Like {@link run}, for a verb that never calls the user's code, so that no other verb can be called from within it. */
-  async runAlone<T>(verb: string, work: () => Promise<T>): Promise<T> {
-    this.assertOpen(verb);
-    this.assertNotInRestore(verb);
-    const operation: Operation = { verb, caller: undefined };
-    this.#running.add(operation);
+  /**
+   * Like {@link run}, for a verb that never calls the user's code, so that no other verb can be called from within it. It
+   * only counts the verb, and adds no promise between the verb and its caller. `work` must not throw.
+   */
+  runAlone<T>(verb: string, work: () => Promise<T>): Promise<T> {
     try {
-      return await work();
-    } finally {
-      this.#leave(operation);
+      this.assertOpen(verb);
+      this.assertNotInRestore(verb);
+    } catch (error) {
+      return Promise.reject(error);
     }
+    this.#alone++;
+    const working = work();
+    working.then(this.#leaveAlone, this.#leaveAlone);
+    return working;
   }
 
   /** @throws StoreError after close(). */
@@ -99,7 +105,7 @@ export class Operations {
   /** Refuses new verbs. Resolves once the running ones have ended, or after `limit` ms. */
   async close(limit: number): Promise<void> {
     this.#closed = true;
-    if (this.#running.size === 0) return;
+    if (this.#isIdle) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, limit);
       this.#idle = () => {
@@ -109,7 +115,16 @@ export class Operations {
     });
   }
 
-  #leave(operation: Operation): void {
-    if (this.#running.delete(operation) && this.#running.size === 0) this.#idle();
+  get #isIdle(): boolean {
+    return this.#running.size === 0 && this.#alone === 0;
   }
+
+  #leave(operation: Operation): void {
+    if (this.#running.delete(operation) && this.#isIdle) this.#idle();
+  }
+
+  readonly #leaveAlone = (): void => {
+    this.#alone--;
+    if (this.#isIdle) this.#idle();
+  };
 }

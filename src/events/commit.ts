@@ -59,12 +59,22 @@ export async function commit<E extends Schemas>(
     });
   const inlined = context.inline?.handlers;
   const inline = inlined && msgs.some(({ name }) => inlined.has(String(name))) ? { committed } : undefined;
-  const stored = guard("commit", () =>
-    append({ stream, expected, meta: encoded.meta, events: encoded.events, token: randomUUID(), inline }),
-  );
-  // A commit that failed may still be stored, and the caller may look for it.
-  if (seen) stored.catch(() => seen.changed());
-  const { outcome, created } = await stored;
+  let stored: Stored;
+  try {
+    stored = await append({
+      stream,
+      expected,
+      meta: encoded.meta,
+      events: encoded.events,
+      token: randomUUID(),
+      inline,
+    });
+  } catch (error) {
+    // A commit that failed may still be stored, and the caller may look for it.
+    seen?.changed();
+    throw toStoreError("commit", error);
+  }
+  const { outcome, created } = stored;
   if (!outcome.accepted) {
     // The caller reads the stream again and must find the events that it conflicted with, whose ids are not known here.
     seen?.changed();

@@ -1,10 +1,10 @@
-/** The id of the newest event that this process appended to each of the streams that it used most recently. */
+/** The ids of the newest events that this process appended, by stream. */
 export class LatestIds {
   readonly #max: number;
   readonly #ids = new Map<string, number>();
 
   /** @param max Number of streams, at most. A name and an id take about 100 bytes. */
-  constructor(max = 4_096) {
+  constructor(max = 8_192) {
     this.#max = max;
   }
 
@@ -13,13 +13,8 @@ export class LatestIds {
   }
 
   set(stream: string, id: number): void {
-    // A Map keeps the order in which keys were added, so its first key is the stream that was not used for the longest time.
-    this.#ids.delete(stream);
+    // All are forgotten at once. Removing the oldest one at each commit took 7 % of the process's time at 128 in flight.
+    if (this.#ids.size >= this.#max && !this.#ids.has(stream)) this.#ids.clear();
     this.#ids.set(stream, id);
-    if (this.#ids.size <= this.#max) return;
-    for (const oldest of this.#ids.keys()) {
-      this.#ids.delete(oldest);
-      return;
-    }
   }
 }

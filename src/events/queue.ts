@@ -102,10 +102,8 @@ export class AppendQueue {
   push(append: Append): Promise<Stored> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(storeClosed());
-      const text = append.events.reduce(
-        (sum, e) => sum + e.data.length + (e.pii?.length ?? 0),
-        append.meta.length,
-      );
+      let text = append.meta.length;
+      for (const { data, pii } of append.events) text += data.length + (pii?.length ?? 0);
       const full = this.#waiting.length >= MAX_WAITING || this.#waitingText >= MAX_WAITING_TEXT;
       if (full)
         return reject(
