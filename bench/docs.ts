@@ -31,8 +31,9 @@ function missed(judged: readonly Judged[], remarks: Remarks): string {
   const lines = judged
     .filter(({ row, verdict }) => verdict === "miss" || remarks[row.id])
     .map(({ row, ratio, ours, verdict }) => {
-      const reached = row.must && "times" in row.must ? ratioText(ratio) : withUnit(ours, row.unit);
-      const head = `**${row.label}**: ${reached}, must reach ${row.goal}${verdict === "pass" ? " (met)" : ""}.`;
+      const reached = row.must && !("times" in row.must) ? withUnit(ours, row.unit) : ratioText(ratio);
+      const goal = row.goal ? `, must reach ${row.goal}${verdict === "pass" ? " (met)" : ""}` : "";
+      const head = `**${row.label}**: ${reached}${goal}.`;
       return `- ${head} ${remarks[row.id] ?? "Not explained yet."}`;
     });
   return [lines.join("\n") || "None.", remarks.all ?? ""].join("\n\n");
