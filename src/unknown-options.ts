@@ -1,11 +1,11 @@
 /**
- * Says, once for each name, that a read does not know an option. It is not refused: the framework may add options, and an app
- * that uses them must go on. The operator verbs refuse, because they would change other subscriptions than are meant.
+ * Warns once of each option that a read does not know. The read is not refused, because the framework may add options, and
+ * apps that use them must keep working. The operator verbs do refuse: they would change the wrong subscriptions.
  */
 import { log } from "@rotorsoft/act";
 import type { Context } from "./context.ts";
 
-/** So many names are told for each store: they may come from a user's request. */
+/** Maximum number of warnings per store, because the names may come from the requests of users. */
 const MOST = 20;
 
 const told = new WeakMap<Context, Set<string>>();
@@ -21,7 +21,7 @@ export function warnOfUnknown(context: Context, verb: string, given: object, kno
     names.add(key);
     const { schema, table } = context.names;
     log().warn(
-      `[act-drizzle] "${schema}"."${table}": ${verb} does not know ${JSON.stringify(name.slice(0, 50))} and reads as if it were left out; it knows ${Object.keys(known).join(", ")}`,
+      `[act-drizzle] "${schema}"."${table}": ${verb} ignores ${JSON.stringify(name.slice(0, 50))}, which it does not know; its options are ${Object.keys(known).join(", ")}`,
     );
   }
 }

@@ -47,7 +47,7 @@ const LENGTH = millis(0);
 
 function duration(name: string, ms: number): number {
   if (ms === 0 || !LENGTH.test(ms))
-    throw new Error(`act-drizzle: ${name} must be a number of ms above 0, and at most ten thousand years.`);
+    throw new Error(`act-drizzle: ${name} must be a number of ms above 0, and at most 6,000 years.`);
   return ms;
 }
 

@@ -4,7 +4,7 @@ import type { ConnectionTarget } from "../options/config.ts";
 import type { Connection } from "./connection.ts";
 import { afterPoll } from "./timers.ts";
 
-/** What the server or the driver answers to a statement of the function passes unchanged. */
+/** An error of the server or the driver that the function lets pass is thrown unchanged. */
 export async function prepareByCaller(
   connection: Connection,
   { config, secrets }: ConnectionTarget,
@@ -14,7 +14,7 @@ export async function prepareByCaller(
   const limit = config.connectionTimeoutMillis;
   let cancel = () => {};
   const late = new Promise<never>((_, reject) => {
-    // Such as one that calls the store, which waits for this connection.
+    // It never ends, for example, if it calls the store, because the store waits for this connection.
     cancel = afterPoll(limit, () => reject(failed(`did not end within ${limit} ms`)));
   });
   const query = (text: string) => connection.run({ text }, limit);

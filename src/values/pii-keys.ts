@@ -115,7 +115,7 @@ export class PiiCipher {
 async function inTime<T>(given: T | Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    const text = `the key provider of pii_encryption gave no key within ${PROVIDER_MS} ms: mend it, and let it not call the store`;
+    const text = `the key provider of pii_encryption gave no key within ${PROVIDER_MS} ms: it must answer, and must not call the store`;
     timer = setTimeout(() => reject(new PiiError(text)), PROVIDER_MS);
   });
   try {

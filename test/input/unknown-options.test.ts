@@ -33,11 +33,11 @@ test("an option that a read does not know is told once for each verb and name, a
   const of = `[act-drizzle] "${store.config.schema}"."${store.config.table}"`;
   expect(said()).toEqual([
     expect.stringContaining(
-      `${of}: query does not know "created_befor" and reads as if it were left out; it knows stream, `,
+      `${of}: query ignores "created_befor", which it does not know; its options are stream, `,
     ),
-    expect.stringContaining(`${of}: query_stats does not know "source" `),
-    expect.stringContaining(`${of}: query_stats does not know "tails" `),
-    expect.stringContaining(`${of}: query_streams does not know "blokked" `),
+    expect.stringContaining(`${of}: query_stats ignores "source", `),
+    expect.stringContaining(`${of}: query_stats ignores "tails", `),
+    expect.stringContaining(`${of}: query_streams ignores "blokked", `),
   ]);
 });
 
