@@ -6,19 +6,23 @@ import { checkText } from "../values/validate.ts";
 /** Returns how many events had pii, so a second call returns 0. Data and meta stay. */
 export async function forgetPii({ names, connections }: Context, stream: string): Promise<number> {
   checkText("forget_pii", "stream", stream);
+  // $1 stream
+  const [found] = await connections.read("forget_pii", {
+    text: `select max(id)::text as last from ${names.events} where stream = $1::text and pii is not null`,
+    params: [stream],
+  });
+  if (typeof found?.last !== "string") return 0;
   // The path of a Date in pii may contain personal keys, so it is erased too. $1 stream
   const [row] = await connections
     .write("forget_pii", {
-      text: `with matching as materialized (
-  select id from ${names.events} where stream = $1::text and pii is not null
-), erased as (
+      text: `with erased as (
   update ${names.events} set pii = null, dates = dates - 'pii'
   where stream = $1::text and pii is not null returning 1
-) select count(*)::int as count, (select max(id) from matching) as last from erased`,
+) select count(*)::int as count from erased`,
       params: [stream],
     })
     .finally(() => connections.seen?.changed());
-  if (typeof row?.last === "number") await assertErased({ names, connections }, stream, row.last);
+  await assertErased({ names, connections }, stream, found.last);
   return Number(row?.count ?? 0);
 }
 
@@ -31,7 +35,7 @@ export async function forgetPii({ names, connections }: Context, stream: string)
 async function assertErased(
   { names, connections }: Pick<Context, "names" | "connections">,
   stream: string,
-  last: number,
+  last: string,
 ): Promise<void> {
   // $1 stream, $2 the last id that had pii
   const [row] = await connections.read("forget_pii", {
