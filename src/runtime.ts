@@ -65,6 +65,12 @@ export class Runtime {
     this.#appender.warmUp();
   }
 
+  /** Only a key provider or an inline projection is the caller's code; without one a commit saves 2 µs. */
+  runCommit<T>(work: () => Promise<T>): Promise<T> {
+    const { cipher, inline } = this.context;
+    return cipher || inline ? this.operations.run("commit", work) : this.operations.runAlone("commit", work);
+  }
+
   readonly append = (append: Append): Promise<Stored> => {
     this.context.connections.assertMayCommit();
     const appended = this.#queue.push(append);

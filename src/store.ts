@@ -179,10 +179,8 @@ export class PostgresStore implements Store {
     meta: EventMeta,
     expectedVersion?: number,
   ): Promise<Committed<E, keyof E>[]> {
-    const { context, append, operations } = this.#runtime;
-    const work = () => commit(context, append, stream, msgs, meta, expectedVersion);
-    // Only a key provider is the caller's code; without one a commit saves 2 µs.
-    return context.cipher ? operations.run("commit", work) : operations.runAlone("commit", work);
+    const { context, append } = this.#runtime;
+    return this.#runtime.runCommit(() => commit(context, append, stream, msgs, meta, expectedVersion));
   }
 
   /**

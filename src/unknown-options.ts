@@ -2,8 +2,8 @@
  * Warns once of each option that a read does not know. The read is not refused, because the framework may add options, and
  * apps that use them must keep working. The operator verbs do refuse: they would change the wrong subscriptions.
  */
-import { log } from "@rotorsoft/act";
 import type { Context } from "./context.ts";
+import { log } from "./values/log.ts";
 
 /** Maximum number of warnings per store, because the names may come from the requests of users. */
 const MOST = 20;

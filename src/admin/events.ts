@@ -146,11 +146,8 @@ export async function events(context: Context, filter: EventFilter = {}): Promis
 /** One event with its payload; undefined if the log does not hold it. */
 export async function event(context: Context, id: number): Promise<EventView | undefined> {
   checkArgument("event", "id", id, ID);
-  const [found] = await events(context, {
-    after: id - 1,
-    before: id + 1,
-    limit: 1,
-    payload: true,
-  });
-  return found;
+  // The first event from this id on: at the ends of the range of ids, there is no number before or after it.
+  const after = Math.max(id - 1, Number.MIN_SAFE_INTEGER);
+  const [found] = await events(context, { after, forward: true, limit: 1, payload: true });
+  return found?.id === id ? found : undefined;
 }

@@ -66,6 +66,7 @@ export async function trace(
   checkArgument("trace", "correlation", correlation, NAME);
   checkGiven("trace", options, RULES);
   const { limit = DEFAULT_LIMIT, payload = false } = options;
-  const found = await events(context, { correlation, forward: true, limit: limit + 1, payload });
+  const oneMore = Math.min(limit, Number.MAX_SAFE_INTEGER - 1) + 1;
+  const found = await events(context, { correlation, forward: true, limit: oneMore, payload });
   return toTrace(correlation, found, limit);
 }

@@ -1,7 +1,7 @@
 /** Receives the notifications of a store's commits, for whoever shows the log as it grows. */
-import { log } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import type { ListenerState } from "../postgres/index.ts";
+import { log } from "../values/log.ts";
 import { checkArgument, FUNCTION } from "../values/rules.ts";
 
 /** A listener to a store's commits. */

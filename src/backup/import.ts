@@ -1,7 +1,8 @@
 /** Brings an export back, with the ids it has, in one transaction under the append lock: all of it or nothing. */
 import { z } from "zod";
 import type { Context } from "../context.ts";
-import { wipe } from "../events/restore.ts";
+import { guard } from "../errors.ts";
+import { assertAllInserted, wipe } from "../events/restore.ts";
 import type { Query, Run } from "../postgres/index.ts";
 import { numberArray, SEPARATOR, splitJson, textArray } from "../postgres/parameters.ts";
 import { lockQuery } from "../schema/append-lock.ts";
@@ -176,15 +177,12 @@ export async function importEvents(
     await run(lockQuery(names));
     await run({ text: "set local statement_timeout = 0" });
     if (mode === "empty") await assertEmpty(run, names);
-    if (mode === "replace") await wipe(run, names);
+    if (mode === "replace") await guard("import", () => wipe(run, names));
     for await (const batch of batchesOf(source, reader)) {
       if (mode === "merge") await refuseConflicts(run, names, batch);
-      await run(
-        insertQuery(
-          names,
-          batch.map(({ text }) => text),
-        ),
-      );
+      const texts = batch.map(({ text }) => text);
+      const [row] = await run(insertQuery(names, texts));
+      await guard("import", async () => assertAllInserted(names, row, batch.length));
       await note(batch);
     }
     if (lastId !== undefined) await moveSequence(run, names, lastId);

@@ -29,6 +29,8 @@ import type { LatestIds } from "./latest-ids.ts";
 export type InlineWork = {
   /** The events as they will stand in the log. */
   committed(outcome: Outcome, created: Date): readonly InlineEvent[];
+  /** Runs a handler as code that the commit has called, so that it may call the store while dispose() waits for the commit. */
+  within<T>(work: () => T): T;
 };
 
 /** One `commit()` call, ready to be sent. */

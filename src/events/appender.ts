@@ -1,5 +1,4 @@
 /** Sends one batch of commits, and hands over the facts that a recovery needs if the connection is lost. */
-import { log } from "@rotorsoft/act";
 import { ConnectionError, codeOf, outcomeUnknown } from "../errors.ts";
 import type { InlineProjections } from "../options/inline.ts";
 import {
@@ -15,6 +14,7 @@ import {
 import { lockAppends, lockAppendsUntil } from "../schema/append-lock.ts";
 import type { Names } from "../schema/names.ts";
 import { isRecord } from "../values/json-dates.ts";
+import { log } from "../values/log.ts";
 import {
   type Append,
   type Appended,

@@ -1,5 +1,6 @@
 /** commit(): encodes the events, queues them, and returns them as they stand in the log. */
 
+import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import { type Committed, ConcurrencyError, type EventMeta, type Message, type Schemas } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
@@ -58,7 +59,10 @@ export async function commit<E extends Schemas>(
       return msg.pii === null || msg.pii === undefined ? event : { ...event, pii: msg.pii };
     });
   const inlined = context.inline?.handlers;
-  const inline = inlined && msgs.some(({ name }) => inlined.has(String(name))) ? { committed } : undefined;
+  const inline =
+    inlined && msgs.some(({ name }) => inlined.has(String(name)))
+      ? { committed, within: AsyncLocalStorage.snapshot() }
+      : undefined;
   let stored: Stored;
   try {
     stored = await append({

@@ -1,10 +1,17 @@
 /** forget_pii(): erases the pii of a stream's events. Backups and the WAL keep it. */
 import type { Context } from "../context.ts";
+import { storeError } from "../errors.ts";
 import { checkText } from "../values/validate.ts";
 
 /** Returns how many events had pii, so a second call returns 0. Data and meta stay. */
 export async function forgetPii({ names, connections }: Context, stream: string): Promise<number> {
   checkText("forget_pii", "stream", stream);
+  // $1 stream
+  const [found] = await connections.read("forget_pii", {
+    text: `select max(id)::text as last from ${names.events} where stream = $1::text and pii is not null`,
+    params: [stream],
+  });
+  if (typeof found?.last !== "string") return 0;
   // The path of a Date in pii may contain personal keys, so it is erased too. $1 stream
   const [row] = await connections
     .write("forget_pii", {
@@ -15,5 +22,32 @@ export async function forgetPii({ names, connections }: Context, stream: string)
       params: [stream],
     })
     .finally(() => connections.seen?.changed());
+  await assertErased({ names, connections }, stream, found.last);
   return Number(row?.count ?? 0);
+}
+
+/**
+ * A trigger that keeps the log from being changed leaves rows out without an error, and 0 would mean that there was no pii.
+ * Events after `last` were committed meanwhile.
+ *
+ * @throws StoreError
+ */
+async function assertErased(
+  { names, connections }: Pick<Context, "names" | "connections">,
+  stream: string,
+  last: string,
+): Promise<void> {
+  // $1 stream, $2 the last id that had pii
+  const [row] = await connections.read("forget_pii", {
+    text: `select exists (select 1 from ${names.events}
+  where stream = $1::text and id <= $2::bigint and pii is not null) as kept`,
+    params: [stream, last],
+  });
+  if (row?.kept !== true) return;
+  throw storeError(
+    "forget_pii",
+    new Error(
+      `a trigger on ${names.events} kept pii of this stream from being erased: fix or drop the trigger, and call forget_pii() again`,
+    ),
+  );
 }

@@ -8,7 +8,7 @@
 import { codeOf, InlineProjectionError, sanitize } from "../errors.ts";
 import type { InlineEvent, InlineHandler, InlineProjections } from "../options/inline.ts";
 import { type Answer, type Connection, msUntil, type Query } from "../postgres/index.ts";
-import type { Append, Appended } from "./append.ts";
+import type { Append, Appended, InlineWork } from "./append.ts";
 import { type Caller, InlineBlock } from "./inline-block.ts";
 
 /** A handler has refused a commit of the batch. Nothing of the batch was stored. */
@@ -27,6 +27,8 @@ export class InlineFailure extends Error {
 type Call = {
   readonly handler: InlineHandler;
   readonly events: InlineEvent[];
+  /** Of the commit that the first event belongs to. */
+  readonly within: InlineWork["within"];
   /** Index of the commit that all of the events belong to; undefined if there are several commits. */
   readonly commitIndex: number | undefined;
 };
@@ -139,6 +141,7 @@ export class InlineRunner {
           calls.set(name, {
             handler,
             events: [event],
+            within: inline.within,
             commitIndex: batch.length === 1 || !handler.batch ? i : undefined,
           });
       }
@@ -155,7 +158,7 @@ export class InlineRunner {
     // The handler may have ended before `timedOut` is awaited, and then a rejection would be unhandled.
     timedOut.catch(() => {});
     try {
-      const returned = call.handler.run(call.events, this.#tx);
+      const returned = call.within(() => call.handler.run(call.events, this.#tx));
       const query = this.#projections.toQuery(returned);
       if (query) block.hold(query, call);
       else await Promise.race([returned, timedOut]);

@@ -8,10 +8,10 @@
  * alone. A commit that is not stored by its deadline fails.
  */
 
-import { log } from "@rotorsoft/act";
 import { ConnectionError, codeOf, outcomeUnknown, sanitize, storeClosed } from "../errors.ts";
 import { type Database, RETRIABLE, TransactionFailure } from "../postgres/index.ts";
 import { noSignals, type Signals } from "../signals.ts";
+import { log } from "../values/log.ts";
 import type { Append, Appended, Outcome } from "./append.ts";
 import { type Appender, InDoubtError, isOwnFault } from "./appender.ts";
 import { BatchLimits, takeOneKind } from "./batch-limits.ts";

@@ -6,7 +6,7 @@
 import { type Committed, type Schemas, StoreError } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { DatabaseError, guard, outcomeUnknown, storeError } from "../errors.ts";
-import type { Backend, Query, Run } from "../postgres/index.ts";
+import type { Backend, Query, Row, Run } from "../postgres/index.ts";
 import { joinJson, numberArray, splitJson, textArray } from "../postgres/parameters.ts";
 import { lockQuery } from "../schema/append-lock.ts";
 import { idSequence } from "../schema/id-sequence.ts";
@@ -49,12 +49,13 @@ const CREATED = `timestamptz '2000-01-01 00:00:00+00' + floor(${SINCE_2000} / ${
  */
 function insertQuery(names: Names, batch: readonly Pending[]): Query {
   return {
-    text: `insert into ${names.events} (id, stream, version, created, name, data, meta, pii, dates)
+    text: `with inserted as (insert into ${names.events} (id, stream, version, created, name, data, meta, pii, dates)
 overriding system value
 select e.id, e.stream, e.version, ${CREATED}, e.name, e.data::jsonb, e.meta::jsonb, e.pii::jsonb, e.dates::jsonb
 from unnest($1::bigint[], $2::text[], $3::int[], $4::float8[], $5::text[],
   ${splitJson("$6")}, ${splitJson("$7")}, ${splitJson("$8")}, ${splitJson("$9")})
-  as e(id, stream, version, created, name, data, meta, pii, dates)`,
+  as e(id, stream, version, created, name, data, meta, pii, dates) returning id)
+select count(*)::int as count from inserted`,
     params: [
       numberArray(batch.map((e) => e.id)),
       textArray(batch.map((e) => e.stream)),
@@ -67,6 +68,14 @@ from unnest($1::bigint[], $2::text[], $3::int[], $4::float8[], $5::text[],
       joinJson(batch.map((e) => e.dates)),
     ],
   };
+}
+
+const UNDONE = "fix or drop the trigger, if there is one, and try again. Nothing was changed";
+
+/** @throws if fewer events were inserted than were sent. `row`: the answer to the INSERT, with the number as `count`. */
+export function assertAllInserted({ events }: Names, row: Row | undefined, sent: number): void {
+  const left = sent - Number(row?.count);
+  if (left !== 0) throw new Error(`a trigger on ${events} left out ${left} of ${sent} events: ${UNDONE}`);
 }
 
 /** Rows of one DELETE. */
@@ -85,10 +94,14 @@ async function empty(run: Run, table: string, key: string, lock = ""): Promise<v
     const [row] = await run({
       text: `with page as materialized (
   select t.${key} as key from ${table} t where ${behind}true order by t.${key} limit $1::bigint${lock}
-), deleted as (delete from ${table} t where ${behind}t.${key} <= (select max(key) from page))
-select count(*)::int as found, max(key)::text as last from page`,
+), deleted as (delete from ${table} t where ${behind}t.${key} <= (select max(key) from page) returning t.${key})
+select count(*)::int as found, max(key)::text as last, (select count(*)::int from deleted) as deleted from page`,
       params: [WIPED, ...(after === undefined ? [] : [after])],
     });
+    if (Number(row?.deleted) < Number(row?.found))
+      throw new Error(
+        `rows of ${table} were not deleted, because a trigger kept them, or another writer deleted them at the same time: ${UNDONE}`,
+      );
     if (Number(row?.found) < WIPED) return;
     after = String(row?.last);
   }
@@ -171,7 +184,7 @@ export async function restore({ names, connections, cipher }: Context, driver: R
   };
   const work = async (run: Run) => {
     await run(lockQuery(names));
-    await wipe(run, names);
+    await guard("restore", () => wipe(run, names));
     const sequence = await findSequence(run, names);
     let batch: Pending[] = [];
     let batchText = 0;
@@ -180,7 +193,9 @@ export async function restore({ names, connections, cipher }: Context, driver: R
       const full = batch;
       batch = [];
       batchText = 0;
-      if (full.length > 0) await run(insertQuery(names, full)).catch(explainDuplicate);
+      if (full.length === 0) return;
+      const [row] = await run(insertQuery(names, full)).catch(explainDuplicate);
+      await guard("restore", async () => assertAllInserted(names, row, full.length));
     };
     let failure: unknown;
     let ended = false;

@@ -7,12 +7,12 @@
  * States of one index: missing or outdated → built as `next` → renamed (`old` is the former one) → complete (`old` is
  * dropped).
  */
-import { log } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { ConnectionError, codeOf, guard } from "../errors.ts";
 import { type Connection, RETRIABLE } from "../postgres/index.ts";
 import { pause } from "../postgres/retry.ts";
 import { literal, type Names } from "../schema/names.ts";
+import { log } from "../values/log.ts";
 import { concurrently, hasDefinition } from "./index-definition.ts";
 import { introspectAgain } from "./introspect.ts";
 import { planMigration } from "./plan.ts";

@@ -5,13 +5,13 @@
  * library's migration that is older than the app's newest. So seed() applies the shipped migrations itself, under a
  * lock, object by object, and records them in the comment of the events table.
  */
-import { log } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { sanitize, toStoreError } from "../errors.ts";
 import type { Run } from "../postgres/index.ts";
 import { warnOfFutureEvents } from "../schema/future-events.ts";
 import { warnOfIdCapacity } from "../schema/id-capacity.ts";
 import type { Names } from "../schema/names.ts";
+import { log } from "../values/log.ts";
 import { buildIndexes } from "./build-indexes.ts";
 import { apply } from "./change.ts";
 import { engineQuery, refuseEngine } from "./engine.ts";

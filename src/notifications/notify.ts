@@ -16,10 +16,11 @@
  * The position comes from the log alone. Anyone may send a payload, so a payload never moves the position. It only
  * keeps catch-up from reporting the very events that it names.
  */
-import { log, type NotifyDisposer, type StoreNotification } from "@rotorsoft/act";
+import type { NotifyDisposer, StoreNotification } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { guard } from "../errors.ts";
 import type { Listener, Row } from "../postgres/index.ts";
+import { log } from "../values/log.ts";
 import { checkFunction } from "../values/validate.ts";
 import { IdRanges } from "./id-ranges.ts";
 import { LookOut, RecentClaims } from "./look-out.ts";

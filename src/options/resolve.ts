@@ -86,6 +86,10 @@ export function resolveDatabase(options: unknown = {}, env: Environment = proces
 /** The given options, and those of the URL that are not given. */
 function withUrl(given: Values): Values {
   const { url, connectionString } = checkOptions(given);
+  if (url !== undefined && connectionString !== undefined && url !== connectionString)
+    throw new Error(
+      'act-drizzle: options "url" and "connectionString" are two names of one option, and name different databases: leave one out',
+    );
   const address = url ?? connectionString;
   return { ...(address && readUrl(address)), ...given };
 }

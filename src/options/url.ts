@@ -107,8 +107,26 @@ function readParameters(
   }
   if (parameters.has("host") && parameters.has("hostaddr"))
     throw fail('the parameters "host" and "hostaddr" exclude each other here: give one of them');
+  refuseContradictions(parameters, fail);
   return parameters;
 }
+
+/** Options of which two parameters must agree. Of the other options, the first parameter in their list counts. */
+const SAID_ONCE = new Set(["max", "prepare"]);
+
+function refuseContradictions(parameters: ReadonlyMap<string, string>, fail: Fail): void {
+  for (const { name, url = {} } of optionList) {
+    if (!SAID_ONCE.has(name)) continue;
+    const given = Object.entries(url).flatMap(([parameter, read]) => {
+      const text = parameters.get(parameter);
+      return text === undefined ? [] : [{ parameter, value: read(text) }];
+    });
+    const values = new Set(given.map(({ value }) => value).filter((value) => value !== undefined));
+    if (values.size > 1) throw fail(`${given.map(({ parameter }) => parameter).join(" and ")} ${CONTRADICT}`);
+  }
+}
+
+const CONTRADICT = "contradict each other: leave one out";
 
 const isOff = (ssl: unknown) => ssl === false || ssl === "disable";
 
@@ -125,8 +143,14 @@ function combine(parameters: ReadonlyMap<string, string>, { ssl, options }: Valu
 function combineTls(parameters: ReadonlyMap<string, string>, mode: unknown, fail: Fail): unknown {
   const flag = parameters.get("ssl");
   const off = flag !== undefined && /^(0|false|off|no|disable)$/i.test(flag);
-  if (flag !== undefined && parameters.has("sslmode") && off !== isOff(mode))
-    throw fail("ssl and sslmode contradict each other: leave one out");
+  // Both may say whether to use TLS. But if `ssl` names a mode, `sslmode` must not name another one.
+  const namesMode = flag !== undefined && !/^(1|true|on|yes)$/i.test(flag) && !off;
+  if (
+    flag !== undefined &&
+    parameters.has("sslmode") &&
+    (off !== isOff(mode) || (namesMode && flag !== mode))
+  )
+    throw fail(`ssl and sslmode ${CONTRADICT}`);
   const accept = parameters.get("sslaccept");
   const asked =
     accept === undefined || isOff(mode) ? mode : accept === "strict" ? "verify-full" : (mode ?? "require");

@@ -1,7 +1,7 @@
 /** Logs slow statements and lost connections, but never a statement's text. */
-import { log } from "@rotorsoft/act";
 import { ConnectionError, sanitize } from "../errors.ts";
 import type { Config } from "../options/config.ts";
+import { log } from "../values/log.ts";
 import { alsoLeftOut, Throttle } from "../values/throttle.ts";
 
 /** Codes of the errors with which the store itself closes a connection, so that nothing was lost. */

@@ -4,9 +4,9 @@
  * States: new → up (it is a standby of the primary, and answers) → down (it does not answer, or is no standby) → up. Only a
  * background check moves it to up, so no read ever waits for a server that is down.
  */
-import { log } from "@rotorsoft/act";
 import { ConnectionError, codeOf, sanitize } from "../errors.ts";
 import type { ConnectionTarget } from "../options/config.ts";
+import { log } from "../values/log.ts";
 import type { Connection } from "./connection.ts";
 import { isGone } from "./ended.ts";
 import type { Query, Row } from "./exchange.ts";

@@ -5,8 +5,8 @@
  * States: closed → opening (its first members wait for it) → listening → (lost) reconnecting, by listener.ts → listening
  * → …; closed again when the last member has gone.
  */
-import { log } from "@rotorsoft/act";
 import type { ConnectionTarget } from "../options/config.ts";
+import { log } from "../values/log.ts";
 import type { Connection } from "./connection.ts";
 import { type ChannelListener, type ChannelOptions, ListeningConnection } from "./listener.ts";
 

@@ -1,7 +1,8 @@
 /** Reads rows of the events table: which columns to select, and how to decode a row into an event. */
-import { type Committed, type EventMeta, log, type Schemas } from "@rotorsoft/act";
+import type { Committed, EventMeta, Schemas } from "@rotorsoft/act";
 import type { Row } from "../postgres/index.ts";
 import { type DatePaths, type Path, reviveDates, setDates } from "../values/json-dates.ts";
+import { log } from "../values/log.ts";
 import { decrypt, isEncrypted, PiiError } from "../values/pii-encryption.ts";
 import type { KeysOf, PiiCipher } from "../values/pii-keys.ts";
 

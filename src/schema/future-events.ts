@@ -2,8 +2,8 @@
  * Warns once of events that are dated in the future. `created` never runs backward along ids, so one such event, from
  * an import or a clock that was wrong, gives its date to every later one.
  */
-import { log } from "@rotorsoft/act";
 import type { Database, Row } from "../postgres/index.ts";
+import { log } from "../values/log.ts";
 import type { Names } from "./names.ts";
 
 /** ms by which the clocks of a primary and its standbys may differ. */

@@ -1,6 +1,6 @@
 /** Warns before event ids run out: at 2³¹ − 1 in tables that act-pg made, else at the largest safe JavaScript number. */
-import { log } from "@rotorsoft/act";
 import type { Database, Row } from "../postgres/index.ts";
+import { log } from "../values/log.ts";
 import { idSequence } from "./id-sequence.ts";
 import { literal, type Names } from "./names.ts";
 

@@ -1,6 +1,6 @@
 /** Logs once per store what an app with reactions misses without notifications. */
-import { log } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
+import { log } from "../values/log.ts";
 
 const advised = new WeakSet<Context>();
 

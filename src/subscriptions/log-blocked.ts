@@ -1,6 +1,7 @@
 /** Logs the position of each subscription that is blocked, but not its error, whose text may quote an event. */
-import { type BlockedLease, log } from "@rotorsoft/act";
+import type { BlockedLease } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
+import { log } from "../values/log.ts";
 import { alsoLeftOut, Throttle } from "../values/throttle.ts";
 
 /** Messages a minute: one broken handler may block thousands of subscriptions. */

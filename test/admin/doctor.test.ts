@@ -66,6 +66,19 @@ test("a trigger that sets ids", async () => {
   expect(await codes(store)).toEqual(["ids-set-by-trigger"]);
 });
 
+test.each([
+  ["an unlogged log", "alter table % set unlogged", "tables-unlogged"],
+  [
+    "a rule that makes each commit fail",
+    "create rule own as on insert to % do also select 1",
+    "tables-with-rules",
+  ],
+])("%s", async (_, statement, code) => {
+  const store = await withBacklog(fixture);
+  await fixture.sql.unsafe(statement.replace("%", store.config.table));
+  expect(await codes(store)).toEqual([code]);
+});
+
 test("an index that was dropped", async () => {
   const store = await withBacklog(fixture);
   await fixture.sql.unsafe(`drop index ${store.config.table}_name_id_ix`);

@@ -144,6 +144,21 @@ test("a limit is a whole number: anything else is refused with its name", async 
 // As a caller without types may.
 const nothing = undefined as unknown as string;
 
+test("the largest and the least number are taken where any other number is", async () => {
+  const store = await fixture.seeded();
+  await store.commit("x", [event("A")], meta);
+  const admin = new Admin(store);
+  const { MAX_SAFE_INTEGER: most, MIN_SAFE_INTEGER: least } = Number;
+  expect(await admin.trace(meta.correlation, { limit: most })).toMatchObject({ events: 1, cut: false });
+  expect(await admin.event(most)).toBeUndefined();
+  expect(await admin.event(least)).toBeUndefined();
+  expect(await admin.event(0)).toBeUndefined();
+  expect(await admin.event(1)).toMatchObject({ stream: "x" });
+  const { schema, table } = store.config;
+  await fixture.sql`update ${fixture.sql(schema)}.${fixture.sql(table)} set id = ${most}::bigint`;
+  expect(await admin.event(most)).toMatchObject({ id: most, stream: "x" });
+});
+
 test("an argument that is left out is refused by its name", async () => {
   const admin = new Admin(await fixture.seeded());
   for (const call of [

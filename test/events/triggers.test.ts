@@ -1,6 +1,8 @@
 /** Triggers that somebody else has put on the log: what is told of events that they leave out or refuse. */
 import { expect, test } from "vitest";
+import { Admin } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
+import { until } from "../order/fence.ts";
 import { event, failureOf, meta, useDatabase } from "../postgres/fixture.ts";
 
 const fixture = useDatabase();
@@ -8,12 +10,22 @@ const fixture = useDatabase();
 /** Before each row that is inserted; `new` is its name for the row. */
 async function triggered(body: string): Promise<PostgresStore> {
   const store = await fixture.seeded();
+  await addTrigger(store, "insert", body);
+  return store;
+}
+
+async function addTrigger(store: PostgresStore, on: "insert" | "update" | "delete", body: string) {
   const { schema, table } = store.config;
   await fixture.sql.unsafe(`create function "${schema}"."${table}_own"() returns trigger language plpgsql as $$
     begin ${body} return new; end $$;
-    create trigger own before insert on "${schema}"."${table}" for each row execute function "${schema}"."${table}_own"()`);
-  return store;
+    create trigger own before ${on} on "${schema}"."${table}" for each row execute function "${schema}"."${table}_own"()`);
 }
+
+const refusal = (operation: string, says: string) => ({
+  name: "ERR_STORE",
+  operation,
+  cause: { message: expect.stringContaining(says) },
+});
 
 test("a commit of which a trigger leaves out an event fails as a whole, and alone", async () => {
   const store = await triggered(`if new.name = 'Left out' then return null; end if;`);
@@ -108,4 +120,65 @@ test("a restore reports why a row was refused, and leaves everything as it was",
   const message = expect.not.stringContaining("two events");
   expect(error).toMatchObject({ operation: "restore", cause: { code: "P0842", message } });
   expect((await fixture.rows(store)).map(({ stream }) => stream)).toEqual(["kept"]);
+});
+
+test("a restore and an import fail if a trigger leaves out an event, and leave everything as it was", async () => {
+  const store = await triggered(`if new.name = 'Left out' then return null; end if;`);
+  await store.commit("kept", [event()], meta);
+  const events = ["Happened", "Left out", "Happened"].map((name, version) => ({
+    ...event(name),
+    ...{ id: version + 1, stream: "s", version, created: new Date(0), meta },
+  }));
+  const { error } = await failureOf(
+    store.restore(async (insert) => {
+      for (const one of events) await insert(one);
+    }),
+  );
+  expect(error).toMatchObject(refusal("restore", "left out 1 of 3 events"));
+  async function* lines() {
+    for (const [n, name] of ["id,name,data,stream,version,created,meta", "Happened", "Left out"].entries())
+      yield n === 0 ? `${name}\n` : `${n},${name},{},s,${n - 1},2026-01-01T00:00:00.000Z,{}\n`;
+  }
+  const options = { mode: "replace", format: "csv" } as const;
+  const { error: ofImport } = await failureOf(new Admin(store).import(lines(), options));
+  expect(ofImport).toMatchObject(refusal("import", "left out 1 of 2 events"));
+  expect((await fixture.rows(store)).map(({ stream }) => stream)).toEqual(["kept"]);
+});
+
+test("a restore fails if a trigger keeps the old log from being deleted", async () => {
+  const store = await fixture.seeded();
+  await store.commit("kept", [event()], meta);
+  await addTrigger(store, "delete", "if old.stream = 'kept' then return null; end if; return old;");
+  const { error } = await failureOf(store.restore(async () => {}));
+  expect(error).toMatchObject(refusal("restore", "were not deleted, because a trigger kept them"));
+  expect((await fixture.rows(store)).map(({ stream }) => stream)).toEqual(["kept"]);
+});
+
+test.each([
+  ["leaves rows out", "return null;"],
+  ["writes the old values again", "return old;"],
+])("forget_pii fails if a trigger %s, rather than say that there was no pii", async (_, body) => {
+  const store = await fixture.seeded();
+  await store.commit("s", [{ ...event(), pii: { name: "Ada" } }], meta);
+  await addTrigger(store, "update", body);
+  const { error } = await failureOf(store.forget_pii("s"));
+  expect(error).toMatchObject(refusal("forget_pii", "kept pii of this stream from being erased"));
+  expect(String(error)).not.toContain("Ada");
+  expect(await store.forget_pii("other")).toBe(0);
+});
+
+test("two calls of forget_pii at once both succeed, and count each event once", async () => {
+  const store = await fixture.seeded();
+  await store.commit("s", [{ ...event(), pii: { name: "Ada" } }], meta);
+  const gate = await fixture.closedGate(71);
+  await addTrigger(store, "update", `${gate.text.replace("select", "perform")}; return new;`);
+  const erased = [store.forget_pii("s"), store.forget_pii("s")];
+  // One waits for the gate. The other one waits for the row, which it has found before it was erased.
+  await until("both are at the row", async () => {
+    const waiting = await fixture.sql`
+      select from pg_stat_activity where application_name = ${store.config.application_name} and wait_event_type = 'Lock'`;
+    return waiting.length === 2;
+  });
+  await gate.open();
+  expect((await Promise.all(erased)).toSorted()).toEqual([0, 1]);
 });

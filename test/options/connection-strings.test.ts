@@ -194,6 +194,8 @@ describe("TLS", () => {
     ["channel_binding=require", "verify-full"],
     ["channel_binding=require&sslmode=require&sslrootcert=$DIR/ca.pem", "verify-ca"],
     ["channel_binding=prefer&sslmode=require", "require"],
+    ["ssl=true&sslmode=require", "require"],
+    ["ssl=verify-ca&sslmode=verify-ca", "verify-ca"],
     ["sslaccept=accept_invalid_certs", "require"],
     ["uselibpqcompat=true&sslmode=require", "require"],
     ["sslnegotiation=postgres&gssencmode=disable&sslsni=1&sslcompression=0", false],
@@ -207,6 +209,7 @@ describe("TLS", () => {
     ["sslmode=", /"sslmode" is empty/],
     ["ssl=false&sslmode=require", /contradict/],
     ["ssl=true&sslmode=disable", /contradict/],
+    ["ssl=verify-full&sslmode=require", /contradict/],
     ["sslmode=disable&sslmode=require", /"sslmode" occurs twice/],
     ["sslrootcert=system&sslmode=require", /"sslrootcert".*verify-full/],
     ["sslrootcert=$DIR/missing.pem", /"sslrootcert".*ENOENT/],
@@ -266,6 +269,20 @@ describe("what a URL says and is not understood is an error", () => {
     expect(refusal("postgres://h/d?application_name")).toContain("empty");
     expect(refusal("postgres://h/d?host=a&host=b")).toContain("twice");
     expect(refusal("postgres://h/d?host=a&hostaddr=10.0.0.1")).toContain("hostaddr");
+  });
+
+  test("two names of one option that say different things", () => {
+    expect(refusal("postgres://h/d?max=9&connection_limit=1")).toContain(
+      "max and connection_limit contradict",
+    );
+    expect(refusal("postgres://h/d?prepare=true&pgbouncer=true")).toContain(
+      "prepare and pgbouncer contradict",
+    );
+    expect(resolve("postgres://h/d?prepare=false&pgbouncer=true").config.prepare).toBe(false);
+    expect(resolve("postgres://h/d?prepare=true&pgbouncer=false").config.prepare).toBe(true);
+    expect(resolve("postgres://h/d?max=9&connection_limit=9").config.max).toBe(9);
+    const both = { connectionString: `postgres://u:${SECRET}@other/d` };
+    expect(refusal(`postgres://u:${SECRET}@h/d`, both)).toContain("two names of one option");
   });
 
   test("listen_url too, and the error says so", () => {

@@ -117,6 +117,24 @@ const CHECKS = {
           "Revoke it, or keep the tables in a schema of their own that an API does not expose.",
         ),
       ),
+  "tables-unlogged": ({ tables }) =>
+    tables
+      .filter((t) => t.unlogged)
+      .map((t) =>
+        error(
+          `${t.table} is unlogged: a crash of the server empties it, and a standby does not have its rows.`,
+          "alter table … set logged.",
+        ),
+      ),
+  "tables-with-rules": ({ tables }) =>
+    tables
+      .filter((t) => t.rules.length > 0)
+      .map((t) =>
+        error(
+          `The rule ${t.rules.join(", ")} on ${t.table} rewrites statements. PostgreSQL refuses most rules for those of the store (0A000), such as each commit.`,
+          "Drop it, and make a trigger of it: drop rule … on ….",
+        ),
+      ),
   "sequence-cached": ({ sequence }) =>
     !sequence || sequence.cache === 1
       ? []

@@ -23,6 +23,10 @@ const tableFacts = z.object({
   vacuumed: optionalInstant,
   analyzed: optionalInstant,
   rowSecurity: z.boolean(),
+  /** A crash of the server empties it, and a standby does not have its rows. */
+  unlogged: z.boolean(),
+  /** Rules that rewrite INSERT, UPDATE or DELETE. */
+  rules: z.array(z.string()),
   /** Roles that may read the table although they are open to many users: `public`, `anon`, … */
   readers: z.array(z.string()),
 });
@@ -78,6 +82,9 @@ const tablesText = (ours: string) => `(select coalesce(jsonb_agg(jsonb_build_obj
     'vacuumed', ${epochMs("greatest(s.last_vacuum, s.last_autovacuum)")},
     'analyzed', ${epochMs("greatest(s.last_analyze, s.last_autoanalyze)")},
     'rowSecurity', c.relrowsecurity,
+    'unlogged', c.relpersistence = 'u',
+    'rules', (select coalesce(jsonb_agg(w.rulename order by w.rulename), '[]') from pg_rewrite w
+      where w.ev_class = c.oid and w.ev_type in ('2', '3', '4') and w.ev_enabled <> 'D'),
     'readers', (select coalesce(jsonb_agg(distinct g.reader order by g.reader), '[]') from (
       select case a.grantee when 0 then 'public' else r.rolname::text end as reader
       from aclexplode(c.relacl) a left join pg_roles r on r.oid = a.grantee
