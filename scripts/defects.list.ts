@@ -122,7 +122,10 @@ const valueDefects: readonly Defect[] = [
   ),
   on("forgetPii", "P1")(
     "forgetting reaches every stream",
-    sql("where stream = $1::text and", "where $1::text is not null and"),
+    sql(
+      "where stream = $1::text and pii is not null returning",
+      "where $1::text is not null and pii is not null returning",
+    ),
   ),
 ];
 
