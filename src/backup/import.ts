@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { Context } from "../context.ts";
 import { guard } from "../errors.ts";
-import { assertAllInserted, wipe } from "../events/restore.ts";
+import { assertAllInserted, counted, wipe } from "../events/restore.ts";
 import type { Query, Run } from "../postgres/index.ts";
 import { numberArray, SEPARATOR, splitJson, textArray } from "../postgres/parameters.ts";
 import { lockQuery } from "../schema/append-lock.ts";
@@ -55,12 +55,11 @@ const BATCH_TEXT = 1_000_000;
  * ON CONFLICT clause. The RETURNING clause is there for Citus: see `src/events/append-citus.ts`.
  */
 export const insertQuery = (names: Names, lines: readonly string[], onConflict = ""): Query => ({
-  text: `with inserted as (insert into ${names.events} (id, stream, version, created, name, data, meta, pii, dates, token)
+  ...counted(`insert into ${names.events} (id, stream, version, created, name, data, meta, pii, dates, token)
 overriding system value
 select (l ->> 'id')::bigint, l ->> 'stream', (l ->> 'version')::int, (l ->> 'created')::timestamptz, l ->> 'name',
   l -> 'data', l -> 'meta', l -> 'pii', l -> 'dates', (l ->> 'token')::uuid
-from (select x.line::jsonb as l from unnest(${splitJson("$1")}) as x(line)) x ${onConflict} returning id)
-select count(*)::int as count from inserted`,
+from (select x.line::jsonb as l from unnest(${splitJson("$1")}) as x(line)) x ${onConflict}`),
   params: [lines.join(SEPARATOR)],
 });
 
@@ -181,8 +180,8 @@ export async function importEvents(
     for await (const batch of batchesOf(source, reader)) {
       if (mode === "merge") await refuseConflicts(run, names, batch);
       const texts = batch.map(({ text }) => text);
-      const [row] = await run(insertQuery(names, texts));
-      await guard("import", async () => assertAllInserted(names, row, batch.length));
+      const rows = await run(insertQuery(names, texts));
+      await guard("import", async () => assertAllInserted(names, rows, batch.length));
       await note(batch);
     }
     if (lastId !== undefined) await moveSequence(run, names, lastId);

@@ -49,13 +49,12 @@ const CREATED = `timestamptz '2000-01-01 00:00:00+00' + floor(${SINCE_2000} / ${
  */
 function insertQuery(names: Names, batch: readonly Pending[]): Query {
   return {
-    text: `with inserted as (insert into ${names.events} (id, stream, version, created, name, data, meta, pii, dates)
+    ...counted(`insert into ${names.events} (id, stream, version, created, name, data, meta, pii, dates)
 overriding system value
 select e.id, e.stream, e.version, ${CREATED}, e.name, e.data::jsonb, e.meta::jsonb, e.pii::jsonb, e.dates::jsonb
 from unnest($1::bigint[], $2::text[], $3::int[], $4::float8[], $5::text[],
   ${splitJson("$6")}, ${splitJson("$7")}, ${splitJson("$8")}, ${splitJson("$9")})
-  as e(id, stream, version, created, name, data, meta, pii, dates) returning id)
-select count(*)::int as count from inserted`,
+  as e(id, stream, version, created, name, data, meta, pii, dates)`),
     params: [
       numberArray(batch.map((e) => e.id)),
       textArray(batch.map((e) => e.stream)),
@@ -72,9 +71,21 @@ select count(*)::int as count from inserted`,
 
 const UNDONE = "fix or drop the trigger, if there is one, and try again. Nothing was changed";
 
-/** @throws if fewer events were inserted than were sent. `row`: the answer to the INSERT, with the number as `count`. */
-export function assertAllInserted({ events }: Names, row: Row | undefined, sent: number): void {
-  const left = sent - Number(row?.count);
+/**
+ * An INSERT that answers with the number of its rows. Citus takes no INSERT in a CTE, so there it returns the rows' ids.
+ * {@link insertedBy} reads both answers.
+ */
+export const counted = (insert: string): Pick<Query, "text" | "citus"> => ({
+  text: `with inserted as (${insert} returning id) select count(*)::int as count from inserted`,
+  citus: () => `${insert} returning id`,
+});
+
+/** How many rows an INSERT of {@link counted} has inserted. */
+export const insertedBy = (rows: readonly Row[]): number => Number(rows[0]?.count ?? rows.length);
+
+/** @throws if fewer events were inserted than were sent. `rows`: the answer to the INSERT. */
+export function assertAllInserted({ events }: Names, rows: readonly Row[], sent: number): void {
+  const left = sent - insertedBy(rows);
   if (left !== 0) throw new Error(`a trigger on ${events} left out ${left} of ${sent} events: ${UNDONE}`);
 }
 
@@ -194,8 +205,8 @@ export async function restore({ names, connections, cipher }: Context, driver: R
       batch = [];
       batchText = 0;
       if (full.length === 0) return;
-      const [row] = await run(insertQuery(names, full)).catch(explainDuplicate);
-      await guard("restore", async () => assertAllInserted(names, row, full.length));
+      const rows = await run(insertQuery(names, full)).catch(explainDuplicate);
+      await guard("restore", async () => assertAllInserted(names, rows, full.length));
     };
     let failure: unknown;
     let ended = false;

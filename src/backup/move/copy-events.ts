@@ -1,5 +1,6 @@
 /** Copies events of one log into another with their ids. They replace whatever the other log has in their place. */
 import type { Context } from "../../context.ts";
+import { insertedBy } from "../../events/restore.ts";
 import type { Query, Run } from "../../postgres/index.ts";
 import { numberArray, textArray } from "../../postgres/parameters.ts";
 import type { Names } from "../../schema/names.ts";
@@ -34,7 +35,8 @@ const removeVersions = (names: Names, streams: readonly string[], versions: read
   params: [textArray(streams), numberArray(versions)],
 });
 
-const counted = async (run: Run, query: Query): Promise<number> => Number((await run(query))[0]?.count);
+/** How many rows a statement has inserted or deleted. */
+const changedBy = async (run: Run, query: Query): Promise<number> => insertedBy(await run(query));
 
 /**
  * Writes a page. A row of the target that conflicts with it is older than the page. Either it has the same id, or it has
@@ -42,18 +44,18 @@ const counted = async (run: Run, query: Query): Promise<number> => Number((await
  * change of the other id was recorded too, so that event is copied again if it still exists.
  */
 async function put(write: Run, names: Names, page: readonly Line[]): Promise<number> {
-  const added = await counted(write, insert(names, page));
+  const added = await changedBy(write, insert(names, page));
   if (added === page.length) return added;
   const places = page.map(({ line }) => JSON.parse(line) as { stream: string; version: number });
   const removed =
-    (await counted(
+    (await changedBy(
       write,
       remove(
         names,
         page.map(({ id }) => id),
       ),
     )) +
-    (await counted(
+    (await changedBy(
       write,
       removeVersions(
         names,
@@ -61,7 +63,7 @@ async function put(write: Run, names: Names, page: readonly Line[]): Promise<num
         places.map(({ version }) => version),
       ),
     ));
-  const again = await counted(write, insert(names, page));
+  const again = await changedBy(write, insert(names, page));
   if (again !== page.length)
     throw new Error(`act-drizzle: ${page.length - again} events were not written to ${names.events}`);
   return added - removed + again;
@@ -115,5 +117,5 @@ export const copyAgain = (source: Readable, target: Context, ids: readonly numbe
 where e.id = any($1::bigint[]) and e.id > $2::bigint order by e.id limit $3::bigint`,
       params: [numberArray(ids), from, limit],
     }),
-    { before: async (run) => -(await counted(run, remove(target.names, ids))) },
+    { before: async (run) => -(await changedBy(run, remove(target.names, ids))) },
   );
