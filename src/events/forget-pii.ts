@@ -6,23 +6,17 @@ import { checkText } from "../values/validate.ts";
 /** Returns how many events had pii, so a second call returns 0. Data and meta stay. */
 export async function forgetPii({ names, connections }: Context, stream: string): Promise<number> {
   checkText("forget_pii", "stream", stream);
-  // $1 stream
-  const [found] = await connections.read("forget_pii", {
-    text: `select max(id)::text as last from ${names.events} where stream = $1::text and pii is not null`,
-    params: [stream],
-  });
-  if (typeof found?.last !== "string") return 0;
   // The path of a Date in pii may contain personal keys, so it is erased too. $1 stream
   const [row] = await connections
     .write("forget_pii", {
       text: `with erased as (
   update ${names.events} set pii = null, dates = dates - 'pii'
   where stream = $1::text and pii is not null returning 1
-) select count(*)::int as count from erased`,
+) select count(*)::int as count, (select max(id)::text from ${names.events}) as last from erased`,
       params: [stream],
     })
     .finally(() => connections.seen?.changed());
-  await assertErased({ names, connections }, stream, found.last);
+  if (typeof row?.last === "string") await assertErased({ names, connections }, stream, row.last);
   return Number(row?.count ?? 0);
 }
 
@@ -37,7 +31,7 @@ async function assertErased(
   stream: string,
   last: string,
 ): Promise<void> {
-  // $1 stream, $2 the last id that had pii
+  // $1 stream, $2 the last id of the log when the pii was erased
   const [row] = await connections.read("forget_pii", {
     text: `select exists (select 1 from ${names.events}
   where stream = $1::text and id <= $2::bigint and pii is not null) as kept`,
