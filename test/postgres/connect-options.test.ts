@@ -29,9 +29,9 @@ test("each new connection asks the function for the password, so that a token ma
 test.each([
   ["throws", () => Promise.reject(new Error("no token today")), "no token today"],
   ["returns nothing", () => undefined as unknown as string, "undefined instead of a string"],
-  ["never returns", () => new Promise<string>(() => {}), "returned no password within 270 ms"],
+  ["never returns", () => new Promise<string>(() => {}), "returned no password within 2700 ms"],
 ])("a function that %s is named as the reason", async (_, password, said) => {
-  const store = fixture.store({ password, connectionTimeoutMillis: 300 });
+  const store = fixture.store({ password, connectionTimeoutMillis: 3_000 });
   const { error } = await failureOf(store.query(() => {}));
   expect(error).toMatchObject({
     cause: { code: "PASSWORD", sent: false, message: expect.stringContaining(said) },
