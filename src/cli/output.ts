@@ -32,9 +32,7 @@ export function fitWidths(natural: readonly number[], available: number): number
 }
 
 /** Control characters of stored names must not reach the terminal. */
-export const printable = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is replaced.
-  text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, "\ufffd");
+export const printable = (text: string): string => text.replaceAll(/\p{Cc}/gu, "\ufffd");
 
 export class Output {
   readonly json: boolean;
