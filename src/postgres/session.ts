@@ -26,20 +26,34 @@ export type SessionOptions<T> = {
 
 const IDLE_LIMIT = "set_config('idle_in_transaction_session_timeout', '60000', true)";
 const HEARTBEAT_MS = 10_000;
+/** Without a deadline: how long `work` may send nothing after dispose() has stopped waiting. */
+const SILENCE_MS = 60_000;
 
-/** Settles as `work` does, or rejects when `end` aborts. */
-async function unlessEnded<T>(operation: string, work: Promise<T>, end: AbortSignal | undefined): Promise<T> {
-  if (!end) return work;
-  let stop = () => {};
-  const ended = new Promise<never>((_, reject) => {
-    stop = () => reject(toStoreError(operation, storeClosed()));
-    if (end.aborted) stop();
-    else end.addEventListener("abort", stop);
-  });
+/**
+ * Settles as `work` does. Once `end` has aborted, it rejects when `work` has sent nothing for `limit` ms: a restore that goes
+ * on is carried out, however long it takes. `lastSent`: when `work` last sent a statement or got an answer.
+ */
+async function unlessStuck<T>(
+  work: Promise<T>,
+  end: AbortSignal,
+  limit: number,
+  lastSent: () => number,
+  closed: () => Error,
+): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const stuck = Promise.withResolvers<never>();
+  const check = () => {
+    const left = lastSent() + limit - performance.now();
+    if (left <= 0) stuck.reject(closed());
+    else timer = setTimeout(check, left);
+  };
+  if (end.aborted) check();
+  else end.addEventListener("abort", check);
   try {
-    return await Promise.race([work, ended]);
+    return await Promise.race([work, stuck.promise]);
   } finally {
-    end.removeEventListener("abort", stop);
+    end.removeEventListener("abort", check);
+    clearTimeout(timer);
   }
 }
 
@@ -48,6 +62,9 @@ export async function runSession<T>(connection: Connection, options: SessionOpti
   const { operation, work, deadline, wasCommitted, end, watch = (step) => step() } = options;
   let last: Promise<unknown> = Promise.resolve();
   let waiting = 0;
+  /** Statements of `work` that run or wait for their turn, and when the last one ended. */
+  let running = 0;
+  let lastSent = performance.now();
   // Statements run one after the other, even if the caller does not await them.
   const run: Run = (query) => {
     waiting++;
@@ -65,7 +82,20 @@ export async function runSession<T>(connection: Connection, options: SessionOpti
   try {
     await run(BEGIN);
     await run({ text: `${VALUES_AS_WRITTEN.text}, ${IDLE_LIMIT}` });
-    const result = await unlessEnded(operation, work(run), end);
+    const working = work(async (query) => {
+      running++;
+      try {
+        return await run(query);
+      } finally {
+        running--;
+        lastSent = performance.now();
+      }
+    });
+    const progress = () => (running > 0 ? performance.now() : lastSent);
+    const closed = () => toStoreError(operation, storeClosed());
+    const result = await (end
+      ? unlessStuck(working, end, deadline || SILENCE_MS, progress, closed)
+      : working);
     clearInterval(heartbeat);
     await run({ text: "commit" }).catch(async (error: unknown) => {
       // If the server answered with an error, it rolled back. If the connection was lost, the outcome is unknown, and with

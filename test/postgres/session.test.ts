@@ -23,7 +23,7 @@ async function open() {
   server.ran.length = 0;
   const run = <T>(
     work: SessionOptions<T>["work"],
-    options: Partial<Pick<SessionOptions<T>, "wasCommitted">> = {},
+    options: Partial<Pick<SessionOptions<T>, "wasCommitted" | "end" | "deadline">> = {},
   ) => runSession(connection, { operation: "restore", work, deadline: 0, ...options });
   return { server, connection, run, ran: () => texts(server.ran) };
 }
@@ -64,6 +64,37 @@ describe("while the client has its turn", () => {
     });
     expect(vi.getTimerCount()).toBe(0);
     expect(ran()).toEqual([...OPENING, "select 1", "slow", "commit"]);
+  });
+});
+
+describe("when dispose() stops waiting", () => {
+  const LIMIT = 200;
+
+  test("work that goes on is carried out, however long it takes", async () => {
+    const { run } = await open();
+    const end = AbortSignal.abort();
+    const sent = await run(
+      async (query) => {
+        const began = performance.now();
+        let count = 0;
+        // Time is what is tested: three times the limit, with a statement in each quarter of it.
+        for (; performance.now() - began < 3 * LIMIT; count++) {
+          await query({ text: "step" });
+          await new Promise((resolve) => setTimeout(resolve, LIMIT / 4));
+        }
+        return count;
+      },
+      { end, deadline: LIMIT },
+    );
+    expect(sent).toBeGreaterThan(2);
+  });
+
+  test("work that sends nothing for the limit is given up", async () => {
+    const { run, connection } = await open();
+    const end = AbortSignal.abort();
+    const given = run(() => new Promise(() => {}), { end, deadline: LIMIT });
+    await expect(given).rejects.toMatchObject({ operation: "restore", cause: { code: "STORE_CLOSED" } });
+    expect(connection.closedWith).toBeDefined();
   });
 });
 
