@@ -35,8 +35,6 @@ export class Operations {
   /** Maximum number of connections of the store. */
   readonly #max: number;
   readonly #running = new Set<Operation>();
-  /** How many verbs of {@link runAlone} are running. */
-  #alone = 0;
   #closed = false;
   #idle = () => {};
 
@@ -46,8 +44,7 @@ export class Operations {
 
   /** Runs a verb. After close() it rejects, unless a verb that is still running makes the call. */
   async run<T>(verb: string, work: () => Promise<T>): Promise<T> {
-    this.assertOpen(verb);
-    this.assertNotInRestore(verb);
+    this.assertMayRun(verb);
     const operation: Operation = { verb, caller: current.getStore() };
     this.#running.add(operation);
     try {
@@ -57,21 +54,10 @@ export class Operations {
     }
   }
 
-  /**
-   * Like {@link run}, for a verb that never calls the user's code, so that no other verb can be called from within it. It
-   * only counts the verb, and adds no promise between the verb and its caller. `work` must not throw.
-   */
-  runAlone<T>(verb: string, work: () => Promise<T>): Promise<T> {
-    try {
-      this.assertOpen(verb);
-      this.assertNotInRestore(verb);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    this.#alone++;
-    const working = work();
-    working.then(this.#leaveAlone, this.#leaveAlone);
-    return working;
+  /** The checks of {@link run}, for a commit that calls nothing of the user's. dispose() waits for it in the queue. */
+  assertMayRun(verb: string): void {
+    this.assertOpen(verb);
+    this.assertNotInRestore(verb);
   }
 
   /** @throws StoreError after close(). */
@@ -105,7 +91,7 @@ export class Operations {
   /** Refuses new verbs. Resolves once the running ones have ended, or after `limit` ms. */
   async close(limit: number): Promise<void> {
     this.#closed = true;
-    if (this.#isIdle) return;
+    if (this.#running.size === 0) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, limit);
       this.#idle = () => {
@@ -115,16 +101,7 @@ export class Operations {
     });
   }
 
-  get #isIdle(): boolean {
-    return this.#running.size === 0 && this.#alone === 0;
-  }
-
   #leave(operation: Operation): void {
-    if (this.#running.delete(operation) && this.#isIdle) this.#idle();
+    if (this.#running.delete(operation) && this.#running.size === 0) this.#idle();
   }
-
-  readonly #leaveAlone = (): void => {
-    this.#alone--;
-    if (this.#isIdle) this.#idle();
-  };
 }
