@@ -42,6 +42,8 @@ const relation = z.object({
   /** Storage options that are set: `fillfactor=70`. */
   options: z.array(z.string()),
   columns: z.array(column),
+  /** Columns that an INSERT has to give a value: NOT NULL, without a default, and no trigger could fill them in. */
+  required: z.array(z.string()),
   /** Name of the primary key's constraint. */
   primaryKey: z.string().nullable(),
   /** Null for a relation that is no index. */
@@ -93,6 +95,13 @@ const columnsText = (expressions: boolean) => `(
     from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)`;
 
+/** tgtype: 1 is ROW, 2 is BEFORE, 4 is INSERT. */
+const REQUIRED = `(
+    select coalesce(jsonb_agg(a.attname order by a.attnum), '[]') from pg_attribute a
+    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attnotnull and not a.atthasdef
+      and a.attidentity = '' and c.relkind in ('r', 'p') and not exists (select 1 from pg_trigger t
+        where t.tgrelid = c.oid and not t.tgisinternal and t.tgenabled <> 'D' and t.tgtype & 7 = 7))`;
+
 const relationText = (expressions: boolean) => `jsonb_build_object(
   'name', c.relname,
   'kind', c.relkind::text,
@@ -102,6 +111,7 @@ const relationText = (expressions: boolean) => `jsonb_build_object(
   'restricted', c.relkind in ('r', 'p') and row_security_active(c.oid),
   'options', coalesce(to_jsonb(c.reloptions), '[]'),
   'columns', ${columnsText(expressions)},
+  'required', ${REQUIRED},
   'primaryKey', (select p.conname from pg_constraint p where p.conrelid = c.oid and p.contype = 'p'),
   'index', (
     select jsonb_build_object('table', t.relname, 'unique', i.indisunique, 'valid', i.indisvalid,

@@ -11,6 +11,7 @@ import { type IndexStep, indexSteps, migrationSteps, type Step } from "./migrati
 import { type Build, planIndex, unfinishedIndexes } from "./plan-indexes.ts";
 import { type Check, planNulls } from "./plan-nulls.ts";
 import { actionFor, recordOf, VERSION, withRecord } from "./record.ts";
+import { refuseRequired } from "./refuse-required.ts";
 import { columnOf, findStoreTables, hasNarrowIds } from "./store-tables.ts";
 
 export type Plan = {
@@ -79,6 +80,7 @@ export function unfinished(names: Names, catalog: Catalog): string[] {
  * @throws if tables or indexes of another application have the store's names, or if a newer release made the tables.
  */
 export function planMigration(names: Names, catalog: Catalog, { online = true } = {}): Plan | undefined {
+  refuseRequired(names, catalog);
   if (isCurrent(names, catalog)) return undefined;
   const of = tableNames(names.table);
   const recorded = recordOf(catalog.relations.get(of.events)?.comment) !== undefined;
@@ -212,6 +214,7 @@ const created = (name: string, columns: readonly Definition[]): Relation => ({
   restricted: false,
   options: [],
   columns: columns.map(toColumn),
+  required: [],
   primaryKey: null,
   index: null,
 });

@@ -20,6 +20,7 @@ import { look, lookAtIds } from "./look.ts";
 import { withMigrationLock } from "./migration-lock.ts";
 import { isCurrent, type Plan, planMigration, sqlAscii, unfinished } from "./plan.ts";
 import { recordOf } from "./record.ts";
+import { refuseRequired } from "./refuse-required.ts";
 import { isInOrder, mendIdOrder, toIdFacts } from "./sequence.ts";
 
 /**
@@ -37,6 +38,7 @@ export async function seed(context: Context): Promise<void> {
     warnOfIdCapacity(names, row);
     if (catalog.encoding === "SQL_ASCII" && recordOf(catalog.relations.get(names.table)?.comment))
       log().warn(`[act-drizzle] ${sqlAscii(names)}`);
+    refuseRequired(names, catalog);
     const current = isCurrent(names, catalog);
     const ids = current && !looked.held ? await lookAtIds(connections, names) : undefined;
     warnOfFutureEvents(names, ids);

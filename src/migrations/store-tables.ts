@@ -33,7 +33,13 @@ const SINGLE_CHECKPOINT: readonly Shape[] = [{ at: NUMBER }, { correlated_at: NU
 /** The types of columns that came later, if they exist. */
 const TIME = /^timestamp(\(\d\))? with time zone$/;
 const LEASE: Shape = { leased_by: /^(text|uuid|character varying.*)$/, leased_until: TIME };
-const LATER_EVENTS: Shape = { pii: JSONB, dates: JSONB, token: /^uuid$/ };
+/** `created` of an event has milliseconds. */
+const LATER_EVENTS: Shape = {
+  created: /^timestamp(\([3-6]\))? with time zone$/,
+  pii: JSONB,
+  dates: JSONB,
+  token: /^uuid$/,
+};
 const LATER_STREAMS: Shape = {
   ...LEASE,
   source: TEXT,

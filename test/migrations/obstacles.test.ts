@@ -56,6 +56,7 @@ test.each([
   ["_correlated", "leased_until", "text"],
   ["", "pii", "text"],
   ["", "created", "timestamp"],
+  ["", "created", "timestamptz(0)"],
 ])("an adopted column of another type is refused: %s.%s %s", async (suffix, column, type) => {
   const name = await actPg();
   const table = `"${name.schema}"."${name.table}${suffix}"`;
@@ -70,10 +71,35 @@ test.each([
   );
   const before = await catalogOf(name);
   expect(await causeOf(fixture.store(name).seed())).toMatch(
-    new RegExp(`"${column}" is (text|timestamp without time zone).*Nothing was changed$`),
+    new RegExp(
+      `"${column}" is (text|timestamp without time zone|timestamp\\(0\\) with time zone).*Nothing was changed$`,
+    ),
   );
   expect(await catalogOf(name)).toEqual(before);
 });
+
+test.each(["act-pg's tables", "the store's own"])(
+  "a column that no commit could fill is refused, and named: %s",
+  async (whose) => {
+    const name = whose === "act-pg's tables" ? await actPg() : fixture.name();
+    if (whose === "the store's own") await fixture.seeded(name);
+    const { events, streams } = tablesOf(name);
+    await fixture.sql.unsafe(`truncate ${events}; truncate ${streams};
+      alter table ${events} add tenant text not null, add part int not null, add note text, add day date not null default now();
+      alter table ${streams} add owner text not null`);
+    expect(await causeOf(fixture.store(name).seed())).toBe(
+      `"${name.schema}"."${name.table}" has columns that are NOT NULL without a default, and that this store does not fill: "tenant", "part". Give them a default, drop their NOT NULL, or fill them in a BEFORE INSERT trigger. Nothing was changed`,
+    );
+    await fixture.sql.unsafe(`alter table ${events} alter tenant set default 'a', alter part drop not null`);
+    expect(await causeOf(fixture.store(name).seed())).toMatch(/_streams" has columns .*: "owner"\. Give/);
+    await fixture.sql.unsafe(`create function "${name.schema}".${name.table}_own() returns trigger language plpgsql
+        as $$ begin new.owner := 'me'; return new; end $$;
+      create trigger own before insert on ${streams} for each row execute function "${name.schema}".${name.table}_own()`);
+    const store = await fixture.seeded(name);
+    expect(await store.commit("s", [event], meta)).toMatchObject([{ version: 0 }]);
+    expect(await store.subscribe([{ stream: "s" }])).toMatchObject({ subscribed: 1 });
+  },
+);
 
 test("a database in SQL_ASCII is refused, because its patterns count bytes", async (context) => {
   const database = `act_test_${randomBytes(6).toString("hex")}`;

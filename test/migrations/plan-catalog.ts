@@ -21,7 +21,16 @@ export const column = (name: string, type: string, expression: string | null = n
 
 export function table(name: string, columns: readonly ColumnInfo[], rest: Partial<Relation> = {}): Relation {
   const plain = {
-    ...{ name, kind: "r", owned: true, comment: null, options: [], primaryKey: null, index: null },
+    ...{
+      name,
+      kind: "r",
+      owned: true,
+      comment: null,
+      options: [],
+      required: [],
+      primaryKey: null,
+      index: null,
+    },
     ...{ bytes: 0, restricted: false },
   };
   return { ...plain, columns: [...columns], ...rest };
