@@ -179,7 +179,8 @@ export async function log(context: Context, filter: LogFilter = {}): Promise<Log
     const newer = Math.max(left.from - 1, filter.after ?? -1);
     return {
       events: found.reverse(),
-      older: bounds.from > first ? bounds.from : undefined,
+      // `after` may lie far beyond the log.
+      older: bounds.from > first ? Math.min(bounds.from, last + 1) : undefined,
       newer,
       searched: { from: bounds.from, to: newer },
       ...edges,

@@ -13,7 +13,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Context } from "../context.ts";
-import type { Query } from "../postgres/index.ts";
+import type { Query, Row } from "../postgres/index.ts";
 import { lockAppends } from "../schema/append-lock.ts";
 import type { Names } from "../schema/names.ts";
 import { isRecord } from "../values/json-dates.ts";
@@ -117,19 +117,21 @@ group by e.stream order by e.stream using ~<~ limit $2::bigint`,
 
 /** $1 streams, $2 ids of the cuts, $3 the last archived id. The cut must still be there. */
 const deleteQuery = (names: Names, cuts: readonly Cut[], lastId: number): Query => ({
-  text: `with deleted as (
-  delete from ${names.events} e where e.id = any(array(select id from (${idsBefore(
+  text: `with written as materialized (
+  select array(select id from (${idsBefore(
     names,
     ` and e.id <= $3::bigint
     and exists (select 1 from ${names.events} k where k.stream = c.stream and k.id = c.id)`,
-  )}) x))
+  )}) x) as ids
+), deleted as (
+  delete from ${names.events} e where e.id = any((select ids from written)::bigint[])
   returning 1
-) select count(*) as deleted from deleted`,
+) select (select count(*) from deleted)::int as deleted, cardinality(ids) as found from written`,
   params: [...cutParams(cuts), lastId],
   bindFirst: true,
 });
 
-/** An import could not read the archived file. None of its events was deleted from the log. */
+/** An import could not read the archived file, or its events could not be deleted: the message says what was deleted. */
 export class ArchiveError extends Error {
   override readonly name = "ArchiveError";
 }
@@ -190,8 +192,19 @@ async function archiveStreams(
     table: `${names.schema}.${names.table}`,
   };
   await target.write(`${file}.manifest.json`, lone(`${JSON.stringify(manifest, undefined, 2)}\n`));
-  await connections.transaction("archive", [lockAppends(names, 0), deleteQuery(names, cuts, written.lastId)]);
+  const deletion = [lockAppends(names, 0), deleteQuery(names, cuts, written.lastId)];
+  const [, rows] = await connections.transaction("archive", deletion);
+  refuseKept(names, file, rows?.[0]);
   return manifest;
+}
+
+/** The append lock is held, so no other writer of the store can have deleted them meanwhile. */
+function refuseKept({ events }: Names, file: string, row: Row | undefined): void {
+  const kept = Number(row?.found) - Number(row?.deleted);
+  if (kept > 0)
+    throw new ArchiveError(
+      `a trigger on ${events} kept ${kept} of ${row?.found} events from being deleted. They stay in the log, and ${file} holds them too: fix or drop the trigger, and archive again.`,
+    );
 }
 
 async function* lone(text: string): AsyncGenerator<Uint8Array> {

@@ -280,6 +280,22 @@ describe("an archive", () => {
     expect(await fixture.rows(store)).toHaveLength(4);
   });
 
+  test("names the events that a trigger kept from being deleted", async () => {
+    const store = await closedStreams(1);
+    const { table } = store.config;
+    await fixture.sql.unsafe(`create function ${table}_keep() returns trigger language plpgsql
+        as $$ begin return case when old.version = 0 then null else old end; end $$;
+      create trigger keep before delete on ${table} for each row execute function ${table}_keep()`);
+    const failure = await new Admin(store).archive({ target: memory().target }).catch((error) => error);
+    expect(failure).toBeInstanceOf(ArchiveError);
+    expect(failure.message).toMatch(
+      /kept 1 of 2 events from being deleted\. They stay in the log, and .*jsonl/,
+    );
+    expect(await fixture.rows(store)).toHaveLength(3);
+    await fixture.sql.unsafe(`drop trigger keep on ${table}`);
+    expect(await new Admin(store).archive({ target: memory().target })).toMatchObject({ events: 1 });
+  });
+
   test("deletes nothing if the target takes nothing", async () => {
     const store = await closedStreams(1);
     const target: ArchiveTarget = { ...memory().target, write: () => Promise.reject(new Error("disk full")) };

@@ -71,6 +71,14 @@ describe("the log", () => {
     expect(await find("1")).toMatchObject({ data: { total: 600 } });
   });
 
+  test("after an id far beyond its end has nothing newer, and the page before it is the newest", async () => {
+    const { client, last } = await opened();
+    const page = await client.get("/api/log", { after: Number.MAX_SAFE_INTEGER });
+    expect(page).toMatchObject({ events: [], older: last + 1 });
+    const { events } = await client.get("/api/log", { before: page.older, limit: 1 });
+    expect(events.map(({ id }) => id)).toEqual([last]);
+  });
+
   test("that is empty has no page before and none after", async () => {
     const store = await fixture.seeded();
     const client = await Client.of(await startOn(fixture, store));
