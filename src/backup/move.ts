@@ -30,8 +30,6 @@ import { MoveError } from "./move/error.ts";
 import { refuseSamePlace } from "./move/same-place.ts";
 import { closeTarget, fill, openTarget } from "./move/target.ts";
 
-export { MoveError };
-
 /** Options of `move()`. */
 export type MoveOptions = {
   /** The schema, on the old server, that the old tables are moved to. Default: the store's with `_moved` behind it. */

@@ -36,6 +36,7 @@ export type InlineHandler = {
   run(events: readonly InlineEvent[], tx: unknown): unknown;
 };
 
+/** Handlers for the option `inline`, as `inline()` of `act-drizzle/projections` makes them. */
 export type InlineProjections = {
   readonly [INLINE]: true;
   readonly handlers: ReadonlyMap<string, InlineHandler>;

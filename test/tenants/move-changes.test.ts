@@ -2,7 +2,8 @@
 import { StoreError } from "@rotorsoft/act";
 import { beforeAll, describe, expect, test } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
-import { MoveError, move } from "../../src/backup/move.ts";
+import { MoveError } from "../../src/backup/move/error.ts";
+import { move } from "../../src/backup/move.ts";
 import { type Context, contextOf } from "../../src/context.ts";
 import { DatabaseError, PostgresStore } from "../../src/index.ts";
 import { DatabaseFixture, event, meta } from "../postgres/fixture.ts";
