@@ -108,13 +108,20 @@ export async function folded(fixture: AppFixture, store: PostgresStore) {
   return [...rows];
 }
 
-/** Drains until no subscription is behind its mark. */
+/**
+ * Drains until no subscription is behind its mark.
+ *
+ * @throws if one is blocked: it would stay behind for ever.
+ */
 export async function drained(
   app: Parameters<typeof settled>[0],
   fixture: AppFixture,
   store: PostgresStore,
   leaseMillis?: number,
 ) {
-  do await settled(app, { leaseMillis });
-  while ((await fixture.unfinished(store)).length > 0);
+  do {
+    await settled(app, { leaseMillis });
+    const blocked = (await fixture.subscriptions(store)).filter((row) => row.blocked);
+    if (blocked.length > 0) throw new Error(`Blocked: ${JSON.stringify(blocked)}`);
+  } while ((await fixture.unfinished(store)).length > 0);
 }

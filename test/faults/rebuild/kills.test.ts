@@ -31,7 +31,7 @@ test.each([
   async (how, _, inPlace) => {
     const start = performance.now();
     const db = await onNodePostgres({ counters, positions });
-    const store = await fixture.seeded();
+    const store = await fixture.seeded({ notify: true });
     const deposit = (n: number) =>
       store.commit(`s${n % STREAMS}`, [{ name: "Deposited", data: { amount: 1 + (n % 5) } }], meta);
     const history = scale(3_000, 20_000);
@@ -43,7 +43,9 @@ test.each([
         .do(handlers.do((event, tx) => count(tx, event)))
         .to(({ stream }) => ({ target: `counts:${stream}`, source: stream }))
         .build();
-      const app = act().withState(Account).withProjection(counts).build(on(store));
+      // A worker that once finds every target leased by the other stops looking, unless its store tells it to go on.
+      const own = fixture.beside(store, { pollIntervalMillis: 250 });
+      const app = act().withState(Account).withProjection(counts).build(on(own));
       return stopping(app);
     };
     const apps = [build(), build()];
