@@ -22,7 +22,9 @@ export async function prepareByCaller(
     await Promise.race([late, Promise.resolve().then(() => onConnect({ query }))]);
   } catch (error) {
     if (codeOf(error) !== undefined) throw error;
-    throw failed(`failed: ${error instanceof Error ? error.message : "it threw a value that is not an Error"}`);
+    throw failed(
+      `failed: ${error instanceof Error ? error.message : "it threw a value that is not an Error"}`,
+    );
   } finally {
     cancel();
   }
