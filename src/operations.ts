@@ -78,7 +78,7 @@ export class Operations {
     if (!outer || (READING.has(verb) && this.#max >= 3)) return;
     const caller = EXCLUSIVE.get(outer.verb);
     const text = READING.has(verb)
-      ? `${verb} was called by ${caller}, which has the only connection that it could use`
+      ? `${verb} was called by ${caller}, which holds the only connection that the call could use`
       : `${verb} was called by ${caller}, and would wait for that ${outer.verb}`;
     throw toStoreError(verb, new ConnectionError("IN_RESTORE", text, false));
   }

@@ -66,8 +66,8 @@ export class Runtime {
   }
 
   /**
-   * Only a key provider or an inline projection is the caller's code, from which other verbs may be called. Without one the
-   * commit is queued in this turn, and only the queue keeps track of it. That saves 2 µs.
+   * A commit runs the user's code, which may call other verbs, only in a key provider or an inline projection. Without them
+   * the commit is queued synchronously, and only the queue keeps track of it. That saves 2 µs.
    */
   runCommit<T>(work: () => Promise<T>): Promise<T> {
     const { cipher, inline } = this.context;

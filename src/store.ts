@@ -152,7 +152,8 @@ export class PostgresStore implements Store {
 
   /**
    * Stops listening, refuses new calls, finishes running ones, releases correlator leases, and closes every connection.
-   * Idempotent. After `statement_timeout` and 5 s, restores and imports reject, and other calls at their next statement.
+   * Idempotent. A call that still runs after `statement_timeout` and 5 s rejects at its next statement. A restore or an import
+   * goes on, and rejects once it has sent nothing for as long.
    *
    * @example process.once("SIGTERM", () => store.dispose());
    */
@@ -187,7 +188,7 @@ export class PostgresStore implements Store {
    * Calls `callback` with each matching event in order of id, and waits for what it returns. It reads page by page, so that
    * a log of every length fits in memory, and holds no connection while `callback` runs.
    *
-   * @param filter Stream or pattern, names, range of ids and times, `limit` (default and 0: none), `backward`.
+   * @param filter Stream or pattern, names, range of ids and times, `limit` (0, the default: no limit), `backward`.
    *   Left out: all events, snapshots too.
    * @returns How many events `callback` got.
    * @throws What `callback` throws. ValidationError for a pattern that cannot be matched exactly.
@@ -251,7 +252,7 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * Registers subscriptions, raises their work marks and, for Act's correlators, the checkpoint and its lease.
+   * Registers subscriptions and raises their work marks. Act's correlators raise the checkpoint, and take or release their lease.
    *
    * @param streams Subscriptions with `source`, `priority` (default 0), `lane` (default `default`) and `correlated_at`,
    *   the id up to which there is work. A priority or mark only ever rises.

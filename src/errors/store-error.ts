@@ -20,7 +20,7 @@ export const raise = (reason: Raised): string => `('act-drizzle: ${reason} ' || 
  */
 const REASON = /^(?:"integer"[^"]*|[^"«»„“”「『]*)["«»„“「『]\s?act-drizzle: (\w+) /;
 
-/** Whether the server's error is that {@link raise} of this reason. */
+/** Whether the server's error is the one that {@link raise} causes for this reason. */
 export function isRaised(reason: Raised, error: unknown): boolean {
   return error instanceof Error && codeOf(error) === "22P02" && REASON.exec(error.message)?.[1] === reason;
 }

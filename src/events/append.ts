@@ -4,8 +4,9 @@
  *   take the append lock · INSERT … SELECT
  *
  * The lock makes the order of ids the order of visibility. The INSERT reads the heads. It is a statement of its own, so
- * that its snapshot is taken after the lock was granted. Otherwise the heads could be stale, and a commit that raced a
- * truncate would be stored after its snapshot event. The INSERT's parameters are sent before the lock is asked for.
+ * that its snapshot is taken after the lock was granted. Otherwise the heads could be stale: a commit that expects the head
+ * from before a concurrent truncate would be accepted, and stored after the snapshot event of the truncate. The INSERT's
+ * parameters are sent before the lock is asked for.
  */
 
 import { raise } from "../errors.ts";
@@ -166,8 +167,8 @@ const headByVersion = ({ events }: Names): string =>
  * The search reads all of the stream's entries on an index page before it returns the newest. `c.low`, the id of an event
  * that this process appended, keeps them few (64 commits to streams of 200 events: 36 % fewer instructions).
  *
- * A search by id does not see ids above the bound, such as those of an import, nor ids below `c.low`, which a restore gives
- * to all events. So it never refuses a commit: if it finds a head that does not match, the search by version decides. A
+ * A search by id does not see ids above the bound, such as those of an import, nor ids below `c.low`: after a restore all
+ * events may have such ids. So it never refuses a commit: if it finds a head that does not match, the search by version decides. A
  * commit that it accepts by mistake fails at the unique index, and is sent again with a search by version.
  */
 export const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: string): string => {

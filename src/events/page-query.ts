@@ -97,7 +97,7 @@ class Parts {
     return (alias) => bounds.map(([than, id]) => ` and ${alias}.id ${than} ${id}`).join("");
   }
 
-  /** The range of `created`. A reader sees the stored microseconds as milliseconds: later than .001 means from .002 on. */
+  /** The range of `created`. Stored microseconds are read as milliseconds, so later than .001 s means from .002 s on. */
   created(): string | undefined {
     const { created_after, created_before } = this.#q;
     const at = (ms: number) => `to_timestamp(${this.hidden(toTime(ms), "float8")} / 1000)`;

@@ -112,9 +112,9 @@ function statsQuery(
     kept.push(`x.id < ${where.param(toId(Math.ceil(options.before)))}::bigint`);
   if (options.exclude?.length) kept.push(`x.name <> all(${where.param(textArray(options.exclude))}::text[])`);
   const keep = kept.length === 0 ? `` : ` and ${kept.join(" and ")}`;
-  // The order by version, which within a stream is the order of ids, makes only the index on (stream, version) serve. For an
-  // order by id the planner walks the primary key as soon as its statistics show a few busy streams. For a quiet stream
-  // that is the whole log (82 ms instead of 0.2).
+  // Within a stream the order by version is the order by id. The statement orders by version, because only the index on
+  // (stream, version) has that order. For an order by id the planner walks the primary key as soon as its statistics show a
+  // few busy streams. For a quiet stream that is the whole log (82 ms instead of 0.2).
   const edge = (direction: string) =>
     `(select x.* from ${names.events} x where x.stream = c.stream${keep} order by x.version ${direction} limit 1)`;
   const counting = options.count || options.names;

@@ -1,6 +1,7 @@
 /**
  * Group commit: commits that are called while a batch runs wait, and form the next batch. There is no timer, so an idle
- * store adds no latency. Commits are sent first come, first served. One that fails never fails the others of its batch.
+ * store adds no latency. Commits are sent in the order of their calls, those with inline projections in batches of their
+ * own. A commit that fails never fails the others of its batch.
  * A commit resolves only once its transaction is durable.
  *
  * States of a commit: waiting → sent (in one batch) → stored, refused, or in doubt if its connection was lost. A commit in
@@ -48,7 +49,7 @@ type Waiting = Append & {
 
 export type Stored = { readonly outcome: Outcome; readonly created: Date };
 
-/** Codes of a lost connection that was established. A server that refuses connections, or does not answer, has others. */
+/** Codes of the loss of an established connection. An attempt to connect that is refused or not answered has others. */
 const DIED = new Set<string | undefined>(["CONNECTION_CLOSED", "57P01"]);
 
 /** The server rolled the batch back because of other transactions, or refused it as too late: it may be sent again. */

@@ -33,7 +33,10 @@ type Pending = EncodedEvent & {
 };
 
 const DAY = 86_400_000;
-/** PostgreSQL counts days from 2000-01-01. From another day, an interval of hours could not reach its last timestamp. */
+/**
+ * `created` in ms since 2000-01-01, the day from which PostgreSQL counts. An interval of hours holds at most 292,277 years, so
+ * it reaches the last timestamp, in 294276, from that day, but not from 1970.
+ */
 const SINCE_2000 = `(e.created - ${Date.UTC(2000, 0)})`;
 /**
  * `created` from milliseconds, exactly in every century. One number of seconds or microseconds would be rounded: every

@@ -32,7 +32,7 @@ export type TruncateTarget = {
   snapshot?: Schema;
   /** Meta of the snapshot or tombstone. Default: no correlation and no causation. */
   meta?: EventMeta;
-  /** If set, deletes only the events before the stream's latest snapshot that is older than this, and writes none. */
+  /** If set, deletes only the events before the stream's latest snapshot that is older than this, and writes no event. */
   before?: Date;
   /** With `before`: the highest id that this snapshot may have. Default: no limit. */
   max_id?: number;

@@ -1,7 +1,7 @@
 /**
- * Plans how tables that act-pg made become tables of this store: of 0.4.6 (smallint retry, uuid leases, varchar(100)
- * names) and of every later layout, also of an upgrade that stopped halfway. The plan of the migrations then adds missing
- * columns and indexes.
+ * Plans how tables that act-pg made become tables of this store. They may have the layout of act-pg 0.4.6 (smallint retry,
+ * uuid leases, varchar(100) names), any later one, or that of an upgrade that stopped halfway. The plan of the migrations
+ * then adds missing columns and indexes.
  *
  * Nothing rewrites the events table: int4 ids stay, and varchar becomes text by losing its limit. act-pg still works on
  * the tables afterwards, so the columns that it reads keep their types: node-postgres returns int4 as a number and int8

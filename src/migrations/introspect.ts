@@ -72,7 +72,7 @@ export type Catalog = {
   readonly sequence: string | undefined;
 };
 
-/** Index names belong to the schema, not to the table: another table's index can have one of ours. */
+/** Index names belong to the schema, not to the table: an index of another table can have one of these names. */
 function relationNames(names: Names): string[] {
   const indexes = indexSteps(names).flatMap(({ name, next, old }) => [name, next, old]);
   return [...Object.values(tableNames(names.table)), ...indexes];

@@ -9,7 +9,7 @@ export type Check = { readonly sql: string };
 
 type Column = { readonly name: string; readonly remedy: string };
 
-/** Columns that must not be NULL, and how to replace a NULL. act-pg's `data` and `meta` may be NULL, and can be read so. */
+/** Columns that must not be NULL, and how to replace a NULL. In `data` and `meta` act-pg allows NULL, and the store reads it. */
 const EVENTS: readonly Column[] = [
   { name: "name", remedy: "give each event its name" },
   { name: "stream", remedy: "give each event its stream" },

@@ -31,15 +31,15 @@ export type Found = {
 
 /**
  * `lanes` walks from lane to lane in the index; `open` takes the first subscriptions of each that can be claimed, and
- * the first deferred ones that are due. `windows` has for each lane the ids of the events that they would get. Only an app
- * knows which of them it reacts to, so one event of each name is returned. `names` walks from name to name.
+ * the first deferred ones that are due. `windows` has for each lane the ids of the events that these subscriptions would get.
+ * Only an app knows which of them it reacts to, so one event of each name is returned. `names` walks from name to name.
  *
- * A list of one lane, and a comparison of rows (name, id), keep PostgreSQL from walking another index that has the
- * order, but neither the lane nor the name. Without statistics, for a comparison of rows (lane, at) it would estimate so few
- * rows that it sorts them all.
+ * A list of one lane, and a comparison of rows (name, id), keep PostgreSQL from walking an index that has the order, but does
+ * not begin with the lane or the name. The lanes are not compared as rows (lane, at): without statistics PostgreSQL would
+ * estimate so few rows that it would sort them all.
  *
  * $1 lanes to leave out
- * $2 last id that was in the log when the listener was last connected
+ * $2 last id that was in the log when the listener last connected
  */
 const statement = ({ events, streams, correlated }: Names): string => {
   const pending = "not s.blocked and s.at < s.correlated_at";

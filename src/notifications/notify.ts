@@ -43,8 +43,9 @@ type Append = Promise<{ readonly outcome: { readonly ids: readonly number[] } }>
 /**
  * The events that this store has committed, which catch-up leaves out.
  *
- * MAX_CATCH_UP ranges are enough. Each of them has at least one event, so if all are newer than an own commit that was
- * removed, catch-up does not read back to it. Only if newer events have been truncated can it report an own commit.
+ * MAX_CATCH_UP ranges are enough. Each has at least one event, so a commit whose range was removed is older than
+ * MAX_CATCH_UP own events. Catch-up reads no more events than that, so it does not reach the commit, unless some of the newer
+ * events have been truncated. Then it reports the commit.
  */
 class OwnCommits {
   readonly ids = new IdRanges(MAX_CATCH_UP);

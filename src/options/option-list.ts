@@ -224,7 +224,7 @@ export const optionsSchema = z.strictObject({
     docs: "Longest wait for an answer, in milliseconds; then the connection is closed. `0` and `false`: `statement_timeout` plus 5 s.",
     config: {
       type: "number",
-      docs: "Longest wait for an answer, in milliseconds; `0`: see `statement_timeout`.",
+      docs: "Longest wait for an answer, in milliseconds; `0`: `statement_timeout` plus 5 s.",
     },
     url: { query_timeout: Number },
   }),

@@ -120,7 +120,7 @@ export type ConfigOptions = {
   readonly statement_timeout: number;
   /** A statement that takes longer than this many milliseconds is logged; `0`: none is. */
   readonly slowStatementMillis: number;
-  /** Longest wait for an answer, in milliseconds; `0`: see `statement_timeout`. */
+  /** Longest wait for an answer, in milliseconds; `0`: `statement_timeout` plus 5 s. */
   readonly query_timeout: number;
   /** Longest wait for a lock, in milliseconds; `0`: the role's own setting. */
   readonly lock_timeout: number;

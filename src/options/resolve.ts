@@ -68,7 +68,7 @@ function resolveShared(options: unknown, database: SharedDatabase): ResolvedOpti
 }
 
 /**
- * The options of connections that stores share: those of a store without its own.
+ * The options of connections that stores share: those of a store, without the ones that each store has for itself.
  *
  * Throws one Error that names each wrong option, and a TypeError for options of a store.
  */

@@ -8,7 +8,7 @@ export type Sharing = {
   /** How many statements each connection keeps prepared: each takes some 40 kB of the server's memory. Default `256`. */
   readonly maxPrepared?: number | undefined;
   /**
-   * A connection is closed, and another one opened, after it has served this many stores, because its server process caches
+   * A connection that has served more stores than this is closed, and another one opened, because its server process caches
    * the catalog entries of their tables: some 30 kB for each store. Default `250`.
    */
   readonly maxStores?: number | undefined;

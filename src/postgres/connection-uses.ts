@@ -22,7 +22,7 @@ export class ConnectionUses {
     if (!known.has(owner)) this.#owners.set(connection, { known: known.add(owner), count: count + 1 });
   }
 
-  /** Whether the connection has reached one of the limits. */
+  /** Whether the connection has had `maxUses` uses, or more than `maxOwners` owners. */
   areSpent(connection: Connection): boolean {
     return (
       (this.#maxUses > 0 && (this.#uses.get(connection) ?? 0) >= this.#maxUses) ||

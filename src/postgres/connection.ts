@@ -106,7 +106,7 @@ export class Connection {
     return JSON.parse(text);
   }
 
-  /** Opens the connection's one socket. If the driver asks for a second one, the first has closed: this closes too. */
+  /** Opens the connection's one socket. If the driver asks for a second one, the first is lost, so the connection closes. */
   async #open(): Promise<OpenSocket> {
     if (this.#opened) this.#close(this.#lost());
     if (this.closedWith) throw this.closedWith;
@@ -275,8 +275,8 @@ export class Connection {
   }
 
   /**
-   * An upper bound of the server's clock, in ms since the epoch, but for a fraction of a ms. It is too late by at most the
-   * duration of the query that read the clock, even if the process was busy when the answer arrived.
+   * An upper bound of the server's clock, in ms since the epoch. The clock is read in whole ms, so the bound may be a fraction
+   * of a ms too early. It is too late by at most the time from sending the query to the server's reading of its clock.
    */
   serverTime(): number {
     return performance.now() + this.#clockOffset;

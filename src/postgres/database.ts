@@ -128,7 +128,7 @@ export class Database {
    */
   #assertFree(operation: string, pool: object, max: number): void {
     if (heldOf(pool) < max) return;
-    const text = `${operation} was called by the driver of a restore, or by the source of an import, which holds the only connection that it could use`;
+    const text = `${operation} was called by the driver of a restore, or by the source of an import, which holds every connection that the call could use`;
     throw new ConnectionError("IN_RESTORE", text, false);
   }
 
@@ -324,8 +324,8 @@ export class Database {
   /**
    * Asks for the outcome of a transaction whose connection was lost. Works while the store is being disposed of.
    *
-   * First it ends the server process that ran the transaction, because the process may still wait for a lock. The same
-   * connection then asks: with several hosts both have to go to the same server. `end`: see deadline.ts.
+   * First it ends the server process that ran the transaction, because the process may still wait for a lock. Then it asks
+   * on the same connection: with several hosts, both steps have to go to the same server. `end`: see deadline.ts.
    */
   async recover(
     backend: Backend | undefined,

@@ -89,8 +89,8 @@ export type TransactionOptions = {
   readonly prepare: boolean;
   /**
    * The server has Citus. It runs several statements of one message, without BEGIN and COMMIT, as separate transactions.
-   * After an error in answer to COMMIT the other node may have committed its part, because Citus does not always prepare it
-   * first.
+   * After an error in answer to COMMIT the other node may have committed its part, because Citus does not always commit in
+   * two phases.
    */
   readonly citus?: boolean;
   /** Called after each transfer of large parameters, with the bytes and the ms until the server had them. */
@@ -102,8 +102,8 @@ export type ExchangeOptions = TransactionOptions & {
   readonly fatal: (error: ServerError) => void;
   readonly committing: () => void;
   /**
-   * Prefix of the portals' names. A portal lives as long as its transaction block, and this may be a later message of the
-   * block.
+   * Prefix of the portals' names. A portal lives as long as its transaction block, and this exchange may be a later message
+   * of the block.
    */
   readonly portals?: string;
 };

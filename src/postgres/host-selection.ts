@@ -63,7 +63,8 @@ export async function openConnection(
   const connection = await selectHost(options, hosts, onClose);
   onSelected(connection);
   try {
-    // Before the first statement: a pooler may let a client wait, and that wait counts as waiting for a connection.
+    // The server answers before the caller's first statement is sent: a pooler may let a client wait, and that wait counts
+    // as waiting for a connection.
     await connection.establish(options.config.connectionTimeoutMillis);
     if (options.config.prepare) await admit(connection, options, hosts);
     if (connection.citus) await setUpCitus(connection, options.config.connectionTimeoutMillis);

@@ -7,7 +7,7 @@
  */
 import type { Row } from "./exchange.ts";
 
-/** Without the Citus library its settings do not exist, nor can the extension. Then the function is not looked up. */
+/** If the server has not loaded the Citus library, its settings are absent, and no look-up of the function is needed. */
 export const IDENTITY = `pg_backend_pid() as pid,
   (select a.backend_start::text from pg_stat_get_activity(pg_backend_pid()) a) as started,
   clock_timestamp()::text as clock, pg_is_in_recovery() as standby,

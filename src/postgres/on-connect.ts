@@ -14,7 +14,7 @@ export async function prepareByCaller(
   const limit = config.connectionTimeoutMillis;
   let cancel = () => {};
   const late = new Promise<never>((_, reject) => {
-    // It never ends, for example, if it calls the store, because the store waits for this connection.
+    // The function never ends, for example, if it calls the store, because the store waits for this connection.
     cancel = afterPoll(limit, () => reject(failed(`did not end within ${limit} ms`)));
   });
   const query = (text: string) => connection.run({ text }, limit);
@@ -22,7 +22,9 @@ export async function prepareByCaller(
     await Promise.race([late, Promise.resolve().then(() => onConnect({ query }))]);
   } catch (error) {
     if (codeOf(error) !== undefined) throw error;
-    throw failed(`failed: ${error instanceof Error ? error.message : "it threw what is no Error"}`);
+    throw failed(
+      `failed: ${error instanceof Error ? error.message : "it threw a value that is not an Error"}`,
+    );
   } finally {
     cancel();
   }

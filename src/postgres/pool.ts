@@ -7,7 +7,7 @@
  * uses, when it is lost, when the other pool needs its place, or with the pool. A connection that has opened or become
  * free goes to the caller that has waited longest.
  *
- * States of the pool: open → closing (callers in use or waiting finish) → closed.
+ * States of the pool: open → closing (running and waiting calls finish) → closed.
  *
  * A server, a role or a pooler may grant fewer connections than `max`. Then callers share the connections that exist: a
  * call fails only if there is none at all, or if none becomes free within connectionTimeoutMillis.
@@ -35,7 +35,7 @@ export type PoolOptions = Omit<ConnectionOptions, "endpoint"> & {
   readonly max: number;
   /** The pool closes no idle connection if that would leave fewer than this. */
   readonly min: number;
-  /** A connection is closed after this many owners: its server process caches catalog entries of all their tables. */
+  /** A connection of more owners than this is closed: its server process caches catalog entries of all their tables. */
   readonly maxOwners?: number;
   /** What the pool is for, as an error message says it. */
   readonly purpose: "all calls" | "commits" | "all but commits";

@@ -25,7 +25,7 @@ type SharedOptions = {
   readonly writers: number;
   /** How many statements a connection keeps prepared. */
   readonly maxPrepared: number;
-  /** How many stores a connection serves before it is closed and another one opened. */
+  /** A connection that has served more stores than this is closed, and another one opened. */
   readonly maxStores: number;
 };
 

@@ -9,7 +9,7 @@ export class StatementCache {
   readonly #limit: number;
   /** With a limit, the keys are in the order of their last use. */
   readonly #statements = new Map<string, Prepared>();
-  /** Statements of the server that are not used again, and not closed yet. */
+  /** Names of prepared statements that are not used again, and not closed yet. */
   #unused: string[] = [];
 
   constructor(limit = Number.POSITIVE_INFINITY) {

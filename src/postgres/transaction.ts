@@ -55,12 +55,12 @@ export const causeOf = (error: unknown): unknown =>
 export const BEGIN: Query = { text: "begin isolation level read committed" };
 const COMMIT: Query = { text: "commit" };
 const ROLLBACKS = 3;
-/** A user's statement is not kept prepared beside this many: it may have many texts, such as one per length of a list. */
+/** While this many statements are prepared, a user's is not: its text may vary, for example with the length of a list. */
 const MAX_PREPARED = 256;
 /**
  * Behind a pooler no session keeps the store's settings, and a role's own settings could spoil NULLs in arrays and the
- * digits of numbers. So a transaction sets both, unless its statements ignore them. It does so before the parameters, because array_nulls applies when the
- * server reads an array parameter.
+ * digits of numbers. So a transaction sets both, unless its statements ignore them. It does so before the parameters,
+ * because array_nulls applies when the server reads an array parameter.
  */
 export const VALUES_AS_WRITTEN: Query = {
   text: "select set_config('array_nulls', 'on', true), set_config('extra_float_digits', '1', true)",
@@ -194,8 +194,8 @@ export class TransactionChannel {
   /**
    * One statement of an open transaction block. Rejects if the block is not open afterwards, unless it was COMMIT.
    *
-   * Large parameters are sent in a message of their own, behind a Sync. If the client vanishes in the middle of them, the
-   * server is still waiting for a first message, and idle_in_transaction_session_timeout ends the session. After a Parse
+   * If the parameters are large, Parse is sent first, with a Sync of its own. If the client vanishes while it sends the
+   * parameters, the server is idle since that Sync, and idle_in_transaction_session_timeout ends the session. After a Parse
    * without Sync no limit of the server applies, and the session would hold the append lock for as long as a proxy
    * answers TCP keepalives for the client.
    */

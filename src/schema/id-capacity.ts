@@ -30,7 +30,7 @@ export function warnOfIdCapacity({ schema, table }: Names, row: Row | undefined)
   const remedy =
     last <= LAST_NARROW
       ? `widen them to bigint: docs/guides/migrating-from-act-pg.md, "Widen the ids"`
-      : "restore()";
+      : "restore() the log, which numbers its events from 1 again";
   log().warn(
     `[act-drizzle] "${schema}"."${table}": event ids are at ${ids} of ${last} (${percent} %), after which commits fail: ${remedy}`,
   );

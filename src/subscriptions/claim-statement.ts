@@ -12,9 +12,9 @@ import type { Names } from "../schema/names.ts";
 import { CLAIM_ARMS, LANE_SCHEDULE } from "../schema/table-names.ts";
 
 /**
- * The time up to which deferred subscriptions are due: the server's clock, or this process's clock ($3) if that is up
- * to a minute ahead. An app wakes once for what it deferred, by its own clock. If the server then said "not yet", the
- * app would sleep on.
+ * The time up to which deferred subscriptions are due: the server's clock, or this process's clock ($3) if that is ahead, but
+ * at most a minute after the server's clock. An app wakes once for what it deferred, by its own clock. If the server then
+ * said "not yet", the app would sleep on.
  */
 const NOW = "greatest(now(), least(to_timestamp($3::float8 / 1000), now() + interval '1 minute'))";
 /**
@@ -34,7 +34,7 @@ export const MAX_CLAIM = 100_000;
  * with the earliest times do: a sort of all cost 59 ms at 100,000 due at once (ADR 0014).
  */
 const DUE = 320;
-/** How many more rows than it may take an arm is offered, because other claims may have locked some of them. */
+/** An arm is offered twice its step of due rows, and this many more, because other claims may have locked some of them. */
 const SPARE = 256;
 
 /**
@@ -74,7 +74,7 @@ export type ClaimOptions = {
 export function claimStatement(names: Names, { limits, inLane, withDue, marks }: ClaimOptions): string {
   const step = stepFor(limits);
   // A list of one lane, and the order by lane: only an index that begins with the lane has this order. With `lane =` the
-  // planner walked the index of all watermarks where these follow the rows on disk (14 ms at 100,000 instead of 1).
+  // planner walked the index of all watermarks, if the rows on disk are in their order (14 ms at 100,000 instead of 1).
   const available = `not s.blocked and coalesce(s.leased_until <= now(), true)${inLane ? " and s.lane = any(array[(select lane from call)])" : ""}`;
   const behind = "s.at < s.correlated_at";
   const byLane = (direction = "") => (inLane ? `s.lane${direction}, ` : "");

@@ -1,4 +1,4 @@
-/** defer(): keeps subscriptions from being claimed until a point in time. It resets `retry`, as it is not a failure. */
+/** defer(): keeps subscriptions from being claimed until a point in time. It resets `retry`, because a deferral is not a failure. */
 import type { Context } from "../context.ts";
 import { toTime } from "../values/time.ts";
 import { checkNumber } from "../values/validate.ts";

@@ -2,8 +2,9 @@
  * `source_matches` of query_streams(): the subscriptions whose source, as a pattern, matches one of the given names.
  *
  * A stored source may be a regular expression that JavaScript takes minutes to match, in which the process does nothing
- * else. So this process searches for literal text only, and the server matches regular expressions: its engine takes time in
- * proportion to the text, and statement_timeout ends it. Each source is matched once per call.
+ * else. So this process searches for literal text, and the server matches regular expressions: its engine takes time in
+ * proportion to the text, and statement_timeout ends it. Only a pattern that PostgreSQL reads differently is matched here,
+ * if it has no quantifier. Each source is matched once per call.
  */
 import { isTooComplex } from "../errors.ts";
 import type { Database, Query } from "../postgres/index.ts";
@@ -12,7 +13,7 @@ import { type Pattern, toPattern } from "../values/pattern.ts";
 
 /** Stands between names. No name and no pattern contains it. */
 const BETWEEN = "\0";
-/** Quantifiers, which may make a match slow. A pattern that PostgreSQL reads differently is matched here if it has none. */
+/** Quantifiers, which may make a match slow. */
 const REPETITION = /[*+?{]/;
 
 /** $1 patterns, $2 names */

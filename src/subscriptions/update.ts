@@ -39,7 +39,7 @@ function isTimeout({ connections }: Context, error: unknown, ms: number): boolea
 type Page = { readonly after: string | undefined; readonly limit: number };
 type Changed = { readonly count: number; readonly last: string };
 
-/** Changes all rows that match, or those of a page. The parameters are those of `where`; then $ limit and $ after. */
+/** Changes all rows that match, or those of a page. The parameters are those of `where`; then, for a page, its `limit` and `after`. */
 async function update(
   context: Context,
   operation: string,

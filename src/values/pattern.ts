@@ -24,7 +24,7 @@ const MAX_REPETITIONS = 255;
 /** The sum of all counts. PostgreSQL expands each repetition, and runs out of memory far beyond this. */
 const MAX_REPETITIONS_IN_ALL = 10_000;
 
-/** Characters of a regular expression. PostgreSQL takes memory with the square of them, and fails inside at 65,536. */
+/** Characters of a regular expression. PostgreSQL's memory grows with the square of them. At 65,536 it fails internally. */
 const MAX_LENGTH = 60_000;
 export const TOO_COMPLEX = "PostgreSQL finds the pattern too complex: make it shorter";
 

@@ -42,7 +42,7 @@ export const COUNT = rule("a whole number above 0", (value) => isInteger(value) 
 export const DATE = rule("a valid Date", (value) => value instanceof Date && !Number.isNaN(value.getTime()));
 export const SIGNAL = rule("an AbortSignal", (value) => value instanceof AbortSignal);
 
-/** Six thousand years: a time so long ago is still a timestamp of PostgreSQL, which begin in 4713 BC. */
+/** Six thousand years. PostgreSQL can still hold a time that long ago: its timestamps begin in 4713 BC. */
 const LONGEST_MS = 6_000 * 365 * 86_400_000;
 
 /** A length of time. `from` is the shortest. */
