@@ -187,7 +187,7 @@ export class PostgresStore implements Store {
    * Calls `callback` with each matching event in order of id, and waits for what it returns. It reads page by page, so that
    * a log of every length fits in memory, and holds no connection while `callback` runs.
    *
-   * @param filter Stream or pattern, names, range of ids and times, `limit` (default and 0: none), `backward`.
+   * @param filter Stream or pattern, names, range of ids and times, `limit` (default and 0: no limit), `backward`.
    *   Left out: all events, snapshots too.
    * @returns How many events `callback` got.
    * @throws What `callback` throws. ValidationError for a pattern that cannot be matched exactly.
