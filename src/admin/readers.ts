@@ -83,7 +83,8 @@ export const namesakeText = ({ streams }: Names): string =>
 
 /**
  * The rows that read the stream: without a source, with its name, or with a pattern that matches it. JavaScript may take
- * minutes to match a stored pattern, and would block the process meanwhile. So {@link SourceMatches} decides; a pattern that it cannot decide counts as a match.
+ * minutes to match a stored pattern, and would block the process meanwhile. So {@link SourceMatches} decides; a pattern that
+ * it cannot decide counts as a match.
  */
 async function thatRead<R extends { readonly source: string | undefined }>(
   { connections }: Context,
