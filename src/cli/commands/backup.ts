@@ -17,10 +17,10 @@ const STDIO = "-";
 const formatOf = (file: string, format: "jsonl" | "csv" | undefined) =>
   format ?? (/\.csv(\.gz|\.zst)?$/.test(file) ? "csv" : "jsonl");
 const formatOption = () =>
-  new Option("--format <format>", "of the file (default: csv if its name ends with .csv, else jsonl)").choices([
-    "jsonl",
-    "csv",
-  ]);
+  new Option(
+    "--format <format>",
+    "of the file (default: csv if its name ends with .csv, else jsonl)",
+  ).choices(["jsonl", "csv"]);
 
 export function exportLog(program: Command): void {
   program
@@ -169,7 +169,10 @@ export function archive(program: Command): void {
     )
     .argument("<folder>", "where to")
     .addOption(
-      new Option("--before <time>", "instead, the events before each stream's newest snapshot that is older than this time").argParser(toTime),
+      new Option(
+        "--before <time>",
+        "instead, the events before each stream's newest snapshot that is older than this time",
+      ).argParser(toTime),
     )
     .addOption(
       new Option("--compression <kind>", "of the files").choices(["zstd", "gzip", "none"]).default("zstd"),
