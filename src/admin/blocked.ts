@@ -15,7 +15,7 @@ export type BlockedOptions = {
   readonly lane?: string | undefined;
   /** Subscriptions at most. Default 50. */
   readonly limit?: number | undefined;
-  /** Only those behind this one, in byte order of their names: for the next page. */
+  /** Only those after this one, in byte order of their names: for the next page. */
   readonly after?: string | undefined;
 };
 

@@ -9,7 +9,7 @@ export type Count = { readonly count: number; readonly exact: boolean };
 /** Rows that are counted at most. */
 export const COUNT_LIMIT = 10_000;
 
-/** An expression that counts the rows of `from …`, but no more than `limit` and one. */
+/** An expression that counts the rows of `from …`, and stops at `limit` + 1. */
 export const countOf = (from: string, limit = COUNT_LIMIT): string =>
   `(select count(*) from (select 1 ${from} limit ${limit + 1}) counted)`;
 
@@ -18,8 +18,8 @@ export const boundedCount = (limit = COUNT_LIMIT) =>
   z.coerce.number().transform((found): Count => ({ count: Math.min(found, limit), exact: found <= limit }));
 
 /**
- * A timestamp of the server, sent as milliseconds since the epoch. `infinity` is a time of PostgreSQL and no Date: it is
- * read as an invalid one, as `query` does.
+ * A timestamp of the server, sent as milliseconds since the epoch. `infinity`, which no Date holds, becomes an invalid
+ * Date, as in `query`.
  */
 export const instant = z
   .custom<number | string>((ms) => typeof ms === "number" || typeof ms === "string")
@@ -35,7 +35,10 @@ export const msBetween = (from: Date, to: Date): number => {
 /** An expression for milliseconds since the epoch, which {@link instant} reads. */
 export const epochMs = (expression: string): string => `extract(epoch from ${expression})::float8 * 1000`;
 
-/** An expression for the time of the log's last event, which by mistake may be an infinity: no Date holds that. */
+/**
+ * An expression for the time of the log's last event. `created` may be `infinity` by mistake, which no Date holds, so it is
+ * limited to the years 1 to 9999.
+ */
 export const lastCreatedMs = (events: string): string =>
   `(select ${epochMs("greatest(least(created, timestamptz '9999-12-31 00:00:00+00'), timestamptz '0001-01-01 00:00:00+00')")} from ${events} order by id desc limit 1)`;
 

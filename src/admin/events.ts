@@ -88,7 +88,7 @@ const toActQuery = (filter: EventFilter): ActQuery => ({
 export const VIEW_COLUMNS =
   "q.id, q.name, q.stream, q.version, q.created, q.data, q.meta, q.dates, q.pii is not null as personal";
 
-/** The page of query(), from which personal data does not leave the server. */
+/** The page that query() would read, without personal data, which does not leave the server. */
 export function eventsQuery(names: Names, filter: EventFilter): Query {
   // Without `after`, a query of one stream with its snapshots would begin at the newest of them, as a load does.
   const { after = -1, before, limit = DEFAULT_LIMIT, forward } = filter;
@@ -146,7 +146,7 @@ export async function events(context: Context, filter: EventFilter = {}): Promis
 /** One event with its payload; undefined if the log does not hold it. */
 export async function event(context: Context, id: number): Promise<EventView | undefined> {
   checkArgument("event", "id", id, ID);
-  // The first event from this id on: at the ends of the range of ids, there is no number before or after it.
+  // Without `before`, because `id + 1` is no safe integer for the highest id. Nor is `id - 1` for the lowest.
   const after = Math.max(id - 1, Number.MIN_SAFE_INTEGER);
   const [found] = await events(context, { after, forward: true, limit: 1, payload: true });
   return found?.id === id ? found : undefined;

@@ -9,7 +9,7 @@ import { watch } from "./watch.ts";
 export type FollowOptions = Omit<EventFilter, "forward" | "before" | "createdAfter" | "createdBefore"> & {
   /** Begin after this id. Default: with the events that are committed from now on. */
   readonly after?: number | undefined;
-  /** Ends it. */
+  /** Following ends when it aborts. */
   readonly signal: AbortSignal;
 };
 

@@ -344,7 +344,7 @@ export class Admin {
   }
 
   /**
-   * Moves the events of closed streams, or those behind old snapshots, to a folder or an object store. Rows are deleted
+   * Moves the events of closed streams, or those before old snapshots, to a folder or an object store. Rows are deleted
    * only after the file was read back and found complete.
    *
    * @example await admin.archive({ target: folder("/var/archive"), before: new Date("2025-01-01") });
@@ -358,7 +358,7 @@ export class Admin {
    * calls to this store wait. Afterwards they are refused (a DatabaseError of class 42), and have to go to the target. No
    * commit is lost or stored twice. The old tables are kept in another schema.
    *
-   * @param target A PostgresStore, which is seeded, and has to be empty.
+   * @param target A PostgresStore. `move` seeds it. It must be empty, unless `again` is set.
    * @throws MoveError or StoreError; then this store works on as before.
    * @example await new Admin(store).move(new PostgresStore({ database: two, schema: "tenant_acme" }));
    */

@@ -41,7 +41,7 @@ export type Lagging = Pending & {
 const DEFAULT_LIMIT = 50;
 const RULES: Rules<LagOptions> = { names: FUNCTION, lane: TEXT, limit: LIMIT };
 
-/** The subscriptions that a claim would consider, in its order by age. $1 limit, $2 lane, if given */
+/** Pending subscriptions, deferred ones too, with the lowest watermark first. $1 limit, $2 lane, if given */
 export function laggingQuery(names: Names, { lane, limit = DEFAULT_LIMIT }: LagOptions): Query {
   const where = new Conditions();
   const cap = `${where.param(limit)}::bigint`;

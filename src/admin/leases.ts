@@ -8,8 +8,8 @@ import { epochMs, instant, optionalInstant, optionalText } from "./bounded.ts";
 import { pendingText } from "./pending.ts";
 
 /**
- * A subscription that a worker holds. `holder` is the id of the worker, `at` the watermark, and `attempts` counts this
- * one.
+ * A subscription that a worker holds. `holder` is the id of the worker, `at` the watermark, and `attempts` includes the
+ * current one.
  */
 export type HeldLease = {
   readonly stream: string;

@@ -22,7 +22,7 @@ export type LogFilter = Pick<
   readonly actor?: string | undefined;
   /** Towards the beginning, from this id, exclusive. Without `before` and `after`: from the newest event. */
   readonly before?: number | undefined;
-  /** Towards the end, from this id, exclusive. With `before` the page goes back from there, and no further than this. */
+  /** Towards the end, from this id, exclusive. With `before`, the page reads back from `before` and ends at `after`. */
   readonly after?: number | undefined;
   /** Events at most. Default 100. */
   readonly limit?: number | undefined;

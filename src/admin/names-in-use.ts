@@ -37,7 +37,7 @@ export async function namesInUse({ names, connections }: Context): Promise<Names
 /** Which stream names to list. */
 export type StreamNamesOptions = {
   readonly prefix?: string | undefined;
-  /** Only those behind this one. */
+  /** Only those after this one. */
   readonly after?: string | undefined;
   /** Default 20. */
   readonly limit?: number | undefined;
@@ -45,7 +45,7 @@ export type StreamNamesOptions = {
 
 const RULES: Rules<StreamNamesOptions> = { prefix: TEXT, after: TEXT, limit: LIMIT };
 
-/** The parameters: the prefix and the first string behind its range, `after`, each if given; the limit. */
+/** The parameters: the prefix and the first string after its range, `after`, each if given; the limit. */
 export function streamNamesQuery(
   names: Names,
   { prefix, after, limit = DEFAULT_LIMIT }: StreamNamesOptions,

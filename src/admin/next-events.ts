@@ -45,7 +45,7 @@ export type Pending = {
 
 /** Events that are counted at most for each subscription. */
 const EVENTS_LIMIT = 1_000;
-/** Ids behind the watermark that are searched at most for a pattern, which no index may serve. */
+/** Ids after the watermark that are searched at most for a pattern, which no index may serve. */
 const PATTERN_WINDOW = 100_000;
 
 export const eventRef = z.object({
@@ -58,7 +58,7 @@ export const eventRef = z.object({
 
 /**
  * FROM and the clauses after it, for the next events of a source, lowest id first. For a subscription these are the events
- * behind its watermark. Given several names, it may return `limit` events for each of them, so the caller limits the result
+ * after its watermark. Given several names, it may return `limit` events for each of them, so the caller limits the result
  * again. It never returns snapshots.
  *
  * Only one kind of index can serve each form, whatever the statistics say. Two things make sure of that: a list of one stream
@@ -194,7 +194,7 @@ async function lookUp(
     const { position, events, id } = answer.parse(row);
     const given = positions[position];
     if (!given) continue;
-    // A pattern was searched in a window only: there may be more behind it.
+    // A pattern was searched in a window only: there may be more events after it.
     const whole =
       sourceKind(given.source) !== "pattern" || (given.correlatedAt ?? given.at) <= given.at + PATTERN_WINDOW;
     found.set(given, {

@@ -22,7 +22,7 @@ const dueOf = (streams: string): string =>
     order by s.deferred_at limit ${SOME})`;
 
 /**
- * Named queries, to stand behind `with recursive`. `edge` has one row: how many are `pending`, and whether there are more of
+ * Named queries, to follow `with recursive`. `edge` has one row: how many are `pending`, and whether there are more of
  * them than are read (`cut`). `held` has those that are leased. Up to 10,000 of each kind, all are read. Of more, only those
  * that a claim would take first, over all lanes and in each lane: leased ones were among these when they were claimed.
  */

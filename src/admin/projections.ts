@@ -30,7 +30,7 @@ export type ProjectionState = {
   /** The lowest and the highest position of the targets that were counted. */
   readonly lowest: number | undefined;
   readonly highest: number | undefined;
-  /** The tables hold every event up to this id, whatever its target: after a rebuild. */
+  /** Set by a rebuild: the tables hold every event up to this id, whatever its target. */
   readonly builtUpTo: number | undefined;
   /** A rebuild that runs, or that has died. `at`: the id up to which it has filled the tables. */
   readonly rebuild: { readonly at: number; readonly inPlace: boolean } | undefined;

@@ -33,7 +33,7 @@ export type Readers = {
 
 /** Which subscriptions to look at. */
 export type ReadersOptions = {
-  /** Only those behind this one, in byte order of their names: for the next page. */
+  /** Only those after this one, in byte order of their names: for the next page. */
   readonly after?: string | undefined;
 };
 
@@ -82,8 +82,9 @@ export const namesakeText = ({ streams }: Names): string =>
   `select ${COLUMNS} from ${streams} s where s.stream = $1::text`;
 
 /**
- * The rows whose source is no pattern, or one that matches the stream. JavaScript may take minutes to match a stored pattern,
- * and would block the process meanwhile. So {@link SourceMatches} decides; a pattern that it cannot decide counts as a match.
+ * The rows that read the stream: without a source, with its name, or with a pattern that matches it. JavaScript may take
+ * minutes to match a stored pattern, and would block the process meanwhile. So {@link SourceMatches} decides; a pattern that
+ * it cannot decide counts as a match.
  */
 async function thatRead<R extends { readonly source: string | undefined }>(
   { connections }: Context,
@@ -121,7 +122,7 @@ async function lookFor(context: Context, stream: string, from: string | undefine
   }
 }
 
-/** The readers behind `after`. The one that is named like the stream is on the first page, wherever its name is. */
+/** The readers whose names come after `after`. The one that is named like the stream is always on the first page. */
 export async function readersOf(
   context: Context,
   stream: string,

@@ -48,7 +48,7 @@ const gone = ({ correlated }: Names): string => `s.key <> ''
 type Kind = { readonly table: string; readonly key: string; readonly condition: string };
 
 /**
- * One page, in the order in which the other verbs lock rows, past rows that are locked. The next one begins behind `last`,
+ * One page, in the order in which the other verbs lock rows. It skips rows that are locked. The next one begins after `last`,
  * unless it is null. $1 age in ms, $2 the last key of the page before, if given
  */
 function pageText({ table, key, condition }: Kind, first: boolean, dryRun: boolean): string {

@@ -15,7 +15,7 @@ export type StreamView = {
   readonly events: Count;
   /** The newest snapshot's id and version. */
   readonly snapshot: { readonly id: number; readonly version: number } | undefined;
-  /** Version of its first event; above 0 if what lay behind a snapshot was truncated. */
+  /** Version of its first event; above 0 if the events before a snapshot were truncated. */
   readonly firstVersion: number | undefined;
   /** It was closed: its last event is a tombstone. */
   readonly closed: boolean;
@@ -56,7 +56,7 @@ export const streamText = ({ events: log }: Names): string => {
 const { limit, before, payload } = EVENT_RULES;
 const RULES: Rules<StreamOptions> = { limit, before, payload, readers: FLAG };
 
-/** `history` holds the latest events, newest first, as `filter` asks. */
+/** `history` holds the latest events, newest first, as `options` ask. */
 export async function stream(
   context: Context,
   name: string,

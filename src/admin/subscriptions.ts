@@ -209,7 +209,7 @@ const row = z.object({
 const NOTHING: Pending = { next: undefined, events: { count: 0, exact: true } };
 const UNKNOWN: Pending = { next: undefined, events: { count: 0, exact: false } };
 
-/** Looks up the next events, as many as the time allows, by the index in `positions`. */
+/** Looks up the next events, as many as the time allows. The result is in the order of `positions`. */
 async function pendingOf(context: Context, positions: readonly Position[]): Promise<Pending[]> {
   const found: Pending[] = positions.map(() => NOTHING);
   const behind = positions.flatMap((position, index) =>

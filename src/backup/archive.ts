@@ -4,8 +4,8 @@
  * Events are written to the target first, with a manifest. The target is then read back, and its events are counted
  * and their checksum compared. Only then are rows deleted, and only those that were written:
  *
- * - A closed stream ends with a tombstone, behind which the framework commits nothing. The tombstone stays.
- * - Behind a snapshot no row is ever added. The snapshot stays.
+ * - A closed stream ends with a tombstone, after which the framework commits nothing. The tombstone stays.
+ * - Before a snapshot no row of its stream is ever added. The snapshot stays.
  *
  * If it is interrupted, the next call starts again: events that are still in the log are archived again.
  *
@@ -41,8 +41,8 @@ import { type Cut, cutParams, idsBefore, StreamPages } from "./stream-pages.ts";
 export type ArchiveOptions = {
   readonly target: ArchiveTarget;
   /**
-   * Archives the events behind the newest snapshot of each stream that is older than this. Default: the events of closed
-   * streams.
+   * Archives the events before the newest snapshot of each stream that is older than this time. Default: the events of
+   * closed streams.
    */
   readonly before?: Date | undefined;
   /** Default `zstd`. */
@@ -131,7 +131,7 @@ const deleteQuery = (names: Names, cuts: readonly Cut[], lastId: number): Query 
   bindFirst: true,
 });
 
-/** An import could not read the archived file, or its events could not be deleted: the message says what was deleted. */
+/** The archived file cannot be read back, or a trigger kept events from being deleted. The message says what was deleted. */
 export class ArchiveError extends Error {
   override readonly name = "ArchiveError";
 }

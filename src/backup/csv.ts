@@ -1,10 +1,10 @@
 /**
- * The framework's own format (its class CsvFile): a header, then one line for each event. Ids are numbered from 1, and
- * causes follow them; times are to the millisecond; there is no personal data, and nothing tells that a file was cut off.
+ * The framework's own format (its class CsvFile): a header, then one line for each event. Ids are numbered from 1, also
+ * those of causes; times are to the millisecond; there is no personal data, and nothing tells that a file was cut off.
  *
- * The output equals, byte by byte, what `app.restore(source, {}, new CsvFile({ path }))` writes if the source includes its
- * snapshots; from a store the framework leaves them out. The framework's reader takes a line break inside a name for the end
- * of a line; this one does not.
+ * The output equals, byte by byte, what `app.restore(source, {}, new CsvFile({ path }))` writes if the source gives snapshots.
+ * If the source is a store, the framework leaves its snapshots out. The framework's reader takes a line break inside a name
+ * for the end of a line; this one does not.
  */
 import { z } from "zod";
 import { millisOf } from "../schema/event-rows.ts";

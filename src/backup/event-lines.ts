@@ -66,7 +66,7 @@ export class LineReader implements EventReader {
         throw new ImportError("this is no export of act-drizzle, or one of a newer release", { line });
       return undefined;
     }
-    if (this.#ended) throw new ImportError("there is something behind the footer", { line });
+    if (this.#ended) throw new ImportError("there is something after the footer", { line });
     const end = footer.safeParse(value);
     if (end.success) return this.#end(end.data, line);
     return this.#event(value, text, line);

@@ -56,7 +56,7 @@ const PAGE = 250;
 /** Most characters of a page. */
 const BUDGET = 1_000_000;
 
-/** A page of the whole log. `line`: the row `e` as text. $1 and $2 the ids behind which and up to which, $3 limit */
+/** A page of the whole log. `line`: the row `e` as text. $1 the id before the page, $2 the last id to read, $3 limit */
 const logQuery = (names: Names, line: string, after: number, last: number, limit: number): Query => ({
   text: `select e.id, ${line} as line from ${names.events} e where e.id > $1::bigint and e.id <= $2::bigint
 order by e.id limit $3::bigint`,
@@ -71,7 +71,7 @@ export type ExportEnd = {
   readonly sha256: string;
 };
 
-/** Where a log is read: a store, or the transaction that holds its tables. */
+/** Where a log is read: a store, or the transaction that has locked its tables. */
 export type Readable = { readonly names: Names; readonly connections: Pick<Database, "read"> };
 
 /**

@@ -94,7 +94,7 @@ async function refuseConflicts(run: Run, names: Names, batch: readonly EventLine
   );
 }
 
-/** Moves the id sequence behind the imported ids. It never moves the sequence back. */
+/** Moves the id sequence past the imported ids. It never moves the sequence back. */
 export async function moveSequence(run: Run, names: Names, lastId: number): Promise<void> {
   const [row] = await run({
     text: `select format('%I.%I', n.nspname, s.relname) as name from pg_class s

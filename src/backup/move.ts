@@ -32,7 +32,7 @@ import { closeTarget, fill, openTarget } from "./move/target.ts";
 
 /** Options of `move()`. */
 export type MoveOptions = {
-  /** The schema, on the old server, that the old tables are moved to. Default: the store's with `_moved` behind it. */
+  /** The schema, on the old server, that the old tables are moved to. Default: the store's, with `_moved` appended. */
   readonly keepIn?: string | undefined;
   /** The target has a copy of an earlier attempt, which may be deleted. Default false: it must be empty. */
   readonly again?: boolean | undefined;
@@ -259,7 +259,7 @@ class Copy {
       await run({
         text: `lock table ${names.events}, ${names.streams}, ${names.correlated} in access exclusive mode`,
       });
-      // Waited for when the lock is released: it may call the store.
+      // Awaited only after the lock is released, because onProgress may call the store.
       told = this.#tell("locked");
       told.catch(() => {});
       await this.#finish(run, names);

@@ -44,7 +44,7 @@ export class PatternPages {
     this.#options = options;
   }
 
-  /** The query of the page behind `after`: an id and a line for each event. The line of a deleted event is null. */
+  /** The query of the page after `after`: an id and a line for each event. The line of a deleted event is null. */
   readonly page = async (after: number, limit: number): Promise<Query> => {
     const known = this.#ids.findIndex((id) => id > after);
     this.#ids = known < 0 ? [] : this.#ids.slice(known);
@@ -61,7 +61,7 @@ export class PatternPages {
     return pattern.kind === "regex" ? pattern.prefix : undefined;
   }
 
-  /** Whether few enough events have the pattern's prefix. Parameters: the prefix, and the first string behind its range */
+  /** Whether few enough events have the pattern's prefix. Parameters: the prefix, and the first string after its range */
   async #isFew(): Promise<boolean> {
     const prefix = this.#prefix;
     if (prefix === undefined) return false;
@@ -110,7 +110,7 @@ where ${[from("e.stream"), ...to("e.stream")].join(" and ")} order by e.stream u
     return rows.length > 0 || upTo >= this.#options.lastId ? upTo : await this.#beforeNext(upTo);
   }
 
-  /** Jumps over ids that no event has. $1 the id behind which to look */
+  /** Jumps over ids that no event has. $1 the id after which to look */
   async #beforeNext(id: number): Promise<number> {
     const [row] = await this.#connections.read("export", {
       text: `select min(id) as id from ${this.#names.events} where id > $1::bigint`,

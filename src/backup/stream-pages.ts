@@ -55,7 +55,7 @@ export class StreamPages {
     this.#line = line;
   }
 
-  /** The query of the page behind `after`: an id and a line for each event. The line of a deleted event is null. */
+  /** The query of the page after `after`: an id and a line for each event. The line of a deleted event is null. */
   readonly page = async (after: number, limit: number): Promise<Query> => {
     const known = this.#ids.findIndex((id) => id > after);
     this.#ids = known < 0 ? [] : this.#ids.slice(known);

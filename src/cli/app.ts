@@ -15,7 +15,7 @@ export async function appOf(module: string, name: string): Promise<App> {
   const app = exports[name];
   if (!isApp(app))
     throw new UsageError(
-      `${path} exports no app as "${name}": name what act()…build() returned by --export.`,
+      `${path} exports no app as "${name}": give the name under which it exports what act()…build() returned, as --export <name>.`,
     );
   return app;
 }
@@ -27,7 +27,7 @@ export const withNames = (command: Command): Command =>
   command
     .option("--names <names>", "only events of these names count: Placed,Shipped")
     .option("--app <module>", "only events count that this app reacts to")
-    .option("--export <name>", "the name by which --app exports it", "app");
+    .option("--export <name>", "name of the app among the exports of --app", "app");
 
 /** Undefined without the options: then every event of the source counts. */
 export async function namesOf(flags: NamesFlags): Promise<EventNames | undefined> {

@@ -3,7 +3,7 @@ import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
 const MAX_BYTES = 48_000_000;
-/** Between two collections, which take about 20 ms each. */
+/** Least time between two collections, which take about 20 ms each. */
 const PAUSE_MS = 200;
 
 /** The returned function collects garbage if the heap has grown; call it often. Only for processes that are our own. */

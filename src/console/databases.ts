@@ -1,6 +1,6 @@
 /**
- * The databases that the console looks at. It reads on connections of its own whose transactions are read-only; only an
- * action opens another one, for itself.
+ * The databases that the console looks at. It reads on connections of its own whose transactions are read-only. Each action
+ * opens a connection that may write, and closes it.
  */
 import { Admin } from "../admin/index.ts";
 import { PostgresStore, type PostgresStoreOptions } from "../index.ts";
@@ -79,7 +79,7 @@ export class Databases {
     };
   }
 
-  /** The stores of all databases. One that does not answer has those that were found before. */
+  /** The stores of all databases. For a database that does not answer, the stores that were found before. */
   async list(): Promise<StoreInfo[]> {
     const found = await Promise.all(this.#connected.map((connected) => this.#storesOf(connected)));
     return found.flat();

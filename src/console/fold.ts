@@ -64,7 +64,7 @@ export async function loadStates(module: string): Promise<State[]> {
 
 let patching: Promise<Patch> | undefined;
 
-/** The framework's own merge of a patch into a state, which comes with it. */
+/** The framework's function that merges a patch into a state. Its package is a dependency of the framework. */
 function loadPatch(): Promise<Patch> {
   patching ??= (async () => {
     const act = createRequire(fileURLToPath(import.meta.resolve("@rotorsoft/act")));

@@ -168,7 +168,7 @@ export class Live {
         wake = Promise.withResolvers<void>();
         let more = false;
         try {
-          // Behind the highest possible id it finds nothing, and returns where the log ends.
+          // After the highest possible id it finds nothing, and returns where the log ends.
           const page = await store.admin.log({
             ...filter,
             after: position ?? Number.MAX_SAFE_INTEGER - 1,

@@ -120,8 +120,8 @@ async function markStatic(
 }
 
 /**
- * Subscribes every target that the log has events for, up to its last event. Workers that listen (`notify: true`) are
- * woken and process the history at their own pace, oldest first; others find it with their next event or start.
+ * Subscribes every target for which the log has events, up to the last of these events. Workers that listen (`notify: true`)
+ * are woken and process the history at their own pace, oldest first; others find it with their next event or start.
  *
  * Events that a target has handled are not delivered to it again: a reaction that is added to an existing target begins
  * with the next event. Give such a reaction its own target, or `reset` the target.

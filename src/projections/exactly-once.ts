@@ -3,8 +3,8 @@
  * delivered again changes nothing.
  *
  * Act acknowledges an event after its handlers have run. If the worker dies in between, or its lease expires, the event is
- * delivered again. Here the position is written first: the row stays locked until COMMIT, so that a second holder of the
- * target waits, and then finds that the event is done.
+ * delivered again. Here the row of the position is locked first, until COMMIT, so that a second holder of the target waits,
+ * and then finds that the event is done.
  */
 import { entityKind, is } from "drizzle-orm";
 import { PgDatabase } from "drizzle-orm/pg-core";

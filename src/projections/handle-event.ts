@@ -10,9 +10,9 @@ import { ISOLATION, type Transactions } from "./transactions.ts";
 const HELD_MS = 500;
 
 /**
- * Moves the target's position to the event, and returns a row if the handler has not handled it yet. The row is locked either
- * way. Several handlers may react to one event for one target. The position stays at that event while they are recorded one
- * after the other.
+ * Moves the target's position to the event, and returns a row if the handler has not handled it yet. The position is locked
+ * either way, unless the event is at or below the floor. Several handlers may react to one event for one target. The position
+ * stays at that event while they are recorded one after the other.
  */
 const advance = (
   positions: ActPositions,

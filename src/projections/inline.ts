@@ -145,7 +145,7 @@ function rollback(): never {
   throw new TransactionRollbackError();
 }
 
-/** `db` as a transaction, in which nested ones are savepoints. The driver for proxies has no transactions of its own. */
+/** `db` as a transaction, in which nested ones are savepoints. Its driver, Drizzle's pg-proxy, has no transactions. */
 function withSavepoints<Db extends object>(db: Db, send: SendInline, depth: number): Db {
   const say = (text: string) => send({ text, params: [], arrays: true });
   return Object.assign(Object.create(db), {

@@ -24,10 +24,10 @@ export function targetsOf(app: App, event: StoredEvent): string[] {
 
 /**
  * The last event for a target, up to `id`; -1 if there is none. For reactions with static targets this is one look-up in an
- * index. If the event decides the target, it reads the target's source backward until an event resolves to the target. If no
+ * index. If the event decides the target, this reads the target's source backward until an event resolves to the target. If no
  * reaction of the app can have this target, every event counts as one for it.
  *
- * @param goOn Called before each page but the first. If it throws, the search ends: without that it may read the whole log.
+ * @param goOn Called before each page but the first. If it throws, the search ends; else the search may read the whole log.
  */
 export async function lastFor(
   app: App,

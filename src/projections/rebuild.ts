@@ -227,7 +227,7 @@ export async function rebuild<
         known = page.to;
         applied += page.events.length;
       }
-      // Also if no event was left: another process may have restarted, and then the shadows hold only some of the events.
+      // Even if no event was left, this checks the record: another process may have restarted and filled only a part.
       await apply(tx, { events: [], after: known, to: end }, known);
       await filled.swap(tx);
       await transactions.query(tx, raiseFloor(positions, projection, end));

@@ -1,5 +1,6 @@
 /**
- * Repeats a transaction whose locks were not granted in time. The limit is short, because readers queue behind its requests.
+ * Repeats a transaction whose locks were not granted in time. The limit is short, because readers queue behind a lock request
+ * that waits.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import { sql } from "drizzle-orm";

@@ -5,7 +5,7 @@ import { benchFindings, moveFindings, rebuildFindings } from "./unfinished.ts";
 
 /**
  * - `error`: the store does not work, or loses what it promises.
- * - `warning`: it works, but will not for long, or slowly.
+ * - `warning`: it works, but slowly, or it will stop working.
  * - `hint`: worth knowing.
  */
 export type Severity = "error" | "warning" | "hint";
@@ -51,7 +51,7 @@ const END_OF_LIFE: Readonly<Record<number, string>> = {
 const END_OF_LIFE_NOTICE = 90 * 24 * 60 * MINUTE;
 
 const LONG_TRANSACTION = 10 * MINUTE;
-/** A claim accepts a clock that is up to a minute ahead; well before that something is wrong with it. */
+/** A claim follows this machine's clock, up to a minute ahead of the server's. A smaller difference is already a fault. */
 const CLOCK_SKEW = 5_000;
 /** Dead rows are reported if there are at least this many, and more than half as many as live rows. */
 const MANY_DEAD = 50_000;
@@ -114,7 +114,7 @@ const CHECKS = {
       .map((t) =>
         warning(
           `${t.table} can be read by ${t.readers.join(", ")}.`,
-          "Revoke it, or keep the tables in a schema of their own that an API does not expose.",
+          "Revoke SELECT from them, or keep the tables in a schema of their own that an API does not expose.",
         ),
       ),
   "tables-unlogged": ({ tables }) =>
@@ -131,7 +131,7 @@ const CHECKS = {
       .filter((t) => t.rules.length > 0)
       .map((t) =>
         error(
-          `The rule ${t.rules.join(", ")} on ${t.table} rewrites statements. PostgreSQL refuses most rules for those of the store (0A000), such as each commit.`,
+          `The rule ${t.rules.join(", ")} on ${t.table} rewrites statements. With most rules PostgreSQL refuses the store's statements (0A000), every commit among them.`,
           "Drop it, and make a trigger of it: drop rule … on ….",
         ),
       ),
@@ -184,7 +184,7 @@ const CHECKS = {
     ...(horizon && horizon.ms > LONG_TRANSACTION
       ? [
           warning(
-            `A transaction of ${horizon.application ?? "an unnamed application"} (process ${horizon.pid}, ${horizon.state}) is open for ${minutes(horizon.ms)}. Until it ends VACUUM can remove nothing newer.`,
+            `A transaction of ${horizon.application ?? "an unnamed application"} (process ${horizon.pid}, ${horizon.state}) is open for ${minutes(horizon.ms)}. Until it ends, VACUUM cannot remove rows that died after it began.`,
             `End it in its application, or: select pg_terminate_backend(${horizon.pid}).`,
           ),
         ]

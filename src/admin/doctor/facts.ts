@@ -100,7 +100,7 @@ const HORIZON = `(select jsonb_build_object('pid', a.pid, 'application', nullif(
     and (a.backend_xmin is not null or a.backend_xid is not null)
   order by a.xact_start limit 1)`;
 
-/** Replication slots that keep VACUUM from removing dead rows. An unused slot does so for ever. */
+/** Replication slots that nobody uses. They keep WAL, and may keep VACUUM from removing dead rows, for ever. */
 const SLOTS = `(select coalesce(jsonb_agg(jsonb_build_object('name', slot_name, 'active', active) order by slot_name), '[]')
   from pg_replication_slots where (xmin is not null or catalog_xmin is not null or restart_lsn is not null) and not active)`;
 

@@ -6,7 +6,7 @@ import { BENCH_SCHEMA } from "../../schema/bench-schema.ts";
 import { literal, type Names } from "../../schema/names.ts";
 import { REBUILD_PROGRESS } from "../../values/rebuild-schema.ts";
 
-/** `recording`, `filling`: the objects of the source and the target of a move, by name. The others: schemas. */
+/** Names: `recording` the objects that a move made at its source, `filling` at its target; the others are schemas. */
 export const unfinished = z.object({
   recording: z.array(z.string()),
   filling: z.array(z.string()),
@@ -61,8 +61,8 @@ export const moveFindings = (names: Names, { recording, filling }: Unfinished): 
     : [
         {
           severity: "warning" as const,
-          found: `This log is being filled by a move, or one was killed: ${filling.join(", ")}. Commits are refused.`,
-          remedy: `If none is running, repeat move() from the old place with \`again: true\`. To use this place with no more than was copied: drop function if exists ${guardFunction(names)}() cascade.`,
+          found: `A move is filling this log, or was killed meanwhile: ${filling.join(", ")}. Commits are refused.`,
+          remedy: `If none is running, repeat move() from the old store with \`again: true\`. To use this log with only the events that were copied: drop function if exists ${guardFunction(names)}() cascade.`,
         },
       ]),
 ];

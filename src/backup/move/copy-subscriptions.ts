@@ -72,8 +72,8 @@ export class Subscriptions {
   }
 
   /**
-   * Copies the subscriptions that were written since the last call. Returns how many. `pages`: reads a page by its index, if
-   * it is not a statement of `run`.
+   * Copies the subscriptions that were written since the last call. Returns how many. `pages` runs the queries of the first
+   * copy, which need the index. Default: in the transaction of `run`.
    */
   async copy(run: Run, pages = byIndex(run)): Promise<number> {
     const { streams } = this.#target.names;

@@ -3,7 +3,7 @@ import type { Context } from "../../context.ts";
 import { literal } from "../../schema/names.ts";
 import { MoveError } from "./error.ts";
 
-/** `which` names the store in the error. The catalog of Citus is read only where it is. */
+/** `which` names the store in the error. The catalog of Citus is read only if it exists. */
 export async function refuseDistributed(
   { names, connections }: Context,
   which: "source" | "target",

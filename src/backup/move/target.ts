@@ -1,6 +1,6 @@
 /**
- * The log that a move fills. Nobody else can write to it until it is complete. A process that comes to the new place too
- * early gets an error, and does not begin a log of its own there.
+ * The log that a move fills. Nobody else can write to it until it is complete. A process that commits to it too early gets an
+ * error, and does not begin a log of its own there.
  */
 import type { Context } from "../../context.ts";
 import { wipe } from "../../events/restore.ts";
@@ -42,8 +42,8 @@ export const closeTarget = (target: Context, again: boolean): Promise<void> =>
     await run({
       text: `create function ${guardFunction(names)}() returns trigger language plpgsql as $$
 begin
-  raise exception using errcode = '55000', message = 'act-drizzle: this log is being filled by a move of a tenant',
-    hint = 'Use the old place until the move has ended. If none is running, repeat it with "again: true".';
+  raise exception using errcode = '55000', message = 'act-drizzle: this log is being filled by a move',
+    hint = 'Use the old store until the move has ended. If no move is running, repeat it with "again: true".';
 end $$`,
     });
     await run({

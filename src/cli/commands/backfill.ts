@@ -11,10 +11,10 @@ export function backfill(program: Command): void {
   program
     .command("backfill")
     .argument("<module>", "the file that exports the app")
-    .option("--export <name>", "the name by which it does", "app")
+    .option("--export <name>", "name of the app among its exports", "app")
     .summary("lets new reactions of an app process the history")
     .description(
-      "Subscribes every target of an app's reactions that the log has events for, up to its last event. Running workers process them. It may be run again, and beside workers.\nThe module is imported, so it must not start the app. It needs drizzle-orm.",
+      "Subscribes every target of an app's reactions for which the log has events, up to the last of these events. Running workers process them. It may be run again, and beside workers.\nThe module is imported, so it must not start the app. It needs drizzle-orm.",
     )
     .addHelpText("after", "\nExample:\n  $ act-drizzle backfill ./dist/app.js")
     .action((module: string, options: { export: string }, command: Command) =>

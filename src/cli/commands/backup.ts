@@ -17,10 +17,10 @@ const STDIO = "-";
 const formatOf = (file: string, format: "jsonl" | "csv" | undefined) =>
   format ?? (/\.csv(\.gz|\.zst)?$/.test(file) ? "csv" : "jsonl");
 const formatOption = () =>
-  new Option("--format <format>", "of the file (default: csv if its name ends so, else jsonl)").choices([
-    "jsonl",
-    "csv",
-  ]);
+  new Option(
+    "--format <format>",
+    "of the file (default: csv if its name ends with .csv, else jsonl)",
+  ).choices(["jsonl", "csv"]);
 
 export function exportLog(program: Command): void {
   program
@@ -163,13 +163,16 @@ type ImportFlags = {
 export function archive(program: Command): void {
   program
     .command("archive")
-    .summary("moves events of closed streams, or behind old snapshots, to files")
+    .summary("moves events of closed streams, or before old snapshots, to files")
     .description(
       "Writes events to compressed files with a manifest, reads them back, and only then deletes them from the log. Without --before: the events of closed streams, whose tombstones stay. If it is interrupted, the next call does the rest. `act-drizzle import --mode merge` brings a file back.",
     )
     .argument("<folder>", "where to")
     .addOption(
-      new Option("--before <time>", "events behind the newest snapshot before this time").argParser(toTime),
+      new Option(
+        "--before <time>",
+        "instead, the events before each stream's newest snapshot that is older than this time",
+      ).argParser(toTime),
     )
     .addOption(
       new Option("--compression <kind>", "of the files").choices(["zstd", "gzip", "none"]).default("zstd"),
@@ -242,7 +245,7 @@ export function reap(program: Command): void {
       "Deletes subscriptions whose only source is a closed stream and that have handled everything, and correlators whose registry no app has any more. Safe beside running workers.",
     )
     .addOption(
-      new Option("--older-than <age>", "finished for so long: 12h, 30d")
+      new Option("--older-than <age>", "finished for at least this long: 12h, 30d")
         .argParser(toAge)
         .default(604_800_000, "7d"),
     )

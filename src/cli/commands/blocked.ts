@@ -13,7 +13,7 @@ export function blocked(program: Command): void {
       "Shows blocked subscriptions: the handler's error, the attempts, and the event that each stands at. The store does not know which events an app reacts to: with --names or --app the event is one of those.",
     )
     .option("--lane <name>", "only of this lane")
-    .option("--after <subscription>", "only those behind this one, for the next page")
+    .option("--after <subscription>", "only those after this one, for the next page")
     .addOption(new Option("--limit <n>", "subscriptions at most").argParser(toCount).default(20))
     .addHelpText(
       "after",
@@ -39,7 +39,7 @@ Examples:
               ? printable(
                   `stands at event ${event.id}, ${event.name} of ${event.stream}, version ${event.version}`,
                 )
-              : `has no event behind ${at}`,
+              : `has no event after ${at}`,
             "  ",
           );
           output.paragraph(`error: ${printable(error ?? "none")}`, "  ");

@@ -107,7 +107,7 @@ export function completion(program: Command): void {
       `
 Examples:
   $ source <(act-drizzle completion bash)          in ~/.bashrc
-  $ source <(act-drizzle completion zsh)           in ~/.zshrc, behind compinit
+  $ source <(act-drizzle completion zsh)           in ~/.zshrc, after compinit
   $ act-drizzle completion fish > ~/.config/fish/completions/act-drizzle.fish`,
     )
     .action(async (shell: Shell, _: unknown, command: Command) => {

@@ -50,7 +50,7 @@ export function console(program: Command): void {
     )
     .addOption(new Option("--port <n>", "0: any free one").argParser(toPort).default(PORT))
     .option("--open", "open the browser")
-    .option("--write", "allow to change subscriptions; each change is asked for once more")
+    .option("--write", "allow to change subscriptions; each change must be confirmed")
     .option("--as <name>", "who makes changes, for the record (default: the user of this system)")
     .option("--no-pii", "personal data cannot be revealed")
     .option("--app <module>", "file that exports the app or its states: shows folded states")

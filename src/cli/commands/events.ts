@@ -17,7 +17,10 @@ const collect = (text: string, all: string[] = []) => [...all, text];
 
 const withFilter = (command: Command): Command =>
   command
-    .option("--stream <pattern>", "of streams that match: ^order- begins so, order contains it")
+    .option(
+      "--stream <pattern>",
+      "of streams that match: ^order- at the start of the name, order anywhere in it",
+    )
     .option("--exact", "--stream is the name of one stream")
     .option("--name <event>", "of this name; may be given several times", collect)
     .option("--correlation <id>", "of this correlation")

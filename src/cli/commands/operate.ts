@@ -28,7 +28,7 @@ const PREVIEW_LIMIT = 10_000;
 const withSelection = (command: Command): Command =>
   command
     .argument("[subscription...]", "names of subscriptions")
-    .option("--match <pattern>", "those whose name matches: ^mail begins so, mail contains it")
+    .option("--match <pattern>", "those whose name matches: ^mail at its start, mail anywhere in it")
     .option("--source <pattern>", "those whose source matches")
     .option("--lane <name>", "those of this lane")
     .option("--blocked", "those that are blocked")

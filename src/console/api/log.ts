@@ -7,7 +7,7 @@ import type { EventView } from "./shared.ts";
 /*
  * Query parameters of `/api/log` and `/api/log/live`. All are optional.
  *
- * - `stream` a pattern (`^order-` begins so, `order` contains it); with `exact=1` a name
+ * - `stream` a pattern (`^order-` at the start of the name, `order` anywhere in it); with `exact=1` a name
  * - `name` may be given several times
  * - `correlation`, `actor` (id or name of who acted) are exact
  * - `since`, `until`: ISO times, exclusive
@@ -51,5 +51,5 @@ export type NamesInUse = { readonly names: readonly string[]; readonly lanes: re
 
 // --- GET /api/streams?store=&prefix=&after=&limit=  ---------------------------------------------------------------
 
-/** Names of streams in byte order that begin with `prefix`, behind `after`. At most 200, default 20. */
+/** Names of streams in byte order that begin with `prefix`, after `after`. At most 200, default 20. */
 export type Streams = { readonly streams: readonly string[]; readonly next: string | undefined };

@@ -21,7 +21,7 @@ export type Reactions = {
   /** How many subscriptions match the filter. */
   readonly count: Count;
   readonly next: string | undefined;
-  /** How many subscriptions were searched for this filter and order, by name. Absent if all were. */
+  /** How many subscriptions were searched for this filter and order, if not all of them. */
   readonly lookedAt: number | undefined;
 };
 
@@ -91,9 +91,9 @@ export type Projection = {
   /** The lowest and the highest position of its targets. */
   readonly lowest: number | undefined;
   readonly highest: number | undefined;
-  /** Up to this id its tables hold all events, whatever their targets: after a rebuild. */
+  /** Set by a rebuild: up to this id its tables hold all events, whatever their targets. */
   readonly builtUpTo: number | undefined;
-  /** A rebuild or a backfill holds its handlers now. */
+  /** A rebuild or redeliver() is running, or was interrupted. */
   readonly rebuilding: boolean;
   /** 0 to 1 of the log's ids while it is rebuilding. */
   readonly progress: number | undefined;

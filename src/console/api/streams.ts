@@ -40,8 +40,9 @@ export type StreamDetail = {
   readonly events: Count;
   /** The newest one. Snapshots are events named `__snapshot__`, tombstones `__tombstone__`. */
   readonly snapshot: { readonly id: number; readonly version: number } | undefined;
-  /** Above 0, or a snapshot as the first event: what was before was truncated. */
+  /** Version of its first event. */
   readonly firstVersion: number | undefined;
+  /** Earlier events are gone: the first one has a version above 0, or is a snapshot or a tombstone. */
   readonly truncated: boolean;
   /** Closed: its last event is a tombstone. */
   readonly closed: boolean;
@@ -111,6 +112,6 @@ export type TraceEvent = EventView & {
   readonly afterMs: number | undefined;
   /** ms since the first event of the trace. */
   readonly offsetMs: number;
-  /** An event of the same name and stream is among its causes: a loop. How often so far. */
+  /** How many of its causes, up to the root, have the same name and stream. Above 0: a loop. */
   readonly loop: number;
 };

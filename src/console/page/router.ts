@@ -1,7 +1,7 @@
 /** The address is the state: a view and its filters are in the URL, so that a link shows what its sender saw. */
 import { useSyncExternalStore } from "react";
 
-/** A list is a parameter that is given several times; undefined or an empty text is one that is not. */
+/** A list is a parameter that is given several times. Undefined and an empty text leave the parameter out. */
 export type Params = Readonly<Record<string, string | readonly string[] | undefined>>;
 
 export type Address = {
@@ -34,7 +34,7 @@ const current = (): Address => {
 
 export const useAddress = (): Address => useSyncExternalStore(subscribe, current);
 
-/** The parts of a path that stay as they are in a link from view to view. */
+/** The parameters that a link from view to view keeps. */
 const KEPT = ["store"];
 
 /** A link to a view. What belongs to the whole page, the store, stays. */

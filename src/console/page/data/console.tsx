@@ -25,7 +25,7 @@ export const useSession = () =>
     staleTime: Number.POSITIVE_INFINITY,
   });
 
-/** The store that the address names. A name that the server does not know stays: its answer says so. */
+/** The store that the address names. A name that the server does not know stays: the server's answers then say so. */
 function chosenStore({ stores, defaultStore }: Session, id = defaultStore): StoreInfo {
   return stores.find((store) => store.id === id) ?? { id, label: id, database: "", schema: "", table: "" };
 }

@@ -6,7 +6,7 @@ export type DiffLine = {
   readonly right: string | undefined;
 };
 
-/** Lines of the middle part above which no lines are matched: the table of lengths would take too long. */
+/** If the middle part has more lines than this, none are matched: the table of lengths would take too long. */
 const LIMIT = 1_500;
 
 /** Object keys in order, so that only what differs is shown. */

@@ -71,7 +71,7 @@ export function listen<Events>({ path, query, names, handlers, position }: Sourc
   };
 }
 
-/** {@link listen} while a component is there; `undefined` as the query: not now. */
+/** {@link listen} while a component is there. While `query` is undefined, it does not listen. */
 export function useLive<Events>(
   path: string,
   query: Query | undefined,

@@ -140,7 +140,7 @@ export class LogFeed {
     });
   }
 
-  /** The live tail skipped events: the list begins behind them, and they are read when the list is scrolled to them. */
+  /** The live tail skipped events: the list begins after them, and they are read when the list is scrolled to them. */
   leaveOut(upTo: number): void {
     if (this.#state.atTop) this.#set({ rows: [], older: upTo + 1, newer: upTo, shift: 0 });
   }

@@ -38,7 +38,7 @@ export function seedSamples(
   complete: boolean,
   now: number,
 ): void {
-  // One at `infinity` has no second.
+  // An event dated `infinity` has no second.
   const seconds = newest.map(({ created }) => Date.parse(created) / 1_000).filter(Number.isFinite);
   const reach = complete ? 0 : (seconds.at(-1) ?? now);
   const from = Math.max(now - 300, reach);

@@ -84,7 +84,7 @@ function Done() {
   );
 }
 
-/** Records of skipped events, from whatever they were skipped with: they are in the store. */
+/** Records of skipped events, whether the console, the command or a program skipped them: the store holds them. */
 function SkippedEverywhere() {
   const { store } = useConsole();
   const { data, error, refetch } = useQuery<SkippedList, CallError>({

@@ -35,8 +35,8 @@ export function ProjectionsView() {
       ) : data?.tables.length === 0 ? (
         <div className="panel">
           <Empty title="This store has no table of positions" icon={<Boxes size={22} aria-hidden="true" />}>
-            Projections by <code>exactlyOnce</code> of act-drizzle/projections keep theirs in a table{" "}
-            <code>act_positions</code>. Reactions are in the view of that name.
+            Projections by <code>exactlyOnce</code> of act-drizzle/projections keep their positions in a table{" "}
+            <code>act_positions</code>. For reactions, open the view Reactions.
           </Empty>
         </div>
       ) : data ? (
@@ -54,7 +54,7 @@ export function ProjectionsView() {
       )}
       {data && data.elsewhere.length > 0 && (
         <p className="muted">
-          Beside the logs of other stores:{" "}
+          Tables of positions beside the logs of other stores:{" "}
           {data.elsewhere.map(({ schema, table, store: other }, index) => (
             <span key={`${schema}.${table}`}>
               {index > 0 && ", "}
@@ -99,7 +99,7 @@ function Positions({
 const place = (at: number | undefined): string =>
   at === undefined ? "—" : at < 0 ? "start" : `#${integer(at)}`;
 
-/** How far of the log, 0 to 1. */
+/** How far the projection is in the log, 0 to 1. */
 const shareOf = ({ rebuilding, progress, highest, builtUpTo }: Projection, lastId = 0): number =>
   rebuilding && progress !== undefined
     ? progress

@@ -37,7 +37,7 @@ export function PersonalData({ id }: { readonly id: number }) {
       ) : state.encrypted ? (
         <Notice>It is encrypted, and the console has no key.</Notice>
       ) : state.pii === undefined ? (
-        <Notice>It was forgotten meanwhile: there is none.</Notice>
+        <Notice>The personal data was erased meanwhile.</Notice>
       ) : (
         <Json value={state.pii} dates={state.dates} label="the event's personal data" />
       )}

@@ -37,7 +37,8 @@ function ReactionPanel({ stream, onAsk }: Asking & { readonly stream: string }) 
       {error && !data ? (
         error.code === "not-found" ? (
           <Notice tone="warn">
-            There is no such subscription: it was never made, or deleted when its stream was closed.
+            There is no such subscription: it was never made, or <code>act-drizzle reap</code> or a restore of
+            the log deleted it.
           </Notice>
         ) : (
           <Failed error={error} retry={() => void refetch()} />

@@ -107,8 +107,7 @@ export function ReactionsView() {
       )}
       {first?.lookedAt !== undefined && (
         <p className="muted looked-at">
-          There are many: only the first {integer(first.lookedAt)} in order of their name were looked at for
-          this filter and order.
+          There are many: only {integer(first.lookedAt)} of them were searched for this filter and order.
         </p>
       )}
       {hasNextPage && (
