@@ -8,6 +8,7 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { ConnectionError, storeClosed, toStoreError } from "./errors.ts";
+import type { Projecting } from "./options/inline.ts";
 
 /** A running verb. `caller`: the verb in whose callback, driver or key provider this one was called. */
 type Operation = { readonly verb: string; readonly caller: Operation | undefined };
@@ -20,6 +21,10 @@ const EXCLUSIVE = new Map([
   ["restore", "the driver of a restore"],
   ["import", "the source of an import"],
 ]);
+
+/** An inline projection holds the append lock while it runs. These verbs wait for that lock, or for all commits. */
+const WAITING_FOR_COMMITS = new Set(["commit", "truncate", "restore", "import", "drop", "dispose"]);
+const PROJECTION = "inline projection";
 
 /** Tells which verb a call comes from. One instance for all stores, because Node 22 never frees one. */
 const current = new AsyncLocalStorage<Operation>();
@@ -57,7 +62,7 @@ export class Operations {
   /** The checks of {@link run}, for a commit that calls nothing of the user's. dispose() waits for it in the queue. */
   assertMayRun(verb: string): void {
     this.assertOpen(verb);
-    this.assertNotInRestore(verb);
+    this.assertCanEnd(verb);
   }
 
   /** @throws StoreError after close(). */
@@ -67,20 +72,43 @@ export class Operations {
   }
 
   /**
-   * Refuses calls that would never end: the driver of a restore, or the source of an import, waits for the verb that it
-   * calls, and the verb would wait for the append lock, the row locks, or the connection of the restore or the import.
+   * Refuses calls that would never end: the driver of a restore, the source of an import, or an inline projection waits for
+   * the verb that it calls, and the verb would wait for the append lock, the row locks, or the connection of its caller.
    *
-   * @throws StoreError if a running restore or import of this store calls the verb, and the verb would wait for it.
+   * @throws StoreError if a running call of this store calls the verb, and the verb would wait for it.
    */
-  assertNotInRestore(verb: string): void {
-    const outer = callers().find((one) => EXCLUSIVE.has(one.verb) && this.#running.has(one));
+  assertCanEnd(verb: string): void {
+    const running = callers().filter((one) => this.#running.has(one));
+    const outer = running.find((one) => EXCLUSIVE.has(one.verb));
     // One connection is for commits and the restore holds another, so a read needs a third.
-    if (!outer || (READING.has(verb) && this.#max >= 3)) return;
-    const caller = EXCLUSIVE.get(outer.verb);
-    const text = READING.has(verb)
-      ? `${verb} was called by ${caller}, which holds the only connection that the call could use`
-      : `${verb} was called by ${caller}, and would wait for that ${outer.verb}`;
-    throw toStoreError(verb, new ConnectionError("IN_RESTORE", text, false));
+    if (outer && !(READING.has(verb) && this.#max >= 3)) {
+      const caller = EXCLUSIVE.get(outer.verb);
+      const text = READING.has(verb)
+        ? `${verb} was called by ${caller}, which holds the only connection that the call could use`
+        : `${verb} was called by ${caller}, and would wait for that ${outer.verb}`;
+      throw toStoreError(verb, new ConnectionError("IN_RESTORE", text, false));
+    }
+    // The commit has the connection for commits.
+    const projecting = running.some((one) => one.verb === PROJECTION);
+    if (projecting && (WAITING_FOR_COMMITS.has(verb) || this.#max < 2))
+      throw toStoreError(
+        verb,
+        new ConnectionError(
+          "IN_PROJECTION",
+          `${verb} was called by an inline projection, and would wait for the commit that it projects`,
+          false,
+        ),
+      );
+  }
+
+  /** An inline projection, called in the async context of its commit. Its own calls are known by that until `end()`. */
+  projecting(): Projecting {
+    const operation: Operation = { verb: PROJECTION, caller: current.getStore() };
+    this.#running.add(operation);
+    return {
+      run: (work) => current.run(operation, work),
+      end: () => this.#leave(operation),
+    };
   }
 
   /** Stops waiting for the verbs from whose callbacks this is called: they may be waiting for dispose() themselves. */

@@ -51,6 +51,7 @@ export class Runtime {
     this.context = {
       ...{ names, connections, cipher, inline, reader, by, notify, pollIntervalMillis, signals },
       exclusive: (verb, work) => operations.run(verb, work),
+      projecting: () => operations.projecting(),
       lanesWithDue: new Set(),
     };
     this.#appender = new Appender({ connections, names, by, announce: config.notify, inline });
@@ -88,7 +89,7 @@ export class Runtime {
   };
 
   async dispose(): Promise<void> {
-    this.operations.assertNotInRestore("dispose");
+    this.operations.assertCanEnd("dispose");
     this.operations.leave();
     this.#disposed ??= this.#dispose();
     await this.#disposed;

@@ -137,6 +137,13 @@ export const CONNECTION_ERRORS = {
       "write and dispose after it has ended, and read from a store with connections of its own or with max: 3 or more",
     retry: "After the restore or the import.",
   },
+  IN_PROJECTION: {
+    happened:
+      "An inline projection made a call that would wait for the commit that it projects: for the append lock, or for its connection.",
+    applied: NOTHING_SENT,
+    advice: "write and dispose after the commit, for example in a reaction; max: 2 or more lets it read",
+    retry: "After the commit.",
+  },
   BACKEND_ALIVE: {
     happened:
       "The server process of a lost connection is still running, and did not end when the store asked it to.",

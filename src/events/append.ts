@@ -10,7 +10,7 @@
  */
 
 import { raise } from "../errors.ts";
-import type { InlineEvent } from "../options/inline.ts";
+import type { InlineEvent, Projecting } from "../options/inline.ts";
 import type { Param, Query, Row } from "../postgres/index.ts";
 import {
   joinJson,
@@ -30,8 +30,11 @@ import type { LatestIds } from "./latest-ids.ts";
 export type InlineWork = {
   /** The events as they will stand in the log. */
   committed(outcome: Outcome, created: Date): readonly InlineEvent[];
-  /** Runs a handler as code that the commit has called, so that it may call the store while dispose() waits for the commit. */
-  within<T>(work: () => T): T;
+  /**
+   * Begins a handler, as code that the commit has called: it may call the store while dispose() waits for the commit, and
+   * calls that would wait for the commit are refused.
+   */
+  begin(): Projecting;
 };
 
 /** One `commit()` call, ready to be sent. */

@@ -5,6 +5,7 @@ import { randomUUID } from "node:crypto";
 import { type Committed, ConcurrencyError, type EventMeta, type Message, type Schemas } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { guard, toStoreError } from "../errors.ts";
+import type { Projecting } from "../options/inline.ts";
 import { safeId } from "../schema/event-rows.ts";
 import { watchForFutureEvents } from "../schema/future-events.ts";
 import { watchIdCapacity } from "../schema/id-capacity.ts";
@@ -14,6 +15,14 @@ import { encodeEvents } from "./encode-messages.ts";
 import type { Stored } from "./queue.ts";
 
 const isHead = (version: number) => Number.isInteger(version) && version >= -1 && version <= 2_147_483_647;
+
+/** Handlers run in the async context of the call of commit(). */
+const beginIn =
+  (within: <T>(work: () => T) => T, { projecting }: Context) =>
+  (): Projecting => {
+    const { run, end } = within(projecting);
+    return { run: (work) => within(() => run(work)), end };
+  };
 
 /**
  * Appends `msgs` to `stream` atomically. For `[]` nothing is sent. With `expectedVersion` the stream's head
@@ -61,7 +70,7 @@ export async function commit<E extends Schemas>(
   const inlined = context.inline?.handlers;
   const inline =
     inlined && msgs.some(({ name }) => inlined.has(String(name)))
-      ? { committed, within: AsyncLocalStorage.snapshot() }
+      ? { committed, begin: beginIn(AsyncLocalStorage.snapshot(), context) }
       : undefined;
   let stored: Stored;
   try {

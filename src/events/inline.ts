@@ -28,7 +28,7 @@ type Call = {
   readonly handler: InlineHandler;
   readonly events: InlineEvent[];
   /** Of the commit that the first event belongs to. */
-  readonly within: InlineWork["within"];
+  readonly begin: InlineWork["begin"];
   /** Index of the commit that all of the events belong to; undefined if there are several commits. */
   readonly commitIndex: number | undefined;
 };
@@ -141,7 +141,7 @@ export class InlineRunner {
           calls.set(name, {
             handler,
             events: [event],
-            within: inline.within,
+            begin: inline.begin,
             commitIndex: batch.length === 1 || !handler.batch ? i : undefined,
           });
       }
@@ -157,14 +157,16 @@ export class InlineRunner {
     });
     // The handler may have ended before `timedOut` is awaited, and then a rejection would be unhandled.
     timedOut.catch(() => {});
+    const projecting = call.begin();
     try {
-      const returned = call.within(() => call.handler.run(call.events, this.#tx));
+      const returned = projecting.run(() => call.handler.run(call.events, this.#tx));
       const query = this.#projections.toQuery(returned);
       if (query) block.hold(query, call);
       else await Promise.race([returned, timedOut]);
       await Promise.race([block.idle(), timedOut]);
     } finally {
       clearTimeout(timer);
+      projecting.end();
     }
     // A handler that blocks the event loop also delays the timer, so its time is checked once more.
     if (performance.now() > call.until) throw TIMED_OUT;

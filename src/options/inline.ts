@@ -36,6 +36,9 @@ export type InlineHandler = {
   run(events: readonly InlineEvent[], tx: unknown): unknown;
 };
 
+/** A running handler. What `run` calls belongs to it until `end()`. */
+export type Projecting = { run<T>(work: () => T): T; end(): void };
+
 /** Handlers for the option `inline`, as `inline()` of `act-drizzle/projections` makes them. */
 export type InlineProjections = {
   readonly [INLINE]: true;

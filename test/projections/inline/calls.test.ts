@@ -1,0 +1,81 @@
+/** What an inline projection may call of its store: nothing that would wait for its own commit. */
+import { expect, test } from "vitest";
+import { inline } from "../../../src/projections/index.ts";
+import type { PostgresStore } from "../../../src/store.ts";
+import { deposited, events, gate, meta, useModels } from "./fixture.ts";
+
+const { fixture } = useModels();
+const opened = { name: "Opened", data: {} };
+type Call = (store: PostgresStore) => Promise<unknown>;
+
+/** A store whose projection of `Deposited` makes the call, singly or for a batch. */
+async function calling(call: Call, options: { max?: number; batch?: boolean } = {}): Promise<PostgresStore> {
+  const { batch, ...rest } = options;
+  const handler = async () => void (await call(store));
+  const store: PostgresStore = await fixture.seeded({
+    inline: inline({ events, on: { Deposited: batch ? { batch: handler } : handler } }),
+    ...rest,
+  });
+  return store;
+}
+
+const refusedBy = (operation: string) => ({
+  name: "InlineProjectionError",
+  code: "HANDLER_FAILED",
+  cause: {
+    operation,
+    cause: {
+      code: "IN_PROJECTION",
+      message: expect.stringContaining(
+        `${operation} was called by an inline projection, and would wait for the commit that it projects`,
+      ),
+    },
+  },
+});
+
+const WAITING: Readonly<Record<string, Call>> = {
+  commit: (store) => store.commit("other", [opened], meta),
+  truncate: (store) => store.truncate([{ stream: "s" }]),
+  restore: (store) => store.restore(async () => {}),
+  drop: (store) => store.drop(),
+  dispose: (store) => store.dispose(),
+};
+
+test.each(Object.entries(WAITING))("%s is refused at once, and the commit with it", async (verb, call) => {
+  for (const batch of [false, true]) {
+    const store = await calling(call, { batch });
+    const start = performance.now();
+    await expect(store.commit("s", [deposited(1)], meta)).rejects.toMatchObject(refusedBy(verb));
+    // The time limit of a handler is 2 s.
+    expect(performance.now() - start).toBeLessThan(1_000);
+    expect(await fixture.rows(store)).toEqual([]);
+    await expect(store.commit("s", [opened], meta)).resolves.toHaveLength(1);
+  }
+});
+
+test("what does not wait for commits is carried out", async () => {
+  const store = await calling(async (own) => {
+    await own.query(() => {});
+    await own.subscribe([{ stream: "reader" }]);
+    await own.claim(1, 1, "me", 1_000);
+    await own.reset(["reader"]);
+    await own.forget_pii("s");
+  });
+  await expect(store.commit("s", [deposited(1)], meta)).resolves.toHaveLength(1);
+});
+
+test("with one connection nothing can be called, because the commit has it", async () => {
+  const store = await calling((own) => own.query(() => {}), { max: 1 });
+  await expect(store.commit("s", [deposited(1)], meta)).rejects.toMatchObject(refusedBy("query"));
+});
+
+test("what a projection leaves running may commit once it has ended", async () => {
+  const ended = gate();
+  let later: Promise<unknown> | undefined;
+  const store = await calling(async (own) => {
+    later = ended.opened.then(() => own.commit("later", [opened], meta));
+  });
+  await store.commit("s", [deposited(1)], meta);
+  ended.open();
+  await expect(later).resolves.toHaveLength(1);
+});
