@@ -51,7 +51,7 @@ export class PostgresDatabase implements SharedDatabase {
     const { writers = Math.max(1, Math.floor(max / 2)), maxPrepared, maxStores } = sharing;
     if (writers >= max && max > 1)
       throw new Error(
-        `act-drizzle: option "writers": fewer than max (${max}): the other connections are for reads and subscriptions`,
+        `act-drizzle: option "writers": it must be less than max (${max}), because the other connections are for reads and subscriptions`,
       );
     this.config = Object.assign(withHiddenPassword(resolved), { writers, maxPrepared, maxStores });
     this.#pools = new SharedPools(resolved, { writers, maxPrepared, maxStores });

@@ -59,7 +59,10 @@ export class Operations {
     }
   }
 
-  /** The checks of {@link run}, for a commit that calls nothing of the user's. dispose() waits for it in the queue. */
+  /**
+   * The checks of {@link run}, for a commit that calls no code of the user. It is not tracked here: dispose() waits for the
+   * queue of commits as well.
+   */
   assertMayRun(verb: string): void {
     this.assertOpen(verb);
     this.assertCanEnd(verb);

@@ -124,7 +124,7 @@ export class LookOut {
         this.#reported.set(lane, last);
         continue;
       }
-      // The app did not claim the work: it belongs to another app, or cannot be handled now.
+      // If the work is the same, the app did not claim it: it belongs to another app, or cannot be handled now.
       const pause = same ? Math.min(last.pause * 2, LONGEST_PAUSE) : this.#period;
       this.#reported.set(lane, { state, pause, until: now + pause });
       const news = lane === undefined ? events.filter((event) => !this.#options.isReported(event)) : events;

@@ -55,7 +55,10 @@ export const causeOf = (error: unknown): unknown =>
 export const BEGIN: Query = { text: "begin isolation level read committed" };
 const COMMIT: Query = { text: "commit" };
 const ROLLBACKS = 3;
-/** While this many statements are prepared, a user's is not: its text may vary, for example with the length of a list. */
+/**
+ * While a connection keeps this many statements prepared, further statements of inline handlers are sent unprepared: their
+ * texts may vary, for example with the length of a list.
+ */
 const MAX_PREPARED = 256;
 /**
  * Behind a pooler no session keeps the store's settings, and a role's own settings could spoil NULLs in arrays and the

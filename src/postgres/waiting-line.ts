@@ -2,8 +2,9 @@
  * Callers that wait for a connection. Callers of one owner are served first come, first served. Owners take turns, so that a
  * busy store cannot keep the shared connections from a quiet one. A pool of one store has one owner.
  *
- * A free connection goes to an owner that used it last, if one of the next LOOK_AHEAD owners did: that server process knows
- * the owner's tables and has its statements prepared. An owner is passed over at most MAX_PASSES times.
+ * A free connection goes to the first owner whose last call used this same connection, if there is one among the next
+ * LOOK_AHEAD owners: its server process knows that owner's tables and has the owner's statements prepared. An owner is passed
+ * over at most MAX_PASSES times.
  */
 
 /** The store for which a caller waits, if several stores share the pool. */
@@ -12,7 +13,7 @@ export type Owner<Connection = object> = {
   last: Connection | undefined;
 };
 
-/** How many owners after the first are examined for the one that used the connection last. */
+/** How many owners after the first are examined for one whose last call used the free connection. */
 const LOOK_AHEAD = 64;
 /** How often an owner whose turn it is may be passed over. */
 const MAX_PASSES = 8;

@@ -1,5 +1,5 @@
 /**
- * The statement of claim. It has up to three arms: by priority, the fair share of the oldest, and the leading ones. Each
+ * The statement of claim. It has three arms: by priority, the fair share of the oldest, and the leading ones. Each
  * arm reads a partial index over exactly the pending rows, in the order that it needs. So an idle claim costs the same at
  * 100 and at 1,000,000 subscriptions.
  *

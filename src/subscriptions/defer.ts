@@ -20,7 +20,8 @@ export async function defer(
     input,
     (where) => {
       const at = `${where.param(time)}::float8`;
-      // The statement that counts the rows has the same parameters, so its condition has to refer to this one.
+      // The statement that counts the rows gets this parameter too, but does not set the time. PostgreSQL refuses a parameter
+      // that a statement does not use, so a condition uses it.
       where.add(`${at} is not null`);
       return `deferred_at = to_timestamp(${at} / 1000), retry = -1`;
     },

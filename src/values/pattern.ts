@@ -64,7 +64,7 @@ class Reader {
     const [low = 0, high] = (found.match(/\d+/g) ?? []).map(Number);
     // A regular expression with a maximum below the minimum is not valid, and was refused before.
     const most = high ?? low;
-    if (most > MAX_REPETITIONS) throw new Refused("a repetition count");
+    if (most > MAX_REPETITIONS) throw new Refused(`a repetition count above ${MAX_REPETITIONS}`);
     this.#repeated += most;
     if (this.#repeated > MAX_REPETITIONS_IN_ALL) throw new Refused("too many counted repetitions");
     if (this.peek() === "?") this.#at++;
@@ -82,7 +82,8 @@ class Reader {
     if (c !== "{") return undefined;
     // An accepted count is shorter than 40 characters. The window avoids a search of the whole rest for each brace.
     const window = this.#chars.slice(this.#at, this.#at + 40).join("");
-    if (window.length === 40 && /^\{\d+(?:,\d*)?$/.test(window)) throw new Refused("a repetition count");
+    if (window.length === 40 && /^\{\d+(?:,\d*)?$/.test(window))
+      throw new Refused(`a repetition count above ${MAX_REPETITIONS}`);
     const found = /^\{\d+(?:,\d*)?\}/.exec(window)?.[0];
     if (found) this.#at += found.length;
     return found;
@@ -131,7 +132,7 @@ function readClass(reader: Reader): string {
       reader.next();
       const to = member();
       if (from.char === undefined || to.char === undefined || from.char > to.char)
-        throw new Refused("a range");
+        throw new Refused("a range that begins or ends with a class");
       out += `${from.text}-${to.text}`;
     } else out += from.text;
   }
