@@ -1,4 +1,7 @@
-/** The personal data of one event, for a person who has a reason to see it. No other call of admin returns personal data. */
+/**
+ * The personal data of one event, for a person who has a reason to see it. Of the other calls of admin, only export() and
+ * archive() give personal data.
+ */
 import type { Context } from "../context.ts";
 import { guard } from "../errors.ts";
 import { eventColumns } from "../schema/event-rows.ts";

@@ -12,7 +12,10 @@ export type Watch = {
   stop(): Promise<void>;
 };
 
-/** Takes one connection. Undefined if LISTEN is impossible, as behind a pooler: then the caller has to poll. */
+/**
+ * Takes one connection. Undefined if LISTEN fails. The caller has to poll in any case: a pooler in transaction mode may confirm
+ * LISTEN and deliver nothing.
+ */
 export async function watch({ names, connections }: Context, onWake: () => void): Promise<Watch | undefined> {
   checkArgument("watch", "onWake", onWake, FUNCTION);
   const wake = () => {

@@ -34,7 +34,7 @@ const NEEDS: readonly Need[] = [
     sql: hasFunction("pg_notify(text, text)"),
   },
   {
-    name: "pg_logical_emit_message (it finds out what became of a lost commit)",
+    name: "pg_logical_emit_message (it makes the search for a lost commit wait for the standbys)",
     sql: hasFunction(
       "pg_logical_emit_message(boolean, text, text)",
       "pg_logical_emit_message(boolean, text, text, boolean)",

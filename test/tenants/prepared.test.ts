@@ -52,7 +52,7 @@ test("no more than maxPrepared, whatever many tenants do, and every answer is ri
   expect(Math.max(...counts)).toBeLessThanOrEqual(maxPrepared);
 });
 
-test("a connection is closed after it has served maxStores stores, and no call notices", async () => {
+test("a connection is closed once it has served more than maxStores stores, and no call notices", async () => {
   const database = tenants.database({ max: 2, writers: 1, maxStores: 4 });
   const stores = await tenants.stores(database, 12);
   const pids = new Set<number>();

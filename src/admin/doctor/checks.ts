@@ -51,9 +51,12 @@ const END_OF_LIFE: Readonly<Record<number, string>> = {
 const END_OF_LIFE_NOTICE = 90 * 24 * 60 * MINUTE;
 
 const LONG_TRANSACTION = 10 * MINUTE;
-/** A claim follows this machine's clock, up to a minute ahead of the server's. A smaller difference is already a fault. */
+/** ms by which the clocks may differ. If this machine's is ahead, it claims deferred work early, by up to a minute. */
 const CLOCK_SKEW = 5_000;
-/** Dead rows are reported if there are at least this many, and more than half as many as live rows. */
+/**
+ * Dead rows are reported if there are more of them than this, than half the live rows, and than twice the number that starts
+ * autovacuum.
+ */
 const MANY_DEAD = 50_000;
 const MANY_ROWS = 10_000;
 

@@ -9,7 +9,7 @@ export type Selection =
   | { readonly streams: readonly string[] }
   | {
       readonly filter: {
-        /** A pattern of the subscription's name, unless `exact`. */
+        /** A pattern of the subscription's name, unless `streamExact`. */
         readonly stream?: string | undefined;
         readonly streamExact?: boolean | undefined;
         readonly source?: string | undefined;
@@ -52,7 +52,7 @@ export type Preview = {
   readonly description: string;
   /** Consequences to know before: handlers run again, events are never handled, …. */
   readonly warnings: readonly string[];
-  /** The first of them, at most 20, as they stand now. */
+  /** The first subscriptions that it would change, at most 20, in their present state. */
   readonly sample: readonly Reaction[];
 };
 

@@ -40,7 +40,7 @@ export type FailureCode =
   | "changed"
   /** 422: the folded state needs `--app`, or the app has no state for this stream. */
   | "no-state"
-  /** 429: too many live connections of this page are open. */
+  /** 429: too many live connections are open, those of all pages counted. */
   | "too-many"
   /** 503: the database does not answer. Try again: the server reconnects by itself. */
   | "unreachable"

@@ -115,7 +115,7 @@ export class LogFeed {
     }));
   }
 
-  /** Tries again what failed, at the end that is next to be read. */
+  /** Clears the error. The list then loads again, at the end where it needs rows. */
   retry(): void {
     if (this.#state.error) this.#set({ error: undefined });
   }

@@ -7,7 +7,7 @@ export type TreeRow = {
   readonly parent: TraceEvent | undefined;
   /** Causes above it. */
   readonly depth: number;
-  /** For the nearest {@link LEVELS} of them, the nearest last: whether its line goes on below this row. */
+  /** For each of the nearest {@link LEVELS} causes, the nearest last: whether the line to its effects goes on below this row. */
   readonly lines: readonly boolean[];
 };
 
