@@ -128,7 +128,7 @@ export class PostgresStore implements Store {
   /**
    * Creates the store's schema, tables and indexes, or brings them up to date, those of act-pg too. Nothing that holds
    * events is dropped or rewritten. Call it at every start of every process. Processes may call it at the same time, and on
-   * an up-to-date schema it only reads the catalog.
+   * an up-to-date schema it only reads the catalog and the log's last event.
    *
    * @throws StoreError; the database is then unchanged, or lacks indexes of a large table, which the next call builds.
    * @example await store.seed();

@@ -23,7 +23,7 @@ import { stderrLogger } from "./logger.ts";
 import { printable } from "./output.ts";
 import { ExitCode, UsageError, withStoreOptions } from "./session.ts";
 
-/** Exit codes: 0 done; 1 failed, or doctor found more than hints; 2 wrong use. */
+/** Exit codes: 0 done; 1 failed, or doctor found more than hints; 2 wrong use; 130 interrupted. */
 const FAILED = 1;
 const WRONG_USE = 2;
 
@@ -54,7 +54,7 @@ export function createProgram(): Command {
       "after",
       `
 The store is found by --url, else DATABASE_URL, else PGHOST, PGUSER, …
-Exit codes: 0 done; 1 failed, or doctor found more than hints; 2 wrong use.
+Exit codes: 0 done; 1 failed, or doctor found more than hints; 2 wrong use; 130 interrupted.
 
 Examples:
   $ act-drizzle status

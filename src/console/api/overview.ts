@@ -105,7 +105,10 @@ export type Listener = {
   readonly lastNotifiedMs: number | undefined;
 };
 
-/** SSE of `/api/live`. Event `overview` comes every 2 s, `link` when the database is lost and when it is back. */
+/**
+ * SSE of `/api/live`. Event `overview` comes every 2 s, or less often if an overview takes long, `link` when the database is
+ * lost and when it is back.
+ */
 export type LiveEvents = {
   readonly overview: Overview;
   readonly link: Link;

@@ -6,7 +6,7 @@ export type LinkState = {
   readonly server: "connecting" | "up" | "gone" | "renewed";
   /** Why the database cannot be reached; undefined: it can. */
   readonly database: string | undefined;
-  /** Raised each time that either comes back: what failed meanwhile is read again. */
+  /** Raised each time that both answer again: what failed meanwhile is read again. */
   readonly recoveries: number;
 };
 

@@ -105,7 +105,9 @@ export function ActionDialog({
       }
     >
       <ActionFields type={operation.type} draft={draft} onChange={setDraft} />
-      {run.error && <Notice tone="danger">{run.error.message} Nothing more was done.</Notice>}
+      {run.error && (
+        <Notice tone="danger">{run.error.message} Preview again to see the present state.</Notice>
+      )}
       {preview.error ? (
         <Failed error={preview.error} retry={() => void preview.refetch()} />
       ) : shown ? (
