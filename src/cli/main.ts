@@ -54,7 +54,8 @@ export function createProgram(): Command {
       "after",
       `
 The store is found by --url, else DATABASE_URL, else PGHOST, PGUSER, …
-Exit codes: 0 done; 1 failed, or doctor found more than hints; 2 wrong use; 130 interrupted.
+Exit codes: 0 done; 1 failed, or doctor found more than hints; 2 wrong use;
+130 interrupted.
 
 Examples:
   $ act-drizzle status
