@@ -122,10 +122,7 @@ const valueDefects: readonly Defect[] = [
   ),
   on("forgetPii", "P1")(
     "forgetting reaches every stream",
-    sql(
-      "where stream = $1::text and pii is not null",
-      "where $1::text is not null and pii is not null",
-    ),
+    sql("where stream = $1::text and pii is not null", "where $1::text is not null and pii is not null"),
   ),
 ];
 
