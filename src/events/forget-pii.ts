@@ -37,7 +37,8 @@ export async function forgetPii({ names, connections }: Context, stream: string)
     const [row] = await connections
       .write("forget_pii", { text: eraseText(names), params: [stream] })
       .finally(() => connections.seen?.changed());
-    const [looked, found, count] = [row?.looked, row?.found, row?.count].map((n) => Number(n ?? 0));
+    const found = Number(row?.found ?? 0);
+    const count = Number(row?.count ?? 0);
     erased += count;
     if (count < found)
       throw storeError(
@@ -46,6 +47,6 @@ export async function forgetPii({ names, connections }: Context, stream: string)
           `a trigger on ${names.events} kept pii of this stream from being erased: fix or drop the trigger, and call forget_pii() again`,
         ),
       );
-    if (found === looked) return erased;
+    if (found === Number(row?.looked ?? 0)) return erased;
   }
 }

@@ -59,7 +59,8 @@ underEveryIsolation("Commits against restore", (fixture) => {
       for (const item of backup("s", 3)) await insert({ ...item, pii: { email: "ada@example.org" } });
       forgotten = forgetter.forget_pii("s");
       await until("forget_pii waits for a row", async () => {
-        const waiting = await fixture.sql`select 1 from pg_locks where locktype = 'transactionid' and not granted`;
+        const waiting =
+          await fixture.sql`select 1 from pg_locks where locktype = 'transactionid' and not granted`;
         return waiting.length > 0;
       });
     });
