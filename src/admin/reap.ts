@@ -62,7 +62,7 @@ function pageText({ table, key, condition }: Kind, first: boolean, dryRun: boole
   select s.${key} as key from ${table} s where ${behind} and s.${key} <= (select max(key) from looked) and ${condition}
   order by s.${key}${dryRun ? "" : ` limit ${BATCH} for update skip locked`}
 )${dryRun ? "" : `, deleted as (delete from ${table} s using chosen c where s.${key} = c.key returning 1)`}
-select count(*) as found, case when ${dryRun ? "false" : `count(*) = ${BATCH}`} then (select max(key) from chosen)
+select count(*) as found, case when ${dryRun ? "false" : `(select count(*) from chosen) = ${BATCH}`} then (select max(key) from chosen)
   when (select count(*) from looked) = ${LOOK} then (select max(key) from looked) end as last
 from ${dryRun ? "chosen" : "deleted"}`;
 }

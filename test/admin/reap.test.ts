@@ -75,3 +75,17 @@ test("a correlator stays that has just been released, or whose release left no t
   await fixture.sql.unsafe(`update ${table}_correlated set leased_until = leased_until - interval '8 days'`);
   expect(await admin.reap()).toEqual({ subscriptions: 0, correlators: 3 });
 });
+
+test("a row that a trigger keeps does not end the pages before the last one", async () => {
+  const store = await fixture.seeded();
+  const { schema, table } = store.config;
+  await store.commit("closed", [{ name: "__tombstone__", data: {} }], meta);
+  await fixture.sql.unsafe(`
+    insert into "${schema}"."${table}_streams" (stream, source, at, correlated_at)
+    select 's' || n, 'closed', 1, 1 from generate_series(1, 2500) n;
+    create function "${schema}"."${table}_keep"() returns trigger language plpgsql as $$ begin
+      if old.stream = 's1' then return null; end if; return old; end $$;
+    create trigger keep before delete on "${schema}"."${table}_streams"
+      for each row execute function "${schema}"."${table}_keep"()`);
+  expect(await new Admin(store).reap({ olderThanMs: 0 })).toEqual({ subscriptions: 2_499, correlators: 0 });
+});
