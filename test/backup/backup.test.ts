@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { Admin, ArchiveError, type ArchiveTarget, decompress } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { useDatabase } from "../postgres/fixture.ts";
+import { memory } from "./exported.ts";
 
 const fixture = useDatabase();
 const meta = { correlation: "c", causation: {} };
@@ -181,23 +182,6 @@ test("replace deletes log, subscriptions and checkpoints first, and repeats no i
   expect(next?.id).toBe(10);
 });
 
-/** Objects in memory; `tamper` changes what is read back. */
-function memory(tamper?: (bytes: Buffer) => Buffer) {
-  const objects = new Map<string, Buffer>();
-  const target: ArchiveTarget = {
-    write: async (name, content) => {
-      const parts: Uint8Array[] = [];
-      for await (const part of content) parts.push(part);
-      objects.set(name, Buffer.concat(parts));
-    },
-    read: (name) => {
-      const bytes = objects.get(name) ?? Buffer.alloc(0);
-      return Readable.from([tamper ? tamper(bytes) : bytes]);
-    },
-  };
-  return { target, objects };
-}
-
 async function closedStreams(count: number): Promise<PostgresStore> {
   const store = await fixture.seeded();
   for (let n = 0; n < count; n++) {
@@ -318,6 +302,7 @@ describe("an archive", () => {
     expect(await new Admin(store).archive({ target, dryRun: true })).toEqual({
       streams: 2,
       events: 4,
+      awaited: 0,
       files: [],
     });
     expect(objects.size).toBe(0);
