@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../context.ts";
 import { checkGiven, type Rules, required, SIGNAL } from "../values/rules.ts";
 import { EVENT_RULES, type EventFilter, type EventView, events } from "./events.ts";
+import { lastId } from "./next-events.ts";
 import { watch } from "./watch.ts";
 
 /** Which new events to follow, from where, and until when. */
@@ -71,11 +72,4 @@ export async function* follow(
   } finally {
     await listener?.stop();
   }
-}
-
-async function lastId({ names, connections }: Context): Promise<number> {
-  const [row] = await connections.read("admin", {
-    text: `select coalesce(max(id), 0) as id from ${names.events}`,
-  });
-  return Number(row?.id);
 }
