@@ -182,6 +182,15 @@ test("replace deletes log, subscriptions and checkpoints first, and repeats no i
   expect(next?.id).toBe(10);
 });
 
+test("an import never moves the ids back, also if their sequence was restarted and none was drawn since", async () => {
+  const text = await exported(await variedStore());
+  const target = await fixture.seeded();
+  const { schema, table } = target.config;
+  await fixture.sql.unsafe(`alter sequence "${schema}"."${table}_id_seq" restart with 50`);
+  await new Admin(target).import(from(text), { mode: "merge" });
+  expect((await target.commit("a", [{ name: "N", data: {} }], meta))[0]?.id).toBe(50);
+});
+
 async function closedStreams(count: number): Promise<PostgresStore> {
   const store = await fixture.seeded();
   for (let n = 0; n < count; n++) {
