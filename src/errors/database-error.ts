@@ -15,6 +15,12 @@ export const STORE_REASONS = {
     advice: "fix or drop the trigger",
     retry: "Only when the trigger is fixed.",
   },
+  EVENTS_KEPT: {
+    happened: "a trigger on the events table kept events from being deleted: nothing was changed",
+    applied: "No. Nothing was changed.",
+    advice: "fix or drop the trigger",
+    retry: "Only when the trigger is fixed.",
+  },
   TOO_LATE: {
     happened: "the message reached the server too late: nothing was written",
     applied: "No. Nothing was written.",

@@ -5,7 +5,7 @@
  */
 import type { Committed, EventMeta, Schema, Schemas, TruncateResult } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
-import { toStoreError } from "../errors.ts";
+import { raise, toStoreError } from "../errors.ts";
 import type { Query, Row } from "../postgres/index.ts";
 import { joinJson, numberArray, parseNumbers, splitJson, textArray } from "../postgres/parameters.ts";
 import { lockAppends } from "../schema/append-lock.ts";
@@ -91,7 +91,8 @@ from boundary b`,
 }
 
 /**
- * Deletes all events of the streams. It is a statement of its own, because the new events reuse versions that it frees.
+ * Deletes all events of the streams. It is a statement of its own, because the new events reuse versions that it frees. It
+ * fails if a trigger keeps events: they would stand beside the new first event of their stream, with higher versions.
  *
  * $1 streams
  */
@@ -100,10 +101,13 @@ function deleteQuery(names: Names, targets: readonly TruncateTarget[]): Query {
     text: `with deleted as (
   delete from ${names.events} where stream = any($1::text[]) returning stream
 )
-select t.stream, count(d.stream)::int as deleted
+select t.stream, count(d.stream)::int as deleted,
+  case when (select count(*) from ${names.events} where stream = any($1::text[])) > (select count(*) from deleted)
+    then ${raise("events_kept")} end as complete
 from unnest($1::text[]) as t(stream) left join deleted d on d.stream = t.stream group by t.stream`,
     params: [textArray(targets.map((t) => t.stream))],
     bindFirst: true,
+    raises: "events_kept",
   };
 }
 

@@ -107,6 +107,20 @@ test("a truncate fails if a trigger leaves out its seed, rather than return an i
   expect(await fixture.rows(store)).toEqual([{ stream: "b", version: 0, name: "__snapshot__" }]);
 });
 
+test("a truncate fails if a trigger keeps events, rather than put a first event beside them", async () => {
+  const store = await fixture.seeded();
+  await store.commit("a", [event(), event(), event("__snapshot__"), event()], meta);
+  await store.truncate([{ stream: "a", before: new Date(Date.now() + 60_000) }]);
+  const before = await fixture.rows(store);
+  await addTrigger(store, "delete", `if old.name = 'Happened' then return null; end if; new := old;`);
+  await expect(store.truncate([{ stream: "a" }])).rejects.toMatchObject({
+    name: "ERR_STORE",
+    operation: "truncate",
+    cause: { code: "EVENTS_KEPT", message: expect.stringContaining("kept events from being deleted") },
+  });
+  expect(await fixture.rows(store)).toEqual(before);
+});
+
 test("a restore reports why a row was refused, and leaves everything as it was", async () => {
   const store = await triggered(
     `if new.name = 'Refused' then raise exception 'not that' using errcode = 'P0842'; end if;`,
