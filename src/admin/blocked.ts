@@ -6,7 +6,7 @@ import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 import { checkGiven, FUNCTION, LIMIT, type Rules, TEXT } from "../values/rules.ts";
 import { optionalText } from "./bounded.ts";
-import { type EventNames, type EventRef, nextEvents, positionsOf } from "./next-events.ts";
+import { type EventNames, type EventRef, lookFurther, nextEvents, positionsOf } from "./next-events.ts";
 
 /** Which blocked subscriptions to list. */
 export type BlockedOptions = {
@@ -30,11 +30,13 @@ export type Blocked = {
   readonly attempts: number;
   /** What the handler failed with. */
   readonly error: string | undefined;
-  /** The event that it failed at, if its source still has it. */
+  /** The event that it failed at, if its source still has it. A rare pattern is searched for 1.5 s at most. */
   readonly event: EventRef | undefined;
 };
 
 const DEFAULT_LIMIT = 50;
+/** ms for which the events are looked for that are far from the watermark. */
+const TIME_LIMIT_MS = 1_500;
 const RULES: Rules<BlockedOptions> = { names: FUNCTION, lane: TEXT, limit: LIMIT, after: TEXT };
 
 /** $1 lane and $2 the last stream of the page before, if given; then the limit. */
@@ -66,7 +68,10 @@ export async function blocked(context: Context, options: BlockedOptions = {}): P
   const rows = z
     .array(row)
     .parse(await context.connections.read("admin", blockedQuery(context.names, options)));
-  const pending = await nextEvents(context, positionsOf(rows), options.names);
+  const end = performance.now() + TIME_LIMIT_MS;
+  const positions = positionsOf(rows);
+  const near = await nextEvents(context, positions, options.names);
+  const pending = await lookFurther(context, positions, near, { eventNames: options.names, end });
   return rows.map((found, index) => ({
     stream: found.stream,
     source: found.source,

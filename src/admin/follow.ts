@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Context } from "../context.ts";
 import { checkGiven, type Rules, required, SIGNAL } from "../values/rules.ts";
 import { EVENT_RULES, type EventFilter, type EventView, events } from "./events.ts";
+import { lastId } from "./next-events.ts";
 import { watch } from "./watch.ts";
 
 /** Which new events to follow, from where, and until when. */
@@ -26,7 +27,10 @@ const RULES: Rules<FollowOptions> = { ...rules, signal: required(SIGNAL) };
 const POLL_MS = 1_000;
 const PAGE = 500;
 
-/** Yields pages of events in order of id, until `signal` aborts. No event is left out, and none comes twice. */
+/**
+ * Yields pages of events in order of id, until `signal` aborts. No event is left out, and none comes twice. Each read ends at
+ * the log's end, and the next one begins there, so that a rare filter does not search the same events again and again.
+ */
 export async function* follow(
   context: Context,
   options: FollowOptions,
@@ -36,15 +40,28 @@ export async function* follow(
   let wake = Promise.withResolvers<void>();
   const listener = await watch(context, () => wake.resolve());
   try {
-    let position = after ?? (await lastId(context));
+    let end = await lastId(context);
+    let position = after ?? end;
     while (!signal.aborted) {
       wake = Promise.withResolvers<void>();
-      const page = await events(context, { ...filter, after: position, forward: true, limit: PAGE });
-      if (page.length > 0) {
-        position = page.at(-1)?.id ?? position;
-        yield page;
+      const last = await lastId(context);
+      // The log was restored, and its ids begin anew.
+      if (last < end) position = Math.min(position, last);
+      end = last;
+      if (position < end) {
+        const before = Math.min(end, Number.MAX_SAFE_INTEGER - 1) + 1;
+        const page = await events(context, {
+          ...filter,
+          after: position,
+          before,
+          forward: true,
+          limit: PAGE,
+        });
+        const full = page.length === PAGE;
+        position = full ? (page.at(-1)?.id ?? position) : end;
+        if (page.length > 0) yield page;
+        if (full) continue;
       }
-      if (page.length === PAGE) continue;
       const pause = new AbortController();
       await Promise.race([
         wake.promise,
@@ -55,11 +72,4 @@ export async function* follow(
   } finally {
     await listener?.stop();
   }
-}
-
-async function lastId({ names, connections }: Context): Promise<number> {
-  const [row] = await connections.read("admin", {
-    text: `select coalesce(max(id), 0) as id from ${names.events}`,
-  });
-  return Number(row?.id);
 }

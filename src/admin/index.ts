@@ -345,7 +345,7 @@ export class Admin {
 
   /**
    * Moves the events of closed streams, or those before old snapshots, to a folder or an object store. Rows are deleted
-   * only after the file was read back and found complete.
+   * only after the file was read back and found complete. Streams stay with events that a subscription is still to handle.
    *
    * @example await admin.archive({ target: folder("/var/archive"), before: new Date("2025-01-01") });
    */

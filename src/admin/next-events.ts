@@ -149,6 +149,10 @@ function isReadable(source: string | undefined): boolean {
   }
 }
 
+/** Whether all events are looked at. A pattern is searched in a window only: there may be more events after it. */
+const isWhole = ({ source, at, correlatedAt }: Position): boolean =>
+  sourceKind(source) !== "pattern" || (correlatedAt ?? at) <= at + PATTERN_WINDOW;
+
 /** Subscriptions that one statement looks up: each is a branch of it, with parameters of its own. */
 const CHUNK = 100;
 
@@ -166,6 +170,51 @@ export async function nextEvents(
   for (let from = 0; from < readable.length; from += CHUNK)
     await lookUp(context, readable.slice(from, from + CHUNK), eventNames, found);
   return positions.map((position) => found.get(position) ?? UNREADABLE);
+}
+
+export async function lastId({ names, connections }: Context): Promise<number> {
+  const [row] = await connections.read("admin", {
+    text: `select coalesce(max(id), 0) as id from ${names.events}`,
+  });
+  return Number(row?.id);
+}
+
+/**
+ * Goes on after the window of a pattern in which nothing was found, window by window, until `end`, an instant of
+ * `performance.now()`. `found` is what {@link nextEvents} has returned.
+ */
+export async function lookFurther(
+  context: Context,
+  positions: readonly Position[],
+  found: readonly Pending[],
+  { eventNames, end }: { readonly eventNames?: EventNames | undefined; readonly end: number },
+): Promise<Pending[]> {
+  const further = [...found];
+  const isOpen = (position: Position, pending: Pending | undefined): boolean =>
+    pending !== undefined && pending !== UNREADABLE && !pending.next && !isWhole(position);
+  let open = positions
+    .map((position, index) => ({ position, index }))
+    .filter(({ position, index }) => isOpen(position, found[index]));
+  // A work mark may be far beyond the log's end.
+  const last = open.length > 0 ? await lastId(context) : 0;
+  while (open.length > 0 && performance.now() < end) {
+    const next = open.map(({ position, index }) => ({
+      position: {
+        ...position,
+        at: position.at + PATTERN_WINDOW,
+        correlatedAt: Math.min(position.correlatedAt ?? last, last),
+      },
+      index,
+    }));
+    const pending = await nextEvents(
+      context,
+      next.map(({ position }) => position),
+      eventNames,
+    );
+    for (const [n, { index }] of next.entries()) further[index] = pending[n] ?? UNREADABLE;
+    open = next.filter(({ position, index }) => isOpen(position, further[index]));
+  }
+  return further;
 }
 
 async function lookUp(
@@ -194,12 +243,9 @@ async function lookUp(
     const { position, events, id } = answer.parse(row);
     const given = positions[position];
     if (!given) continue;
-    // A pattern was searched in a window only: there may be more events after it.
-    const whole =
-      sourceKind(given.source) !== "pattern" || (given.correlatedAt ?? given.at) <= given.at + PATTERN_WINDOW;
     found.set(given, {
       next: id === null ? undefined : eventRef.parse(row),
-      events: { count: events.count, exact: events.exact && whole },
+      events: { count: events.count, exact: events.exact && isWhole(given) },
     });
   }
 }

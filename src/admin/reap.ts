@@ -39,9 +39,12 @@ const finished = ({ events }: Names): string => `not s.blocked and s.deferred_at
   and coalesce((select t.name = '__tombstone__' and t.created < now() - ${AGE} from ${events} t
     where t.stream = any(array[s.source]) order by t.stream desc, t.version desc limit 1), false)`;
 
-/** Condition on `s`. The correlator that is furthest stays. $1 age in ms */
+/**
+ * Condition on `s`. The correlator that is furthest stays. One that comes back after its deletion begins at the shared
+ * checkpoint, and passes over what it had not read: so it must have been idle for all that time. $1 age in ms
+ */
 const gone = ({ correlated }: Names): string => `s.key <> ''
-  and coalesce(s.leased_until, '-infinity') < now() - ${AGE}
+  and s.leased_until < now() - ${AGE}
   and s.at < (select max(at) from ${correlated} where key <> '')`;
 
 /** A table, the column of its key, and what may go. */
@@ -59,7 +62,7 @@ function pageText({ table, key, condition }: Kind, first: boolean, dryRun: boole
   select s.${key} as key from ${table} s where ${behind} and s.${key} <= (select max(key) from looked) and ${condition}
   order by s.${key}${dryRun ? "" : ` limit ${BATCH} for update skip locked`}
 )${dryRun ? "" : `, deleted as (delete from ${table} s using chosen c where s.${key} = c.key returning 1)`}
-select count(*) as found, case when ${dryRun ? "false" : `count(*) = ${BATCH}`} then (select max(key) from chosen)
+select count(*) as found, case when ${dryRun ? "false" : `(select count(*) from chosen) = ${BATCH}`} then (select max(key) from chosen)
   when (select count(*) from looked) = ${LOOK} then (select max(key) from looked) end as last
 from ${dryRun ? "chosen" : "deleted"}`;
 }
@@ -81,10 +84,19 @@ async function removeAll(
   }
 }
 
+/**
+ * Older releases left no time when they released a lease, so nobody knows how long the correlator has been idle. Its time
+ * begins now. A lease that has ended is free, as one without an end is.
+ */
+const beginTime = ({ correlated }: Names): string => `with untimed as materialized (
+  select key from ${correlated} where key <> '' and leased_until is null order by key for update skip locked
+) update ${correlated} c set leased_until = now() from untimed u where c.key = u.key`;
+
 export async function reap(context: Context, options: ReapOptions = {}): Promise<Reaped> {
   checkGiven("reap", options, RULES);
   const { names } = context;
   const { streams, correlated } = names;
+  if (!options.dryRun) await context.connections.write("reap", { text: beginTime(names) });
   return {
     subscriptions: await removeAll(
       context,

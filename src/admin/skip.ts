@@ -9,7 +9,7 @@ import type { Context } from "../context.ts";
 import { announcedPart, announcing, writeAnnounced } from "../subscriptions/announce.ts";
 import { checkGiven, FUNCTION, ID, LIMIT, NAME, type Rules, required, TEXT } from "../values/rules.ts";
 import { epochMs, instant, optionalText } from "./bounded.ts";
-import { type EventNames, type EventRef, nextEvents } from "./next-events.ts";
+import { type EventNames, type EventRef, lookFurther, nextEvents } from "./next-events.ts";
 
 /** Which event to skip for which subscription, by whom, and why. */
 export type SkipOptions = {
@@ -114,8 +114,10 @@ export async function skip(context: Context, options: SkipOptions): Promise<Skip
     throw new SkipError(
       `The subscription ${name} is not blocked, and nothing was skipped: it goes on by itself.`,
     );
-  const waiting = { stream, source, at, correlatedAt: correlated_at ?? undefined };
-  const [pending] = await nextEvents(context, [waiting], eventNames);
+  const waiting = [{ stream, source, at, correlatedAt: correlated_at ?? undefined }];
+  const near = await nextEvents(context, waiting, eventNames);
+  const end = Number.POSITIVE_INFINITY;
+  const [pending] = await lookFurther(context, waiting, near, { eventNames, end });
   const next = pending?.next;
   if (next?.id !== event)
     throw new SkipError(

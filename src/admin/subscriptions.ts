@@ -8,7 +8,14 @@ import { literal, type Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
 import { checkGiven, FLAG, LIMIT, oneOf, type Rules, TEXT, TEXTS } from "../values/rules.ts";
 import { type Count, epochMs, instant, msBetween, optionalInstant, optionalText } from "./bounded.ts";
-import { type EventRef, nextEvents, type Pending, type Position, positionsOf } from "./next-events.ts";
+import {
+  type EventRef,
+  lookFurther,
+  nextEvents,
+  type Pending,
+  type Position,
+  positionsOf,
+} from "./next-events.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
 
 /** The states to select subscriptions by. See {@link SubscriptionsOptions}. */
@@ -227,7 +234,7 @@ async function pendingOf(context: Context, positions: readonly Position[]): Prom
         );
     for (const [n, { index }] of chunk.entries()) found[index] = pending[n] ?? UNKNOWN;
   }
-  return found;
+  return lookFurther(context, positions, found, { end });
 }
 
 export async function subscriptions(

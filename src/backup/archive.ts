@@ -5,7 +5,10 @@
  * and their checksum compared. Only then are rows deleted, and only those that were written:
  *
  * - A closed stream ends with a tombstone, after which the framework commits nothing. The tombstone stays.
- * - Before a snapshot no row of its stream is ever added. The snapshot stays.
+ * - Before a snapshot no row of its stream is ever added, except by an import. The snapshot stays.
+ * - A stream with events that a subscription is still to handle stays as it is.
+ *
+ * If an import, a restore or forget_pii() has written some of these rows meanwhile, nothing of the file is deleted.
  *
  * If it is interrupted, the next call starts again: events that are still in the log are archived again.
  *
@@ -29,6 +32,7 @@ import {
   required,
 } from "../values/rules.ts";
 import { toTime } from "../values/time.ts";
+import { awaitedStreams } from "./awaited.ts";
 import { type Compression, compress, compressionOf, decompress, ENDINGS } from "./compression.ts";
 import { LINE, LineReader } from "./event-lines.ts";
 import { ImportError } from "./event-order.ts";
@@ -36,6 +40,7 @@ import { exportRows } from "./export.ts";
 import type { ArchiveTarget } from "./folder.ts";
 import { linesOf } from "./lines.ts";
 import { type Cut, cutParams, idsBefore, StreamPages } from "./stream-pages.ts";
+import { NEXT_TRANSACTION, writtenSince } from "./written-since.ts";
 
 /** What `archive()` moves, and where to. */
 export type ArchiveOptions = {
@@ -78,6 +83,8 @@ export type ArchiveManifest = {
 export type Archived = {
   readonly streams: number;
   readonly events: number;
+  /** Streams that stay, because a subscription is still to handle some of their events. */
+  readonly awaited: number;
   readonly files: readonly ArchiveManifest[];
 };
 
@@ -115,23 +122,37 @@ group by e.stream order by e.stream using ~<~ limit $2::bigint`,
   };
 }
 
-/** $1 streams, $2 ids of the cuts, $3 the last archived id. The cut must still be there. */
-const deleteQuery = (names: Names, cuts: readonly Cut[], lastId: number): Query => ({
-  text: `with written as materialized (
-  select array(select id from (${idsBefore(
-    names,
-    ` and e.id <= $3::bigint
-    and exists (select 1 from ${names.events} k where k.stream = c.stream and k.id = c.id)`,
-  )}) x) as ids
+/**
+ * Deletes what was written to the file. The cut must still be there. `changed` rows were written since the file was begun, so
+ * the file lacks them, or has them as they were: then nothing is deleted. On Citus another node has written them, and its
+ * transactions are not those of the snapshot.
+ *
+ * $1 streams, $2 ids of the cuts, $3 the last archived id, $4 the snapshot before the file was begun
+ */
+function deleteQuery(names: Names, cuts: readonly Cut[], lastId: number, snapshot: string): Query {
+  const { events } = names;
+  const ids = "any((select ids from written)::bigint[])";
+  const cutIsThere = `exists (select 1 from ${events} k where k.stream = c.stream and k.id = c.id)`;
+  const text = (since: string) => `with written as materialized (
+  select array(select id from (${idsBefore(names, ` and e.id <= $3::bigint and ${cutIsThere}`)}) x) as ids
+), changed as materialized (
+  select count(*)::int as changed from ${events} e cross join (select ${NEXT_TRANSACTION} as next) n where e.id = ${ids} and ${since}
 ), deleted as (
-  delete from ${names.events} e where e.id = any((select ids from written)::bigint[])
+  delete from ${events} e where e.id = ${ids} and (select changed from changed) = 0
   returning 1
-) select (select count(*) from deleted)::int as deleted, cardinality(ids) as found from written`,
-  params: [...cutParams(cuts), lastId],
-  bindFirst: true,
-});
+) select (select count(*) from deleted)::int as deleted, cardinality(ids) as found, changed from written cross join changed`;
+  return {
+    text: text(writtenSince("e", "$4", "n.next")),
+    citus: () => text("$4::text is null"),
+    params: [...cutParams(cuts), lastId, snapshot],
+    bindFirst: true,
+  };
+}
 
-/** The archived file cannot be read back, or a trigger kept events from being deleted. The message says what was deleted. */
+/**
+ * The archived file cannot be read back, or events were written meanwhile, or a trigger kept them from being deleted. The
+ * message says what was deleted.
+ */
 export class ArchiveError extends Error {
   override readonly name = "ArchiveError";
 }
@@ -141,23 +162,26 @@ export async function archive(context: Context, options: ArchiveOptions): Promis
   const { names, connections } = context;
   const perFile = options.streamsPerFile ?? STREAMS_PER_FILE;
   const files: ArchiveManifest[] = [];
-  let [streams, events, after] = [0, 0, ""];
+  let [streams, events, awaited, after] = [0, 0, 0, ""];
   for (;;) {
     const page = await connections.read("archive", candidatesQuery(names, after, perFile, options.before));
-    const cuts = page.map(({ stream, id }): Cut => ({ stream: String(stream), id: Number(id) }));
-    if (cuts.length === 0) break;
+    const found = page.map(({ stream, id }): Cut => ({ stream: String(stream), id: Number(id) }));
+    if (found.length === 0) break;
+    after = found.at(-1)?.stream ?? after;
+    const staying = await awaitedStreams(context, found);
+    awaited += staying.size;
+    const cuts = found.filter(({ stream }) => !staying.has(stream));
     streams += cuts.length;
-    after = cuts.at(-1)?.stream ?? after;
     if (options.dryRun) events += await countBehind(context, cuts);
-    else {
+    else if (cuts.length > 0) {
       const manifest = await archiveStreams(context, cuts, options);
       files.push(manifest);
       events += manifest.events;
       await options.onProgress?.({ streams, events, file: manifest.file });
     }
-    if (cuts.length < perFile) break;
+    if (found.length < perFile) break;
   }
-  return { streams, events, files };
+  return { streams, events, awaited, files };
 }
 
 async function countBehind({ names, connections }: Context, cuts: readonly Cut[]): Promise<number> {
@@ -176,6 +200,7 @@ async function archiveStreams(
   const { names, connections } = context;
   const file = `${names.table}-${new Date().toISOString().replaceAll(/[:.]/g, "")}-${randomUUID().slice(0, 8)}.jsonl${ENDINGS[compression]}`;
   const written = { events: 0, firstId: 0, lastId: 0, sha256: "" };
+  const [now] = await connections.read("archive", { text: "select pg_current_snapshot()::text as snapshot" });
   const text = exportRows(context, new StreamPages(names, connections, cuts, LINE).page, (end) =>
     Object.assign(written, end),
   );
@@ -192,10 +217,19 @@ async function archiveStreams(
     table: `${names.schema}.${names.table}`,
   };
   await target.write(`${file}.manifest.json`, lone(`${JSON.stringify(manifest, undefined, 2)}\n`));
-  const deletion = [lockAppends(names, 0), deleteQuery(names, cuts, written.lastId)];
+  const deletion = [lockAppends(names, 0), deleteQuery(names, cuts, written.lastId, String(now?.snapshot))];
   const [, rows] = await connections.transaction("archive", deletion);
+  refuseChanged(file, rows?.[0]);
   refuseKept(names, file, rows?.[0]);
   return manifest;
+}
+
+function refuseChanged(file: string, row: Row | undefined): void {
+  const changed = Number(row?.changed);
+  if (changed > 0)
+    throw new ArchiveError(
+      `${changed} of the events were added or changed while ${file} was written, so it does not hold them as they are. Nothing of it was deleted from the log: delete the file, and archive again.`,
+    );
 }
 
 /** The append lock is held, so no other writer of the store can have deleted them meanwhile. */

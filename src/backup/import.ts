@@ -94,16 +94,32 @@ async function refuseConflicts(run: Run, names: Names, batch: readonly EventLine
   );
 }
 
-/** Moves the id sequence past the imported ids. It never moves the sequence back. */
-export async function moveSequence(run: Run, names: Names, lastId: number): Promise<void> {
+/** The last id that a sequence has given out, of its relation: after ALTER SEQUENCE … RESTART it is the one before last_value. */
+const LAST_GIVEN = "case when is_called then last_value else last_value - 1 end";
+
+/** The id sequence, qualified and quoted; undefined if it cannot be found. */
+async function sequenceOf(run: Run, names: Names): Promise<string | undefined> {
   const [row] = await run({
     text: `select format('%I.%I', n.nspname, s.relname) as name from pg_class s
 join pg_namespace n on n.oid = s.relnamespace where s.oid = ${idSequence(names)}`,
   });
-  if (!row) return;
-  const name = String(row.name);
+  return row && String(row.name);
+}
+
+/** The last id that was given out, even if its event no longer exists. 0: none. */
+export async function lastGiven(run: Run, names: Names): Promise<number> {
+  const name = await sequenceOf(run, names);
+  if (name === undefined) return 0;
+  const [row] = await run({ text: `select ${LAST_GIVEN} as last from ${name}` });
+  return Number(row?.last ?? 0);
+}
+
+/** Moves the id sequence past the imported ids. It never moves the sequence back. */
+export async function moveSequence(run: Run, names: Names, lastId: number): Promise<void> {
+  const name = await sequenceOf(run, names);
+  if (name === undefined) return;
   await run({
-    text: `select setval(${literal(name)}, $1::bigint) from ${name} where last_value < $1::bigint or not is_called`,
+    text: `select setval(${literal(name)}, $1::bigint) from ${name} where ${LAST_GIVEN} < $1::bigint`,
     params: [lastId],
   });
 }

@@ -15,12 +15,11 @@ import { seed } from "../migrations/seed.ts";
 import { readByIndex } from "../postgres/by-index.ts";
 import type { Database, Query, Row, Run } from "../postgres/index.ts";
 import { RETRIABLE_OR_LOCKED } from "../postgres/retry.ts";
-import { idSequence } from "../schema/id-sequence.ts";
 import { literal, type Names, namesOf } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
 import { checkGiven, FLAG, FUNCTION, NAME, type Rules } from "../values/rules.ts";
 import type { Readable } from "./export.ts";
-import { moveSequence } from "./import.ts";
+import { lastGiven, moveSequence } from "./import.ts";
 import { type Recording, record, recordedAll, stopRecording, takeChanged } from "./move/changes.ts";
 import { partsOf, sameEvents, sameRange } from "./move/compare.ts";
 import { copyAgain, copyRange } from "./move/copy-events.ts";
@@ -316,8 +315,7 @@ async function lastIdOf({ names, connections }: Readable): Promise<number> {
 
 /** The target's ids go on after every id that was ever given out, even those of events that no longer exist. */
 async function alignSequence(run: Run, names: Names, target: Context): Promise<void> {
-  const [row] = await run({ text: `select pg_sequence_last_value(${idSequence(names)}) as last` });
-  const last = Number(row?.last ?? 0);
+  const last = await lastGiven(run, names);
   if (last > 0) await fill(target, (write) => moveSequence(write, target.names, last));
 }
 

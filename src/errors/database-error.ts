@@ -10,8 +10,15 @@ export const isSqlState = (code: string): code is SqlState => /^[0-9A-Z]{5}$/.te
 /** Errors that the store's own statements raise. */
 export const STORE_REASONS = {
   EVENTS_LEFT_OUT: {
-    happened: "a trigger on the events table left out events of this commit: nothing of it was written",
-    applied: "No. Nothing of this commit was written.",
+    happened:
+      "a trigger on the events table left out events of this commit or truncate: nothing of it was written",
+    applied: "No. Nothing of it was written.",
+    advice: "fix or drop the trigger",
+    retry: "Only when the trigger is fixed.",
+  },
+  EVENTS_KEPT: {
+    happened: "a trigger on the events table kept events from being deleted: nothing was changed",
+    applied: "No. Nothing was changed.",
     advice: "fix or drop the trigger",
     retry: "Only when the trigger is fixed.",
   },

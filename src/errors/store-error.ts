@@ -34,6 +34,7 @@ export function raisedError(reason: Raised): DatabaseError {
 
 const REASON_CODES: Readonly<Record<Raised, StoreReason>> = {
   events_left_out: "EVENTS_LEFT_OUT",
+  events_kept: "EVENTS_KEPT",
   too_late: "TOO_LATE",
 };
 

@@ -167,15 +167,21 @@ async function findSequence(run: Run, names: Names): Promise<Sequence> {
   );
 }
 
-/** Makes new ids follow the restored ones. A rollback undoes ALTER SEQUENCE, but not setval. */
-async function restartSequence(run: Run, { name, owned }: Sequence, next: number): Promise<void> {
-  if (owned) await run({ text: `alter sequence ${name} restart with ${next}` });
+/**
+ * Makes new ids follow the restored ones. A rollback undoes ALTER SEQUENCE, and with it what setval then does to the same
+ * sequence, but not a setval alone. Without setval the sequence would count as unused: as if it were behind the log.
+ */
+async function restartSequence(run: Run, { name, owned }: Sequence, last: number): Promise<void> {
+  if (owned) {
+    await run({ text: `alter sequence ${name} restart with ${Math.max(1, last)}` });
+    if (last > 0) await run({ text: `select setval(${literal(name)}, $1::bigint)`, params: [last] });
+  }
   // A role that does not own the sequence can only use setval, and only moves it forward ($1: the last id): after a rollback
   // ids have a gap, but none repeats.
   else
     await run({
       text: `select setval(${literal(name)}, greatest($1::bigint, last_value)) from ${name}`,
-      params: [next - 1],
+      params: [last],
     });
 }
 
@@ -252,7 +258,7 @@ export async function restore({ names, connections, cipher }: Context, driver: R
     await flushing;
     if (failure !== undefined) throw failure;
     await flush();
-    await restartSequence(run, sequence, id + 1);
+    await restartSequence(run, sequence, id);
     firstEvent = firstEventOf((await run(firstEventQuery(names)))[0]);
   };
   await connections.session("restore", work, { wasCommitted });

@@ -17,15 +17,31 @@ export async function prepareByCaller(
     // The function never ends, for example, if it calls the store, because the store waits for this connection.
     cancel = afterPoll(limit, () => reject(failed(`did not end within ${limit} ms`)));
   });
-  const query = (text: string) => connection.run({ text }, limit);
+  const running = new Set<Promise<unknown>>();
+  let ended = false;
+  // What a store sends on the connection must never meet a query of the function.
+  const query = (text: string) => {
+    if (ended) return Promise.reject(failed("has ended: its query() sends nothing any more"));
+    const rows = connection.run({ text }, limit);
+    running.add(rows);
+    const settled = () => void running.delete(rows);
+    rows.then(settled, settled);
+    return rows;
+  };
+  const work = async () => {
+    await onConnect({ query });
+    // Those that the function has not awaited.
+    while (running.size > 0) await Promise.all(running);
+  };
   try {
-    await Promise.race([late, Promise.resolve().then(() => onConnect({ query }))]);
+    await Promise.race([late, work()]);
   } catch (error) {
     if (codeOf(error) !== undefined) throw error;
     throw failed(
       `failed: ${error instanceof Error ? error.message : "it threw a value that is not an Error"}`,
     );
   } finally {
+    ended = true;
     cancel();
   }
 }

@@ -45,7 +45,7 @@ export async function releaseLeases(context: Context): Promise<void> {
   select c.key, c.leased_by from ${names.correlated} c
   join unnest($1::text[], $2::text[]) as g(key, leased_by) on g.key = c.key and g.leased_by = c.leased_by
   order by c.key for update of c
-) update ${names.correlated} c set leased_until = null
+) update ${names.correlated} c set leased_by = null, leased_until = now()
 from held where c.key = held.key and c.leased_by = held.leased_by`,
     params: [textArray(running.map(({ key }) => key)), textArray(running.map(({ by }) => by))],
   };

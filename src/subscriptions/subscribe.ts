@@ -59,10 +59,11 @@ const sharedPart = ({ correlated }: Names, at: string) => `shared as (
 /**
  * Advances the checkpoint of one correlator, and takes its lease if it is free, expired or the caller's own. A caller
  * that does not get the lease still advances the checkpoint. The lease was granted if `leased_by` is then the caller. A
- * lease without an expiry is free.
+ * lease without a holder or an expiry is free.
  *
  * Parameters: `at`, the checkpoint, if given; `key` of the correlator; `by`, the caller; `millis`, the length of the
- * lease. 0 or less releases the lease.
+ * lease. 0 or less releases the lease: `leased_by` is then null, and `leased_until` is the time of the release, from which
+ * reap() counts.
  */
 const correlatorPart = (
   { correlated }: Names,
@@ -71,16 +72,16 @@ const correlatorPart = (
 ) => {
   const length = `greatest(${millis}::float8, 0) * interval '1 millisecond'`;
   // Compares both expiries to see whether the lease has expired, because Citus allows no clock in DO UPDATE.
-  const free = `(c.leased_until is null or excluded.leased_until - c.leased_until > ${length} or c.leased_by = excluded.leased_by)`;
+  const free = `(c.leased_until is null or c.leased_by is null or excluded.leased_until - c.leased_until > ${length} or c.leased_by = excluded.leased_by)`;
   return `lease as (
   insert into ${correlated} as c (key, at, leased_by, leased_until)
   select ${key}::text, greatest(-1, now.at${at ? `, ${at}::bigint` : ""}), ${by}::text, now.until from (
     select coalesce(max(at), -1) as at, clock_timestamp() + ${length} as until from ${correlated} where key = '') now
   on conflict (key) do update set
     at = greatest(c.at, ${at ? `${at}::bigint` : "-1"}),
-    leased_by = case when ${free} then excluded.leased_by else c.leased_by end,
-    leased_until = case when ${free} then case when ${millis}::float8 > 0 then excluded.leased_until end else c.leased_until end
-  returning at, leased_by = ${by}::text as correlating
+    leased_by = case when ${free} then case when ${millis}::float8 > 0 then excluded.leased_by end else c.leased_by end,
+    leased_until = case when ${free} then excluded.leased_until else c.leased_until end
+  returning at, coalesce(leased_by = ${by}::text, true) as correlating
 )`;
 };
 

@@ -37,7 +37,8 @@ function isTimeout({ connections }: Context, error: unknown, ms: number): boolea
 }
 
 type Page = { readonly after: string | undefined; readonly limit: number };
-type Changed = { readonly count: number; readonly last: string };
+/** `matched`: rows of the page. A trigger may have kept some of them from being changed. */
+type Changed = { readonly count: number; readonly matched: number; readonly last: string };
 
 /** Changes all rows that match, or those of a page. The parameters are those of `where`; then, for a page, its `limit` and `after`. */
 async function update(
@@ -66,9 +67,13 @@ async function update(
 ), changed as (
   update ${streams} s set ${set} from matching m where s.stream = m.stream${inPage} returning 1
 )${announce ? `, ${announcedPart(context, "exists (select 1 from changed)", citus)}` : ""}
-select count(*)::int as count${page ? ", (select max(stream) from matching) as last" : ""}${announce ? ", (select count(*) from announced) as announced" : ""} from changed`;
+select count(*)::int as count${page ? ", (select count(*) from matching) as matched, (select max(stream) from matching) as last" : ""}${announce ? ", (select count(*) from announced) as announced" : ""} from changed`;
   const [row] = await writeAnnounced(context, operation, (announce) => announcing(text, announce, params));
-  return { count: Number(row?.count ?? 0), last: String(row?.last ?? "") };
+  return {
+    count: Number(row?.count ?? 0),
+    matched: Number(row?.matched ?? 0),
+    last: String(row?.last ?? ""),
+  };
 }
 
 async function isMany(
@@ -105,7 +110,7 @@ async function updatePages(
       continue;
     }
     const limit = Math.round(page.limit * Math.max(0.25, Math.min(2, PAGE_MS / Math.max(1, took()))));
-    const full = done.count >= page.limit;
+    const full = done.matched >= page.limit;
     page = { after: done.last, limit: Math.max(SMALLEST_PAGE, Math.min(ONE_STATEMENT, limit)) };
     changed += done.count;
     await onProgress(changed);

@@ -40,7 +40,7 @@ test.each(calls)("%s waits for an async callback, and rejects as it does", async
   await store.commit("s", [event(), event()], meta);
   await store.truncate([{ stream: "s" }]);
   await store.commit("closed", [event(), event("__tombstone__")], meta);
-  await store.subscribe([{ stream: "r", correlated_at: 1 }]);
+  await store.subscribe([{ stream: "r", source: "s", correlated_at: 1 }]);
   const mine = new Error("mine");
   const later = async () => {
     await new Promise((resolve) => setImmediate(resolve));

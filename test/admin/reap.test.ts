@@ -52,3 +52,40 @@ test("correlators go that have not run for the time; the furthest one and the sh
   expect(await admin.reap()).toEqual({ subscriptions: 0, correlators: 1 });
   expect((await admin.correlators()).map(({ key }) => key).sort()).toEqual(["", "last", "young"]);
 });
+
+test("a correlator stays that has just been released, or whose release left no time", async () => {
+  const store = await fixture.seeded();
+  const { table } = store.config;
+  const ask = (key: string, at: number | undefined, millis: number) =>
+    store.subscribe([], at, { key, by: "w", millis });
+  for (const key of ["released", "disposed", "untimed"]) await ask(key, 3, 60_000);
+  await ask("released", undefined, 0);
+  await fixture.sql.unsafe(
+    `update ${table}_correlated set leased_by = 'w', leased_until = null where key = 'untimed'`,
+  );
+  const ending = fixture.store({ table });
+  await ending.subscribe([], 3, { key: "disposed", by: "w", millis: 60_000 });
+  await ending.dispose();
+  await ask("furthest", 9, 60_000);
+  const admin = new Admin(store);
+  const none = { subscriptions: 0, correlators: 0 };
+  expect(await admin.reap({ dryRun: true })).toEqual(none);
+  expect(await admin.reap()).toEqual(none);
+  expect((await ask("untimed", undefined, 0)).correlated_at).toBe(3);
+  await fixture.sql.unsafe(`update ${table}_correlated set leased_until = leased_until - interval '8 days'`);
+  expect(await admin.reap()).toEqual({ subscriptions: 0, correlators: 3 });
+});
+
+test("a row that a trigger keeps does not end the pages before the last one", async () => {
+  const store = await fixture.seeded();
+  const { schema, table } = store.config;
+  await store.commit("closed", [{ name: "__tombstone__", data: {} }], meta);
+  await fixture.sql.unsafe(`
+    insert into "${schema}"."${table}_streams" (stream, source, at, correlated_at)
+    select 's' || n, 'closed', 1, 1 from generate_series(1, 2500) n;
+    create function "${schema}"."${table}_keep"() returns trigger language plpgsql as $$ begin
+      if old.stream = 's1' then return null; end if; return old; end $$;
+    create trigger keep before delete on "${schema}"."${table}_streams"
+      for each row execute function "${schema}"."${table}_keep"()`);
+  expect(await new Admin(store).reap({ olderThanMs: 0 })).toEqual({ subscriptions: 2_499, correlators: 0 });
+});

@@ -103,3 +103,35 @@ test("tells the listeners of other processes that there is work", async () => {
   });
   expect(JSON.parse(await received)).toMatchObject({ claimable: true });
 });
+
+test("an event far behind the watermark is found, also by a rare pattern", async () => {
+  const store = await fixture.seeded();
+  await fixture.sql.unsafe(`insert into ${store.config.table} (id, name, data, stream, version, meta)
+    overriding system value values (1, 'N', '{}', 'other', 0, '{}'), (250000, 'Placed', '{}', 'order-1', 0, '{}'),
+      (350000, 'Placed', '{}', 'order-2', 0, '{}')`);
+  await store.subscribe([{ stream: "mailer", source: "^order-", correlated_at: 350_000 }]);
+  const leases = await store.claim(1, 0, "w", 60_000);
+  await store.block(leases.map((lease) => ({ ...lease, error: "no such address" })));
+  const admin = new Admin(store);
+  const next = { id: 250_000, stream: "order-1" };
+  expect(await admin.blocked()).toMatchObject([{ event: next }]);
+  const { subscriptions } = await admin.subscriptions();
+  expect(subscriptions).toMatchObject([{ next, waiting: { exact: false } }]);
+  const { error } = await failureOf(admin.skip({ ...SKIP, event: 350_000 }));
+  expect(error).toMatchObject({ message: expect.stringContaining("stands at event 250000") });
+  expect(await admin.skip({ ...SKIP, event: 250_000 })).toMatchObject({ event: next });
+});
+
+test.each([
+  ["that the server cannot match", `(${"a?".repeat(40)}){200}`],
+  ["that nothing matches", "^absent-"],
+])("a work mark beyond the end of the log, and a source %s, end the search", async (_, source) => {
+  const store = await fixture.seeded();
+  await store.commit("s", [{ name: "N", data: {} }], { correlation: "c", causation: {} });
+  await store.subscribe([{ stream: "mailer", source, correlated_at: Number.MAX_SAFE_INTEGER }]);
+  const leases = await store.claim(1, 0, "w", 60_000);
+  await store.block(leases.map((lease) => ({ ...lease, error: "no such address" })));
+  const { error, millis } = await failureOf(new Admin(store).skip(SKIP));
+  expect(error).toBeInstanceOf(SkipError);
+  expect(millis).toBeLessThan(5_000);
+});

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { Admin, ArchiveError, type ArchiveTarget, decompress } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { useDatabase } from "../postgres/fixture.ts";
+import { memory } from "./exported.ts";
 
 const fixture = useDatabase();
 const meta = { correlation: "c", causation: {} };
@@ -181,22 +182,14 @@ test("replace deletes log, subscriptions and checkpoints first, and repeats no i
   expect(next?.id).toBe(10);
 });
 
-/** Objects in memory; `tamper` changes what is read back. */
-function memory(tamper?: (bytes: Buffer) => Buffer) {
-  const objects = new Map<string, Buffer>();
-  const target: ArchiveTarget = {
-    write: async (name, content) => {
-      const parts: Uint8Array[] = [];
-      for await (const part of content) parts.push(part);
-      objects.set(name, Buffer.concat(parts));
-    },
-    read: (name) => {
-      const bytes = objects.get(name) ?? Buffer.alloc(0);
-      return Readable.from([tamper ? tamper(bytes) : bytes]);
-    },
-  };
-  return { target, objects };
-}
+test("an import never moves the ids back, also if their sequence was restarted and none was drawn since", async () => {
+  const text = await exported(await variedStore());
+  const target = await fixture.seeded();
+  const { schema, table } = target.config;
+  await fixture.sql.unsafe(`alter sequence "${schema}"."${table}_id_seq" restart with 50`);
+  await new Admin(target).import(from(text), { mode: "merge" });
+  expect((await target.commit("a", [{ name: "N", data: {} }], meta))[0]?.id).toBe(50);
+});
 
 async function closedStreams(count: number): Promise<PostgresStore> {
   const store = await fixture.seeded();
@@ -318,6 +311,7 @@ describe("an archive", () => {
     expect(await new Admin(store).archive({ target, dryRun: true })).toEqual({
       streams: 2,
       events: 4,
+      awaited: 0,
       files: [],
     });
     expect(objects.size).toBe(0);

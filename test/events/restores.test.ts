@@ -73,14 +73,31 @@ test("a driver that does not await the ids has all its events stored in its orde
   expect((await appendOne(store, "s", { name: "Next", data: {} })).id).toBe(2_501);
 });
 
-test("restore itself moves the ids' sequence: it does not leave that to the next commit", async () => {
-  const store = await filled();
-  await restore(store, [restorable("s", 0), restorable("s", 1), restorable("s", 2), restorable("s", 3)]);
-  const { schema, table } = store.config;
+const sequenceOf = async ({ config: { schema, table } }: PostgresStore) => {
   const [row] = await fixture.sql.unsafe(
     `select last_value::int as last, is_called as used from "${schema}"."${table}_id_seq"`,
   );
-  expect(row).toEqual({ last: 5, used: false });
+  return { ...row };
+};
+
+test("restore itself moves the ids' sequence: it does not leave that to the next commit", async () => {
+  const store = await filled();
+  await restore(store, [restorable("s", 0), restorable("s", 1), restorable("s", 2), restorable("s", 3)]);
+  expect(await sequenceOf(store)).toEqual({ last: 4, used: true });
+  await store.seed();
+  expect(await sequenceOf(store)).toEqual({ last: 4, used: true });
+});
+
+test("a restore that fails at its COMMIT leaves the ids' sequence where it was", async () => {
+  const store = await filled();
+  const before = await sequenceOf(store);
+  const { schema, table } = store.config;
+  await fixture.sql.unsafe(`create function "${schema}"."${table}_late"() returns trigger language plpgsql as $$
+    begin raise exception 'not that'; end $$;
+    create constraint trigger late after insert on "${schema}"."${table}" deferrable initially deferred
+    for each row execute function "${schema}"."${table}_late"()`);
+  await expect(restore(store, [restorable("s", 0)])).rejects.toThrow();
+  expect(await sequenceOf(store)).toEqual(before);
 });
 
 test("a role that does not own the ids' sequence moves it forward only", async (context) => {

@@ -42,7 +42,7 @@ test("a commit of which a trigger leaves out an event fails as a whole, and alon
       cause: {
         code: "EVENTS_LEFT_OUT",
         message:
-          "a trigger on the events table left out events of this commit: nothing of it was written; fix or drop the trigger",
+          "a trigger on the events table left out events of this commit or truncate: nothing of it was written; fix or drop the trigger",
       },
     },
   });
@@ -95,16 +95,30 @@ test("a trigger that raises any SQLSTATE fails its own commit alone", async () =
   expect(refused).toMatchObject({ operation: "commit", cause: { code: "P0842" } });
 });
 
-test("a truncate fails if a trigger leaves out its seed, rather than return an id that does not exist", async () => {
+test("a truncate fails if a trigger leaves out a first event, and keeps the streams", async () => {
   const store = await triggered(`if new.name = '__tombstone__' then return null; end if;`);
   await store.commit("a", [event()], meta);
   const { error } = await failureOf(store.truncate([{ stream: "a" }, { stream: "b", snapshot: {} }]));
   expect(error).toMatchObject({
     name: "ERR_STORE",
     operation: "truncate",
-    cause: { message: expect.stringContaining("some lack their snapshot or tombstone") },
+    cause: { code: "EVENTS_LEFT_OUT" },
   });
-  expect(await fixture.rows(store)).toEqual([{ stream: "b", version: 0, name: "__snapshot__" }]);
+  expect(await fixture.rows(store)).toMatchObject([{ stream: "a", version: 0, name: "Happened" }]);
+});
+
+test("a truncate fails if a trigger keeps events, rather than put a first event beside them", async () => {
+  const store = await fixture.seeded();
+  await store.commit("a", [event(), event(), event("__snapshot__"), event()], meta);
+  await store.truncate([{ stream: "a", before: new Date(Date.now() + 60_000) }]);
+  const before = await fixture.rows(store);
+  await addTrigger(store, "delete", `if old.name = 'Happened' then return null; end if; new := old;`);
+  await expect(store.truncate([{ stream: "a" }])).rejects.toMatchObject({
+    name: "ERR_STORE",
+    operation: "truncate",
+    cause: { code: "EVENTS_KEPT", message: expect.stringContaining("kept events from being deleted") },
+  });
+  expect(await fixture.rows(store)).toEqual(before);
 });
 
 test("a restore reports why a row was refused, and leaves everything as it was", async () => {

@@ -190,6 +190,7 @@ describe.each([
     const { store } = await adopted();
     const admin = new Admin(store);
     await store.commit("s-3", [event("__tombstone__")], meta);
+    await fixture.sql.unsafe(`update ${tablesOf(store.config).streams} set at = ${EVENTS}`);
     const before = await all(store);
     const objects = new Map<string, Uint8Array[]>();
     const target: ArchiveTarget = {

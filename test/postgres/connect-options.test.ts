@@ -48,6 +48,29 @@ test("onConnect runs on each connection before its first use, and may fail it", 
   await expect.poll(() => fixture.pids(broken)).toEqual([]);
 });
 
+test("queries of onConnect end before the connection is used, and none is sent afterwards", async () => {
+  let kept: (text: string) => Promise<unknown> = () => Promise.resolve();
+  let slept = false;
+  const store = fixture.store({
+    max: 1,
+    onConnect: ({ query }) => {
+      kept = query;
+      void query("select pg_sleep(0.2)").then(() => {
+        slept = true;
+      });
+    },
+  });
+  await store.seed();
+  expect(slept).toBe(true);
+  await expect(kept("begin")).rejects.toMatchObject({
+    code: "ON_CONNECT",
+    message: expect.stringContaining("has ended"),
+  });
+  await store.commit("s", [event()], meta);
+  const broken = fixture.store({ onConnect: ({ query }) => void query("set role nobody_there") });
+  await expect(broken.seed()).rejects.toMatchObject({ cause: { code: "22023" } });
+});
+
 test("an onConnect that throws, never ends, or calls the store is named as the reason, and dispose ends", async () => {
   const own: { store?: PostgresStore } = {};
   for (const [onConnect, said] of [

@@ -50,6 +50,28 @@ underEveryIsolation("Commits against restore", (fixture) => {
     }
   });
 
+  test("P1: forget_pii during a restore does not report that there was no pii while the restored log has it", async () => {
+    const name = fixture.table();
+    const [restorer, forgetter] = await fixture.pair(name);
+    await forgetter.commit("s", [{ ...event, pii: { email: "ada@example.org" } }], meta);
+    let forgotten: Promise<number> = Promise.resolve(0);
+    await restorer.restore(async (insert) => {
+      for (const item of backup("s", 3)) await insert({ ...item, pii: { email: "ada@example.org" } });
+      forgotten = forgetter.forget_pii("s");
+      await until("forget_pii waits for a row", async () => {
+        const waiting =
+          await fixture.sql`select 1 from pg_locks where locktype = 'transactionid' and not granted`;
+        return waiting.length > 0;
+      });
+    });
+    expect(await forgotten).toBe(3);
+    let left = 0;
+    await forgetter.query(({ pii }) => {
+      if (pii !== undefined) left++;
+    });
+    expect(left).toBe(0);
+  });
+
   test("M9: let loose, a commit is wiped or dense behind the restored stream", async () => {
     const name = fixture.table();
     const [restorer, committer] = await fixture.pair(name);

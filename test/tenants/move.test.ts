@@ -48,6 +48,15 @@ test("log, subscriptions and checkpoints arrive as they were, and ids go on behi
   expect(await target.claim(1, 1, "w2", 10)).toHaveLength(1);
 });
 
+test("ids go on behind those of the old server, also if its sequence was restarted and none was drawn since", async () => {
+  const source = await tenants.store(tenants.database());
+  await source.commit("a", [event()], meta);
+  await here.sql.unsafe(`alter sequence "${source.config.schema}".events_id_seq restart with 50`);
+  const target = storeAt(elsewhere.database(), source);
+  await new Admin(source).move(target);
+  expect((await target.commit("a", [event()], meta))[0]?.id).toBe(50);
+});
+
 test("the old server refuses every call, and does not begin a new log", async () => {
   const database = tenants.database();
   const source = await tenants.store(database);

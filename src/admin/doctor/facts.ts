@@ -136,7 +136,7 @@ const tableText = ({ events, streams, correlated }: Names): string => `select
   (select max(id) from ${events}) as last_id,
   ${lastCreatedMs(events)} as last_created,
   (select count(*) from (select 1 from ${streams} where correlated_at is null and at < (select max(id) from ${events}) limit 1001) u) as unmarked,
-  (select count(*) from ${correlated} where key <> '' and (leased_until is null or leased_until < now() - interval '1 day')) as idle_correlators,
+  (select count(*) from ${correlated} where key <> '' and (leased_until is null or leased_until < now() - interval '7 days')) as idle_correlators,
   (select count(*) from ${correlated} where key <> '') as correlators`;
 
 export async function readFacts({

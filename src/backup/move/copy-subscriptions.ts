@@ -8,17 +8,15 @@ import { byIndex } from "../../postgres/by-index.ts";
 import type { Run } from "../../postgres/index.ts";
 import { textArray } from "../../postgres/parameters.ts";
 import type { Names } from "../../schema/names.ts";
+import { NEXT_TRANSACTION, writtenSince } from "../written-since.ts";
 import { fill } from "./target.ts";
 
 const PAGE = 5_000;
 const ROW = "to_jsonb(r) - 'leased_by' - 'leased_until'";
 
-/**
- * Rows whose transaction is not visible in the snapshot `$2`. xmin has only 32 bits, so it is taken for the newest
- * transaction with these bits. If it belongs to an older epoch, the row is copied once more than necessary.
- */
-const SINCE = `not pg_visible_in_snapshot(greatest(3, n.next - ((n.next - r.xmin::text::bigint) & 4294967295))::text::xid8, $2::pg_snapshot)`;
-const NEXT = `cross join (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) n`;
+/** Rows that were written since the snapshot `$2`. */
+const SINCE = writtenSince("r", "$2", "n.next");
+const NEXT = `cross join (select ${NEXT_TRANSACTION} as next) n`;
 
 type Page = { readonly keys: readonly string[]; readonly lines: readonly string[] };
 

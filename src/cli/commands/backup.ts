@@ -7,6 +7,7 @@ import { ArchiveError, compress, decompress, ExportError, folder, ImportError } 
 import { confirm } from "../confirm.ts";
 import { integer } from "../format.ts";
 import { keepHeapSmall } from "../heap.ts";
+import type { Output } from "../output.ts";
 import { progress } from "../progress.ts";
 import { toCount, toTime, UsageError, withStore } from "../session.ts";
 
@@ -165,7 +166,7 @@ export function archive(program: Command): void {
     .command("archive")
     .summary("moves events of closed streams, or before old snapshots, to files")
     .description(
-      "Writes events to compressed files with a manifest, reads them back, and only then deletes them from the log. Without --before: the events of closed streams, whose tombstones stay. If it is interrupted, the next call does the rest. `act-drizzle import --mode merge` brings a file back.",
+      "Writes events to compressed files with a manifest, reads them back, and only then deletes them from the log. Without --before: the events of closed streams, whose tombstones stay. Streams stay with events that a subscription is still to handle. If it is interrupted, the next call does the rest. `act-drizzle import --mode merge` brings a file back.",
     )
     .argument("<folder>", "where to")
     .addOption(
@@ -194,9 +195,8 @@ export function archive(program: Command): void {
         const what = `${integer(due.events)} events of ${integer(due.streams)} streams`;
         if (options.dryRun || due.events === 0) {
           if (output.json) return output.document(due);
-          return output.line(
-            due.events === 0 ? "There is nothing to archive." : `${what} are to be archived.`,
-          );
+          output.line(due.events === 0 ? "There is nothing to archive." : `${what} are to be archived.`);
+          return tellAwaited(output, due.awaited);
         }
         await confirm(`${what} are to be moved to ${path} and deleted from the log. Go on?`, options);
         const bar = progress("archive", due.events);
@@ -212,6 +212,7 @@ export function archive(program: Command): void {
           if (output.json) return output.document(done);
           output.line(`${integer(done.events)} events of ${integer(done.streams)} streams were archived:`);
           for (const { file, events } of done.files) output.line(`  ${file}  ${integer(events)} events`);
+          tellAwaited(output, done.awaited);
         } catch (error) {
           if (error instanceof ArchiveError) throw new UsageError(error.message);
           throw error;
@@ -219,6 +220,14 @@ export function archive(program: Command): void {
           bar.stop();
         }
       }),
+    );
+}
+
+/** Streams that stay in the log for now. */
+function tellAwaited(output: Output, awaited: number): void {
+  if (awaited > 0)
+    output.line(
+      `${integer(awaited)} streams stay, because subscriptions are still to handle events of them: see \`act-drizzle lag\` and \`act-drizzle blocked\`.`,
     );
 }
 
