@@ -70,8 +70,6 @@ export type AppendMode = {
   readonly sequence: number | null;
   /** The log has deferred triggers. */
   readonly deferred: boolean;
-  /** Statements stay prepared, so that the server does not plan them each time. */
-  readonly prepared?: boolean;
   /** The server has Citus: the log may be on another node. */
   readonly citus?: boolean;
   /** statement_timeout, in ms, of the statements that follow in the transaction: those of inline projections. */

@@ -27,7 +27,7 @@ import {
   raiseSequence,
 } from "./append.ts";
 import { citusTexts } from "./append-citus.ts";
-import { MAX_EVENTS, oneCommitText } from "./append-one.ts";
+import { emptyInsertOfOne, MAX_EVENTS, oneCommitText } from "./append-one.ts";
 import { InlineRunner } from "./inline.ts";
 import { LatestIds } from "./latest-ids.ts";
 import {
@@ -106,6 +106,7 @@ export class Appender {
   readonly #options: AppenderOptions;
   readonly #inline: InlineRunner | undefined;
   readonly #texts = new Map<string, InsertTexts>();
+  readonly #oneCommitTexts = new Map<string, string>();
   readonly #latestIds = new LatestIds();
   /** The highest known id. Events appended from now on get higher ones. */
   #lastId = 0;
@@ -165,7 +166,10 @@ export class Appender {
     }
     connections.writer.warmUp(async (connection) => {
       const mode = this.#modeFor(await connection.establish(connections.deadline), connection);
-      const inserts = emptyInserts(this.#textsFor(mode), mode.sequence);
+      const inserts = [
+        emptyInsertOfOne(this.#oneCommitTextFor(mode, 1), mode.sequence),
+        ...emptyInserts(this.#textsFor(mode), mode.sequence),
+      ];
       await connection.prepare(
         [lockAppends(names, connections.deadline), firstEventQuery(names), ...inserts],
         connections.deadline,
@@ -173,14 +177,13 @@ export class Appender {
     });
   }
 
-  #modeFor(facts: Row, { citus, ownsSession }: Connection): AppendMode {
+  #modeFor(facts: Row, { citus }: Connection): AppendMode {
     return {
       announce: this.#options.announce && performance.now() >= this.#silence.until,
       headBy: facts.ids_indexed === true ? "id" : "version",
       sequence: typeof facts.id_sequence === "number" ? facts.id_sequence : null,
       deferred: facts.deferred === true,
       citus,
-      prepared: ownsSession,
     };
   }
 
@@ -281,9 +284,9 @@ export class Appender {
     const { names, by } = this.#options;
     if (mode.citus) return roundsOfInserts(citusTexts(names, mode, by), batch, this.#latestIds);
     const [commit] = batch;
-    if (!mode.prepared && commit && batch.length === 1 && commit.events.length <= MAX_EVENTS)
+    if (commit && batch.length === 1 && commit.events.length <= MAX_EVENTS)
       return insertOfOne(
-        oneCommitText(names, mode, by, commit.events.length),
+        this.#oneCommitTextFor(mode, commit.events.length),
         commit,
         mode.sequence,
         this.#latestIds,
@@ -296,6 +299,14 @@ export class Appender {
     const texts = this.#texts.get(key) ?? insertTexts(this.#options.names, mode, this.#options.by);
     this.#texts.set(key, texts);
     return texts;
+  }
+
+  #oneCommitTextFor(mode: AppendMode, size: number): string {
+    const key = `${mode.announce} ${mode.headBy} ${mode.limit} ${size}`;
+    const text =
+      this.#oneCommitTexts.get(key) ?? oneCommitText(this.#options.names, mode, this.#options.by, size);
+    this.#oneCommitTexts.set(key, text);
+    return text;
   }
 
   /** Reads the answer of a batch that is committed. If that fails, the batch must not be sent again. */

@@ -159,8 +159,9 @@ export function fixture(options: Options = {}) {
       },
       transact: async (queries: readonly Query[], deadline: number, transferred: Sent["transferred"]) => {
         const params = queries.map(paramsOf);
-        // A commit alone has its own statement where nothing stays prepared.
-        const streams = options.prepare === false ? [String(params[1]?.[0])] : textsOf(params[1]?.[0]);
+        // A commit alone has a statement of its own, with its stream as a parameter instead of a list.
+        const isBatch = queries[1]?.text.includes("unnest($1::text[]");
+        const streams = isBatch ? textsOf(params[1]?.[0]) : [String(params[1]?.[0])];
         const one: Sent = { streams, queries, deadline, transferred };
         batches.push(streams);
         sent.push(one);
