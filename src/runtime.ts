@@ -51,7 +51,7 @@ export class Runtime {
     this.context = {
       ...{ names, connections, cipher, inline, reader, by, notify, pollIntervalMillis, signals },
       exclusive: (verb, work) => operations.run(verb, work),
-      projecting: () => operations.projecting(),
+      projecting: () => connections.projecting(operations.projecting()),
       lanesWithDue: new Set(),
     };
     this.#appender = new Appender({ connections, names, by, announce: config.notify, inline });

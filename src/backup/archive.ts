@@ -6,7 +6,7 @@
  *
  * - A closed stream ends with a tombstone, after which the framework commits nothing. The tombstone stays.
  * - Before a snapshot no row of its stream is ever added, except by an import. The snapshot stays.
- * - A stream with events that a subscription is still to handle stays as it is.
+ * - A stream with events that a subscription is still to handle, or that no correlator has read, stays as it is.
  *
  * If an import, a restore or forget_pii() has written some of these rows meanwhile, nothing of the file is deleted.
  *
@@ -83,7 +83,7 @@ export type ArchiveManifest = {
 export type Archived = {
   readonly streams: number;
   readonly events: number;
-  /** Streams that stay, because a subscription is still to handle some of their events. */
+  /** Streams that stay, because a subscription is still to handle some of their events, or no correlator has read them. */
   readonly awaited: number;
   readonly files: readonly ArchiveManifest[];
 };

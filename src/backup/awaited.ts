@@ -1,6 +1,7 @@
 /**
  * Which streams have events that a subscription is still to handle. An archive leaves them: a subscription that is behind,
- * blocked or deferred would otherwise pass over the events that were deleted.
+ * blocked or deferred would otherwise pass over the events that were deleted. So would all subscriptions of events that no
+ * correlator has read yet, and only a correlator knows which these are.
  */
 import type { Context } from "../context.ts";
 import { isTooComplex } from "../errors.ts";
@@ -33,7 +34,8 @@ const hasEvent = ({ events }: Names, at: string): string => `exists (select 1 fr
 const CUTS = "unnest($1::text[], $2::bigint[]) as c(stream, id)";
 
 /**
- * The streams that a subscription of exactly this stream awaits, and the other sources with the lowest watermark of each.
+ * The streams that a subscription of exactly this stream awaits, those with events after the checkpoint of the correlators,
+ * and the other sources with the lowest watermark of each. Without reactions there is no checkpoint.
  *
  * $1 streams, $2 ids of the cuts
  */
@@ -44,6 +46,8 @@ const awaitedText = (names: Names): string => `with pending as (
 )
 select c.stream, null as source, null as at from ${CUTS} join lowest l on l.source = c.stream
 where l.source !~ ${literal(PATTERN)} and ${hasEvent(names, "l.at")}
+union all
+select c.stream, null, null::bigint from ${CUTS} join ${names.correlated} k on k.key = '' where c.id > k.at and ${hasEvent(names, "k.at")}
 union all
 select null, l.source, l.at from lowest l where l.source = '' or l.source ~ ${literal(PATTERN)}`;
 
@@ -56,7 +60,7 @@ function matches(where: Conditions, source: string): string {
   }
 }
 
-/** The streams of `cuts` with events before their cut that some subscription is still to handle. */
+/** The streams of `cuts` with events before their cut that some subscription, or all correlators, are still to handle. */
 export async function awaitedStreams(
   { names, connections }: Context,
   cuts: readonly Cut[],

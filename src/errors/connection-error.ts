@@ -141,7 +141,8 @@ export const CONNECTION_ERRORS = {
     happened:
       "An inline projection made a call that would wait for the commit that it projects: for the append lock, or for its connection.",
     applied: NOTHING_SENT,
-    advice: "write and dispose after the commit, for example in a reaction; max: 2 or more lets it read",
+    advice:
+      "write and dispose after the commit, for example in a reaction; max: 2 or more lets it read, and more writers of a PostgresDatabase let it commit to another store",
     retry: "After the commit.",
   },
   BACKEND_ALIVE: {

@@ -95,10 +95,11 @@ const columnsText = (expressions: boolean) => `(
     from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)`;
 
-/** tgtype: 1 is ROW, 2 is BEFORE, 4 is INSERT. */
+/** A domain may have the default or the NOT NULL. tgtype: 1 is ROW, 2 is BEFORE, 4 is INSERT. */
 const REQUIRED = `(
-    select coalesce(jsonb_agg(a.attname order by a.attnum), '[]') from pg_attribute a
-    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attnotnull and not a.atthasdef
+    select coalesce(jsonb_agg(a.attname order by a.attnum), '[]') from pg_attribute a join pg_type d on d.oid = a.atttypid
+    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and (a.attnotnull or d.typnotnull)
+      and not a.atthasdef and d.typdefault is null
       and a.attidentity = '' and c.relkind in ('r', 'p') and not exists (select 1 from pg_trigger t
         where t.tgrelid = c.oid and not t.tgisinternal and t.tgenabled <> 'D' and t.tgtype & 7 = 7))`;
 

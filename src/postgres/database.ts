@@ -2,12 +2,12 @@
 
 import { ConnectionError, guard, outcomeUnknown, storeClosed, toStoreError } from "../errors.ts";
 import type { Config, ConnectionTarget, ResolvedOptions } from "../options/config.ts";
-
+import type { Projecting } from "../options/inline.ts";
 import type { Backend, Connection, Page } from "./connection.ts";
 import { lessOf, msUntil } from "./deadline.ts";
 import { endBackend } from "./end-backend.ts";
 import type { Answer, Query, Row } from "./exchange.ts";
-import { heldOf, holding } from "./held.ts";
+import { assertFree, hold, holding, within } from "./held.ts";
 import type { Hosts } from "./host-selection.ts";
 import { type ChannelListener, type ChannelOptions, Listener } from "./listener.ts";
 import { DatabaseLog } from "./log.ts";
@@ -120,22 +120,15 @@ export class Database {
     return this.#shared !== undefined && this.#shared === other.#shared && this.#max === 1;
   }
 
-  /**
-   * Refuses a call that would wait for itself: the driver of a restore, or the source of an import, makes the call while
-   * its transaction holds all connections that the call could use.
-   *
-   * @throws ConnectionError
-   */
-  #assertFree(operation: string, pool: object, max: number): void {
-    if (heldOf(pool) < max) return;
-    const text = `${operation} was called by the driver of a restore, or by the source of an import, which holds every connection that the call could use`;
-    throw new ConnectionError("IN_RESTORE", text, false);
-  }
-
-  /** Makes the same check for a commit. */
+  /** Refuses a commit for which its caller holds every connection. */
   assertMayCommit(): void {
     const writer = this.#shared?.writer ?? this.writer;
-    if (writer === this.#held) this.#assertFree("commit", writer, this.#max);
+    assertFree("commit", writer, this.#shared?.writers ?? 1);
+  }
+
+  /** Calls of an inline projection to other stores that share the connections: its commit holds one of them. */
+  projecting(own: Projecting): Projecting {
+    return this.#shared ? within(hold(this.#shared.writer, "projection"), own) : own;
   }
 
   /** The pool from which sessions take their connections. Stores that share connections share this pool. */
@@ -239,7 +232,7 @@ export class Database {
 
   /** Runs a statement on a connection of the pool, and logs it if it is slow. */
   #use<T>(operation: string, work: (connection: Connection) => Promise<T>, fresh = false): Promise<T> {
-    this.#assertFree(operation, this.#held, this.#max);
+    assertFree(operation, this.#held, this.#max);
     const since = performance.now();
     return this.#pool.use((connection) => this.log.watch(operation, since, () => work(connection)), fresh);
   }
@@ -301,7 +294,7 @@ export class Database {
     try {
       this.#assertOpen();
       const pool = this.#held;
-      this.#assertFree(operation, pool, this.#max);
+      assertFree(operation, pool, this.#max);
       return await this.#pool.use((connection) => {
         begun = true;
         return runSession(connection, {

@@ -1,29 +1,74 @@
 /**
- * Counts the connections that the running code holds: one for each transaction whose driver or source the code belongs to.
- * If these are all connections of a pool, a call that needs one of the pool would wait for itself until it times out.
+ * Counts the connections that the running code holds: one for each restore or import whose driver or source the code belongs
+ * to, and one for each commit whose inline projection it belongs to. If these are all connections of a pool, a call that
+ * needs one of the pool would wait for itself until it times out.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
+import { ConnectionError } from "../errors.ts";
+import type { Projecting } from "../options/inline.ts";
+
+type Kind = "restore" | "projection";
 
 /** A transaction that holds a connection of `pool`. `outer`: the transaction whose work began this one. */
-type Holder = { readonly pool: object; readonly outer: Holder | undefined; open: boolean };
+type Holder = {
+  readonly pool: object;
+  readonly kind: Kind;
+  readonly outer: Holder | undefined;
+  open: boolean;
+};
 
 /** One instance for all stores, because Node 22 never frees one. */
 const current = new AsyncLocalStorage<Holder>();
 
-/** Runs the work of a transaction that holds a connection of the pool. */
+/** What `run` calls belongs to a transaction that holds a connection of the pool, until `end()`. */
+export function hold(pool: object, kind: Kind): Projecting {
+  const holder: Holder = { pool, kind, outer: current.getStore(), open: true };
+  return {
+    run: (work) => current.run(holder, work),
+    // Calls that the work started and did not await may still run. The connection is free now, so they may wait for one.
+    end: () => {
+      holder.open = false;
+    },
+  };
+}
+
+/** Both at once. */
+export const within = (outer: Projecting, inner: Projecting): Projecting => ({
+  run: (work) => outer.run(() => inner.run(work)),
+  end: () => {
+    inner.end();
+    outer.end();
+  },
+});
+
+/** Runs the work of a restore or an import, which holds a connection of the pool. */
 export async function holding<T>(pool: object, work: () => Promise<T>): Promise<T> {
-  const holder: Holder = { pool, outer: current.getStore(), open: true };
+  const { run, end } = hold(pool, "restore");
   try {
-    return await current.run(holder, work);
+    return await run(work);
   } finally {
-    // Calls that `work` started and did not await may still run. The connection is free now, so they may wait for one.
-    holder.open = false;
+    end();
   }
 }
 
-/** How many connections of the pool the caller holds. */
-export function heldOf(pool: object): number {
-  let count = 0;
-  for (let one = current.getStore(); one; one = one.outer) if (one.open && one.pool === pool) count++;
-  return count;
+/**
+ * Refuses a call that would wait for itself: the driver of a restore, the source of an import, or an inline projection
+ * makes the call while its transaction holds all `max` connections of the pool.
+ *
+ * @throws ConnectionError
+ */
+export function assertFree(operation: string, pool: object, max: number): void {
+  const kinds = new Set<Kind>();
+  let held = 0;
+  for (let one = current.getStore(); one; one = one.outer) {
+    if (!one.open || one.pool !== pool) continue;
+    kinds.add(one.kind);
+    held++;
+  }
+  if (held < max) return;
+  const [code, caller] = kinds.has("projection")
+    ? (["IN_PROJECTION", "an inline projection"] as const)
+    : (["IN_RESTORE", "the driver of a restore, or by the source of an import"] as const);
+  const text = `${operation} was called by ${caller}, which holds every connection that the call could use`;
+  throw new ConnectionError(code, text, false);
 }

@@ -37,6 +37,8 @@ export class SharedPools {
   readonly replicas: readonly Replica[];
   /** How many connections `pool` may have. */
   readonly readers: number;
+  /** How many connections `writer` may have. */
+  readonly writers: number;
   /** The dispose() of each store that uses the connections. */
   readonly stores = new Set<() => Promise<void>>();
   #closed: Promise<void> | undefined;
@@ -58,6 +60,7 @@ export class SharedPools {
       (replica) => new Replica(replica, { max, maxPrepared, maxOwners: maxStores }),
     );
     this.readers = Math.max(1, max - writers);
+    this.writers = Math.min(writers, max);
     const all = { ...target, maxPrepared, maxOwners: maxStores };
     const idle = Math.max(0, min - writers);
     if (max === 1) {

@@ -92,7 +92,7 @@ export type RebuildOptions<
    * for all of them; a statement can have 65,535 parameters.
    */
   readonly batchSize?: number | undefined;
-  /** Begins at the first event, even if an interrupted rebuild could go on: needed if `apply` has changed. Default false. */
+  /** Begins at the first event, even if an interrupted rebuild could go on: needed if `apply` has changed, or the log. Default false. */
   readonly restart?: boolean | undefined;
   /** Called after each batch. */
   readonly onProgress?: ((progress: RebuildProgress) => void) | undefined;
@@ -173,10 +173,13 @@ export async function rebuild<
     // Fails before the work begins if the table of positions is missing.
     await transactions.query(tx, floorOf(positions, projection));
   });
-  const from = await retryOnLockTimeout(() => filled.open(names, options.restart ?? false), signal);
+  const open = (restart: boolean) => retryOnLockTimeout(() => filled.open(names, restart), signal);
+  let from = await open(options.restart ?? false);
+  let head = await log.head();
+  // The log was restored, and its ids begin anew: what an interrupted rebuild has filled is of the old log.
+  if (head < from) from = await open(true);
   let at = from;
   let events = 0;
-  let head = await log.head();
   /** Applies one page within a transaction. */
   const apply = async (tx: TransactionOf<Db>, page: Page, known: number) => {
     if (!(await filled.advance(tx, known, page.to)))
@@ -220,6 +223,11 @@ export async function rebuild<
       await filled.close(tx);
       // No handler runs now, so every event that a handler has committed is at or below this id.
       const end = await log.head();
+      if (end < at)
+        throw new ProjectionError(
+          "CANNOT_SWAP",
+          "rebuild: the log was restored meanwhile, and is shorter than what was applied. Nothing was swapped: run the rebuild again, and it begins anew.",
+        );
       let applied = 0;
       let known = at;
       for await (const page of log.read(at, end)) {

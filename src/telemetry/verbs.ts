@@ -42,7 +42,11 @@ function watch(call: Call, run: () => unknown, done: (result: unknown) => void =
 }
 
 /** Returns a function that restores the store's own verbs. */
-export function watchVerbs(store: object, { cipher }: Context, { calls, calling, leasesLost }: Watch) {
+export function watchVerbs(
+  store: object,
+  { cipher, inline }: Context,
+  { calls, calling, leasesLost }: Watch,
+) {
   const restores = VERBS.flatMap((name) => {
     const original: unknown = Reflect.get(store, name);
     if (typeof original !== "function") return [];
@@ -68,8 +72,8 @@ export function watchVerbs(store: object, { cipher }: Context, { calls, calling,
         name === "ack" ? lost : undefined,
       );
     };
-    // Without a key provider a commit runs no code of its caller, so nothing needs its span before it has ended.
-    const wrapped = name === "commit" && !cipher ? commit : other;
+    // Without a key provider and inline projections a commit runs no code of its caller: nothing needs its span before its end.
+    const wrapped = name === "commit" && !cipher && !inline ? commit : other;
     Reflect.set(store, name, wrapped);
     return [() => Reflect.get(store, name) === wrapped && Reflect.set(store, name, original)];
   });

@@ -185,13 +185,16 @@ class Kit<App extends TestableApp> {
     return this.#disposed;
   }
 
+  /** Takes every step, also after one that fails. The first failure is thrown. */
   async #dispose(): Promise<void> {
-    await this.app.shutdown({ graceMs: 2_000 });
-    try {
-      for (const close of this.#closing.toReversed()) await close();
-    } finally {
-      await this.#space.drop();
-    }
+    const failures: unknown[] = [];
+    const steps = [
+      () => this.app.shutdown({ graceMs: 2_000 }),
+      ...this.#closing.toReversed(),
+      () => this.#space.drop(),
+    ];
+    for (const step of steps) await (async () => step())().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
   }
 
   [Symbol.asyncDispose](): Promise<void> {

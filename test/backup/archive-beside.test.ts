@@ -48,6 +48,21 @@ describe("streams stay that a subscription is still to handle", () => {
     });
   });
 
+  test("because no correlator has read some of their events", async () => {
+    const store = await withStreams("a", "b", "c");
+    // Event 4 is the first of b; 3, 6 and 9 are snapshots.
+    await store.subscribe([], 3);
+    const admin = new Admin(store);
+    const { target } = memory();
+    expect(await admin.archive({ target, before: tomorrow })).toMatchObject({ streams: 1, awaited: 2 });
+    expect(await streamsOf(store)).toEqual(["b", "c"]);
+    await store.subscribe([], 4);
+    expect(await admin.archive({ target, before: tomorrow, dryRun: true })).toMatchObject({ awaited: 2 });
+    await store.subscribe([], 8);
+    expect(await admin.archive({ target, before: tomorrow })).toMatchObject({ streams: 2, awaited: 0 });
+    expect(await streamsOf(store)).toEqual([]);
+  });
+
   test("also if it is blocked, deferred, or leased; and not for events that it has handled", async () => {
     const store = await withStreams("a", "b", "c", "d");
     const readers = ["a", "b", "c", "d"].map((source) => ({

@@ -72,7 +72,7 @@ test("closed streams move to a folder, and come back by import", async () => {
   const path = await temporaryFolder();
   const command = commandOn(fixture, store);
   expect((await command("archive", path, "--dry-run")).out).toBe(
-    "There is nothing to archive.\n1 streams stay, because subscriptions are still to handle events of them: see `act-drizzle lag` and `act-drizzle blocked`.\n",
+    "There is nothing to archive.\n1 streams stay, because subscriptions are still to handle events of them (see `act-drizzle lag` and `act-drizzle blocked`), or because no running app has correlated these events yet.\n",
   );
   const leases = await store.claim(10, 0, "w", 10_000);
   await store.ack(leases.map((lease) => ({ ...lease, at: 5 })));

@@ -101,6 +101,21 @@ test.each(["act-pg's tables", "the store's own"])(
   },
 );
 
+test("a column's default and NOT NULL may be those of its domain", async () => {
+  const name = fixture.name();
+  const { config } = await fixture.seeded(name);
+  const { events } = tablesOf(config);
+  const domain = (suffix: string) => `"${name.schema}"."${name.table}_${suffix}"`;
+  await fixture.sql.unsafe(`create domain ${domain("origin")} as text default 'here' not null;
+    alter table ${events} add origin ${domain("origin")} not null`);
+  const store = await fixture.seeded(name);
+  expect(await store.commit("s", [event], meta)).toMatchObject([{ version: 0 }]);
+  await fixture.sql.unsafe(`create domain ${domain("needed")} as text not null;
+    truncate ${events}; alter table ${events} add needed ${domain("needed")}`);
+  await expect(store.commit("s", [event], meta)).rejects.toMatchObject({ cause: { code: "23502" } });
+  expect(await causeOf(fixture.store(name).seed())).toMatch(/: "needed"\. Give/);
+});
+
 test("a database in SQL_ASCII is refused, because its patterns count bytes", async (context) => {
   const database = `act_test_${randomBytes(6).toString("hex")}`;
   const server = connect(serverUrl());

@@ -191,6 +191,7 @@ describe.each([
     const admin = new Admin(store);
     await store.commit("s-3", [event("__tombstone__")], meta);
     await fixture.sql.unsafe(`update ${tablesOf(store.config).streams} set at = ${EVENTS}`);
+    await store.subscribe([], EVENTS);
     const before = await all(store);
     const objects = new Map<string, Uint8Array[]>();
     const target: ArchiveTarget = {

@@ -284,3 +284,42 @@ test("who comes back after another process has swapped is told so", async () => 
     if (end.status === "rejected") expect(end.reason).toMatchObject({ code: "REBUILD_RUNS" });
   expect(await counted(db)).toEqual(await folded(fixture, store));
 });
+
+/** Another log of one event, whose id is 1. */
+const restored = (store: PostgresStore) =>
+  store.restore(async (insert) => {
+    const meta = { correlation: "c", causation: {} };
+    const event = { id: 0, stream: "new", version: 0, created: new Date(0), name: "Deposited", meta };
+    await insert({ ...event, data: { amount: 5 } });
+  });
+
+test.each([false, true])(
+  "what an interrupted rebuild filled from the log before a restore is not kept (in place: %s)",
+  async (inPlace) => {
+    const [db, store] = [await onNodePostgres(), await deposited()];
+    const stop = new AbortController();
+    const onProgress = () => stop.abort(new Error("stopped"));
+    const part = { ...options(store, db), inPlace, batchSize: 3 };
+    await expect(rebuild({ ...part, signal: stop.signal, onProgress })).rejects.toThrow("stopped");
+    await restored(store);
+    expect(await rebuild(part)).toMatchObject({ from: -1, events: 1, at: 1 });
+    expect(await counted(db)).toEqual(await folded(fixture, store));
+  },
+);
+
+test("a log that is restored while the shadows are filled is not mixed with the old one", async () => {
+  const [db, store] = [await onNodePostgres(), await deposited()];
+  let begun = false;
+  const onProgress = async () => {
+    if (!begun) await restored(store);
+    begun = true;
+  };
+  const first = rebuild({ ...options(store, db), onProgress });
+  await expect(first).rejects.toMatchObject({
+    code: "CANNOT_SWAP",
+    message: expect.stringMatching(/the log was restored meanwhile.*begins anew/),
+  });
+  expect(await counted(db)).toEqual([]);
+  expect(await rebuild(options(store, db))).toMatchObject({ from: -1, events: 1 });
+  expect(await counted(db)).toEqual(await folded(fixture, store));
+});

@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { diag, SpanStatusCode } from "@opentelemetry/api";
 import { BasicTracerProvider } from "@opentelemetry/sdk-trace-base";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { z } from "zod";
 import type { PostgresStore } from "../../src/index.ts";
+import { inline } from "../../src/projections/index.ts";
 import { instrument, METRICS, type TelemetryOptions } from "../../src/telemetry/index.ts";
 import { blockMailer, withBacklog } from "../admin/fixture.ts";
 import { event, failureOf, meta, useDatabase } from "../postgres/fixture.ts";
@@ -12,6 +14,7 @@ import { TcpProxy } from "../postgres/proxy.ts";
 import { Otel, useContexts } from "./otel.ts";
 
 const fixture = useDatabase();
+const Happened = z.object({});
 useContexts();
 
 function observed(store: PostgresStore, options: TelemetryOptions = {}): Otel {
@@ -170,6 +173,16 @@ describe("traces", () => {
     );
     expect(batch?.attributes["db.operation.batch.size"]).toBe(3);
   });
+});
+
+test("the calls of an inline projection are children of the commit", async () => {
+  const on = { Happened: async () => void (await store.query(() => {})) };
+  const store: PostgresStore = await fixture.seeded({ inline: inline({ events: { Happened }, on }) });
+  const otel = observed(store);
+  await store.commit("s", [event()], meta);
+  const spans = await otel.spans();
+  const [commit, query] = ["commit", "query"].map((verb) => spans.find(({ name }) => name.startsWith(verb)));
+  expect(query?.parentSpanContext?.spanId).toBe(commit?.spanContext().spanId);
 });
 
 test("no payload, no name of a stream, no reason of a failure is sent", async () => {

@@ -10,7 +10,7 @@ import {
 import { eventually } from "../conformance/kit/eventually.ts";
 import type { DatabaseFixture } from "../postgres/fixture.ts";
 
-export type OwnOptions = Pick<PostgresStoreOptions, "notify" | "pollIntervalMillis" | "table">;
+export type OwnOptions = Pick<PostgresStoreOptions, "inline" | "notify" | "pollIntervalMillis" | "table">;
 
 let serial = 0;
 

@@ -202,3 +202,24 @@ test("options of the URL stay beside the schema of the test", async () => {
   expect(schema).toMatch(/^act_test_/);
   expect(seen).toBe(`-c geqo=off -c search_path=${schema}`);
 });
+
+test("dispose() closes and drops everything, also if the app or one of them fails to end, and says why", async () => {
+  const closed: string[] = [];
+  const kit = await testKit({
+    url: serverUrl(),
+    build: ({ options, onDispose }) => {
+      onDispose(() => void closed.push("first"));
+      onDispose(() => Promise.reject(new Error("cannot be closed")));
+      onDispose(() => void closed.push("last"));
+      const app = act().build(options);
+      const shutdown = async () => {
+        await app.shutdown();
+        throw new Error("cannot be ended");
+      };
+      return Object.assign(Object.create(app) as typeof app, { shutdown });
+    },
+  });
+  await expect(kit.dispose()).rejects.toThrow("cannot be ended");
+  expect(closed).toEqual(["last", "first"]);
+  expect(await schemas(kit.schema)).toBe(0);
+});

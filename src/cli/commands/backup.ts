@@ -227,7 +227,7 @@ export function archive(program: Command): void {
 function tellAwaited(output: Output, awaited: number): void {
   if (awaited > 0)
     output.line(
-      `${integer(awaited)} streams stay, because subscriptions are still to handle events of them: see \`act-drizzle lag\` and \`act-drizzle blocked\`.`,
+      `${integer(awaited)} streams stay, because subscriptions are still to handle events of them (see \`act-drizzle lag\` and \`act-drizzle blocked\`), or because no running app has correlated these events yet.`,
     );
 }
 

@@ -1,7 +1,8 @@
 /** What an inline projection may call of its store: nothing that would wait for its own commit. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { inline } from "../../../src/projections/index.ts";
 import type { PostgresStore } from "../../../src/store.ts";
+import { Tenants } from "../../tenants/fixture.ts";
 import { deposited, events, gate, meta, useModels } from "./fixture.ts";
 
 const { fixture } = useModels();
@@ -78,4 +79,42 @@ test("what a projection leaves running may commit once it has ended", async () =
   await store.commit("s", [deposited(1)], meta);
   ended.open();
   await expect(later).resolves.toHaveLength(1);
+});
+
+describe("stores that share connections: a call to another store that needs the commit's own is refused at once,", () => {
+  const tenants = new Tenants(fixture);
+  const COMMIT: Call = (store) => store.commit("other", [opened], meta);
+  const QUERY: Call = (store) => store.query(() => {});
+
+  /** Two stores on connections of their own. The projection of the first makes the call to the second. */
+  async function sharing(call: Call, options: { readonly max: number; readonly writers?: number }) {
+    const database = tenants.database(options);
+    const other = await tenants.store(database);
+    const handler = async () => void (await call(other));
+    const on = { Deposited: handler };
+    return { store: await tenants.store(database, { inline: inline({ events, on }) }), other };
+  }
+
+  test.each([
+    ["commit", COMMIT, { max: 4, writers: 1 }],
+    ["commit", COMMIT, { max: 1 }],
+    ["query", QUERY, { max: 1 }],
+  ])("%s", async (verb, call, options) => {
+    const { store, other } = await sharing(call, options);
+    const start = performance.now();
+    await expect(store.commit("s", [deposited(1)], meta)).rejects.toMatchObject({
+      code: "HANDLER_FAILED",
+      cause: { operation: verb, cause: { code: "IN_PROJECTION" } },
+    });
+    expect(performance.now() - start).toBeLessThan(1_000);
+    expect([...(await fixture.rows(store)), ...(await fixture.rows(other))]).toEqual([]);
+  });
+
+  test.each([
+    [COMMIT, { max: 4, writers: 2 }],
+    [QUERY, { max: 2 }],
+  ])("and another is carried out", async (call, options) => {
+    const { store } = await sharing(call, options);
+    await expect(store.commit("s", [deposited(1)], meta)).resolves.toHaveLength(1);
+  });
 });
