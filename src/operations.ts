@@ -104,7 +104,10 @@ export class Operations {
       );
   }
 
-  /** An inline projection, called in the async context of its commit. Its own calls are known by that until `end()`. */
+  /**
+   * Begins an inline projection; called in the async context of its commit. Until `end()`, a verb that is called within
+   * `run` counts as called by the projection.
+   */
   projecting(): Projecting {
     const operation: Operation = { verb: PROJECTION, caller: current.getStore() };
     this.#running.add(operation);

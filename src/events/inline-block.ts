@@ -64,7 +64,10 @@ export class InlineBlock<C extends Caller> {
   #closed = false;
   /** The error that failed the transaction on the server; undefined while it has not failed. */
   #failed: Error | undefined;
-  /** A failure that no handler caused: the connection was lost, or the server rolled the transaction back. */
+  /**
+   * A failure that is not reported as a handler's: the connection was lost, the server rolled the transaction back because
+   * of other transactions, a statement has to be parsed again, or a handler has ended the transaction.
+   */
   lost: Error | undefined;
   /** A statement has to be parsed again, so the whole block may be repeated. */
   stale = false;

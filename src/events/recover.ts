@@ -67,7 +67,7 @@ export const firstEventQuery = ({ events }: Names): Query => {
   return { text: text("xmin"), citus: () => text("token"), once: true, ignoresSettings: true };
 };
 
-/** Undefined for an empty log. */
+/** Undefined for an empty log; on Citus also for a first event without a token. */
 export const firstEventOf = (row: Row | undefined): string | undefined =>
   typeof row?.first_event === "string" ? row.first_event : undefined;
 

@@ -111,7 +111,10 @@ function readParameters(
   return parameters;
 }
 
-/** Options of which two parameters must agree. Of the other options, the first parameter in their list counts. */
+/**
+ * Options whose two parameters must not contradict each other. For any other option, the first of its given parameters
+ * counts, in the order of option-list.ts.
+ */
 const SAID_ONCE = new Set(["max", "prepare"]);
 
 function refuseContradictions(parameters: ReadonlyMap<string, string>, fail: Fail): void {

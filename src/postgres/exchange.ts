@@ -2,8 +2,9 @@
  * One exchange with the server: a message of several statements and one Sync, written past the driver, and the answers up
  * to ReadyForQuery. While it runs, this module reads the socket instead of the driver.
  *
- * States of an exchange: sending the head (only if the parameters are large: they travel, and nothing has run yet) →
- * running (the tail and Sync are sent) → done at ReadyForQuery. After an error the server skips everything up to Sync.
+ * States of an exchange: sending the head (only if the parameters are large: they travel, and at most BEGIN and the
+ * settings of its transaction have run) → running (the tail and Sync are sent) → done at ReadyForQuery. After an error the
+ * server skips everything up to Sync.
  */
 import type { Socket } from "node:net";
 import type { Raised } from "../errors.ts";

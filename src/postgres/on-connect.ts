@@ -19,7 +19,7 @@ export async function prepareByCaller(
   });
   const running = new Set<Promise<unknown>>();
   let ended = false;
-  // What a store sends on the connection must never meet a query of the function.
+  // Once the function has ended, stores use the connection, so a query that the function sends later is refused.
   const query = (text: string) => {
     if (ended) return Promise.reject(failed("has ended: its query() sends nothing any more"));
     const rows = connection.run({ text }, limit);

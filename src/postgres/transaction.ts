@@ -7,7 +7,8 @@
  * this module reads and writes its socket.
  *
  * States of a {@link TransactionChannel}: idle (the driver reads the socket) → sending (a large message: parameters
- * are being sent, nothing has run) → running (Sync is sent) → idle; or closed with the connection, from every state.
+ * are being sent, and at most BEGIN and the settings of its transaction have run) → running (Sync is sent) → idle; or
+ * closed with the connection, from every state.
  */
 import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
@@ -95,7 +96,7 @@ type PlanOptions = {
   /** The message commits. */
   readonly commits?: boolean;
   readonly portals?: string;
-  /** Parse the only statement under this name. */
+  /** The only statement, if this message parses it and a later one runs it. */
   readonly unnamed?: Prepared | undefined;
   /** The only statement, if an earlier message has parsed it. */
   readonly known?: Prepared | undefined;
@@ -117,7 +118,7 @@ export class TransactionChannel {
 
   /**
    * `fatal` is called with a FATAL or PANIC error, after which the server closes the connection. `maxPrepared`: how many
-   * statements stay prepared; left out, all of the store's own.
+   * statements stay prepared. If it is left out, the store's own statements have no limit.
    */
   constructor(socket: Socket, fatal: (error: ServerError) => void, maxPrepared?: number) {
     this.#socket = socket;

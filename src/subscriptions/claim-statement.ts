@@ -74,7 +74,7 @@ export type ClaimOptions = {
 export function claimStatement(names: Names, { limits, inLane, withDue, marks }: ClaimOptions): string {
   const step = stepFor(limits);
   // A list of one lane, and the order by lane: only an index that begins with the lane has this order. With `lane =` the
-  // planner walked the index of all watermarks, if the rows on disk are in their order (14 ms at 100,000 instead of 1).
+  // planner walks the index of all watermarks if the rows on disk are in order of watermark (14 ms at 100,000 instead of 1).
   const available = `not s.blocked and coalesce(s.leased_until <= now(), true)${inLane ? " and s.lane = any(array[(select lane from call)])" : ""}`;
   const behind = "s.at < s.correlated_at";
   const byLane = (direction = "") => (inLane ? `s.lane${direction}, ` : "");
