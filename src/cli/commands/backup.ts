@@ -166,7 +166,7 @@ export function archive(program: Command): void {
     .command("archive")
     .summary("moves events of closed streams, or before old snapshots, to files")
     .description(
-      "Writes events to compressed files with a manifest, reads them back, and only then deletes them from the log. Without --before: the events of closed streams, whose tombstones stay. Streams stay with events that a subscription is still to handle. If it is interrupted, the next call does the rest. `act-drizzle import --mode merge` brings a file back.",
+      "Writes events to compressed files with a manifest, reads them back, and only then deletes them from the log. Without --before: the events of closed streams, whose tombstones stay. A stream stays if a subscription is still to handle some of its events. If it is interrupted, the next call does the rest. `act-drizzle import --mode merge` brings a file back.",
     )
     .argument("<folder>", "where to")
     .addOption(
