@@ -8,7 +8,8 @@
  * - Before a snapshot no row of its stream is ever added, except by an import. The snapshot stays.
  * - A stream with events that a subscription is still to handle stays as it is.
  *
- * If an import, a restore or forget_pii() has written some of these rows meanwhile, nothing of the file is deleted.
+ * If an import, a restore or forget_pii() has written some of these rows meanwhile, nothing of the file is deleted. On Citus
+ * this is not noticed: see {@link deleteQuery}.
  *
  * If it is interrupted, the next call starts again: events that are still in the log are archived again.
  *
@@ -124,8 +125,8 @@ group by e.stream order by e.stream using ~<~ limit $2::bigint`,
 
 /**
  * Deletes what was written to the file. The cut must still be there. `changed` rows were written since the file was begun, so
- * the file lacks them, or has them as they were: then nothing is deleted. On Citus another node has written them, and its
- * transactions are not those of the snapshot.
+ * the file lacks them, or has them as they were: then nothing is deleted. On Citus no row counts as changed: another node may
+ * have written it, and that node's transaction ids cannot be compared with the snapshot.
  *
  * $1 streams, $2 ids of the cuts, $3 the last archived id, $4 the snapshot before the file was begun
  */

@@ -33,7 +33,8 @@ const hasEvent = ({ events }: Names, at: string): string => `exists (select 1 fr
 const CUTS = "unnest($1::text[], $2::bigint[]) as c(stream, id)";
 
 /**
- * The streams that a subscription of exactly this stream awaits, and the other sources with the lowest watermark of each.
+ * One row for each stream of the cuts that is the source of a subscription which is still to handle an event before the cut;
+ * and one for each pending source that is a pattern, or '' (every stream), with the lowest watermark of its subscriptions.
  *
  * $1 streams, $2 ids of the cuts
  */

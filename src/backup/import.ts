@@ -94,7 +94,10 @@ async function refuseConflicts(run: Run, names: Names, batch: readonly EventLine
   );
 }
 
-/** The last id that a sequence has given out, of its relation: after ALTER SEQUENCE … RESTART it is the one before last_value. */
+/**
+ * An expression for the last id that a sequence has given out, in a query of that sequence. After ALTER SEQUENCE … RESTART it is
+ * the one before last_value.
+ */
 const LAST_GIVEN = "case when is_called then last_value else last_value - 1 end";
 
 /** The id sequence, qualified and quoted; undefined if it cannot be found. */
