@@ -84,7 +84,7 @@ const toActQuery = (filter: EventFilter): ActQuery => ({
   backward: !filter.forward,
 });
 
-/** The columns of a view, of a page `q` of events. They tell whether there is personal data, but not what. */
+/** The columns for an {@link EventView}, of a page `q` of events. They tell whether there is personal data, but not what. */
 export const VIEW_COLUMNS =
   "q.id, q.name, q.stream, q.version, q.created, q.data, q.meta, q.dates, q.pii is not null as personal";
 

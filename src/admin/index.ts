@@ -51,7 +51,7 @@ export { ImportError } from "../backup/event-order.ts";
 export type { ExportOptions, ExportProgress } from "../backup/export.ts";
 export { ExportError } from "../backup/export-error.ts";
 export { type ArchiveTarget, folder } from "../backup/folder.ts";
-export type { Imported, ImportMode, ImportOptions } from "../backup/import.ts";
+export { type Imported, type ImportMode, type ImportOptions, LogNotEmptyError } from "../backup/import.ts";
 export { MoveError } from "../backup/move/error.ts";
 export type { Moved, MoveOptions, MoveProgress } from "../backup/move.ts";
 export type { ProgressOptions } from "../subscriptions/update.ts";
@@ -93,8 +93,8 @@ export type { VersionsOptions } from "./versions.ts";
 export type { Watch } from "./watch.ts";
 
 /**
- * Reads the state of a store and operates it, on the store's own connections. Methods that read take one or two statements,
- * and cost the same on a log of any size: counts stop at a limit, and lists have a limit.
+ * Reads the state of a store and operates it, on the store's own connections. Most methods that read take one or two
+ * statements, and cost the same on a log of any size: counts and lists have a limit, and longer searches a time limit.
  *
  * @throws StoreError, as the store's verbs do.
  * @example
@@ -345,7 +345,8 @@ export class Admin {
 
   /**
    * Moves the events of closed streams, or those before old snapshots, to a folder or an object store. Rows are deleted
-   * only after the file was read back and found complete. Streams stay with events that a subscription is still to handle.
+   * only after the file was read back and found complete. A stream stays if a subscription is still to handle some
+   * of its events.
    *
    * @example await admin.archive({ target: folder("/var/archive"), before: new Date("2025-01-01") });
    */

@@ -38,7 +38,7 @@ export async function plan({ names, connections }: Context): Promise<PlannedStep
   const run: Run = (query) => connections.read("admin", query);
   const catalog = await introspectAgain(run, names);
   const planned = planMigration(names, catalog, { online: connections.config.prepare });
-  // A sequence can be looked at once there is a log.
+  // Without the events table there is no sequence to look at.
   const [row] = catalog.relations.has(tableNames(names.table).events) ? await run(idFactsQuery(names)) : [];
   const { sequence } = row ? toIdFacts(row) : { sequence: null };
   const steps = [

@@ -23,7 +23,7 @@ export type PositionsTable = {
 /** How far one projection is. Positions are ids of events. */
 export type ProjectionState = {
   readonly projection: string;
-  /** Which run it is, from 0: a rebuild raises it. */
+  /** Which run it is, from 0: a rebuild in place, and redeliver(), raise it. */
   readonly generation: number;
   readonly since: Date;
   readonly targets: Count;
@@ -34,7 +34,7 @@ export type ProjectionState = {
   readonly builtUpTo: number | undefined;
   /** A rebuild that runs, or that has died. `at`: the id up to which it has filled the tables. */
   readonly rebuild: { readonly at: number; readonly inPlace: boolean } | undefined;
-  /** The targets that are furthest behind, at most 20, with the handlers that are done with the next event. */
+  /** The targets that are furthest behind, at most 20, with the handlers that are done with event `at`. */
   readonly positions: readonly {
     readonly target: string;
     readonly at: number;

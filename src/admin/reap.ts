@@ -86,7 +86,7 @@ async function removeAll(
 
 /**
  * Older releases left no time when they released a lease, so nobody knows how long the correlator has been idle. Its time
- * begins now. A lease that has ended is free, as one without an end is.
+ * begins now. The lease stays free: one that has ended can be taken, as one whose `leased_until` is null can.
  */
 const beginTime = ({ correlated }: Names): string => `with untimed as materialized (
   select key from ${correlated} where key <> '' and leased_until is null order by key for update skip locked

@@ -72,7 +72,7 @@ export type Subscription = {
 /** A page of subscriptions. */
 export type SubscriptionsPage = {
   readonly subscriptions: readonly Subscription[];
-  /** How many match. */
+  /** How many match. On a page after the first, those of the pages before may be left out. */
   readonly count: Count;
   /** `after` of the next page. */
   readonly next: string | undefined;

@@ -8,7 +8,8 @@
  * - Before a snapshot no row of its stream is ever added, except by an import. The snapshot stays.
  * - A stream with events that a subscription is still to handle, or that no correlator has read, stays as it is.
  *
- * If an import, a restore or forget_pii() has written some of these rows meanwhile, nothing of the file is deleted.
+ * If an import, a restore or forget_pii() has written some of these rows meanwhile, nothing of the file is deleted. On Citus
+ * only added events are noticed: see {@link deleteQuery}.
  *
  * If it is interrupted, the next call starts again: events that are still in the log are archived again.
  *
@@ -122,29 +123,35 @@ group by e.stream order by e.stream using ~<~ limit $2::bigint`,
   };
 }
 
+/** `snapshot`: before the file was begun. `events`: how many it has. */
+type Since = { readonly snapshot: string; readonly events: number };
+
 /**
  * Deletes what was written to the file. The cut must still be there. `changed` rows were written since the file was begun, so
- * the file lacks them, or has them as they were: then nothing is deleted. On Citus another node has written them, and its
- * transactions are not those of the snapshot.
+ * the file lacks them, or has them as they were: then nothing is deleted. On Citus another node may have written them, and
+ * its transaction ids cannot be compared with the snapshot. There only the rows beyond those of the file count.
  *
- * $1 streams, $2 ids of the cuts, $3 the last archived id, $4 the snapshot before the file was begun
+ * $1 streams, $2 ids of the cuts, $3 the last archived id, $4 the snapshot before the file was begun, $5 events of the file
  */
-function deleteQuery(names: Names, cuts: readonly Cut[], lastId: number, snapshot: string): Query {
+function deleteQuery(names: Names, cuts: readonly Cut[], lastId: number, since: Since): Query {
   const { events } = names;
   const ids = "any((select ids from written)::bigint[])";
   const cutIsThere = `exists (select 1 from ${events} k where k.stream = c.stream and k.id = c.id)`;
-  const text = (since: string) => `with written as materialized (
+  const text = (changed: string) => `with written as materialized (
   select array(select id from (${idsBefore(names, ` and e.id <= $3::bigint and ${cutIsThere}`)}) x) as ids
-), changed as materialized (
-  select count(*)::int as changed from ${events} e cross join (select ${NEXT_TRANSACTION} as next) n where e.id = ${ids} and ${since}
+), changed as materialized (${changed}
 ), deleted as (
   delete from ${events} e where e.id = ${ids} and (select changed from changed) = 0
   returning 1
 ) select (select count(*) from deleted)::int as deleted, cardinality(ids) as found, changed from written cross join changed`;
   return {
-    text: text(writtenSince("e", "$4", "n.next")),
-    citus: () => text("$4::text is null"),
-    params: [...cutParams(cuts), lastId, snapshot],
+    text: text(`
+  select count(*)::int as changed from ${events} e cross join (select ${NEXT_TRANSACTION} as next) n
+  where e.id = ${ids} and ${writtenSince("e", "$4", "n.next")} and $5::int is not null`),
+    citus: () =>
+      text(`
+  select greatest(0, cardinality(ids) - $5::int) as changed from written where $4::text is not null`),
+    params: [...cutParams(cuts), lastId, since.snapshot, since.events],
     bindFirst: true,
   };
 }
@@ -217,7 +224,8 @@ async function archiveStreams(
     table: `${names.schema}.${names.table}`,
   };
   await target.write(`${file}.manifest.json`, lone(`${JSON.stringify(manifest, undefined, 2)}\n`));
-  const deletion = [lockAppends(names, 0), deleteQuery(names, cuts, written.lastId, String(now?.snapshot))];
+  const since = { snapshot: String(now?.snapshot), events: written.events };
+  const deletion = [lockAppends(names, 0), deleteQuery(names, cuts, written.lastId, since)];
   const [, rows] = await connections.transaction("archive", deletion);
   refuseChanged(file, rows?.[0]);
   refuseKept(names, file, rows?.[0]);

@@ -34,8 +34,9 @@ const hasEvent = ({ events }: Names, at: string): string => `exists (select 1 fr
 const CUTS = "unnest($1::text[], $2::bigint[]) as c(stream, id)";
 
 /**
- * The streams that a subscription of exactly this stream awaits, those with events after the checkpoint of the correlators,
- * and the other sources with the lowest watermark of each. Without reactions there is no checkpoint.
+ * One row for each stream of the cuts that is the source of a subscription which is still to handle an event before the cut,
+ * or that has such an event after the checkpoint of the correlators (without reactions there is no checkpoint). One row for
+ * each pending source that is a pattern, or '' (every stream), with the lowest watermark of its subscriptions.
  *
  * $1 streams, $2 ids of the cuts
  */

@@ -94,7 +94,10 @@ async function refuseConflicts(run: Run, names: Names, batch: readonly EventLine
   );
 }
 
-/** The last id that a sequence has given out, of its relation: after ALTER SEQUENCE … RESTART it is the one before last_value. */
+/**
+ * An expression for the last id that a sequence has given out, in a query of that sequence. After ALTER SEQUENCE … RESTART it is
+ * the one before last_value.
+ */
 const LAST_GIVEN = "case when is_called then last_value else last_value - 1 end";
 
 /** The id sequence, qualified and quoted; undefined if it cannot be found. */
@@ -206,10 +209,15 @@ export async function importEvents(
   return { events: reader.events, lastId };
 }
 
+/** An import with the mode `empty`, or a move, found events in the log. Nothing was written. */
+export class LogNotEmptyError extends Error {
+  override readonly name = "LogNotEmptyError";
+}
+
 export async function assertEmpty(run: Run, names: Names): Promise<void> {
   const [row] = await run({ text: `select exists (select 1 from ${names.events}) as filled` });
   if (row?.filled === true)
-    throw new Error(
+    throw new LogNotEmptyError(
       'act-drizzle: the log is not empty. Choose mode "replace", which deletes it, or "merge". Nothing was imported.',
     );
 }

@@ -96,7 +96,7 @@ export class Output {
     const table = new Table({
       chars: NO_LINES,
       style: { "padding-left": 0, "padding-right": GAP, head: [], border: [] },
-      // The last column needs no gap behind it, but the table adds it: it is cut from the line below.
+      // The last column needs no gap after it, but the table adds one: trimEnd() below removes it.
       colWidths: widths.map((width) => width + GAP),
       colAligns: columns.map(({ right }) => (right ? "right" : "left")),
     });

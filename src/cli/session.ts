@@ -17,6 +17,9 @@ export function currentUser(): string {
   }
 }
 
+/** Exit code after Ctrl+C: 128 and the number of SIGINT. */
+export const INTERRUPTED = 130;
+
 /** The command ends with this exit code, and has printed why. */
 export class ExitCode extends Error {
   readonly exitCode: number;

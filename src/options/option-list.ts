@@ -239,7 +239,7 @@ export const optionsSchema = z.strictObject({
   }),
   idle_in_transaction_session_timeout: limit.default(60_000).register(about, {
     type: "number | false",
-    docs: "After this many milliseconds without a statement the server ends a transaction; `0` and `false` are no limit. For a commit the limit is at most 10 s (with `inline`: 1 s more than the longest `timeout` of a handler), for a migration, restore or import always 60 s.",
+    docs: "After this many milliseconds without a statement the server ends a transaction; `0` and `false` are no limit. Commits have 10 s at most (`inline`: a handler's `timeout` and 1 s), restores 60 s.",
     config: { type: "number", docs: "After how many milliseconds the server ends an idle transaction." },
     url: { idle_in_transaction_session_timeout: Number },
   }),

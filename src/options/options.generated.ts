@@ -50,7 +50,7 @@ export type PostgresStoreOptions = {
   readonly query_timeout?: number | false | undefined;
   /** Longest wait of a statement for a lock, in milliseconds; `0` and `false`: the role's own limit. Commits wait for the append lock, so a low limit makes them fail. Default `0`. */
   readonly lock_timeout?: number | false | undefined;
-  /** After this many milliseconds without a statement the server ends a transaction; `0` and `false` are no limit. For a commit the limit is at most 10 s (with `inline`: 1 s more than the longest `timeout` of a handler), for a migration, restore or import always 60 s. Default `60000`. */
+  /** After this many milliseconds without a statement the server ends a transaction; `0` and `false` are no limit. Commits have 10 s at most (`inline`: a handler's `timeout` and 1 s), restores 60 s. Default `60000`. */
   readonly idle_in_transaction_session_timeout?: number | false | undefined;
   /** Settings of the server for each session, as in libpq: `-c search_path=app -c geqo=off`. */
   readonly options?: string | undefined;

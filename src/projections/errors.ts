@@ -7,8 +7,8 @@ import { faultOf, type Rules } from "../values/rules.ts";
  * - `BAD_INPUT`: an argument is invalid; the message says which.
  * - `NO_TRANSACTIONS`: the driver of the database has no transactions.
  * - `POSITIONS_MISSING`: the table of positions does not exist, or lacks a column.
- * - `SUPERSEDED`: the events were fetched before a rebuild of the projection, or came while its tables were being rebuilt in
- *   place. They are delivered again.
+ * - `SUPERSEDED`: the events were fetched before a rebuild in place or redeliver(), or came while it was running. They are
+ *   delivered again.
  * - `HANDLER_FAILED`: a query of the handler failed; `cause` says why.
  * - `TIMED_OUT`: a target did not catch up in time; see {@link CaughtUpTimeout}.
  * - `BLOCKED`: a target that is waited for is blocked.

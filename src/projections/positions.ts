@@ -19,7 +19,8 @@ export type ActPositionsOptions<Schema extends string = string, Name extends str
  * - `projection`, `target`: whose position it is. For a `flush` the target is the stream of the row.
  * - `at`: the id of the last event that was handled; -1 before the first.
  * - `handlers`: which handlers are done with event `at`; null if all are.
- * - `generation`: a number from 0, which a rebuild raises, so that events that were fetched before it are not written.
+ * - `generation`: a number from 0. A rebuild in place, and redeliver(), raise it, so that events that were fetched before are
+ *   not written.
  * - `since`: when the generation began.
  *
  * A projection that was rebuilt has one more row, with an empty target: `at` is the id up to which its tables hold all

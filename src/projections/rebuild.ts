@@ -194,7 +194,7 @@ export async function rebuild<
     if ((await filled.liveUses(tx)) !== before)
       throw new ProjectionError(
         "BAD_INPUT",
-        "rebuild: apply has used a table itself: read and write the tables that it gets as its third argument. tx.query reads your own.",
+        "rebuild: apply has used one of your tables instead of its shadow: read and write the tables that it gets as its third argument. tx.query always reads your tables.",
       );
   };
   let slower = 0;

@@ -24,7 +24,7 @@ export type EventsOf<Map extends SchemaMap> = {
 type Events = ActTables["events"];
 type DataColumn = Events["data"];
 
-/** A column, because Drizzle writes `sql<…>` without its table, which is ambiguous in a join of two. */
+/** A column and not `sql<…>`, which Drizzle writes without its table: that is ambiguous in a join of two such subqueries. */
 type Typed<Data> = DataColumn & { readonly _: { readonly data: Data } };
 // Returns the same column, with a narrower type.
 const typed = <Data>(column: DataColumn) => column as Typed<Data>;

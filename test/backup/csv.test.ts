@@ -13,7 +13,7 @@ import {
   type Schemas,
 } from "@rotorsoft/act";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Admin, ExportError } from "../../src/admin/index.ts";
+import { Admin, ExportError, LogNotEmptyError } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { useDatabase } from "../postgres/fixture.ts";
 
@@ -180,6 +180,7 @@ describe("an import is refused, and names the line", () => {
     const store = await variedStore();
     const text = await csvOf(store);
     await expect(importCsv(store, text)).rejects.toThrow("the log is not empty");
+    await expect(importCsv(store, text)).rejects.toBeInstanceOf(LogNotEmptyError);
     await expect(importCsv(store, text, { mode: "merge" })).rejects.toThrow("cannot be merged");
     expect(await importCsv(store, text, { mode: "replace", dryRun: true })).toMatchObject({ events: 4 });
     await importCsv(store, text, { mode: "replace" });

@@ -87,7 +87,7 @@ describe.skipIf(reason !== "")(titled("rebuilds on Citus", reason), () => {
             await add(tx, own ? balances : tables.balances, stream, data.amount);
         },
       });
-    await expect(filling(true)).rejects.toThrow("apply has used a table itself");
+    await expect(filling(true)).rejects.toThrow("apply has used one of your tables instead of its shadow");
     expect(await found()).toEqual([{ stream: "s0", balance: 999 }]);
     await filling(false);
     expect(await found()).toEqual(right);

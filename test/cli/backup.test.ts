@@ -43,6 +43,18 @@ test("a line that was changed is named, and nothing is imported", async () => {
   expect(await fixture.rows(store)).toHaveLength(5);
 });
 
+test("a log that is not empty is kept, and the modes are named", async () => {
+  const store = await withBacklog(fixture);
+  const file = join(await temporaryFolder(), "log.jsonl");
+  await commandOn(fixture, store)("export", file);
+  const { code, err } = await commandOn(fixture, store)("import", file);
+  expect([code, err]).toEqual([
+    2,
+    "act-drizzle: The log is not empty: choose --mode replace, which deletes it, or --mode merge. Nothing was imported.\n",
+  ]);
+  expect(await fixture.rows(store)).toHaveLength(5);
+});
+
 test("what replaces the log is asked for", async () => {
   const store = await withBacklog(fixture);
   const file = join(await temporaryFolder(), "log.jsonl");

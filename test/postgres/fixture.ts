@@ -77,7 +77,8 @@ export class DatabaseFixture extends OpenDatabase {
 
   /**
    * Opens that many connections for reads. Calls at once are no way to do so: the first connection may have answered them
-   * all before another is open. So each waits for the log's table, until all of them have a connection.
+   * all before another is open. So each waits for the log's table, until all of them have a connection. The connection for
+   * commits may wait for it, too, to prepare its statements.
    */
   async openReaders(store: PostgresStore, count: number): Promise<void> {
     const { schema, table, application_name } = store.config;
@@ -88,7 +89,8 @@ export class DatabaseFixture extends OpenDatabase {
     await until("each read has a connection", async () => {
       const waiting = await this.sql`
         select from pg_stat_activity
-        where application_name = ${application_name} and wait_event_type = 'Lock'`;
+        where application_name = ${application_name} and wait_event_type = 'Lock'
+          and starts_with(query, 'select * from (select e.id')`;
       return waiting.length === count;
     });
     await locker.unsafe("rollback");

@@ -198,7 +198,7 @@ test("apply that reads the tables themselves is refused: they are not what is be
       await add(events, tx, tables);
     },
   });
-  await expect(reading).rejects.toThrow(/apply has used a table itself/);
+  await expect(reading).rejects.toThrow(/apply has used one of your tables instead of its shadow/);
   expect(await counted(db)).toEqual([]);
 });
 

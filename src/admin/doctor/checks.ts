@@ -279,8 +279,8 @@ const CHECKS = {
       ? []
       : [
           hint(
-            `${idle_correlators} of ${correlators} correlators have not run for a week, or ended with an older release, which left no time: their apps' registries are gone.`,
-            "Remove them with `act-drizzle reap`. Those without a time begin their week with it.",
+            `${idle_correlators} of ${correlators} correlators have not run for a week, or last ran with an older release, which did not record when: their apps' registries are gone.`,
+            "Remove them with `act-drizzle reap`. For those without a recorded time, the week begins with the first reap.",
           ),
         ],
   "move-unfinished": ({ unfinished }, { names }) => moveFindings(names, unfinished),

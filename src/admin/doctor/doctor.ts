@@ -24,7 +24,7 @@ export async function doctor(context: Context, options: DoctorOptions = {}): Pro
   try {
     const catalog = await introspectAgain((query) => connections.read("admin", query), names);
     if (!catalog.relations.has(tableNames(names.table).events)) return [notSeeded(names.lockKey)];
-    // Sessions set row_security = off: to read such a table fails, instead of leaving rows out.
+    // Sessions set row_security = off, so a query of a restricted table fails instead of leaving rows out.
     const hidden = [...catalog.relations.values()].filter(({ restricted }) => restricted);
     if (hidden.length > 0) return [rowsHidden(hidden.map(({ name }) => name))];
     return [

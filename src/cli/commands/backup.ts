@@ -3,7 +3,15 @@ import { createWriteStream } from "node:fs";
 import { type FileHandle, open, rename } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { ArchiveError, compress, decompress, ExportError, folder, ImportError } from "../../admin/index.ts";
+import {
+  ArchiveError,
+  compress,
+  decompress,
+  ExportError,
+  folder,
+  ImportError,
+  LogNotEmptyError,
+} from "../../admin/index.ts";
 import { confirm } from "../confirm.ts";
 import { integer } from "../format.ts";
 import { keepHeapSmall } from "../heap.ts";
@@ -136,6 +144,10 @@ export function importLog(program: Command): void {
             output.line("Restart the workers, then run: vacuum (analyze) on the store's tables.");
         } catch (error) {
           if (error instanceof ImportError) throw new UsageError(`${file}, ${error.message}`);
+          if (error instanceof LogNotEmptyError)
+            throw new UsageError(
+              "The log is not empty: choose --mode replace, which deletes it, or --mode merge. Nothing was imported.",
+            );
           throw error;
         } finally {
           bar.stop();
@@ -166,7 +178,7 @@ export function archive(program: Command): void {
     .command("archive")
     .summary("moves events of closed streams, or before old snapshots, to files")
     .description(
-      "Writes events to compressed files with a manifest, reads them back, and only then deletes them from the log. Without --before: the events of closed streams, whose tombstones stay. Streams stay with events that a subscription is still to handle. If it is interrupted, the next call does the rest. `act-drizzle import --mode merge` brings a file back.",
+      "Writes events to compressed files with a manifest, reads them back, and only then deletes them from the log. Without --before: the events of closed streams, whose tombstones stay. A stream stays if a subscription is still to handle some of its events. If it is interrupted, the next call does the rest. `act-drizzle import --mode merge` brings a file back.",
     )
     .argument("<folder>", "where to")
     .addOption(

@@ -9,7 +9,7 @@ import { integer } from "../format.ts";
 import { silently } from "../logger.ts";
 import { type Measured, measure } from "../measure.ts";
 import type { Output } from "../output.ts";
-import { storeOptions, toCount, withStore } from "../session.ts";
+import { ExitCode, INTERRUPTED, storeOptions, toCount, withStore } from "../session.ts";
 
 /** Tables of the database that are not the server's own. */
 const TABLES = `select count(*)::int as tables from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -72,7 +72,10 @@ export function bench(program: Command): void {
           };
           const { seconds } = options;
           const found = await measure(measured, { store: own, seconds, signal: stop.signal, onStep });
-          if (stop.signal.aborted) throw new Error("interrupted: nothing was measured to the end");
+          if (stop.signal.aborted) {
+            process.stderr.write("act-drizzle: interrupted: nothing was measured to the end\n");
+            throw new ExitCode(INTERRUPTED);
+          }
           if (output.json) output.document(found);
           else print(output, found);
         } finally {

@@ -6,7 +6,7 @@ import { integer } from "../format.ts";
 import { importModule, importProjections, type UserModule } from "../module.ts";
 import type { Output } from "../output.ts";
 import { type Progress, progress } from "../progress.ts";
-import { ExitCode, toCount, UsageError, withStore } from "../session.ts";
+import { ExitCode, INTERRUPTED, toCount, UsageError, withStore } from "../session.ts";
 
 type Options = {
   readonly app: string;
@@ -16,8 +16,6 @@ type Options = {
 };
 type Result = Awaited<ReturnType<Awaited<ReturnType<typeof importProjections>>["rebuild"]>>;
 
-/** Exit code after Ctrl+C: 128 and the number of SIGINT. */
-const INTERRUPTED = 130;
 const MAX_BATCH_SIZE = 100_000;
 
 const toBatchSize = (text: string): number => {

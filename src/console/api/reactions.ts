@@ -18,7 +18,7 @@ export type ReactionSort = SubscriptionSort;
 
 export type Reactions = {
   readonly reactions: readonly Reaction[];
-  /** How many subscriptions match the filter. */
+  /** How many subscriptions match the filter. On a page after the first, those of the pages before may be left out. */
   readonly count: Count;
   readonly next: string | undefined;
   /** How many subscriptions were searched for this filter and order, if not all of them. */
@@ -83,7 +83,7 @@ export type PositionsTable = {
 
 export type Projection = {
   readonly projection: string;
-  /** Which run this is: a rebuild raises it. */
+  /** Which run this is: a rebuild in place, and redeliver(), raise it. */
   readonly generation: number;
   /** When the generation began. */
   readonly since: string;
