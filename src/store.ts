@@ -252,7 +252,7 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * Registers subscriptions and raises their work marks. Act's correlators raise the checkpoint, and take or release their lease.
+   * Registers subscriptions, raises their work marks and the checkpoint, and takes or releases the lease of a correlator.
    *
    * @param streams Subscriptions with `source`, `priority` (default 0), `lane` (default `default`) and `correlated_at`,
    *   the id up to which there is work. A priority or mark only ever rises.
@@ -270,7 +270,7 @@ export class PostgresStore implements Store {
   }
 
   /**
-   * Leases to `by` subscriptions that have work. No two workers hold the same one at the same time.
+   * Leases subscriptions that have work; `by` becomes their holder. No two workers hold the same one at the same time.
    *
    * @param lagging How many that are behind: three quarters by priority, a quarter by age.
    * @param leading How many that are furthest ahead.

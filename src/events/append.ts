@@ -31,8 +31,8 @@ export type InlineWork = {
   /** The events as they will stand in the log. */
   committed(outcome: Outcome, created: Date): readonly InlineEvent[];
   /**
-   * Begins a handler, as code that the commit has called: it may call the store while dispose() waits for the commit, and
-   * calls that would wait for the commit are refused.
+   * Begins a handler. Its calls of the store count as calls by the commit: they are allowed while dispose() waits for the
+   * commit, and refused if they would wait for the commit.
    */
   begin(): Projecting;
 };

@@ -146,7 +146,7 @@ export class Appender {
         const other = this.#otherMode(error, mode, facts);
         if (!other) throw error;
         const appended = await this.#send(connection, batch, other, end, transferred);
-        // So that the next connection, or each connection that stores share, looks the sequence up again.
+        // The next connection then looks the sequence up again; if stores share connections, each of these does.
         if (other.sequence !== mode.sequence) {
           sharedFacts?.forget();
           if (!sharedFacts) connection.destroy(sequenceChanged());

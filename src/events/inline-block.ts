@@ -28,7 +28,7 @@ const limitTo = (ms: number): Query => ({
   params: [String(ms)],
 });
 
-/** Statements that would end the transaction, and the events with it. */
+/** Statements that begin or end a transaction. COMMIT would store the events too early, and ROLLBACK would discard them. */
 const ENDS = /^\s*(begin|start|commit|end|rollback(?!\s+to\s)|abort|prepare\s+transaction)\b/i;
 
 /** Parameters as text, in the form in which other drivers send values that Drizzle's columns have not encoded. */

@@ -169,7 +169,8 @@ async function findSequence(run: Run, names: Names): Promise<Sequence> {
 
 /**
  * Makes new ids follow the restored ones. A rollback undoes ALTER SEQUENCE, and with it what setval then does to the same
- * sequence, but not a setval alone. Without setval the sequence would count as unused: as if it were behind the log.
+ * sequence, but not a setval alone. Without setval, nextval() would return the last id again, and seed() would take
+ * the sequence for one that is behind the log.
  */
 async function restartSequence(run: Run, { name, owned }: Sequence, last: number): Promise<void> {
   if (owned) {

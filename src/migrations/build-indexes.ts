@@ -34,7 +34,7 @@ const lockOf = ({ schema, table }: Names) =>
  */
 export function buildIndexes({ names, connections }: Context): Promise<string[]> {
   return guard("seed", () =>
-    // Not on a connection of the pool, because the build changes settings of its session.
+    // On a connection that is closed afterwards, because the build changes settings of its session.
     connections.useAlone(async (connection) => {
       try {
         const builder = new Builder(names, connection, connections.deadline);

@@ -126,7 +126,7 @@ export class Database {
     assertFree("commit", writer, this.#shared?.writers ?? 1);
   }
 
-  /** Calls of an inline projection to other stores that share the connections: its commit holds one of them. */
+  /** If stores share the connections, counts the one that the projection's commit holds: see {@link assertFree}. */
   projecting(own: Projecting): Projecting {
     return this.#shared ? within(hold(this.#shared.writer, "projection"), own) : own;
   }

@@ -161,7 +161,8 @@ export class ReplicaReads {
       return upToDate || undefined;
     } catch (error) {
       const cause = causeOf(error);
-      // The primary then runs the statement, and shows whether it is wrong. Only a replica has recovery conflicts (40001).
+      // After every error the primary runs the statement. If the statement is wrong, it fails there too; a recovery conflict
+      // (40001) happens on replicas only.
       if (codeOf(cause) !== "POOL_TIMEOUT") view.until = performance.now() + BEHIND[1];
       replica.failed(cause);
       return undefined;
