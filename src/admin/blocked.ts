@@ -30,12 +30,12 @@ export type Blocked = {
   readonly attempts: number;
   /** What the handler failed with. */
   readonly error: string | undefined;
-  /** The event that it failed at, if its source still has it. A rare pattern is searched for 1.5 s at most. */
+  /** The event that it failed at, if its source still has it. For a rare pattern the search ends after about 1.5 s. */
   readonly event: EventRef | undefined;
 };
 
 const DEFAULT_LIMIT = 50;
-/** ms for which the events are looked for that are far from the watermark. */
+/** ms after which no further search begins for an event that is far from the watermark. */
 const TIME_LIMIT_MS = 1_500;
 const RULES: Rules<BlockedOptions> = { names: FUNCTION, lane: TEXT, limit: LIMIT, after: TEXT };
 

@@ -6,8 +6,9 @@ import { toTime } from "../values/time.ts";
 const row = z.object({ first: z.coerce.number().nullable(), last: z.coerce.number().nullable() });
 
 /**
- * `first` is the lowest id whose event was committed at or after `cutoff`, an expression; the last id + 1 if there is
- * none; null for an empty log. `last` is the log's end. Times never run backward along ids, except in an adopted log.
+ * `first` is the lowest id from which on every event was committed at or after `cutoff`, an expression. It may be an id
+ * that no event has. It is the last id + 1 if no event is that new, and null for an empty log. `last` is the log's end.
+ * Times never run backward along ids, except in an adopted log.
  */
 export const firstSinceText = (events: string, cutoff: string): string => `with recursive bounds as (
   select (select min(id) from ${events}) as first, (select max(id) from ${events}) as last
@@ -36,7 +37,7 @@ export async function firstSince(
   return row.parse(found);
 }
 
-/** The lowest id that was committed at or after `ms`, since the epoch. Undefined for an empty log. */
+/** `first` of {@link firstSinceText} for a time in ms since the epoch. Undefined for an empty log. */
 export async function firstIdSince(context: Context, ms: number): Promise<number | undefined> {
   const { first } = await firstSince(context, "to_timestamp($1::float8 / 1000)", [toTime(ms)]);
   return first ?? undefined;

@@ -48,7 +48,7 @@ export type StreamNamesOptions = {
 
 const RULES: Rules<StreamNamesOptions> = { prefix: TEXT, after: TEXT, limit: LIMIT };
 
-/** The parameters: the prefix and the first string after its range, `after`, each if given; the limit. */
+/** The parameters, the first three only if they exist: the prefix, the first string after its range, `after`; the limit. */
 export function streamNamesQuery(
   names: Names,
   { prefix, after, limit = DEFAULT_LIMIT }: StreamNamesOptions,

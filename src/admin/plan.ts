@@ -11,11 +11,14 @@ export type PlannedStep = {
   readonly statement: string;
   /** What it does, in words. Undefined for preparations. */
   readonly done: string | undefined;
-  /** The lock that its table is under until the migration's transaction ends. Undefined for none that matters. */
+  /**
+   * The lock that it takes on its table. A change holds it until the migration's transaction ends, a concurrent index build
+   * until the index is built. Undefined for none that matters.
+   */
   readonly lock: string | undefined;
 };
 
-/** The first pattern that a statement matches gives its lock. The strongest locks come first. */
+/** The first pattern that matches gives the lock: a concurrent index build also matches the pattern of an ordinary one. */
 const LOCKS: readonly (readonly [RegExp, string])[] = [
   [/^(alter table|drop )/i, "ACCESS EXCLUSIVE: reads and writes of the table wait"],
   [/^lock table/i, "an explicit table lock"],

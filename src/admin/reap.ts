@@ -41,7 +41,8 @@ const finished = ({ events }: Names): string => `not s.blocked and s.deferred_at
 
 /**
  * Condition on `s`. The correlator that is furthest stays. One that comes back after its deletion begins at the shared
- * checkpoint, and passes over what it had not read: so it must have been idle for all that time. $1 age in ms
+ * checkpoint, and passes over what it had not read. So only one that has been idle for the whole age is deleted.
+ * $1 age in ms
  */
 const gone = ({ correlated }: Names): string => `s.key <> ''
   and s.leased_until < now() - ${AGE}

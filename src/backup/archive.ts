@@ -1,8 +1,8 @@
 /**
  * archive(): moves events of closed streams, or events that a snapshot has made superfluous, out of the log.
  *
- * Events are written to the target first, with a manifest. The target is then read back, and its events are counted
- * and their checksum compared. Only then are rows deleted, and only those that were written:
+ * Events are written to a file of the target first. The file is then read back, its events are counted, and their
+ * checksum is compared. Then its manifest is written. Only then are rows deleted, and only those that are in the file:
  *
  * - A closed stream ends with a tombstone, after which the framework commits nothing. The tombstone stays.
  * - Before a snapshot no row of its stream is ever added, except by an import. The snapshot stays.

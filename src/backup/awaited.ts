@@ -1,7 +1,7 @@
 /**
  * Which streams have events that a subscription is still to handle. An archive leaves them: a subscription that is behind,
- * blocked or deferred would otherwise pass over the events that were deleted. So would all subscriptions of events that no
- * correlator has read yet, and only a correlator knows which these are.
+ * blocked or deferred would otherwise pass over the events that were deleted. An archive also leaves events that no
+ * correlator has read yet, because only a correlator knows which subscriptions are to handle them.
  */
 import type { Context } from "../context.ts";
 import { isTooComplex } from "../errors.ts";

@@ -87,7 +87,7 @@ function timeText(id: number, { created, stream, version }: z.infer<typeof row>)
 }
 
 /**
- * `onPage` is told the number of events, and the last id in the log.
+ * `onPage` gets the number of events so far, and the id that the page's last event has in the log.
  *
  * @throws ExportError
  */

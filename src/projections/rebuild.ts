@@ -72,7 +72,7 @@ export type RebuildOptions<
   readonly positions?: ActPositions | undefined;
   /** All events that the projection handles, by name, as its `.on({ … })` gets them. */
   readonly events: Events;
-  /** The tables that the projection writes, and no other projection. The rebuild fills them from empty. */
+  /** The tables that this projection writes; no other projection may write them. The rebuild fills them from empty. */
   readonly tables: Tables;
   /**
    * Applies events, in order of id, through `tx` to the tables of its third argument, which are shadows of yours. It may run

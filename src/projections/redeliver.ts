@@ -27,7 +27,7 @@ export type RedeliverOptions<Db extends Database> = {
   readonly app: Resetting;
   readonly projection: string;
   readonly positions?: ActPositions | undefined;
-  /** The tables that the projection writes, and no other projection. */
+  /** The tables that this projection writes; no other projection may write them. */
   readonly tables: Readonly<Record<string, PgTable>>;
   /** Its targets in the log, as `app.reset` takes them: names, or a filter. */
   readonly targets: Targets;

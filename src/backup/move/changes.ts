@@ -52,8 +52,8 @@ export type Recording = { readonly upTo: number; readonly state: string };
 
 /**
  * Starts to record changes of all events that the log has now. With `before`, what an earlier call returned, it extends the
- * recording to the events added since; undefined means that a change since then was not recorded. It locks the table until
- * the transaction of `run` ends, and writers wait that long.
+ * recording to the events added since, and returns undefined if a change since then was not recorded. It locks the table
+ * until the transaction of `run` ends, and writers wait that long.
  */
 export async function record(
   run: Run,
@@ -90,7 +90,7 @@ end $$`,
     text: `create or replace trigger ${INSERTED} after insert on ${events} for each row when (new.id <= ${upTo})
 execute function ${table}()`,
   });
-  // The session of a logical replication worker is a replica's, and ordinary triggers do not fire there.
+  // A logical replication worker runs with session_replication_role = replica, under which ordinary triggers do not fire.
   const parts = await run({ text: `${tree(names)} select oid::regclass::text as name from parts` });
   for (const { name } of parts)
     for (const trigger of [CHANGED, INSERTED])

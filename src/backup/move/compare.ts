@@ -31,7 +31,7 @@ from ${target.names.events} e where ${text} and not e.id = any($${given.length +
   return String(here?.digest) === String(there?.digest);
 }
 
-/** Splits `(after, upTo]` into ranges of about as many events each. $1 the id before the range, $2 rows */
+/** Splits `(after, upTo]` into ranges of {@link PART} events; the last may have fewer. $1 the id before a range, $2 rows */
 export async function* partsOf(
   { names, connections }: Readable,
   after: number,
@@ -57,6 +57,6 @@ export const sameRange = (
 ): Promise<boolean> =>
   same(source, target, { text: "e.id > $1::bigint and e.id <= $2::bigint", params: [after, upTo] });
 
-/** Whether the target has the same of these events. $1 the ids */
+/** Whether the events with these ids are the same in both logs. $1 the ids */
 export const sameEvents = (source: Readable, target: Readable, ids: readonly number[]): Promise<boolean> =>
   same(source, target, { text: "e.id = any($1::bigint[])", params: [numberArray(ids)] });

@@ -1,4 +1,7 @@
-/** `act-drizzle export`, `import`, `archive` and `reap`: events that leave the log, and come back. */
+/**
+ * `act-drizzle export`, `import` and `archive`: events that leave the log, and come back. `act-drizzle reap`: deletes
+ * subscriptions of closed streams, and correlators that are gone.
+ */
 import { createWriteStream } from "node:fs";
 import { type FileHandle, open, rename } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";

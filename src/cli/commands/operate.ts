@@ -77,7 +77,7 @@ async function preview({ store }: Session, target: Target, only?: StreamFilter) 
 }
 
 type Operation = {
-  /** As in "12 subscriptions would be set back". */
+  /** As in "12 subscriptions are to be unblocked". */
   readonly done: string;
   /** The consequence, as the preview prints it. */
   readonly effect: string;
