@@ -184,7 +184,7 @@ export async function importEvents(
   };
   if (dryRun) {
     const run: Run = (query) => connections.read("import", query);
-    if (mode === "empty") await assertEmpty(run, names);
+    if (mode === "empty") await assertEmpty(run, names, OTHER_MODES);
     for await (const batch of batchesOf(source, reader)) {
       if (mode === "merge") await refuseConflicts(run, names, batch);
       await note(batch);
@@ -194,7 +194,7 @@ export async function importEvents(
   const write = async (run: Run) => {
     await run(lockQuery(names));
     await run({ text: "set local statement_timeout = 0" });
-    if (mode === "empty") await assertEmpty(run, names);
+    if (mode === "empty") await assertEmpty(run, names, OTHER_MODES);
     if (mode === "replace") await guard("import", () => wipe(run, names));
     for await (const batch of batchesOf(source, reader)) {
       if (mode === "merge") await refuseConflicts(run, names, batch);
@@ -209,15 +209,15 @@ export async function importEvents(
   return { events: reader.events, lastId };
 }
 
+const OTHER_MODES = 'Choose mode "replace", which deletes it, or "merge". Nothing was imported.';
+
 /** An import with the mode `empty`, or a move, found events in the log. Nothing was written. */
 export class LogNotEmptyError extends Error {
   override readonly name = "LogNotEmptyError";
 }
 
-export async function assertEmpty(run: Run, names: Names): Promise<void> {
+/** `remedy`: how else it can be done. */
+export async function assertEmpty(run: Run, names: Names, remedy: string): Promise<void> {
   const [row] = await run({ text: `select exists (select 1 from ${names.events}) as filled` });
-  if (row?.filled === true)
-    throw new LogNotEmptyError(
-      'act-drizzle: the log is not empty. Choose mode "replace", which deletes it, or "merge". Nothing was imported.',
-    );
+  if (row?.filled === true) throw new LogNotEmptyError(`act-drizzle: the log is not empty. ${remedy}`);
 }

@@ -43,6 +43,15 @@ test("it fills the tables, and says how far", async () => {
   expect(out).toContain(`counters: ${await counted()} events applied`);
 });
 
+test("in place it says that handlers waited all the time", async () => {
+  const { command } = await rebuilding();
+  const { code, out } = await command(["totals", "--app", MODULE, "--in-place"]);
+  expect(code).toBe(0);
+  expect(out).toMatch(
+    / events applied, up to event \d+\. Handlers waited from the beginning to the end\.\n$/,
+  );
+});
+
 test("--json has a stable form", async () => {
   const { command } = await rebuilding();
   const { code, out } = await command(["totals", "--app", MODULE, "--in-place", "--json"]);

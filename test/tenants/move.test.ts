@@ -100,7 +100,9 @@ test("a target that is not empty is refused, unless it is the copy of an earlier
   const target = storeAt(elsewhere.database(), source);
   await target.seed();
   await target.commit("other", [event("Theirs")], meta);
-  await expect(new Admin(source).move(target)).rejects.toThrow("not empty");
+  await expect(new Admin(source).move(target)).rejects.toThrow(
+    'not empty. Move to a new schema, or, if the log is the copy of an earlier attempt, with "again: true"',
+  );
   expect(await source.commit("a", [event("Mine")], meta)).toHaveLength(1);
   await new Admin(source).move(target, { again: true });
   const names: string[] = [];

@@ -31,6 +31,9 @@ export async function openTarget(run: Run, names: Names): Promise<void> {
   await run({ text: `drop function if exists ${guardFunction(names)}()` });
 }
 
+const OTHER_TARGET =
+  'Move to a new schema, or, if the log is the copy of an earlier attempt, with "again: true", which deletes it. Nothing was moved.';
+
 /** From here on only {@link fill} can write to the target. `again`: deletes what an earlier attempt has copied. */
 export const closeTarget = (target: Context, again: boolean): Promise<void> =>
   fill(target, async (run) => {
@@ -38,7 +41,7 @@ export const closeTarget = (target: Context, again: boolean): Promise<void> =>
     await openTarget(run, names);
     await run(lockQuery(names));
     if (again) await wipe(run, names);
-    else await assertEmpty(run, names);
+    else await assertEmpty(run, names, OTHER_TARGET);
     await run({
       text: `create function ${guardFunction(names)}() returns trigger language plpgsql as $$
 begin

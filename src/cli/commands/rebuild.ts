@@ -94,16 +94,17 @@ async function rebuilt(
   }
 }
 
-function print(output: Output, projection: string, result: Result): void {
+function print(output: Output, projection: string, result: Result, inPlace: boolean): void {
   const { events, at, from, lockedMillis } = result;
   if (output.json) {
     output.document({ projection, ...result });
     return;
   }
   if (from >= 0) output.line(`It went on after event ${integer(from)}, where a rebuild had stopped.`);
-  output.line(
-    `${projection}: ${integer(events)} events applied, up to event ${integer(at)}. Handlers waited for ${integer(lockedMillis)} ms.`,
-  );
+  const waited = inPlace
+    ? "Handlers waited from the beginning to the end."
+    : `Handlers waited for ${integer(lockedMillis)} ms.`;
+  output.line(`${projection}: ${integer(events)} events applied, up to event ${integer(at)}. ${waited}`);
 }
 
 export function rebuild(program: Command): void {
@@ -129,7 +130,7 @@ export function rebuild(program: Command): void {
             (watched) => run({ ...given, store, inPlace, restart, batchSize, ...watched }),
             given.projection,
           );
-          print(output, given.projection, result);
+          print(output, given.projection, result, inPlace === true);
         } finally {
           await close(given);
         }
