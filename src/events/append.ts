@@ -31,10 +31,10 @@ export type InlineWork = {
   /** The events as they will stand in the log. */
   committed(outcome: Outcome, created: Date): readonly InlineEvent[];
   /**
-   * Begins a handler. Its calls of the store count as calls by the commit: they are allowed while dispose() waits for the
+   * Enters a handler. Its calls of the store count as calls by the commit: they are allowed while dispose() waits for the
    * commit, and refused if they would wait for the commit.
    */
-  begin(): Projecting;
+  enter(): Projecting;
 };
 
 /** One `commit()` call, ready to be sent. */

@@ -17,7 +17,7 @@ import type { Stored } from "./queue.ts";
 const isHead = (version: number) => Number.isInteger(version) && version >= -1 && version <= 2_147_483_647;
 
 /** Handlers run in the async context of the call of commit(). */
-const beginIn =
+const enterIn =
   (within: <T>(work: () => T) => T, { projecting }: Context) =>
   (): Projecting => {
     const { run, end } = within(projecting);
@@ -70,7 +70,7 @@ export async function commit<E extends Schemas>(
   const inlined = context.inline?.handlers;
   const inline =
     inlined && msgs.some(({ name }) => inlined.has(String(name)))
-      ? { committed, begin: beginIn(AsyncLocalStorage.snapshot(), context) }
+      ? { committed, enter: enterIn(AsyncLocalStorage.snapshot(), context) }
       : undefined;
   let stored: Stored;
   try {

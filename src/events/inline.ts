@@ -28,7 +28,7 @@ type Call = {
   readonly handler: InlineHandler;
   readonly events: InlineEvent[];
   /** Of the commit that the first event belongs to. */
-  readonly begin: InlineWork["begin"];
+  readonly enter: InlineWork["enter"];
   /** Index of the commit that all of the events belong to; undefined if there are several commits. */
   readonly commitIndex: number | undefined;
 };
@@ -141,7 +141,7 @@ export class InlineRunner {
           calls.set(name, {
             handler,
             events: [event],
-            begin: inline.begin,
+            enter: inline.enter,
             commitIndex: batch.length === 1 || !handler.batch ? i : undefined,
           });
       }
@@ -157,7 +157,7 @@ export class InlineRunner {
     });
     // The handler may have ended before `timedOut` is awaited, and then a rejection would be unhandled.
     timedOut.catch(() => {});
-    const projecting = call.begin();
+    const projecting = call.enter();
     try {
       const returned = projecting.run(() => call.handler.run(call.events, this.#tx));
       const query = this.#projections.toQuery(returned);

@@ -238,7 +238,7 @@ export function archive(program: Command): void {
     );
 }
 
-/** Streams that stay in the log for now. */
+/** Says how many streams stay in the log, and why. */
 function tellAwaited(output: Output, awaited: number): void {
   if (awaited > 0)
     output.line(
