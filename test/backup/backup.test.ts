@@ -208,6 +208,18 @@ async function closedStreams(count: number): Promise<PostgresStore> {
   return store;
 }
 
+test("an import of the event 1 alone moves the unused sequence: the next id is 2", async () => {
+  const store = await fixture.seeded();
+  await store.commit("s", [{ name: "A", data: {} }], meta);
+  const copy = await fixture.seeded();
+  await new Admin(copy).import(new Admin(store).export());
+  // A commit that drew 1 again would mend the sequence, so the sequence itself is looked at.
+  const [next] = await fixture.sql.unsafe(
+    `select nextval(pg_get_serial_sequence('${copy.config.table}', 'id'))::int as id`,
+  );
+  expect(next?.id).toBe(2);
+});
+
 describe("an archive", () => {
   test.each(["zstd", "gzip", "none"] as const)(
     "of closed streams takes all but the tombstones (%s), and comes back byte by byte",
