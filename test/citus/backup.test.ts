@@ -2,8 +2,9 @@
 import { Readable } from "node:stream";
 import type { Message, Schemas } from "@rotorsoft/act";
 import { describe, expect, test } from "vitest";
-import { Admin } from "../../src/admin/index.ts";
+import { Admin, decompress } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
+import { memory } from "../backup/exported.ts";
 import { titled } from "../faults/failover/programs.ts";
 import { reason } from "./cluster.ts";
 import { CitusTenants, meta } from "./tenants.ts";
@@ -55,5 +56,30 @@ describe.skipIf(reason !== "")(titled("backups on Citus", reason), () => {
     const copy = await cluster.tenant({ prepare });
     expect(await new Admin(copy).import(admin.export())).toMatchObject({ events: 6 });
     expect(await eventsOf(copy)).toEqual(before);
+  });
+
+  test("an archive deletes nothing if events come back while its file is written", async () => {
+    const store = await cluster.tenant();
+    const admin = new Admin(store);
+    const { target } = memory();
+    const tomorrow = new Date(Date.now() + 86_400_000);
+    const events = [personal, { name: "__snapshot__", data: {} }];
+    await store.commit("s", events, meta);
+    const [first] = (await admin.archive({ target, before: tomorrow })).files;
+    await store.commit("s", events, meta);
+    const file = first?.file ?? "";
+    let back = true;
+    const during = {
+      ...target,
+      write: async (name: string, bytes: AsyncIterable<Uint8Array>) => {
+        await target.write(name, bytes);
+        if (back) await admin.import(decompress(target.read(file), "zstd"), { mode: "merge" });
+        back = false;
+      },
+    };
+    await expect(admin.archive({ target: during, before: tomorrow })).rejects.toThrow(
+      "Nothing of it was deleted",
+    );
+    expect(await eventsOf(store)).toHaveLength(4);
   });
 });
