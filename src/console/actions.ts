@@ -2,7 +2,6 @@
 import type { StreamFilter } from "@rotorsoft/act";
 import { z } from "zod";
 import { Admin, type Count, type Matching } from "../admin/index.ts";
-import type { PostgresStore } from "../index.ts";
 import type { Action, ActionResult, Preview, Reaction } from "./api.ts";
 import type { Audit } from "./audit.ts";
 import { type Confirmations, EXPIRES } from "./confirmations.ts";
@@ -164,37 +163,49 @@ export async function preview(
 type Refused = ActionResult["refused"];
 type Outcome = { readonly count: number; readonly refused: Refused };
 
-async function apply(store: PostgresStore, action: Action, by: string): Promise<Outcome> {
+/** `onProgress` is called with the number of subscriptions that have been changed so far. */
+async function apply(
+  admin: Admin,
+  action: Action,
+  by: string,
+  onProgress: (changed: number) => void,
+): Promise<Outcome> {
   const all = (count: number): Outcome => ({ count, refused: [] });
   switch (action.type) {
     case "unblock":
-      return all(await store.unblock(inputOf(action)));
+      return all(await admin.unblock(inputOf(action), { onProgress }));
     case "reset":
-      return all(await store.reset(inputOf(action)));
+      return all(await admin.reset(inputOf(action), { onProgress }));
     case "defer":
-      return all(await store.defer(inputOf(action), Date.parse(action.until)));
+      return all(await admin.defer(inputOf(action), Date.parse(action.until), { onProgress }));
     case "prioritize": {
       const input = inputOf(action);
-      if (!Array.isArray(input)) return all(await store.prioritize(input, action.priority));
+      if (!Array.isArray(input)) return all(await admin.prioritize(input, action.priority, { onProgress }));
       // The verb takes a filter only.
       let count = 0;
-      for (const stream of input)
-        count += await store.prioritize({ stream, stream_exact: true }, action.priority);
+      for (const stream of input) {
+        count += await admin.prioritize({ stream, stream_exact: true }, action.priority);
+        onProgress(count);
+      }
       return all(count);
     }
     case "skip": {
-      const admin = new Admin(store);
       const refused: { stream: string; message: string }[] = [];
-      for (const { stream, event } of action.events)
-        await admin.skip({ stream, event, by, reason: action.reason }).catch((error: unknown) => {
+      let count = 0;
+      for (const { stream, event } of action.events) {
+        try {
+          await admin.skip({ stream, event, by, reason: action.reason });
+          onProgress(++count);
+        } catch (error) {
           if (!(error instanceof Error) || error.name !== "SkipError") throw error;
           refused.push({ stream, message: error.message });
-        });
-      return { count: action.events.length - refused.length, refused };
+        }
+      }
+      return { count, refused };
     }
     case "release": {
       const { stream, holder } = action;
-      const released = await new Admin(store).release({ stream, holder });
+      const released = await admin.release({ stream, holder });
       return released
         ? all(1)
         : { count: 0, refused: [{ stream, message: "That worker does not hold it any more." }] };
@@ -244,10 +255,14 @@ export async function run(confirmed: Confirmed, audit: Audit): Promise<ActionRes
     audit.add({ store: store.info.id, type: action.type, what: whatOf(action, count), count, outcome });
   await checkUnchanged(confirmed);
   let outcome: Outcome;
+  let changed = 0;
+  const onProgress = (count: number) => {
+    changed = count;
+  };
   try {
-    outcome = await store.writing((writing) => apply(writing, action, audit.who));
+    outcome = await store.writing((writing) => apply(new Admin(writing), action, audit.who, onProgress));
   } catch (error) {
-    entry(0, "failed");
+    entry(changed, "failed");
     throw error;
   }
   const { count, refused } = outcome;

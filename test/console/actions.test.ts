@@ -1,5 +1,5 @@
 /** Each action by way of the console, with its effect in the database, and what keeps actions from happening. */
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import type { Action } from "../../src/console/api.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { useDatabase } from "../postgres/fixture.ts";
@@ -233,6 +233,49 @@ test("an action that the role may not do fails, is recorded, and the console goe
   expect((await client.get("/api/audit")).entries.map(({ outcome }) => outcome)).toEqual(["failed"]);
   expect(await rowOf(broken.store, "mailer")).toMatchObject({ blocked: true });
 });
+
+test.for([
+  {
+    action: {
+      type: "skip",
+      reason: "a test",
+      events: ["mailer", "mailer-2"].map((stream) => ({ stream, event: 0 })),
+    },
+    what: (poison: number) =>
+      `skip of event ${poison} in mailer, event ${poison} in mailer-2: 1 subscription`,
+  },
+  {
+    action: { type: "prioritize", on: { streams: ["mailer", "mailer-2"] }, priority: 3 },
+    what: () => "prioritize to 3 of mailer, mailer-2: 1 subscription",
+  },
+] satisfies { action: Action; what: (poison: number) => string }[])(
+  "$action.type: a failure halfway is recorded with what was changed before it",
+  async ({ action, what }) => {
+    const { client, store, poison } = await opened();
+    const { schema, table } = store.config;
+    const streams = `"${schema}"."${table}_streams"`;
+    await fixture.sql.unsafe(`insert into ${streams} (stream, source, at, correlated_at, blocked, retry, lane)
+      select 'mailer-2', source, at, correlated_at, true, retry, lane from ${streams} where stream = 'mailer'`);
+    await fixture.sql.unsafe(`create function "${schema}".fail() returns trigger language plpgsql as $$
+      begin raise 'no'; end $$;
+      create trigger fail before update on ${streams} for each row when (old.stream = 'mailer-2')
+        execute function "${schema}".fail()`);
+    onTestFinished(async () => {
+      await fixture.sql.unsafe(`drop function "${schema}".fail() cascade`);
+    });
+    const { status } = await act(
+      client,
+      action.type === "skip"
+        ? { ...action, events: action.events.map((one) => ({ ...one, event: poison })) }
+        : action,
+    );
+    expect(status).toBe(500);
+    const { entries } = await client.get("/api/audit");
+    expect(entries.map((entry) => [entry.outcome, entry.count, entry.what])).toEqual([
+      ["failed", 1, what(poison)],
+    ]);
+  },
+);
 
 test("workers that listen are told of an action, and do not wait for their next look", async () => {
   const { client, store } = await opened();
