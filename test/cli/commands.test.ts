@@ -149,6 +149,28 @@ test("blocked shows the error and the event that it stands at", async () => {
   expect(out).toContain("If the app passes over it");
 });
 
+test("a bulk command that fails halfway says how many subscriptions were changed", async () => {
+  const store = await fixture.seeded();
+  const { schema, table } = store.config;
+  const streams = `"${schema}"."${table}_streams"`;
+  await fixture.sql.unsafe(`
+    insert into ${streams} (stream, at, retry, priority, lane)
+    select 's' || lpad(n::text, 6, '0'), 5, 0, 0, 'default' from generate_series(1, 20001) n;
+    analyze ${streams};
+    create function "${schema}"."${table}_fail"() returns trigger language plpgsql as $$ begin raise 'no'; end $$;
+    create trigger fail before update on ${streams} for each row when (old.stream = 's020001')
+      execute function "${schema}"."${table}_fail"()`);
+  const { code, err } = await commandOn(fixture, store)("reset", "--all", "--yes");
+  const [{ changed } = { changed: 0 }] = await fixture.sql.unsafe<{ changed: number }[]>(
+    `select count(*)::int as changed from ${streams} where at = -1`,
+  );
+  expect(changed).toBeGreaterThan(0);
+  expect(code).toBe(1);
+  expect(err).toContain(
+    `${changed.toLocaleString("en-US")} subscriptions were set back to the beginning, the others were not: run the command again.\n`,
+  );
+});
+
 test("unblock lets the subscription go on", async () => {
   const store = await broken();
   const { code, out } = await commandOn(fixture, store)("unblock", "mailer");

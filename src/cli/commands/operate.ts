@@ -107,9 +107,21 @@ async function operate(
     if (count.count > 1 || !Array.isArray(target))
       await confirm(`${plan} ${operation.effect} Go on?`, options);
     const bar = progress(command.name(), count.exact ? count.count : undefined);
+    let reached = 0;
+    const onProgress = (count: number) => {
+      reached = count;
+      bar.update(count);
+    };
     const changed = await operation
-      .run(session, target, { onProgress: (reached) => bar.update(reached) })
-      .finally(bar.stop);
+      .run(session, target, { onProgress })
+      .finally(bar.stop)
+      .catch((error: unknown) => {
+        if (reached > 0)
+          process.stderr.write(
+            `${integer(reached)} subscriptions were ${operation.done}, the others were not: run the command again.\n`,
+          );
+        throw error;
+      });
     if (output.json) output.document({ changed });
     else
       output.line(
