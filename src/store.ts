@@ -258,7 +258,7 @@ export class PostgresStore implements Store {
    *   the id up to which there is work. A priority or mark only ever rises.
    * @param correlated_at Id up to which the log has been correlated.
    * @param correlator `by` asks for the lease of `key` for `millis` ms. 0 or less releases it.
-   * @returns How many are new, the highest watermark (-1: none), the checkpoint, and whether the lease is held.
+   * @returns How many are new, the highest watermark (-1: none), the checkpoint, and whether the lease was granted.
    * @example await store.subscribe([{ stream: "mailer", source: "^order-", correlated_at: 10 }]);
    */
   subscribe(

@@ -28,7 +28,7 @@ export const announcing = (
   params: readonly Param[],
 ): Query => ({
   text: textOf(announce, false),
-  ...(announce && { citus: () => textOf(true, true) }),
+  citus: () => textOf(announce, true),
   params,
 });
 

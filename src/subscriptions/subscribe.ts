@@ -7,6 +7,7 @@
  */
 import type { SubscribeInput, SubscribeResult } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
+import { storeError } from "../errors.ts";
 import type { Param } from "../postgres/index.ts";
 import { nullableTextArray, numberArray, textArray } from "../postgres/parameters.ts";
 import type { Names } from "../schema/names.ts";
@@ -25,20 +26,28 @@ import { type Correlator, noteLease } from "./correlator-leases.ts";
 import { toLeaseMillis } from "./lease.ts";
 
 /**
- * Upserts the subscriptions. The lane is written if the given priority is at least the stored one.
+ * The given entries that would change something. `absent`: the subscription is not there yet.
  *
  * $1 streams, $2 sources, $3 priorities, $4 lanes, $5 work marks: one element per subscription
  */
-const streamsPart = ({ streams }: Names) => `upserted as (
-  insert into ${streams} as s (stream, source, priority, lane, correlated_at, retry, at)
-  select stream, source, priority, lane, mark, -1, -1 from (
-    select g.* from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[])
-      as g(stream, source, priority, lane, mark)
+const wantedQuery = ({ streams }: Names) => `select g.*, s.stream is null as absent
+    from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[]) as g(stream, source, priority, lane, mark)
     left join ${streams} s on s.stream = g.stream
     where s.stream is null or g.priority > s.priority or (g.priority = s.priority and g.lane <> s.lane)
-      or g.mark > s.correlated_at or (g.mark is not null and s.correlated_at is null)
-    offset 0
-  ) wanted order by stream
+      or g.mark > s.correlated_at or (g.mark is not null and s.correlated_at is null)`;
+
+/**
+ * Upserts the subscriptions. The lane is written if the given priority is at least the stored one. On Citus `wanted` is a
+ * subquery, so that the INSERT runs on the table's node. Its rows are not counted there: the count is only for triggers, and
+ * Citus allows none on this table.
+ */
+const streamsPart = (names: Names, citus: boolean) => `${
+  citus ? "" : `wanted as materialized (\n    ${wantedQuery(names)}\n), `
+}upserted as (
+  insert into ${names.streams} as s (stream, source, priority, lane, correlated_at, retry, at)
+  select stream, source, priority, lane, mark, -1, -1 from ${
+    citus ? `(\n    ${wantedQuery(names)}\n    offset 0\n  ) wanted` : "wanted"
+  } order by stream
   on conflict (stream) do update set
     lane = case when excluded.priority >= s.priority then excluded.lane else s.lane end,
     priority = greatest(s.priority, excluded.priority),
@@ -62,8 +71,8 @@ const sharedPart = ({ correlated }: Names, at: string) => `shared as (
  * lease without a holder or an expiry is free.
  *
  * Parameters: `at`, the checkpoint, if given; `key` of the correlator; `by`, the caller; `millis`, the length of the
- * lease. 0 or less releases the lease: `leased_by` is then null, and `leased_until` is the time of the release, from which
- * reap() counts.
+ * lease. 0 or less releases the lease: `leased_by` of a row that was there is then null, and `leased_until` is the time of
+ * the release, from which reap() counts.
  */
 const correlatorPart = (
   { correlated }: Names,
@@ -132,9 +141,29 @@ function check(
   checkNumber("subscribe", "correlator.millis", correlator.millis);
 }
 
+const leftOut = (what: string) =>
+  storeError("subscribe", new Error(`${what}; fix or drop the trigger, and try again`));
+
+/** @throws StoreError if a subscription is not there. */
+async function assertSubscribed(
+  { connections, names }: Context,
+  given: readonly SubscribeInput[],
+): Promise<void> {
+  const [row] = await connections.write("subscribe", {
+    text: `select count(*)::int as missing from unnest($1::text[]) g(stream)
+  where not exists (select from ${names.streams} s where s.stream = g.stream)`,
+    params: [textArray(given.map(({ stream }) => stream))],
+  });
+  const missing = Number(row?.missing);
+  if (missing > 0)
+    throw leftOut(
+      `a trigger on ${names.streams} left out ${missing} of ${given.length} subscriptions: nobody would handle their events`,
+    );
+}
+
 /**
  * Returns how many subscriptions are new, the highest watermark of all (-1 if there are none), and the checkpoint. With a
- * `correlator` it also returns whether the correlator holds the lease of its key.
+ * `correlator` it also returns whether its request was granted: it holds the lease of its key, or has released it.
  */
 export async function subscribe(
   context: Context,
@@ -147,9 +176,9 @@ export async function subscribe(
   const { names } = context;
   const params: Param[] = [];
   const parts: string[] = [];
+  const given = fold(streams);
   const param = (value: Param) => `$${params.push(value)}`;
   if (streams.length > 0) {
-    const given = fold(streams);
     param(textArray(given.map((s) => s.stream)));
     param(nullableTextArray(given.map((s) => s.source ?? null)));
     param(numberArray(given.map((s) => s.priority)));
@@ -161,7 +190,6 @@ export async function subscribe(
         ),
       ),
     );
-    parts.push(streamsPart(names));
   }
   const at = correlatedAt === undefined || correlatedAt === null ? undefined : param(toId(correlatedAt));
   // The correlator with the empty key has the shared row as its own, and correlatorPart advances it.
@@ -181,11 +209,14 @@ export async function subscribe(
   // operator or a script, so the listeners are notified.
   const byHand = !at && !correlator && streams.length > 0;
   const text = (announce: boolean, citus: boolean) => {
-    const all = announce
-      ? [...parts, announcedPart(context, "exists (select 1 from upserted where pending)", citus)]
-      : parts;
+    const all = [
+      ...(given.length > 0 ? [streamsPart(names, citus)] : []),
+      ...parts,
+      ...(announce ? [announcedPart(context, "exists (select 1 from upserted where pending)", citus)] : []),
+    ];
     return `${all.length > 0 ? `with ${all.join(", ")} ` : ""}select
-  ${streams.length > 0 ? "(select count(*) from upserted where created)" : "0"}::int as subscribed,
+  ${given.length > 0 ? "(select count(*) from upserted where created)" : "0"}::int as subscribed,
+  ${given.length > 0 && !citus ? "(select count(*) from wanted where absent)" : "0"}::int as absent,
   coalesce((select at from ${names.streams} order by at desc limit 1), -1) as watermark,
   ${checkpoint} as checkpoint${correlator ? ", (select correlating from lease) as correlating" : ""}${
     announce ? ", (select count(*) from announced) as announced" : ""
@@ -195,6 +226,12 @@ export async function subscribe(
   const [row] = await writeAnnounced(context, "subscribe", (announce) =>
     announcing(text, announce && byHand, params),
   );
+  // If fewer were created than were absent, another process has subscribed them meanwhile, or a trigger has left them out.
+  if (Number(row?.absent) > Number(row?.subscribed)) await assertSubscribed(context, given);
+  if (correlator && row?.correlating === null)
+    throw leftOut(
+      `a trigger on ${names.correlated} left out the correlator's row: nobody would read the log for it`,
+    );
   const correlating = row?.correlating === true;
   if (correlator) noteLease(context, correlator, correlating, since);
   // Correlators read the log from these ids on.

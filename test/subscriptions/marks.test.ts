@@ -1,5 +1,5 @@
 /** Subscribing in the small: what is written, and what is left as it is. */
-import { expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { within } from "../conformance/kit/eventually.ts";
 import { pending, positionOf } from "../conformance/kit/scenario.ts";
@@ -197,4 +197,43 @@ test("priorities beyond an integer are equal, so that the last of them says the 
   ]);
   expect(await positionOf(store, "s")).toMatchObject({ priority: 2_147_483_647, lane: "y" });
   expect(await positionOf(store, "t")).toMatchObject({ priority: 1, lane: "y" });
+});
+
+describe("a trigger of somebody else", () => {
+  /** Leaves rows out of a table of the store. */
+  async function leavingOut(store: PostgresStore, suffix: string, when: string): Promise<void> {
+    const name = `"${store.config.schema}"."${store.config.table}_${suffix}_none"`;
+    await fixture.sql.unsafe(`create function ${name}() returns trigger language plpgsql as 'begin return null; end';
+      create trigger none before insert on ${table(store, suffix)} for each row when (${when}) execute function ${name}()`);
+  }
+  const says = (reason: string) => ({
+    name: "ERR_STORE",
+    operation: "subscribe",
+    cause: { message: expect.stringContaining(reason) },
+  });
+
+  test("that leaves out a subscription is reported, and the others are stored", async () => {
+    const store = await fixture.seeded();
+    await leavingOut(store, "streams", "new.stream = 'b'");
+    const entries = ["a", "b", "c"].map((stream) => ({ stream }));
+    await expect(store.subscribe(entries)).rejects.toMatchObject(
+      says("left out 1 of 3 subscriptions: nobody would handle their events; fix or drop the trigger"),
+    );
+    expect((await store.subscribe([{ stream: "a" }, { stream: "c", priority: 2 }])).subscribed).toBe(0);
+  });
+
+  test("that leaves out the row of a correlator is reported", async () => {
+    const store = await fixture.seeded();
+    await leavingOut(store, "correlated", "new.key = 'k'");
+    await expect(store.subscribe([], undefined, { key: "k", by: "w", millis: 1_000 })).rejects.toMatchObject(
+      says("left out the correlator's row"),
+    );
+  });
+
+  test("is not blamed when two processes subscribe the same at the same time", async () => {
+    const store = await fixture.seeded();
+    const entries = Array.from({ length: 200 }, (_, n) => ({ stream: `s${n}` }));
+    const answers = await Promise.all(Array.from({ length: 8 }, () => store.subscribe(entries)));
+    expect(answers.reduce((sum, { subscribed }) => sum + subscribed, 0)).toBe(200);
+  });
 });
