@@ -10,8 +10,8 @@ import type { EventRef } from "./payload.ts";
 
 /** How many subscriptions of each lane are read: those that are furthest behind. */
 const PER_LANE = 10;
-/** How many names of events are searched for. */
-const MAX_NAMES = 100;
+/** How many names of events one poll searches for. The next poll goes on with further names. */
+const MAX_NAMES = 1_000;
 
 /** Work that waits: claimable subscriptions of one lane, or events that no correlator has seen. */
 export type Waiting = {
@@ -27,19 +27,25 @@ export type Found = {
   readonly waiting: readonly Waiting[];
   /** ms until the next deferred subscription is due; undefined if none is deferred. */
   readonly dueIn: number | undefined;
+  /** The log's last id; -1 for an empty log. */
+  readonly newest: number;
+  /** The name with which the next poll begins, if there are more names than one poll searches for. */
+  readonly moreNames: string | undefined;
 };
 
 /**
  * `lanes` walks from lane to lane in the index; `open` takes the first subscriptions of each that can be claimed, and
  * the first deferred ones that are due. `windows` has for each lane the ids of the events that these subscriptions would get.
- * Only an app knows which of them it reacts to, so one event of each name is returned. `names` walks from name to name.
+ * Only an app knows which of them it reacts to, so one event of each name is returned. `names` walks from name to name, and
+ * `page` has those of this poll.
  *
  * A list of one lane, and a comparison of rows (name, id), keep PostgreSQL from walking an index that has the order, but does
  * not begin with the lane or the name. The lanes are not compared as rows (lane, at): without statistics PostgreSQL would
  * estimate so few rows that it would sort them all.
  *
  * $1 lanes to leave out
- * $2 last id that was in the log when the listener last connected
+ * $2 the last id of events that the app was told of, or that have waited for a whole period
+ * $3 the name to begin with
  */
 const statement = ({ events, streams, correlated }: Names): string => {
   const pending = "not s.blocked and s.at < s.correlated_at";
@@ -67,20 +73,24 @@ const statement = ({ events, streams, correlated }: Names): string => {
     select lane, md5(string_agg(stream || ' ' || at || ' ' || retry, ',' order by stream)), min(at), max(correlated_at)
     from open group by lane
   union all
-    select null, at || ' ' || $2::bigint, at, $2::bigint
+    select null, at::text, at, $2::bigint
     from (select coalesce((select at from ${correlated} where key = ''), -1)) checkpoint(at) where at < $2::bigint
 ), names(name) as (
-    (select e.name from ${events} e where exists (select 1 from windows) order by e.name, e.id limit 1)
+    (select e.name from ${events} e where e.name >= $3::text and exists (select 1 from windows)
+      order by e.name, e.id limit 1)
   union all
     select following.name from names n cross join lateral (
       select e.name from ${events} e where e.name > n.name order by e.name, e.id limit 1) following
+), page as materialized (
+  select name from names limit ${MAX_NAMES}
 ), schedule(due_in) as (
-  select (extract(epoch from min(s.deferred_at) - now()) * 1000)::float8 from ${streams} s
+  select (extract(epoch from min(s.deferred_at) - now()) * 1000)::bigint from ${streams} s
   where ${pending} and s.deferred_at is not null and s.deferred_at > now()
 )
-select schedule.due_in, w.lane, w.state, next.id, next.name, next.stream
+select (select id from ${events} order by id desc limit 1) as newest,
+  (select max(name) from page having count(*) = ${MAX_NAMES}) as more_names, schedule.due_in, w.lane, w.state, next.id, next.name, next.stream
 from schedule left join windows w on true left join lateral (
-  select first.* from (select name from names limit ${MAX_NAMES}) n cross join lateral (
+  select first.* from page n cross join lateral (
     select e.id, e.name, e.stream from ${events} e
     where (e.name, e.id) > (n.name, w.low) and (e.name, e.id) <= (n.name, w.high)
     order by e.name, e.id limit 1) first
@@ -88,13 +98,19 @@ from schedule left join windows w on true left join lateral (
 order by next.id`;
 };
 
-export const claimableQuery = (names: Names, busy: readonly string[], position: number): Query => ({
+export const claimableQuery = (
+  names: Names,
+  busy: readonly string[],
+  position: number,
+  firstName = "",
+): Query => ({
   text: statement(names),
-  params: [textArray(busy), position],
+  params: [textArray(busy), position, firstName],
 });
 
 export function toFound(rows: readonly Row[]): Found {
   const dueIn = rows[0]?.due_in;
+  const more = rows[0]?.more_names;
   const open = rows.filter(({ state }) => typeof state === "string");
   const waiting = [...Map.groupBy(open, ({ lane }) => lane ?? undefined)].map(([lane, group]) => ({
     lane: lane === undefined ? undefined : String(lane),
@@ -103,5 +119,10 @@ export function toFound(rows: readonly Row[]): Found {
       .filter(({ id }) => id !== null)
       .map((row) => ({ id: Number(row.id), name: String(row.name), stream: String(row.stream) })),
   }));
-  return { waiting, dueIn: typeof dueIn === "number" ? dueIn : undefined };
+  return {
+    waiting,
+    dueIn: dueIn === null || dueIn === undefined ? undefined : Number(dueIn),
+    newest: Number(rows[0]?.newest ?? -1),
+    moreNames: typeof more === "string" ? more : undefined,
+  };
 }

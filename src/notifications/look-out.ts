@@ -1,8 +1,8 @@
 /**
  * The look-out of a listener: it polls for work that no event announces. Act claims when it learns of an event, by its own
  * commit or by a notification. Other work would wait for the next event: the expired lease of a killed worker, a backlog
- * at a restart, deferred work that is due, subscriptions that an operator has reset or unblocked. The look-out finds such
- * work in the tables, and reports events that make the app claim.
+ * at a restart, deferred work that is due, subscriptions that an operator has reset or unblocked. And an announcement
+ * may be lost. The look-out finds such work in the tables, and reports events that make the app claim.
  *
  * It polls every few seconds, when deferred work is due, and when a process announces claimable work. Each poll has a
  * random delay, so that of twenty processes one polls first, and its app claims the work before the others poll.
@@ -37,7 +37,7 @@ export class RecentClaims {
 
 export type LookOutOptions = {
   readonly claims: RecentClaims;
-  /** The log's last id when the listener last connected. All later events were reported to the app. */
+  /** The log's last id when the listener last connected. It was told of later events, unless their announcement was lost. */
   readonly position: () => number;
   /** Whether an event was reported to the app. */
   readonly isReported: (event: EventRef & { readonly stream: string }) => boolean;
@@ -52,6 +52,13 @@ export class LookOut {
   /** When work was announced, in ms of `performance.now()`, if the next poll is for that announcement. */
   #announced: number | undefined;
   #stopped = false;
+  /**
+   * The log's last id at the last poll. An event that is still not correlated at the next poll counts as not announced: its
+   * process has no notifications, or its announcement was lost.
+   */
+  #newest = -1;
+  /** The name with which the next poll begins: a log may have more names than one poll searches for. */
+  #firstName = "";
   /** The last report of each lane. It is repeated after `pause` ms, at `until`, if the work is still the same. */
   #reported = new Map<string | undefined, { state: string; pause: number; until: number }>();
 
@@ -97,27 +104,32 @@ export class LookOut {
     const since = this.#announced ?? performance.now() - this.#period / 2;
     this.#announced = undefined;
     const busy = this.#options.claims.since(since);
+    const firstName = this.#firstName;
     let found: Found | undefined;
     if (busy) {
       const { connections, names } = this.#context;
       try {
-        const query = claimableQuery(names, busy, this.#options.position());
-        found = toFound(await connections.read("notify", query));
+        const upTo = Math.max(this.#newest, this.#options.position());
+        found = toFound(await connections.read("notify", claimableQuery(names, busy, upTo, firstName)));
+        this.#newest = found.newest;
+        this.#firstName = found.moreNames ?? "";
       } catch {
         // The database does not answer now. The next poll may succeed.
       }
     }
     if (this.#stopped) return;
-    if (found) this.#report(found.waiting);
+    if (found) this.#report(found.waiting, firstName);
     // An announcement that came meanwhile has already scheduled a poll.
     if (this.#announced === undefined) this.#scheduleNext(found?.dueIn);
   }
 
-  #report(waiting: readonly Waiting[]): void {
+  #report(waiting: readonly Waiting[], firstName: string): void {
     const now = performance.now();
     const before = this.#reported;
     this.#reported = new Map();
-    for (const { lane, state, events } of waiting) {
+    for (const { lane, state: work, events } of waiting) {
+      // Events of other names are news, although the work is the same.
+      const state = `${work} ${firstName}`;
       const last = before.get(lane);
       const same = last?.state === state;
       if (same && now < last.until) {

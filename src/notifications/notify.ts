@@ -4,7 +4,7 @@
  *
  * States of a subscription:
  *
- * - starting: LISTEN was sent. → listening (the server has confirmed it), or → ended (it failed).
+ * - starting: LISTEN was sent, and the position is read. → catching up (the server has confirmed it), or → ended (it failed).
  * - listening: each payload calls the handler. A shortened payload first waits for its events to be looked up.
  *   → disconnected (the connection was lost), or → ended.
  * - disconnected: the listener reconnects by itself. The server does not keep payloads that are sent meanwhile.
@@ -32,7 +32,10 @@ export type Handler = (notification: StoreNotification) => void;
 const MAX_CATCH_UP = 1_000;
 /** The most events that are looked up for one shortened payload. Of a larger commit only the first ones are reported. */
 const MAX_EVENTS = 10_000;
-/** The most shortened payloads that wait to be looked up, one after the other. Polling finds the events of further ones. */
+/**
+ * The most shortened payloads that wait to be looked up, one after the other. The look-out finds the events of further ones,
+ * if no process correlates them.
+ */
 const MAX_WAITING = 1_000;
 /** The longest delay of a Node timer, in ms. */
 const FOR_EVER = 2_147_483_647;
@@ -162,12 +165,12 @@ class Subscription {
             log().info(
               `[act-drizzle] "${names.schema}"."${names.table}": listening again; reading the events that were missed`,
             );
-          this.#catchUps = this.#catchUps.then(() => this.#catchUp());
+          void this.#catchUpNext();
         },
       }),
     );
     // The position is read meanwhile, so that a connection of the pool is open when the app begins to work: a new process
-    // handles its first event some 10 ms earlier. An event that comes in between counts as not reported, at worst.
+    // handles its first event some 10 ms earlier.
     const [listen, read] = await Promise.allSettled([listening, this.#readPosition()]);
     if (listen.status === "rejected") throw listen.reason;
     if (this.#ended) return listen.value.stop();
@@ -175,6 +178,8 @@ class Subscription {
     if (read.status === "rejected") throw read.reason;
     // A catch-up may have set the position already.
     this.#position = Math.max(this.#position, read.value);
+    // No payload came for an event that was committed after the position was read and before LISTEN was confirmed.
+    await this.#catchUpNext();
     if (!this.#ended) this.#lookOut.start();
   }
 
@@ -225,8 +230,14 @@ class Subscription {
       });
       this.#report(stream, rows.map(toEvent));
     } catch {
-      // The log cannot be read now. Polling finds the events.
+      // The log cannot be read now. The look-out finds the events.
     }
+  }
+
+  /** Catch-ups run one after the other. */
+  #catchUpNext(): Promise<void> {
+    this.#catchUps = this.#catchUps.then(() => this.#catchUp());
+    return this.#catchUps;
   }
 
   async #catchUp(): Promise<void> {
@@ -254,7 +265,7 @@ class Subscription {
       const missed = rows.filter((row) => !this.#isReported(Number(row.id), String(row.stream))).reverse();
       this.#callByStream(missed.map((row) => ({ ...toEvent(row), stream: String(row.stream) })));
     } catch {
-      // The log cannot be read now. Polling finds the events.
+      // The log cannot be read now. The look-out finds the events.
     }
   }
 

@@ -151,8 +151,9 @@ test("a second start catches up from its own beginning, even if the first one is
   state.catchUp = passed;
   rows.push(row(2));
   listener().onReconnected();
-  await start();
+  await turn();
   state.catchUp = undefined;
+  await start();
   open();
   await turn();
   rows.push(row(3));

@@ -15,7 +15,15 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const NOTHING: Row = { due_in: null, lane: null, state: null, id: null, name: null, stream: null };
+const NOTHING: Row = {
+  newest: "9",
+  due_in: null,
+  lane: null,
+  state: null,
+  id: null,
+  name: null,
+  stream: null,
+};
 const work = (state: string, over: Row = {}): Row => ({
   ...NOTHING,
   lane: "default",
@@ -31,9 +39,12 @@ function scripted({ period = 4_000, told = [] as number[] } = {}) {
   /** When it looked, in ms since the start, and which lanes it left out. */
   const looks: [at: number, busy: unknown][] = [];
   const reported: number[][] = [];
+  /** Up to which id it has searched for events that are not correlated. */
+  const searched: unknown[] = [];
   const start = performance.now();
   const read = async (_: string, query: { readonly params?: readonly unknown[] }) => {
     looks.push([Math.round(performance.now() - start), query.params?.[0]]);
+    searched.push(query.params?.[1]);
     if (state.fails) throw new Error("no answer");
     return state.rows;
   };
@@ -50,7 +61,15 @@ function scripted({ period = 4_000, told = [] as number[] } = {}) {
     report: (events) => reported.push(events.map(({ id }) => id)),
   });
   lookOut.start();
-  return { state, looks, reported, claims, lookOut, pass: (ms: number) => vi.advanceTimersByTimeAsync(ms) };
+  return {
+    state,
+    looks,
+    searched,
+    reported,
+    claims,
+    lookOut,
+    pass: (ms: number) => vi.advanceTimersByTimeAsync(ms),
+  };
 }
 
 test("it looks every period, with a quarter of it more or less", async () => {
@@ -161,4 +180,14 @@ test("it neither looks nor reports after its end", async () => {
   await pass(60_000);
   expect(looks).toHaveLength(1);
   expect(reported).toEqual([]);
+});
+
+test("an event that is not correlated after a whole period counts as not announced, and one of the last poll does not", async () => {
+  const { state, pass, searched } = scripted();
+  state.rows = [{ ...NOTHING, newest: "12" }];
+  await pass(4_000);
+  state.rows = [{ ...NOTHING, newest: "15" }];
+  await pass(4_000);
+  await pass(4_000);
+  expect(searched).toEqual([9, 12, 15]);
 });
