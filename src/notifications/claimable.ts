@@ -5,7 +5,7 @@
 import type { Query, Row } from "../postgres/index.ts";
 import { textArray } from "../postgres/parameters.ts";
 import type { Names } from "../schema/names.ts";
-import { CLAIM_ARMS } from "../schema/table-names.ts";
+import { CLAIM_ARMS, LANE_SCHEDULE } from "../schema/table-names.ts";
 import type { EventRef } from "./payload.ts";
 
 /** How many subscriptions of each lane are read: those that are furthest behind. */
@@ -34,12 +34,13 @@ export type Found = {
 };
 
 /**
- * `lanes` walks from lane to lane in the index; `open` takes the first subscriptions of each that can be claimed, and
- * the first deferred ones that are due. `windows` has for each lane the ids of the events that these subscriptions would get.
+ * `lanes` walks from lane to lane in the index, and `due_lanes` over the deferred subscriptions; `open` takes the first
+ * subscriptions of each lane that can be claimed, and its first deferred ones that are due. `windows` has for each lane the ids of the events that these subscriptions would get.
  * Only an app knows which of them it reacts to, so one event of each name is returned. `names` walks from name to name, and
  * `page` has those of this poll.
  *
- * A list of one lane, and a comparison of rows (name, id), keep PostgreSQL from walking an index that has the order, but does
+ * Whether a deferred subscription is due is asked outside: inside, and without statistics, PostgreSQL would expect so few
+ * rows that it would sort them all. A list of one lane, and a comparison of rows (name, id), keep PostgreSQL from walking an index that has the order, but does
  * not begin with the lane or the name. The lanes are not compared as rows (lane, at): without statistics PostgreSQL would
  * estimate so few rows that it would sort them all.
  *
@@ -50,6 +51,7 @@ export type Found = {
 const statement = ({ events, streams, correlated }: Names): string => {
   const pending = "not s.blocked and s.at < s.correlated_at";
   const waits = `${pending} and s.deferred_at is null and s.${CLAIM_ARMS.laneFair}`;
+  const scheduled = `not s.blocked and ${LANE_SCHEDULE} and s.deferred_at is not null`;
   const free = "(s.leased_until is null or s.leased_until <= now())";
   const columns = "s.lane, s.stream, s.at, s.retry, s.correlated_at";
   return `with recursive lanes(lane) as (
@@ -57,6 +59,11 @@ const statement = ({ events, streams, correlated }: Names): string => {
   union all
     select following.lane from lanes l cross join lateral (
       select s.lane from ${streams} s where ${waits} and s.lane > l.lane order by s.lane, s.at limit 1) following
+), due_lanes(lane) as (
+    (select s.lane from ${streams} s where ${scheduled} order by s.lane, s.deferred_at limit 1)
+  union all
+    select following.lane from due_lanes l cross join lateral (
+      select s.lane from ${streams} s where ${scheduled} and s.lane > l.lane order by s.lane, s.deferred_at limit 1) following
 ), open as materialized (
     select first.* from lanes l cross join lateral (
       select ${columns} from ${streams} s
@@ -64,11 +71,11 @@ const statement = ({ events, streams, correlated }: Names): string => {
       order by s.lane, s.at limit ${PER_LANE}) first
     where l.lane <> all($1::text[])
   union all
-    select due.* from (
-      select ${columns} from ${streams} s
-      where ${pending} and s.deferred_at is not null and s.deferred_at <= now() and ${free}
-      order by s.deferred_at limit ${PER_LANE}) due
-    where due.lane <> all($1::text[])
+    select first.lane, first.stream, first.at, first.retry, first.correlated_at from due_lanes l cross join lateral (
+      select ${columns}, s.deferred_at from ${streams} s
+      where ${scheduled} and ${free} and s.lane = any(array[l.lane])
+      order by s.lane, s.deferred_at limit ${PER_LANE}) first
+    where l.lane <> all($1::text[]) and first.deferred_at <= now()
 ), windows(lane, state, low, high) as materialized (
     select lane, md5(string_agg(stream || ' ' || at || ' ' || retry, ',' order by stream)), min(at), max(correlated_at)
     from open group by lane
