@@ -124,7 +124,7 @@ const relationText = (expressions: boolean) => `jsonb_build_object(
  *
  * `expressions: false` leaves out defaults, definitions of indexes, and sizes. pg_get_indexdef, pg_relation_size and,
  * from PostgreSQL 17 on, pg_get_expr lock the table, and so wait while another transaction has an exclusive lock on it.
- * `lockTimeout`: how long they wait at most, in ms.
+ * `lockTimeout`: how long they wait at most, in ms. Only for a query outside of a transaction.
  */
 export function introspectQuery(
   names: Names,
@@ -132,6 +132,9 @@ export function introspectQuery(
 ): { text: string } {
   const schema = `"${names.schema}"`;
   const list = relationNames(names).map(literal).join(", ");
+  // They last until the end of the transaction. A role may have set that types and columns are shown in quotes.
+  const settings = ["set_config('quote_all_identifiers', 'off', true)"];
+  if (lockTimeout !== undefined) settings.push(`set_config('lock_timeout', '${lockTimeout}', true)`);
   return {
     text: `select jsonb_build_object(
   'schemaExists', to_regnamespace(${literal(schema)}) is not null,
@@ -144,12 +147,8 @@ export function introspectQuery(
   'sequence', (
     select format('%I.%I', n.nspname, c.relname)
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = ${idSequence(names)})) as catalog,
-${idCapacityColumns(names)}${
-  // The setting lasts until the end of this statement, which is a transaction of its own.
-  lockTimeout === undefined
-    ? ""
-    : `\nfrom (select set_config('lock_timeout', '${lockTimeout}', true)) as limited`
-}`,
+${idCapacityColumns(names)}
+from (select ${settings.join(", ")}) as set`,
   };
 }
 

@@ -1,5 +1,6 @@
 /** What a role or a database may be set to, and the store's statements are not written for. */
 import { expect, onTestFinished, test } from "vitest";
+import { Admin } from "../../src/admin/index.ts";
 import { event, meta, useDatabase } from "./fixture.ts";
 
 const fixture = useDatabase();
@@ -41,6 +42,18 @@ test("text, nulls and numbers are read as ever, whatever the role's settings are
   });
   expect((await store.query_stats(["s"])).get("s")?.head.created).toEqual(new Date(1_234));
 });
+
+test.each([true, false])(
+  "tables are known at the next boot if all names are quoted; prepare: %s",
+  async (prepare) => {
+    await set("quote_all_identifiers = on");
+    const store = await fixture.seeded({ prepare });
+    const again = fixture.store({ prepare, table: store.config.table });
+    await again.seed();
+    expect((await new Admin(again).doctor()).map(({ code }) => code)).not.toContain("schema-drift");
+    await again.drop();
+  },
+);
 
 test("a statement_timeout of 0 is no limit, whatever the role's is", async () => {
   await set("statement_timeout = 300");
