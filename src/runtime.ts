@@ -28,7 +28,6 @@ export class Runtime {
   readonly #appender: Appender;
   readonly #queue: AppendQueue;
   readonly #shared: SharedPools | undefined;
-  readonly #end = (): Promise<void> => this.dispose();
   #disposed: Promise<void> | undefined;
 
   constructor(resolved: ResolvedOptions) {
@@ -58,7 +57,7 @@ export class Runtime {
     this.#queue = new AppendQueue(connections, this.#appender, signals);
     signals.commitsWaiting = () => this.#queue.waiting;
     this.notifier = config.notify && !isPassive() ? new Notifier(this.context) : undefined;
-    this.#shared?.add(this.#end);
+    this.#shared?.add(this);
   }
 
   /** Opens the connection for appends before the first commit needs it. */
@@ -88,8 +87,12 @@ export class Runtime {
     return appended;
   };
 
-  async dispose(): Promise<void> {
+  assertCanEnd(): void {
     this.operations.assertCanEnd("dispose");
+  }
+
+  async dispose(): Promise<void> {
+    this.assertCanEnd();
     this.operations.leave();
     this.#disposed ??= this.#dispose();
     await this.#disposed;
@@ -103,6 +106,6 @@ export class Runtime {
     await Promise.all([this.notifier?.stop(), this.operations.close(limit)]);
     await Promise.all([this.#queue.close(), releaseLeases(this.context)]);
     await connections.close(end);
-    this.#shared?.stores.delete(this.#end);
+    this.#shared?.stores.delete(this);
   }
 }

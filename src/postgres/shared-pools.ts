@@ -29,6 +29,13 @@ type SharedOptions = {
   readonly maxStores: number;
 };
 
+/** A store that uses the connections. */
+export type SharingStore = {
+  /** @throws StoreError if a running call of the store calls this, and `dispose()` would wait for that call. */
+  assertCanEnd(): void;
+  dispose(): Promise<void>;
+};
+
 export class SharedPools {
   readonly pool: Pool;
   /** With `max: 1` the same as `pool`. */
@@ -39,8 +46,7 @@ export class SharedPools {
   readonly readers: number;
   /** How many connections `writer` may have. */
   readonly writers: number;
-  /** The dispose() of each store that uses the connections. */
-  readonly stores = new Set<() => Promise<void>>();
+  readonly stores = new Set<SharingStore>();
   #closed: Promise<void> | undefined;
 
   constructor(
@@ -78,19 +84,24 @@ export class SharedPools {
   }
 
   /** @throws ConnectionError after close(). */
-  add(end: () => Promise<void>): void {
+  add(store: SharingStore): void {
     if (this.#closed) throw storeClosed();
-    this.stores.add(end);
+    this.stores.add(store);
   }
 
-  /** Ends all stores, then closes every connection. */
-  close(): Promise<void> {
+  /**
+   * Ends all stores, then closes every connection. If a store cannot end, nothing is changed.
+   *
+   * @throws StoreError in a call of one of the stores that would wait for itself.
+   */
+  async close(): Promise<void> {
+    for (const store of this.stores) store.assertCanEnd();
     this.#closed ??= this.#close();
-    return this.#closed;
+    await this.#closed;
   }
 
   async #close(): Promise<void> {
-    await Promise.all([...this.stores].map((end) => end()));
+    await Promise.all([...this.stores].map((store) => store.dispose()));
     await Promise.all([this.pool, this.writer, ...this.replicas].map((owned) => owned.close()));
   }
 }

@@ -1,7 +1,9 @@
 /** Stores that share the connections of a PostgresDatabase: how many there are, who gets them, and who ends them. */
 import { inspect } from "node:util";
 import { expect, onTestFinished, test } from "vitest";
+import { z } from "zod";
 import { ConnectionError, PostgresDatabase, PostgresStore } from "../../src/index.ts";
+import { inline } from "../../src/projections/index.ts";
 import { eventually } from "../conformance/kit/eventually.ts";
 import { event, meta, useDatabase } from "../postgres/fixture.ts";
 import { failureCode, Tenants } from "./fixture.ts";
@@ -95,6 +97,26 @@ test("dispose() of the database ends its stores, and closes every connection", a
   expect(() => new PostgresStore({ database })).toThrow(ConnectionError);
   await tenants.gone(database);
 });
+
+test.each(["restore", "an inline projection"])(
+  "dispose() of the database that %s calls is refused, and changes nothing",
+  async (caller) => {
+    const database = tenants.database({ max: 4 });
+    const refused: unknown[] = [];
+    const disposing = async () => void refused.push(await failureCode(database.dispose()));
+    const on = { A: disposing };
+    const [store, other] = await tenants.stores(database, 2, {
+      inline: inline({ events: { A: z.unknown() }, on }),
+    });
+    if (!store || !other) throw new Error("there are two");
+    if (caller === "restore") await store.restore(disposing);
+    else await store.commit("s", [event("A")], meta);
+    expect(refused).toEqual([caller === "restore" ? "IN_RESTORE" : "IN_PROJECTION"]);
+    for (const one of [store, other]) await one.commit("t", [event()], meta);
+    await database.dispose();
+    await tenants.gone(database);
+  },
+);
 
 test.each([
   ["max", 5],
