@@ -132,18 +132,29 @@ function endpoints(host: string, port: number | string): Endpoint[] {
   return hosts.map((name, i) => ({ host: name, port: ports[i] ?? ports[0] ?? 5432 }));
 }
 
+/** Modes of TLS that do not verify the server. `require` with sslrootcert verifies it. */
+const UNVERIFIED = new Set<unknown>([false, "disable", "allow", "prefer", "no-verify"]);
+const TLS_FILES = ["sslrootcert", "sslcert", "sslkey"];
+
+/**
+ * The store's options, without host and port, overridden by those of a URL of its own. A URL that names a certificate but no
+ * mode asks for verify-full, as everywhere, also if the store's own server is not verified.
+ */
+function besides({ host: _host, port: _port, ...kept }: Values, own: Values): Values {
+  const verifies = own.ssl === undefined && TLS_FILES.some((name) => own[name] !== undefined);
+  return { ...kept, ...(verifies && UNVERIFIED.has(kept.ssl) && { ssl: "verify-full" }), ...own };
+}
+
 /**
  * The store's own target with the URL's host, port and login. The option target_session_attrs selects the primary, so it does
  * not apply.
  */
 function replicaTarget(chosen: Values, url: string, env: Environment): ConnectionTarget {
-  const { host: _host, port: _port, ...kept } = chosen;
   const own = readUrl(url, "replicas");
-  return resolve({ ...kept, target_session_attrs: "any", ...own }, env);
+  return resolve(besides(chosen, { target_session_attrs: "any", ...own }), env);
 }
 
 /** The store's own target, overridden by `listen_url`: its host and port, and its login if it has one. */
 function listenTarget(chosen: Values, url: string, env: Environment): ConnectionTarget {
-  const { host: _host, port: _port, ...kept } = chosen;
-  return resolve({ ...kept, ...readUrl(url, "listen_url") }, env);
+  return resolve(besides(chosen, readUrl(url, "listen_url")), env);
 }

@@ -132,6 +132,8 @@ function refuseContradictions(parameters: ReadonlyMap<string, string>, fail: Fai
 const CONTRADICT = "contradict each other: leave one out";
 
 const isOff = (ssl: unknown) => ssl === false || ssl === "disable";
+/** Modes that may go on without TLS. */
+const isOptional = (ssl: unknown) => ssl === "allow" || ssl === "prefer";
 
 /** The options that depend on several parameters. */
 function combine(parameters: ReadonlyMap<string, string>, { ssl, options }: Values, fail: Fail): Values {
@@ -146,13 +148,11 @@ function combine(parameters: ReadonlyMap<string, string>, { ssl, options }: Valu
 function combineTls(parameters: ReadonlyMap<string, string>, mode: unknown, fail: Fail): unknown {
   const flag = parameters.get("ssl");
   const off = flag !== undefined && /^(0|false|off|no|disable)$/i.test(flag);
+  const on = flag !== undefined && /^(1|true|on|yes)$/i.test(flag);
   // Both may say whether to use TLS. But if `ssl` names a mode, `sslmode` must not name another one.
-  const namesMode = flag !== undefined && !/^(1|true|on|yes)$/i.test(flag) && !off;
-  if (
-    flag !== undefined &&
-    parameters.has("sslmode") &&
-    (off !== isOff(mode) || (namesMode && flag !== mode))
-  )
+  const namesMode = flag !== undefined && !on && !off;
+  const contradicted = off !== isOff(mode) || (namesMode && flag !== mode) || (on && isOptional(mode));
+  if (flag !== undefined && parameters.has("sslmode") && contradicted)
     throw fail(`ssl and sslmode ${CONTRADICT}`);
   const accept = parameters.get("sslaccept");
   const asked =

@@ -209,6 +209,8 @@ describe("TLS", () => {
     ["sslmode=", /"sslmode" is empty/],
     ["ssl=false&sslmode=require", /contradict/],
     ["ssl=true&sslmode=disable", /contradict/],
+    ["ssl=true&sslmode=prefer", /contradict/],
+    ["ssl=1&sslmode=allow", /contradict/],
     ["ssl=verify-full&sslmode=require", /contradict/],
     ["sslmode=disable&sslmode=require", /"sslmode" occurs twice/],
     ["sslrootcert=system&sslmode=require", /"sslrootcert".*verify-full/],
@@ -354,4 +356,23 @@ describe("settings of the server", () => {
       );
     },
   );
+});
+
+describe("a listen_url and a replica that name a certificate verify the server, beside", () => {
+  test.each([
+    ["disable", "verify-full"],
+    ["allow", "verify-full"],
+    ["prefer", "verify-full"],
+    ["no-verify", "verify-full"],
+    ["require", "verify-ca"],
+    ["verify-ca", "verify-ca"],
+    ["verify-full", "verify-full"],
+  ])("sslmode=%s", (sslmode, expected) => {
+    const own = `postgres://direct.example/d?sslrootcert=${folder}/ca.pem`;
+    const main = `postgres://u@h/d?sslmode=${sslmode}`;
+    const { listen, replicas, config } = resolve(main, { listen_url: own, replicas: [own] });
+    expect([config.ssl, listen?.config.ssl, replicas[0]?.config.ssl]).toEqual([sslmode, expected, expected]);
+    const off = resolve(main, { listen_url: `${own}&sslmode=disable` });
+    expect(off.listen?.config.ssl).toBe("disable");
+  });
 });
