@@ -3,9 +3,16 @@
  * in one transaction under the append lock, which is sent as one message. So a concurrent commit is stored wholly
  * before it or wholly after it.
  */
-import type { Committed, EventMeta, Schema, Schemas, TruncateResult } from "@rotorsoft/act";
+import {
+  type Committed,
+  type EventMeta,
+  type Schema,
+  type Schemas,
+  StoreError,
+  type TruncateResult,
+} from "@rotorsoft/act";
 import type { Context } from "../context.ts";
-import { raise, toStoreError } from "../errors.ts";
+import { codeOf, raise, toStoreError } from "../errors.ts";
 import type { Query, Row } from "../postgres/index.ts";
 import { joinJson, numberArray, parseNumbers, splitJson, textArray } from "../postgres/parameters.ts";
 import { lockAppends } from "../schema/append-lock.ts";
@@ -22,7 +29,7 @@ import {
   invalid,
   toId,
 } from "../values/validate.ts";
-import { nowQuery } from "./append.ts";
+import { moveSequence, nowQuery } from "./append.ts";
 import { encodeEvents } from "./encode-messages.ts";
 
 /** A stream to shorten, and the event that replaces its events. */
@@ -40,6 +47,7 @@ export type TruncateTarget = {
 
 const SNAPSHOT = "__snapshot__";
 const TOMBSTONE = "__tombstone__";
+const UNIQUE_VIOLATION = "23505";
 const DEFAULT_META: EventMeta = { correlation: "", causation: {} };
 
 function check(targets: readonly TruncateTarget[]): void {
@@ -159,6 +167,25 @@ const lastPerStream = (targets: readonly TruncateTarget[]) => [
   ...new Map(targets.map((t) => [t.stream, t])).values(),
 ];
 
+/** If rows were inserted with explicit ids, it moves the sequence behind them, as a commit does, and runs the queries again. */
+async function run(
+  { names, connections }: Context,
+  queries: readonly Query[],
+): Promise<readonly (readonly Row[])[]> {
+  try {
+    return await connections.transaction("truncate", queries);
+  } catch (error) {
+    const isDuplicate = error instanceof StoreError && codeOf(error.cause) === UNIQUE_VIOLATION;
+    const [row] = isDuplicate
+      ? await connections.write("truncate", { text: `select ${idSequence(names)}::bigint as sequence` })
+      : [];
+    if (row?.sequence === undefined || row.sequence === null) throw error;
+    const moved = moveSequence(names, Number(row.sequence));
+    await connections.transaction("truncate", [lockAppends(names, connections.deadline), moved]);
+    return connections.transaction("truncate", queries);
+  }
+}
+
 /**
  * A target without `before`: one `__snapshot__` or `__tombstone__` at version 0 replaces all events of the stream.
  *
@@ -168,10 +195,11 @@ const lastPerStream = (targets: readonly TruncateTarget[]) => [
  * Subscriptions are not touched.
  */
 export async function truncate(
-  { names, connections, reader }: Context,
+  context: Context,
   targets: readonly TruncateTarget[],
 ): Promise<TruncateResult> {
   check(targets);
+  const { names, connections, reader } = context;
   const windowed = lastPerStream(targets.filter((t) => t.before !== undefined));
   const full = lastPerStream(targets.filter((t) => t.before === undefined));
   const result: TruncateResult = new Map();
@@ -179,7 +207,7 @@ export async function truncate(
   const queries: Query[] = [lockAppends(names, connections.deadline)];
   if (windowed.length > 0) queries.push(windowQuery(names, windowed));
   if (full.length > 0) queries.push(deleteQuery(names, full), seedQuery(names, full));
-  const [, ...answers] = await connections.transaction("truncate", queries);
+  const [, ...answers] = await run(context, queries);
   try {
     if (windowed.length > 0) {
       const rows = answers.shift() ?? [];

@@ -70,7 +70,8 @@ export type InlineOptions<Events extends Shapes, Schema extends Tables> = {
   readonly on: {
     readonly [Name in keyof Events]?:
       | InlineHandle<InlineEventOf<Events, Name>, Schema>
-      | InlineHandlerOptions<InlineEventOf<Events, Name>, Schema>;
+      | InlineHandlerOptions<InlineEventOf<Events, Name>, Schema>
+      | undefined;
   };
   /** ms after which a handler is cancelled, 1 to 60,000. Default 2,000. */
   readonly timeout?: number | undefined;

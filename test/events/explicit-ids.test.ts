@@ -29,3 +29,12 @@ test("a guarded commit to their stream is held against their head", async () => 
   await expect(store.commit("foreign", [event()], meta, 1)).rejects.toMatchObject({ lastVersion: 2 });
   expect(await store.commit("foreign", [event()], meta, 2)).toMatchObject([{ id: 5, version: 3 }]);
 });
+
+test("truncate goes on behind them", async () => {
+  const store = await beforeForeignRows(30);
+  const result = await store.truncate([{ stream: "own", snapshot: { n: 1 } }]);
+  const id = result.get("own")?.committed.id ?? 0;
+  expect(id).toBeGreaterThan(31);
+  const [next] = await store.commit("next", [event()], meta);
+  expect(next?.id).toBeGreaterThan(id);
+});

@@ -25,6 +25,7 @@ import { typedEvents } from "act-drizzle/queries";
 import { type TestKit, testKit } from "act-drizzle/testing";
 import { drizzle } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
+import { z } from "zod";
 
 const options: PostgresStoreOptions = { url: "postgres://localhost/db", notify: true, ssl: "require" };
 const adapter: Store = store(new PostgresStore(options));
@@ -58,6 +59,8 @@ export const handler = once.do(async (event: { id: number; stream: string }, tx,
   // @ts-expect-error: a target is a string
   const target: number = stream;
 });
+export const projected = (isOn: boolean) =>
+  inline({ events: { Paid: z.object({ amount: z.number() }) }, on: { Paid: isOn ? async () => {} : undefined } });
 export const log = typedEvents<{ Paid: { amount: number; at: Date } }>(events);
 const paid = log.named("Paid");
 export async function when(): Promise<string | undefined> {
