@@ -1,8 +1,8 @@
 /**
  * Group commit: commits that are called while a batch runs wait, and form the next batch. There is no timer, so an idle
- * store adds no latency. Commits to one stream are sent in the order of their calls; only one in doubt may be overtaken.
- * Commits with inline projections go in batches of their own, so they may overtake commits to other streams, or be
- * overtaken by them. A commit that fails never fails the others of its batch.
+ * store adds no latency. Commits to one stream are sent in the order of their calls; only one in doubt may be
+ * overtaken. Commits with inline projections go in batches of their own, so they may overtake commits to other streams,
+ * or be overtaken by them. A commit that fails never fails the others of its batch.
  * A commit resolves only once its transaction is durable.
  *
  * States of a commit: waiting → sent (in one batch) → stored, refused, or in doubt if its connection was lost. A commit in

@@ -103,8 +103,8 @@ export function claimStatement(names: Names, { limits, inLane, withDue, marks }:
   ) => {
     const first = walk(kind, rest, order("s."), limit, direction);
     if (!withDue) return first;
-    // Each due row is looked up again by its name. coalesce hides the condition from the index of times, which the planner
-    // would read in full for each row if its statistics say that no row is due.
+    // Each due row is looked up again by its name. coalesce hides the condition from the index of times, which the
+    // planner would read in full for each row if its statistics say that no row is due.
     return `
   select * from (
     ${first}

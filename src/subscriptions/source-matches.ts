@@ -3,8 +3,8 @@
  *
  * A stored source may be a regular expression that JavaScript takes minutes to match, in which the process does nothing
  * else. So this process searches for literal text, and the server matches regular expressions: its engine takes time in
- * proportion to the text, and statement_timeout ends it. Only a pattern that is refused for PostgreSQL is matched here, if
- * it has no quantifier. Each source is matched once per call.
+ * proportion to the text, and statement_timeout ends it. Only a pattern that is refused for PostgreSQL is matched here,
+ * if it has no quantifier. Each source is matched once per call.
  */
 import { isTooComplex } from "../errors.ts";
 import type { Database, Query } from "../postgres/index.ts";
