@@ -81,8 +81,8 @@ export function renderErrorReference(): string {
   return `${INTRODUCTION}
 ## ConnectionError
 
-The connection was lost, or could not be opened. \`sent\` is \`false\` when the statement certainly did not run. The type
-\`ConnectionErrorCode\` has every code.
+The connection was lost or could not be opened, or the store refused the call or gave it up. \`sent\` is \`false\` when the
+statement certainly did not run. The type \`ConnectionErrorCode\` has every code.
 
 ${sections(CONNECTION_ERRORS)}
 ## DatabaseError

@@ -18,7 +18,7 @@ export type SeedAllOptions<S> = {
   readonly parallel?: number | undefined;
   /** Called after each store. If it throws, no further store is seeded, and seedAll rejects with that error. */
   readonly onProgress?: ((seeded: Seeded<S>) => void) | undefined;
-  /** Once it aborts, no further store is seeded, and seedAll rejects with its reason. */
+  /** Once it aborts, no further store is seeded. If stores are left then, seedAll rejects with its reason. */
   readonly signal?: AbortSignal | undefined;
 };
 

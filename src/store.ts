@@ -152,8 +152,8 @@ export class PostgresStore implements Store {
 
   /**
    * Stops listening, refuses new calls, finishes running ones, releases correlator leases, and closes every connection.
-   * Idempotent. A call that still runs after `statement_timeout` and 5 s rejects at its next statement. A restore or an import
-   * goes on, and rejects once it has sent nothing for as long.
+   * Idempotent. A call that still runs after `query_timeout` (by default `statement_timeout` plus 5 s) rejects at its
+   * next statement. A restore or an import goes on, and rejects once it has sent nothing for as long.
    *
    * @example process.once("SIGTERM", () => store.dispose());
    */
@@ -365,7 +365,7 @@ export class PostgresStore implements Store {
   /**
    * Tells the store that the caller has seen the event `id`, which another process may have committed. From then on, no
    * replica that lacks it, or an event before it, answers this store's `query` and `query_stats`.
-   * @throws ValidationError if `id` is not the id of an event, nor -1.
+   * @throws ValidationError if `id` is not a whole number from -1.
    * @example store.sawEvent(42);
    */
   sawEvent(id: number): void {

@@ -41,7 +41,7 @@ const internal = (happened: string): ErrorEntry => ({
 export const CONNECTION_ERRORS = {
   OUTCOME_UNKNOWN: {
     happened:
-      "The connection was lost during a transaction, and the store could not find out in time whether it was committed.",
+      "It is not known whether the transaction was committed: the connection was lost and the store could not find out in time, the server's answer could not be read, or an inline projection ended the transaction.",
     applied: "Unknown: all of it, or none.",
     advice: "load the stream before trying again",
     retry:
@@ -49,10 +49,10 @@ export const CONNECTION_ERRORS = {
   },
   DEADLINE: {
     happened:
-      "No answer came within `statement_timeout` and 5 s, or a commit waited as long for its turn in the queue.",
+      "No answer came within `query_timeout` (by default `statement_timeout` plus 5 s), or a commit waited as long for its turn in the queue.",
     applied: COMMIT_KNOWN,
     advice:
-      "see whether the server is overloaded or a transaction holds the append lock (pg_locks), or raise statement_timeout",
+      "see whether the server is overloaded or a transaction holds the append lock (pg_locks), or raise query_timeout (by default statement_timeout plus 5 s)",
     retry: SAFE_TO_REPEAT,
   },
   CONNECTION_CLOSED: {
@@ -69,7 +69,7 @@ export const CONNECTION_ERRORS = {
     retry: SAFE_TO_REPEAT,
   },
   QUEUE_FULL: {
-    happened: "100,000 commits, or 256 million characters of JSON, wait in this process already.",
+    happened: "100,000 commits, or 256 million characters of JSON, wait in this store already.",
     applied: NOTHING_SENT,
     advice: "slow down, and wait for commits before you make more",
     retry: LATER,
@@ -284,8 +284,9 @@ export function withAdvice(message: string, advice: string): string {
 }
 
 /**
- * The connection was lost, or could not be opened: the `cause` of a `StoreError`. The message shows no data and ends with
- * what to do; docs/reference/errors.md has an entry for each `code`.
+ * The connection was lost or could not be opened, or the store refused the call or gave it up: the `cause` of a
+ * `StoreError`. The message shows no data and ends with what to do; docs/reference/errors.md has an entry for each
+ * `code`.
  *
  * @example
  * ```ts
@@ -320,11 +321,18 @@ export function connectFailed(endpoint: string, error: Error & { readonly code?:
   return new ConnectionError(code, `cannot connect to ${endpoint}: ${happened} (${code})`, false);
 }
 
-/** The connection was lost during a transaction, and it is not known whether the transaction was committed. */
-export const outcomeUnknown = (): ConnectionError =>
+/** What happened to a transaction of which it is not known whether it was committed. */
+const DOUBTS = {
+  lost: "the connection was lost while the transaction was under way",
+  unreadable: "the server's answer could not be read",
+  ended: "an inline projection ended the transaction of its commit",
+} as const;
+
+/** It is not known whether a transaction was committed. */
+export const outcomeUnknown = (doubt: keyof typeof DOUBTS = "lost"): ConnectionError =>
   new ConnectionError(
     "OUTCOME_UNKNOWN",
-    "the connection was lost while the transaction was under way: it may or may not have been applied",
+    `${DOUBTS[doubt]}: it is not known whether the transaction was committed`,
     true,
   );
 

@@ -1,8 +1,9 @@
 /**
  * The append on Citus. There, a CTE that feeds an INSERT is sent to every worker, and each worker takes part in the
- * transaction: one worker that is down would stop the appends of all tenants. So the append is two statements without such a
- * CTE: an INSERT, which accepts commits as the one of `append.ts` does, and a SELECT of the stored events. Both run only on
- * the node that has the log. The ids come from the coordinator's sequence.
+ * transaction: one worker that is down would stop the appends of all tenants. So the append is two statements without
+ * such a CTE: an INSERT, which accepts commits as the one of `append.ts` does, and a SELECT of the stored events. The
+ * node that has the log reads and writes it; the coordinator does the rest. No other worker takes part. The ids come
+ * from the coordinator's sequence.
  */
 import { splitJson } from "../postgres/parameters.ts";
 import { onCoordinator } from "../schema/citus.ts";

@@ -146,7 +146,8 @@ export class Appender {
         const other = this.#otherMode(error, mode, facts);
         if (!other) throw error;
         const appended = await this.#send(connection, batch, other, end, transferred);
-        // The next connection then looks the sequence up again; if stores share connections, each of these does.
+        // A new connection then looks the sequence up. Shared connections stay open, and each one looks it up again for
+        // this store.
         if (other.sequence !== mode.sequence) {
           sharedFacts?.forget();
           if (!sharedFacts) connection.destroy(sequenceChanged());
@@ -323,7 +324,7 @@ export class Appender {
       });
       return appended;
     } catch {
-      throw outcomeUnknown();
+      throw outcomeUnknown("unreadable");
     }
   }
 

@@ -60,8 +60,8 @@ export class BatchLimits {
 }
 
 /**
- * The next batch. Its commits all have inline projections if the oldest has, and otherwise none has, so that neither kind
- * waits for longer than one batch of the other. No commit overtakes an earlier one to its stream.
+ * The next batch. All of its commits have inline projections if the oldest has, otherwise none has. So the oldest
+ * commit never waits for a younger one of the other kind. No commit overtakes an earlier one to its stream.
  */
 export function takeOneKind<W extends Kind>(waiting: readonly W[], limits: BatchLimits): W[] {
   const inline = waiting[0]?.inline !== undefined;

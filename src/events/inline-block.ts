@@ -173,7 +173,7 @@ export class InlineBlock<C extends Caller> {
       this.stale ||= stale;
       if (failure && (stale || RETRIABLE.has(codeOf(failure.cause)))) this.lost = failure;
       // A statement of the handler has ended the transaction, so its events may be stored.
-      if (part !== "last" && status === "I" && !failure) throw outcomeUnknown();
+      if (part !== "last" && status === "I" && !failure) throw outcomeUnknown("ended");
       this.#failed = status === "E" ? (this.#failed ?? failure?.cause) : undefined;
       return result;
     } catch (error) {

@@ -1,7 +1,8 @@
 /**
  * Group commit: commits that are called while a batch runs wait, and form the next batch. There is no timer, so an idle
- * store adds no latency. Commits are sent in the order of their calls, those with inline projections in batches of their
- * own. A commit that fails never fails the others of its batch.
+ * store adds no latency. Commits to one stream are sent in the order of their calls; only one in doubt may be
+ * overtaken. Commits with inline projections go in batches of their own, so they may overtake commits to other streams,
+ * or be overtaken by them. A commit that fails never fails the others of its batch.
  * A commit resolves only once its transaction is durable.
  *
  * States of a commit: waiting → sent (in one batch) → stored, refused, or in doubt if its connection was lost. A commit in
@@ -19,7 +20,7 @@ import { BatchLimits, takeOneKind } from "./batch-limits.ts";
 import { InlineFailure } from "./inline.ts";
 import type { InDoubtTransaction, RecoveredOutcome } from "./recover.ts";
 
-/** Commits waiting in one process, and the characters of their JSON; more are refused at once. */
+/** The most commits that wait in one store, and the most characters of their JSON; more are refused at once. */
 export const MAX_WAITING = 100_000;
 export const MAX_WAITING_TEXT = 256_000_000;
 /** How often a commit is sent again after a failure that it did not cause: a rollback by the server, a lost connection. */
@@ -259,7 +260,7 @@ export class AppendQueue {
     batch.forEach((w, i) => {
       const outcome = outcomes[i];
       if (outcome) w.stored(outcome, outcome.created ?? created);
-      else w.failed(outcomeUnknown());
+      else w.failed(outcomeUnknown("unreadable"));
     });
   }
 
@@ -272,7 +273,8 @@ export class AppendQueue {
       return;
     }
     if (error instanceof InlineFailure) return this.#sendWithout(batch, error);
-    // The batch was committed, but its answer could not be read: no commit of it may be sent again.
+    // The batch was committed and its answer could not be read, or a handler has ended its transaction: no commit of it
+    // may be sent again.
     if (codeOf(error) === "OUTCOME_UNKNOWN") {
       for (const w of batch) w.failed(sanitize(error));
       return;
@@ -328,7 +330,10 @@ export class AppendQueue {
     );
   }
 
-  /** Resolves the commits that the log has, sends again those that it certainly lacks, and fails the others as unknown. */
+  /**
+   * Resolves the commits that the log has, and sends again those that it certainly lacks, if time and tries are left.
+   * The others fail.
+   */
   async #recover(batch: readonly Waiting[], transaction: InDoubtTransaction): Promise<void> {
     const outcomes = await this.#outcomesOf(batch, transaction);
     const absent: Waiting[] = [];
@@ -358,7 +363,7 @@ export class AppendQueue {
       else found.unknown++;
     });
     this.#signals.observer?.inDoubt(found);
-    const text = `[act-drizzle] the connection was lost after ${batch.length} commits had been sent; the log was asked: ${found.stored} had been stored, ${found.absent} had not and are sent again, ${found.unknown} are unknown`;
+    const text = `[act-drizzle] the connection was lost after ${batch.length} commits had been sent; the log was asked: ${found.stored} had been stored, ${found.absent} had not (sent again if time and tries are left), ${found.unknown} are unknown`;
     if (found.unknown > 0)
       log().error(`${text}: those callers got OUTCOME_UNKNOWN and have to look for themselves`);
     else log().warn(text);

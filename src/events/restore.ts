@@ -123,8 +123,9 @@ select count(*)::int as found, max(key)::text as last, (select count(*)::int fro
 
 /**
  * Empties the tables, in the transaction of `run`, which holds the append lock. The lock on the checkpoints waits for
- * running calls of subscribe, and makes later ones wait. So none of them writes a checkpoint of the old log into the new
- * one. From here on statement_timeout is off, because the duration grows with the log.
+ * running calls of subscribe, and makes later ones wait. So none of them writes a checkpoint of the old log into the
+ * new one. From here on statement_timeout is off. The client's own limit for each answer (`Database.deadline`) still
+ * holds, so the rows are deleted in pages.
  */
 export async function wipe(run: Run, { events, streams, correlated }: Names): Promise<void> {
   await run({ text: "set local statement_timeout = 0" });
@@ -134,18 +135,31 @@ export async function wipe(run: Run, { events, streams, correlated }: Names): Pr
   await empty(run, streams, "stream", " for update");
 }
 
-/** Explains a unique violation. The restore holds the append lock, so the duplicate must be in its input. */
-function explainDuplicate(error: unknown): never {
+/** The unique indexes on stream and version, with those of partitions. Citus does not say which one refused a row: null. */
+async function findVersionIndexes(run: Run, { events }: Names): Promise<ReadonlySet<unknown>> {
+  const log = `to_regclass(${literal(events)})`;
+  const rows = await run({
+    text: `select c.relname as name from pg_index i join pg_class c on c.oid = i.indexrelid
+where i.indisunique and i.indnkeyatts >= 2
+  and pg_get_indexdef(c.oid, 1, true) = 'stream' and pg_get_indexdef(c.oid, 2, true) = 'version'
+  and i.indrelid = any(array(select ${log}::oid union all select relid::oid from pg_partition_tree(${log})))`,
+    citus: () => "select null as name",
+  });
+  return new Set(rows.map(({ name }) => name));
+}
+
+/**
+ * Explains the violation of one of these indexes. The restore holds the append lock, so the duplicate must be in its
+ * input. If another unique index or a trigger has refused an event, the error stays as it is.
+ */
+function explainDuplicate(error: unknown, versionIndexes: ReadonlySet<unknown>): unknown {
   const cause = error instanceof StoreError ? error.cause : undefined;
-  if (cause instanceof DatabaseError && cause.code === "23505")
-    throw storeError(
-      "restore",
-      new DatabaseError(
-        cause.code,
-        "two events of the input have the same stream and version: leave one out (23505)",
-      ),
-    );
-  throw error;
+  if (!(cause instanceof DatabaseError) || cause.code !== "23505") return error;
+  const { code, constraint, table } = cause;
+  if (!versionIndexes.has(constraint ?? null)) return error;
+  const orYours = constraint === undefined ? ", or look at unique indexes of yours" : "";
+  const text = `two events of the input have the same stream and version: leave one out${orYours} (${code})`;
+  return storeError("restore", new DatabaseError(code, text, constraint, table));
 }
 
 /** `owned`: the role may alter it. Citus refuses that for the sequence of a distributed table. */
@@ -207,6 +221,7 @@ export async function restore({ names, connections, cipher }: Context, driver: R
     await run(lockQuery(names));
     await guard("restore", () => wipe(run, names));
     const sequence = await findSequence(run, names);
+    const versionIndexes = await findVersionIndexes(run, names);
     let batch: Pending[] = [];
     let batchText = 0;
     let id = 0;
@@ -215,7 +230,9 @@ export async function restore({ names, connections, cipher }: Context, driver: R
       batch = [];
       batchText = 0;
       if (full.length === 0) return;
-      const rows = await run(insertQuery(names, full)).catch(explainDuplicate);
+      const rows = await run(insertQuery(names, full)).catch((error: unknown) => {
+        throw explainDuplicate(error, versionIndexes);
+      });
       await guard("restore", async () => assertAllInserted(names, rows, full.length));
     };
     let failure: unknown;

@@ -73,7 +73,8 @@ export function roundsOfInserts(texts: CitusTexts, batch: readonly Append[], lat
     appends: places.flatMap((i) => batch[i] ?? []),
   }));
   return {
-    // Only the coordinator knows the sequence's last value, and the heads are looked up on the log's node.
+    // No sequence (null): only the coordinator knows its last value, and the heads are looked up on the log's node. So
+    // the search for a head has no upper bound.
     queries: rounds.flatMap(({ appends }) => [
       insertQuery({ distinct: texts.insert, repeated: texts.insert }, appends, null, latestIds),
       storedQuery(texts, appends),

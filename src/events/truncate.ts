@@ -162,7 +162,7 @@ select (select array_agg(id order by id)::text from seeded) as ids,
   };
 }
 
-/** If a stream has several targets, the last one counts. */
+/** The last target of each stream. It is called once for targets with `before`, and once for those without. */
 const lastPerStream = (targets: readonly TruncateTarget[]) => [
   ...new Map(targets.map((t) => [t.stream, t])).values(),
 ];
@@ -200,6 +200,7 @@ export async function truncate(
 ): Promise<TruncateResult> {
   check(targets);
   const { names, connections, reader } = context;
+  // If a stream has targets of both kinds, the one without `before` comes second, and deletes what the other has left.
   const windowed = lastPerStream(targets.filter((t) => t.before !== undefined));
   const full = lastPerStream(targets.filter((t) => t.before === undefined));
   const result: TruncateResult = new Map();

@@ -1,6 +1,7 @@
 /**
- * The append lock. Every transaction that writes to the log holds it until it ends, so that the order of ids is the order in
- * which readers see events. The lock's key is the one that act-pg uses, so that both can append to one table.
+ * The append lock. Every transaction that adds or deletes events holds it until it ends, so that the order of ids is
+ * the order in which readers see events. Only a move fills its target without it, while nobody else can write there.
+ * The lock's key is the one that act-pg uses, so that both can append to one table.
  *
  * On Citus a log may be on another node. There the transaction is first prepared, and commits later than on the coordinator.
  * So there are two locks: this one on the coordinator, and one on the log's node. The transaction holds the second one until

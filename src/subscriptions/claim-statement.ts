@@ -30,8 +30,9 @@ const LANE_ARMS = { byPriority: "laneByPriority", fair: "laneFair" } as const;
 export const MAX_CLAIM = 100_000;
 
 /**
- * How many of the deferred subscriptions that are due take part in the order by priority and age. If more are due, those
- * with the earliest times do: a sort of all cost 59 ms at 100,000 due at once (ADR 0014).
+ * How many of the deferred subscriptions that are due take part in the order by priority and age, or as many as the
+ * claim's step if that is more. If more are due, those with the earliest times do: a sort of all cost 59 ms at 100,000
+ * due at once (ADR 0014).
  */
 const DUE = 320;
 /** An arm is offered twice its step of due rows, and this many more, because other claims may have locked some of them. */
@@ -81,9 +82,6 @@ export function claimStatement(names: Names, { limits, inLane, withDue, marks }:
   // `deferred_at is not null` is left out, because it follows from this condition. With it, and with statistics that know of
   // no deferred subscription, the planner would expect at most one row, and would then read and sort all due rows.
   const due = "s.deferred_at <= (select due from call)";
-  // Each due row is looked up again by its name. coalesce hides the condition from the index of times, which the planner
-  // would read in full for each row if its statistics say that no row is due.
-  //
   // The inner limit is for the planner. Rows are locked one by one as the outer limit takes them, so none is locked
   // that may not be taken.
   const taken = (walk: string, limit: string) =>
@@ -105,6 +103,8 @@ export function claimStatement(names: Names, { limits, inLane, withDue, marks }:
   ) => {
     const first = walk(kind, rest, order("s."), limit, direction);
     if (!withDue) return first;
+    // Each due row is looked up again by its name. coalesce hides the condition from the index of times, which the
+    // planner would read in full for each row if its statistics say that no row is due.
     return `
   select * from (
     ${first}

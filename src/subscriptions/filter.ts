@@ -26,8 +26,7 @@ export function checkInput(verb: string, input: StreamInput): void {
   const unknown = Object.entries(input).find(
     ([name, value]) => value !== undefined && !Object.hasOwn(FILTERS, name),
   );
-  if (unknown)
-    throw invalid(verb, unknownOption(unknown[0], Object.keys(FILTERS)).replaceAll("option", "filter"));
+  if (unknown) throw invalid(verb, unknownOption(unknown[0], Object.keys(FILTERS), "filter"));
 }
 
 /** Conditions on `s`, an alias of the subscriptions table. A source filter never matches a null source. */

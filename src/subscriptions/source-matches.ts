@@ -3,7 +3,7 @@
  *
  * A stored source may be a regular expression that JavaScript takes minutes to match, in which the process does nothing
  * else. So this process searches for literal text, and the server matches regular expressions: its engine takes time in
- * proportion to the text, and statement_timeout ends it. Only a pattern that PostgreSQL reads differently is matched here,
+ * proportion to the text, and statement_timeout ends it. Only a pattern that is refused for PostgreSQL is matched here,
  * if it has no quantifier. Each source is matched once per call.
  */
 import { isTooComplex } from "../errors.ts";
@@ -83,7 +83,7 @@ export class SourceMatches {
     try {
       pattern = toPattern("source", source);
     } catch {
-      // The source is not a valid pattern, or PostgreSQL reads the pattern differently.
+      // The source is not a valid pattern, or PostgreSQL cannot match it in the same way.
       return this.#findUntranslated(source);
     }
     switch (pattern.kind) {

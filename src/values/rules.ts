@@ -64,9 +64,9 @@ export const oneOf = (...values: readonly string[]): Rule =>
   );
 export const required = (of: Rule): Rule => ({ ...of, required: true });
 
-/** Why a function has no option of this name. */
-export const unknownOption = (name: string, known: readonly string[]): string =>
-  `unknown option ${JSON.stringify(name)}; the options are ${known.join(", ")}`;
+/** Why a function has no option, or no filter, of this name. */
+export const unknownOption = (name: string, known: readonly string[], noun = "option"): string =>
+  `unknown ${noun} ${JSON.stringify(name)}; the ${noun}s are ${known.join(", ")}`;
 
 /** What is wrong with the options, or undefined. It shows no value. An option that is undefined is left out. */
 export function faultOf(given: unknown, rules: Readonly<Record<string, Rule>>): string | undefined {

@@ -2,5 +2,5 @@
 const EARLIEST = -210_866_803_200_000;
 const LATEST = 9_224_318_015_999_000;
 
-/** The nearest point in time, in whole ms, that a timestamptz can hold. */
+/** The time in ms without its fraction, within the range of a timestamptz. */
 export const toTime = (ms: number): number => Math.trunc(Math.max(EARLIEST, Math.min(LATEST, ms)));

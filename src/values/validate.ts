@@ -72,9 +72,9 @@ export function kind(value: unknown): string {
 
 const INT_MAX = 2_147_483_647;
 
-/** The nearest whole number that a PostgreSQL integer holds. */
+/** The number without its fraction, within the range of a PostgreSQL integer. */
 export const toInt = (value: number): number => Math.max(-INT_MAX - 1, Math.min(INT_MAX, Math.trunc(value)));
 
-/** The nearest whole number that both a bigint and a JavaScript number hold exactly. */
+/** The number without its fraction, within the range of whole numbers that JavaScript holds exactly. */
 export const toId = (value: number): number =>
   Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, Math.trunc(value)));

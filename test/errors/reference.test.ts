@@ -56,7 +56,9 @@ describe("a message ends with what to do", () => {
   });
 
   test("behind a colon of its own it comes after a semicolon", () => {
-    expect(outcomeUnknown().message).toMatch(/it may or may not have been applied; load the stream/);
+    expect(outcomeUnknown().message).toMatch(
+      /: it is not known whether the transaction was committed; load the stream/,
+    );
     expect(new ConnectionError("DEADLINE", "", true).message).toBe(CONNECTION_ERRORS.DEADLINE.advice);
   });
 

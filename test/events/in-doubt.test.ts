@@ -89,7 +89,7 @@ describe("each commit of a batch in doubt", () => {
     const unknown = {
       code: "OUTCOME_UNKNOWN",
       message:
-        "the connection was lost while the transaction was under way: it may or may not have been applied; load the stream before trying again",
+        "the connection was lost while the transaction was under way: it is not known whether the transaction was committed; load the stream before trying again",
     };
     expect(await a).toEqual({ accepted: true, head: 4, ids: [9, 10], created: 3 });
     expect(await b).toEqual({ accepted: true, head: -1, ids: [1], created: 5 });

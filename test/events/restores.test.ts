@@ -1,6 +1,6 @@
 /** Restoring in the small: when the driver is told, what it cannot swallow, and what is refused. */
 import { type Committed, type Schemas, StoreError, ValidationError } from "@rotorsoft/act";
-import { expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { append, appendOne, idsOf, read, restorable, restore } from "../conformance/kit/scenario.ts";
 import { useDatabase } from "../postgres/fixture.ts";
@@ -57,6 +57,45 @@ test("a duplicate in the last batch fails the restore", async () => {
   const error = await outcome(restore(store, [restorable("s", 0), restorable("s", 0)]));
   expect(error).toMatchObject({ cause: { message: TWICE } });
   expect(idsOf(await read(store))).toEqual([1, 2, 3]);
+});
+
+describe("an event that is refused for another reason than its version fails the restore with the server's reason:", () => {
+  const refusalOf = async (store: PostgresStore) => {
+    const error = await outcome(restore(store, [restorable("s", 0), restorable("s", 1)]));
+    expect(error).toMatchObject({ operation: "restore", cause: { code: "23505" } });
+    expect(String(error)).not.toContain("same stream and version");
+    expect(idsOf(await read(store))).toEqual([1, 2, 3]);
+    return error instanceof StoreError ? error.cause : undefined;
+  };
+
+  test("a unique index of yours", async () => {
+    const store = await filled();
+    const { schema, table } = store.config;
+    await fixture.sql.unsafe(`create unique index "${table}_own" on "${schema}"."${table}" (stream) where id < 3
+      and stream = 's'`);
+    expect(await refusalOf(store)).toMatchObject({ constraint: `${table}_own` });
+  });
+
+  test("a unique index of another table that a trigger fills", async () => {
+    const store = await filled();
+    const { schema, table } = store.config;
+    await fixture.sql.unsafe(`create table "${schema}"."${table}_copy" (stream text primary key);
+      create function "${schema}"."${table}_copied"() returns trigger language plpgsql as $$
+      begin insert into "${schema}"."${table}_copy" values (new.stream); return new; end $$;
+      create trigger copied after insert on "${schema}"."${table}"
+      for each row execute function "${schema}"."${table}_copied"()`);
+    expect(await refusalOf(store)).toMatchObject({ constraint: `${table}_copy_pkey` });
+  });
+
+  test("a trigger that says so itself", async () => {
+    const store = await filled();
+    const { schema, table } = store.config;
+    await fixture.sql.unsafe(`create function "${schema}"."${table}_refuse"() returns trigger language plpgsql as $$
+      begin raise exception using errcode = '23505'; end $$;
+      create trigger refuse after insert on "${schema}"."${table}"
+      for each row execute function "${schema}"."${table}_refuse"()`);
+    expect(await refusalOf(store)).toMatchObject({ message: expect.stringContaining("of yours raised it") });
+  });
 });
 
 test("a driver that does not await the ids has all its events stored in its order", async () => {

@@ -324,6 +324,11 @@ test("the store's verbs that change many refuse a filter that is unknown: it wou
     expect((await failureOf(call)).message).toContain('unknown filter "strem"; the filters are stream, ');
 });
 
+test("a filter that is unknown is named as the caller has written it", async () => {
+  const { message } = await failureOf(() => store.reset({ options: {} } as never));
+  expect(message).toContain('unknown filter "options"; the filters are stream, ');
+});
+
 test.each([Number.NaN, Number.POSITIVE_INFINITY, -2, 1.5])("sawEvent(%d) is refused", async (id) => {
   expect(await failureOf(() => store.sawEvent(id))).toBeInstanceOf(ValidationError);
 });

@@ -177,6 +177,19 @@ describe.each([
     expect(await store.commit("s-1", [event("A")], meta)).toMatchObject([{ id: 21, version: 4 }]);
   });
 
+  test("is not restored with a version twice, and the error says so", async () => {
+    const { store } = await adopted();
+    const before = await all(store);
+    const twice = store.restore(async (insert) => {
+      const given = { ...event("R"), id: 1, stream: "s-1", version: 0, created: new Date(0), meta };
+      for (let i = 0; i < 2; i++) await insert(given);
+    });
+    await expect(twice).rejects.toThrow(
+      /two events of the input have the same stream and version: leave one out/,
+    );
+    expect(await all(store)).toEqual(before);
+  });
+
   test("gives its work to claims", async () => {
     const { store } = await adopted();
     await store.subscribe([{ stream: "new", source: "s-1", correlated_at: EVENTS }], EVENTS);

@@ -158,6 +158,19 @@ describe("a handler that fails", () => {
     expect(String(error.cause)).toContain("tx.transaction()");
     expect(await models.fixture.rows(store)).toEqual([]);
   });
+
+  test("may end it by a statement that begins with a comment: the outcome of the commit is then unknown", async () => {
+    const projections = inline({
+      events,
+      on: { Deposited: async (_, tx) => void (await tx.execute(sql`/* by hand */ commit`)) },
+    });
+    const store = await models.open({ inline: projections });
+    const message = expect.stringMatching(/^an inline projection ended the transaction of its commit: /);
+    await expect(store.commit("ended-2", [deposited(1)], meta)).rejects.toMatchObject({
+      cause: { code: "OUTCOME_UNKNOWN", message },
+    });
+    expect(await models.fixture.rows(store)).toMatchObject([{ stream: "ended-2" }]);
+  });
 });
 
 describe("a handler that is too slow", () => {
