@@ -1,5 +1,5 @@
 /** Blocked subscriptions: the error, the attempt, and the event that each stands at. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";

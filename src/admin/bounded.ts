@@ -1,7 +1,7 @@
 /**
  * Counts that stay cheap on any size of table: the server stops counting at a limit.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 /** `exact` is false if there are more than `count`. */
 export type Count = { readonly count: number; readonly exact: boolean };

@@ -1,5 +1,5 @@
 /** Connections to the server, and the sessions that hold the append lock or wait for it. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import { literal } from "../schema/names.ts";
 import { epochMs, optionalText } from "./bounded.ts";

@@ -1,5 +1,5 @@
 /** The first event since a time, by halving the log's ids: some 60 look-ups on a log of any size. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import { toTime } from "../values/time.ts";
 

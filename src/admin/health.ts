@@ -1,5 +1,5 @@
 /** health(): whether this process can work with its store now. It never throws, and never waits longer than `timeoutMs`. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import type { ListenerState, ReplicaState } from "../postgres/index.ts";
 import { LONGEST_MS } from "../postgres/timers.ts";

@@ -1,5 +1,5 @@
 /** Subscriptions that are behind: how many events, for how long, and which event they would get next. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";

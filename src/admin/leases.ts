@@ -1,5 +1,5 @@
 /** Who holds which subscription, and which correlator, and for how long. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import { readByIndex } from "../postgres/by-index.ts";
 import type { Names } from "../schema/names.ts";

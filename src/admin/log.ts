@@ -2,7 +2,7 @@
  * A page of the log for a person to browse: in both directions, by any filter, at a bounded cost. If no index serves the
  * filter, the log is searched in parts until a time limit, and the page says where it stopped.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";

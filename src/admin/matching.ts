@@ -1,5 +1,5 @@
 /** Which subscriptions an operator verb would change, before it does. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";

@@ -2,7 +2,7 @@
  * Names to choose from: of events, of streams, and of lanes. Those of events and streams are found by jumps over an index,
  * not by reading the log; those of lanes among the first 10,000 subscriptions.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Query } from "../postgres/index.ts";

@@ -1,5 +1,5 @@
 /** The event that a subscription would get next, and how many wait for it. One statement for a page of subscriptions. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import { isTooComplex } from "../errors.ts";
 import { Conditions } from "../postgres/conditions.ts";

@@ -1,5 +1,5 @@
 /** The state of a store at a glance. Two statements; none of them grows with the log. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import { readByIndex } from "../postgres/by-index.ts";
 import { literal, type Names } from "../schema/names.ts";

@@ -2,7 +2,7 @@
  * How far the projections of `act-drizzle/projections` have come: the tables of positions that the store's database has,
  * and the rebuilds that run or have died. Read models in another database are not seen.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import { literal } from "../schema/names.ts";
 import { REBUILD_PROGRESS, rebuildSchema } from "../values/rebuild-schema.ts";

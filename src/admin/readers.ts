@@ -1,5 +1,5 @@
 /** Which subscriptions read a stream, by name or by a pattern, and how much of it each has still to handle. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import { readByIndex } from "../postgres/by-index.ts";
 import { literal, type Names } from "../schema/names.ts";

@@ -1,5 +1,5 @@
 /** What an event is connected to: its cause, its effects, and its neighbours in the stream. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import type { Names } from "../schema/names.ts";
 import { checkArgument, ID, TEXT } from "../values/rules.ts";

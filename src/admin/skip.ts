@@ -4,7 +4,7 @@
  * The record is a column of the subscription, written by the statement that moves it: there is no skip without a
  * record, no record without a skip, and a role that may operate subscriptions needs no other right.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import { announcedPart, announcing, writeAnnounced } from "../subscriptions/announce.ts";
 import { checkGiven, FUNCTION, ID, LIMIT, NAME, type Rules, required, TEXT } from "../values/rules.ts";

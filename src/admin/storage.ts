@@ -1,5 +1,5 @@
 /** Sizes of tables and indexes, what VACUUM left, how fast the log grows, and how many ids are left. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import { idCapacityColumns } from "../schema/id-capacity.ts";
 import { literal, type Names } from "../schema/names.ts";

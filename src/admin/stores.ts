@@ -1,5 +1,5 @@
 /** The stores of a database: there may be one for each schema or table, such as for each tenant. */
-import { z } from "zod";
+import * as z from "zod";
 import { CONTEXT, type Context } from "../context.ts";
 import { namesOf } from "../schema/names.ts";
 import { checkGiven, NAME, type Rules, required } from "../values/rules.ts";

@@ -1,5 +1,5 @@
 /** One stream: its head, its snapshots, its latest events, and the subscriptions that read it. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import type { Names } from "../schema/names.ts";
 import { checkArgument, checkGiven, FLAG, NAME, type Rules } from "../values/rules.ts";

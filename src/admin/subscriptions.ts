@@ -1,5 +1,5 @@
 /** A page of subscriptions in a requested order, each with the event that it gets next. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import { readByIndex } from "../postgres/by-index.ts";
 import { Conditions } from "../postgres/conditions.ts";

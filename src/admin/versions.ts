@@ -1,5 +1,5 @@
 /** Events of one stream by their versions, and the snapshot that a state at a version is folded from. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import { eventColumns } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";

@@ -6,7 +6,7 @@
  * If the source is a store, the framework leaves its snapshots out. The framework's reader takes a line break inside a name
  * for the end of a line; this one does not.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { millisOf } from "../schema/event-rows.ts";
 import { type EventLine, EventOrder, type EventReader, ImportError } from "./event-order.ts";
 import { ExportError } from "./export-error.ts";

@@ -6,7 +6,7 @@
  * it is stored, encrypted or not, so that an export and an import leave every byte as it was.
  */
 import { createHash, type Hash } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 import { type EventLine, EventOrder, type EventReader, ImportError } from "./event-order.ts";
 
 const FORMAT = 1;

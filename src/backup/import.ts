@@ -1,5 +1,5 @@
 /** Brings an export back, with the ids it has, in one transaction under the append lock: all of it or nothing. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../context.ts";
 import { guard } from "../errors.ts";
 import { assertAllInserted, counted, wipe } from "../events/restore.ts";

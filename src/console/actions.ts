@@ -1,6 +1,6 @@
 /** The operators' verbs, in two steps: a preview, then the action. */
 import type { StreamFilter } from "@rotorsoft/act";
-import { z } from "zod";
+import * as z from "zod";
 import { Admin, type Count, type Matching } from "../admin/index.ts";
 import type { Action, ActionResult, Preview, Reaction } from "./api.ts";
 import type { Audit } from "./audit.ts";

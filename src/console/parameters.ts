@@ -1,6 +1,6 @@
 /** Reads and checks the parameters and bodies of requests. */
 import type { Context } from "hono";
-import { z } from "zod";
+import * as z from "zod";
 import type { LogFilter } from "../admin/index.ts";
 import { ConsoleError } from "./failures.ts";
 

@@ -2,7 +2,7 @@
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { streamSSE } from "hono/streaming";
-import { z } from "zod";
+import * as z from "zod";
 import { datePaths } from "../values/json-dates.ts";
 import { actionSchema, type Confirmed, preview, run } from "./actions.ts";
 import type { LogPage, PreviewRequest, RevealRequest, RunRequest, Session } from "./api.ts";

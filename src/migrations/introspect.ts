@@ -1,5 +1,5 @@
 /** Reads from PostgreSQL's catalog, in one query, all facts that a migration depends on. */
-import { z } from "zod";
+import * as z from "zod";
 import type { Row, Run } from "../postgres/index.ts";
 import { retrying } from "../postgres/retry.ts";
 import { idCapacityColumns } from "../schema/id-capacity.ts";

@@ -3,7 +3,7 @@
  * gets a lower id later. Ids are in order if they come from a sequence that counts up, gives each session one id at a
  * time, and is not behind the log's last id. A user may change the sequence later, so every boot checks it.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Run } from "../postgres/index.ts";
 import { lockQuery } from "../schema/append-lock.ts";
 import { futureColumns } from "../schema/future-events.ts";

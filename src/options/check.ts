@@ -1,5 +1,5 @@
 /** Checks options. Throws one error that names each wrong option and what it takes, and shows no value. */
-import type { z } from "zod";
+import type * as z from "zod";
 import { isRecord } from "../values/json-dates.ts";
 import { unknownOption } from "../values/rules.ts";
 import { type Options, optionList, optionsSchema } from "./option-list.ts";

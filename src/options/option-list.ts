@@ -5,7 +5,7 @@
  * `npm run generate:docs` writes options.generated.ts (the public types), the table in README.md and
  * docs/reference/options.md from it.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { isKeyMaterial, type Key } from "../values/pii-keys.ts";
 import { type InlineProjections, isInline } from "./inline.ts";
 import { type OnConnect, type Password, SSL_MODES, TARGET_SESSION_ATTRS } from "./modes.ts";

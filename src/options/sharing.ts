@@ -1,5 +1,5 @@
 /** The options of a PostgresDatabase that no store has: how its connections are shared. */
-import { z } from "zod";
+import * as z from "zod";
 import { isRecord } from "../values/json-dates.ts";
 
 export type Sharing = {

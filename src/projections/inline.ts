@@ -12,7 +12,7 @@ import {
 } from "drizzle-orm";
 import type { PgTransaction } from "drizzle-orm/pg-core";
 import { drizzle, type PgRemoteDatabase, type PgRemoteQueryResultHKT } from "drizzle-orm/pg-proxy";
-import type { z } from "zod";
+import type * as z from "zod";
 import {
   INLINE,
   type InlineHandler,

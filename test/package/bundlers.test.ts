@@ -5,7 +5,10 @@ import esbuild from "esbuild";
 import { rolldown } from "rolldown";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import webpack from "webpack";
+import { useDatabase } from "../postgres/fixture.ts";
 import { installPackage, link, run } from "./install.ts";
+
+const fixture = useDatabase();
 
 let home: string;
 let project: string;
@@ -97,6 +100,17 @@ test.each(CASES)("$name, $format: actTables() works, store.tables works or says 
   } finally {
     await rename(hidden, modules);
   }
+});
+
+test.each(CASES)("$name, $format: the admin's calls answer as without a bundle", async ({ name, format }) => {
+  const folder = join(project, `admin-${name}-${format}`);
+  const file = format === "esm" ? "app.mjs" : "app.cjs";
+  const STORE_OPTIONS = JSON.stringify({ ...fixture.parts, table: `admin_${name}_${format}` });
+  const plain = await run(process.execPath, ["operated.mjs"], { cwd: project, env: { STORE_OPTIONS } });
+  await BUNDLERS[name]?.(join(project, "operated.mjs"), folder, file, format);
+  const bundled = await run(process.execPath, [file], { cwd: folder, env: { STORE_OPTIONS } });
+  expect(JSON.parse(bundled)).toEqual(JSON.parse(plain));
+  expect(JSON.parse(bundled)[1]).toBe("reaction");
 });
 
 test("without drizzle-orm the store runs, in a bundle too, and store.tables says to install it", async () => {

@@ -2,7 +2,7 @@
  * Reads the facts about the server and the tables that doctor() checks. There are two queries, because Citus may have the
  * tables on another node: one reads the catalog and the server's statistics, the other reads the tables.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Context } from "../../context.ts";
 import { idCapacityColumns } from "../../schema/id-capacity.ts";
 import { idSequence } from "../../schema/id-sequence.ts";

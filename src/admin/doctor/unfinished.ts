@@ -1,5 +1,5 @@
 /** What a move, a rebuild or a measurement leaves behind if its process is killed. */
-import { z } from "zod";
+import * as z from "zod";
 import { CHANGED, INSERTED, recorded } from "../../backup/move/changes.ts";
 import { GUARD, guardFunction } from "../../backup/move/target.ts";
 import { BENCH_SCHEMA } from "../../schema/bench-schema.ts";
