@@ -72,7 +72,10 @@ class TableChanges {
 
   addColumn(name: string, type: string, rest = ""): void {
     this.alter(`add column ${name} ${type}${rest}`);
-    this.#columns([...this.#relation.columns, { name, type, default: null, notNull: false, views: [] }]);
+    this.#columns([
+      ...this.#relation.columns,
+      { name, type, default: null, notNull: false, views: [], partitions: false },
+    ]);
   }
 
   renameColumn(from: string, to: string): void {
@@ -88,6 +91,10 @@ class TableChanges {
     if (column.views.length > 0)
       throw new Error(
         `the type of "${this.#schema}"."${table}"."${name}" has to change, but it is shown by ${column.views.join(", ")}: drop that view, seed, and create it again`,
+      );
+    if (column.partitions)
+      throw new Error(
+        `the type of "${this.#schema}"."${table}"."${name}" has to change from ${column.type} to ${to}, but the table is partitioned by it: create the table anew with ${to}, and copy the rows (docs/guides/migrating-from-act-pg.md, "A log in partitions"). Nothing was changed`,
       );
     this.alter(
       `alter column ${name} type ${to}${using ? ` using ${using}` : ""}`,

@@ -16,6 +16,8 @@ const column = z.object({
   notNull: z.boolean(),
   /** Views that show the column, qualified. PostgreSQL refuses to change the type of such a column. */
   views: z.array(z.string()),
+  /** Whether the table is partitioned by it. PostgreSQL refuses to change the type of such a column, too. */
+  partitions: z.boolean().default(false),
 });
 
 const index = z.object({
@@ -84,6 +86,7 @@ const columnsText = (expressions: boolean) => `(
       'type', format_type(a.atttypid, a.atttypmod),
       'default', ${expressions ? "pg_get_expr(d.adbin, d.adrelid)" : "null"},
       'notNull', a.attnotnull,
+      'partitions', exists (select 1 from pg_partitioned_table p where p.partrelid = c.oid and a.attnum = any(p.partattrs)),
       'views', (
         select coalesce(jsonb_agg(distinct format('%I.%I', n.nspname, v.relname)), '[]')
         from pg_depend u

@@ -203,6 +203,7 @@ const toColumn = ({ name, definition }: Definition) => ({
   default: null,
   notNull: definition.includes("NOT NULL"),
   views: [],
+  partitions: false,
 });
 
 const created = (name: string, columns: readonly Definition[]): Relation => ({

@@ -17,6 +17,7 @@ export const column = (name: string, type: string, expression: string | null = n
   default: expression,
   notNull: true,
   views: [],
+  partitions: false,
 });
 
 export function table(name: string, columns: readonly ColumnInfo[], rest: Partial<Relation> = {}): Relation {

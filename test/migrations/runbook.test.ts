@@ -59,6 +59,29 @@ async function run(sql: postgres.Sql, block: readonly string[] | undefined) {
   }
 }
 
+test("A log in partitions: one whose streams have a limit is refused, and taken over once it is copied", async () => {
+  const { name, sql } = await made(layout);
+  for (const statement of [
+    "alter table events rename to whole",
+    "create table events (like whole including defaults) partition by hash (stream)",
+    "create table part_0 partition of events for values with (modulus 2, remainder 0)",
+    "create table part_1 partition of events for values with (modulus 2, remainder 1)",
+    "alter sequence events_id_seq owned by events.id",
+    "insert into events select * from whole",
+    "drop table whole",
+  ])
+    await sql.unsafe(statement);
+  await expect(seeded(name)).rejects.toThrow(
+    /the type of "[^"]+"."events"."stream" has to change from character varying\(100\) to text, but the table is partitioned by it/,
+  );
+  for (const block of runbookSql("A log in partitions")) await run(sql, block);
+  const store = await seeded(name);
+  expect(await store.query(() => {})).toBe(EVENTS);
+  const stream = "long ".repeat(40);
+  const [committed] = await store.commit(stream, [{ name: "A", data: {} }], meta);
+  expect(committed).toMatchObject({ id: EVENTS + 1, stream, version: 0 });
+});
+
 test("Before, Large logs, The switch, After", async () => {
   const { name, sql } = await made(layout);
   await sql`create view report as select stream, count(*) from events group by stream`;
