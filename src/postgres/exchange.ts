@@ -16,9 +16,9 @@ import {
   type ResultColumn,
   readColumns,
   readRow,
-  readUserRow,
   ServerError,
 } from "./protocol.ts";
+import { readUserRow } from "./user-values.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -44,7 +44,7 @@ export type Query = {
   readonly raises?: Raised;
   /** Takes each row as it arrives, with its size in bytes. The answer has no rows then. */
   readonly onRow?: (row: Row, bytes: number) => void;
-  /** For a user's own statement: gets its columns and rows, with values as node-postgres would give them. */
+  /** For a user's own statement: gets its columns and rows, with values as user-values.ts reads them. */
   readonly answer?: (columns: readonly string[], rows: readonly (readonly unknown[])[]) => void;
 };
 
