@@ -131,8 +131,8 @@ export class Database {
     return this.#shared ? within(hold(this.#shared.writer, "projection"), own) : own;
   }
 
-  /** The pool from which sessions take their connections. Stores that share connections share this pool. */
-  get #held(): object {
+  /** The pool for sessions and for all calls but commits, as {@link assertFree} knows it: stores may share it. */
+  get #poolOfCalls(): object {
     return this.#shared?.pool ?? this.#pool;
   }
 
@@ -232,7 +232,7 @@ export class Database {
 
   /** Runs a statement on a connection of the pool, and logs it if it is slow. */
   #use<T>(operation: string, work: (connection: Connection) => Promise<T>, fresh = false): Promise<T> {
-    assertFree(operation, this.#held, this.#max);
+    assertFree(operation, this.#poolOfCalls, this.#max);
     const since = performance.now();
     return this.#pool.use((connection) => this.log.watch(operation, since, () => work(connection)), fresh);
   }
@@ -293,7 +293,7 @@ export class Database {
     let begun = false;
     try {
       this.#assertOpen();
-      const pool = this.#held;
+      const pool = this.#poolOfCalls;
       assertFree(operation, pool, this.#max);
       return await this.#pool.use((connection) => {
         begun = true;
