@@ -2,7 +2,7 @@
 
 import { ConnectionError, guard, outcomeUnknown, storeClosed, toStoreError } from "../errors.ts";
 import type { Config, ConnectionTarget, ResolvedOptions } from "../options/config.ts";
-import type { Projecting } from "../options/inline.ts";
+import type { Scope } from "../options/inline.ts";
 import type { Backend, Connection, Page } from "./connection.ts";
 import { lessOf, msUntil } from "./deadline.ts";
 import { endBackend } from "./end-backend.ts";
@@ -127,7 +127,7 @@ export class Database {
   }
 
   /** If stores share the connections, counts the one that the projection's commit holds: see {@link assertFree}. */
-  projecting(own: Projecting): Projecting {
+  projecting(own: Scope): Scope {
     return this.#shared ? within(hold(this.#shared.writer, "projection"), own) : own;
   }
 
