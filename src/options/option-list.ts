@@ -9,7 +9,7 @@ import { z } from "zod";
 import { isKeyMaterial, type Key } from "../values/pii-keys.ts";
 import { type InlineProjections, isInline } from "./inline.ts";
 import { type OnConnect, type Password, SSL_MODES, TARGET_SESSION_ATTRS } from "./modes.ts";
-import { leavesTakenAlone } from "./server-options.ts";
+import { namesNoReservedSetting } from "./server-options.ts";
 import { isSharedDatabase, type SharedDatabase } from "./shared-database.ts";
 
 /** Names in a URL or in the environment, each with a function that parses its text. The first name that is set counts. */
@@ -245,7 +245,7 @@ export const optionsSchema = z.strictObject({
   }),
   options: z
     .string()
-    .refine(leavesTakenAlone)
+    .refine(namesNoReservedSetting)
     .default("")
     .register(about, {
       type: "string",
