@@ -52,7 +52,7 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   async analyze(): Promise<void> {}
 
   /** Does nothing: handlers have been held since the beginning. */
-  async close(): Promise<void> {}
+  async lockOutWriters(): Promise<void> {}
 
   /** Does nothing: the tables were filled in place. */
   async swap(): Promise<void> {}

@@ -128,7 +128,7 @@ type Filled<Tx, Tables> = {
   advance(tx: Tx, from: number, to: number): Promise<boolean>;
   liveUses(tx: Tx): Promise<number>;
   analyze(): Promise<void>;
-  close(tx: Tx): Promise<void>;
+  lockOutWriters(tx: Tx): Promise<void>;
   swap(tx: Tx): Promise<void>;
 };
 
@@ -220,7 +220,7 @@ export async function rebuild<
       await transactions.query(tx, lockPositions(positions));
       await transactions.query(tx, makeFloor(positions, projection));
       const start = performance.now();
-      await filled.close(tx);
+      await filled.lockOutWriters(tx);
       // No handler runs now, so every event that a handler has committed is at or below this id.
       const end = await log.head();
       if (end < at)
