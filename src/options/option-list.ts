@@ -163,7 +163,7 @@ export const optionsSchema = z.strictObject({
     }),
   min: z.number().int().min(0).max(10_000).default(0).register(about, {
     type: "number",
-    docs: "Idle connections that are kept open, whatever `idleTimeoutMillis` says.",
+    docs: "`idleTimeoutMillis` closes no idle connection if fewer than this many connections would be left, those in use included.",
   }),
   maxUses: z
     .union([millis, z.literal(Number.POSITIVE_INFINITY)])
