@@ -121,7 +121,8 @@ export class Database {
   }
 
   /**
-   * Refuses a commit whose caller already holds all the connections that the commit could use: it would wait for itself.
+   * Refuses a commit whose caller already holds all the connections that the commit could use: it would wait for
+   * itself.
    */
   assertMayCommit(): void {
     const writer = this.#shared?.writer ?? this.writer;
@@ -129,8 +130,8 @@ export class Database {
   }
 
   /**
-   * `own` marks the code of a running inline handler. If stores share the connections, the code also counts as the holder of
-   * its commit's connection. Calls to a store with connections of its own are checked in operations.ts.
+   * `own` marks the code of a running inline handler. If stores share the connections, the code also counts as the
+   * holder of its commit's connection. Calls to a store with connections of its own are checked in operations.ts.
    */
   projecting(own: Scope): Scope {
     return this.#shared ? within(hold(this.#shared.writer, "projection"), own) : own;
@@ -344,8 +345,8 @@ export class Database {
 
   /**
    * Runs `work` on a connection whose settings it may change, and which it must destroy. For a single store that is the
-   * connection for commits: a new one, or the one in use as soon as it is free. Stores that share connections use one that
-   * is not for commits.
+   * connection for commits: a new one, or the one in use as soon as it is free. Stores that share connections use one
+   * that is not for commits.
    */
   useAlone<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
     return this.#shared ? this.#pool.use(work) : this.writer.use(work, true);

@@ -1,10 +1,10 @@
 /**
- * One exchange with the server: a message of several statements and one Sync, written past the driver, and the answers up
- * to ReadyForQuery. While it runs, this module reads the socket instead of the driver.
+ * One exchange with the server: a message of several statements and one Sync, written past the driver, and the answers
+ * up to ReadyForQuery. While it runs, this module reads the socket instead of the driver.
  *
- * The message has two parts. The head is Close of statements that are no longer kept prepared, BEGIN, the settings of the
- * transaction, and Parse, Describe and Bind of the statements with `bindFirst`. The tail is all the rest. If the head is
- * large, it is sent alone, so that its parameters have arrived before any other statement runs.
+ * The message has two parts. The head is Close of statements that are no longer kept prepared, BEGIN, the settings of
+ * the transaction, and Parse, Describe and Bind of the statements with `bindFirst`. The tail is all the rest. If the
+ * head is large, it is sent alone, so that its parameters have arrived before any other statement runs.
  *
  * States of an exchange: sending the head (only if it is large; at most BEGIN and the settings have run) → running (the
  * tail and Sync are sent) → done at ReadyForQuery. After an error the server skips everything up to Sync.
@@ -37,8 +37,8 @@ export type Query = {
    */
   readonly bindFirst?: boolean;
   /**
-   * The statement's text varies, or it runs once per connection. So it is not kept prepared: the server would keep every
-   * text. In a transaction that holds only if stores share the connection; a single store's transactions have few texts.
+   * The statement's text varies, or it runs once per connection. So it is not kept prepared: the server would keep
+   * every text. A transaction on a single store's connection keeps it all the same: there are few such texts there.
    */
   readonly once?: boolean;
   /** Its parameters and results are the same under every value of array_nulls and extra_float_digits. */
@@ -115,7 +115,9 @@ export type ExchangeOptions = TransactionOptions & {
 export type ExchangeResult = {
   readonly answers: readonly Answer[];
   readonly error: ServerError | undefined;
-  /** The step that the server refused; undefined if there is none, or if Sync was refused, which commits without COMMIT. */
+  /**
+   * The step that the server refused; undefined if there is none, or if Sync was refused: without COMMIT, Sync commits.
+   */
   readonly failed: Step | undefined;
   /** I: idle, T: in a transaction block, E: in a failed one. */
   readonly status: string;

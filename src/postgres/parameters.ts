@@ -37,8 +37,8 @@ export const parseNumbers = (text: unknown): number[] => elements(text).map(Numb
 export const parseBooleans = (text: unknown): boolean[] => elements(text).map((value) => value === "t");
 
 /**
- * The elements of an array literal, in arrays if it has several dimensions. `read` gets the text of each element that is
- * not NULL.
+ * The elements of an array literal, in arrays if it has several dimensions. `read` gets the text of each element that
+ * is not NULL.
  */
 export function parseArray(text: string, read: (element: string) => unknown): unknown[] {
   // Bounds that do not begin with 1 come first: [0:1]={1,2}.

@@ -23,8 +23,8 @@ export type ReplicaTexts = {
 
 /**
  * How long after the process's last event a replica may still lack it, in ms: the first estimate after a replica lacked
- * something, and the highest. The estimate doubles when it lacked something again, and halves when it lacked nothing, down
- * to 0.
+ * something, and the highest. The estimate doubles when it lacked something again, and halves when it lacked nothing,
+ * down to 0.
  */
 const BEHIND = [2, 250] as const;
 

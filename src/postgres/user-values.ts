@@ -1,7 +1,7 @@
 /**
  * Parameters and results of the statements that an inline handler sends through Drizzle. Drizzle's columns encode and
- * decode most of them. Others, such as the value of sql`…`, are read as Drizzle gets them from node-postgres; only points
- * and circles stay text.
+ * decode most of them. Others, such as the value of sql`…`, are read as Drizzle gets them from node-postgres; only
+ * points and circles stay text.
  */
 import { nestedArray, parseArray } from "./parameters.ts";
 import { type Param, type ResultColumn, readValue } from "./protocol.ts";
@@ -10,7 +10,9 @@ const INT8 = 20;
 const BYTEA = 17;
 const TEXT = 25;
 
-/** Types of arrays, and the types of their elements. Arrays of other types stay text, which Drizzle's columns decode. */
+/**
+ * Types of arrays, and the types of their elements. Arrays of other types stay text, which Drizzle's columns decode.
+ */
 const ELEMENTS = new Map([
   [1000, 16], // boolean
   [1001, BYTEA],

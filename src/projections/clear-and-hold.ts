@@ -1,6 +1,6 @@
 /**
- * Empties a projection's tables, sets its positions back, and holds its handlers: they write nothing until deliverAgain()
- * or raiseFloor(). All in the caller's transaction, which has locked the positions.
+ * Empties a projection's tables, sets its positions back, and holds its handlers: they write nothing until
+ * deliverAgain() or raiseFloor(). All in the caller's transaction, which has locked the positions.
  */
 import { sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";

@@ -1,4 +1,7 @@
-/** A connection to the log's database for LISTEN, and for statements that the Store port has no verb for, such as NOTIFY. */
+/**
+ * A connection to the log's database for LISTEN, and for statements that the Store port has no verb for, such as
+ * NOTIFY.
+ */
 import type { PostgresStoreOptions } from "../options/options.generated.ts";
 import { resolveOptions } from "../options/resolve.ts";
 import { Database, type Listener, poolsOf, type Row } from "../postgres/index.ts";

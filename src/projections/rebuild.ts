@@ -75,8 +75,8 @@ export type RebuildOptions<
   /** The tables that this projection writes; no other projection may write them. The rebuild fills them from empty. */
   readonly tables: Tables;
   /**
-   * Applies events, in order of id, through `tx` to the tables of its third argument, which are shadows of yours, or with
-   * `inPlace` your tables. It may run again with the same events after its transaction was rolled back.
+   * Applies events, in order of id, through `tx` to the tables of its third argument, which are shadows of yours, or
+   * with `inPlace` your tables. It may run again with the same events after its transaction was rolled back.
    */
   readonly apply: (
     events: readonly EventOf<Events>[],
