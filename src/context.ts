@@ -1,5 +1,5 @@
 /** What every verb gets: the names of the tables, the connections, and the reader of rows. */
-import type { InlineProjections, Projecting } from "./options/inline.ts";
+import type { InlineProjections, Scope } from "./options/inline.ts";
 import type { Database } from "./postgres/index.ts";
 import type { EventReader } from "./schema/event-rows.ts";
 import type { Names } from "./schema/names.ts";
@@ -32,7 +32,7 @@ export type Context = {
    */
   readonly exclusive: <T>(verb: string, work: () => Promise<T>) => Promise<T>;
   /** Begins an inline projection. A verb that it calls, and that would wait for its commit, is refused. */
-  readonly projecting: () => Projecting;
+  readonly projecting: () => Scope;
   /** The observer that the store reports to, for telemetry. */
   readonly signals: Signals;
 };

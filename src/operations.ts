@@ -8,7 +8,7 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { ConnectionError, storeClosed, toStoreError } from "./errors.ts";
-import type { Projecting } from "./options/inline.ts";
+import type { Scope } from "./options/inline.ts";
 
 /** A running verb. `caller`: the verb in whose callback, driver or key provider this one was called. */
 type Operation = { readonly verb: string; readonly caller: Operation | undefined };
@@ -108,7 +108,7 @@ export class Operations {
    * Begins an inline projection; called in the async context of its commit. Until `end()`, a verb that is called within
    * `run` counts as called by the projection.
    */
-  projecting(): Projecting {
+  projecting(): Scope {
     const operation: Operation = { verb: PROJECTION, caller: current.getStore() };
     this.#running.add(operation);
     return {

@@ -10,7 +10,7 @@
  */
 
 import { raise } from "../errors.ts";
-import type { InlineEvent, Projecting } from "../options/inline.ts";
+import type { InlineEvent, Scope } from "../options/inline.ts";
 import type { Param, Query, Row } from "../postgres/index.ts";
 import {
   joinJson,
@@ -34,7 +34,7 @@ export type InlineWork = {
    * Enters a handler. Its calls of the store count as calls by the commit: they are allowed while dispose() waits for the
    * commit, and refused if they would wait for the commit.
    */
-  enter(): Projecting;
+  enter(): Scope;
 };
 
 /** One `commit()` call, ready to be sent. */

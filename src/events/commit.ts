@@ -5,7 +5,7 @@ import { randomUUID } from "node:crypto";
 import { type Committed, ConcurrencyError, type EventMeta, type Message, type Schemas } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { guard, toStoreError } from "../errors.ts";
-import type { Projecting } from "../options/inline.ts";
+import type { Scope } from "../options/inline.ts";
 import { safeId } from "../schema/event-rows.ts";
 import { watchForFutureEvents } from "../schema/future-events.ts";
 import { watchIdCapacity } from "../schema/id-capacity.ts";
@@ -19,7 +19,7 @@ const isHead = (version: number) => Number.isInteger(version) && version >= -1 &
 /** Handlers run in the async context of the call of commit(). */
 const enterIn =
   (within: <T>(work: () => T) => T, { projecting }: Context) =>
-  (): Projecting => {
+  (): Scope => {
     const { run, end } = within(projecting);
     return { run: (work) => within(() => run(work)), end };
   };

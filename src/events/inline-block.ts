@@ -13,12 +13,12 @@ import {
   type Connection,
   lessOf,
   msUntil,
-  type Param,
   type Query,
   RETRIABLE,
   rollbackBlock,
   sendBlock,
   type TransactionFailure,
+  toParam,
 } from "../postgres/index.ts";
 
 /** How long to wait for the server's answer after the handler's timeout. */
@@ -30,15 +30,6 @@ const limitTo = (ms: number): Query => ({
 
 /** Statements that begin or end a transaction. COMMIT would store the events too early, and ROLLBACK would discard them. */
 const ENDS = /^\s*(begin|start|commit|end|rollback(?!\s+to\s)|abort|prepare\s+transaction)\b/i;
-
-/** Parameters as text, in the form in which other drivers send values that Drizzle's columns have not encoded. */
-function toParam(value: unknown): Param {
-  if (value === null || value === undefined) return null;
-  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") return value;
-  if (value instanceof Date) return value.toISOString();
-  if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString("hex")}`;
-  return typeof value === "bigint" ? String(value) : JSON.stringify(value);
-}
 
 const toRow = (columns: readonly string[], row: readonly unknown[]) =>
   Object.fromEntries(columns.map((name, i) => [name, row[i]]));

@@ -29,7 +29,7 @@ const CORRELATED_TEXTS = ["key", "leased_by"];
 const startsAtMinusOne = (streams: Relation) => /^[('-]*-1\b/.test(columnOf(streams, "retry")?.default ?? "");
 
 /** True if act-pg's tables have to be altered before this store can work on them. */
-function isOfActPg({ events, streams, correlated }: StoreTables): boolean {
+function mustBeAltered({ events, streams, correlated }: StoreTables): boolean {
   const typeOf = (relation: Relation | undefined, column: string) => columnOf(relation, column)?.type ?? "";
   const hasVarchar = (relation: Relation | undefined, columns: readonly string[]) =>
     columns.some((column) => typeOf(relation, column).startsWith("character"));
@@ -110,15 +110,15 @@ class TableChanges {
 
 /** Plans the adoption. The plan is empty for tables of this store. */
 export function planAdoption(names: Names, tables: StoreTables, catalog: Catalog): Adoption {
-  const adopted = isOfActPg(tables) ? adoptTables(names, tables) : { locks: [], changes: [], tables };
-  if (!tables.streams || !isForeign(tables)) return adopted;
+  const adopted = mustBeAltered(tables) ? adoptTables(names, tables) : { locks: [], changes: [], tables };
+  if (!tables.streams || !isMadeByActPg(tables)) return adopted;
   const changes = [...adopted.changes];
   if (lacksMarkOfNewRows(names, catalog, true)) changes.push(...markNewRows(names, catalog));
   return { ...adopted, changes: [...changes, markSubscriptions(names)] };
 }
 
 /** Whether act-pg made the log: it has int4 ids, or, if they were widened by hand, no column that only this store adds. */
-const isForeign = ({ events }: StoreTables) =>
+const isMadeByActPg = ({ events }: StoreTables) =>
   events !== undefined && (hasNarrowIds(events) || !(columnOf(events, "dates") || columnOf(events, "token")));
 
 const MARK = "pg_sequence_last_value";

@@ -40,7 +40,7 @@ export function buildIndexes({ names, connections }: Context): Promise<string[]>
         const builder = new Builder(names, connection, connections.deadline);
         if (await builder.lock()) return await builder.build();
         log().warn(
-          `[act-drizzle] seed "${names.schema}"."${names.table}": another process still builds indexes, and queries may be slow until it is done; this process does not wait for it`,
+          `[act-drizzle] seed "${names.schema}"."${names.table}": another process still builds indexes, and queries may be slow until it is done; this process waits no longer`,
         );
         return [];
       } finally {

@@ -6,8 +6,9 @@ import { literal, type Names } from "../schema/names.ts";
 import { DROPPED_MEANWHILE } from "./introspect.ts";
 
 /**
- * One process at a time changes a schema, even if the processes have different stores in it. The schema itself may not exist
- * yet. Releases up to 0.1 take one exclusive lock for all schemas. This takes that lock too, in shared mode, to exclude them.
+ * One process at a time changes a schema, even if the processes have different stores in it. The lock is an advisory
+ * lock on the schema's name, because the schema may not exist yet. Releases up to 0.1 take one exclusive lock for all
+ * schemas. This takes that lock too, in shared mode, to exclude them.
  */
 const lockOf = ({ schema }: Names) => `select pg_advisory_xact_lock_shared(hashtext('act-drizzle:seed')),
   pg_advisory_xact_lock(hashtext(${literal(`act-drizzle:seed:${schema}`)}))`;

@@ -30,8 +30,10 @@ const storageMissing = (relation: Relation | undefined, step: Step & { kind: "st
 };
 
 /**
- * True if the record says that this release's migrations were applied, and nothing of them is missing. `drizzle-kit push`
- * with another release's schema drops columns and indexes that this schema does not have, and leaves the record.
+ * True if the record and the columns are complete, and this role can create nothing that is missing. A role that owns
+ * all tables gets false while an index, a storage option or a default is missing. The record alone proves nothing:
+ * `drizzle-kit push` with another release's schema drops columns and indexes that this schema does not have, and leaves
+ * the record.
  *
  * @throws for tables that only a newer release can work on.
  */

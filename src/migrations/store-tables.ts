@@ -33,7 +33,10 @@ const SINGLE_CHECKPOINT: readonly Shape[] = [{ at: NUMBER }, { correlated_at: NU
 /** The types of columns that came later, if they exist. */
 const TIME = /^timestamp(\(\d\))? with time zone$/;
 const LEASE: Shape = { leased_by: /^(text|uuid|character varying.*)$/, leased_until: TIME };
-/** `created` of an event has milliseconds. */
+/**
+ * `created` did not come later. It is checked again here because it needs milliseconds: a table with less precision may
+ * be the store's, but the store cannot use it.
+ */
 const LATER_EVENTS: Shape = {
   created: /^timestamp(\([3-6]\))? with time zone$/,
   pii: JSONB,

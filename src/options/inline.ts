@@ -36,8 +36,8 @@ export type InlineHandler = {
   run(events: readonly InlineEvent[], tx: unknown): unknown;
 };
 
-/** A running handler. What `run` calls belongs to it until `end()`. */
-export type Projecting = { run<T>(work: () => T): T; end(): void };
+/** A piece of running code, such as a handler. What `run` calls belongs to it until `end()`. */
+export type Scope = { run<T>(work: () => T): T; end(): void };
 
 /** Handlers for the option `inline`, as `inline()` of `act-drizzle/projections` makes them. */
 export type InlineProjections = {

@@ -9,7 +9,7 @@ import * as z from "zod";
 import { isKeyMaterial, type Key } from "../values/pii-keys.ts";
 import { type InlineProjections, isInline } from "./inline.ts";
 import { type OnConnect, type Password, SSL_MODES, TARGET_SESSION_ATTRS } from "./modes.ts";
-import { leavesTakenAlone } from "./server-options.ts";
+import { namesNoReservedSetting } from "./server-options.ts";
 import { isSharedDatabase, type SharedDatabase } from "./shared-database.ts";
 
 /** Names in a URL or in the environment, each with a function that parses its text. The first name that is set counts. */
@@ -163,7 +163,7 @@ export const optionsSchema = z.strictObject({
     }),
   min: z.number().int().min(0).max(10_000).default(0).register(about, {
     type: "number",
-    docs: "Idle connections that are kept open, whatever `idleTimeoutMillis` says.",
+    docs: "`idleTimeoutMillis` closes no idle connection if fewer than this many connections would be left, those in use included.",
   }),
   maxUses: z
     .union([millis, z.literal(Number.POSITIVE_INFINITY)])
@@ -245,7 +245,7 @@ export const optionsSchema = z.strictObject({
   }),
   options: z
     .string()
-    .refine(leavesTakenAlone)
+    .refine(namesNoReservedSetting)
     .default("")
     .register(about, {
       type: "string",

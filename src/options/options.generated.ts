@@ -30,7 +30,7 @@ export type PostgresStoreOptions = {
   readonly pollIntervalMillis?: number | undefined;
   /** The most connections of this store: the one for commits counts, the one for LISTEN does not. Default `20`. */
   readonly max?: number | undefined;
-  /** Idle connections that are kept open, whatever `idleTimeoutMillis` says. Default `0`. */
+  /** `idleTimeoutMillis` closes no idle connection if fewer than this many connections would be left, those in use included. Default `0`. */
   readonly min?: number | undefined;
   /** A connection is closed after this many uses; `0` and `Infinity` are no limit. Default `0`. */
   readonly maxUses?: number | undefined;
@@ -104,7 +104,7 @@ export type ConfigOptions = {
   readonly pollIntervalMillis: number;
   /** The most connections of this store: the one for commits counts, the one for LISTEN does not. */
   readonly max: number;
-  /** Idle connections that are kept open, whatever `idleTimeoutMillis` says. */
+  /** `idleTimeoutMillis` closes no idle connection if fewer than this many connections would be left, those in use included. */
   readonly min: number;
   /** A connection is closed after this many uses; `0` and `Infinity` are no limit. */
   readonly maxUses: number;

@@ -146,15 +146,15 @@ function besides({ host: _host, port: _port, ...kept }: Values, own: Values): Va
 }
 
 /**
- * The store's own target with the URL's host, port and login. The option target_session_attrs selects the primary, so it does
- * not apply.
+ * The store's own options, overridden by all that the URL names. The store's host, port and target_session_attrs select
+ * the primary, so they are left out.
  */
 function replicaTarget(chosen: Values, url: string, env: Environment): ConnectionTarget {
   const own = readUrl(url, "replicas");
   return resolve(besides(chosen, { target_session_attrs: "any", ...own }), env);
 }
 
-/** The store's own target, overridden by `listen_url`: its host and port, and its login if it has one. */
+/** The store's own options without host and port, overridden by all that `listen_url` names. */
 function listenTarget(chosen: Values, url: string, env: Environment): ConnectionTarget {
   return resolve(besides(chosen, readUrl(url, "listen_url")), env);
 }

@@ -8,7 +8,7 @@ export type ServerOptions = {
 };
 
 /** Settings that the store sets itself, and settings that have an option of their own. */
-const TAKEN = new Set([
+const RESERVED = new Set([
   "application_name",
   "array_nulls",
   "client_encoding",
@@ -49,6 +49,6 @@ export function parseServerOptions(text: string): ServerOptions {
 /** One setting, as a word of `options`. */
 export const settingWord = (name: string, value: string): string => `-c ${name}=${escaped(value)}`;
 
-/** True if `text` names none of the settings in TAKEN. */
-export const leavesTakenAlone = (text: string): boolean =>
-  Object.keys(parseServerOptions(text).settings).every((name) => !TAKEN.has(name.toLowerCase()));
+/** True if `text` names none of the {@link RESERVED} settings. */
+export const namesNoReservedSetting = (text: string): boolean =>
+  Object.keys(parseServerOptions(text).settings).every((name) => !RESERVED.has(name.toLowerCase()));

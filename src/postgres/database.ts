@@ -2,7 +2,7 @@
 
 import { ConnectionError, guard, outcomeUnknown, storeClosed, toStoreError } from "../errors.ts";
 import type { Config, ConnectionTarget, ResolvedOptions } from "../options/config.ts";
-import type { Projecting } from "../options/inline.ts";
+import type { Scope } from "../options/inline.ts";
 import type { Backend, Connection, Page } from "./connection.ts";
 import { lessOf, msUntil } from "./deadline.ts";
 import { endBackend } from "./end-backend.ts";
@@ -120,19 +120,25 @@ export class Database {
     return this.#shared !== undefined && this.#shared === other.#shared && this.#max === 1;
   }
 
-  /** Refuses a commit for which its caller holds every connection. */
+  /**
+   * Refuses a commit whose caller already holds all the connections that the commit could use: it would wait for
+   * itself.
+   */
   assertMayCommit(): void {
     const writer = this.#shared?.writer ?? this.writer;
     assertFree("commit", writer, this.#shared?.writers ?? 1);
   }
 
-  /** If stores share the connections, counts the one that the projection's commit holds: see {@link assertFree}. */
-  projecting(own: Projecting): Projecting {
+  /**
+   * `own` marks the code of a running inline handler. If stores share the connections, the code also counts as the
+   * holder of its commit's connection. Calls to a store with connections of its own are checked in operations.ts.
+   */
+  projecting(own: Scope): Scope {
     return this.#shared ? within(hold(this.#shared.writer, "projection"), own) : own;
   }
 
-  /** The pool from which sessions take their connections. Stores that share connections share this pool. */
-  get #held(): object {
+  /** The pool for sessions and for all calls but commits, as {@link assertFree} knows it: stores may share it. */
+  get #poolOfCalls(): object {
     return this.#shared?.pool ?? this.#pool;
   }
 
@@ -232,7 +238,7 @@ export class Database {
 
   /** Runs a statement on a connection of the pool, and logs it if it is slow. */
   #use<T>(operation: string, work: (connection: Connection) => Promise<T>, fresh = false): Promise<T> {
-    assertFree(operation, this.#held, this.#max);
+    assertFree(operation, this.#poolOfCalls, this.#max);
     const since = performance.now();
     return this.#pool.use((connection) => this.log.watch(operation, since, () => work(connection)), fresh);
   }
@@ -293,7 +299,7 @@ export class Database {
     let begun = false;
     try {
       this.#assertOpen();
-      const pool = this.#held;
+      const pool = this.#poolOfCalls;
       assertFree(operation, pool, this.#max);
       return await this.#pool.use((connection) => {
         begun = true;
@@ -338,8 +344,9 @@ export class Database {
   }
 
   /**
-   * Runs `work` on a connection whose settings it may change, and which it must destroy. A single store opens a new one.
-   * Stores that share connections use one that is not for appends.
+   * Runs `work` on a connection whose settings it may change, and which it must destroy. For a single store that is the
+   * connection for commits: a new one, or the one in use as soon as it is free. Stores that share connections use one
+   * that is not for commits.
    */
   useAlone<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
     return this.#shared ? this.#pool.use(work) : this.writer.use(work, true);

@@ -1,10 +1,13 @@
 /**
- * One exchange with the server: a message of several statements and one Sync, written past the driver, and the answers up
- * to ReadyForQuery. While it runs, this module reads the socket instead of the driver.
+ * One exchange with the server: a message of several statements and one Sync, written past the driver, and the answers
+ * up to ReadyForQuery. While it runs, this module reads the socket instead of the driver.
  *
- * States of an exchange: sending the head (only if the parameters are large: they travel, and at most BEGIN and the
- * settings of its transaction have run) → running (the tail and Sync are sent) → done at ReadyForQuery. After an error the
- * server skips everything up to Sync.
+ * The message has two parts. The head is Close of statements that are no longer kept prepared, BEGIN, the settings of
+ * the transaction, and Parse, Describe and Bind of the statements with `bindFirst`. The tail is all the rest. If the
+ * head is large, it is sent alone, so that its parameters have arrived before any other statement runs.
+ *
+ * States of an exchange: sending the head (only if it is large; at most BEGIN and the settings have run) → running (the
+ * tail and Sync are sent) → done at ReadyForQuery. After an error the server skips everything up to Sync.
  */
 import type { Socket } from "node:net";
 import type { Raised } from "../errors.ts";
@@ -16,9 +19,9 @@ import {
   type ResultColumn,
   readColumns,
   readRow,
-  readUserRow,
   ServerError,
 } from "./protocol.ts";
+import { readUserRow } from "./user-values.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -34,8 +37,8 @@ export type Query = {
    */
   readonly bindFirst?: boolean;
   /**
-   * The statement is not kept prepared, because its text varies or it runs once per connection: the server would keep every
-   * text.
+   * The statement's text varies, or it runs once per connection. So it is not kept prepared: the server would keep
+   * every text. A transaction on a single store's connection keeps it all the same: there are few such texts there.
    */
   readonly once?: boolean;
   /** Its parameters and results are the same under every value of array_nulls and extra_float_digits. */
@@ -44,7 +47,7 @@ export type Query = {
   readonly raises?: Raised;
   /** Takes each row as it arrives, with its size in bytes. The answer has no rows then. */
   readonly onRow?: (row: Row, bytes: number) => void;
-  /** For a user's own statement: gets its columns and rows, with values as node-postgres would give them. */
+  /** For a user's own statement: gets its columns and rows, with values as user-values.ts reads them. */
   readonly answer?: (columns: readonly string[], rows: readonly (readonly unknown[])[]) => void;
 };
 
@@ -112,7 +115,9 @@ export type ExchangeOptions = TransactionOptions & {
 export type ExchangeResult = {
   readonly answers: readonly Answer[];
   readonly error: ServerError | undefined;
-  /** The step that the server refused; undefined if there is none, or if it was the commit. */
+  /**
+   * The step that the server refused; undefined if there is none, or if Sync was refused: without COMMIT, Sync commits.
+   */
   readonly failed: Step | undefined;
   /** I: idle, T: in a transaction block, E: in a failed one. */
   readonly status: string;

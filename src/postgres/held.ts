@@ -5,7 +5,7 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { ConnectionError } from "../errors.ts";
-import type { Projecting } from "../options/inline.ts";
+import type { Scope } from "../options/inline.ts";
 
 type Kind = "restore" | "projection";
 
@@ -21,7 +21,7 @@ type Holder = {
 const current = new AsyncLocalStorage<Holder>();
 
 /** What `run` calls belongs to a transaction that holds a connection of the pool, until `end()`. */
-export function hold(pool: object, kind: Kind): Projecting {
+export function hold(pool: object, kind: Kind): Scope {
   const holder: Holder = { pool, kind, outer: current.getStore(), open: true };
   return {
     run: (work) => current.run(holder, work),
@@ -33,7 +33,7 @@ export function hold(pool: object, kind: Kind): Projecting {
 }
 
 /** Both at once. */
-export const within = (outer: Projecting, inner: Projecting): Projecting => ({
+export const within = (outer: Scope, inner: Scope): Scope => ({
   run: (work) => outer.run(() => inner.run(work)),
   end: () => {
     inner.end();

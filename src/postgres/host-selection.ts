@@ -90,7 +90,8 @@ const PAUSE = { factor: 8, fromMs: 200 };
  */
 async function admit(connection: Connection, options: OpenOptions, hosts: Hosts): Promise<void> {
   const { pooled } = await connection.establish(options.config.connectionTimeoutMillis);
-  // If the mode is not known, it assumes transaction mode, which works in either mode.
+  // While the mode is not known, the connection is used without session settings and named statements. That works in
+  // both modes.
   if (pooled !== true || performance.now() < (hosts.nextDetection ?? 0)) return;
   const start = performance.now();
   const pooling = hosts.pooling ?? detectPooling(connection, options);
@@ -168,7 +169,8 @@ async function search(
         hosts.first = index;
         return connection;
       }
-      others.push(`${endpoint.host}:${endpoint.port} is ${standby === true ? "a standby" : "a primary"}`);
+      const kind = standby === true ? "a standby" : read_only === true ? "a read-only primary" : "a primary";
+      others.push(`${endpoint.host}:${endpoint.port} is ${kind}`);
       connection.destroy(new ConnectionError("OTHER_SERVER", "not the wanted kind of server", false));
     } catch (error) {
       failure = error;

@@ -12,3 +12,4 @@ export type { Run } from "./session.ts";
 export { POOLS, poolsOf, SharedPools } from "./shared-pools.ts";
 export { type BlockResult, TransactionFailure } from "./transaction.ts";
 export { useBefore } from "./use-before.ts";
+export { toParam } from "./user-values.ts";

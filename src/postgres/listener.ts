@@ -1,9 +1,10 @@
 /**
- * LISTEN on a connection that is opened again when it is lost: on one channel for a single store, on many for stores that
- * share the connection (shared-listener.ts).
+ * LISTEN on a connection that is opened again when it is lost: on one channel for a single store, on many for stores
+ * that share the connection (shared-listener.ts).
  *
- * States: new → connecting → listening → (connection lost) waiting → connecting → …; stopped, from every state. The wait
- * grows from 250 ms to 30 s. When another connection of the store is established, a long wait ends at once.
+ * States: new → connecting → listening → (connection lost) waiting → connecting → …; stopped, from every state. The
+ * wait grows from 250 ms to 30 s. When another connection of the store is established, a long wait is replaced by the
+ * shortest.
  *
  * The driver's own `listen` reconnects too, but gives up silently when the server stays away, and its timers keep a
  * process alive. So a listener takes an ordinary connection, and reconnects by itself.

@@ -51,8 +51,8 @@ const HAND_OVER_LIMIT_MS = 2_000;
 const SLOW_MS = 500;
 
 /**
- * How many connections the pool opens at the same time once it has one. A login keeps a core busy for some milliseconds on
- * each side, a statement for one: a few connections serve a burst of calls sooner than a login for each call.
+ * How many connections the pool opens at the same time once it has one. A login costs some milliseconds of CPU time on
+ * each side, a statement about one. So a few connections serve a burst of calls sooner than one login per call.
  */
 const OPENING_AT_ONCE = 2;
 

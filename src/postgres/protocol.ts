@@ -198,13 +198,14 @@ const BOOLEAN = 16;
 const NUMBERS = new Set([20, 21, 23, 26, 700, 701]);
 const JSON_TYPES = new Set([114, 3802]);
 
-function readValue(text: string, type: number): unknown {
+/** Numbers, booleans and JSON are parsed, everything else stays text. */
+export function readValue(text: string, type: number): unknown {
   if (NUMBERS.has(type)) return Number(text);
   if (JSON_TYPES.has(type)) return JSON.parse(text);
   return type === BOOLEAN ? text === "t" : text;
 }
 
-/** The body of DataRow. Numbers, booleans and JSON are parsed, everything else stays text. */
+/** The body of DataRow. */
 export function readRow(body: Buffer, columns: readonly ResultColumn[]): Record<string, unknown> {
   const row: Record<string, unknown> = {};
   let at = 2;
@@ -215,27 +216,6 @@ export function readRow(body: Buffer, columns: readonly ResultColumn[]): Record<
     if (length > 0) at += length;
   }
   return row;
-}
-
-const INT8 = 20;
-const BYTEA = 17;
-
-/** The value as node-postgres returns it: a bigint as text, because a number would lose digits, and bytea as a Buffer. */
-function readUserValue(text: string, type: number): unknown {
-  if (type === INT8) return text;
-  return type === BYTEA && text.startsWith("\\x") ? Buffer.from(text.slice(2), "hex") : readValue(text, type);
-}
-
-/** The body of DataRow as the values that Drizzle expects: an array, because two columns may have the same name. */
-export function readUserRow(body: Buffer, columns: readonly ResultColumn[]): unknown[] {
-  let at = 2;
-  return columns.map(({ type }) => {
-    const length = body.readInt32BE(at);
-    at += 4;
-    if (length < 0) return null;
-    at += length;
-    return readUserValue(body.toString("utf8", at - length, at), type);
-  });
 }
 
 const ERROR_FIELDS: Readonly<Record<string, string>> = {

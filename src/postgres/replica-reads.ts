@@ -22,8 +22,9 @@ export type ReplicaTexts = {
 };
 
 /**
- * How long after the process's last event a replica may still lack it, in ms: the lowest and the highest estimate. The
- * estimate doubles when a replica lacked something, and halves when it lacked nothing.
+ * How long after the process's last event a replica may still lack it, in ms: the first estimate after a replica lacked
+ * something, and the highest. The estimate doubles when it lacked something again, and halves when it lacked nothing,
+ * down to 0.
  */
 const BEHIND = [2, 250] as const;
 

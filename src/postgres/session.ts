@@ -31,19 +31,19 @@ const SILENCE_MS = 60_000;
 
 /**
  * Settles as `work` does. Once `end` has aborted, it rejects when `work` has sent nothing for `limit` ms: a restore that goes
- * on is carried out, however long it takes. `lastSent`: when `work` last sent a statement or got an answer.
+ * on is carried out, however long it takes. `lastActive`: when `work` last got an answer; now, if it waits for one.
  */
 async function unlessStuck<T>(
   work: Promise<T>,
   end: AbortSignal,
   limit: number,
-  lastSent: () => number,
+  lastActive: () => number,
   closed: () => Error,
 ): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const stuck = Promise.withResolvers<never>();
   const check = () => {
-    const left = lastSent() + limit - performance.now();
+    const left = lastActive() + limit - performance.now();
     if (left <= 0) stuck.reject(closed());
     else timer = setTimeout(check, left);
   };
@@ -61,40 +61,41 @@ async function unlessStuck<T>(
 export async function runSession<T>(connection: Connection, options: SessionOptions<T>): Promise<T> {
   const { operation, work, deadline, wasCommitted, end, watch = (step) => step() } = options;
   let last: Promise<unknown> = Promise.resolve();
-  let waiting = 0;
-  /** Statements of `work` that run or wait for their turn, and when the last one ended. */
-  let running = 0;
-  let lastSent = performance.now();
+  /** Statements without an answer yet, heartbeats included. */
+  let unanswered = 0;
+  let unansweredOfWork = 0;
+  /** When `work` last got an answer. */
+  let lastAnswered = performance.now();
   // Statements run one after the other, even if the caller does not await them.
   const run: Run = (query) => {
-    waiting++;
+    unanswered++;
     const answer = last.then(() => watch(() => connection.step(query, deadline)));
     last = answer.then(
-      () => waiting--,
-      () => waiting--,
+      () => unanswered--,
+      () => unanswered--,
     );
     return guard(operation, () => answer);
   };
   const heartbeat = setInterval(() => {
     // Its error is ignored: the next statement of `work` fails with the same one.
-    if (waiting === 0) run({ text: "select 1" }).catch(() => {});
+    if (unanswered === 0) run({ text: "select 1" }).catch(() => {});
   }, HEARTBEAT_MS);
   try {
     await run(BEGIN);
     await run({ text: `${VALUES_AS_WRITTEN.text}, ${IDLE_LIMIT}` });
     const working = work(async (query) => {
-      running++;
+      unansweredOfWork++;
       try {
         return await run(query);
       } finally {
-        running--;
-        lastSent = performance.now();
+        unansweredOfWork--;
+        lastAnswered = performance.now();
       }
     });
-    const progress = () => (running > 0 ? performance.now() : lastSent);
+    const lastActive = () => (unansweredOfWork > 0 ? performance.now() : lastAnswered);
     const closed = () => toStoreError(operation, storeClosed());
     const result = await (end
-      ? unlessStuck(working, end, deadline || SILENCE_MS, progress, closed)
+      ? unlessStuck(working, end, deadline || SILENCE_MS, lastActive, closed)
       : working);
     clearInterval(heartbeat);
     await run({ text: "commit" }).catch(async (error: unknown) => {

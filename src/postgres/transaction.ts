@@ -117,8 +117,9 @@ export class TransactionChannel {
   committing = false;
 
   /**
-   * `fatal` is called with a FATAL or PANIC error, after which the server closes the connection. `maxPrepared`: how many
-   * statements stay prepared. If it is left out, the store's own statements have no limit.
+   * `fatal` is called with an error after which the connection must not be used: FATAL, PANIC, or on Citus any error in
+   * answer to COMMIT. `maxPrepared`: how many statements stay prepared. If it is left out, the store's own statements
+   * have no limit.
    */
   constructor(socket: Socket, fatal: (error: ServerError) => void, maxPrepared?: number) {
     this.#socket = socket;

@@ -1,7 +1,7 @@
 /** Empties the tables of a projection and fills them in place. Handlers are held from the beginning to the end. */
 import { sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
-import { clearTables } from "./clear-tables.ts";
+import { clearAndHold } from "./clear-and-hold.ts";
 import { floorOf, lockPositions, makeFloor } from "./floor.ts";
 import { LIMIT_LOCKS } from "./swap-lock.ts";
 import type { Transactions } from "./transactions.ts";
@@ -29,7 +29,7 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
       await this.#transactions.query(tx, makeFloor(positions, projection));
       const [floor] = await this.#transactions.query(tx, floorOf(positions, projection));
       at = floor?.handlers && !restart ? Number(floor.at) : -1;
-      if (at < 0) await clearTables(this.#transactions, tx, Object.values(this.#tables));
+      if (at < 0) await clearAndHold(this.#transactions, tx, Object.values(this.#tables));
     });
     return at;
   }
@@ -52,7 +52,7 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   async analyze(): Promise<void> {}
 
   /** Does nothing: handlers have been held since the beginning. */
-  async close(): Promise<void> {}
+  async lockOutWriters(): Promise<void> {}
 
   /** Does nothing: the tables were filled in place. */
   async swap(): Promise<void> {}

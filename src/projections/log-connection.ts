@@ -1,4 +1,7 @@
-/** A connection to the log's database for NOTIFY and LISTEN, which the Store port has no verb for. */
+/**
+ * A connection to the log's database for LISTEN, and for statements that the Store port has no verb for, such as
+ * NOTIFY.
+ */
 import type { PostgresStoreOptions } from "../options/options.generated.ts";
 import { resolveOptions } from "../options/resolve.ts";
 import { Database, type Listener, poolsOf, type Row } from "../postgres/index.ts";
@@ -19,13 +22,14 @@ export class LogConnection {
     this.#database = new Database({ ...target, config: { ...target.config, max: 2 } }, "", shared);
   }
 
-  read(operation: string, text: string, params: Param[]): Promise<readonly Row[]> {
+  /** Runs one statement. If its connection turns out to be dead, it runs again, so it must do no harm twice. */
+  run(operation: string, text: string, params: Param[]): Promise<readonly Row[]> {
     return this.#database.read(operation, { text, params });
   }
 
   /** Sends a notification. It may be lost, so its receivers poll as well. */
   async notify(channel: string, payload: string): Promise<void> {
-    await this.read("notify", "select pg_notify($1::text, $2::text)", [channel, payload]);
+    await this.run("notify", "select pg_notify($1::text, $2::text)", [channel, payload]);
   }
 
   listen(

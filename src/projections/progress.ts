@@ -186,7 +186,7 @@ class Watch implements Progress {
 
   /** The targets whose watermark is before `id`. */
   async #behind(targets: readonly string[], id: number): Promise<Position[]> {
-    const rows = await this.#connection.read(
+    const rows = await this.#connection.run(
       "caughtUp",
       `select t.stream, coalesce(s.at, -1) as at, coalesce(s.blocked, false) as blocked, s.error
 from jsonb_array_elements_text($1::text::jsonb) as t(stream)

@@ -75,8 +75,8 @@ export type RebuildOptions<
   /** The tables that this projection writes; no other projection may write them. The rebuild fills them from empty. */
   readonly tables: Tables;
   /**
-   * Applies events, in order of id, through `tx` to the tables of its third argument, which are shadows of yours. It may run
-   * again with the same events after its transaction was rolled back.
+   * Applies events, in order of id, through `tx` to the tables of its third argument, which are shadows of yours, or
+   * with `inPlace` your tables. It may run again with the same events after its transaction was rolled back.
    */
   readonly apply: (
     events: readonly EventOf<Events>[],
@@ -128,7 +128,7 @@ type Filled<Tx, Tables> = {
   advance(tx: Tx, from: number, to: number): Promise<boolean>;
   liveUses(tx: Tx): Promise<number>;
   analyze(): Promise<void>;
-  close(tx: Tx): Promise<void>;
+  lockOutWriters(tx: Tx): Promise<void>;
   swap(tx: Tx): Promise<void>;
 };
 
@@ -220,7 +220,7 @@ export async function rebuild<
       await transactions.query(tx, lockPositions(positions));
       await transactions.query(tx, makeFloor(positions, projection));
       const start = performance.now();
-      await filled.close(tx);
+      await filled.lockOutWriters(tx);
       // No handler runs now, so every event that a handler has committed is at or below this id.
       const end = await log.head();
       if (end < at)

@@ -8,7 +8,7 @@
 import type { PgTable } from "drizzle-orm/pg-core";
 import type { PostgresStore } from "../store.ts";
 import { ANY, type Rules } from "../values/rules.ts";
-import { clearTables } from "./clear-tables.ts";
+import { clearAndHold } from "./clear-and-hold.ts";
 import { badInput, checkInput, ProjectionError } from "./errors.ts";
 import type { TransactionOf } from "./exactly-once.ts";
 import { deliverAgain, floorOf, lockPositions, makeFloor } from "./floor.ts";
@@ -65,7 +65,7 @@ export async function redeliver<Db extends Database>(options: RedeliverOptions<D
     const [floor] = await transactions.query(tx, floorOf(positions, projection));
     // An interrupted call has already cleared them.
     if (floor?.handlers && Number(floor.at) < 0) return;
-    await clearTables(transactions, tx, Object.values(tables));
+    await clearAndHold(transactions, tx, Object.values(tables));
   };
   await retryOnLockTimeout(() => transactions.run(doing, clear));
   const reset = await app.reset(targets);

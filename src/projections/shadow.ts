@@ -177,7 +177,7 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
    * Keeps other sessions from changing the tables; readers go on. A commit whose inline projection has not written yet
    * waits. The rebuild does not see its event yet, so the inline handler applies the event, to the new table.
    */
-  async close(tx: Tx): Promise<void> {
+  async lockOutWriters(tx: Tx): Promise<void> {
     await this.#transactions.execute(tx, sql.raw(lockTables(this.#facts, "exclusive")));
   }
 

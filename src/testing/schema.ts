@@ -57,7 +57,7 @@ export class TestSchema {
       // One text, so that all of it runs on one connection with one search_path.
       const schema = [`create schema "${this.name}"`, `set local search_path to "${this.name}"`];
       const body = [...schema, ...statements].join(";\n").split("--> statement-breakpoint").join("");
-      await this.#connection.read("testKit", `do ${quote(body)}`, []);
+      await this.#connection.run("testKit", `do ${quote(body)}`, []);
     }
     await this.store.seed();
   }
@@ -65,7 +65,7 @@ export class TestSchema {
   /** Drops the schema with everything in it. */
   async drop(): Promise<void> {
     await this.store.dispose();
-    await this.#connection.read("testKit", `drop schema if exists "${this.name}" cascade`, []);
+    await this.#connection.run("testKit", `drop schema if exists "${this.name}" cascade`, []);
     await this.#connection.close();
   }
 }

@@ -84,6 +84,19 @@ test.each(["standby", "read-only"] as const)(
   },
 );
 
+test("a primary whose transactions are read-only is not taken for target_session_attrs=read-write, and is called so", async () => {
+  const options = "-c default_transaction_read_only=on";
+  const { error } = await failureOf(
+    fixture.store({ target_session_attrs: "read-write", options }).query(() => {}),
+  );
+  expect(error).toMatchObject({
+    cause: {
+      code: "NO_SERVER",
+      message: expect.stringMatching(/^no host is read-write .* is a read-only primary/),
+    },
+  });
+});
+
 test("of several hosts the first that may be written to is used for target_session_attrs=read-write", async () => {
   const { host, port, user, password, database } = fixture.parts;
   const other = await startPostgres({

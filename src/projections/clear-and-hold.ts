@@ -1,10 +1,13 @@
-/** Empties a projection's tables and sets its positions back, in the caller's transaction, which has locked the positions. */
+/**
+ * Empties a projection's tables, sets its positions back, and holds its handlers: they write nothing until
+ * deliverAgain() or raiseFloor(). All in the caller's transaction, which has locked the positions.
+ */
 import { sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import { holdHandlers } from "./floor.ts";
 import type { Transactions } from "./transactions.ts";
 
-export async function clearTables<Tx>(
+export async function clearAndHold<Tx>(
   transactions: Transactions<Tx>,
   tx: Tx,
   tables: readonly PgTable[],
