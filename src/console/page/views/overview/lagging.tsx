@@ -14,7 +14,7 @@ const ReactionLink = ({ stream }: { readonly stream: string }) => (
 
 const nextEvent = ({ next }: Reaction) => (next ? <EventRefLink event={next} /> : "—");
 
-const STANDING: readonly Column<Reaction>[] = [
+const BLOCKED: readonly Column<Reaction>[] = [
   { head: "Reaction", kind: "name", cell: ReactionLink },
   { head: "Error", className: "break error-text", cell: ({ error }) => error ?? "none recorded" },
   { head: "Stands at", cell: nextEvent },
@@ -54,7 +54,11 @@ const lagColumns = (longest: number): readonly Column<Reaction>[] => [
 ];
 
 /** Reactions that need a person. Renders nothing if there are none. */
-export function Standing({ reactions = [] }: { readonly reactions?: readonly Reaction[] | undefined }) {
+export function BlockedReactions({
+  reactions = [],
+}: {
+  readonly reactions?: readonly Reaction[] | undefined;
+}) {
   if (reactions.length === 0) return null;
   return (
     <Panel
@@ -62,7 +66,7 @@ export function Standing({ reactions = [] }: { readonly reactions?: readonly Rea
       className="alarm"
       aside={<Link to={href(["reactions"], { state: "blocked" })}>All blocked</Link>}
     >
-      <Table columns={STANDING} rows={reactions} keyOf={({ stream }) => stream} cards />
+      <Table columns={BLOCKED} rows={reactions} keyOf={({ stream }) => stream} cards />
     </Panel>
   );
 }
