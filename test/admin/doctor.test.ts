@@ -195,7 +195,7 @@ describe("by facts that no test can make on a shared server", () => {
     ["prepared transactions", { prepared: 2 }, "vacuum-held-back"],
     ["autovacuum off everywhere", { autovacuum: false }, "autovacuum-off"],
     ["connections that run short", { used: 95, max_connections: 100, reserved: 3 }, "connections-short"],
-    ["ids near their end", { ids: 2_000_000_000, last: 2_147_483_647 }, "ids-near-end"],
+    ["ids near their end", { ids_used: 2_000_000_000, highest_possible_id: 2_147_483_647 }, "ids-near-end"],
   ])("%s", async (_, over, code) => {
     expect(findings(await facts(over), client).map((found) => found.code)).toEqual([code]);
   });

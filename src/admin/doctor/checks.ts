@@ -174,12 +174,12 @@ const CHECKS = {
             "Drop it. The store draws ids from the sequence, under its append lock.",
           ),
         ],
-  "ids-near-end": ({ ids, last }) =>
-    ids === null || last === null || ids < last * 0.75
+  "ids-near-end": ({ ids_used: used, highest_possible_id: highest }) =>
+    used === null || highest === null || used < highest * 0.75
       ? []
       : [
-          (ids > last * 0.95 ? error : warning)(
-            `${percent(ids / last)} of the ids are used (${ids} of ${last}). At the end commits fail.`,
+          (used > highest * 0.95 ? error : warning)(
+            `${percent(used / highest)} of the ids are used (${used} of ${highest}). At the end commits fail.`,
             "Widen the ids to bigint: docs/guides/migrating-from-act-pg.md.",
           ),
         ],
