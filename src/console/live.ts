@@ -7,7 +7,7 @@ import type { LogFilter, Watch } from "../admin/index.ts";
 import type { EventView, Link, Listener, LiveEvents, LogEvents, Overview } from "./api.ts";
 import type { Opened } from "./databases.ts";
 import { failureOf } from "./failures.ts";
-import { overviewOf, sent } from "./looks.ts";
+import { overviewOf, sent } from "./reads.ts";
 
 /**
  * Least ms between two overviews, and least pause as a multiple of an overview's duration, so that overviews use a tenth of a

@@ -12,7 +12,6 @@ import type { Databases, Opened } from "./databases.ts";
 import { ConsoleError } from "./failures.ts";
 import { foldedState, type State } from "./fold.ts";
 import type { Live, Send } from "./live.ts";
-import { eventOf, reactionOf, sent, streamOf, tenantOf, traceOf, versionOf } from "./looks.ts";
 import {
   body,
   flag,
@@ -24,6 +23,7 @@ import {
   requiredInteger,
   text,
 } from "./parameters.ts";
+import { eventOf, reactionOf, sent, streamOf, tenantOf, traceOf, versionOf } from "./reads.ts";
 
 export type Parts = {
   readonly databases: Databases;
