@@ -123,15 +123,15 @@ group by e.stream order by e.stream using ~<~ limit $2::bigint`,
   };
 }
 
-/** `snapshot`: before the file was begun. `events`: how many it has. */
-type Since = { readonly snapshot: string; readonly events: number };
+/** `pgSnapshot`: PostgreSQL's transaction snapshot from before the file was begun. `events`: how many the file has. */
+type Since = { readonly pgSnapshot: string; readonly events: number };
 
 /**
  * Deletes what was written to the file. The cut must still be there. `changed` rows were written since the file was begun, so
  * the file lacks them, or has them as they were: then nothing is deleted. On Citus another node may have written them, and
- * its transaction ids cannot be compared with the snapshot. There only the rows beyond those of the file count.
+ * its transaction ids cannot be compared with PostgreSQL's snapshot. There only the rows beyond those of the file count.
  *
- * $1 streams, $2 ids of the cuts, $3 the last archived id, $4 the snapshot before the file was begun, $5 events of the file
+ * $1 streams, $2 ids of the cuts, $3 the last archived id, $4 PostgreSQL's snapshot from before the file was begun, $5 events of the file
  */
 function deleteQuery(names: Names, cuts: readonly Cut[], lastId: number, since: Since): Query {
   const { events } = names;
@@ -151,7 +151,7 @@ function deleteQuery(names: Names, cuts: readonly Cut[], lastId: number, since: 
     citus: () =>
       text(`
   select greatest(0, cardinality(ids) - $5::int) as changed from written where $4::text is not null`),
-    params: [...cutParams(cuts), lastId, since.snapshot, since.events],
+    params: [...cutParams(cuts), lastId, since.pgSnapshot, since.events],
     bindFirst: true,
   };
 }
@@ -224,7 +224,7 @@ async function archiveStreams(
     table: `${names.schema}.${names.table}`,
   };
   await target.write(`${file}.manifest.json`, lone(`${JSON.stringify(manifest, undefined, 2)}\n`));
-  const since = { snapshot: String(now?.snapshot), events: written.events };
+  const since = { pgSnapshot: String(now?.snapshot), events: written.events };
   const deletion = [lockAppends(names, 0), deleteQuery(names, cuts, written.lastId, since)];
   const [, rows] = await connections.transaction("archive", deletion);
   refuseChanged(file, rows?.[0]);
