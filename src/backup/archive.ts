@@ -106,18 +106,18 @@ const STREAMS_PER_FILE = 1_000;
 /** $1 the last stream of the page before, $2 limit, $3 `before` in ms, if given */
 function candidatesQuery(names: Names, after: string, limit: number, before: Date | undefined): Query {
   const { events } = names;
-  const behind = `exists (select 1 from ${events} o where o.stream = e.stream and o.id < e.id)`;
+  const hasEarlier = `exists (select 1 from ${events} o where o.stream = e.stream and o.id < e.id)`;
   if (before === undefined)
     return {
       text: `select e.stream, max(e.id) as id from ${events} e
-where e.name = '__tombstone__' and e.stream ~>~ $1::text and ${behind}
+where e.name = '__tombstone__' and e.stream ~>~ $1::text and ${hasEarlier}
   and not exists (select 1 from ${events} n where n.stream = e.stream and n.id > e.id)
 group by e.stream order by e.stream using ~<~ limit $2::bigint`,
       params: [after, limit],
     };
   return {
     text: `select e.stream, max(e.id) as id from ${events} e
-where e.name = '__snapshot__' and e.created < to_timestamp($3::float8 / 1000) and e.stream ~>~ $1::text and ${behind}
+where e.name = '__snapshot__' and e.created < to_timestamp($3::float8 / 1000) and e.stream ~>~ $1::text and ${hasEarlier}
 group by e.stream order by e.stream using ~<~ limit $2::bigint`,
     params: [after, limit, toTime(before.getTime())],
   };
@@ -179,7 +179,7 @@ export async function archive(context: Context, options: ArchiveOptions): Promis
     awaited += staying.size;
     const cuts = found.filter(({ stream }) => !staying.has(stream));
     streams += cuts.length;
-    if (options.dryRun) events += await countBehind(context, cuts);
+    if (options.dryRun) events += await countBefore(context, cuts);
     else if (cuts.length > 0) {
       const manifest = await archiveStreams(context, cuts, options);
       files.push(manifest);
@@ -191,12 +191,12 @@ export async function archive(context: Context, options: ArchiveOptions): Promis
   return { streams, events, awaited, files };
 }
 
-async function countBehind({ names, connections }: Context, cuts: readonly Cut[]): Promise<number> {
+async function countBefore({ names, connections }: Context, cuts: readonly Cut[]): Promise<number> {
   const [row] = await connections.read("archive", {
-    text: `select count(*) as behind from (${idsBefore(names)}) x`,
+    text: `select count(*) as events from (${idsBefore(names)}) x`,
     params: cutParams(cuts),
   });
-  return Number(row?.behind);
+  return Number(row?.events);
 }
 
 async function archiveStreams(
