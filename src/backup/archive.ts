@@ -131,7 +131,8 @@ type Since = { readonly pgSnapshot: string; readonly events: number };
  * the file lacks them, or has them as they were: then nothing is deleted. On Citus another node may have written them, and
  * its transaction ids cannot be compared with PostgreSQL's snapshot. There only the rows beyond those of the file count.
  *
- * $1 streams, $2 ids of the cuts, $3 the last archived id, $4 PostgreSQL's snapshot from before the file was begun, $5 events of the file
+ * $1 streams, $2 ids of the cuts, $3 the last archived id, $4 PostgreSQL's snapshot from before the file was begun,
+ * $5 events of the file
  */
 function deleteQuery(names: Names, cuts: readonly Cut[], lastId: number, since: Since): Query {
   const { events } = names;
