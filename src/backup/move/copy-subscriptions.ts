@@ -21,8 +21,8 @@ const NEXT = `cross join (select ${NEXT_TRANSACTION} as next) n`;
 type Page = { readonly keys: readonly string[]; readonly lines: readonly string[] };
 
 /**
- * The rows of a table, page by page in byte order of their key. `since`: only those that were written after PostgreSQL's snapshot.
- * An index has this order, so that no page sorts the table.
+ * The rows of a table, page by page in byte order of their key. `since`: only those that were written after this snapshot
+ * of PostgreSQL. An index has this order, so that no page sorts the table.
  */
 async function* rowsOf(run: Run, table: string, key: string, since?: string): AsyncGenerator<Page> {
   for (let after: string | undefined; ; ) {
