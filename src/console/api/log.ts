@@ -1,5 +1,5 @@
 /** The log, its live tail, and names to choose from. */
-import type { Link } from "./overview.ts";
+import type { Connection } from "./overview.ts";
 import type { EventView } from "./shared.ts";
 
 // --- GET /api/log?store=&… ---------------------------------------------------------------------------------------
@@ -41,7 +41,7 @@ export type LogEvents = {
   readonly events: { readonly events: readonly EventView[]; readonly position: number };
   /** The log grows faster than the page reads it. The ids in `(after, upTo]` were skipped. */
   readonly gap: { readonly after: number; readonly upTo: number };
-  readonly link: Link;
+  readonly connection: Connection;
 };
 
 // --- GET /api/names?store=  ---------------------------------------------------------------------------------------

@@ -106,15 +106,16 @@ export type Listener = {
 };
 
 /**
- * SSE of `/api/live`. Event `overview` comes every 2 s, or less often if an overview takes long, `link` when the database is
- * lost and when it is back.
+ * SSE of `/api/live`. Event `overview` comes every 2 s, or less often if an overview takes long, `connection` when the
+ * database is lost and when it is back.
  */
 export type LiveEvents = {
   readonly overview: Overview;
-  readonly link: Link;
+  readonly connection: Connection;
 };
 
-export type Link = { readonly connected: boolean; readonly message: string | undefined };
+/** Whether the database answers. */
+export type Connection = { readonly connected: boolean; readonly message: string | undefined };
 
 // --- GET /api/doctor?store=  and GET /api/storage?store= ---------------------------------------------------------
 
