@@ -7,12 +7,14 @@ import { literal, type Names } from "./names.ts";
 /** The largest id that JavaScript reads exactly: 2⁵³ − 1. */
 export const LAST_ID = Number.MAX_SAFE_INTEGER;
 const LAST_NARROW = 2_147_483_647;
+/** Whether the ids end so early because their column, or its sequence, is of type integer. */
+export const isNarrow = (highest: number): boolean => highest <= LAST_NARROW;
 /** The first warning comes at this share of the last id, and another one whenever half of the remaining ids is used. */
 const SHARE = 0.75;
 
 /**
- * Columns `ids_used`, the highest id drawn so far, and `highest_possible_id`. `ids_used` is null if the role may not read the
- * sequence.
+ * Columns `ids_used`, the highest id drawn so far, and `highest_possible_id`. `ids_used` is null if the role may not
+ * read the sequence.
  */
 export const idCapacityColumns = (names: Names): string => {
   const of = (value: string) => `(select ${value} from pg_sequence s
@@ -30,10 +32,9 @@ export function warnOfIdCapacity({ schema, table }: Names, row: Row | undefined)
   if (typeof highest !== "number") return Number.POSITIVE_INFINITY;
   if (typeof used !== "number" || used < highest * SHARE) return highest * SHARE;
   const percent = Math.floor((used / highest) * 100);
-  const remedy =
-    highest <= LAST_NARROW
-      ? `widen them to bigint: docs/guides/migrating-from-act-pg.md, "Widen the ids"`
-      : "restore() the log, which numbers its events from 1 again";
+  const remedy = isNarrow(highest)
+    ? `widen them to bigint: docs/guides/migrating-from-act-pg.md, "Widen the ids"`
+    : "restore() the log, which numbers its events from 1 again";
   log().warn(
     `[act-drizzle] "${schema}"."${table}": event ids are at ${used} of ${highest} (${percent} %), after which commits fail: ${remedy}`,
   );

@@ -205,6 +205,15 @@ describe("by facts that no test can make on a shared server", () => {
     expect(found.map(({ code }) => code)).toEqual(["connections-short"]);
   });
 
+  test.each([
+    [2_147_483_647, 'Widen the ids to bigint: docs/guides/migrating-from-act-pg.md, "Widen the ids".'],
+    [Number.MAX_SAFE_INTEGER, "Restore the log: restore() numbers its events from 1 again."],
+  ])("what to do if the ids end at %d", async (highest, remedy) => {
+    const used = Math.floor(highest * 0.9);
+    const found = findings(await facts({ ids_used: used, highest_possible_id: highest }), client);
+    expect(found).toMatchObject([{ code: "ids-near-end", severity: "warning", remedy }]);
+  });
+
   test("clocks that are apart", async () => {
     const found = findings(await facts({}), { ...client, clockAheadMs: -9_000 });
     expect(found.map(({ code }) => code)).toEqual(["clocks-apart"]);

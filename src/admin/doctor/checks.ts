@@ -1,4 +1,5 @@
 /** The checks of doctor(). Each is a pure function of the facts, and returns a finding with its remedy, or nothing. */
+import { isNarrow } from "../../schema/id-capacity.ts";
 import type { Names } from "../../schema/names.ts";
 import type { Facts } from "./facts.ts";
 import { benchFindings, moveFindings, rebuildFindings } from "./unfinished.ts";
@@ -180,7 +181,9 @@ const CHECKS = {
       : [
           (used > highest * 0.95 ? error : warning)(
             `${percent(used / highest)} of the ids are used (${used} of ${highest}). At the end commits fail.`,
-            "Widen the ids to bigint: docs/guides/migrating-from-act-pg.md.",
+            isNarrow(highest)
+              ? 'Widen the ids to bigint: docs/guides/migrating-from-act-pg.md, "Widen the ids".'
+              : "Restore the log: restore() numbers its events from 1 again.",
           ),
         ],
   "vacuum-held-back": ({ horizon, slots, prepared }) => [
