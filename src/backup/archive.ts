@@ -127,9 +127,10 @@ group by e.stream order by e.stream using ~<~ limit $2::bigint`,
 type Since = { readonly pgSnapshot: string; readonly events: number };
 
 /**
- * Deletes what was written to the file. The cut must still be there. `changed` rows were written since the file was begun, so
- * the file lacks them, or has them as they were: then nothing is deleted. On Citus another node may have written them, and
- * its transaction ids cannot be compared with PostgreSQL's snapshot. There only the rows beyond those of the file count.
+ * Deletes what was written to the file. The cut must still be there. `changed` rows were written since the file was
+ * begun, so the file lacks them, or has them as they were: then nothing is deleted. On Citus another node may have
+ * written them, and its transaction ids cannot be compared with PostgreSQL's snapshot. There only the rows beyond those
+ * of the file count.
  *
  * $1 streams, $2 ids of the cuts, $3 the last archived id, $4 PostgreSQL's snapshot from before the file was begun,
  * $5 events of the file
@@ -263,11 +264,11 @@ async function verify(target: ArchiveTarget, file: string, written: { events: nu
   } catch (error) {
     if (!(error instanceof ImportError)) throw error;
     throw new ArchiveError(
-      `${file} could not be brought back by an import: ${error.fault}. Nothing was deleted: correct the event, or check the target, and archive again.`,
+      `${file} could not be brought back by an import: ${error.fault}. Nothing of this file was deleted from the log: correct the event, or check the target, and archive again.`,
     );
   }
   if (reader.events !== written.events)
     throw new ArchiveError(
-      `${file} holds ${reader.events} of ${written.events} events. Nothing was deleted: check the target, and archive again.`,
+      `${file} holds ${reader.events} of ${written.events} events. Nothing of this file was deleted from the log: check the target, and archive again.`,
     );
 }
