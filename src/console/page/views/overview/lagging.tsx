@@ -71,8 +71,14 @@ export function BlockedReactions({
   );
 }
 
-/** The furthest behind, with bars to compare by. */
-export function Lagging({ reactions }: { readonly reactions: readonly Reaction[] | undefined }) {
+/** Those behind with the lowest watermarks, with bars to compare by. */
+export function Lagging({
+  reactions,
+  someBlocked,
+}: {
+  readonly reactions: readonly Reaction[] | undefined;
+  readonly someBlocked: boolean;
+}) {
   const longest = Math.max(1, ...(reactions ?? []).map(({ lagMs }) => lagMs ?? 0));
   return (
     <Panel
@@ -81,8 +87,9 @@ export function Lagging({ reactions }: { readonly reactions: readonly Reaction[]
     >
       {reactions?.length === 0 ? (
         <p className="body all-well">
-          <CircleCheck size={16} aria-hidden="true" /> Every reaction has handled all events up to its work
-          mark.
+          <CircleCheck size={16} aria-hidden="true" />{" "}
+          {someBlocked ? "Every reaction that is not blocked" : "Every reaction"} has handled all events up to
+          its work mark.
         </p>
       ) : (
         <Table columns={lagColumns(longest)} rows={reactions} keyOf={({ stream }) => stream} cards />

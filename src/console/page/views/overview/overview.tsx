@@ -65,7 +65,7 @@ export function OverviewView() {
       </div>
       <Findings />
       <BlockedReactions reactions={data?.blocked} />
-      <Lagging reactions={data?.behind} />
+      <Lagging reactions={data?.behind} someBlocked={(data?.blocked.length ?? 0) > 0} />
       <div className="columns">
         <Leases leases={data?.leases} />
         <Connections data={data} />

@@ -130,7 +130,7 @@ function Facts({ reaction }: { readonly reaction: Reaction }) {
           </>
         )}
       </dd>
-      <dt>Writes to</dt>
+      <dt>Target</dt>
       <dd>
         <StreamLink stream={reaction.stream} />
       </dd>
