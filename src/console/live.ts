@@ -176,7 +176,8 @@ export class Live {
           });
           await tell();
           const last = page.lastId ?? 0;
-          // If the log's end was deleted, or the log was restored, its ids begin anew.
+          // If the position is beyond the log's end, the end was deleted, or the log was restored with ids from 1: go
+          // on from the present end.
           const reached = position === undefined || position > last ? last : (page.newer ?? position);
           if (page.events.length > 0 || reached !== position)
             await send(

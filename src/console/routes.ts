@@ -40,7 +40,7 @@ export type Parts = {
 /** Live connections at the same time, of all pages. */
 const LIVE_CONNECTIONS = 24;
 const BODY = 1_000_000;
-/** ms after which an idle live connection sends a comment, so that a dead one is noticed. */
+/** ms between two comments on a live connection, so that a dead one is noticed. */
 const KEEP_ALIVE = 15_000;
 
 const kinds = ["all", "stream", "pattern"] as const;

@@ -21,7 +21,7 @@ import type { EventView } from "./shared.ts";
 /** Always newest first. A rare filter is searched in parts, so a page may be short or empty without being the last. */
 export type LogPage = {
   readonly events: readonly EventView[];
-  /** `before` of the next older page; absent if the log begins here. */
+  /** `before` of the next older page; absent if nothing older matches. */
   readonly older: number | undefined;
   /** `after` of the next newer page; absent only for an empty log. */
   readonly newer: number | undefined;
