@@ -31,7 +31,7 @@ const AGE = "$1::float8 * interval '1 millisecond'";
 
 /**
  * Condition on `s`. The last event of the source is looked up for each subscription: a join with all tombstones would take
- * as long as there are closed streams. $1 age in ms
+ * longer the more streams are closed. $1 age in ms
  */
 const finished = ({ events }: Names): string => `not s.blocked and s.deferred_at is null
   and (s.leased_until is null or s.leased_until < now()) and s.at >= coalesce(s.correlated_at, s.at)
