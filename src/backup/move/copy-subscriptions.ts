@@ -1,7 +1,8 @@
 /**
- * Copies subscriptions and checkpoints, without leases, because their holders work on the old server. Most subscriptions are
- * copied before the tables are locked. Under the lock, those written since are copied, and both tables are compared. If the
- * tables still differ, the whole table is copied.
+ * Copies subscriptions and checkpoints, without leases, because their holders work on the old server. Most
+ * subscriptions are copied before the tables are locked. Under the lock, those written since are copied, and the table
+ * is compared with the target's. If they differ, subscriptions that only the target has are deleted. If they still
+ * differ, the whole table is copied.
  */
 import type { Context } from "../../context.ts";
 import { byIndex } from "../../postgres/by-index.ts";
@@ -21,8 +22,8 @@ const NEXT = `cross join (select ${NEXT_TRANSACTION} as next) n`;
 type Page = { readonly keys: readonly string[]; readonly lines: readonly string[] };
 
 /**
- * The rows of a table, page by page in byte order of their key. `since`: only those that were written after this snapshot
- * of PostgreSQL. An index has this order, so that no page sorts the table.
+ * The rows of a table, page by page in byte order of their key. `since`: only those that were written after this
+ * snapshot of PostgreSQL. An index has this order, so that no page sorts the table.
  */
 async function* rowsOf(run: Run, table: string, key: string, since?: string): AsyncGenerator<Page> {
   for (let after: string | undefined; ; ) {
