@@ -3,7 +3,7 @@
  */
 import * as z from "zod";
 
-/** `exact` is false if there are more than `count`. */
+/** `exact` is false if there may be more than `count`. */
 export type Count = { readonly count: number; readonly exact: boolean };
 
 /** Rows that are counted at most. */

@@ -10,7 +10,7 @@ export type ServerConnections = {
   readonly reserved: number;
   /** All client connections of the server that this role may see. */
   readonly used: number;
-  /** Connections of this database by application name, the busiest first. */
+  /** Connections of this database by application name, those with the most connections first; at most 50. */
   readonly applications: readonly {
     readonly name: string;
     readonly connections: number;

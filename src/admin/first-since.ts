@@ -8,7 +8,7 @@ const row = z.object({ first: z.coerce.number().nullable(), last: z.coerce.numbe
 /**
  * `first` is the lowest id from which on every event was committed at or after `cutoff`, an expression. It may be an id
  * that no event has. It is the last id + 1 if no event is that new, and null for an empty log. `last` is the log's end.
- * Times never run backward along ids, except in an adopted log.
+ * Commits never let times run backward along ids. In an adopted, imported or restored log they may.
  */
 export const firstSinceText = (events: string, cutoff: string): string => `with recursive bounds as (
   select (select min(id) from ${events}) as first, (select max(id) from ${events}) as last

@@ -45,7 +45,7 @@ export async function* follow(
     while (!signal.aborted) {
       wake = Promise.withResolvers<void>();
       const last = await lastId(context);
-      // The log was restored, and its ids begin anew.
+      // The log's end was deleted, or the log was restored with ids from 1: go on from the present end.
       if (last < end) position = Math.min(position, last);
       end = last;
       if (position < end) {

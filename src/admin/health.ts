@@ -50,7 +50,9 @@ export type Health = {
           readonly heldMs: number | undefined;
         };
         readonly blocked: Count;
-        /** Age of the event that the furthest-behind subscription gets next. Undefined: nothing is behind. */
+        /**
+         * Largest age of the next event of the 50 subscriptions with the lowest watermarks. Undefined: none has one.
+         */
         readonly oldestLagMs: number | undefined;
       }
     | undefined;
@@ -59,8 +61,8 @@ export type Health = {
 const RULES: Rules<HealthOptions> = { deep: FLAG, timeoutMs: TIME_LIMIT };
 const TIMEOUT = 2_000;
 /**
- * How many of the lowest watermarks are read. One is not enough: a work mark may have been set by events for other
- * subscriptions.
+ * How many of the lowest watermarks are read. One is not enough: the subscription with the lowest watermark may have no
+ * next event, if events for others raised its work mark.
  */
 const FURTHEST_BEHIND = 50;
 

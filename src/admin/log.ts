@@ -32,7 +32,7 @@ export type LogFilter = Pick<
 export type LogPage = {
   /** Newest first. A page may be short, and even empty, without being the last. */
   readonly events: readonly EventView[];
-  /** Give it as `before` to get the next older page. Undefined: there is nothing older. */
+  /** Give it as `before` to get the next older page. Undefined: nothing older matches. */
   readonly older: number | undefined;
   /** Give it as `after` to get the next newer page. Undefined for an empty log. */
   readonly newer: number | undefined;
@@ -113,7 +113,7 @@ async function partOf(context: Context, filter: LogFilter, part: Part): Promise<
 const isIndexed = ({ stream, streamExact, names, correlation, actor }: LogFilter): boolean =>
   !actor && !correlation && (stream ? streamExact === true && !names : true);
 
-/** The ids between which the filter's times and bounds lie, inclusive. */
+/** The first and the last id that the filter's times and bounds allow. */
 async function boundsOf(context: Context, filter: LogFilter, first: number, last: number) {
   const { createdAfter, createdBefore, after, before } = filter;
   let [from, to] = [first, last];

@@ -57,13 +57,12 @@ export const eventRef = z.object({
 });
 
 /**
- * FROM and the clauses after it, for the next events of a source, lowest id first. For a subscription these are the events
- * after its watermark. Given several names, it may return `limit` events for each of them, so the caller limits the result
- * again. It never returns snapshots.
+ * FROM and its conditions, for the events of a source between two ids, without snapshots. It may select more than
+ * `limit`, in any order: the caller sorts them by id and limits them.
  *
- * Only one kind of index can serve each form, whatever the statistics say. Two things make sure of that: a list of one stream
- * or name, with an ORDER BY that begins with it, and coalesce(), which hides a condition from the planner. Without them,
- * reading the events of one name in a stream took 5 s in a log of a million.
+ * Only one kind of index can serve each form, whatever the statistics say. Two things make sure of that: a list of one
+ * stream or name, with an ORDER BY that begins with it, and coalesce(), which hides a condition from the planner.
+ * Without them, reading the events of one name in a stream took 5 s in a log of a million.
  */
 function waitingFrom(
   { events: log }: Names,

@@ -108,7 +108,8 @@ export async function overview({ names, connections }: Context): Promise<Overvie
     },
     subscriptions: {
       all: f.total,
-      behind: { count: Math.min(f.behind, PENDING_LIMIT), exact: !f.cut },
+      // `cut` is about each kind alone. Together the two kinds may have up to twice as many.
+      behind: { count: Math.min(f.behind, PENDING_LIMIT), exact: !f.cut && f.behind <= PENDING_LIMIT },
       blocked: f.blocked,
       leased: { count: f.leased, exact: !f.cut },
       deferred: f.deferred,

@@ -34,7 +34,10 @@ export type ProjectionState = {
   readonly builtUpTo: number | undefined;
   /** A rebuild that runs, or that has died. `at`: the id up to which it has filled the tables. */
   readonly rebuild: { readonly at: number; readonly inPlace: boolean } | undefined;
-  /** The targets that are furthest behind, at most 20, with the handlers that are done with event `at`. */
+  /**
+   * The targets that are furthest behind, at most 20. `handlers`: those that are done with event `at`; an empty list
+   * means all of them.
+   */
   readonly positions: readonly {
     readonly target: string;
     readonly at: number;

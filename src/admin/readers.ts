@@ -25,7 +25,7 @@ export type Reader = {
 /** The subscriptions that read a stream, in byte order of their names; at most 101. */
 export type Readers = {
   readonly readers: readonly Reader[];
-  /** There may be more readers, because not all subscriptions were read. */
+  /** There may be more readers: 100 were found, or the time was up. */
   readonly cut: boolean;
   /** If there may be more: `after` of the next page. */
   readonly next: string | undefined;

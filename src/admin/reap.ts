@@ -31,7 +31,7 @@ const AGE = "$1::float8 * interval '1 millisecond'";
 
 /**
  * Condition on `s`. The last event of the source is looked up for each subscription: a join with all tombstones would take
- * as long as there are closed streams. $1 age in ms
+ * longer the more streams are closed. $1 age in ms
  */
 const finished = ({ events }: Names): string => `not s.blocked and s.deferred_at is null
   and (s.leased_until is null or s.leased_until < now()) and s.at >= coalesce(s.correlated_at, s.at)
@@ -56,11 +56,11 @@ type Kind = { readonly table: string; readonly key: string; readonly condition: 
  * unless it is null. $1 age in ms, $2 the last key of the page before, if given
  */
 function pageText({ table, key, condition }: Kind, first: boolean, dryRun: boolean): string {
-  const behind = first ? "true" : `s.${key} > $2::text`;
+  const afterLast = first ? "true" : `s.${key} > $2::text`;
   return `with looked as materialized (
-  select s.${key} as key from ${table} s where ${behind} order by s.${key} limit ${LOOK}
+  select s.${key} as key from ${table} s where ${afterLast} order by s.${key} limit ${LOOK}
 ), chosen as materialized (
-  select s.${key} as key from ${table} s where ${behind} and s.${key} <= (select max(key) from looked) and ${condition}
+  select s.${key} as key from ${table} s where ${afterLast} and s.${key} <= (select max(key) from looked) and ${condition}
   order by s.${key}${dryRun ? "" : ` limit ${BATCH} for update skip locked`}
 )${dryRun ? "" : `, deleted as (delete from ${table} s using chosen c where s.${key} = c.key returning 1)`}
 select count(*) as found, case when ${dryRun ? "false" : `(select count(*) from chosen) = ${BATCH}`} then (select max(key) from chosen)

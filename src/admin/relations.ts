@@ -14,7 +14,7 @@ export type Relations = {
   readonly cause: EventRef | undefined;
   /** What reactions committed because of it, in order of id, at most 100. */
   readonly effects: readonly EventRef[];
-  /** There may be more effects, because not all events of the correlation were read. */
+  /** There are more than 100 effects, or not all events of the correlation were read. */
   readonly effectsCut: boolean;
   readonly previous: EventRef | undefined;
   readonly next: EventRef | undefined;

@@ -83,8 +83,8 @@ const indexRow = z.object({
 const storageRow = z.object({
   tables: z.array(tableRow),
   indexes: z.array(indexRow),
-  ids: z.coerce.number().nullable(),
-  last: z.coerce.number().nullable(),
+  ids_used: z.coerce.number().nullable(),
+  highest_possible_id: z.coerce.number().nullable(),
 });
 
 export function storageText(names: Names): string {
@@ -106,9 +106,9 @@ export function storageText(names: Names): string {
 
 export async function storage({ names, connections }: Context): Promise<Storage> {
   const [row] = await connections.read("admin", { text: storageText(names) });
-  const { tables, indexes, ids, last } = storageRow.parse(row);
-  const used = ids ?? undefined;
-  const capacity = last ?? Number.MAX_SAFE_INTEGER;
+  const { tables, indexes, ids_used, highest_possible_id } = storageRow.parse(row);
+  const used = ids_used ?? undefined;
+  const capacity = highest_possible_id ?? Number.MAX_SAFE_INTEGER;
   return {
     tables,
     indexes,

@@ -22,7 +22,7 @@ export type StreamView = {
   readonly history: readonly EventView[];
   /** Subscriptions that read it, by its name or by a pattern, in byte order of their names; at most 101. */
   readonly readers: readonly StreamReader[];
-  /** There may be more readers, because not all subscriptions were read: `readers()` has the next page. */
+  /** There may be more readers: 100 were found, or the time was up. `readers()` has the next page. */
   readonly readersCut: boolean;
 };
 

@@ -8,13 +8,13 @@ import { checkArgument, FUNCTION } from "../values/rules.ts";
 export type Watch = {
   /** `reconnecting` after a lost connection; it comes back by itself. */
   readonly state: ListenerState;
-  /** Ends it, and gives the connection back. */
+  /** Ends it, and closes the connection if nothing else listens on it. */
   stop(): Promise<void>;
 };
 
 /**
- * Takes one connection. Undefined if LISTEN fails. The caller has to poll in any case: a pooler in transaction mode may confirm
- * LISTEN and deliver nothing.
+ * Takes one connection, or shares the one for LISTEN if stores share connections. Undefined if LISTEN fails. The caller
+ * has to poll in any case: a pooler in transaction mode may confirm LISTEN and deliver nothing.
  */
 export async function watch({ names, connections }: Context, onWake: () => void): Promise<Watch | undefined> {
   checkArgument("watch", "onWake", onWake, FUNCTION);

@@ -106,32 +106,34 @@ const STREAMS_PER_FILE = 1_000;
 /** $1 the last stream of the page before, $2 limit, $3 `before` in ms, if given */
 function candidatesQuery(names: Names, after: string, limit: number, before: Date | undefined): Query {
   const { events } = names;
-  const behind = `exists (select 1 from ${events} o where o.stream = e.stream and o.id < e.id)`;
+  const hasEarlier = `exists (select 1 from ${events} o where o.stream = e.stream and o.id < e.id)`;
   if (before === undefined)
     return {
       text: `select e.stream, max(e.id) as id from ${events} e
-where e.name = '__tombstone__' and e.stream ~>~ $1::text and ${behind}
+where e.name = '__tombstone__' and e.stream ~>~ $1::text and ${hasEarlier}
   and not exists (select 1 from ${events} n where n.stream = e.stream and n.id > e.id)
 group by e.stream order by e.stream using ~<~ limit $2::bigint`,
       params: [after, limit],
     };
   return {
     text: `select e.stream, max(e.id) as id from ${events} e
-where e.name = '__snapshot__' and e.created < to_timestamp($3::float8 / 1000) and e.stream ~>~ $1::text and ${behind}
+where e.name = '__snapshot__' and e.created < to_timestamp($3::float8 / 1000) and e.stream ~>~ $1::text and ${hasEarlier}
 group by e.stream order by e.stream using ~<~ limit $2::bigint`,
     params: [after, limit, toTime(before.getTime())],
   };
 }
 
-/** `snapshot`: before the file was begun. `events`: how many it has. */
-type Since = { readonly snapshot: string; readonly events: number };
+/** `pgSnapshot`: PostgreSQL's transaction snapshot from before the file was begun. `events`: how many the file has. */
+type Since = { readonly pgSnapshot: string; readonly events: number };
 
 /**
- * Deletes what was written to the file. The cut must still be there. `changed` rows were written since the file was begun, so
- * the file lacks them, or has them as they were: then nothing is deleted. On Citus another node may have written them, and
- * its transaction ids cannot be compared with the snapshot. There only the rows beyond those of the file count.
+ * Deletes what was written to the file. The cut must still be there. `changed` rows were written since the file was
+ * begun, so the file lacks them, or has them as they were: then nothing is deleted. On Citus another node may have
+ * written them, and its transaction ids cannot be compared with PostgreSQL's snapshot. There only the rows beyond those
+ * of the file count.
  *
- * $1 streams, $2 ids of the cuts, $3 the last archived id, $4 the snapshot before the file was begun, $5 events of the file
+ * $1 streams, $2 ids of the cuts, $3 the last archived id, $4 PostgreSQL's snapshot from before the file was begun,
+ * $5 events of the file
  */
 function deleteQuery(names: Names, cuts: readonly Cut[], lastId: number, since: Since): Query {
   const { events } = names;
@@ -151,7 +153,7 @@ function deleteQuery(names: Names, cuts: readonly Cut[], lastId: number, since: 
     citus: () =>
       text(`
   select greatest(0, cardinality(ids) - $5::int) as changed from written where $4::text is not null`),
-    params: [...cutParams(cuts), lastId, since.snapshot, since.events],
+    params: [...cutParams(cuts), lastId, since.pgSnapshot, since.events],
     bindFirst: true,
   };
 }
@@ -179,7 +181,7 @@ export async function archive(context: Context, options: ArchiveOptions): Promis
     awaited += staying.size;
     const cuts = found.filter(({ stream }) => !staying.has(stream));
     streams += cuts.length;
-    if (options.dryRun) events += await countBehind(context, cuts);
+    if (options.dryRun) events += await countBefore(context, cuts);
     else if (cuts.length > 0) {
       const manifest = await archiveStreams(context, cuts, options);
       files.push(manifest);
@@ -191,12 +193,12 @@ export async function archive(context: Context, options: ArchiveOptions): Promis
   return { streams, events, awaited, files };
 }
 
-async function countBehind({ names, connections }: Context, cuts: readonly Cut[]): Promise<number> {
+async function countBefore({ names, connections }: Context, cuts: readonly Cut[]): Promise<number> {
   const [row] = await connections.read("archive", {
-    text: `select count(*) as behind from (${idsBefore(names)}) x`,
+    text: `select count(*) as events from (${idsBefore(names)}) x`,
     params: cutParams(cuts),
   });
-  return Number(row?.behind);
+  return Number(row?.events);
 }
 
 async function archiveStreams(
@@ -224,7 +226,7 @@ async function archiveStreams(
     table: `${names.schema}.${names.table}`,
   };
   await target.write(`${file}.manifest.json`, lone(`${JSON.stringify(manifest, undefined, 2)}\n`));
-  const since = { snapshot: String(now?.snapshot), events: written.events };
+  const since = { pgSnapshot: String(now?.snapshot), events: written.events };
   const deletion = [lockAppends(names, 0), deleteQuery(names, cuts, written.lastId, since)];
   const [, rows] = await connections.transaction("archive", deletion);
   refuseChanged(file, rows?.[0]);
@@ -262,11 +264,11 @@ async function verify(target: ArchiveTarget, file: string, written: { events: nu
   } catch (error) {
     if (!(error instanceof ImportError)) throw error;
     throw new ArchiveError(
-      `${file} could not be brought back by an import: ${error.fault}. Nothing was deleted: correct the event, or check the target, and archive again.`,
+      `${file} could not be brought back by an import: ${error.fault}. Nothing of this file was deleted from the log: correct the event, or check the target, and archive again.`,
     );
   }
   if (reader.events !== written.events)
     throw new ArchiveError(
-      `${file} holds ${reader.events} of ${written.events} events. Nothing was deleted: check the target, and archive again.`,
+      `${file} holds ${reader.events} of ${written.events} events. Nothing of this file was deleted from the log: check the target, and archive again.`,
     );
 }

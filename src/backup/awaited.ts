@@ -34,9 +34,9 @@ const hasEvent = ({ events }: Names, at: string): string => `exists (select 1 fr
 const CUTS = "unnest($1::text[], $2::bigint[]) as c(stream, id)";
 
 /**
- * One row for each stream of the cuts that is the source of a subscription which is still to handle an event before the cut,
- * or that has such an event after the checkpoint of the correlators (without reactions there is no checkpoint). One row for
- * each pending source that is a pattern, or '' (every stream), with the lowest watermark of its subscriptions.
+ * A row for each stream of the cuts with events before its cut that a subscription to this stream is still to handle,
+ * or that lie after the shared checkpoint (without reactions there is none). And a row for each pending source that is
+ * a pattern, or '' (every stream), with the lowest watermark of its subscriptions.
  *
  * $1 streams, $2 ids of the cuts
  */
@@ -61,7 +61,10 @@ function matches(where: Conditions, source: string): string {
   }
 }
 
-/** The streams of `cuts` with events before their cut that some subscription, or all correlators, are still to handle. */
+/**
+ * The streams of `cuts` with events before their cut that some subscription is still to handle, or that no correlator
+ * has read.
+ */
 export async function awaitedStreams(
   { names, connections }: Context,
   cuts: readonly Cut[],

@@ -71,7 +71,7 @@ export type ExportEnd = {
   readonly sha256: string;
 };
 
-/** Where a log is read: a store, or the transaction that has locked its tables. */
+/** Where a log is read: a store, or one transaction. */
 export type Readable = { readonly names: Names; readonly connections: Pick<Database, "read"> };
 
 /**

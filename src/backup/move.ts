@@ -300,7 +300,7 @@ class Copy {
   }
 }
 
-/** The tables as seen by the transaction that has locked them. */
+/** The tables as the transaction of `run` sees them. */
 const within = (names: Names, run: Run): Readable => ({
   names,
   connections: { read: (_operation, query) => run(query) } as Pick<Database, "read">,

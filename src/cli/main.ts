@@ -23,7 +23,7 @@ import { stderrLogger } from "./logger.ts";
 import { printable } from "./output.ts";
 import { ExitCode, UsageError, withStoreOptions } from "./session.ts";
 
-/** Exit codes: 0 done; 1 failed, or doctor found more than hints; 2 wrong use; 130 interrupted. */
+/** Exit codes: 0 done; 1 failed, or doctor found more than hints; 2 wrong use, or refused; 130 interrupted. */
 const FAILED = 1;
 const WRONG_USE = 2;
 
@@ -54,8 +54,8 @@ export function createProgram(): Command {
       "after",
       `
 The store is found by --url, else DATABASE_URL, else PGHOST, PGUSER, …
-Exit codes: 0 done; 1 failed, or doctor found more than hints; 2 wrong use;
-130 interrupted.
+Exit codes: 0 done; 1 failed, or doctor found more than hints; 2 wrong use,
+or refused: the message says why; 130 interrupted.
 
 Examples:
   $ act-drizzle status
@@ -87,7 +87,9 @@ function exitCodeOf(error: unknown): number {
   const message = error instanceof Error ? error.message : String(error);
   process.stderr.write(`act-drizzle: ${message.split("\n").map(printable).join("\n")}\n`);
   if (error instanceof UsageError || error instanceof ValidationError) return WRONG_USE;
-  if (!(error instanceof StoreError)) process.stderr.write("This is a fault of the command.\n");
+  // An error with a code is of the file system, of zlib or of Node, and its message says what stands in the way.
+  const hasReason = error instanceof StoreError || (error instanceof Error && "code" in error);
+  if (!hasReason) process.stderr.write("This is a fault of the command.\n");
   return FAILED;
 }
 

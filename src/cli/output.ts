@@ -1,4 +1,7 @@
-/** What a command prints: a table or lines for people, JSON for programs. Nothing is wider than the terminal. */
+/**
+ * What a command prints: tables and paragraphs for people, which are made to fit the terminal, and JSON for programs. A
+ * name or a word that does not fit is still printed whole.
+ */
 import { once } from "node:events";
 import { stripVTControlCharacters, styleText } from "node:util";
 import Table from "cli-table3";

@@ -5,7 +5,7 @@ import { Admin } from "../admin/index.ts";
 import { PostgresStore, type PostgresStoreOptions } from "../index.ts";
 import { Output } from "./output.ts";
 
-/** A mistake of the user: its message is all that is printed. */
+/** An error that is no fault of the command: its message is all that is printed. Exit code 2. */
 export class UsageError extends Error {}
 
 /** Containers may run under a user id without a name. */
@@ -40,7 +40,7 @@ export type GlobalOptions = {
   readonly prepare?: boolean;
 };
 
-/** NaN for anything but digits: Number("") would be 0, and Number("0x10") 16. */
+/** NaN for anything but digits, with or without a minus before them: Number("") would be 0, and Number("0x10") 16. */
 export const toWhole = (text: string): number => (/^-?\d+$/.test(text) ? Number(text) : Number.NaN);
 
 export const toCount = (text: string): number => {

@@ -7,7 +7,7 @@ import type { Audit } from "./audit.ts";
 import { type Confirmations, EXPIRES } from "./confirmations.ts";
 import type { Opened } from "./databases.ts";
 import { ConsoleError } from "./failures.ts";
-import { sent } from "./looks.ts";
+import { sent } from "./reads.ts";
 
 const MAX_STREAMS = 1_000;
 const SAMPLE = 20;

@@ -9,7 +9,7 @@
  * - `store` selects the store by `StoreInfo.id`. Left out: `Session.defaultStore`.
  * - Times are ISO 8601 strings. What is undefined on the server is absent in JSON.
  * - A failure has a status of 400 or more, and a {@link Failure} as its body.
- * - Lists and counts have a limit. A {@link Count} that is not `exact` means more than `count`.
+ * - Lists and counts have a limit. A {@link Count} that is not `exact` means `count` or more.
  */
 import type { ActionResult, Audit, Preview } from "./api/actions.ts";
 import type { LogPage, NamesInUse, Streams } from "./api/log.ts";
@@ -31,7 +31,7 @@ export type * from "./api/reactions.ts";
 export type * from "./api/shared.ts";
 export type * from "./api/streams.ts";
 
-/** The routes without parameters in their path, with what they return. */
+/** The routes, with what they return. */
 export type Routes = {
   readonly "GET /api/session": Session;
   readonly "GET /api/tenants": Tenants;

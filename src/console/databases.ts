@@ -1,6 +1,6 @@
 /**
- * The databases that the console looks at. It reads on connections of its own whose transactions are read-only. Each action
- * opens a connection that may write, and closes it.
+ * The databases that the console looks at. It reads on connections of its own, whose transactions are read-only, except
+ * behind a pooler in transaction mode. Each action opens a connection that may write, and closes it.
  */
 import { Admin } from "../admin/index.ts";
 import { PostgresStore, type PostgresStoreOptions } from "../index.ts";
@@ -36,7 +36,10 @@ export type Opened = {
   writing<T>(work: (store: PostgresStore) => Promise<T>): Promise<T>;
 };
 
-/** The options of a store whose transactions only read, whatever the role may do. */
+/**
+ * The options of a store that the console reads with. Its transactions are read-only, whatever the role may do, except
+ * behind a pooler in transaction mode.
+ */
 function readOnly(options: PostgresStoreOptions): PostgresStoreOptions {
   const own = { ...options, max: CONNECTIONS, application_name: APPLICATION, notify: false };
   const { config } = new PostgresStore(own);

@@ -6,7 +6,7 @@ import type { Admin, EventView } from "../admin/index.ts";
 import { importPassively } from "../options/passive.ts";
 import type { FoldedState } from "./api.ts";
 import { ConsoleError } from "./failures.ts";
-import { sent } from "./looks.ts";
+import { sent } from "./reads.ts";
 
 /** What `state({ … })…build()` makes, as far as it is needed to fold. */
 export type State = {

@@ -4,10 +4,10 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { LogFilter, Watch } from "../admin/index.ts";
-import type { EventView, Link, Listener, LiveEvents, LogEvents, Overview } from "./api.ts";
+import type { Connection, EventView, Listener, LiveEvents, LogEvents, Overview } from "./api.ts";
 import type { Opened } from "./databases.ts";
 import { failureOf } from "./failures.ts";
-import { overviewOf, sent } from "./looks.ts";
+import { overviewOf, sent } from "./reads.ts";
 
 /**
  * Least ms between two overviews, and least pause as a multiple of an overview's duration, so that overviews use a tenth of a
@@ -37,7 +37,7 @@ const pause = (ms: number, signal: AbortSignal) =>
   delay(Math.max(0, ms), undefined, { signal }).catch(() => {});
 
 /** Tells a page once that the database has gone, and once that it is back. */
-function linkTo(send: (link: Link) => Promise<void>) {
+function tellConnection(send: (connection: Connection) => Promise<void>) {
   let connected = true;
   return async (error?: unknown) => {
     const now = error === undefined;
@@ -126,7 +126,7 @@ export class Live {
   }
 
   async overviews(store: Opened, send: Send<LiveEvents>, signal: AbortSignal): Promise<void> {
-    const link = linkTo((state) => send("link", state));
+    const tell = tellConnection((connection) => send("connection", connection));
     const listener = this.#listener(store);
     const leave = listener.join(() => {});
     try {
@@ -136,10 +136,10 @@ export class Live {
         try {
           const overview = await this.overview(store);
           if (signal.aborted) return;
-          await link();
+          await tell();
           await send("overview", overview);
         } catch (error) {
-          await link(error);
+          await tell(error);
         }
         const took = performance.now() - start;
         await pause(Math.max(OVERVIEW - took, took * RESTRAINT), signal);
@@ -156,7 +156,7 @@ export class Live {
     send: Send<LogEvents>,
     signal: AbortSignal,
   ): Promise<void> {
-    const link = linkTo((state) => send("link", state));
+    const tell = tellConnection((connection) => send("connection", connection));
     let wake = Promise.withResolvers<void>();
     const listener = this.#listener(store);
     const leave = listener.join(() => wake.resolve());
@@ -174,9 +174,10 @@ export class Live {
             after: position ?? Number.MAX_SAFE_INTEGER - 1,
             limit: PAGE,
           });
-          await link();
+          await tell();
           const last = page.lastId ?? 0;
-          // If the log's end was deleted, or the log was restored, its ids begin anew.
+          // If the position is beyond the log's end, the end was deleted, or the log was restored with ids from 1: go
+          // on from the present end.
           const reached = position === undefined || position > last ? last : (page.newer ?? position);
           if (page.events.length > 0 || reached !== position)
             await send(
@@ -192,7 +193,7 @@ export class Live {
             position = upTo;
           }
         } catch (error) {
-          await link(error);
+          await tell(error);
           await pause(RETRY, signal);
           continue;
         }

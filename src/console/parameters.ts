@@ -54,7 +54,7 @@ export function oneOf<const T extends string>(c: Context, name: string, values: 
   return found;
 }
 
-/** The filter of the log, without its place. */
+/** The filters of the log, without `before`, `after` and `limit`. */
 export function logFilter(c: Context): LogFilter {
   const names = c.req.queries("name")?.filter((name) => name !== "");
   return {

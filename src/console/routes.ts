@@ -12,7 +12,6 @@ import type { Databases, Opened } from "./databases.ts";
 import { ConsoleError } from "./failures.ts";
 import { foldedState, type State } from "./fold.ts";
 import type { Live, Send } from "./live.ts";
-import { eventOf, reactionOf, sent, streamOf, tenantOf, traceOf, versionOf } from "./looks.ts";
 import {
   body,
   flag,
@@ -24,6 +23,7 @@ import {
   requiredInteger,
   text,
 } from "./parameters.ts";
+import { eventOf, reactionOf, sent, streamOf, tenantOf, traceOf, versionOf } from "./reads.ts";
 
 export type Parts = {
   readonly databases: Databases;
@@ -38,9 +38,9 @@ export type Parts = {
 };
 
 /** Live connections at the same time, of all pages. */
-const STREAMS = 24;
+const LIVE_CONNECTIONS = 24;
 const BODY = 1_000_000;
-/** ms after which an idle live connection sends a comment, so that a dead one is noticed. */
+/** ms between two comments on a live connection, so that a dead one is noticed. */
 const KEEP_ALIVE = 15_000;
 
 const kinds = ["all", "stream", "pattern"] as const;
@@ -183,7 +183,7 @@ export function routes(parts: Parts): Hono {
 
   app.get("/audit", (c) => c.json({ entries: audit.entries }));
   acts(app, parts, confirmations);
-  streams(app, parts);
+  liveRoutes(app, parts);
   return app;
 }
 
@@ -231,16 +231,19 @@ function acts(
   });
 }
 
-/** Server-sent events. */
-function streams(app: Hono, { databases, live, closing }: Parts): void {
+/** Routes that send server-sent events until the page is gone. */
+function liveRoutes(app: Hono, { databases, live, closing }: Parts): void {
   let open = 0;
 
   const serve = (
     c: Context,
     work: (send: Send<Record<string, unknown>>, signal: AbortSignal) => Promise<void>,
   ) => {
-    if (open >= STREAMS)
-      throw new ConsoleError("too-many", `${STREAMS} live views are open: close one of the console's tabs.`);
+    if (open >= LIVE_CONNECTIONS)
+      throw new ConsoleError(
+        "too-many",
+        `${LIVE_CONNECTIONS} live views are open: close one of the console's tabs.`,
+      );
     open++;
     return streamSSE(c, async (stream) => {
       const gone = new AbortController();

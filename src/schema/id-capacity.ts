@@ -7,10 +7,15 @@ import { literal, type Names } from "./names.ts";
 /** The largest id that JavaScript reads exactly: 2⁵³ − 1. */
 export const LAST_ID = Number.MAX_SAFE_INTEGER;
 const LAST_NARROW = 2_147_483_647;
+/** Whether the ids end so early because their column, or its sequence, is of type integer. */
+export const isNarrow = (highest: number): boolean => highest <= LAST_NARROW;
 /** The first warning comes at this share of the last id, and another one whenever half of the remaining ids is used. */
 const SHARE = 0.75;
 
-/** Columns `ids` (drawn so far) and `last` (the largest possible). `ids` is null if the role may not read the sequence. */
+/**
+ * Columns `ids_used`, the highest id drawn so far, and `highest_possible_id`. `ids_used` is null if the role may not
+ * read the sequence.
+ */
 export const idCapacityColumns = (names: Names): string => {
   const of = (value: string) => `(select ${value} from pg_sequence s
     join pg_attribute a on a.attrelid = to_regclass(${literal(names.events)}) and a.attname = 'id'
@@ -18,23 +23,22 @@ export const idCapacityColumns = (names: Names): string => {
   const used = `case when has_sequence_privilege(s.seqrelid, 'usage, select')
     then pg_sequence_last_value(s.seqrelid) end`;
   const ends = `case a.atttypid when 'int4'::regtype then ${LAST_NARROW} else ${LAST_ID} end`;
-  return `${of(used)} as ids, ${of(`least(s.seqmax, ${ends})::bigint`)} as last`;
+  return `${of(used)} as ids_used, ${of(`least(s.seqmax, ${ends})::bigint`)} as highest_possible_id`;
 };
 
 /** Warns if ids run short, and returns the id at which to check again. `row` has the columns of {@link idCapacityColumns}. */
 export function warnOfIdCapacity({ schema, table }: Names, row: Row | undefined): number {
-  const { ids, last } = row ?? {};
-  if (typeof last !== "number") return Number.POSITIVE_INFINITY;
-  if (typeof ids !== "number" || ids < last * SHARE) return last * SHARE;
-  const percent = Math.floor((ids / last) * 100);
-  const remedy =
-    last <= LAST_NARROW
-      ? `widen them to bigint: docs/guides/migrating-from-act-pg.md, "Widen the ids"`
-      : "restore() the log, which numbers its events from 1 again";
+  const { ids_used: used, highest_possible_id: highest } = row ?? {};
+  if (typeof highest !== "number") return Number.POSITIVE_INFINITY;
+  if (typeof used !== "number" || used < highest * SHARE) return highest * SHARE;
+  const percent = Math.floor((used / highest) * 100);
+  const remedy = isNarrow(highest)
+    ? `widen them to bigint: docs/guides/migrating-from-act-pg.md, "Widen the ids"`
+    : "restore() the log, which numbers its events from 1 again";
   log().warn(
-    `[act-drizzle] "${schema}"."${table}": event ids are at ${ids} of ${last} (${percent} %), after which commits fail: ${remedy}`,
+    `[act-drizzle] "${schema}"."${table}": event ids are at ${used} of ${highest} (${percent} %), after which commits fail: ${remedy}`,
   );
-  return ids + Math.max(1, Math.floor((last - ids) / 2));
+  return used + Math.max(1, Math.floor((highest - used) / 2));
 }
 
 /** Below this id no table runs short, so that a commit costs one comparison. */

@@ -195,7 +195,7 @@ describe("by facts that no test can make on a shared server", () => {
     ["prepared transactions", { prepared: 2 }, "vacuum-held-back"],
     ["autovacuum off everywhere", { autovacuum: false }, "autovacuum-off"],
     ["connections that run short", { used: 95, max_connections: 100, reserved: 3 }, "connections-short"],
-    ["ids near their end", { ids: 2_000_000_000, last: 2_147_483_647 }, "ids-near-end"],
+    ["ids near their end", { ids_used: 2_000_000_000, highest_possible_id: 2_147_483_647 }, "ids-near-end"],
   ])("%s", async (_, over, code) => {
     expect(findings(await facts(over), client).map((found) => found.code)).toEqual([code]);
   });
@@ -203,6 +203,15 @@ describe("by facts that no test can make on a shared server", () => {
   test("a store that may open more connections than there are", async () => {
     const found = findings(await facts({ max_connections: 10, reserved: 3 }), { ...client, max: 20 });
     expect(found.map(({ code }) => code)).toEqual(["connections-short"]);
+  });
+
+  test.each([
+    [2_147_483_647, 'Widen the ids to bigint: docs/guides/migrating-from-act-pg.md, "Widen the ids".'],
+    [Number.MAX_SAFE_INTEGER, "Restore the log: restore() numbers its events from 1 again."],
+  ])("what to do if the ids end at %d", async (highest, remedy) => {
+    const used = Math.floor(highest * 0.9);
+    const found = findings(await facts({ ids_used: used, highest_possible_id: highest }), client);
+    expect(found).toMatchObject([{ code: "ids-near-end", severity: "warning", remedy }]);
   });
 
   test("clocks that are apart", async () => {

@@ -40,6 +40,17 @@ select 'sub-' || n, n, n + 5, case n % 10 when 0 then now() + interval '1 hour' 
   });
 });
 
+test("a count of those behind is not exact if deferred ones and others together are more than the limit", async () => {
+  const store = await fixture.seeded();
+  await fixture.sql.unsafe(`insert into ${store.config.table}_streams (stream, at, correlated_at, deferred_at)
+select 'sub-' || n, n, n + 5, case n % 2 when 0 then now() + interval '1 hour' end from generate_series(0, 11999) n`);
+  const { subscriptions } = await new Admin(store).overview();
+  expect(subscriptions).toMatchObject({
+    behind: { count: 10_000, exact: false },
+    deferred: { count: 6_000, exact: true },
+  });
+});
+
 test("finished subscriptions are reaped on every page, past those that stay and those that a worker has locked", async () => {
   const store = await fixture.seeded();
   const { table } = store.config;

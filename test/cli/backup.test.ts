@@ -73,6 +73,19 @@ test("a file that is not there is named", async () => {
   expect([code, err]).toEqual([2, "act-drizzle: There is no file /nowhere/log.jsonl.\n"]);
 });
 
+test("a folder that is not there, and a file that is cut off, are no fault of the command", async () => {
+  const store = await withBacklog(fixture);
+  const path = await temporaryFolder();
+  const written = await commandOn(fixture, store)("export", join(path, "nowhere", "log.jsonl"));
+  expect([written.code, written.err]).toEqual([1, expect.stringContaining("ENOENT")]);
+  const file = join(path, "log.jsonl.gz");
+  await commandOn(fixture, store)("export", file);
+  await writeFile(file, (await readFile(file)).subarray(0, -20));
+  const read = await commandOn(fixture, store)("import", file, "--mode", "replace", "--yes");
+  expect([read.code, read.err]).toEqual([1, expect.stringContaining("unexpected end of file")]);
+  expect(written.err + read.err).not.toContain("This is a fault of the command");
+});
+
 test("closed streams move to a folder, and come back by import", async () => {
   const store = await withBacklog(fixture);
   await store.commit(

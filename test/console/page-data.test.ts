@@ -1,10 +1,11 @@
 /** What the page computes, without a browser. */
 import { expect, test } from "vitest";
-import type { EventView, LogPage, TraceEvent } from "../../src/console/api.ts";
+import type { EventView, LogPage, Overview, TraceEvent } from "../../src/console/api.ts";
 import { diffLines, toLines } from "../../src/console/page/data/diff.ts";
 import { ago, bytes, duration, localTime, toTime } from "../../src/console/page/data/format.ts";
 import { jsonLines, parts } from "../../src/console/page/data/json-lines.ts";
 import { type Cursor, LogFeed } from "../../src/console/page/data/log-feed.ts";
+import { addSample, isSeeded, samplesOf, seedSamples } from "../../src/console/page/data/rates.ts";
 import { placesOf, treeRows } from "../../src/console/page/data/trace-tree.ts";
 
 const view = (id: number): EventView => ({
@@ -36,6 +37,21 @@ function logOf(last: () => number, asked: Cursor[] = []) {
     };
   };
 }
+
+test("the plot's samples begin before the first pushed one, whenever the plot is opened", () => {
+  const instant = Date.parse("2026-01-01T00:01:00.000Z") / 1_000;
+  const pushed = { at: "2026-01-01T00:00:56.000Z", oldestLagMs: 7, rate: { now: { perSecond: 3 } } };
+  addSample("shop", pushed as Overview);
+  expect(isSeeded("shop")).toBe(false);
+  const events = [51, 51, 49].map((second) => ({ ...view(1), created: `2026-01-01T00:00:${second}.000Z` }));
+  seedSamples("shop", events, false, instant);
+  expect(isSeeded("shop")).toBe(true);
+  expect(samplesOf("shop")).toEqual([
+    { at: instant - 8, perSecond: 1, lagMs: null },
+    { at: instant - 6, perSecond: 0, lagMs: null },
+    { at: instant - 4, perSecond: 3, lagMs: 7 },
+  ]);
+});
 
 test("a feed grows backwards to the beginning of the log", async () => {
   const feed = new LogFeed(logOf(() => 25));

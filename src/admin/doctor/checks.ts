@@ -1,4 +1,5 @@
 /** The checks of doctor(). Each is a pure function of the facts, and returns a finding with its remedy, or nothing. */
+import { isNarrow } from "../../schema/id-capacity.ts";
 import type { Names } from "../../schema/names.ts";
 import type { Facts } from "./facts.ts";
 import { benchFindings, moveFindings, rebuildFindings } from "./unfinished.ts";
@@ -174,13 +175,15 @@ const CHECKS = {
             "Drop it. The store draws ids from the sequence, under its append lock.",
           ),
         ],
-  "ids-near-end": ({ ids, last }) =>
-    ids === null || last === null || ids < last * 0.75
+  "ids-near-end": ({ ids_used: used, highest_possible_id: highest }) =>
+    used === null || highest === null || used < highest * 0.75
       ? []
       : [
-          (ids > last * 0.95 ? error : warning)(
-            `${percent(ids / last)} of the ids are used (${ids} of ${last}). At the end commits fail.`,
-            "Widen the ids to bigint: docs/guides/migrating-from-act-pg.md.",
+          (used > highest * 0.95 ? error : warning)(
+            `${percent(used / highest)} of the ids are used (${used} of ${highest}). At the end commits fail.`,
+            isNarrow(highest)
+              ? 'Widen the ids to bigint: docs/guides/migrating-from-act-pg.md, "Widen the ids".'
+              : "Restore the log: restore() numbers its events from 1 again.",
           ),
         ],
   "vacuum-held-back": ({ horizon, slots, prepared }) => [

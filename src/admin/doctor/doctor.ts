@@ -11,7 +11,10 @@ import { receivesOwnNotification } from "./listen.ts";
 
 /** What `doctor()` does, besides reading. */
 export type DoctorOptions = {
-  /** Sends itself a notification, on one more connection. Default: if the store notifies. */
+  /**
+   * Sends itself a notification, on one more connection, or on the one for LISTEN that stores share. Default: if the
+   * store notifies.
+   */
   readonly listen?: boolean | undefined;
 };
 

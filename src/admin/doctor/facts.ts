@@ -64,8 +64,8 @@ const factsRow = z.object({
   unmarked: z.coerce.number(),
   idle_correlators: z.coerce.number(),
   correlators: z.coerce.number(),
-  ids: z.coerce.number().nullable(),
-  last: z.coerce.number().nullable(),
+  ids_used: z.coerce.number().nullable(),
+  highest_possible_id: z.coerce.number().nullable(),
 });
 export type Facts = z.infer<typeof factsRow>;
 

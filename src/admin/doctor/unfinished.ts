@@ -1,6 +1,6 @@
 /** What a move, a rebuild or a measurement leaves behind if its process is killed. */
 import * as z from "zod";
-import { CHANGED, INSERTED, recorded } from "../../backup/move/changes.ts";
+import { CHANGED, INSERTED, recordingName } from "../../backup/move/changes.ts";
 import { GUARD, guardFunction } from "../../backup/move/target.ts";
 import { BENCH_SCHEMA } from "../../schema/bench-schema.ts";
 import { literal, type Names } from "../../schema/names.ts";
@@ -33,7 +33,7 @@ function objectsOf(
 }
 
 export const unfinishedText = (names: Names): string => `jsonb_build_object(
-  'recording', ${objectsOf(names, [CHANGED, INSERTED], recorded(names), recorded(names))},
+  'recording', ${objectsOf(names, [CHANGED, INSERTED], recordingName(names), recordingName(names))},
   'filling', ${objectsOf(names, [GUARD], guardFunction(names))},
   'rebuilds', ${listOf(`select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relname = ${literal(REBUILD_PROGRESS)} and n.nspname like 'act\\_rebuild\\_%'`)},
@@ -53,7 +53,7 @@ export const moveFindings = (names: Names, { recording, filling }: Unfinished): 
         {
           severity: "warning" as const,
           found: `A move of this log to another server is running, or was killed: ${recording.join(", ")}. Each change of an event is recorded.`,
-          remedy: `If none is running, repeat move() with \`again: true\`. If it is given up: drop function if exists ${recorded(names)}() cascade; drop table if exists ${recorded(names)}.`,
+          remedy: `If none is running, repeat move() with \`again: true\`. If it is given up: drop function if exists ${recordingName(names)}() cascade; drop table if exists ${recordingName(names)}.`,
         },
       ]),
   ...(filling.length === 0

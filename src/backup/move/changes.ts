@@ -16,7 +16,7 @@ export const CHANGED = "act_drizzle_changed";
 export const INSERTED = "act_drizzle_inserted";
 
 /** The name of the table of ids, and of the function that writes them. */
-export const recorded = ({ schema, table }: Names): string => `"${schema}"."${table}_moving"`;
+export const recordingName = ({ schema, table }: Names): string => `"${schema}"."${table}_moving"`;
 
 /** The log's table and its partitions; `parts` are those that hold rows. */
 const tree = ({ events }: Names): string => `with recursive tree as (
@@ -30,7 +30,7 @@ async function stateOf(run: Run, names: Names): Promise<{ readonly text: string;
     text: `${tree(names)}, found as (select p.*, (select count(*) from pg_trigger t where t.tgrelid = p.oid
     and t.tgname in ('${CHANGED}', '${INSERTED}') and t.tgenabled = 'A') as triggers from parts p)
 select string_agg(concat_ws('/', oid, relfilenode, triggers), ' ' order by oid) as text,
-  bool_and(triggers = 2) and exists (select from ${recorded(names)} where id is null) as whole
+  bool_and(triggers = 2) and exists (select from ${recordingName(names)} where id is null) as whole
 from found`,
   });
   return { text: String(row?.text), whole: row?.whole === true };
@@ -43,8 +43,8 @@ from found`,
 export async function stopRecording(run: Run, names: Names): Promise<void> {
   for (const name of [CHANGED, INSERTED])
     await run({ text: `drop trigger if exists ${name} on ${names.events}` });
-  await run({ text: `drop function if exists ${recorded(names)}()` });
-  await run({ text: `drop table if exists ${recorded(names)}` });
+  await run({ text: `drop function if exists ${recordingName(names)}()` });
+  await run({ text: `drop table if exists ${recordingName(names)}` });
 }
 
 /** What {@link record} returns: the last id that the next copy may read, and the state that must not change. */
@@ -61,7 +61,7 @@ export async function record(
   before: Recording | undefined,
 ): Promise<Recording | undefined> {
   const { events } = names;
-  const table = recorded(names);
+  const table = recordingName(names);
   await run({ text: `lock table ${events} in share row exclusive mode` });
   // Checked before the triggers are replaced.
   if (before && !(await recordedAll(run, names, before))) return undefined;
@@ -111,7 +111,7 @@ const CHUNK = 10_000;
 
 /** A query of the recorded ids that were not taken yet, to be part of a statement that also reads the log. */
 export const pendingQuery = (names: Names): string =>
-  `select id from ${recorded(names)} where id is not null`;
+  `select id from ${recordingName(names)} where id is not null`;
 
 /** `more`: further ids may be recorded. */
 export type Changed = { readonly ids: readonly number[]; readonly more: boolean };
@@ -121,7 +121,7 @@ export type Changed = { readonly ids: readonly number[]; readonly more: boolean 
  * transaction of `run` is rolled back, the ids are recorded again.
  */
 export async function takeChanged(run: Run, names: Names): Promise<Changed> {
-  const table = recorded(names);
+  const table = recordingName(names);
   const rows = await run({
     text: `with taken as (
   delete from ${table} where ctid = any (array(select ctid from ${table} where id is not null limit ${CHUNK})) returning id

@@ -39,9 +39,10 @@ const removeVersions = (names: Names, streams: readonly string[], versions: read
 const changedBy = async (run: Run, query: Query): Promise<number> => insertedBy(await run(query));
 
 /**
- * Writes a page. A row of the target that conflicts with it is older than the page. Either it has the same id, or it has
- * another id and the version that a truncate or a restore has since given to an event of the page. In the second case the
- * change of the other id was recorded too, so that event is copied again if it still exists.
+ * Writes a page. A row of the target that conflicts with it is older than the page. Either it has the same id, or it
+ * has the same stream and version under another id: a truncate or a restore has since given that version to an event of
+ * the page. In the second case the change of the other id was recorded too, so that event is copied again if it still
+ * exists.
  */
 async function put(write: Run, names: Names, page: readonly Line[]): Promise<number> {
   const added = await changedBy(write, insert(names, page));

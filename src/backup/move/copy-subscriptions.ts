@@ -1,7 +1,8 @@
 /**
- * Copies subscriptions and checkpoints, without leases, because their holders work on the old server. Most subscriptions are
- * copied before the tables are locked. Under the lock, those written since are copied, and both tables are compared. If the
- * tables still differ, the whole table is copied.
+ * Copies subscriptions and checkpoints, without leases, because their holders work on the old server. Most
+ * subscriptions are copied before the tables are locked. Under the lock, those written since are copied, and the table
+ * is compared with the target's. If they differ, subscriptions that only the target has are deleted. If they still
+ * differ, the whole table is copied.
  */
 import type { Context } from "../../context.ts";
 import { byIndex } from "../../postgres/by-index.ts";
@@ -14,15 +15,15 @@ import { fill } from "./target.ts";
 const PAGE = 5_000;
 const ROW = "to_jsonb(r) - 'leased_by' - 'leased_until'";
 
-/** Rows that were written since the snapshot `$2`. */
+/** Rows that were written since PostgreSQL's snapshot `$2`. */
 const SINCE = writtenSince("r", "$2", "n.next");
 const NEXT = `cross join (select ${NEXT_TRANSACTION} as next) n`;
 
 type Page = { readonly keys: readonly string[]; readonly lines: readonly string[] };
 
 /**
- * The rows of a table, page by page in byte order of their key. `since`: only those that were written after a snapshot.
- * An index has this order, so that no page sorts the table.
+ * The rows of a table, page by page in byte order of their key. `since`: only those that were written after this
+ * snapshot of PostgreSQL. An index has this order, so that no page sorts the table.
  */
 async function* rowsOf(run: Run, table: string, key: string, since?: string): AsyncGenerator<Page> {
   for (let after: string | undefined; ; ) {
@@ -61,8 +62,8 @@ async function digestOf(run: Run, table: string): Promise<{ readonly text: strin
 export class Subscriptions {
   readonly #names: Names;
   readonly #target: Context;
-  /** The snapshot of the last copy. */
-  #snapshot: string | undefined;
+  /** PostgreSQL's transaction snapshot from before the last copy. */
+  #pgSnapshot: string | undefined;
 
   constructor(names: Names, target: Context) {
     this.#names = names;
@@ -75,7 +76,7 @@ export class Subscriptions {
    */
   async copy(run: Run, pages = byIndex(run)): Promise<number> {
     const { streams } = this.#target.names;
-    const since = this.#snapshot;
+    const since = this.#pgSnapshot;
     // The next call copies again what is written while this one reads.
     const [now] = await run({ text: "select pg_current_snapshot()::text as snapshot" });
     let count = 0;
@@ -87,7 +88,7 @@ export class Subscriptions {
         count += page.keys.length;
       }
     });
-    this.#snapshot = String(now?.snapshot);
+    this.#pgSnapshot = String(now?.snapshot);
     return count;
   }
 

@@ -73,7 +73,7 @@ export function bench(program: Command): void {
           const { seconds } = options;
           const found = await measure(measured, { store: own, seconds, signal: stop.signal, onStep });
           if (stop.signal.aborted) {
-            process.stderr.write("act-drizzle: interrupted: nothing was measured to the end\n");
+            process.stderr.write("act-drizzle: interrupted: no result\n");
             throw new ExitCode(INTERRUPTED);
           }
           if (output.json) output.document(found);

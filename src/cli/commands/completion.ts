@@ -33,7 +33,7 @@ function wordsOf(program: Command): CommandWords[] {
 
 const names = (words: readonly Word[]): string => words.map(({ name }) => name).join(" ");
 
-/** The command is the first word that is not an option. If no word fits, the shell offers files. */
+/** The command is the first word that names one. If no word fits, the shell offers files. */
 const bash = (commands: readonly CommandWords[]): string => `_act_drizzle() {
   local current="\${COMP_WORDS[COMP_CWORD]}" command="" word
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do

@@ -31,7 +31,7 @@ export function stream(program: Command): void {
             "Read by",
             [
               ...view.readers.map((r) => `${r.stream} (at ${r.at}${r.blocked ? ", blocked" : ""})`),
-              ...(view.readersCut ? ["maybe more: not all subscriptions were looked at"] : []),
+              ...(view.readersCut ? ["maybe more"] : []),
             ].join(", ") || "nobody",
           ],
         ]);

@@ -1,5 +1,5 @@
 /** The log, its live tail, and names to choose from. */
-import type { Link } from "./overview.ts";
+import type { Connection } from "./overview.ts";
 import type { EventView } from "./shared.ts";
 
 // --- GET /api/log?store=&… ---------------------------------------------------------------------------------------
@@ -21,7 +21,7 @@ import type { EventView } from "./shared.ts";
 /** Always newest first. A rare filter is searched in parts, so a page may be short or empty without being the last. */
 export type LogPage = {
   readonly events: readonly EventView[];
-  /** `before` of the next older page; absent if the log begins here. */
+  /** `before` of the next older page; absent if nothing older matches. */
   readonly older: number | undefined;
   /** `after` of the next newer page; absent only for an empty log. */
   readonly newer: number | undefined;
@@ -41,7 +41,7 @@ export type LogEvents = {
   readonly events: { readonly events: readonly EventView[]; readonly position: number };
   /** The log grows faster than the page reads it. The ids in `(after, upTo]` were skipped. */
   readonly gap: { readonly after: number; readonly upTo: number };
-  readonly link: Link;
+  readonly connection: Connection;
 };
 
 // --- GET /api/names?store=  ---------------------------------------------------------------------------------------

@@ -64,9 +64,9 @@ export type Overview = {
   readonly overview: Sent<AdminOverview>;
   /** Events of the last 10 s and of the last minute. */
   readonly rate: { readonly now: Growth; readonly minute: Growth };
-  /** Largest age in ms of the next event among the subscriptions in `behind`; absent if none is behind. */
+  /** Largest age in ms of a next event of the reactions in `behind`; absent if none of them has a next event. */
   readonly oldestLagMs: number | undefined;
-  /** The furthest behind, at most 20. */
+  /** Those behind with the lowest watermarks, at most 20. */
   readonly behind: readonly Reaction[];
   /** At most 20. */
   readonly blocked: readonly Reaction[];
@@ -76,7 +76,7 @@ export type Overview = {
   readonly appendLock: AppendLock;
   readonly connections: ServerConnections;
   readonly listener: Listener;
-  /** Of one statement of the console, in ms. */
+  /** ms until the server answered the query for `overview`, with the wait for a connection. */
   readonly latencyMs: number;
 };
 
@@ -106,15 +106,16 @@ export type Listener = {
 };
 
 /**
- * SSE of `/api/live`. Event `overview` comes every 2 s, or less often if an overview takes long, `link` when the database is
- * lost and when it is back.
+ * SSE of `/api/live`. Event `overview` comes every 2 s, or less often if an overview takes long, `connection` when the
+ * database is lost and when it is back.
  */
 export type LiveEvents = {
   readonly overview: Overview;
-  readonly link: Link;
+  readonly connection: Connection;
 };
 
-export type Link = { readonly connected: boolean; readonly message: string | undefined };
+/** Whether the database answers. */
+export type Connection = { readonly connected: boolean; readonly message: string | undefined };
 
 // --- GET /api/doctor?store=  and GET /api/storage?store= ---------------------------------------------------------
 

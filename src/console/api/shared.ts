@@ -30,7 +30,7 @@ export type FailureCode =
   | "no-token"
   /** 403: a request of another site, or without the headers. */
   | "cross-site"
-  /** 403: the console runs without --write. */
+  /** 403: the console runs without --write, or, for a reveal, with --no-pii. */
   | "read-only"
   /** 404: no such store, event, stream, subscription or route. */
   | "not-found"
@@ -38,7 +38,9 @@ export type FailureCode =
   | "confirmation"
   /** 409: what was previewed has changed meanwhile, and nothing was done. */
   | "changed"
-  /** 422: the folded state needs `--app`, or the app has no state for this stream. */
+  /**
+   * 422: the folded state needs `--app`, the app has no state for this stream, or the state's code failed at an event.
+   */
   | "no-state"
   /** 429: too many live connections are open, those of all pages counted. */
   | "too-many"

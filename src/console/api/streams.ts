@@ -50,7 +50,7 @@ export type StreamDetail = {
   readonly history: readonly EventView[];
   readonly older: number | undefined;
   readonly readers: readonly StreamReader[];
-  /** There may be more readers, because not all subscriptions were read. */
+  /** There may be more readers: 100 were found, or the time was up. */
   readonly readersCut: boolean;
 };
 

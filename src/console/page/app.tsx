@@ -1,7 +1,7 @@
 import { useEffect, useRef } from "react";
 import type { CallError } from "./data/client.ts";
+import { setConnection } from "./data/connection.ts";
 import { ConsoleProvider, useConsole, useSession } from "./data/console.tsx";
-import { setLink } from "./data/link.ts";
 import { useAddress } from "./router.ts";
 import { Banner } from "./shell/banner.tsx";
 import { Shell } from "./shell/shell.tsx";
@@ -16,7 +16,7 @@ export function App() {
   // Before the first answer there is no stream that would tell when the server is back.
   useEffect(() => {
     if (!error?.passing) return;
-    setLink({ server: "gone" });
+    setConnection({ server: "gone" });
     const timer = setInterval(() => void refetch(), RETRY_MS);
     return () => clearInterval(timer);
   }, [error, refetch]);

@@ -4,7 +4,7 @@ import { createContext, type ReactNode, useContext, useEffect, useRef } from "re
 import type { LiveEvents, Overview, Session, StoreInfo } from "../../api.ts";
 import { useAddress } from "../router.ts";
 import { CallError, get } from "./client.ts";
-import { setLink, useLink } from "./link.ts";
+import { setConnection, useConnection } from "./connection.ts";
 import { useLive } from "./live.ts";
 import { addSample } from "./rates.ts";
 
@@ -54,7 +54,7 @@ async function findOut(): Promise<void> {
   try {
     await get("GET /api/session", {}, AbortSignal.timeout(ANSWER_MS));
   } catch (error) {
-    setLink({ server: error instanceof CallError && error.code === "no-token" ? "renewed" : "gone" });
+    setConnection({ server: error instanceof CallError && error.code === "no-token" ? "renewed" : "gone" });
   }
 }
 
@@ -63,11 +63,11 @@ const overviewKey = (store: string) => ["overview", store];
 /** Holds the stream of the overview open, on every view: it also tells when the server or the database is gone. */
 function Live({ store }: { readonly store: string }) {
   const client = useQueryClient();
-  useLive<LiveEvents>("/api/live", { store }, ["overview", "link"], {
-    onOpen: () => setLink({ server: "up" }),
+  useLive<LiveEvents>("/api/live", { store }, ["overview", "connection"], {
+    onOpen: () => setConnection({ server: "up" }),
     onLost: () => void findOut(),
-    link: ({ connected, message }) =>
-      setLink({ database: connected ? undefined : (message ?? "The database does not answer.") }),
+    connection: ({ connected, message }) =>
+      setConnection({ database: connected ? undefined : (message ?? "The database does not answer.") }),
     overview: (overview) => {
       addSample(store, overview);
       client.setQueryData(overviewKey(store), overview);
@@ -78,7 +78,7 @@ function Live({ store }: { readonly store: string }) {
 }
 
 function useReadAgain(client: QueryClient): void {
-  const { recoveries } = useLink();
+  const { recoveries } = useConnection();
   const seen = useRef(recoveries);
   useEffect(() => {
     if (seen.current === recoveries) return;

@@ -6,7 +6,10 @@ export type DiffLine = {
   readonly right: string | undefined;
 };
 
-/** If the middle part has more lines than this, none are matched: the table of lengths would take too long. */
+/**
+ * If more lines than this lie between the equal lines at the beginning and at the end, none of them are matched: the
+ * table of lengths would take too long.
+ */
 const LIMIT = 1_500;
 
 /** Object keys in order, so that only what differs is shown. */

@@ -8,7 +8,7 @@ export type Cursor = { readonly before?: number; readonly after?: number };
 
 export type FeedState = {
   readonly rows: readonly EventView[];
-  /** Cursor of the older events; undefined if the log begins with the last row. */
+  /** Cursor of the older events; undefined if nothing older matches. */
   readonly older: number | undefined;
   /** Cursor of the newer events; undefined for an empty log. */
   readonly newer: number | undefined;

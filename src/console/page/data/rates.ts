@@ -14,6 +14,8 @@ const KEPT = 900;
 const BUCKET_S = 2;
 
 const samples = new Map<string, readonly Sample[]>();
+/** Stores whose samples from before the page was opened were added. */
+const seeded = new Set<string>();
 const listeners = new Set<() => void>();
 const NONE: readonly Sample[] = [];
 
@@ -25,12 +27,12 @@ function put(store: string, next: readonly Sample[]): void {
 export function addSample(store: string, overview: Overview): void {
   const lagMs = overview.oldestLagMs ?? 0;
   const at = Date.parse(overview.at) / 1_000;
-  put(store, [...(samples.get(store) ?? NONE), { at, perSecond: overview.rate.now.perSecond, lagMs }]);
+  put(store, [...samplesOf(store), { at, perSecond: overview.rate.now.perSecond, lagMs }]);
 }
 
 /**
- * The minutes before the page was opened, counted from the newest events: as far back as these reach, and 5 minutes
- * at most.
+ * Adds the minutes before the first pushed sample, counted from the newest events: as far back as these reach, and 5
+ * minutes before `now` at most.
  */
 export function seedSamples(
   store: string,
@@ -47,20 +49,20 @@ export function seedSamples(
     const bucket = Math.floor((now - second) / BUCKET_S);
     counts.set(bucket, (counts.get(bucket) ?? 0) + 1);
   }
-  const pushed = samples.get(store) ?? NONE;
-  const lagNow = pushed.findLast(({ at }) => at <= now)?.lagMs ?? null;
+  const pushed = samplesOf(store);
+  const end = pushed[0]?.at ?? Number.POSITIVE_INFINITY;
   const past: Sample[] = [];
-  for (let bucket = Math.floor((now - from) / BUCKET_S) - 1; bucket >= 0; bucket--)
-    past.push({
-      at: now - bucket * BUCKET_S,
-      perSecond: (counts.get(bucket) ?? 0) / BUCKET_S,
-      lagMs: bucket === 0 ? lagNow : null,
-    });
-  const later = pushed.filter(({ at }) => at > now);
-  put(store, [...past, ...later]);
+  for (let bucket = Math.floor((now - from) / BUCKET_S) - 1; bucket >= 0; bucket--) {
+    const at = now - bucket * BUCKET_S;
+    if (at < end) past.push({ at, perSecond: (counts.get(bucket) ?? 0) / BUCKET_S, lagMs: null });
+  }
+  seeded.add(store);
+  put(store, [...past, ...pushed]);
 }
 
-export const isSeeded = (store: string): boolean => samples.has(store);
+export const isSeeded = (store: string): boolean => seeded.has(store);
+
+export const samplesOf = (store: string): readonly Sample[] => samples.get(store) ?? NONE;
 
 export function useSamples(store: string): readonly Sample[] {
   return useSyncExternalStore(
@@ -68,6 +70,6 @@ export function useSamples(store: string): readonly Sample[] {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    () => samples.get(store) ?? NONE,
+    () => samplesOf(store),
   );
 }

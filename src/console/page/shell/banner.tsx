@@ -1,9 +1,9 @@
 import { Unplug } from "lucide-react";
-import { useLink } from "../data/link.ts";
+import { useConnection } from "../data/connection.ts";
 
 /** Stands above each view while the server or the database does not answer. */
 export function Banner() {
-  const { server, database } = useLink();
+  const { server, database } = useConnection();
   const gone = server === "gone";
   if (server === "renewed")
     return (

@@ -1,7 +1,7 @@
 import { Menu, Search } from "lucide-react";
 import { type ReactNode, useEffect, useState } from "react";
+import { useConnection } from "../data/connection.ts";
 import { useConsole, useOverview } from "../data/console.tsx";
-import { useLink } from "../data/link.ts";
 import { href, useAddress } from "../router.ts";
 import { Link } from "../ui/link.tsx";
 import { GoTo } from "./go-to.tsx";
@@ -56,7 +56,7 @@ export function Shell({ children }: { readonly children: ReactNode }) {
           <span className="find-words">Go to …</span>
           <kbd>Ctrl K</kbd>
         </button>
-        <LinkState />
+        <ConnectionState />
         <ThemeSwitch />
       </header>
       <nav id="menu" className={`sidebar${menu ? " open" : ""}`} aria-label="Views">
@@ -93,8 +93,8 @@ function BlockedCount() {
   ) : null;
 }
 
-function LinkState() {
-  const { server, database } = useLink();
+function ConnectionState() {
+  const { server, database } = useConnection();
   const [tone, words] =
     server === "gone" || server === "renewed"
       ? ["danger", "No server"]
@@ -104,9 +104,9 @@ function LinkState() {
           ? ["ok", "Live"]
           : ["", "Connecting"];
   return (
-    <span className="link-state" role="status">
+    <span className="connection-state" role="status">
       <span className={`dot ${tone}`} aria-hidden="true" />
-      <span className="link-words">{words}</span>
+      <span className="connection-words">{words}</span>
     </span>
   );
 }

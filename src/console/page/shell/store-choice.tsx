@@ -1,7 +1,7 @@
 import { useConsole } from "../data/console.tsx";
 import { go, setParams, useAddress } from "../router.ts";
 
-/** Above this number of stores, the choice is a link to the view of tenants, which can be searched. */
+/** Stores that the choice lists at most. If there are more, its last entry opens the view of tenants. */
 const MANY = 30;
 
 /** Which store is looked at. With one there is nothing to choose. */

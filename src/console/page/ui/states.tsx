@@ -2,7 +2,7 @@
 import { CircleAlert, Info, RefreshCw, TriangleAlert } from "lucide-react";
 import type { ReactNode } from "react";
 import { CallError } from "../data/client.ts";
-import { useLink } from "../data/link.ts";
+import { useConnection } from "../data/connection.ts";
 
 export const Empty = ({
   title,
@@ -71,7 +71,7 @@ export function Notice({
 
 /** A failed read. While the connection is down, the read is repeated once it is back, and the banner says so. */
 export function Failed({ error, retry }: { readonly error: Error; readonly retry?: () => void }) {
-  const { server, database } = useLink();
+  const { server, database } = useConnection();
   const down = server === "gone" || database !== undefined;
   if (down && error instanceof CallError && error.passing)
     return (

@@ -31,7 +31,7 @@ type Props<Row> = {
 const classes = (...names: readonly (string | false | undefined)[]): string | undefined =>
   names.filter((name) => name !== undefined && name !== false && name !== "").join(" ") || undefined;
 
-/** A plain table, without sorting and selection. */
+/** A plain table: the user cannot sort it or choose rows. */
 export function Table<Row>({
   columns,
   rows,

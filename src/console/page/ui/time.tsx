@@ -6,7 +6,7 @@ let now = Date.now();
 const listeners = new Set<() => void>();
 let timer: number | undefined;
 
-/** One clock for all times on the page, which ticks only while one of them is shown. */
+/** One clock for all relative times on the page ({@link Ago}), which ticks only while one of them is shown. */
 function subscribe(listener: () => void): () => void {
   listeners.add(listener);
   timer ??= window.setInterval(() => {

@@ -65,8 +65,8 @@ export function TenantsView() {
         </div>
       )}
       <p className="muted">
-        These are the stores that were found in the database. Start the console with{" "}
-        <code>--also &lt;url&gt;</code> for those of another one.
+        These are the stores that the console knows. <code>--also &lt;url&gt;</code> adds those of another
+        database.
       </p>
     </>
   );

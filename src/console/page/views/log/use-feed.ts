@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import type { EventView, LogEvents } from "../../../api.ts";
 import { get, type Query } from "../../data/client.ts";
-import { useLink } from "../../data/link.ts";
+import { useConnection } from "../../data/connection.ts";
 import { useLive } from "../../data/live.ts";
 import { type FeedState, LogFeed } from "../../data/log-feed.ts";
 
@@ -38,7 +38,7 @@ export function useFeed(query: Query, at: number | undefined, live: boolean, isT
     return () => feed.stop();
   }, [feed]);
 
-  const { recoveries } = useLink();
+  const { recoveries } = useConnection();
   const seen = useRef(recoveries);
   useEffect(() => {
     if (seen.current === recoveries) return;

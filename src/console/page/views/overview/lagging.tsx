@@ -14,7 +14,7 @@ const ReactionLink = ({ stream }: { readonly stream: string }) => (
 
 const nextEvent = ({ next }: Reaction) => (next ? <EventRefLink event={next} /> : "—");
 
-const STANDING: readonly Column<Reaction>[] = [
+const BLOCKED: readonly Column<Reaction>[] = [
   { head: "Reaction", kind: "name", cell: ReactionLink },
   { head: "Error", className: "break error-text", cell: ({ error }) => error ?? "none recorded" },
   { head: "Stands at", cell: nextEvent },
@@ -54,7 +54,11 @@ const lagColumns = (longest: number): readonly Column<Reaction>[] => [
 ];
 
 /** Reactions that need a person. Renders nothing if there are none. */
-export function Standing({ reactions = [] }: { readonly reactions?: readonly Reaction[] | undefined }) {
+export function BlockedReactions({
+  reactions = [],
+}: {
+  readonly reactions?: readonly Reaction[] | undefined;
+}) {
   if (reactions.length === 0) return null;
   return (
     <Panel
@@ -62,13 +66,19 @@ export function Standing({ reactions = [] }: { readonly reactions?: readonly Rea
       className="alarm"
       aside={<Link to={href(["reactions"], { state: "blocked" })}>All blocked</Link>}
     >
-      <Table columns={STANDING} rows={reactions} keyOf={({ stream }) => stream} cards />
+      <Table columns={BLOCKED} rows={reactions} keyOf={({ stream }) => stream} cards />
     </Panel>
   );
 }
 
-/** The furthest behind, with bars to compare by. */
-export function Lagging({ reactions }: { readonly reactions: readonly Reaction[] | undefined }) {
+/** Those behind with the lowest watermarks, with bars to compare by. */
+export function Lagging({
+  reactions,
+  someBlocked,
+}: {
+  readonly reactions: readonly Reaction[] | undefined;
+  readonly someBlocked: boolean;
+}) {
   const longest = Math.max(1, ...(reactions ?? []).map(({ lagMs }) => lagMs ?? 0));
   return (
     <Panel
@@ -77,8 +87,9 @@ export function Lagging({ reactions }: { readonly reactions: readonly Reaction[]
     >
       {reactions?.length === 0 ? (
         <p className="body all-well">
-          <CircleCheck size={16} aria-hidden="true" /> Every reaction has handled all events up to its work
-          mark.
+          <CircleCheck size={16} aria-hidden="true" />{" "}
+          {someBlocked ? "Every reaction that is not blocked" : "Every reaction"} has handled all events up to
+          its work mark.
         </p>
       ) : (
         <Table columns={lagColumns(longest)} rows={reactions} keyOf={({ stream }) => stream} cards />

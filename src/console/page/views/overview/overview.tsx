@@ -7,7 +7,7 @@ import { isSeeded, seedSamples, useSamples } from "../../data/rates.ts";
 import { Panel } from "../../ui/panel.tsx";
 import { Failed, Loading } from "../../ui/states.tsx";
 import { Findings } from "./findings.tsx";
-import { Lagging, Standing } from "./lagging.tsx";
+import { BlockedReactions, Lagging } from "./lagging.tsx";
 import { Plot } from "./plot.tsx";
 import { Connections, Correlators, Leases, Server } from "./server.tsx";
 import { Sizes } from "./sizes.tsx";
@@ -64,8 +64,8 @@ export function OverviewView() {
         </Panel>
       </div>
       <Findings />
-      <Standing reactions={data?.blocked} />
-      <Lagging reactions={data?.behind} />
+      <BlockedReactions reactions={data?.blocked} />
+      <Lagging reactions={data?.behind} someBlocked={(data?.blocked.length ?? 0) > 0} />
       <div className="columns">
         <Leases leases={data?.leases} />
         <Connections data={data} />

@@ -26,7 +26,7 @@ const withAlpha = (rgb: string, alpha: number): string =>
 const valuesIn = (values: ArrayLike<unknown> | undefined): number =>
   Array.from(values ?? []).filter((value) => typeof value === "number").length;
 
-function optionsOf(format: (value: number) => string, from: number): UPlot.Options {
+function optionsOf(format: (value: number) => string, spanS: number): UPlot.Options {
   const [line, text, grid] = [colour("--accent"), colour("--muted"), colour("--line")];
   const axis = { stroke: text, font: FONT, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
   return {
@@ -36,7 +36,7 @@ function optionsOf(format: (value: number) => string, from: number): UPlot.Optio
     legend: { show: false },
     padding: [8, 8, 0, 0],
     scales: {
-      x: { time: true, range: (_, min, max) => [Math.min(min, max - from), max] },
+      x: { time: true, range: (_, min, max) => [Math.min(min, max - spanS), max] },
       y: { range: (_, __, max) => [0, max > 0 ? max * 1.15 : 1] },
     },
     axes: [

@@ -148,7 +148,7 @@ export function Server({ data }: Data) {
         <dd>
           {server.database} as {server.user}
         </dd>
-        <dt>Duration of a statement</dt>
+        <dt>Response time</dt>
         <dd>{duration(latencyMs)}</dd>
         <dt>Listener</dt>
         <dd>

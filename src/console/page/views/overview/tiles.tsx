@@ -38,6 +38,13 @@ const STUCK = 60_000;
 
 const lagTone = (ms = 0): Tone => (ms >= STUCK ? "danger" : ms >= SLOW ? "warn" : "");
 
+/** What the tile of the oldest waiting event says beside its figure. Blocked reactions are not among those behind. */
+const oldestNote = ({ oldestLagMs, behind, blocked }: Overview): string => {
+  if (oldestLagMs !== undefined) return "since its commit";
+  if (behind.length > 0) return "No next event was found for those behind";
+  return blocked.length > 0 ? "Blocked reactions are not counted" : "Every reaction is up to date";
+};
+
 export function Tiles({ data }: { readonly data: Overview | undefined }) {
   const wait = <Skeleton width={64} />;
   const subscriptions = data?.overview.subscriptions;
@@ -54,7 +61,7 @@ export function Tiles({ data }: { readonly data: Overview | undefined }) {
         label="Oldest waiting event"
         value={data ? (data.oldestLagMs === undefined ? "None" : duration(data.oldestLagMs)) : wait}
         tone={lagTone(data?.oldestLagMs)}
-        note={data && (data.oldestLagMs === undefined ? "Every reaction is up to date" : "since its commit")}
+        note={data && oldestNote(data)}
       />
       <Tile
         label="Blocked"

@@ -67,7 +67,7 @@ function Detail({ detail: { reaction, skipped }, onAsk }: Asking & { readonly de
       <p>
         <StateBadges reaction={reaction} />
       </p>
-      {reaction.blocked && <Standing reaction={reaction} />}
+      {reaction.blocked && <WhyBlocked reaction={reaction} />}
       <h3>{reaction.blocked ? "The event that it stands at" : "The next event"}</h3>
       {reaction.next ? (
         <p>
@@ -96,7 +96,7 @@ function Detail({ detail: { reaction, skipped }, onAsk }: Asking & { readonly de
 }
 
 /** Why it stands still, as its handler said. */
-const Standing = ({ reaction: { error, attempts } }: { readonly reaction: Reaction }) => (
+const WhyBlocked = ({ reaction: { error, attempts } }: { readonly reaction: Reaction }) => (
   <div className="notice danger standing">
     <div>
       <p>
@@ -130,7 +130,7 @@ function Facts({ reaction }: { readonly reaction: Reaction }) {
           </>
         )}
       </dd>
-      <dt>Writes to</dt>
+      <dt>Target</dt>
       <dd>
         <StreamLink stream={reaction.stream} />
       </dd>

@@ -157,7 +157,7 @@ function Beginning({ detail: { truncated, firstVersion = 0, head } }: { readonly
               <Scissors size={14} aria-hidden="true" /> Truncated:{" "}
               {firstVersion > 0
                 ? `${plural(firstVersion, "version")} before this ${firstVersion === 1 ? "is" : "are"} not in the log any more.`
-                : "what was before the snapshot is not in the log any more."}
+                : "what was before this event is not in the log any more."}
             </>
           ) : (
             "The stream begins here."

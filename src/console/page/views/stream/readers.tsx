@@ -29,9 +29,7 @@ export function Readers({ detail }: { readonly detail: StreamDetail | undefined 
           )}
         </ul>
       )}
-      {detail?.readersCut && (
-        <p className="body muted">There may be more: not all reactions were searched.</p>
-      )}
+      {detail?.readersCut && <p className="body muted">There may be more.</p>}
     </Panel>
   );
 }

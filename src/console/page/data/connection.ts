@@ -1,7 +1,7 @@
 /** Whether the console's server and the database answer, for the banner and for reading again once they do. */
 import { useSyncExternalStore } from "react";
 
-export type LinkState = {
+export type ConnectionState = {
   /** `renewed`: another start of the command answers, which this page has no token of. */
   readonly server: "connecting" | "up" | "gone" | "renewed";
   /** Why the database cannot be reached; undefined: it can. */
@@ -10,13 +10,13 @@ export type LinkState = {
   readonly recoveries: number;
 };
 
-let state: LinkState = { server: "connecting", database: undefined, recoveries: 0 };
+let state: ConnectionState = { server: "connecting", database: undefined, recoveries: 0 };
 const listeners = new Set<() => void>();
 
-const isDown = ({ server, database }: LinkState): boolean =>
+const isDown = ({ server, database }: ConnectionState): boolean =>
   server === "gone" || server === "renewed" || database !== undefined;
 
-export function setLink(changes: Partial<Pick<LinkState, "server" | "database">>): void {
+export function setConnection(changes: Partial<Pick<ConnectionState, "server" | "database">>): void {
   const next = { ...state, ...changes };
   const recovered = isDown(state) && !isDown(next);
   state = { ...next, recoveries: state.recoveries + (recovered ? 1 : 0) };
@@ -28,4 +28,4 @@ function subscribe(listener: () => void): () => void {
   return () => listeners.delete(listener);
 }
 
-export const useLink = (): LinkState => useSyncExternalStore(subscribe, () => state);
+export const useConnection = (): ConnectionState => useSyncExternalStore(subscribe, () => state);
