@@ -238,7 +238,10 @@ const subscriptionDefects: readonly Defect[] = [
 const besideDefects: readonly Defect[] = [
   on("claimableQuery", "", ["test/plans/look-out.test.ts"])(
     "a look for work reads all that waits in a lane",
-    sql("s.lane = any(array[l.lane])", "coalesce(s.lane = l.lane, false)"),
+    sql(
+      "${waits} and ${free} and s.lane = any(array[l.lane])",
+      "${waits} and ${free} and coalesce(s.lane = l.lane, false)",
+    ),
   ),
   on("writeAnnounced", "", ["test/notifications/announce.test.ts"])(
     "an operator's work is announced to nobody",

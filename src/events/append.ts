@@ -68,7 +68,7 @@ export type AppendMode = {
   readonly headBy: "id" | "version";
   /** Oid of the sequence that ids are drawn from; null: not known. */
   readonly sequence: number | null;
-  /** The log has deferred triggers. */
+  /** The log has triggers that may be deferred to COMMIT. */
   readonly deferred: boolean;
   /** The server has Citus: the log may be on another node. */
   readonly citus?: boolean;
@@ -102,7 +102,7 @@ export const nowQuery = (names: Names, sequence: string): string => `select grea
 /**
  * Facts about the database that appends depend on, as a select list: the sequence of the ids and its last value, whether
  * the index that finds heads by id exists, the first column of each unique index (of partitions too), and whether there
- * are deferred triggers.
+ * are deferrable triggers.
  */
 export const appendFacts = (names: Names): string => factsOf(literal(names.events), literal(idIndex(names)));
 
@@ -226,7 +226,7 @@ const decidedInTurn = `decided as (
 )`;
 
 /**
- * The one statement that appends.
+ * The INSERT for a batch of any size. append-one.ts has the one for a single small commit, append-citus.ts that for Citus.
  *
  * - One element per commit: $1 stream, $2 expected head or null, $3 number of events, $4 meta, $5 token
  * - $6 oid of the id sequence

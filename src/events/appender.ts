@@ -124,8 +124,9 @@ export class Appender {
   }
 
   /**
-   * Rejects with a {@link TransactionFailure} if nothing was stored, with an {@link InDoubtError} if that is unknown, or
-   * with the pool's error if there is no connection. `end` is the deadline: an instant of `performance.now()`, or Infinity.
+   * Rejects with a {@link TransactionFailure} or an InlineFailure if nothing was stored; with an {@link InDoubtError} if the
+   * log has to be asked; with `OUTCOME_UNKNOWN` if the batch was or may be stored, and must not be sent again; with the
+   * pool's error if there is no connection. `end` is the deadline: an instant of `performance.now()`, or Infinity.
    */
   append(batch: readonly Append[], end: number, transferred: Transferred): Promise<Appended> {
     return useBefore(this.#options.connections.writer, end, async (connection) => {

@@ -43,7 +43,11 @@ const IDLE_GRACE_MS = 1_000;
 
 export type InlineSend = {
   readonly batch: readonly Append[];
-  /** The statements of the first message: append lock, INSERT, and others. They set the limits of {@link InlineRunner}. */
+  /**
+   * The statements of the first message: append lock, INSERT, and others. They also set
+   * `limit` and `idleLimit` of {@link InlineRunner} as the transaction's statement_timeout and
+   * idle_in_transaction_session_timeout.
+   */
   readonly queries: readonly Query[];
   /** Reads the outcome of each commit from the answers to the first message. */
   readonly read: (answers: readonly Answer[]) => Appended;

@@ -25,9 +25,12 @@ import { namesOf, pageQuery, pageSize, type Range } from "./page-query.ts";
 const FIRST_PAGE = 2_000;
 /** Events of each further page. A query that goes on reads a large part of the log, and smaller pages take less memory. */
 const PAGE = 1_000;
-/** Characters of JSON after which a page ends early. That costs its connection, so it should be rare. */
+/**
+ * Size at which a page ends early: characters of JSON on a store's own connections, bytes of rows on shared ones and
+ * replicas. That costs its connection, so it should be rare.
+ */
 const BUDGET = 16_000_000;
-/** Characters that the next page should have, if its events are as large as those of the last page. */
+/** The size that the next page should have, if its events are as large as those of the last page. */
 const WANTED = BUDGET * 0.75;
 
 /**

@@ -209,7 +209,8 @@ export async function restore({ names, connections, cipher }: Context, driver: R
   const shared = cipher && !cipher.perStream ? await guard("restore", () => cipher.current("")) : undefined;
   let firstEvent: string | undefined;
   const wasCommitted = async (backend: Backend | undefined) => {
-    // The new log has no events, so nothing in it can prove that this restore was committed.
+    // The new log has no events, or the server has Citus, where a restored event has no token. So nothing can prove that this
+    // restore was committed.
     if (firstEvent === undefined) throw outcomeUnknown();
     const lock = lockQuery(names);
     const [, , first] = await connections

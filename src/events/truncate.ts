@@ -167,7 +167,10 @@ const lastPerStream = (targets: readonly TruncateTarget[]) => [
   ...new Map(targets.map((t) => [t.stream, t])).values(),
 ];
 
-/** If rows were inserted with explicit ids, it moves the sequence behind them, as a commit does, and runs the queries again. */
+/**
+ * Runs the queries. If a unique index refuses a row, rows may have been inserted with explicit ids: then the sequence is moved
+ * past the log's highest id, as for a commit, and the queries run again.
+ */
 async function run(
   { names, connections }: Context,
   queries: readonly Query[],

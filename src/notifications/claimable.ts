@@ -8,7 +8,7 @@ import type { Names } from "../schema/names.ts";
 import { CLAIM_ARMS, LANE_SCHEDULE } from "../schema/table-names.ts";
 import type { EventRef } from "./payload.ts";
 
-/** How many subscriptions of each lane are read: those that are furthest behind. */
+/** How many subscriptions of each lane are read: those that are furthest behind, and as many deferred ones, by time. */
 const PER_LANE = 10;
 /** How many names of events one poll searches for. The next poll goes on with further names. */
 const MAX_NAMES = 1_000;
@@ -35,17 +35,18 @@ export type Found = {
 
 /**
  * `lanes` walks from lane to lane in the index, and `due_lanes` over the deferred subscriptions; `open` takes the first
- * subscriptions of each lane that can be claimed, and its first deferred ones that are due. `windows` has for each lane the ids of the events that these subscriptions would get.
- * Only an app knows which of them it reacts to, so one event of each name is returned. `names` walks from name to name, and
- * `page` has those of this poll.
+ * subscriptions of each lane that can be claimed, and its first deferred ones that are due. `windows` has for each lane the
+ * ids of the events that these subscriptions would get. Only an app knows which of them it reacts to, so one event of each
+ * name is returned. `names` walks from name to name, and `page` has those of this poll.
  *
- * Whether a deferred subscription is due is asked outside: inside, and without statistics, PostgreSQL would expect so few
- * rows that it would sort them all. A list of one lane, and a comparison of rows (name, id), keep PostgreSQL from walking an index that has the order, but does
- * not begin with the lane or the name. The lanes are not compared as rows (lane, at): without statistics PostgreSQL would
+ * The condition `deferred_at <= now()` is outside the lateral subquery. Inside it, and without statistics, PostgreSQL would
+ * expect so few rows that it would sort all deferred ones. A list of one lane, and a comparison of rows (name, id), keep
+ * PostgreSQL from walking an index that has the order, but does not begin with the lane or the name. The lanes are not compared as rows (lane, at): without statistics PostgreSQL would
  * estimate so few rows that it would sort them all.
  *
  * $1 lanes to leave out
- * $2 the last id of events that the app was told of, or that have waited for a whole period
+ * $2 the highest id of which no announcement is expected any more: the log's last id when the listener connected, or at the
+ *    poll before
  * $3 the name to begin with
  */
 const statement = ({ events, streams, correlated }: Names): string => {

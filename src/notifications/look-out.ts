@@ -39,8 +39,8 @@ export type LookOutOptions = {
   readonly claims: RecentClaims;
   /** The log's last id when the listener last connected. It was told of later events, unless their announcement was lost. */
   readonly position: () => number;
-  /** Whether an event was reported to the app. */
-  readonly isReported: (event: EventRef & { readonly stream: string }) => boolean;
+  /** Whether the app knows the event by its own commit or by a payload. */
+  readonly isKnown: (event: EventRef & { readonly stream: string }) => boolean;
   readonly report: (events: Waiting["events"]) => void;
 };
 
@@ -139,7 +139,7 @@ export class LookOut {
       // If the work is the same, the app did not claim it: it belongs to another app, or cannot be handled now.
       const pause = same ? Math.min(last.pause * 2, LONGEST_PAUSE) : this.#period;
       this.#reported.set(lane, { state, pause, until: now + pause });
-      const news = lane === undefined ? events.filter((event) => !this.#options.isReported(event)) : events;
+      const news = lane === undefined ? events.filter((event) => !this.#options.isKnown(event)) : events;
       this.#options.report(news);
     }
   }

@@ -2,7 +2,7 @@
  * notify(): tells the app of events that other processes commit, and of work to claim (look-out.ts), so that the app need
  * not poll. Notifications are hints: an error here is at most logged.
  *
- * States of a subscription:
+ * States of one call of notify():
  *
  * - starting: LISTEN was sent, and the position is read. → catching up (the server has confirmed it), or → ended (it failed).
  * - listening: each payload calls the handler. A shortened payload first waits for its events to be looked up.
@@ -11,10 +11,11 @@
  *   → catching up (LISTEN is confirmed again), or → ended.
  * - catching up: reads the log from the last position on, and calls the handler for events that were not reported.
  *   Payloads are handled meanwhile. → listening.
- * - ended: by its disposer, by a second notify(), or by dispose(). The handler is not called any more.
+ * - ended: by its disposer, by a second call, or by dispose(). The handler is not called any more.
  *
- * The position comes from the log alone. Anyone may send a payload, so a payload never moves the position. It only
- * keeps catch-up from reporting the very events that it names.
+ * The position comes from the log alone. Anyone may send a payload, so a payload never moves the position. It keeps catch-up
+ * from reporting the events that it names. If it names an id above the end of the log, catch-up takes the log for restored,
+ * and reports the newest events again.
  */
 import type { NotifyDisposer, StoreNotification } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
@@ -74,12 +75,12 @@ class OwnCommits {
   }
 }
 
-/** The notifications of one store. A second start() ends the first subscription. */
+/** The notifications of one store. A second start() ends the first one. */
 export class Notifier {
   readonly #context: Context;
   readonly #own = new OwnCommits();
   readonly #claims = new RecentClaims();
-  #subscription: Subscription | undefined;
+  #listening: Listening | undefined;
 
   constructor(context: Context) {
     this.#context = context;
@@ -87,17 +88,17 @@ export class Notifier {
 
   async start(handler: Handler): Promise<NotifyDisposer> {
     checkFunction("notify", "handler", handler);
-    const previous = this.#subscription;
-    const subscription = new Subscription(this.#context, this.#own, this.#claims, handler);
-    this.#subscription = subscription;
+    const previous = this.#listening;
+    const listening = new Listening(this.#context, this.#own, this.#claims, handler);
+    this.#listening = listening;
     await previous?.end();
     try {
-      await subscription.start();
+      await listening.start();
     } catch (error) {
-      await subscription.end();
+      await listening.end();
       throw error;
     }
-    return () => subscription.end();
+    return () => listening.end();
   }
 
   /** Records a commit of this store, so that catch-up can leave it out. */
@@ -111,11 +112,11 @@ export class Notifier {
   }
 
   async stop(): Promise<void> {
-    await this.#subscription?.end();
+    await this.#listening?.end();
   }
 }
 
-class Subscription {
+class Listening {
   readonly #context: Context;
   readonly #own: OwnCommits;
   readonly #handler: Handler;
@@ -139,7 +140,7 @@ class Subscription {
     this.#lookOut = new LookOut(context, {
       claims,
       position: () => this.#position,
-      isReported: ({ id, stream }) => this.#isReported(id, stream),
+      isKnown: ({ id, stream }) => this.#isKnown(id, stream),
       report: (events) => this.#callByStream(events),
     });
   }
@@ -262,7 +263,7 @@ class Subscription {
       }
       // The rows may contain a commit of this store whose answer has not arrived yet.
       await this.#own.allRecorded();
-      const missed = rows.filter((row) => !this.#isReported(Number(row.id), String(row.stream))).reverse();
+      const missed = rows.filter((row) => !this.#isKnown(Number(row.id), String(row.stream))).reverse();
       this.#callByStream(missed.map((row) => ({ ...toEvent(row), stream: String(row.stream) })));
     } catch {
       // The log cannot be read now. The look-out finds the events.
@@ -277,7 +278,7 @@ class Subscription {
   }
 
   /** Whether the app knows of the event, by its own commit or by a payload. */
-  #isReported(id: number, stream: string): boolean {
+  #isKnown(id: number, stream: string): boolean {
     return this.#own.ids.has(id) || this.#received.get(id) === stream;
   }
 

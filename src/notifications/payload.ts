@@ -43,7 +43,10 @@ function readEvents(value: unknown): EventRef[] | undefined {
   return events;
 }
 
-/** Reads a payload of this store or of act-pg. Undefined for anything else, and for a payload without events. */
+/**
+ * Reads a payload of this store or of act-pg. Undefined for anything else, and for a payload that has no
+ * events, no range and no `claimable`.
+ */
 export function parsePayload(text: string): NotifyPayload | undefined {
   let value: unknown;
   try {

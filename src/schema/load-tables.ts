@@ -31,7 +31,7 @@ export function tablesOf(config: Named): ActTables {
   return tables;
 }
 
-/** `require` returns the same modules as `import`, but synchronously. */
+/** `require` of the path that `source()` resolves returns the same module as `import`, but synchronously. */
 function loadTables({ schema, table }: Named): ActTables {
   let module: typeof import("./tables.ts");
   try {

@@ -31,7 +31,7 @@ function check(option: string, value: string, derived: string): void {
     );
   if (Buffer.byteLength(derived) > MAX_BYTES)
     throw new Error(
-      `act-drizzle: ${option} ${JSON.stringify(value)} is too long: the derived name "${derived}" exceeds PostgreSQL's ${MAX_BYTES} bytes.`,
+      `act-drizzle: ${option} ${JSON.stringify(value)} is too long: the derived name "${derived}" exceeds PostgreSQL's ${MAX_BYTES} bytes. Choose a shorter name.`,
     );
 }
 
@@ -40,7 +40,10 @@ export function namesOf(schema: string, table: string): Names {
   check("schema", schema, schema);
   check("table", table, table + LONGEST_SUFFIX);
   const channel = `act_commit_${schema}_${table}`;
-  check("schema and table", schema, channel);
+  if (Buffer.byteLength(channel) > MAX_BYTES)
+    throw new Error(
+      `act-drizzle: schema ${JSON.stringify(schema)} and table ${JSON.stringify(table)} are too long together: the derived name "${channel}" exceeds PostgreSQL's ${MAX_BYTES} bytes. Choose shorter names.`,
+    );
   const tables = tableNames(table);
   const qualified = (name: string) => `"${schema}"."${name}"`;
   return {

@@ -141,7 +141,7 @@ export function actTables<const Schema extends string = "public", const Name ext
       index(`${table}_streams_lane_due_ix`).on(t.lane, t.deferred_at).where(scheduled(LANE_SCHEDULE)),
       // Pages of blocked subscriptions, which are few.
       index(`${table}_streams_blocked_ix`).on(t.stream.op("text_pattern_ops")).where(sql`blocked`),
-      // Subscriptions with skipped events, which are few. Only skip writes the column, so that acks stay HOT updates.
+      // Subscriptions with skipped events, which are few. Only skip writes the column, so claims stay HOT updates.
       index(`${table}_streams_skipped_ix`)
         .on(t.stream.op("text_pattern_ops"))
         .where(sql`skipped IS NOT NULL`),

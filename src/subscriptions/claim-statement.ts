@@ -30,20 +30,20 @@ const LANE_ARMS = { byPriority: "laneByPriority", fair: "laneFair" } as const;
 export const MAX_CLAIM = 100_000;
 
 /**
- * How many of the deferred subscriptions that are due take part in the order by priority and age, or as many as the
- * claim's step if that is more. If more are due, those with the earliest times do: a sort of all cost 59 ms at 100,000
- * due at once (ADR 0014).
- */
-const DUE = 320;
-/** An arm is offered twice its step of due rows, and this many more, because other claims may have locked some of them. */
-const SPARE = 256;
-
-/**
  * Upper bounds for the rows that an arm may take. The bound is part of the text, because PostgreSQL plans a statement again
  * at every call if its limit is only a parameter. The exact limits are parameters, so that there are only sixteen texts:
  * each prepared statement takes up to 0.24 MB of the server's memory per connection.
  */
 const STEPS = [16, 256, 4_096, MAX_CLAIM] as const;
+
+/**
+ * How many of the deferred subscriptions that are due take part in the order by priority and age, or as many as the
+ * claim's upper bound if that is more. If more are due, those with the earliest times do: a sort of all cost 59 ms at 100,000
+ * due at once (ADR 0014).
+ */
+const DUE = 320;
+/** An arm is offered twice its upper bound of due rows, and this many more, because other claims may have locked some of them. */
+const SPARE = 256;
 
 /** How many rows each arm may take. */
 export type Limits = { readonly byPriority: number; readonly fair: number; readonly leading: number };

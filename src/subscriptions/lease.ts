@@ -10,7 +10,7 @@ const LONGEST_LEASE_MS = 100 * 365.25 * 86_400_000;
 export const toLeaseMillis = (millis: number): number =>
   Math.max(-LONGEST_LEASE_MS, Math.min(LONGEST_LEASE_MS, millis));
 
-/** The first lease per stream and holder. Once it is applied, a second one would find the lease already released. */
+/** The first lease per stream and holder. A second one would have no effect: the first has released the lease, or blocked it. */
 export function firstPerHolder<L extends { readonly stream: string; readonly by: string }>(
   leases: readonly L[],
 ): L[] {

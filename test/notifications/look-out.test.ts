@@ -57,7 +57,7 @@ function scripted({ period = 4_000, told = [] as number[] } = {}) {
   const lookOut = new LookOut(context as unknown as Context, {
     claims,
     position: () => 9,
-    isReported: ({ id }) => told.includes(id),
+    isKnown: ({ id }) => told.includes(id),
     report: (events) => reported.push(events.map(({ id }) => id)),
   });
   lookOut.start();

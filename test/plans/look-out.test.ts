@@ -16,7 +16,14 @@ const cases = ["nothing", "ten pending", "all pending", "all due"] as const;
 type Case = (typeof cases)[number];
 
 const LANES = ["a", "b", "c", "default"];
-const indexes = ["correlated_pkey", "streams_due_ix", "streams_lane_due_ix", "streams_lane_fair_ix", "name_id_ix", "pkey"];
+const indexes = [
+  "correlated_pkey",
+  "streams_due_ix",
+  "streams_lane_due_ix",
+  "streams_lane_fair_ix",
+  "name_id_ix",
+  "pkey",
+];
 /** Names of events, of which one is no longer emitted. */
 const NAMES = ["Closed", "Opened", "Retired"];
 
