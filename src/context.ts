@@ -5,7 +5,7 @@ import type { EventReader } from "./schema/event-rows.ts";
 import type { Names } from "./schema/names.ts";
 import type { Signals } from "./signals.ts";
 import { isRecord } from "./values/json-dates.ts";
-import type { PiiCipher } from "./values/pii-keys.ts";
+import type { PiiKeys } from "./values/pii-keys.ts";
 
 /**
  * A store keeps its context under this symbol, so that the package's other entries (act-drizzle/admin, …) use the
@@ -17,7 +17,7 @@ export type Context = {
   readonly names: Names;
   readonly connections: Database;
   readonly reader: EventReader;
-  readonly cipher: PiiCipher | undefined;
+  readonly piiKeys: PiiKeys | undefined;
   readonly inline: InlineProjections | undefined;
   /** Identifies this store in notifications, so that it ignores those of its own commits. */
   readonly by: string;

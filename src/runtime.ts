@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { Context } from "./context.ts";
 import { type Append, appendFacts, appendFactsQuery } from "./events/append.ts";
 import { Appender } from "./events/appender.ts";
-import { AppendQueue, type Stored } from "./events/queue.ts";
+import { AppendQueue, type Decided } from "./events/queue.ts";
 import { Notifier } from "./notifications/notify.ts";
 import { Operations } from "./operations.ts";
 import { type ResolvedOptions, type StoreConfig, withHiddenPassword } from "./options/config.ts";
@@ -14,7 +14,7 @@ import { namesOf } from "./schema/names.ts";
 import { replicaTexts } from "./schema/replica-texts.ts";
 import { noSignals } from "./signals.ts";
 import { releaseLeases } from "./subscriptions/correlator-leases.ts";
-import { PiiCipher } from "./values/pii-keys.ts";
+import { PiiKeys } from "./values/pii-keys.ts";
 
 /** ms for which dispose() waits for running calls if statements have no time limit. */
 const DISPOSE_LIMIT = 65_000;
@@ -40,15 +40,15 @@ export class Runtime {
     const share = this.#shared && { pools: this.#shared, facts: appendFactsQuery(names) };
     const texts = resolved.replicas.length > 0 ? replicaTexts(names) : undefined;
     const connections = new Database(resolved, appendFacts(names), share, texts);
-    const cipher = secrets.pii && new PiiCipher(secrets.pii);
+    const piiKeys = secrets.pii && new PiiKeys(secrets.pii);
     const by = randomUUID();
-    const reader = eventReader(config.dates, cipher);
+    const reader = eventReader(config.dates, piiKeys);
     const { notify, pollIntervalMillis } = config;
     const { inline } = secrets;
     const signals = noSignals();
     const { operations } = this;
     this.context = {
-      ...{ names, connections, cipher, inline, reader, by, notify, pollIntervalMillis, signals },
+      ...{ names, connections, piiKeys, inline, reader, by, notify, pollIntervalMillis, signals },
       exclusive: (verb, work) => operations.run(verb, work),
       projecting: () => connections.projecting(operations.projecting()),
       lanesWithDue: new Set(),
@@ -70,8 +70,8 @@ export class Runtime {
    * the commit is queued synchronously, and only the queue keeps track of it. That saves 2 µs.
    */
   runCommit<T>(work: () => Promise<T>): Promise<T> {
-    const { cipher, inline } = this.context;
-    if (cipher || inline) return this.operations.run("commit", work);
+    const { piiKeys, inline } = this.context;
+    if (piiKeys || inline) return this.operations.run("commit", work);
     try {
       this.operations.assertMayRun("commit");
     } catch (error) {
@@ -80,7 +80,7 @@ export class Runtime {
     return work();
   }
 
-  readonly append = (append: Append): Promise<Stored> => {
+  readonly append = (append: Append): Promise<Decided> => {
     this.context.connections.assertMayCommit();
     const appended = this.#queue.push(append);
     this.notifier?.track(appended);

@@ -12,7 +12,7 @@ import { watchIdCapacity } from "../schema/id-capacity.ts";
 import { checkArray, checkNumber } from "../values/validate.ts";
 import { type Append, type Outcome, UNSATISFIABLE_VERSION } from "./append.ts";
 import { encodeEvents } from "./encode-messages.ts";
-import type { Stored } from "./queue.ts";
+import type { Decided } from "./queue.ts";
 
 const isHead = (version: number) => Number.isInteger(version) && version >= -1 && version <= 2_147_483_647;
 
@@ -33,7 +33,7 @@ const enterIn =
  */
 export async function commit<E extends Schemas>(
   context: Context,
-  append: (append: Append) => Promise<Stored>,
+  append: (append: Append) => Promise<Decided>,
   stream: string,
   msgs: Message<E, keyof E>[],
   meta: EventMeta,
@@ -43,10 +43,10 @@ export async function commit<E extends Schemas>(
   if (msgs.length === 0) return [];
   if (expectedVersion !== undefined && expectedVersion !== null)
     checkNumber("commit", "expectedVersion", expectedVersion);
-  const { cipher } = context;
+  const { piiKeys } = context;
   const { seen } = context.connections;
-  const personal = cipher && msgs.some((msg) => msg?.pii !== null && msg?.pii !== undefined);
-  const key = personal ? await guard("commit", () => cipher.current(stream)) : undefined;
+  const personal = piiKeys && msgs.some((msg) => msg?.pii !== null && msg?.pii !== undefined);
+  const key = personal ? await guard("commit", () => piiKeys.current(stream)) : undefined;
   const encoded = encodeEvents(stream, msgs as Message<Schemas, keyof Schemas>[], meta, key);
   const expected =
     typeof expectedVersion === "number"
@@ -72,9 +72,9 @@ export async function commit<E extends Schemas>(
     inlined && msgs.some(({ name }) => inlined.has(String(name)))
       ? { committed, enter: enterIn(AsyncLocalStorage.snapshot(), context) }
       : undefined;
-  let stored: Stored;
+  let decided: Decided;
   try {
-    stored = await append({
+    decided = await append({
       stream,
       expected,
       meta: encoded.meta,
@@ -87,7 +87,7 @@ export async function commit<E extends Schemas>(
     seen?.changed();
     throw toStoreError("commit", error);
   }
-  const { outcome, created } = stored;
+  const { outcome, created } = decided;
   if (!outcome.accepted) {
     // The caller reads the stream again and must find the events that it conflicted with, whose ids are not known here.
     seen?.changed();

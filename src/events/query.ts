@@ -37,8 +37,8 @@ const WANTED = BUDGET * 0.75;
  * How many events the next page asks for, from the size of the last page's events. Each page that ends early costs a
  * connection: without this, 400 events of 1 MB took 25 connections.
  */
-function nextSize(size: number, found: number, bytes: number): number {
-  const fitting = Math.floor((WANTED * found) / Math.max(bytes, 1));
+function nextSize(size: number, found: number, read: number): number {
+  const fitting = Math.floor((WANTED * found) / Math.max(read, 1));
   // At most twice the last size: after a page of small events the next may be large.
   return Math.max(1, Math.min(fitting, PAGE, size * 2));
 }
@@ -111,7 +111,11 @@ export async function query<E extends Schemas>(
   for (;;) {
     const limit = Math.ceil(Math.min(size, wanted - count));
     // A caller that asks for the events after an id has seen the event with that id.
-    const { rows, cut, bytes } = await connections.readPage("query", pageQuery(names, q, range, limit), {
+    const {
+      rows,
+      cut,
+      bytes: read,
+    } = await connections.readPage("query", pageQuery(names, q, range, limit), {
       budget: BUDGET,
       limit,
       seen: q?.after ?? undefined,
@@ -131,7 +135,7 @@ export async function query<E extends Schemas>(
     rows.length = 0;
     // A page that was cut short holds at least one event.
     if (count >= wanted || (!cut && found < limit)) return count;
-    size = nextSize(size, found, bytes);
+    size = nextSize(size, found, read);
     range = q?.backward
       ? { ...range, before: last, newest: range.newest ?? first }
       : { ...range, after: last };

@@ -44,11 +44,12 @@ type Waiting = Append & {
   readonly resent?: number;
   /** The value that the observer returned for it. */
   readonly queued: unknown;
-  stored(outcome: Outcome, created: Date): void;
+  decided(outcome: Outcome, created: Date): void;
   failed(error: Error): void;
 };
 
-export type Stored = { readonly outcome: Outcome; readonly created: Date };
+/** What the log has decided about a commit: it was accepted and stored, or refused. */
+export type Decided = { readonly outcome: Outcome; readonly created: Date };
 
 /** Codes of the loss of an established connection. An attempt to connect that is refused or not answered has others. */
 const DIED = new Set<string | undefined>(["CONNECTION_CLOSED", "57P01"]);
@@ -101,7 +102,7 @@ export class AppendQueue {
     return this.#waiting.length;
   }
 
-  push(append: Append): Promise<Stored> {
+  push(append: Append): Promise<Decided> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(storeClosed());
       let text = append.meta.length;
@@ -123,7 +124,7 @@ export class AppendQueue {
           tries: 0,
           alone: false,
           queued: this.#signals.observer?.queued(),
-          stored: (outcome, created) => resolve({ outcome, created }),
+          decided: (outcome, created) => resolve({ outcome, created }),
           failed: reject,
         },
       ]);
@@ -259,7 +260,7 @@ export class AppendQueue {
   #resolve(batch: readonly Waiting[], { outcomes, created }: Appended): void {
     batch.forEach((w, i) => {
       const outcome = outcomes[i];
-      if (outcome) w.stored(outcome, outcome.created ?? created);
+      if (outcome) w.decided(outcome, outcome.created ?? created);
       else w.failed(outcomeUnknown("unreadable"));
     });
   }
@@ -340,7 +341,7 @@ export class AppendQueue {
     this.#report(batch, outcomes);
     batch.forEach((w, i) => {
       const outcome = outcomes[i] ?? "unknown";
-      if (typeof outcome === "object") w.stored(outcome.outcome, outcome.created);
+      if (typeof outcome === "object") w.decided(outcome.outcome, outcome.created);
       else if (outcome === "absent") absent.push(w);
       else w.failed(outcomeUnknown());
     });

@@ -204,9 +204,13 @@ async function restartSequence(run: Run, { name, owned }: Sequence, last: number
  * Calls `driver` once, with a function that takes an event and returns its new id. `created` is kept to the
  * millisecond, `version` as given. If `driver` throws, the store stays as it was, and the error is thrown again.
  */
-export async function restore({ names, connections, cipher }: Context, driver: RestoreDriver): Promise<void> {
+export async function restore(
+  { names, connections, piiKeys }: Context,
+  driver: RestoreDriver,
+): Promise<void> {
   checkFunction("restore", "driver", driver);
-  const shared = cipher && !cipher.perStream ? await guard("restore", () => cipher.current("")) : undefined;
+  const shared =
+    piiKeys && !piiKeys.perStream ? await guard("restore", () => piiKeys.current("")) : undefined;
   let firstEvent: string | undefined;
   const wasCommitted = async (backend: Backend | undefined) => {
     // The new log has no events, or the server has Citus, where a restored event has no token. So nothing can prove that this
@@ -258,10 +262,10 @@ export async function restore({ names, connections, cipher }: Context, driver: R
     // With a key per stream each event may wait for its key. Events keep their order, even if the driver does not await ids.
     let previous: Promise<unknown> = Promise.resolve();
     const sink = (event: Event) => {
-      if (!cipher?.perStream) return put(event, shared);
+      if (!piiKeys?.perStream) return put(event, shared);
       const personal = event?.pii !== null && event?.pii !== undefined;
       const written = previous.then(async () =>
-        put(event, personal ? await guard("restore", () => cipher.current(event.stream)) : undefined),
+        put(event, personal ? await guard("restore", () => piiKeys.current(event.stream)) : undefined),
       );
       previous = written.catch((error: unknown) => {
         failure ??= error;

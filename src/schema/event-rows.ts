@@ -4,7 +4,7 @@ import type { Row } from "../postgres/index.ts";
 import { type DatePaths, type Path, reviveDates, setDates } from "../values/json-dates.ts";
 import { log } from "../values/log.ts";
 import { decrypt, isEncrypted, PiiError } from "../values/pii-encryption.ts";
-import type { KeysOf, PiiCipher } from "../values/pii-keys.ts";
+import type { KeysOf, PiiKeys } from "../values/pii-keys.ts";
 
 export type Event = Committed<Schemas, keyof Schemas>;
 
@@ -80,10 +80,10 @@ function decryptPii(row: Row, keysOf: KeysOf | undefined): DecryptedPii | undefi
 type Decrypt = (row: Row) => DecryptedPii | undefined;
 
 /** Decrypts the pii of one page. If a value cannot be decrypted, its key may be new: asks the key provider once more. */
-async function decryptPage(cipher: PiiCipher, rows: readonly Row[]): Promise<Decrypt> {
+async function decryptPage(piiKeys: PiiKeys, rows: readonly Row[]): Promise<Decrypt> {
   const encrypted = rows.filter((row) => countsAsEncrypted(row.pii, true));
   const streams = (of: readonly Row[]) => of.map(({ stream }) => String(stream));
-  let keysOf = await cipher.keysOf(streams(encrypted));
+  let keysOf = await piiKeys.keysOf(streams(encrypted));
   const decrypted = new Map<Row, DecryptedPii | undefined>();
   const stillEncrypted = (of: readonly Row[]) =>
     of.filter((row) => {
@@ -95,14 +95,14 @@ async function decryptPage(cipher: PiiCipher, rows: readonly Row[]): Promise<Dec
       }
     });
   const failed = stillEncrypted(encrypted);
-  if (failed.length > 0 && cipher.forget(streams(failed))) {
-    keysOf = await cipher.keysOf(streams(encrypted));
+  if (failed.length > 0 && piiKeys.forget(streams(failed))) {
+    keysOf = await piiKeys.keysOf(streams(encrypted));
     stillEncrypted(failed);
   }
   return (row) => (decrypted.has(row) ? decrypted.get(row) : decryptPii(row, keysOf));
 }
 
-export function eventReader(dates: "exact" | "revive", cipher: PiiCipher | undefined): EventReader {
+export function eventReader(dates: "exact" | "revive", piiKeys: PiiKeys | undefined): EventReader {
   const revive = dates === "revive";
   let warned = false;
 
@@ -153,9 +153,9 @@ export function eventReader(dates: "exact" | "revive", cipher: PiiCipher | undef
   const withoutKey = decoder((row) => decryptPii(row, undefined));
   return {
     forRows: async (rows) => {
-      if (!cipher || !rows.some((row) => typeof row.pii === "string")) return withoutKey;
-      const open = await decryptPage(cipher, rows);
-      return decoder(cipher.unreadable === "omit" ? omitting(open) : open);
+      if (!piiKeys || !rows.some((row) => typeof row.pii === "string")) return withoutKey;
+      const open = await decryptPage(piiKeys, rows);
+      return decoder(piiKeys.unreadable === "omit" ? omitting(open) : open);
     },
   };
 }

@@ -44,7 +44,7 @@ function watch(call: Call, run: () => unknown, done: (result: unknown) => void =
 /** Returns a function that restores the store's own verbs. */
 export function watchVerbs(
   store: object,
-  { cipher, inline }: Context,
+  { piiKeys, inline }: Context,
   { calls, calling, leasesLost }: Watch,
 ) {
   const restores = VERBS.flatMap((name) => {
@@ -73,7 +73,7 @@ export function watchVerbs(
       );
     };
     // Without a key provider and inline projections a commit runs no code of its caller: nothing needs its span before its end.
-    const wrapped = name === "commit" && !cipher && !inline ? commit : other;
+    const wrapped = name === "commit" && !piiKeys && !inline ? commit : other;
     Reflect.set(store, name, wrapped);
     return [() => Reflect.get(store, name) === wrapped && Reflect.set(store, name, original)];
   });

@@ -41,7 +41,7 @@ const ASK_AGAIN_MS = 5_000;
 
 type Asked = { readonly keys: Promise<Keys>; readonly at: number };
 
-export class PiiCipher {
+export class PiiKeys {
   readonly perStream: boolean;
   readonly unreadable: "error" | "omit";
   readonly #key: Key;

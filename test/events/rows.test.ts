@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { encodeEvents } from "../../src/events/encode-messages.ts";
 import { eventColumns, eventReader, safeId } from "../../src/schema/event-rows.ts";
-import { PiiCipher } from "../../src/values/pii-keys.ts";
+import { PiiKeys } from "../../src/values/pii-keys.ts";
 
 describe("a row", () => {
   const row = {
@@ -56,7 +56,7 @@ describe("a row", () => {
     let asked = 0;
     const reader = eventReader(
       "exact",
-      new PiiCipher({
+      new PiiKeys({
         key: () => {
           asked++;
           return key;

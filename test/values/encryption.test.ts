@@ -4,7 +4,7 @@ import { inspect } from "node:util";
 import { log, type Schemas, StoreError } from "@rotorsoft/act";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { PiiCipher } from "../../src/values/pii-keys.ts";
+import { PiiKeys } from "../../src/values/pii-keys.ts";
 import { contents } from "../input/log.ts";
 import { failureOf, useDatabase } from "../postgres/fixture.ts";
 
@@ -227,14 +227,14 @@ test("a provider that gives no key fails the call in time, and is asked again", 
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());
   const answers = [new Promise<never>(() => {}), Promise.resolve(key)];
-  const cipher = new PiiCipher({ key: () => answers.shift() });
-  const late = failureOf(cipher.current("s"));
+  const piiKeys = new PiiKeys({ key: () => answers.shift() });
+  const late = failureOf(piiKeys.current("s"));
   await vi.advanceTimersByTimeAsync(30_000);
   expect((await late).error).toMatchObject({
     name: "PiiError",
     message: expect.stringContaining("gave no key within 30000 ms"),
   });
-  expect(await cipher.current("s")).toBe(key);
+  expect(await piiKeys.current("s")).toBe(key);
 });
 
 test("a provider that failed is asked again", async () => {

@@ -1,7 +1,7 @@
 /** What is an envelope and what is not, without a database. */
 import { expect, test } from "vitest";
 import { decrypt, encrypt, isEncrypted, PiiError } from "../../src/values/pii-encryption.ts";
-import { PiiCipher } from "../../src/values/pii-keys.ts";
+import { PiiKeys } from "../../src/values/pii-keys.ts";
 
 const key = new Uint8Array(32).fill(7);
 const other = new Uint8Array(32).fill(8);
@@ -53,8 +53,8 @@ test("what cannot be opened is a PiiError that names the event", () => {
 });
 
 test("a key is 32 bytes, given or asked for", async () => {
-  expect(await new PiiCipher({ key }).current("s")).toBe(key);
-  expect(await new PiiCipher({ key: async () => [key, other] }).current("s")).toBe(key);
+  expect(await new PiiKeys({ key }).current("s")).toBe(key);
+  expect(await new PiiKeys({ key: async () => [key, other] }).current("s")).toBe(key);
   const wrong: unknown[] = [
     new Uint8Array(31),
     new Uint8Array(33),
@@ -64,7 +64,7 @@ test("a key is 32 bytes, given or asked for", async () => {
     [key, "k"],
   ];
   for (const bad of wrong) {
-    await expect(new PiiCipher({ key: () => bad as Uint8Array }).current("s")).rejects.toThrow(
+    await expect(new PiiKeys({ key: () => bad as Uint8Array }).current("s")).rejects.toThrow(
       "the key of pii_encryption must be 32 bytes",
     );
   }
