@@ -257,8 +257,8 @@ export class Admin {
   }
 
   /**
-   * Calls `onWake` after commits of a store with `notify`, until `stop()`. It takes one connection. Undefined if LISTEN is
-   * not possible.
+   * Calls `onWake` after commits of a store with `notify`, until `stop()`. It takes one connection, and keeps the process
+   * alive. Undefined if LISTEN is not possible.
    */
   watch(onWake: () => void): Promise<Watch | undefined> {
     return watch(this.#context, onWake);
