@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import type { Context } from "../context.ts";
+import { readByIndex } from "../postgres/by-index.ts";
 import { announcedPart, announcing, writeAnnounced } from "../subscriptions/announce.ts";
 import { checkGiven, FUNCTION, ID, LIMIT, NAME, type Rules, required, TEXT } from "../values/rules.ts";
 import { epochMs, instant, optionalText } from "./bounded.ts";
@@ -155,7 +156,7 @@ export async function skipped(
   checkGiven("skipped", options, SKIPPED_RULES);
   const { stream, limit = 50 } = options;
   // $1 limit, $2 stream
-  const rows = await connections.read("admin", {
+  const rows = await readByIndex(connections, "admin", {
     text: `select s.stream, r.record from ${names.streams} s cross join lateral jsonb_array_elements(s.skipped) r(record)
 where s.skipped is not null${stream === undefined ? "" : " and s.stream = $2::text"}
 order by (r.record ->> 'skipped_at')::float8 desc, s.stream limit $1::bigint`,

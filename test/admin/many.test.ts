@@ -19,6 +19,9 @@ select 'sub-' || n, n, n + 5, case n % 9000 when 8000 then 'slow' else 'default'
   expect(first.sort()).toEqual(
     ["sub-9000", "sub-10000", "sub-0", "sub-1", "sub-2", "sub-3", "sub-4", "sub-5", "sub-24999"].sort(),
   );
+  const page = await new Admin(store).subscriptions({ state: "leased" });
+  expect(page).toMatchObject({ count: { count: 10, exact: false }, lookedAt: 10_000, next: undefined });
+  expect(page.subscriptions.map(({ stream }) => stream)).toEqual(held.map(({ stream }) => stream).sort());
   const { subscriptions } = await new Admin(store).overview();
   expect(subscriptions).toMatchObject({
     behind: { count: 10_000, exact: false },
@@ -32,7 +35,16 @@ test("leases and counts are exact if all that are pending are looked at", async 
   await fixture.sql.unsafe(`insert into ${store.config.table}_streams (stream, at, correlated_at, deferred_at)
 select 'sub-' || n, n, n + 5, case n % 10 when 0 then now() + interval '1 hour' end from generate_series(0, 999) n`);
   await store.claim(5, 0, "w", 60_000);
-  const { subscriptions } = await new Admin(store).overview();
+  const admin = new Admin(store);
+  for (const [state, count] of [
+    ["behind", 1_000],
+    ["leased", 5],
+    ["deferred", 100],
+  ] as const)
+    expect(await admin.subscriptions({ state })).toMatchObject({
+      ...{ count: { count, exact: true }, lookedAt: undefined },
+    });
+  const { subscriptions } = await admin.overview();
   expect(subscriptions).toMatchObject({
     behind: { count: 1_000, exact: true },
     leased: { count: 5, exact: true },
