@@ -171,6 +171,19 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
         await within(of("all"), (store) => new Admin(store).skipped(), skipped);
       });
 
+      test("lag, also of a lane whose neighbours have much that is pending or deferred", async () => {
+        const log = ["pkey", "stream_id_ix", "stream_ix"];
+        const lagging = (lane?: string) => (store: PostgresStore) => new Admin(store).lag({ lane });
+        const bounds = { rows: 110, pages: 400 };
+        const all = { indexes: [[...log, "streams_due_ix", "streams_fair_ix"]], ...bounds };
+        const ofLane = { indexes: [[...log, "streams_lane_due_ix", "streams_lane_fair_ix"]], ...bounds };
+        for (const pending of ["all", "later"] as const) {
+          await within(of(pending), lagging(), all);
+          await within(of(pending), lagging("a"), ofLane);
+          await within(of(pending), lagging("no such"), { ...ofLane, rows: 0, pages: 20 });
+        }
+      });
+
       test("ack of ten", async () => {
         const leases = await of("all").claim(80, 0, "acks", 60_000);
         const bounds = { indexes: [byName], rows: 20, pages: 400 };
