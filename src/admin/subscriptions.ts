@@ -10,6 +10,7 @@ import { checkGiven, FLAG, LIMIT, oneOf, type Rules, TEXT, TEXTS } from "../valu
 import { type Count, epochMs, instant, msBetween, optionalInstant, optionalText } from "./bounded.ts";
 import {
   type EventRef,
+  isPattern,
   lookFurther,
   nextEvents,
   type Pending,
@@ -244,9 +245,11 @@ async function pendingOf(context: Context, positions: readonly Position[]): Prom
   const behind = positions.flatMap((position, index) =>
     (position.correlatedAt ?? position.at) > position.at ? [{ position, index }] : [],
   );
+  const plain = behind.filter(({ position }) => !isPattern(position));
+  const patterns = behind.filter(({ position }) => isPattern(position));
   const end = performance.now() + TIME_LIMIT_MS;
-  for (let from = 0; from < behind.length; from += CHUNK) {
-    const chunk = behind.slice(from, from + CHUNK);
+  for (let from = 0; from < plain.length; from += CHUNK) {
+    const chunk = plain.slice(from, from + CHUNK);
     const late = performance.now() > end;
     const pending = late
       ? []
@@ -256,6 +259,13 @@ async function pendingOf(context: Context, positions: readonly Position[]): Prom
         );
     for (const [n, { index }] of chunk.entries()) found[index] = pending[n] ?? UNKNOWN;
   }
+  const searched = await nextEvents(
+    context,
+    patterns.map(({ position }) => position),
+    undefined,
+    end,
+  );
+  for (const [n, { index }] of patterns.entries()) found[index] = searched[n] ?? UNKNOWN;
   return lookFurther(context, positions, found, { end });
 }
 
