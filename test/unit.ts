@@ -3,6 +3,7 @@
  * for a server fails, because there is none.
  */
 const FILES: Readonly<Record<string, readonly string[]>> = {
+  admin: ["pattern-search"],
   cli: ["format", "session"],
   console: ["page-data"],
   demo: ["domain"],

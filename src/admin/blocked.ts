@@ -70,7 +70,7 @@ export async function blocked(context: Context, options: BlockedOptions = {}): P
     .parse(await context.connections.read("admin", blockedQuery(context.names, options)));
   const end = performance.now() + TIME_LIMIT_MS;
   const positions = positionsOf(rows);
-  const near = await nextEvents(context, positions, options.names);
+  const near = await nextEvents(context, positions, options.names, end);
   const pending = await lookFurther(context, positions, near, { eventNames: options.names, end });
   return rows.map((found, index) => ({
     stream: found.stream,

@@ -32,8 +32,11 @@ export const msBetween = (from: Date, to: Date): number => {
   return Number.isNaN(ms) ? 0 : ms;
 };
 
-/** An expression for milliseconds since the epoch, which {@link instant} reads. */
-export const epochMs = (expression: string): string => `extract(epoch from ${expression})::float8 * 1000`;
+/**
+ * An expression for milliseconds since the epoch, which {@link instant} reads, or for the milliseconds of an interval. It is
+ * numeric: behind a pooler a role's extra_float_digits could cut digits off a float8. The driver returns it as text.
+ */
+export const epochMs = (expression: string): string => `extract(epoch from ${expression}) * 1000`;
 
 /**
  * An expression for the time of the log's last event. `created` may be `infinity` by mistake, which no Date holds, so it is

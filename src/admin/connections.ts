@@ -69,7 +69,7 @@ const holderRow = z
     pid: z.number(),
     application: optionalText,
     state: optionalText,
-    transaction_ms: z.number().nullable(),
+    transaction_ms: z.coerce.number().nullable(),
   })
   .transform(({ granted, pid, application, state, transaction_ms }) => ({
     granted,

@@ -258,7 +258,7 @@ export class Admin {
 
   /**
    * Calls `onWake` after commits of a store with `notify`, until `stop()`. It takes one connection, or shares the one
-   * for LISTEN if stores share connections. Undefined if LISTEN is not possible.
+   * for LISTEN if stores share connections, and keeps the process alive. Undefined if LISTEN is not possible.
    */
   watch(onWake: () => void): Promise<Watch | undefined> {
     return watch(this.#context, onWake);

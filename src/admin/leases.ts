@@ -43,7 +43,7 @@ const leaseRow = z.object({
   at: z.coerce.number(),
   leased_by: z.string(),
   leased_until: instant,
-  left_ms: z.number(),
+  left_ms: z.coerce.number(),
   retry: z.number(),
 });
 

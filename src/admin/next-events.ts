@@ -10,6 +10,7 @@ import { toPattern } from "../values/pattern.ts";
 import { TEXTS } from "../values/rules.ts";
 import { invalid } from "../values/validate.ts";
 import { boundedCount, type Count, countOf, epochMs, instant } from "./bounded.ts";
+import { type Search, searchPatterns } from "./pattern-search.ts";
 import { sourceKind } from "./sources.ts";
 
 /** An event without its payload. */
@@ -105,10 +106,14 @@ export function nextEventsQuery(
 ): Query {
   const where = new Conditions();
   const branches = positions.map(({ stream, source, at, correlatedAt }, index) => {
-    const mark = correlatedAt ?? at;
-    const last = sourceKind(source) === "pattern" ? Math.min(mark, at + PATTERN_WINDOW) : mark;
-    const ids = ` and e.id > ${where.param(at)}::bigint and e.id <= ${where.param(last)}::bigint`;
+    const ids = ` and e.id > ${where.param(at)}::bigint and e.id <= ${where.param(correlatedAt ?? at)}::bigint`;
     const from = waitingFrom(names, where, source, namesFrom(eventNames, stream), ids);
+    // No index may serve a pattern, so one scan finds both the next event and the number.
+    if (sourceKind(source) === "pattern")
+      return `select ${index} as position, f.events, n.*
+from (select count(*) as events, min(x.id) as first from (select e.id ${from(1)} order by e.id limit ${EVENTS_LIMIT + 1}) x) f
+left join lateral (
+  select e.id, e.stream, e.version, e.name, ${epochMs("e.created")} as created from ${names.events} e where e.id = f.first limit 1) n on true`;
     return `select ${index} as position, ${countOf(from(EVENTS_LIMIT + 1), EVENTS_LIMIT)} as events, n.*
 from (select 1) one left join lateral (
   select e.id, e.stream, e.version, e.name, ${epochMs("e.created")} as created ${from(1)} order by e.id limit 1) n on true`;
@@ -148,26 +153,31 @@ function isReadable(source: string | undefined): boolean {
   }
 }
 
+export const isPattern = ({ source }: Position): boolean => sourceKind(source) === "pattern";
+
 /** Whether all events are looked at. A pattern is searched in a window only: there may be more events after it. */
-const isWhole = ({ source, at, correlatedAt }: Position): boolean =>
-  sourceKind(source) !== "pattern" || (correlatedAt ?? at) <= at + PATTERN_WINDOW;
+const isWhole = (position: Position): boolean =>
+  !isPattern(position) || (position.correlatedAt ?? position.at) <= position.at + PATTERN_WINDOW;
 
 /** Subscriptions that one statement looks up: each is a branch of it, with parameters of its own. */
 const CHUNK = 100;
 
 /**
  * In the order of `positions`. A source that is no pattern of query(), or too complex for the server, has no events, and
- * no exact count.
+ * no exact count. After `end`, an instant of `performance.now()`, no pattern is searched any further: its count is not exact.
  */
 export async function nextEvents(
   context: Context,
   positions: readonly Position[],
   eventNames?: EventNames,
+  end = Number.POSITIVE_INFINITY,
 ): Promise<Pending[]> {
   const found = new Map<Position, Pending>();
-  const readable = positions.filter(({ source }) => isReadable(source));
-  for (let from = 0; from < readable.length; from += CHUNK)
-    await lookUp(context, readable.slice(from, from + CHUNK), eventNames, found);
+  const plain = positions.filter((position) => !isPattern(position));
+  for (let from = 0; from < plain.length; from += CHUNK)
+    await lookUp(context, plain.slice(from, from + CHUNK), eventNames, found);
+  const patterns = positions.filter((position) => isPattern(position) && isReadable(position.source));
+  await lookUpPatterns(context, patterns, { eventNames, end, found });
   return positions.map((position) => found.get(position) ?? UNREADABLE);
 }
 
@@ -180,7 +190,7 @@ export async function lastId({ names, connections }: Context): Promise<number> {
 
 /**
  * Goes on after the window of a pattern in which nothing was found, window by window, until `end`, an instant of
- * `performance.now()`. `found` is what {@link nextEvents} has returned.
+ * `performance.now()`. `found` is what {@link nextEvents} has returned, with the same `end`.
  */
 export async function lookFurther(
   context: Context,
@@ -209,11 +219,57 @@ export async function lookFurther(
       context,
       next.map(({ position }) => position),
       eventNames,
+      end,
     );
     for (const [n, { index }] of next.entries()) further[index] = pending[n] ?? UNREADABLE;
     open = next.filter(({ position, index }) => isOpen(position, further[index]));
   }
   return further;
+}
+
+/** Patterns with the same names and the same ids are searched once. */
+async function lookUpPatterns(
+  context: Context,
+  positions: readonly Position[],
+  {
+    eventNames,
+    end,
+    found,
+  }: {
+    readonly eventNames: EventNames | undefined;
+    readonly end: number;
+    readonly found: Map<Position, Pending>;
+  },
+): Promise<void> {
+  const same = Map.groupBy(positions, ({ stream, source, at, correlatedAt }) =>
+    JSON.stringify([source, at, correlatedAt ?? at, eventNames && namesFrom(eventNames, stream)]),
+  );
+  const groups = [...same.values()];
+  const searches = groups.flatMap(([first]) => (first ? [searchOf(first)] : []));
+  const pending = await searchPatterns(searches, {
+    limit: EVENTS_LIMIT,
+    end,
+    lookUp: async (parts) => {
+      const some = parts.map(({ position, at, last }): Position => ({ ...position, at, correlatedAt: last }));
+      const answers = new Map<Position, Pending>();
+      await lookUp(context, some, eventNames, answers);
+      return some.map((part) => answers.get(part));
+    },
+  });
+  for (const [n, group] of groups.entries())
+    for (const position of group) {
+      const answer = pending[n];
+      if (!answer) continue;
+      const { next, events } = answer;
+      found.set(position, { next, events: { ...events, exact: events.exact && isWhole(position) } });
+    }
+}
+
+function searchOf(position: Position): Search & { readonly position: Position } {
+  const { source = "", at, correlatedAt } = position;
+  const { kind } = toPattern("source", source);
+  const last = Math.min(correlatedAt ?? at, at + PATTERN_WINDOW);
+  return { position, at, last, indexed: kind === "equals" || kind === "prefix" };
 }
 
 async function lookUp(
@@ -244,7 +300,7 @@ async function lookUp(
     if (!given) continue;
     found.set(given, {
       next: id === null ? undefined : eventRef.parse(row),
-      events: { count: events.count, exact: events.exact && isWhole(given) },
+      events,
     });
   }
 }

@@ -76,7 +76,7 @@ export function overviewText({ events, streams, correlated }: Names): string {
 select current_setting('server_version') as version, current_setting('server_version_num') as version_number,
   current_database() as database, current_user as user, ${epochMs("clock_timestamp()")} as now,
   ${epochMs("pg_postmaster_start_time()")} as started, pg_is_in_recovery() as standby,
-  (select case when c.reltuples > 0 then c.reltuples::float8 end from pg_class c where c.oid = to_regclass(${literal(events)})) as estimate,
+  (select case when c.reltuples > 0 then c.reltuples::bigint end from pg_class c where c.oid = to_regclass(${literal(events)})) as estimate,
   (select min(id) from ${events}) as first_id, (select max(id) from ${events}) as last_id,
   ${lastCreatedMs(events)} as last_created,
   ${countOf(`from ${streams}`)} as total, (select pending from edge) as behind,

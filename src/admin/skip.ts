@@ -6,6 +6,7 @@
  */
 import * as z from "zod";
 import type { Context } from "../context.ts";
+import { readByIndex } from "../postgres/by-index.ts";
 import { announcedPart, announcing, writeAnnounced } from "../subscriptions/announce.ts";
 import { checkGiven, FUNCTION, ID, LIMIT, NAME, type Rules, required, TEXT } from "../values/rules.ts";
 import { epochMs, instant, optionalText } from "./bounded.ts";
@@ -129,7 +130,7 @@ export async function skip(context: Context, options: SkipOptions): Promise<Skip
   where s.stream = $1::text and s.blocked and s.at = $2::bigint for update of s
 ), one as materialized (
   select jsonb_build_object('id', $3::bigint, 'event_stream', $6::text, 'version', $7::int, 'name', $8::text,
-    'created', $9::float8, 'by', $4::text, 'reason', $5::text, 'error', h.error, 'attempts', h.retry + 1,
+    'created', $9::numeric, 'by', $4::text, 'reason', $5::text, 'error', h.error, 'attempts', h.retry + 1,
     'skipped_at', floor(${epochMs("clock_timestamp()")})) as record from held h
 ), changed as (
   update ${names.streams} s set at = $3::bigint, retry = -1, blocked = false, error = null, leased_by = null,
@@ -155,7 +156,7 @@ export async function skipped(
   checkGiven("skipped", options, SKIPPED_RULES);
   const { stream, limit = 50 } = options;
   // $1 limit, $2 stream
-  const rows = await connections.read("admin", {
+  const rows = await readByIndex(connections, "admin", {
     text: `select s.stream, r.record from ${names.streams} s cross join lateral jsonb_array_elements(s.skipped) r(record)
 where s.skipped is not null${stream === undefined ? "" : " and s.stream = $2::text"}
 order by (r.record ->> 'skipped_at')::float8 desc, s.stream limit $1::bigint`,

@@ -92,7 +92,7 @@ export function storageText(names: Names): string {
   const ours = `c.relnamespace = to_regnamespace(${literal(`"${names.schema}"`)}) and c.relname in (${list})`;
   return `select
   (select coalesce(jsonb_agg(jsonb_build_object('table', c.relname,
-    'table_bytes', pg_table_size(c.oid), 'index_bytes', pg_indexes_size(c.oid), 'rows', c.reltuples,
+    'table_bytes', pg_table_size(c.oid), 'index_bytes', pg_indexes_size(c.oid), 'rows', c.reltuples::bigint,
     'dead', coalesce(s.n_dead_tup, 0),
     'vacuumed', ${epochMs("greatest(s.last_vacuum, s.last_autovacuum)")},
     'analyzed', ${epochMs("greatest(s.last_analyze, s.last_autoanalyze)")}) order by c.relname), '[]')

@@ -10,12 +10,14 @@ import { checkGiven, FLAG, LIMIT, oneOf, type Rules, TEXT, TEXTS } from "../valu
 import { type Count, epochMs, instant, msBetween, optionalInstant, optionalText } from "./bounded.ts";
 import {
   type EventRef,
+  isPattern,
   lookFurther,
   nextEvents,
   type Pending,
   type Position,
   positionsOf,
 } from "./next-events.ts";
+import { pendingText } from "./pending.ts";
 import { METACHARACTERS, type SourceKind, sourceKind } from "./sources.ts";
 
 /** The states to select subscriptions by. See {@link SubscriptionsOptions}. */
@@ -25,7 +27,10 @@ export type SubscriptionSort = "stream" | "at" | "priority" | "lane" | "source" 
 
 /** Filters for subscriptions, and their order. A subscription must match every filter that is given. */
 export type SubscriptionsOptions = {
-  /** `behind`: with events that wait, leased or not. `skipped`: with events that operators skipped. Default all. */
+  /**
+   * `behind`: with events that wait, leased or not. `leased`: if more than 10,000 are pending, those that a claim would take
+   * first are searched. `skipped`: with events that operators skipped. Default all.
+   */
   readonly state?: SubscriptionState | undefined;
   /** Only these. */
   readonly streams?: readonly string[] | undefined;
@@ -87,17 +92,31 @@ const SCAN_LIMIT = 10_000;
 const CHUNK = 25;
 const TIME_LIMIT_MS = 1_500;
 
+const pending = (streams: string, condition: string, order: string, cap: string) =>
+  `(select s.* from ${streams} s where not s.blocked and s.at < s.correlated_at and ${condition} order by ${order} limit ${cap})`;
+
 /**
  * A UNION ALL of two selects, each in the order of its index, as in a claim: deferred subscriptions have an index of their
  * own.
  */
-const behind = (streams: string, condition: string, cap: string) => {
-  const pending = `from ${streams} s where not s.blocked and s.at < s.correlated_at`;
-  const of = (arm: string, order: string) =>
-    `(select s.* ${pending} and ${arm}${condition} order by ${order} limit ${cap})`;
-  return `select * from (${of(`s.deferred_at is null and s.${CLAIM_ARMS.fair}`, "s.at")}
-    union all ${of("s.deferred_at is not null", "s.deferred_at")}) s limit ${cap}`;
-};
+const behind = (streams: string, cap: string) =>
+  `select * from (${pending(streams, `s.deferred_at is null and s.${CLAIM_ARMS.fair}`, "s.at", cap)}
+    union all ${pending(streams, "s.deferred_at is not null", "s.deferred_at", cap)}) s limit ${cap}`;
+
+/** The index finds by now() where those begin that are not due. A statement may begin long after now(). */
+const deferred = (streams: string, cap: string) =>
+  pending(
+    streams,
+    "s.deferred_at is not null and s.deferred_at > now() and s.deferred_at > clock_timestamp()",
+    "s.deferred_at",
+    cap,
+  );
+
+/** Those that `held` of {@link pendingText} has. Each is looked up by its name. */
+const leased = (streams: string, cap: string) =>
+  `select s.* from held h cross join lateral (
+    select * from ${streams} s where s.stream = any(array[h.stream]) order by s.stream limit 1) s
+  where s.leased_until > clock_timestamp() limit ${cap}`;
 
 const SORTS: Readonly<Record<SubscriptionSort, string>> = {
   stream: "s.stream using",
@@ -130,7 +149,10 @@ function placeOf(after: string | undefined): { readonly name: string | undefined
 const isByName = ({ sort = "stream", descending, state = "all" }: SubscriptionsOptions) =>
   sort === "stream" && !descending && (state === "all" || state === "blocked" || state === "skipped");
 
-/** One row for each subscription found, and at least one row. Every row has `looked` and `matched`. */
+/**
+ * One row for each subscription found, and at least one row. Every row has `matched`, and `cut`: whether not all subscriptions
+ * were read.
+ */
 export function subscriptionsQuery(names: Names, options: SubscriptionsOptions): Query {
   const {
     state = "all",
@@ -155,12 +177,13 @@ export function subscriptionsQuery(names: Names, options: SubscriptionsOptions):
       );
     if (state === "blocked") return byName("s.blocked");
     if (state === "skipped") return byName("s.skipped is not null");
-    if (state === "leased") return behind(names.streams, " and s.leased_until > clock_timestamp()", cap);
-    if (state === "deferred") return behind(names.streams, " and s.deferred_at > clock_timestamp()", cap);
-    if (state === "behind") return behind(names.streams, "", cap);
+    if (state === "leased") return leased(names.streams, cap);
+    if (state === "deferred") return deferred(names.streams, cap);
+    if (state === "behind") return behind(names.streams, cap);
     return byName("true");
   };
   const from = looked();
+  const searched = state === "leased" && !streams;
   const matching = where.fork();
   if (lane !== undefined) matching.add(`s.lane = ${where.param(lane)}::text`);
   if (kind === "all") matching.add("s.source is null");
@@ -177,11 +200,11 @@ export function subscriptionsQuery(names: Names, options: SubscriptionsOptions):
       ? `s.stream using ${descending ? "~>~" : "~<~"}`
       : `${SORTS[sort]} ${descending ? "desc" : "asc"} nulls last, s.stream using ~<~`;
   return {
-    text: `with looked as materialized (${from}), matched as materialized (
+    text: `with ${searched ? `recursive ${pendingText(names.streams)}, ` : ""}looked as materialized (${from}), matched as materialized (
   select * from (select * from looked s limit ${SCAN_LIMIT}) s${matching.where}
 )
-select l.looked, l.matched, l.last, p.* from (
-  select (select count(*) from looked) as looked, (select count(*) from matched) as matched,
+select l.cut, l.matched, l.last, p.* from (
+  select (select count(*) from looked) > ${SCAN_LIMIT}${searched ? " or (select cut from edge)" : ""} as cut, (select count(*) from matched) as matched,
     (select s.stream from (select * from looked limit ${SCAN_LIMIT}) s order by s.stream using ~>~ limit 1) as last) l
 left join (select s.stream, s.source, s.lane, s.priority, s.at, s.correlated_at, s.blocked, s.error, s.retry,
     case when s.deferred_at > clock_timestamp() then ${epochMs("s.deferred_at")} end as deferred_at, coalesce(jsonb_array_length(s.skipped), 0) as skipped,
@@ -194,7 +217,7 @@ order by p.place`,
   };
 }
 
-const summaryRow = z.object({ looked: z.coerce.number(), matched: z.coerce.number(), last: optionalText });
+const summaryRow = z.object({ cut: z.boolean(), matched: z.coerce.number(), last: optionalText });
 
 const row = z.object({
   stream: z.string(),
@@ -222,9 +245,11 @@ async function pendingOf(context: Context, positions: readonly Position[]): Prom
   const behind = positions.flatMap((position, index) =>
     (position.correlatedAt ?? position.at) > position.at ? [{ position, index }] : [],
   );
+  const plain = behind.filter(({ position }) => !isPattern(position));
+  const patterns = behind.filter(({ position }) => isPattern(position));
   const end = performance.now() + TIME_LIMIT_MS;
-  for (let from = 0; from < behind.length; from += CHUNK) {
-    const chunk = behind.slice(from, from + CHUNK);
+  for (let from = 0; from < plain.length; from += CHUNK) {
+    const chunk = plain.slice(from, from + CHUNK);
     const late = performance.now() > end;
     const pending = late
       ? []
@@ -234,6 +259,13 @@ async function pendingOf(context: Context, positions: readonly Position[]): Prom
         );
     for (const [n, { index }] of chunk.entries()) found[index] = pending[n] ?? UNKNOWN;
   }
+  const searched = await nextEvents(
+    context,
+    patterns.map(({ position }) => position),
+    undefined,
+    end,
+  );
+  for (const [n, { index }] of patterns.entries()) found[index] = searched[n] ?? UNKNOWN;
   return lookFurther(context, positions, found, { end });
 }
 
@@ -243,16 +275,12 @@ export async function subscriptions(
 ): Promise<SubscriptionsPage> {
   checkGiven("subscriptions", options, RULES);
   const { limit = DEFAULT_LIMIT } = options;
-  const query = subscriptionsQuery(context.names, options);
-  // Without statistics the planner would sort all subscriptions by name.
-  const rows = isByName(options)
-    ? await readByIndex(context.connections, "admin", query)
-    : await context.connections.read("admin", query);
-  const { looked, matched, last } = summaryRow.parse(rows[0]);
+  // Without statistics the planner would sort all subscriptions.
+  const rows = await readByIndex(context.connections, "admin", subscriptionsQuery(context.names, options));
+  const { cut, matched, last } = summaryRow.parse(rows[0]);
   const all = z.array(row).parse(rows.filter(({ stream }) => stream !== null));
   const shown = all.slice(0, limit);
   const pending = await pendingOf(context, positionsOf(shown));
-  const cut = looked > SCAN_LIMIT;
   return {
     subscriptions: shown.map((found, index) => toSubscription(found, pending[index] ?? UNKNOWN)),
     count: { count: matched, exact: !cut },

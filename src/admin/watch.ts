@@ -1,6 +1,7 @@
 /** Receives the notifications of a store's commits, for whoever shows the log as it grows. */
 import type { Context } from "../context.ts";
 import type { ListenerState } from "../postgres/index.ts";
+import { LONGEST_MS } from "../postgres/timers.ts";
 import { log } from "../values/log.ts";
 import { checkArgument, FUNCTION } from "../values/rules.ts";
 
@@ -27,11 +28,15 @@ export async function watch({ names, connections }: Context, onWake: () => void)
       ),
     );
   };
+  // A process that watches waits for commits, so it must not end. Without this timer, nothing might keep it alive.
+  const keepAlive = setInterval(() => {}, LONGEST_MS);
+  const end = () => clearInterval(keepAlive);
   try {
     const listener = await connections.listen({
       channel: names.channel,
       onPayload: wake,
       onReconnected: wake,
+      onStopped: end,
     });
     return {
       get state() {
@@ -41,6 +46,7 @@ export async function watch({ names, connections }: Context, onWake: () => void)
       stop: () => listener.stop(),
     };
   } catch {
+    end();
     return undefined;
   }
 }

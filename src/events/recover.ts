@@ -30,7 +30,7 @@ import { numberArray, parseNumbers, textArray } from "../postgres/parameters.ts"
 import { holdMessage } from "../schema/append-lock.ts";
 import { besideLog } from "../schema/citus.ts";
 import type { Names } from "../schema/names.ts";
-import type { Append, Outcome } from "./append.ts";
+import { type Append, createdOf, type Outcome } from "./append.ts";
 
 /** A transaction that may or may not have been committed. */
 export type InDoubtTransaction = {
@@ -95,7 +95,7 @@ function tokensQuery({ events }: Names, appends: readonly Append[], after: numbe
       where oldest.id > $4::bigint and oldest.name in ('__snapshot__', '__tombstone__')) as truncated
   from unnest($1::text[], $2::uuid[], $3::int[]) with ordinality as c(stream, token, size, ord)
   left join lateral (
-    select e.version, (extract(epoch from e.created) * 1000)::float8 as created from ${events} e
+    select e.version, ${createdOf("e.created")} as created from ${events} e
     where e.stream = c.stream and e.id > $4::bigint and e.token = c.token) first on true
   left join lateral (
     select array_agg(e.id order by e.version)::text as ids from ${events} e

@@ -29,7 +29,7 @@ import {
   invalid,
   toId,
 } from "../values/validate.ts";
-import { moveSequence, nowQuery } from "./append.ts";
+import { createdOf, moveSequence, nowQuery } from "./append.ts";
 import { encodeEvents } from "./encode-messages.ts";
 
 /** A stream to shorten, and the event that replaces its events. */
@@ -144,7 +144,7 @@ function seedQuery(names: Names, targets: readonly TruncateTarget[]): Query {
   returning id, created
 )
 select (select array_agg(id order by id)::text from seeded) as ids,
-  (select extract(epoch from max(created)) * 1000 from seeded)::float8 as created,
+  (select ${createdOf("max(created)")} from seeded) as created,
   case when (select count(*) from seeded) < ${seeds.length} then ${raise("events_left_out")} end as complete`;
   return {
     text: text(idSequence(names)),

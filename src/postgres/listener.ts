@@ -29,6 +29,8 @@ export type ChannelOptions = {
   readonly onReconnected: () => void;
   /** Called when the connection is lost. */
   readonly onLost?: () => void;
+  /** Called by each stop(). The store stops its listeners when it is disposed of. */
+  readonly onStopped?: () => void;
 };
 
 /** A channel that is listened to, until stop(). */
@@ -43,6 +45,8 @@ type ListeningOptions = ConnectionTarget & {
   readonly onReconnected: () => void;
   /** Called when the connection is lost. */
   readonly onLost?: () => void;
+  /** Called by each stop(). */
+  readonly onStopped?: () => void;
   /** ms between two pings. Default 30,000. */
   readonly heartbeat?: number;
 };
@@ -170,6 +174,7 @@ export class ListeningConnection {
   /** Idempotent. Nothing reconnects afterwards. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#options.onStopped?.();
     clearTimeout(this.#timer);
     clearTimeout(this.#heartbeat);
     const connection = this.#connection;

@@ -164,6 +164,7 @@ class Member implements ChannelListener {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.options.onStopped?.();
     this.#listener.remove(this);
   }
 }

@@ -11,7 +11,7 @@ async function lock<Tx>(transactions: Transactions<Tx>, tx: Tx, target: string):
   const floor = floorOf(positions, projection);
   const select = sql`
     select greatest(at, (select f.at from (${floor}) f)) as at, generation,
-      (extract(epoch from since) * 1000)::float8 as since,
+      (extract(epoch from since) * 1000)::bigint as since,
       exists (select 1 from (${floor}) f where f.handlers is not null) as held, ${ISOLATION}
     from ${positions} where projection = ${projection} and target = ${target} for update`;
   const [row] = await transactions.query(tx, select);

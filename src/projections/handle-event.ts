@@ -31,7 +31,7 @@ const advance = (
     at = excluded.at,
     handlers = case when p.at = excluded.at then p.handlers || excluded.handlers else excluded.handlers end
   where p.at < excluded.at or (p.at = excluded.at and not p.handlers @> excluded.handlers)
-  returning generation, (extract(epoch from since) * 1000)::float8 as since,
+  returning generation, (extract(epoch from since) * 1000)::bigint as since,
     exists (select 1 from floor where handlers is not null) as held, ${ISOLATION}`;
 
 export function handleEvent<Tx, Event extends { readonly id: number }, Rest extends unknown[]>(

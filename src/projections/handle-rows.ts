@@ -21,7 +21,7 @@ const advance = (positions: ActPositions, projection: string, rows: string) => s
   where f.at is null or f.at < r.event_id
   order by r.stream
   on conflict (projection, target) do update set at = excluded.at, handlers = null where p.at < excluded.at
-  returning target, generation, (extract(epoch from since) * 1000)::float8 as since,
+  returning target, generation, (extract(epoch from since) * 1000)::bigint as since,
     exists (select 1 from floor where handlers is not null) as held, ${ISOLATION}`;
 
 export function handleRows<Tx, Flushed extends { readonly stream: string; readonly event_id: number }>(

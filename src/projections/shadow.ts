@@ -158,7 +158,7 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     const oids = sql.raw(`'{${this.#facts.map(({ oid }) => Number(oid)).join(",")}}'::oid[]`);
     const [row] = await this.#transactions.execute(
       tx,
-      sql`select count(*)::float8 as uses from pg_locks
+      sql`select count(*) as uses from pg_locks
         where locktype = 'relation' and pid = pg_backend_pid() and relation = any(${oids})
           and database = (select oid from pg_database where datname = current_database())`,
     );

@@ -9,10 +9,13 @@ import type { Names } from "./names.ts";
 /** ms by which the clocks of a primary and its standbys may differ. */
 const TOLERANCE_MS = 300_000;
 
-/** Columns `newest`, the date of the newest event, and `ahead`, its lead over the server's clock; in ms. Null without events. */
+/**
+ * Columns `newest`, the date of the newest event, and `ahead`, its lead over the server's clock; in ms. Null without events.
+ * They are numeric: behind a pooler a role's extra_float_digits could cut digits off a float8.
+ */
 export const futureColumns = ({ events }: Names): string => {
   const of = (value: string) =>
-    `(select (extract(epoch from ${value}) * 1000)::float8 from ${events} order by id desc limit 1)`;
+    `(select extract(epoch from ${value}) * 1000 from ${events} order by id desc limit 1)`;
   return `${of("created")} as newest, ${of("created - clock_timestamp()")} as ahead`;
 };
 
@@ -22,7 +25,7 @@ const warned = new WeakSet<Names>();
 /** `row` has the columns of {@link futureColumns}. */
 export function warnOfFutureEvents(names: Names, row: Row | undefined): void {
   const { ahead, newest } = row ?? {};
-  if (typeof ahead !== "number" || ahead < TOLERANCE_MS || warned.has(names)) return;
+  if (ahead === null || ahead === undefined || Number(ahead) < TOLERANCE_MS || warned.has(names)) return;
   warned.add(names);
   const date = new Date(Number(newest));
   const until = Number.isNaN(date.getTime()) ? "a time without end" : date.toISOString();

@@ -8,18 +8,18 @@ import type { Names } from "./names.ts";
  * still receiving. Otherwise it is the age of the last replayed transaction, or null without one since the replica started.
  */
 const check = ({ events }: Names): string => `select
-  coalesce((select max(id) from ${events}), -1)::float8 as head, pg_is_in_recovery() as standby,
+  coalesce((select max(id) from ${events}), -1) as head, pg_is_in_recovery() as standby,
   $1::pg_lsn is null or coalesce(pg_last_wal_replay_lsn() >= $1::pg_lsn, false) as replayed,
   (case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
       and exists (select from pg_stat_wal_receiver where pid is not null) then 0
-    else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000 end)::float8 as lag`;
+    else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000 end)::numeric as lag`;
 
 /**
  * On the primary: its last event and its WAL position. The position is read after the statement took its snapshot, so a
  * replica that has replayed the WAL up to it shows everything that this statement could see.
  */
 export const positionText = ({ events }: Names): string => `select
-  coalesce((select max(id) from ${events}), -1)::float8 as head,
+  coalesce((select max(id) from ${events}), -1) as head,
   (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end)::text as lsn`;
 
 export const replicaTexts = (names: Names): ReplicaTexts => ({

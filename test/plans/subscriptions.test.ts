@@ -4,7 +4,7 @@
  * with new ones.
  */
 import { beforeAll, describe, expect, test } from "vitest";
-import { Admin } from "../../src/admin/index.ts";
+import { Admin, type SubscriptionsOptions } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { type Bounds, costOf, expectWithin } from "./cost.ts";
 import { mayExplain, usePlans } from "./fixture.ts";
@@ -144,6 +144,44 @@ describe.skipIf(reason !== "")(`subscriptions${reason}`, () => {
           indexes: [[...indexes.flat(), ...counted]],
           ...{ rows: 60_000, pages: 60_000 },
         });
+      });
+
+      test("pages by state, of all pending or all deferred, and the events that were skipped", async () => {
+        const log = ["pkey", "stream_id_ix", "stream_ix"];
+        const page =
+          (options: SubscriptionsOptions) =>
+          (store: PostgresStore, n: number): Promise<unknown> =>
+            n < 2 ? new Admin(store).subscriptions({ limit: 20, ...options }) : Promise.resolve();
+        const ordered = {
+          indexes: [[...log, "streams_due_ix", "streams_fair_ix"]],
+          rows: 40_200,
+          pages: 45_000,
+        };
+        await within(of("all"), page({ state: "behind", sort: "at" }), ordered);
+        await within(of("later"), page({ state: "behind" }), ordered);
+        await within(of("later"), page({ state: "deferred" }), ordered);
+        // None is deferred, and none is leased.
+        const none = { indexes: [[...log, "streams_due_ix", "streams_lane_due_ix"]], rows: 10, pages: 40 };
+        await within(of("all"), page({ state: "deferred" }), none);
+        const searched = [...due, "streams_fair_ix", "streams_lane_fair_ix", ...byName];
+        const arms = ["streams_lane_prio_ix", "streams_prio_ix"];
+        const leased = { indexes: [[...log, ...searched, ...arms]], rows: 60_000, pages: 60_000 };
+        await within(of("all"), page({ state: "leased" }), leased);
+        const skipped = { indexes: ["streams_skipped_ix"], rows: 0, pages: 20 };
+        await within(of("all"), (store) => new Admin(store).skipped(), skipped);
+      });
+
+      test("lag, also of a lane whose neighbours have much that is pending or deferred", async () => {
+        const log = ["pkey", "stream_id_ix", "stream_ix"];
+        const lagging = (lane?: string) => (store: PostgresStore) => new Admin(store).lag({ lane });
+        const bounds = { rows: 110, pages: 400 };
+        const all = { indexes: [[...log, "streams_due_ix", "streams_fair_ix"]], ...bounds };
+        const ofLane = { indexes: [[...log, "streams_lane_due_ix", "streams_lane_fair_ix"]], ...bounds };
+        for (const pending of ["all", "later"] as const) {
+          await within(of(pending), lagging(), all);
+          await within(of(pending), lagging("a"), ofLane);
+          await within(of(pending), lagging("no such"), { ...ofLane, rows: 0, pages: 20 });
+        }
       });
 
       test("ack of ten", async () => {

@@ -64,13 +64,16 @@ beforeAll(() => {
   children.set("listening", new Child({ table: "listening", notify: true }));
   children.set("no longer listening", new Child({ table: "stopped", notify: true }, "stopped"));
   children.set("disposed", new Child({ table: "disposed", notify: true }, "disposed"));
+  children.set("watching", new Child({ table: "watching" }, "watch"));
+  children.set("no longer watching", new Child({ table: "unwatched" }, "watch stopped"));
+  children.set("disposed while it watches", new Child({ table: "watched" }, "watch disposed"));
   children.set("unfinished", new Child({ table: "unfinished" }, "unfinished"));
 });
 afterAll(() => {
   for (const child of children.values()) child.kill();
 });
 
-test.each(["idle", "no longer listening", "disposed"])(
+test.each(["idle", "no longer listening", "disposed", "no longer watching", "disposed while it watches"])(
   "a process whose store is %s ends by itself",
   async (name) => {
     const exit = await children.get(name)?.exit();
@@ -85,11 +88,14 @@ test("a process does not end before what it has asked for is done", async () => 
   expect(rows.map(({ name }) => name)).toEqual(["First", "A", "B", "C"]);
 });
 
-test("a process that listens waits for work, and does not end by itself", async () => {
-  const child = children.get("listening");
-  await child?.said("idle");
-  await throughout(1_000, () => child?.running === true);
-});
+test.each(["listening", "watching"])(
+  "a process that is %s waits, and does not end by itself",
+  async (name) => {
+    const child = children.get(name);
+    await child?.said("idle");
+    await throughout(1_000, () => child?.running === true);
+  },
+);
 
 test("a process that listens does not end while it tries to reconnect", async () => {
   const { host, port } = fixture.parts;

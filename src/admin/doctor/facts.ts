@@ -33,7 +33,7 @@ const tableFacts = z.object({
 
 const factsRow = z.object({
   version_number: z.coerce.number(),
-  now: z.number(),
+  now: z.coerce.number(),
   encoding: z.string(),
   read_only: z.boolean(),
   standby: z.boolean(),
@@ -60,7 +60,7 @@ const factsRow = z.object({
   id_triggers: z.array(z.string()),
   unfinished,
   last_id: z.coerce.number().nullable(),
-  last_created: z.number().nullable(),
+  last_created: z.coerce.number().nullable(),
   unmarked: z.coerce.number(),
   idle_correlators: z.coerce.number(),
   correlators: z.coerce.number(),
@@ -73,12 +73,12 @@ export type Facts = z.infer<typeof factsRow>;
 const API_ROLES = ["anon", "authenticated", "web_anon"];
 
 const tablesText = (ours: string) => `(select coalesce(jsonb_agg(jsonb_build_object(
-    'table', c.relname, 'rows', c.reltuples, 'bytes', pg_table_size(c.oid),
+    'table', c.relname, 'rows', c.reltuples::bigint, 'bytes', pg_table_size(c.oid),
     'live', coalesce(s.n_live_tup, 0), 'dead', coalesce(s.n_dead_tup, 0),
     'autovacuum', not coalesce(c.reloptions, '{}') && array['autovacuum_enabled=false', 'autovacuum_enabled=off', 'autovacuum_enabled=0'],
-    'threshold', current_setting('autovacuum_vacuum_threshold')::float8 + greatest(c.reltuples, 0) * coalesce(
-      (select split_part(o, '=', 2)::float8 from unnest(c.reloptions) o where o like 'autovacuum_vacuum_scale_factor=%'),
-      current_setting('autovacuum_vacuum_scale_factor')::float8),
+    'threshold', current_setting('autovacuum_vacuum_threshold')::numeric + greatest(c.reltuples::bigint, 0) * coalesce(
+      (select split_part(o, '=', 2)::numeric from unnest(c.reloptions) o where o like 'autovacuum_vacuum_scale_factor=%'),
+      current_setting('autovacuum_vacuum_scale_factor')::numeric),
     'vacuumed', ${epochMs("greatest(s.last_vacuum, s.last_autovacuum)")},
     'analyzed', ${epochMs("greatest(s.last_analyze, s.last_autoanalyze)")},
     'rowSecurity', c.relrowsecurity,

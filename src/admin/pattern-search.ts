@@ -1,0 +1,102 @@
+/**
+ * Searches the log for the events of patterns, which no index may serve: in parts that grow, by turns, until a time limit. So
+ * a pattern that finds nothing does not keep the others from their first events.
+ */
+import type { Count } from "./bounded.ts";
+
+/** The next event, and how many there are. */
+type Found<E> = { readonly next: E | undefined; readonly events: Count };
+
+/** What is searched: the ids after `at`, up to `last`. */
+export type Search = {
+  readonly at: number;
+  readonly last: number;
+  /** Whether an index finds the events of the pattern. */
+  readonly indexed: boolean;
+};
+
+/** Ids of the first part of a search. Each further part is four times as large. */
+const FIRST_PART = 2_000;
+/** Ids that one statement searches, over all its parts. A part that is larger has a statement of its own. */
+const IDS_PER_STATEMENT = 32_000;
+
+/** `at`: up to where it is searched. */
+type Turn<S extends Search, E> = {
+  readonly search: S;
+  at: number;
+  size: number;
+  next: E | undefined;
+  count: number;
+  exact: boolean;
+  readable: boolean;
+};
+
+const isOpen = ({ search, at, exact, readable }: Turn<Search, unknown>) =>
+  readable && exact && at < search.last;
+
+/** The part that a turn searches next ends here. */
+const endOf = ({ search, at, size }: Turn<Search, unknown>) =>
+  search.indexed ? search.last : Math.min(search.last, at + size);
+
+/** The first ones of `open`, at least one, whose parts fit into one statement. */
+function fitting<S extends Search, E>(open: readonly Turn<S, E>[]): Turn<S, E>[] {
+  let left = IDS_PER_STATEMENT;
+  const count = open.findIndex((turn) => {
+    left -= turn.search.indexed ? FIRST_PART : endOf(turn) - turn.at;
+    return left < 0;
+  });
+  return open.slice(0, count < 0 ? open.length : Math.max(1, count));
+}
+
+/**
+ * In the order of `searches`; undefined for what the server cannot match. `limit`: events that are counted at most. After
+ * `end`, an instant of `performance.now()`, no further statement begins: then the count is not exact.
+ */
+export async function searchPatterns<S extends Search, E>(
+  searches: readonly S[],
+  {
+    limit,
+    end,
+    lookUp,
+  }: {
+    readonly limit: number;
+    readonly end: number;
+    /** Looks up some parts in one statement. */
+    readonly lookUp: (parts: readonly S[]) => Promise<readonly (Found<E> | undefined)[]>;
+  },
+): Promise<(Found<E> | undefined)[]> {
+  const turns = searches.map(
+    (search): Turn<S, E> => ({
+      ...{ search, at: search.at, size: FIRST_PART },
+      ...{ next: undefined, count: 0, exact: true, readable: true },
+    }),
+  );
+  for (let round = turns.filter(isOpen); round.length > 0; round = turns.filter(isOpen)) {
+    for (let left = round; left.length > 0; ) {
+      if (performance.now() > end) return turns.map((turn) => answerOf(turn, limit));
+      const some = fitting(left);
+      left = left.slice(some.length);
+      const found = await lookUp(some.map((turn) => ({ ...turn.search, at: turn.at, last: endOf(turn) })));
+      for (const [n, turn] of some.entries()) advance(turn, found[n], limit);
+    }
+  }
+  return turns.map((turn) => answerOf(turn, limit));
+}
+
+function advance<E>(turn: Turn<Search, E>, found: Found<E> | undefined, limit: number): void {
+  turn.at = endOf(turn);
+  turn.size *= 4;
+  turn.readable = found !== undefined;
+  if (!found) return;
+  turn.next ??= found.next;
+  turn.count += found.events.count;
+  turn.exact = found.events.exact && turn.count <= limit;
+}
+
+const answerOf = <E>(turn: Turn<Search, E>, limit: number): Found<E> | undefined =>
+  turn.readable
+    ? {
+        next: turn.next,
+        events: { count: Math.min(turn.count, limit), exact: turn.exact && turn.at >= turn.search.last },
+      }
+    : undefined;
