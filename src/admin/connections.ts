@@ -23,7 +23,7 @@ export type ServerConnections = {
  * A session that holds the append lock or waits for it. `pid` is its process on the server; `state` is as in
  * pg_stat_activity.
  */
-export type LockHolder = {
+export type LockSession = {
   readonly pid: number;
   readonly application: string | undefined;
   readonly state: string | undefined;
@@ -32,7 +32,10 @@ export type LockHolder = {
 };
 
 /** The append lock: one transaction at a time holds it, the others wait in a queue. */
-export type AppendLock = { readonly holder: LockHolder | undefined; readonly waiting: readonly LockHolder[] };
+export type AppendLock = {
+  readonly holder: LockSession | undefined;
+  readonly waiting: readonly LockSession[];
+};
 
 const connectionsRow = z.object({
   max: z.coerce.number(),
@@ -73,7 +76,7 @@ const holderRow = z
   })
   .transform(({ granted, pid, application, state, transaction_ms }) => ({
     granted,
-    holder: { pid, application, state, transactionMs: transaction_ms ?? undefined } satisfies LockHolder,
+    holder: { pid, application, state, transactionMs: transaction_ms ?? undefined } satisfies LockSession,
   }));
 
 export async function appendLock({ names, connections }: Context): Promise<AppendLock> {

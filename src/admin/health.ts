@@ -33,14 +33,20 @@ export type Health = {
     readonly waiting: number;
     readonly max: number;
   };
-  /** `off`: notify is off, or was not started. Not listening is no failure: work is found by polling. */
+  /**
+   * `off`: notify is off, or was not started; the process then claims after its own commits only. While the listener
+   * reconnects, the process finds work by polling. Neither makes `ok` false.
+   */
   readonly listener: ListenerState;
   /**
    * The replicas of the option `replicas`; with `deep` each one is asked now. A replica that is down does not make `ok`
    * false, because the primary answers its reads.
    */
   readonly replicas: readonly ReplicaState[];
-  /** With `deep`. Undefined if the database did not answer, or if this took longer than the time limit; `ok` is not affected. */
+  /**
+   * With `deep`. Undefined if `ok` is false, and if the look failed or took longer than the time limit. That alone does not
+   * make `ok` false.
+   */
   readonly deep:
     | {
         readonly appendLock: {
@@ -130,7 +136,10 @@ function within<T>(ms: number, work: Promise<T>): Promise<T> {
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
-/** Names the code of a failure and not its message, which may hold the server's address. */
+/**
+ * Names the code of a failure of the database and not its message, which may hold the server's address. Errors without a
+ * code are this package's own, and are shown.
+ */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return "the database failed";
   const cause = error.cause;

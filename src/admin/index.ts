@@ -57,7 +57,7 @@ export type { Moved, MoveOptions, MoveProgress } from "../backup/move.ts";
 export type { ProgressOptions } from "../subscriptions/update.ts";
 export type { Blocked, BlockedOptions } from "./blocked.ts";
 export type { Count } from "./bounded.ts";
-export type { AppendLock, LockHolder, ServerConnections } from "./connections.ts";
+export type { AppendLock, LockSession, ServerConnections } from "./connections.ts";
 export { FINDING_CODES, type Finding, type FindingCode, type Severity } from "./doctor/checks.ts";
 export type { DoctorOptions } from "./doctor/doctor.ts";
 export type { EventFilter, EventView } from "./events.ts";
@@ -212,7 +212,7 @@ export class Admin {
     return snapshotAt(this.#context, stream, version);
   }
 
-  /** Who reads a stream, by its name or by a pattern. */
+  /** Who reads a stream: by its name, by a pattern, or because it reads every stream. */
   readers(stream: string, options?: ReadersOptions): Promise<Readers> {
     return readers(this.#context, stream, options);
   }
@@ -222,7 +222,10 @@ export class Admin {
     return subscriptions(this.#context, options);
   }
 
-  /** The subscriptions that a verb of the store would change: how many names or a filter select, and the first of them. */
+  /**
+   * The subscriptions that a verb of the store would change, selected by names or by a filter: how
+   * many there are, and the first of them.
+   */
   matching(input: string[] | StreamFilter, options?: MatchingOptions): Promise<Matching> {
     return matching(this.#context, input, options);
   }

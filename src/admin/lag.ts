@@ -16,7 +16,10 @@ export type LagOptions = {
   readonly names?: EventNames | undefined;
   /** Only of this lane. Default: all. */
   readonly lane?: string | undefined;
-  /** Subscriptions at most, those with the lowest watermark first. Default 50. */
+  /**
+   * Subscriptions at most, those with the lowest watermark first. Default 50. If more than these are deferred, only those with
+   * the earliest times are looked at.
+   */
   readonly limit?: number | undefined;
 };
 
@@ -30,7 +33,7 @@ export type Lagging = Pending & {
   readonly at: number;
   /** Work mark: the id up to which there is work. */
   readonly correlatedAt: number;
-  /** ms since the next event was committed. Undefined if none waits. */
+  /** ms since the next event was committed. Undefined if `next` is. */
   readonly lagMs: number | undefined;
   /** The time until which the work is deferred. Undefined once it has passed. */
   readonly deferredUntil: Date | undefined;
@@ -45,7 +48,8 @@ const TIME_LIMIT_MS = 1_500;
 const RULES: Rules<LagOptions> = { names: FUNCTION, lane: TEXT, limit: LIMIT };
 
 /**
- * Pending subscriptions, deferred ones too, with the lowest watermark first. A list of one lane, and an ORDER BY that begins
+ * Pending subscriptions, deferred ones too, with the lowest watermark first. Of the deferred ones, those with the earliest
+ * times are read. A list of one lane, and an ORDER BY that begins
  * with it, leave PostgreSQL the indexes that begin with the lane. $1 limit, $2 lane, if given
  */
 export function laggingQuery(names: Names, { lane, limit = DEFAULT_LIMIT }: LagOptions): Query {

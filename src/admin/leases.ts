@@ -47,7 +47,7 @@ const leaseRow = z.object({
   retry: z.number(),
 });
 
-/** $1 limit. Only rows that a claim may return can be leased. */
+/** $1 limit. Leases are searched among pending subscriptions. A blocked one may keep its lease, and is not listed. */
 export const leasesText = ({ streams }: Names): string => `with recursive ${pendingText(streams)}
 select stream, lane, at, leased_by, retry,
   ${epochMs("leased_until")} as leased_until, ${epochMs("leased_until - clock_timestamp()")} as left_ms

@@ -1,4 +1,7 @@
-/** The event that a subscription would get next, and how many wait for it. One statement for a page of subscriptions. */
+/**
+ * The event that a subscription would get next, and how many wait for it. Subscriptions of plain
+ * sources share a statement by the hundred; patterns are searched in parts (pattern-search.ts).
+ */
 import * as z from "zod";
 import type { Context } from "../context.ts";
 import { isTooComplex } from "../errors.ts";
@@ -38,7 +41,7 @@ export type Position = {
 export type EventNames = (subscription: string) => readonly string[] | undefined;
 
 export type Pending = {
-  /** Undefined if no event waits: the events up to the work mark are for other subscriptions. */
+  /** Undefined if no event waits, or, with `events.exact` false, if none was found within the limits. */
   readonly next: EventRef | undefined;
   /** Events up to the work mark that it has not handled. */
   readonly events: Count;
@@ -46,7 +49,7 @@ export type Pending = {
 
 /** Events that are counted at most for each subscription. */
 const EVENTS_LIMIT = 1_000;
-/** Ids after the watermark that are searched at most for a pattern, which no index may serve. */
+/** Ids after the watermark that are searched at most for a pattern: there may be no index for it. */
 const PATTERN_WINDOW = 100_000;
 
 export const eventRef = z.object({
@@ -61,7 +64,7 @@ export const eventRef = z.object({
  * FROM and its conditions, for the events of a source between two ids, without snapshots. It may select more than
  * `limit`, in any order: the caller sorts them by id and limits them.
  *
- * Only one kind of index can serve each form, whatever the statistics say. Two things make sure of that: a list of one
+ * Only one kind of index can serve each form but that of a pattern, whatever the statistics say. Two things make sure of that: a list of one
  * stream or name, with an ORDER BY that begins with it, and coalesce(), which hides a condition from the planner.
  * Without them, reading the events of one name in a stream took 5 s in a log of a million.
  */
@@ -108,7 +111,7 @@ export function nextEventsQuery(
   const branches = positions.map(({ stream, source, at, correlatedAt }, index) => {
     const ids = ` and e.id > ${where.param(at)}::bigint and e.id <= ${where.param(correlatedAt ?? at)}::bigint`;
     const from = waitingFrom(names, where, source, namesFrom(eventNames, stream), ids);
-    // No index may serve a pattern, so one scan finds both the next event and the number.
+    // There may be no index for a pattern, so one scan finds both the next event and the number.
     if (sourceKind(source) === "pattern")
       return `select ${index} as position, f.events, n.*
 from (select count(*) as events, min(x.id) as first from (select e.id ${from(1)} order by e.id limit ${EVENTS_LIMIT + 1}) x) f
@@ -227,7 +230,7 @@ export async function lookFurther(
   return further;
 }
 
-/** Patterns with the same names and the same ids are searched once. */
+/** Subscriptions with the same pattern, event names and ids share one search. */
 async function lookUpPatterns(
   context: Context,
   positions: readonly Position[],

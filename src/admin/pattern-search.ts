@@ -1,6 +1,6 @@
 /**
- * Searches the log for the events of patterns, which no index may serve: in parts that grow, by turns, until a time limit. So
- * a pattern that finds nothing does not keep the others from their first events.
+ * Searches the log for the events of patterns, for which there may be no index: in parts that grow, by turns, until a time
+ * limit. So a pattern that finds nothing does not keep the others from their first events.
  */
 import type { Count } from "./bounded.ts";
 
@@ -20,8 +20,8 @@ const FIRST_PART = 2_000;
 /** Ids that one statement searches, over all its parts. A part that is larger has a statement of its own. */
 const IDS_PER_STATEMENT = 32_000;
 
-/** `at`: up to where it is searched. */
-type Turn<S extends Search, E> = {
+/** How far one search has come. `at`: up to where. */
+type Progress<S extends Search, E> = {
   readonly search: S;
   at: number;
   size: number;
@@ -31,18 +31,18 @@ type Turn<S extends Search, E> = {
   readable: boolean;
 };
 
-const isOpen = ({ search, at, exact, readable }: Turn<Search, unknown>) =>
+const isOpen = ({ search, at, exact, readable }: Progress<Search, unknown>) =>
   readable && exact && at < search.last;
 
-/** The part that a turn searches next ends here. */
-const endOf = ({ search, at, size }: Turn<Search, unknown>) =>
+/** The part that is searched next ends here. */
+const endOf = ({ search, at, size }: Progress<Search, unknown>) =>
   search.indexed ? search.last : Math.min(search.last, at + size);
 
 /** The first ones of `open`, at least one, whose parts fit into one statement. */
-function fitting<S extends Search, E>(open: readonly Turn<S, E>[]): Turn<S, E>[] {
+function fitting<S extends Search, E>(open: readonly Progress<S, E>[]): Progress<S, E>[] {
   let left = IDS_PER_STATEMENT;
-  const count = open.findIndex((turn) => {
-    left -= turn.search.indexed ? FIRST_PART : endOf(turn) - turn.at;
+  const count = open.findIndex((progress) => {
+    left -= progress.search.indexed ? FIRST_PART : endOf(progress) - progress.at;
     return left < 0;
   });
   return open.slice(0, count < 0 ? open.length : Math.max(1, count));
@@ -65,38 +65,43 @@ export async function searchPatterns<S extends Search, E>(
     readonly lookUp: (parts: readonly S[]) => Promise<readonly (Found<E> | undefined)[]>;
   },
 ): Promise<(Found<E> | undefined)[]> {
-  const turns = searches.map(
-    (search): Turn<S, E> => ({
+  const states = searches.map(
+    (search): Progress<S, E> => ({
       ...{ search, at: search.at, size: FIRST_PART },
       ...{ next: undefined, count: 0, exact: true, readable: true },
     }),
   );
-  for (let round = turns.filter(isOpen); round.length > 0; round = turns.filter(isOpen)) {
+  for (let round = states.filter(isOpen); round.length > 0; round = states.filter(isOpen)) {
     for (let left = round; left.length > 0; ) {
-      if (performance.now() > end) return turns.map((turn) => answerOf(turn, limit));
+      if (performance.now() > end) return states.map((progress) => answerOf(progress, limit));
       const some = fitting(left);
       left = left.slice(some.length);
-      const found = await lookUp(some.map((turn) => ({ ...turn.search, at: turn.at, last: endOf(turn) })));
-      for (const [n, turn] of some.entries()) advance(turn, found[n], limit);
+      const found = await lookUp(
+        some.map((progress) => ({ ...progress.search, at: progress.at, last: endOf(progress) })),
+      );
+      for (const [n, progress] of some.entries()) advance(progress, found[n], limit);
     }
   }
-  return turns.map((turn) => answerOf(turn, limit));
+  return states.map((progress) => answerOf(progress, limit));
 }
 
-function advance<E>(turn: Turn<Search, E>, found: Found<E> | undefined, limit: number): void {
-  turn.at = endOf(turn);
-  turn.size *= 4;
-  turn.readable = found !== undefined;
+function advance<E>(progress: Progress<Search, E>, found: Found<E> | undefined, limit: number): void {
+  progress.at = endOf(progress);
+  progress.size *= 4;
+  progress.readable = found !== undefined;
   if (!found) return;
-  turn.next ??= found.next;
-  turn.count += found.events.count;
-  turn.exact = found.events.exact && turn.count <= limit;
+  progress.next ??= found.next;
+  progress.count += found.events.count;
+  progress.exact = found.events.exact && progress.count <= limit;
 }
 
-const answerOf = <E>(turn: Turn<Search, E>, limit: number): Found<E> | undefined =>
-  turn.readable
+const answerOf = <E>(progress: Progress<Search, E>, limit: number): Found<E> | undefined =>
+  progress.readable
     ? {
-        next: turn.next,
-        events: { count: Math.min(turn.count, limit), exact: turn.exact && turn.at >= turn.search.last },
+        next: progress.next,
+        events: {
+          count: Math.min(progress.count, limit),
+          exact: progress.exact && progress.at >= progress.search.last,
+        },
       }
     : undefined;

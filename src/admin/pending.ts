@@ -4,7 +4,7 @@
  */
 import { CLAIM_ARMS, type ClaimArm } from "../schema/table-names.ts";
 
-/** Most pending subscriptions that one statement reads of each kind: those that were deferred, and the others. */
+/** The most pending subscriptions that one statement reads of each kind: those that were deferred, and the others. */
 export const PENDING_LIMIT = 10_000;
 /** If there are more: the number of lanes to read, and of subscriptions of each lane, by priority and by age. */
 const LANES = 50;
@@ -17,7 +17,7 @@ const frontOf = (streams: string, arm: ClaimArm, order: string, limit: number, c
   `(select ${COLUMNS} from ${streams} s where not s.blocked and s.at < s.correlated_at and s.deferred_at is null
     and s.${CLAIM_ARMS[arm]}${condition} order by ${order} limit ${limit})`;
 
-const dueOf = (streams: string): string =>
+const deferredOf = (streams: string): string =>
   `(select ${COLUMNS} from ${streams} s where not s.blocked and s.at < s.correlated_at and s.deferred_at is not null
     order by s.deferred_at limit ${SOME})`;
 
@@ -32,16 +32,16 @@ export const pendingText = (streams: string): string => {
   const first = (condition: string) =>
     `(select s.lane from ${streams} s where not s.blocked and s.at < s.correlated_at and s.deferred_at is null
     and s.${CLAIM_ARMS.laneFair}${condition} order by s.lane, s.at limit 1)`;
-  return `fair as materialized ${frontOf(streams, "fair", "s.at", SOME)}, due as materialized ${dueOf(streams)}, edge as materialized (
+  return `fair as materialized ${frontOf(streams, "fair", "s.at", SOME)}, deferred as materialized ${deferredOf(streams)}, edge as materialized (
   select f.count + d.count as pending, f.count > ${PENDING_LIMIT} or d.count > ${PENDING_LIMIT} as cut
-  from (select count(*) from fair) f, (select count(*) from due) d
+  from (select count(*) from fair) f, (select count(*) from deferred) d
 ), lanes(lane) as (
   ${first(only)}
   union all
   select ${first(" and s.lane > l.lane")} from lanes l where l.lane is not null
 ), held as materialized (
   select distinct on (stream) * from (
-    select * from fair union all select * from due
+    select * from fair union all select * from deferred
     union all ${frontOf(streams, "byPriority", "s.priority desc, s.at", SOME, only)}
     union all ${frontOf(streams, "fair", "s.at desc", SOME, only)}
     union all select f.* from (select lane from lanes where lane is not null limit ${LANES}) l cross join lateral (

@@ -12,6 +12,7 @@ import { checkArgument, ID } from "../values/rules.ts";
 export type Personal = {
   /** Undefined if the event has none, or if it is encrypted and the store has no key for it. */
   readonly pii: unknown;
+  /** It is encrypted, and the store has no key for it. */
   readonly encrypted: boolean;
 };
 

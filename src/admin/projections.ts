@@ -73,7 +73,7 @@ export const positionsText = (name: string): string => {
   select (select p.projection from ${name} p where p.projection > n.projection order by p.projection limit 1)
   from n where n.projection is not null
 ), names as (select projection from n where projection is not null limit ${PROJECTIONS + 1})
-select n.projection, ${countOf(own, SCAN_LIMIT)} as targets, t.lowest, t.highest, f.at as floor, to_jsonb(f.handlers) as held,
+select n.projection, ${countOf(own, SCAN_LIMIT)} as targets, t.lowest, t.highest, f.at as floor, to_jsonb(f.handlers) as held_handlers,
   greatest(t.generation, f.generation, 0) as generation, ${epochMs("greatest(t.since, f.since)")} as since,
   (select coalesce(jsonb_agg(to_jsonb(b) order by b.at, b.target), '[]') from (
     select c.target, c.at, coalesce(c.handlers, '{}') as handlers from (select p.* ${own} limit ${SCAN_LIMIT}) c
@@ -92,7 +92,7 @@ const stateRow = z.object({
   lowest: optionalId,
   highest: optionalId,
   floor: optionalId,
-  held: z.array(z.string()).nullable(),
+  held_handlers: z.array(z.string()).nullable(),
   generation: z.number(),
   since: instant,
   positions: z.array(z.object({ target: z.string(), at: z.number(), handlers: z.array(z.string()) })),
@@ -140,9 +140,9 @@ async function statesOf(context: Context, table: Table): Promise<PositionsTable>
     ...where,
     problem: undefined,
     cut: rows.length > PROJECTIONS,
-    projections: shown.map(({ lowest, highest, floor, held, ...state }) => {
+    projections: shown.map(({ lowest, highest, floor, held_handlers: heldHandlers, ...state }) => {
       const shadow = rebuilds.get(state.projection);
-      const rebuild = held
+      const rebuild = heldHandlers
         ? { at: floor ?? -1, inPlace: true }
         : shadow === undefined
           ? undefined
@@ -151,7 +151,7 @@ async function statesOf(context: Context, table: Table): Promise<PositionsTable>
         ...state,
         lowest: lowest ?? undefined,
         highest: highest ?? undefined,
-        builtUpTo: held || floor === null || floor < 0 ? undefined : floor,
+        builtUpTo: heldHandlers || floor === null || floor < 0 ? undefined : floor,
         rebuild,
       };
     }),

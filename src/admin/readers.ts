@@ -1,4 +1,4 @@
-/** Which subscriptions read a stream, by name or by a pattern, and how much of it each has still to handle. */
+/** Which subscriptions read a stream: by name, by a pattern, or because they read every stream; and how much of it each has still to handle. */
 import * as z from "zod";
 import type { Context } from "../context.ts";
 import { readByIndex } from "../postgres/by-index.ts";
@@ -22,7 +22,10 @@ export type Reader = {
   readonly waiting: Count;
 };
 
-/** The subscriptions that read a stream, in byte order of their names; at most 101. */
+/**
+ * At most 100 subscriptions that read a stream, in byte order of their names. On the first page the one that is named like
+ * the stream may follow them.
+ */
 export type Readers = {
   readonly readers: readonly Reader[];
   /** There may be more readers: 100 were found, or the time was up. */
@@ -41,7 +44,7 @@ export type ReadersOptions = {
 export type StreamReader = Omit<Reader, "waiting">;
 
 /**
- * Most subscriptions that one statement reads, and that it returns. No index finds subscriptions by their source, because
+ * The most subscriptions that one statement reads, and the most that it returns. No index finds subscriptions by their source, because
  * each ack would have to update it. So they are read in order of name, page by page.
  */
 const PAGE = 10_000;

@@ -122,7 +122,7 @@ export async function skip(context: Context, options: SkipOptions): Promise<Skip
   const next = pending?.next;
   if (next?.id !== event)
     throw new SkipError(
-      `The subscription ${name} ${next ? `stands at event ${next.id}` : `has no event after ${at}`}, not at ${event}. Nothing was skipped: look at \`act-drizzle blocked\` again. If the app passes over events of that name, name those that it reacts to (--names, --app).`,
+      `The subscription ${name} ${next ? `stands at event ${next.id}` : `has no event after ${at}`}, not at ${event}. Nothing was skipped: look at \`act-drizzle blocked\` again. If the app does not react to the event that it stands at, give the names of those that it reacts to (--names, --app).`,
     );
   // $1 stream, $2 watermark that was seen, $3 event, $4 by, $5 reason, $6 to $9 the event's stream, version, name, time
   const text = (announce: boolean, citus: boolean) => `with held as materialized (

@@ -20,7 +20,7 @@ export type StreamView = {
   /** It was closed: its last event is a tombstone. */
   readonly closed: boolean;
   readonly history: readonly EventView[];
-  /** Subscriptions that read it, by its name or by a pattern, in byte order of their names; at most 101. */
+  /** The first page of `readers()`: subscriptions that read it by name, by a pattern, or because they read every stream. */
   readonly readers: readonly StreamReader[];
   /** There may be more readers: 100 were found, or the time was up. `readers()` has the next page. */
   readonly readersCut: boolean;

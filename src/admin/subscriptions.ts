@@ -103,7 +103,10 @@ const behind = (streams: string, cap: string) =>
   `select * from (${pending(streams, `s.deferred_at is null and s.${CLAIM_ARMS.fair}`, "s.at", cap)}
     union all ${pending(streams, "s.deferred_at is not null", "s.deferred_at", cap)}) s limit ${cap}`;
 
-/** The index finds by now() where those begin that are not due. A statement may begin long after now(). */
+/**
+ * `now()` can be a condition of the index: the scan starts at the first one that is not due. But it is the time at which the
+ * transaction began, so clock_timestamp() decides.
+ */
 const deferred = (streams: string, cap: string) =>
   pending(
     streams,

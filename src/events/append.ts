@@ -82,7 +82,8 @@ export const UNSATISFIABLE_VERSION = -2;
 const NOTIFY_LIMIT = 8_000;
 
 /**
- * An upper bound for the ids of the log: the last id that its sequence gave out. A restore numbers events from 1 again,
+ * The id at which a search by id begins: the last one that the log's sequence gave out. Rows with explicit ids may have
+ * higher ones. A restore numbers events from 1 again,
  * and dead index entries of the old, higher ids stay until VACUUM removes them. A search that begins at the bound skips
  * them (300,000 dead entries: 0.5 ms under the lock instead of 24).
  */
@@ -333,7 +334,7 @@ export function insertQuery(
   return { text: positions ? repeated : distinct, params, ...AS_INSERT };
 }
 
-/** How the statements of this file and of append-one.ts are sent. */
+/** How the INSERTs of this file and of append-one.ts are sent. */
 export const AS_INSERT = { bindFirst: true, ignoresSettings: true, raises: "events_left_out" } as const;
 
 /** Both statements with parameters that insert nothing, to prepare them in advance. */

@@ -108,12 +108,12 @@ order by next.id`;
 
 export const claimableQuery = (
   names: Names,
-  busy: readonly string[],
+  lanesToSkip: readonly string[],
   position: number,
   firstName = "",
 ): Query => ({
   text: statement(names),
-  params: [textArray(busy), position, firstName],
+  params: [textArray(lanesToSkip), position, firstName],
 });
 
 export function toFound(rows: readonly Row[]): Found {

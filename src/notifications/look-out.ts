@@ -103,14 +103,17 @@ export class LookOut {
   async #look(): Promise<void> {
     const since = this.#announced ?? performance.now() - this.#period / 2;
     this.#announced = undefined;
-    const busy = this.#options.claims.since(since);
+    // Undefined: the app has claimed in all lanes, so no poll is needed.
+    const lanesToSkip = this.#options.claims.since(since);
     const firstName = this.#firstName;
     let found: Found | undefined;
-    if (busy) {
+    if (lanesToSkip) {
       const { connections, names } = this.#context;
       try {
         const upTo = Math.max(this.#newest, this.#options.position());
-        found = toFound(await connections.read("notify", claimableQuery(names, busy, upTo, firstName)));
+        found = toFound(
+          await connections.read("notify", claimableQuery(names, lanesToSkip, upTo, firstName)),
+        );
         this.#newest = found.newest;
         this.#firstName = found.moreNames ?? "";
       } catch {

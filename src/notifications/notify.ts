@@ -1,6 +1,6 @@
 /**
  * notify(): tells the app of events that other processes commit, and of work to claim (look-out.ts), so that the app need
- * not poll. Notifications are hints: an error here is at most logged.
+ * not poll. Notifications are hints: once notify() has started, an error is at most logged. If the start fails, it rejects.
  *
  * States of one call of notify():
  *
@@ -13,8 +13,8 @@
  *   Payloads are handled meanwhile. → listening.
  * - ended: by its disposer, by a second call, or by dispose(). The handler is not called any more.
  *
- * The position comes from the log alone. Anyone may send a payload, so a payload never moves the position. It keeps catch-up
- * from reporting the events that it names. If it names an id above the end of the log, catch-up takes the log for restored,
+ * The position comes from the log alone. Anyone may send a payload, so a payload never moves the position. A payload only
+ * keeps catch-up from reporting the events that the payload names. If it names an id above the end of the log, catch-up takes the log for restored,
  * and reports the newest events again.
  */
 import type { NotifyDisposer, StoreNotification } from "@rotorsoft/act";

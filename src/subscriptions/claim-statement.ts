@@ -37,8 +37,8 @@ export const MAX_CLAIM = 100_000;
 const STEPS = [16, 256, 4_096, MAX_CLAIM] as const;
 
 /**
- * How many of the deferred subscriptions that are due take part in the order by priority and age, or as many as the
- * claim's upper bound if that is more. If more are due, those with the earliest times do: a sort of all cost 59 ms at 100,000
+ * At most this many due subscriptions take part in the order by priority and age; if the claim's upper bound is larger, as
+ * many as that. If more are due, those with the earliest times do: a sort of all cost 59 ms at 100,000
  * due at once (ADR 0014).
  */
 const DUE = 320;
@@ -125,7 +125,7 @@ export function claimStatement(names: Names, { limits, inLane, withDue, marks }:
   return `with call as materialized (
   select set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true) is not null as limited, ${NOW} as due,
     clock_timestamp() + $2::float8 * interval '1 millisecond' as until,
-    $4::bigint as by_priority, $5::bigint as fair, $6::bigint as furthest${inLane ? ", $7::text as lane" : ""}
+    $4::bigint as by_priority, $5::bigint as fair, $6::bigint as leading_limit${inLane ? ", $7::text as lane" : ""}
 ), due as materialized (
   select s.stream, s.at, s.priority from ${names.streams} s
   where ${available} and ${inLane ? LANE_SCHEDULE : behind} and ${due} order by ${byLane()}s.deferred_at limit ${withDue ? Math.max(DUE, step) : 1}
@@ -134,7 +134,7 @@ export function claimStatement(names: Names, { limits, inLane, withDue, marks }:
   from (select limited, exists (select from due) as any_due from call) seen
 ), by_priority as materialized (${arm("byPriority", "", (of) => `${of}priority desc, ${of}at`, "by_priority")}
 ), fair as materialized (${arm("fair", others, (of) => `${of}at`, "fair")}
-), leading_arm as materialized (${arm("fair", more, (of) => `${of}at desc`, "furthest", " desc")}
+), leading_arm as materialized (${arm("fair", more, (of) => `${of}at desc`, "leading_limit", " desc")}
 ), picked as (
   select stream, min(ord) as ord, bool_or(lagging) as lagging from (
     select stream, true as lagging, row_number() over () as ord from by_priority

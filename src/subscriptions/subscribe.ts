@@ -38,8 +38,8 @@ const wantedQuery = ({ streams }: Names) => `select g.*, s.stream is null as abs
 
 /**
  * Upserts the subscriptions. The lane is written if the given priority is at least the stored one. On Citus `wanted` is a
- * subquery, so that the INSERT runs on the table's node. Its rows are not counted there: the count is only for triggers, and
- * Citus allows none on this table.
+ * subquery, so that the INSERT runs on the table's node, and `absent` is not counted: the count only shows whether a trigger
+ * left out a row, and Citus allows no triggers on this table.
  */
 const streamsPart = (names: Names, citus: boolean) => `${
   citus ? "" : `wanted as materialized (\n    ${wantedQuery(names)}\n), `
@@ -205,8 +205,8 @@ export async function subscribe(
   const checkpoint = correlator
     ? "(select at from lease)"
     : `greatest(-1, coalesce((select at from ${names.correlated} where key = ''), -1)${at ? `, ${at}::bigint` : ""})`;
-  // The framework always advances the checkpoint when it sets work marks. A call without a checkpoint comes from an
-  // operator or a script, so the listeners are notified.
+  // The framework always advances the checkpoint when it sets work marks. So marks without a checkpoint come from an operator
+  // or a script, and the listeners are notified if they make work.
   const byHand = !at && !correlator && streams.length > 0;
   const text = (announce: boolean, citus: boolean) => {
     const all = [

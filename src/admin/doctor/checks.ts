@@ -23,7 +23,7 @@ export type Finding = {
 };
 
 export type Client = {
-  /** Most connections of the store, without the listener's. */
+  /** The most connections that the store opens, without the listener's. */
   readonly max: number;
   /** ms by which this machine's clock is ahead of the server's; negative if it is behind. */
   readonly clockAheadMs: number;
@@ -163,7 +163,7 @@ const CHECKS = {
       : [
           warning(
             `${sequence.name} stands at ${sequence.last}, the log's last id is ${last_id}: rows came in with ids of their own.`,
-            "Call seed(), which moves it. The next commit would do so too.",
+            "Call seed(), which moves it. Until then commits may get ids below the log's last id, which readers have passed.",
           ),
         ],
   "ids-set-by-trigger": ({ id_triggers }) =>

@@ -26,7 +26,7 @@ export async function doctor(context: Context, options: DoctorOptions = {}): Pro
   const { names, connections } = context;
   try {
     const catalog = await introspectAgain((query) => connections.read("admin", query), names);
-    if (!catalog.relations.has(tableNames(names.table).events)) return [notSeeded(names.lockKey)];
+    if (!catalog.relations.has(tableNames(names.table).events)) return [notSeeded(names.events)];
     // Sessions set row_security = off, so a query of a restricted table fails instead of leaving rows out.
     const hidden = [...catalog.relations.values()].filter(({ restricted }) => restricted);
     if (hidden.length > 0) return [rowsHidden(hidden.map(({ name }) => name))];

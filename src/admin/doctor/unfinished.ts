@@ -52,7 +52,7 @@ export const moveFindings = (names: Names, { recording, filling }: Unfinished): 
     : [
         {
           severity: "warning" as const,
-          found: `A move of this log to another server is running, or was killed: ${recording.join(", ")}. Each change of an event is recorded.`,
+          found: `A move of this log to another store is running, or was killed: ${recording.join(", ")}. Each change of an event is recorded.`,
           remedy: `If none is running, repeat move() with \`again: true\`. If it is given up: drop function if exists ${recordingName(names)}() cascade; drop table if exists ${recordingName(names)}.`,
         },
       ]),
