@@ -19,7 +19,8 @@ import {
   checkTexts,
   invalid,
 } from "../values/validate.ts";
-import { namesOf, pageQuery, pageSize, type Range } from "./page-query.ts";
+import { namesOf, type Range } from "./page-parts.ts";
+import { pageQuery, pageSize } from "./page-query.ts";
 
 /** Events of the first page: a stream of usual length loads in one round trip. */
 const FIRST_PAGE = 2_000;

@@ -1,4 +1,4 @@
-/** The admin library with more subscriptions than one statement looks at. */
+/** The admin library with more subscriptions, or events, than one statement looks at. */
 import { expect, test, vi } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
 import { contextOf } from "../../src/context.ts";
@@ -128,4 +128,17 @@ select 'sub-' || lpad(n::text, 5, '0'), case when n < 2500 or n % 5000 = 0 then 
   await locked.unsafe("rollback");
   locked.release();
   expect((await admin.reap({ olderThanMs: 0 })).subscriptions).toBe(1);
+});
+
+test.for([
+  {},
+  { names: ["A"] },
+  { names: ["A", "B"] },
+  { stream: "^s" },
+  { stream: "s", streamExact: true, names: ["A"] },
+])("a page of events may have thousands: %j", async (filter) => {
+  const store = await fixture.seeded();
+  await fixture.sql.unsafe(`insert into ${store.config.table} (stream, version, name, data, meta)
+select 's', n, 'A', '{}', '{}' from generate_series(0, 2499) n`);
+  expect(await new Admin(store).events({ ...filter, limit: 2_400 })).toHaveLength(2_400);
 });

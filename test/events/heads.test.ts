@@ -64,6 +64,20 @@ describe("a stream's head", () => {
     ]);
   });
 
+  test("of query_stats is the event with the highest id, with and without `before`", async () => {
+    const log = await openLog();
+    await outOfOrder(log);
+    const { store } = log;
+    const ids: number[] = [];
+    await store.query(({ id }) => void ids.push(id), { stream: "s", stream_exact: true });
+    const [first, , last] = ids;
+    for (const before of [undefined, Number(last) + 1]) {
+      const found = (await store.query_stats(["s"], { tail: true, before })).get("s");
+      expect(found?.head).toMatchObject({ id: last, version: 1 });
+      expect(found?.tail).toMatchObject({ id: first, version: 0 });
+    }
+  });
+
   test("where versions were given out of order does not keep the store from appending", async () => {
     const log = await openLog();
     await outOfOrder(log);
