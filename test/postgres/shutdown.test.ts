@@ -88,11 +88,14 @@ test("a process does not end before what it has asked for is done", async () => 
   expect(rows.map(({ name }) => name)).toEqual(["First", "A", "B", "C"]);
 });
 
-test.each(["listening", "watching"])("a process that is %s waits, and does not end by itself", async (name) => {
-  const child = children.get(name);
-  await child?.said("idle");
-  await throughout(1_000, () => child?.running === true);
-});
+test.each(["listening", "watching"])(
+  "a process that is %s waits, and does not end by itself",
+  async (name) => {
+    const child = children.get(name);
+    await child?.said("idle");
+    await throughout(1_000, () => child?.running === true);
+  },
+);
 
 test("a process that listens does not end while it tries to reconnect", async () => {
   const { host, port } = fixture.parts;
