@@ -53,8 +53,8 @@ export function streamPage(names: Names, q: ActQuery, stream: string, range: Ran
   if (range.after !== undefined) ids += ` and e.id > ${where.param(above(range.after))}::bigint`;
   if (range.before !== undefined) ids += ` and e.id < ${where.param(below(range.before))}::bigint`;
   const created = parts.created();
-  // A load begins at the newest snapshot that existed when the query began. Only the first page forward looks it up:
-  // later pages have `after`.
+  // A load begins at the newest snapshot that existed when the query began. Going forward, only the first page looks it up,
+  // because later pages have `after`. Going backward, every page looks it up, among the events up to `newest`.
   if (q.with_snaps && q.stream_exact && range.after === undefined) {
     const known = range.newest === undefined ? `` : ` and s.id <= ${where.param(range.newest)}::bigint`;
     ids += ` and e.id >= coalesce(

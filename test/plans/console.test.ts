@@ -5,7 +5,9 @@
 import { beforeAll, describe, test } from "vitest";
 import { Admin, type EventView } from "../../src/admin/index.ts";
 import { nextEvents } from "../../src/admin/next-events.ts";
+import { cutsQuery } from "../../src/backup/archive.ts";
 import { Subscriptions } from "../../src/backup/move/copy-subscriptions.ts";
+import type { Cut } from "../../src/backup/stream-pages.ts";
 import { contextOf } from "../../src/context.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { readByIndex } from "../../src/postgres/by-index.ts";
@@ -169,6 +171,22 @@ describe.skipIf(reason !== "")(`the console${reason}`, () => {
         await within(exported("^s-500[0-1]$"), { ...byPrefix, rows: 800, pages: 1_000 });
         const part = { indexes: ["pkey"], rows: PART + 10, pages: PART / 10 };
         await within((n) => (n < 2 ? exported("no-such")() : Promise.resolve()), part);
+      });
+
+      test("what an archive would move: a page of snapshots, the first and one in the middle, and of tombstones", async () => {
+        const { connections, names } = contextOf(store);
+        const cuts = (after: Cut | undefined, before: Date | undefined) => () =>
+          readByIndex(connections, "test", cutsQuery(names, after, 100, before));
+        const bounds = {
+          indexes: anyIndex("snapshot_ix", "stream_id_ix", "stream_ix"),
+          rows: 420,
+          pages: 1_600,
+        };
+        const before = new Date(Date.now() + 60_000);
+        await within(cuts(undefined, before), bounds);
+        await within(cuts({ stream: STREAM, id: 0 }, before), bounds);
+        const stream = ["stream_id_ix", "stream_ix"];
+        await within(cuts(undefined, undefined), { indexes: ["name_id_ix", stream], rows: 0, pages: 10 });
       });
 
       test("the first page of subscriptions that a move copies", async () => {
