@@ -13,7 +13,10 @@ import { StreamPages } from "./stream-pages.ts";
 /** How far an export is. */
 export type ExportProgress = {
   readonly events: number;
-  /** The id up to which events are exported, and the id of the last one to export. */
+  /**
+   * `id`: of the last event that was exported. `lastId`: where the export ends: the highest id that the log had when it
+   * began, or `before` - 1 if that is lower.
+   */
   readonly id: number;
   readonly lastId: number;
 };
@@ -129,8 +132,8 @@ export async function* exportRows(
 }
 
 /**
- * Yields text: header, events up to the last one that exists when it begins, footer. Everything that is committed later
- * is left out. Events that a truncate deletes meanwhile may be missing.
+ * Yields text: a header, the events up to the last one that exists when it begins, and for JSON lines a footer. Events
+ * that are committed later are left out. Events that a truncate deletes meanwhile may be missing.
  *
  * @throws StoreError if the database fails.
  */

@@ -53,9 +53,9 @@ export type Moved = {
 };
 
 /**
- * `few`: a pass of copying that finds no more new or changed events than this is the last one before the lock. `passes`: the
- * move gives up after this many. `lockMs`: longest wait for a lock. Calls queue behind a lock request that waits, so it is
- * short.
+ * `few`: a catch-up ends with a pass that finds no more new or changed events (or subscriptions) than this. `passes`: most
+ * passes of one catch-up. If the last one still finds more events, the move gives up. `lockMs`: longest wait for a lock.
+ * Calls queue behind a lock request that waits, so it is short.
  */
 const LIMITS = { few: 1_000, passes: 10, lockMs: 5_000 };
 const ATTEMPTS = 5;
