@@ -13,7 +13,7 @@ const RETRY_MS = 2_000;
 
 export function App() {
   const { data: session, error, refetch } = useSession();
-  // Before the first answer there is no stream that would tell when the server is back.
+  // Before the first answer there is no live connection that would tell when the server is back.
   useEffect(() => {
     if (!error?.passing) return;
     setConnection({ server: "gone" });
