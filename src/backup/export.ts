@@ -74,8 +74,8 @@ export type ExportEnd = {
   readonly sha256: string;
 };
 
-/** Where a log is read: a store, or one transaction. */
-export type Readable = { readonly names: Names; readonly connections: Pick<Database, "read"> };
+/** A log that can be read: by a store's connections, or inside one transaction. */
+export type LogSource = { readonly names: Names; readonly connections: Pick<Database, "read"> };
 
 /**
  * Makes the query of the page after an id. It selects `id` and `line`; `line` is null for an event that has just been
@@ -85,7 +85,7 @@ type PageQuery = (after: number, limit: number) => Query | Promise<Query>;
 
 /** Reads the rows, page by page. */
 export async function* pagesOf(
-  { connections }: Readable,
+  { connections }: LogSource,
   page: PageQuery,
   after = -1,
 ): AsyncGenerator<LinePage, void> {
@@ -107,7 +107,7 @@ export async function* pagesOf(
 
 /** Header, the lines of every page, footer. `page`: see {@link pagesOf}. */
 export async function* exportRows(
-  context: Readable,
+  context: LogSource,
   page: PageQuery,
   onEnd: (end: ExportEnd) => void,
   {

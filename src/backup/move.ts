@@ -18,7 +18,7 @@ import { RETRIABLE_OR_LOCKED } from "../postgres/retry.ts";
 import { literal, type Names, namesOf } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
 import { checkGiven, FLAG, FUNCTION, NAME, type Rules } from "../values/rules.ts";
-import type { Readable } from "./export.ts";
+import type { LogSource } from "./export.ts";
 import { lastGiven, moveSequence } from "./import.ts";
 import { type Recording, record, recordedAll, stopRecording, takeChanged } from "./move/changes.ts";
 import { partsOf, sameEvents, sameRange } from "./move/compare.ts";
@@ -227,7 +227,7 @@ class Copy {
     }
   }
 
-  async #copyAgain(log: Readable, ids: readonly number[]): Promise<void> {
+  async #copyAgain(log: LogSource, ids: readonly number[]): Promise<void> {
     if (ids.length === 0) return;
     const { added } = await copyAgain(log, this.#target, ids);
     this.#events += added;
@@ -301,12 +301,12 @@ class Copy {
 }
 
 /** The tables as the transaction of `run` sees them. */
-const within = (names: Names, run: Run): Readable => ({
+const within = (names: Names, run: Run): LogSource => ({
   names,
   connections: { read: (_operation, query) => run(query) } as Pick<Database, "read">,
 });
 
-async function lastIdOf({ names, connections }: Readable): Promise<number> {
+async function lastIdOf({ names, connections }: LogSource): Promise<number> {
   const [row] = await connections.read("move", {
     text: `select coalesce(max(id), -1) as id from ${names.events}`,
   });
