@@ -23,7 +23,7 @@ import { lastGiven, moveSequence } from "./import.ts";
 import { type Recording, record, recordedAll, stopRecording, takeChanged } from "./move/changes.ts";
 import { partsOf, sameEvents, sameRange } from "./move/compare.ts";
 import { copyAgain, copyRange } from "./move/copy-events.ts";
-import { Subscriptions } from "./move/copy-subscriptions.ts";
+import { SubscriptionsCopy } from "./move/copy-subscriptions.ts";
 import { refuseDistributed } from "./move/distributed.ts";
 import { MoveError } from "./move/error.ts";
 import { refuseSamePlace } from "./move/same-place.ts";
@@ -128,7 +128,7 @@ class Copy {
   #events = 0;
   #lastId = -1;
   #recording: Recording | undefined;
-  readonly #subscriptions: Subscriptions;
+  readonly #subscriptions: SubscriptionsCopy;
   #lockedMs = 0;
 
   constructor(
@@ -139,7 +139,7 @@ class Copy {
   ) {
     this.#source = source;
     this.#target = target;
-    this.#subscriptions = new Subscriptions(source.names, target);
+    this.#subscriptions = new SubscriptionsCopy(source.names, target);
     this.#limits = limits;
     this.#onProgress = onProgress;
   }

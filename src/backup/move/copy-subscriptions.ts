@@ -59,7 +59,7 @@ async function digestOf(run: Run, table: string): Promise<{ readonly text: strin
   return { text: `${row?.count} ${row?.digest}`, count: Number(row?.count) };
 }
 
-export class Subscriptions {
+export class SubscriptionsCopy {
   readonly #names: Names;
   readonly #target: Context;
   /** PostgreSQL's transaction snapshot from before the last copy. */
