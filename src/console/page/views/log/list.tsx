@@ -155,7 +155,7 @@ function moveFocus(event: KeyboardEvent<HTMLElement>): void {
   const row = document.activeElement?.closest("li");
   if (step === 0 || !row || !event.currentTarget.contains(row)) return;
   const rows = [...event.currentTarget.querySelectorAll("li")].sort(
-    (a, b) => Number(a.dataset.index) - Number(b.dataset.index),
+    (a, b) => Number(a.dataset.top) - Number(b.dataset.top),
   );
   const next = rows[rows.indexOf(row) + step];
   const link = next?.querySelector("a");
