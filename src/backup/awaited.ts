@@ -34,9 +34,12 @@ const hasEvent = ({ events }: Names, at: string): string => `exists (select 1 fr
 const CUTS = "unnest($1::text[], $2::bigint[]) as c(stream, id)";
 
 /**
- * A row for each stream of the cuts with events before its cut that a subscription to this stream is still to handle,
- * or that lie after the shared checkpoint (without reactions there is none). And a row for each pending source that is
- * a pattern, or '' (every stream), with the lowest watermark of its subscriptions.
+ * Rows of two kinds:
+ * - `stream`: a stream of the cuts that has events before its cut which are not done. Either a subscription to this stream
+ *   has still to handle them, or their ids are above the shared checkpoint, so no correlator has read them. A log
+ *   without reactions has no checkpoint.
+ * - `source`, `at`: a pattern, or '' (every stream), that is the source of subscriptions with work, and the lowest
+ *   watermark of these.
  *
  * $1 streams, $2 ids of the cuts
  */

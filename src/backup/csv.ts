@@ -1,6 +1,7 @@
 /**
- * The framework's own format (its class CsvFile): a header, then one line for each event. Ids are numbered from 1, also
- * those of causes; times are to the millisecond; there is no personal data, and nothing tells that a file was cut off.
+ * The framework's own format (its class CsvFile): a header, then one line for each event. Events are numbered from 1.
+ * The id of a cause is renumbered if the cause is in the file, and stays as it is otherwise. Times are to the
+ * millisecond. There is no personal data, and nothing tells that a file was cut off.
  *
  * The output equals, byte by byte, what `app.restore(source, {}, new CsvFile({ path }))` writes if the source gives snapshots.
  * If the source is a store, the framework leaves its snapshots out. The framework's reader takes a line break inside a name
@@ -159,7 +160,7 @@ const isJson = (text: string): boolean => {
   }
 };
 
-/** Most characters of a row. No event that PostgreSQL accepts with its default settings is longer. */
+/** Most characters of a row. Longer rows are refused, so that a stray quote does not fill the memory. */
 const LONGEST_ROW = 256_000_000;
 const WHOLE = /^\d{1,15}$/;
 const LARGEST_VERSION = 2_147_483_647;

@@ -17,7 +17,7 @@ const eventLine = z.object({
   id: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
   stream: z.string(),
   version: z.number().int().min(0).max(2_147_483_647),
-  // A time that has a date: `infinity` would become the time of every later event, too.
+  // A date, not `infinity`: a new event is never dated before the last one, so all later events would get `infinity` too.
   created: z.string().regex(/^\d{4,6}-\d\d-\d\d[ T]/),
   name: z.string(),
   data: z.unknown(),

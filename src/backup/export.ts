@@ -13,7 +13,10 @@ import { StreamPages } from "./stream-pages.ts";
 /** How far an export is. */
 export type ExportProgress = {
   readonly events: number;
-  /** The id up to which events are exported, and the id of the last one to export. */
+  /**
+   * `id`: of the last event that was exported. `lastId`: where the export ends: the highest id that the log had when it
+   * began, or `before` - 1 if that is lower.
+   */
   readonly id: number;
   readonly lastId: number;
 };
@@ -71,8 +74,8 @@ export type ExportEnd = {
   readonly sha256: string;
 };
 
-/** Where a log is read: a store, or one transaction. */
-export type Readable = { readonly names: Names; readonly connections: Pick<Database, "read"> };
+/** A log that can be read: by a store's connections, or inside one transaction. */
+export type LogSource = { readonly names: Names; readonly connections: Pick<Database, "read"> };
 
 /**
  * Makes the query of the page after an id. It selects `id` and `line`; `line` is null for an event that has just been
@@ -82,7 +85,7 @@ type PageQuery = (after: number, limit: number) => Query | Promise<Query>;
 
 /** Reads the rows, page by page. */
 export async function* pagesOf(
-  { connections }: Readable,
+  { connections }: LogSource,
   page: PageQuery,
   after = -1,
 ): AsyncGenerator<LinePage, void> {
@@ -104,7 +107,7 @@ export async function* pagesOf(
 
 /** Header, the lines of every page, footer. `page`: see {@link pagesOf}. */
 export async function* exportRows(
-  context: Readable,
+  context: LogSource,
   page: PageQuery,
   onEnd: (end: ExportEnd) => void,
   {
@@ -129,8 +132,8 @@ export async function* exportRows(
 }
 
 /**
- * Yields text: header, events up to the last one that exists when it begins, footer. Everything that is committed later
- * is left out. Events that a truncate deletes meanwhile may be missing.
+ * Yields text: a header, the events up to the last one that exists when it begins, and for JSON lines a footer. Events
+ * that are committed later are left out. Events that a truncate deletes meanwhile may be missing.
  *
  * @throws StoreError if the database fails.
  */

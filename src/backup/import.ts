@@ -36,7 +36,7 @@ export type ImportOptions = {
   readonly onProgress?: ((progress: { readonly events: number }) => void) | undefined;
 };
 
-/** How many events were read and written, and the id of the last one; undefined if there was none. */
+/** How many events were imported (with `dryRun`: read), and the id of the last one; undefined if there was none. */
 export type Imported = { readonly events: number; readonly lastId: number | undefined };
 
 const RULES: Rules<ImportOptions> = {

@@ -25,17 +25,17 @@ export async function* linesOf(
         `the source gives ${text instanceof Uint8Array ? "bytes" : kind(text)} instead of text: set the stream's encoding to utf8, or use decompress(stream, "none")`,
         { line },
       );
-    const [first = "", ...others] = text.split("\n");
-    length += first.length;
-    if (length > longest) throw new ImportError("the line is too long", { line });
-    begun.push(first);
-    const last = others.pop();
-    if (last === undefined) continue;
-    yield begun.join("");
-    yield* others;
-    line += others.length + 1;
-    begun = [last];
-    length = last.length;
+    for (const [index, part] of text.split("\n").entries()) {
+      if (index > 0) {
+        yield begun.join("");
+        line++;
+        begun = [];
+        length = 0;
+      }
+      length += part.length;
+      if (length > longest) throw new ImportError("the line is too long", { line });
+      begun.push(part);
+    }
   }
   if (length > 0) yield begun.join("");
 }

@@ -18,12 +18,12 @@ import { RETRIABLE_OR_LOCKED } from "../postgres/retry.ts";
 import { literal, type Names, namesOf } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
 import { checkGiven, FLAG, FUNCTION, NAME, type Rules } from "../values/rules.ts";
-import type { Readable } from "./export.ts";
+import type { LogSource } from "./export.ts";
 import { lastGiven, moveSequence } from "./import.ts";
 import { type Recording, record, recordedAll, stopRecording, takeChanged } from "./move/changes.ts";
 import { partsOf, sameEvents, sameRange } from "./move/compare.ts";
 import { copyAgain, copyRange } from "./move/copy-events.ts";
-import { Subscriptions } from "./move/copy-subscriptions.ts";
+import { SubscriptionsCopy } from "./move/copy-subscriptions.ts";
 import { refuseDistributed } from "./move/distributed.ts";
 import { MoveError } from "./move/error.ts";
 import { refuseSamePlace } from "./move/same-place.ts";
@@ -53,9 +53,9 @@ export type Moved = {
 };
 
 /**
- * `few`: a pass of copying that finds no more new or changed events than this is the last one before the lock. `passes`: the
- * move gives up after this many. `lockMs`: longest wait for a lock. Calls queue behind a lock request that waits, so it is
- * short.
+ * `few`: a catch-up ends with a pass that finds no more new or changed events (or subscriptions) than this. `passes`: most
+ * passes of one catch-up. If the last one still finds more events, the move gives up. `lockMs`: longest wait for a lock.
+ * Calls queue behind a lock request that waits, so it is short.
  */
 const LIMITS = { few: 1_000, passes: 10, lockMs: 5_000 };
 const ATTEMPTS = 5;
@@ -128,7 +128,7 @@ class Copy {
   #events = 0;
   #lastId = -1;
   #recording: Recording | undefined;
-  readonly #subscriptions: Subscriptions;
+  readonly #subscriptions: SubscriptionsCopy;
   #lockedMs = 0;
 
   constructor(
@@ -139,7 +139,7 @@ class Copy {
   ) {
     this.#source = source;
     this.#target = target;
-    this.#subscriptions = new Subscriptions(source.names, target);
+    this.#subscriptions = new SubscriptionsCopy(source.names, target);
     this.#limits = limits;
     this.#onProgress = onProgress;
   }
@@ -227,7 +227,7 @@ class Copy {
     }
   }
 
-  async #copyAgain(log: Readable, ids: readonly number[]): Promise<void> {
+  async #copyAgain(log: LogSource, ids: readonly number[]): Promise<void> {
     if (ids.length === 0) return;
     const { added } = await copyAgain(log, this.#target, ids);
     this.#events += added;
@@ -301,12 +301,12 @@ class Copy {
 }
 
 /** The tables as the transaction of `run` sees them. */
-const within = (names: Names, run: Run): Readable => ({
+const within = (names: Names, run: Run): LogSource => ({
   names,
   connections: { read: (_operation, query) => run(query) } as Pick<Database, "read">,
 });
 
-async function lastIdOf({ names, connections }: Readable): Promise<number> {
+async function lastIdOf({ names, connections }: LogSource): Promise<number> {
   const [row] = await connections.read("move", {
     text: `select coalesce(max(id), -1) as id from ${names.events}`,
   });

@@ -64,8 +64,8 @@ export class StreamPages {
   };
 
   /**
-   * Looks up the next ids. A stream that returns IDS_PER_STREAM ids may have more after them, so the list ends at the last of
-   * these.
+   * Looks up the next ids. A stream that returns IDS_PER_STREAM ids may have more. So the list ends at the last id of such
+   * a stream; if there are several, at the lowest of their last ids.
    */
   async #lookUp(after: number): Promise<void> {
     // $3 after

@@ -248,7 +248,10 @@ async function checkUnchanged({ store, action, count }: Confirmed): Promise<void
     );
 }
 
-/** Runs the action that was shown, and records it, failed or not. */
+/**
+ * Runs the action that was shown, and records it, failed or not. If its filter now selects more than was shown, nothing
+ * is run or recorded.
+ */
 export async function run(confirmed: Confirmed, audit: Audit): Promise<ActionResult> {
   const { store, action } = confirmed;
   const entry = (count: number, outcome: "done" | "failed" | "refused") =>

@@ -29,11 +29,12 @@ export class ConsoleError extends Error {
 /** SQLSTATEs of a server that is starting or stopping, has no connection left, or cannot be reached. */
 const AWAY = /^(08|57P0|53300)/;
 const CANCELLED = "57014";
-/** Messages for a missing table, a missing schema, and a right that the role lacks. */
+/** Messages for a missing table, a missing schema, and a privilege that the role lacks. */
 const REFUSED: Readonly<Record<string, string>> = {
   "42P01": "The store's tables are missing: check the schema and the table, or call seed() once.",
   "3F000": "The schema is missing: check its name, or call seed() once.",
-  "42501": "The role may not read this: grant it SELECT on the store's tables (docs/guides/console.md).",
+  "42501":
+    "The role lacks a privilege: to read, grant it SELECT on the store's tables; for actions, also UPDATE on the table of the subscriptions (docs/guides/console.md).",
 };
 
 /** Each entry of the package is a bundle with classes of its own, so errors are recognized by name. */

@@ -1,6 +1,6 @@
 /**
- * What a page shows live: the overview every few seconds, and the log as it grows. Pages of the same store share one LISTEN
- * and one overview.
+ * What a page shows live: the overview every few seconds, and the log as it grows. Pages of the same store share one
+ * LISTEN, and an overview that began less than 1 s ago.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { LogFilter, Watch } from "../admin/index.ts";
@@ -10,8 +10,8 @@ import { failureOf } from "./failures.ts";
 import { overviewOf, sent } from "./reads.ts";
 
 /**
- * Least ms between two overviews, and least pause as a multiple of an overview's duration, so that overviews use a tenth of a
- * connection at most.
+ * For each page: least ms between the starts of two overviews, and least pause after an overview, as a multiple of its
+ * duration. So a page that shows the overview reads less than a tenth of the time.
  */
 const OVERVIEW = 2_000;
 const RESTRAINT = 10;
@@ -62,7 +62,7 @@ class StoreListener {
     };
   }
 
-  /** Calls `wake` after commits, until the returned function is called. */
+  /** Calls `wake` after each notification, and when LISTEN is back, until the returned function is called. */
   join(wake: () => void): () => void {
     this.#wakes.add(wake);
     return () => {
@@ -111,7 +111,7 @@ export class Live {
     return listener;
   }
 
-  /** The overview, read for this caller or just read for another one. */
+  /** A new overview, or the one of another caller that began less than 1 s ago. */
   overview(store: Opened): Promise<Overview> {
     const { id } = store.info;
     const known = this.#latest.get(id);

@@ -1,4 +1,4 @@
-/** The files of the page that Vite has built. Each is compressed at most once. */
+/** The files of the page that Vite has built. Each is compressed at most once for each encoding. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -31,9 +31,17 @@ test("a line of many pieces takes time in proportion to its length", async () =>
   expect(performance.now() - start).toBeLessThan(10_000);
 });
 
-test("a line that is longer than any text is refused with its number", async () => {
-  const pieces = piecesOf("one\ntwo\n", "123456", "789012");
-  await expect(allOf(linesOf(pieces, 10))).rejects.toThrow("line 3: the line is too long");
+test.each([
+  ["of several pieces", ["one\ntwo\n", "123456", "789012"]],
+  ["within a piece", ["one\ntwo\n12345678901\nfour"]],
+  ["that begins in a piece and ends the text", ["one\ntwo\n12345678901"]],
+])("a line %s that is longer than any text is refused with its number", async (_, pieces) => {
+  const read: string[] = [];
+  const reading = async () => {
+    for await (const line of linesOf(piecesOf(...pieces), 10)) read.push(line);
+  };
+  await expect(reading()).rejects.toThrow("line 3: the line is too long");
+  expect(read).toEqual(["one", "two"]);
 });
 
 test.each<Compression>(["gzip", "zstd", "none"])(

@@ -56,6 +56,26 @@ test("unblock lets a blocked subscription try its event again", async () => {
   });
 });
 
+test("a role that may only read is told which privilege an action needs", async (context) => {
+  const { store } = await brokenStore(fixture);
+  const role = await fixture.role();
+  if (!role) return context.skip("this server's user may not create roles");
+  const { schema, table } = store.config;
+  const { user } = role;
+  await fixture.sql.unsafe(`grant usage on schema "${schema}" to ${user};
+    grant select on all tables in schema "${schema}" to ${user}`);
+  const databases = [{ ...fixture.parts, ...role, schema, table }];
+  const client = await Client.of(await startOn(fixture, store, { databases }));
+  const unblock: Action = { type: "unblock", on: { streams: ["mailer"] } };
+  const { status, result } = await act(client, unblock);
+  expect([status, result.error?.message]).toEqual([
+    500,
+    expect.stringMatching(/lacks a privilege: .* for actions, also UPDATE/),
+  ]);
+  await fixture.sql.unsafe(`grant update on "${schema}"."${table}_streams" to ${user}`);
+  expect((await act(client, unblock)).result.count).toBe(1);
+});
+
 test("skip goes past the poison event, and records who did it", async () => {
   const { client, store, poison } = await opened();
   const events = [{ stream: "mailer", event: poison }];

@@ -101,6 +101,22 @@ describe.skipIf(reason !== "")(`the page under way, in a browser${reason}`, () =
     await named(page, "SeenLater").waitFor();
   });
 
+  test("of events that the tail leaves out, whoever reads further down is told a bound", async () => {
+    const { page } = await stage.look("/log");
+    await rows(page).first().waitFor();
+    const list = page.getByRole("region", { name: "Events" });
+    await list.hover();
+    await page.mouse.wheel(0, 600);
+    await expect.poll(() => page.evaluate<number>("document.querySelector('.log-list').scrollTop")).toBe(600);
+    await stage.store.commit("before", [{ name: "Before", data: {} }], meta);
+    await page.getByRole("button", { name: "1 new event", exact: true }).waitFor();
+    const flood = Array.from({ length: 8_000 }, () => ({ name: "Flood", data: {} }));
+    await stage.store.commit("flood", flood, meta);
+    await page.getByRole("button", { name: "up to 8,001 new events" }).click();
+    await named(page, "Flood").first().waitFor();
+    expect(await page.getByRole("button", { name: "new event" }).count()).toBe(0);
+  });
+
   test("a log of 1,000,000 events is scrolled, and any place of it is reached at once", async () => {
     const { page } = await stage.look("/");
     await page.goto(`${stage.running.origin}/log?store=${await storeOf(page, "large")}`);

@@ -107,6 +107,27 @@ describe.skipIf(reason !== "")(`the page in a browser${reason}`, () => {
     expect(await drawer.locator(".related-event").count()).toBe(2);
   });
 
+  test("a trace is drawn over time or in order of the log, and its words follow", async () => {
+    const { page } = await stage.look("/trace?correlation=place-1");
+    const across = page.getByLabel("Across");
+    await page.getByText("A bar is the wait since the cause").waitFor();
+    await page.getByRole("img", { name: /^Events by stream, over time\./ }).waitFor();
+    await across.selectOption("order");
+    await page.getByText("A bar leads from the cause to its effect, in order of the log").waitFor();
+    await page.getByRole("columnheader", { name: "Distance from the cause, in events" }).waitFor();
+    await page.getByRole("img", { name: /^Events by stream, in order of the log\./ }).waitFor();
+    expect(await page.getByText("since the cause").count()).toBe(0);
+  });
+
+  test("a trace without a length of time is drawn in order of the log", async () => {
+    const meta = { correlation: "single", causation: {} };
+    await stage.store.commit("single", [{ name: "Alone", data: {} }], meta);
+    const { page } = await stage.look("/trace?correlation=single");
+    await page.getByText("A bar leads from the cause").waitFor();
+    const across = page.getByLabel("Across");
+    expect([await across.inputValue(), await across.isDisabled()]).toEqual(["order", true]);
+  });
+
   test("two versions are compared, and the state is folded at any version", async () => {
     const { page } = await stage.look("/stream?stream=counter-1");
     await page.getByLabel("Compare version 4", { exact: true }).check();

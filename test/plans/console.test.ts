@@ -6,7 +6,7 @@ import { beforeAll, describe, test } from "vitest";
 import { Admin, type EventView } from "../../src/admin/index.ts";
 import { nextEvents } from "../../src/admin/next-events.ts";
 import { cutsQuery } from "../../src/backup/archive.ts";
-import { Subscriptions } from "../../src/backup/move/copy-subscriptions.ts";
+import { SubscriptionsCopy } from "../../src/backup/move/copy-subscriptions.ts";
 import type { Cut } from "../../src/backup/stream-pages.ts";
 import { contextOf } from "../../src/context.ts";
 import type { PostgresStore } from "../../src/index.ts";
@@ -194,7 +194,7 @@ describe.skipIf(reason !== "")(`the console${reason}`, () => {
           if (n > 1) return;
           const { connections, names } = contextOf(store);
           const pages = (query: Query) => readByIndex(connections, "test", query);
-          const copy = new Subscriptions(
+          const copy = new SubscriptionsCopy(
             names,
             contextOf(await plans.filled(`to_${statistics}_${n}`, [], [])),
           );

@@ -1,6 +1,6 @@
 /** A move of very many subscriptions. */
 import { expect, test } from "vitest";
-import { Subscriptions } from "../../src/backup/move/copy-subscriptions.ts";
+import { SubscriptionsCopy } from "../../src/backup/move/copy-subscriptions.ts";
 import { contextOf } from "../../src/context.ts";
 import type { Run } from "../../src/postgres/index.ts";
 import { useDatabase } from "../postgres/fixture.ts";
@@ -16,7 +16,7 @@ test("what was deleted meanwhile is found page by page: no statement returns all
     `insert into ${from} (stream, source) select md5(n::text) || '-Ä' || n, 's' from generate_series(1, ${COUNT}) n`,
   );
   const { connections, names } = contextOf(source);
-  const copy = new Subscriptions(names, contextOf(target));
+  const copy = new SubscriptionsCopy(names, contextOf(target));
   let most = 0;
   const counting =
     (run: Run): Run =>

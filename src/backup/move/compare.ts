@@ -5,7 +5,7 @@
 import type { Query } from "../../postgres/index.ts";
 import { numberArray, parseNumbers } from "../../postgres/parameters.ts";
 import { LINE } from "../event-lines.ts";
-import type { Readable } from "../export.ts";
+import type { LogSource } from "../export.ts";
 import { pendingQuery } from "./changes.ts";
 
 /** Events per statement. They are few, because a short time limit for statements must suffice. */
@@ -14,7 +14,7 @@ const PART = 20_000;
 const DIGEST = `concat_ws(' ', count(*), sum(('x' || left(md5(${LINE}), 16))::bit(64)::bigint)) as digest`;
 
 /** Whether both logs have the same events for the condition `text`. Its parameters come first. */
-async function same(source: Readable, target: Readable, { text, params = [] }: Query): Promise<boolean> {
+async function same(source: LogSource, target: LogSource, { text, params = [] }: Query): Promise<boolean> {
   const [here] = await source.connections.read("move", {
     text: `with pending as materialized (select distinct id from (${pendingQuery(source.names)}) p)
 select ${DIGEST}, (select array_agg(id)::text from pending) as pending
@@ -33,7 +33,7 @@ from ${target.names.events} e where ${text} and not e.id = any($${given.length +
 
 /** Splits `(after, upTo]` into ranges of {@link PART} events; the last may have fewer. $1 the id before a range, $2 rows */
 export async function* partsOf(
-  { names, connections }: Readable,
+  { names, connections }: LogSource,
   after: number,
   upTo: number,
 ): AsyncGenerator<readonly [number, number]> {
@@ -50,13 +50,13 @@ export async function* partsOf(
 
 /** Whether the target has the events of the source with ids in `(after, upTo]`. $1, $2 the bounds */
 export const sameRange = (
-  source: Readable,
-  target: Readable,
+  source: LogSource,
+  target: LogSource,
   after: number,
   upTo: number,
 ): Promise<boolean> =>
   same(source, target, { text: "e.id > $1::bigint and e.id <= $2::bigint", params: [after, upTo] });
 
 /** Whether the events with these ids are the same in both logs. $1 the ids */
-export const sameEvents = (source: Readable, target: Readable, ids: readonly number[]): Promise<boolean> =>
+export const sameEvents = (source: LogSource, target: LogSource, ids: readonly number[]): Promise<boolean> =>
   same(source, target, { text: "e.id = any($1::bigint[])", params: [numberArray(ids)] });

@@ -5,7 +5,7 @@ import type { Query, Run } from "../../postgres/index.ts";
 import { numberArray, textArray } from "../../postgres/parameters.ts";
 import type { Names } from "../../schema/names.ts";
 import { LINE } from "../event-lines.ts";
-import { pagesOf, type Readable } from "../export.ts";
+import { type LogSource, pagesOf } from "../export.ts";
 import { insertQuery, moveSequence } from "../import.ts";
 import { fill } from "./target.ts";
 
@@ -71,7 +71,7 @@ async function put(write: Run, names: Names, page: readonly Line[]): Promise<num
 }
 
 async function write(
-  source: Readable,
+  source: LogSource,
   target: Context,
   page: (after: number, limit: number) => Query,
   {
@@ -94,7 +94,7 @@ async function write(
 }
 
 /** Copies the events with ids in `(after, upTo]`. */
-export const copyRange = (source: Readable, target: Context, after: number, upTo: number): Promise<Copied> =>
+export const copyRange = (source: LogSource, target: Context, after: number, upTo: number): Promise<Copied> =>
   write(
     source,
     target,
@@ -108,7 +108,7 @@ where e.id > $1::bigint and e.id <= $2::bigint order by e.id limit $3::bigint`,
   );
 
 /** Copies the events with these ids as they are now, and deletes those that no longer exist. */
-export const copyAgain = (source: Readable, target: Context, ids: readonly number[]): Promise<Copied> =>
+export const copyAgain = (source: LogSource, target: Context, ids: readonly number[]): Promise<Copied> =>
   write(
     source,
     target,

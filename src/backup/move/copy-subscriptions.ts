@@ -59,7 +59,7 @@ async function digestOf(run: Run, table: string): Promise<{ readonly text: strin
   return { text: `${row?.count} ${row?.digest}`, count: Number(row?.count) };
 }
 
-export class Subscriptions {
+export class SubscriptionsCopy {
   readonly #names: Names;
   readonly #target: Context;
   /** PostgreSQL's transaction snapshot from before the last copy. */
@@ -117,8 +117,10 @@ export class Subscriptions {
   }
 
   /**
-   * Deletes subscriptions from the target that the source no longer has, page by page of the source's names. $1 the names of
-   * a page, $2 the last one of the page before, $3 the last one of the page: whatever else lies between them is deleted
+   * Deletes subscriptions from the target that the source no longer has, page by page of the source's names.
+   *
+   * $1 the names of a page. Then the bounds that exist: the last name of the page before (not on the first page), and the
+   * last name of this page (not on the last page). Whatever else lies between them is deleted.
    */
   async #removeOthers(run: Run, write: Run): Promise<void> {
     const read = byIndex(run);

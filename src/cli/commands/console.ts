@@ -59,7 +59,10 @@ export function console(program: Command): void {
     )
     .option("--also <url>", "one more database; may be given several times", collect)
     .addOption(new Option("--host <address>", "where to listen").default("127.0.0.1"))
-    .option("--i-know-that-others-can-connect", "needed with --host: HTTP is not encrypted")
+    .option(
+      "--i-know-that-others-can-connect",
+      "needed if --host is not this machine only: HTTP is not encrypted",
+    )
     .addHelpText(
       "after",
       "\nExamples:\n  $ act-drizzle console --url postgres://localhost/shop --open\n  $ act-drizzle console --write --as ada --app ./dist/app.js",

@@ -101,7 +101,10 @@ export type Correlator = {
 /** The console's own LISTEN. PostgreSQL does not show which other sessions listen on the store's channel. */
 export type Listener = {
   readonly state: "off" | "listening" | "reconnecting";
-  /** ms since the last notification of a commit; absent before the first. A store without `notify` sends none. */
+  /**
+   * ms since the last notification (of a commit, or of work that can be claimed), or since LISTEN came back; absent
+   * before the first. A store without `notify` sends none.
+   */
   readonly lastNotifiedMs: number | undefined;
 };
 

@@ -13,9 +13,9 @@ const RETRY_MS = 2_000;
 
 export function App() {
   const { data: session, error, refetch } = useSession();
-  // Before the first answer there is no stream that would tell when the server is back.
+  // Before the first answer there is no live connection that would tell when the server is back.
   useEffect(() => {
-    if (!error?.passing) return;
+    if (!error?.isTransient) return;
     setConnection({ server: "gone" });
     const timer = setInterval(() => void refetch(), RETRY_MS);
     return () => clearInterval(timer);
@@ -38,7 +38,7 @@ function Refused({ error }: { readonly error: CallError }) {
       </Empty>
     );
   return (
-    <Empty title={error.passing ? "The console does not answer" : "The console refused"}>
+    <Empty title={error.isTransient ? "The console does not answer" : "The console refused"}>
       {error.message}
     </Empty>
   );

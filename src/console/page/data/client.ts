@@ -13,8 +13,8 @@ export class CallError extends Error {
     super(message);
     this.code = code;
   }
-  /** A later retry may succeed by itself. */
-  get passing(): boolean {
+  /** The same request may succeed later. */
+  get isTransient(): boolean {
     return ["gone", "unreachable", "deadline", "too-many"].includes(this.code);
   }
 }

@@ -49,7 +49,7 @@ export function ConsoleProvider({
 
 const ANSWER_MS = 3_000;
 
-/** A stream ends without a reason, so this asks the server. If it answers, the stream is simply opened again. */
+/** A live connection ends without a reason, so this asks the server. If it answers, the connection is opened again. */
 async function findOut(): Promise<void> {
   try {
     await get("GET /api/session", {}, AbortSignal.timeout(ANSWER_MS));
@@ -60,7 +60,7 @@ async function findOut(): Promise<void> {
 
 const overviewKey = (store: string) => ["overview", store];
 
-/** Holds the stream of the overview open, on every view: it also tells when the server or the database is gone. */
+/** Holds the live connection of the overview open, on every view: it also tells when the server or the database is gone. */
 function Live({ store }: { readonly store: string }) {
   const client = useQueryClient();
   useLive<LiveEvents>("/api/live", { store }, ["overview", "connection"], {
@@ -92,7 +92,7 @@ export function useOverview() {
   return useQuery<Overview, CallError>({
     queryKey: overviewKey(store.id),
     queryFn: ({ signal }) => get("GET /api/overview", { store: store.id }, signal),
-    // The stream replaces it every 2 s.
+    // The live connection replaces it every 2 s, or less often if an overview takes long.
     staleTime: Number.POSITIVE_INFINITY,
   });
 }

@@ -8,7 +8,7 @@ export type JsonLine = {
   readonly key: string | undefined;
   readonly kind: "open" | "close" | "string" | "number" | "literal" | "date";
   readonly text: string;
-  /** For an opening bracket: how many entries are inside, and which bracket closes it. */
+  /** For an opening bracket: how many entries are inside. */
   readonly entries?: number;
   readonly comma: boolean;
 };

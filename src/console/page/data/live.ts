@@ -46,7 +46,7 @@ export function listen<Events>({ path, query, names, handlers, position }: Sourc
       pause = FIRST_PAUSE;
       handlers().onOpen?.();
     });
-    // The browser's own retry gives up after an answer that is not a stream, so every retry is made here.
+    // The browser's own retry gives up after an answer that is no event stream, so every retry is made here.
     source.addEventListener("error", () => {
       close();
       handlers().onLost?.();

@@ -2,10 +2,10 @@
 import type { EventView } from "../../api.ts";
 import { get, type Query } from "./client.ts";
 
-/** Events that are counted at most: ten requests of a bounded page each. */
+/** Counting ends with the page that reaches this number of events. */
 export const SUMMARY_LIMIT = 5_000;
 const PAGE = 500;
-/** A rare filter may have pages without events. */
+/** Counting also ends after this many pages: of a rare filter, a page may hold few events or none. */
 const MOST_PAGES = 30;
 
 export type Tally = readonly (readonly [name: string, count: number])[];

@@ -73,7 +73,7 @@ export function Notice({
 export function Failed({ error, retry }: { readonly error: Error; readonly retry?: () => void }) {
   const { server, database } = useConnection();
   const down = server === "gone" || database !== undefined;
-  if (down && error instanceof CallError && error.passing)
+  if (down && error instanceof CallError && error.isTransient)
     return (
       <Empty title="Waiting for the connection">The view is read again once the connection is back.</Empty>
     );

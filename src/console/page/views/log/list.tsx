@@ -7,6 +7,7 @@ import { useAddress } from "../../router.ts";
 import { Empty, Failed, Loading, Skeleton } from "../../ui/states.tsx";
 import { useNarrow } from "../../ui/use-narrow.ts";
 import { Row } from "./row.tsx";
+import type { Waiting } from "./use-feed.ts";
 
 const ROW = 31;
 const NARROW_ROW = 54;
@@ -22,7 +23,7 @@ type Props = {
   readonly state: FeedState;
   readonly list: RefObject<HTMLElement | null>;
   readonly filtered: boolean;
-  readonly waiting: number;
+  readonly waiting: Waiting;
   readonly onNewest: () => void;
   /** It was scrolled to the newest event. */
   readonly onTop: () => void;
@@ -74,9 +75,10 @@ export function EventList({ feed, state, list, filtered, waiting, onNewest, onTo
   const nothing = rows.length === 0 && older === undefined;
   return (
     <div className="log-frame">
-      {waiting > 0 && (
+      {waiting.events > 0 && (
         <button type="button" className="button main-action new-events" onClick={onNewest}>
-          <ArrowUp size={14} aria-hidden="true" /> {plural(waiting, "new event")}
+          <ArrowUp size={14} aria-hidden="true" /> {waiting.isBound && "up to "}
+          {plural(waiting.events, "new event")}
         </button>
       )}
       <section
@@ -153,7 +155,7 @@ function moveFocus(event: KeyboardEvent<HTMLElement>): void {
   const row = document.activeElement?.closest("li");
   if (step === 0 || !row || !event.currentTarget.contains(row)) return;
   const rows = [...event.currentTarget.querySelectorAll("li")].sort(
-    (a, b) => Number(a.dataset.index) - Number(b.dataset.index),
+    (a, b) => Number(a.dataset.top) - Number(b.dataset.top),
   );
   const next = rows[rows.indexOf(row) + step];
   const link = next?.querySelector("a");

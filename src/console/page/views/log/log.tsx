@@ -8,7 +8,7 @@ import { Filters } from "./filters.tsx";
 import { EventList, TOP } from "./list.tsx";
 import { Position } from "./position.tsx";
 import { Summary } from "./summary.tsx";
-import { useFeed } from "./use-feed.ts";
+import { NONE_WAITING, useFeed } from "./use-feed.ts";
 
 export function LogView() {
   const { store } = useConsole();
@@ -64,7 +64,7 @@ export function LogView() {
           state={state}
           list={list}
           filtered={isFiltered(filter)}
-          waiting={live ? waiting : 0}
+          waiting={live ? waiting : NONE_WAITING}
           onNewest={newest}
           onTop={seen}
         />

@@ -24,7 +24,7 @@ export const Row = memo(function Row({
     <li
       className={`log-row${chosen ? " chosen" : ""}`}
       style={{ transform: `translateY(${top}px)`, height }}
-      data-index={top}
+      data-top={top}
       data-id={event.id}
       onClick={(click) => {
         if (!(click.target instanceof Element && click.target.closest("a"))) go(to);

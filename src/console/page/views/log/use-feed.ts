@@ -7,12 +7,15 @@ import { type FeedState, LogFeed } from "../../data/log-feed.ts";
 
 const PAGE = 200;
 
+/** Number of new events that the list does not show yet. `isBound`: at most so many, because the live tail left some out. */
+export type Waiting = { readonly events: number; readonly isBound: boolean };
+export const NONE_WAITING: Waiting = { events: 0, isBound: false };
+
 export type Feed = {
   readonly feed: LogFeed;
   readonly state: FeedState;
-  /** Number of new events that the list does not show yet. */
-  readonly waiting: number;
-  /** Called when the list shows them: `waiting` becomes 0. */
+  readonly waiting: Waiting;
+  /** Called when the list shows them: none is waiting then. */
   readonly seen: () => void;
   readonly showNewest: () => void;
 };
@@ -26,13 +29,13 @@ export function useFeed(query: Query, at: number | undefined, live: boolean, isT
     [key],
   );
   const state = useSyncExternalStore(feed.subscribe, feed.state);
-  const [waiting, setWaiting] = useState(0);
+  const [waiting, setWaiting] = useState(NONE_WAITING);
   const position = useRef<number>(undefined);
   const begin = useRef(at);
   begin.current = at;
 
   useEffect(() => {
-    setWaiting(0);
+    setWaiting(NONE_WAITING);
     position.current = undefined;
     void feed.seek(begin.current === undefined ? undefined : begin.current + 1);
     return () => feed.stop();
@@ -53,10 +56,10 @@ export function useFeed(query: Query, at: number | undefined, live: boolean, isT
     position.current = upTo;
     if (isTop() && feed.state().atTop) {
       feed.push([...events].reverse(), upTo);
-      setWaiting(0);
+      setWaiting(NONE_WAITING);
     } else {
       feed.hold(upTo);
-      setWaiting((before) => before + events.length);
+      setWaiting((before) => ({ ...before, events: before.events + events.length }));
     }
   };
   useLive<LogEvents>(
@@ -68,17 +71,18 @@ export function useFeed(query: Query, at: number | undefined, live: boolean, isT
       gap: ({ after, upTo }) => {
         position.current = upTo;
         if (isTop() && feed.state().atTop) feed.leaveOut(upTo);
-        else setWaiting((before) => before + (upTo - after));
+        // Of the ids that are left out, some may have no event, or one that the filter does not match.
+        else setWaiting((before) => ({ events: before.events + (upTo - after), isBound: true }));
       },
     },
     () => position.current ?? feed.state().newer,
   );
-  const seenNow = useCallback(() => setWaiting(0), []);
+  const seenNow = useCallback(() => setWaiting(NONE_WAITING), []);
   return {
     feed,
     state,
     waiting,
     seen: seenNow,
-    showNewest: () => void feed.seek().then(() => setWaiting(0)),
+    showNewest: () => void feed.seek().then(() => setWaiting(NONE_WAITING)),
   };
 }

@@ -155,8 +155,8 @@ export function Server({ data }: Data) {
           <span className={`dot ${listener.state === "listening" ? "ok" : "warn"}`} />{" "}
           {LISTENER[listener.state]}
           {listener.lastNotifiedMs === undefined
-            ? ", no commit was announced yet"
-            : `, last commit announced ${duration(listener.lastNotifiedMs)} ago`}
+            ? ", no notification yet"
+            : `, last notification or reconnect ${duration(listener.lastNotifiedMs)} ago`}
         </dd>
         <dt>Append lock</dt>
         <dd>

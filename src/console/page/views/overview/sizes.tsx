@@ -16,7 +16,7 @@ const COLUMNS: readonly Column<Storage["tables"][number]>[] = [
   { head: "Dead rows", kind: "number", cell: ({ deadRows }) => integer(deadRows) },
 ];
 
-/** How large the tables are, and what VACUUM has left. */
+/** How large the tables are, and how many dead rows VACUUM has still to remove. */
 export function Sizes() {
   const { store } = useConsole();
   const { data, error, refetch } = useQuery<Storage, CallError>({

@@ -51,6 +51,8 @@ export function Lanes({
           <span className="muted">Across</span>
           <select
             value={scale}
+            // Events of the same millisecond have no length of time to be drawn on.
+            disabled={durationMs <= 0}
             onChange={({ target }) =>
               setParams({ scale: target.value === "order" ? "order" : undefined }, { replace: true })
             }
@@ -75,7 +77,7 @@ export function Lanes({
             width={width}
             height={height}
             role="img"
-            aria-label="Events by stream and time. The tree below has the same in words."
+            aria-label={`Events by stream, ${scale === "time" ? "over time" : "in order of the log"}. The tree below has the same in words.`}
           >
             {streams.map((stream, index) => (
               <line

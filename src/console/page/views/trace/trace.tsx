@@ -1,4 +1,4 @@
-/** What one request set going: its events as a tree, over time, by stream. */
+/** What one request set going: its events by stream, and as a tree of causes and effects. */
 import { useQuery } from "@tanstack/react-query";
 import { RotateCw } from "lucide-react";
 import { useMemo } from "react";
@@ -61,8 +61,8 @@ function OneTrace({ correlation }: { readonly correlation: string }) {
 
 function Shown({ trace }: { readonly trace: Trace }) {
   const { params } = useAddress();
-  const scale: Scale = params.get("scale") === "order" ? "order" : "time";
   const { events, streams, cut, durationMs, depth } = trace;
+  const scale: Scale = params.get("scale") === "order" || durationMs <= 0 ? "order" : "time";
   const rows = useMemo(() => treeRows(events), [events]);
   const places = useMemo(() => placesOf(events, durationMs, scale), [events, durationMs, scale]);
   const loops = events.filter(({ loop }) => loop > 0).length;
@@ -93,7 +93,7 @@ function Shown({ trace }: { readonly trace: Trace }) {
         </Notice>
       )}
       <Lanes trace={trace} places={places} scale={scale} chosen={chosen} />
-      <Tree rows={rows} places={places} chosen={chosen} />
+      <Tree rows={rows} places={places} scale={scale} chosen={chosen} />
     </>
   );
 }

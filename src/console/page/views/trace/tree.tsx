@@ -1,25 +1,32 @@
 import { Repeat } from "lucide-react";
 import { duration, integer } from "../../data/format.ts";
-import { LEVELS, type TreeRow } from "../../data/trace-tree.ts";
+import { LEVELS, type Scale, type TreeRow } from "../../data/trace-tree.ts";
 import { EventLink, nameOf, StreamLink } from "../../ui/link.tsx";
 import { Panel } from "../../ui/panel.tsx";
 import { Table } from "../../ui/table.tsx";
+
+const WORDS: Readonly<Record<Scale, { readonly bar: string; readonly head: string }>> = {
+  time: { bar: "A bar is the wait since the cause", head: "Wait, on the time of the trace" },
+  order: {
+    bar: "A bar leads from the cause to its effect, in order of the log",
+    head: "Distance from the cause, in events",
+  },
+};
 
 /** The events in the order of their causes, each with how long its reaction took to commit it. */
 export function Tree({
   rows,
   places,
+  scale,
   chosen,
 }: {
   readonly rows: readonly TreeRow[];
   readonly places: ReadonlyMap<number, number>;
+  readonly scale: Scale;
   readonly chosen: number;
 }) {
   return (
-    <Panel
-      title="Causes and effects"
-      aside={<span className="muted">A bar is the wait since the cause</span>}
-    >
+    <Panel title="Causes and effects" aside={<span className="muted">{WORDS[scale].bar}</span>}>
       <Table
         className="tree"
         columns={[
@@ -40,7 +47,7 @@ export function Tree({
             cell: ({ event: { afterMs } }) => (afterMs === undefined ? "" : duration(afterMs)),
           },
           {
-            head: "Wait, on the time of the trace",
+            head: WORDS[scale].head,
             kind: "graphic",
             column: "tree-bar",
             cell: (row) => <Wait row={row} places={places} />,
