@@ -132,17 +132,21 @@ function endpoints(host: string, port: number | string): Endpoint[] {
   return hosts.map((name, i) => ({ host: name, port: ports[i] ?? ports[0] ?? 5432 }));
 }
 
-/** Modes of TLS that do not verify the server. `require` with sslrootcert verifies it. */
-const UNVERIFIED = new Set<unknown>([false, "disable", "allow", "prefer", "no-verify"]);
+/** Modes of TLS that do not verify the server; `require` verifies it if sslrootcert is given. */
+const UNVERIFIED = new Set<unknown>([false, "disable", "allow", "prefer", "require", "no-verify"]);
 const TLS_FILES = ["sslrootcert", "sslcert", "sslkey"];
 
 /**
- * The store's options, without host and port, overridden by those of a URL of its own. A URL that names a certificate but no
- * mode asks for verify-full, as everywhere, also if the store's own server is not verified.
+ * The options of a second target: the store's without host and port, overridden by those of the target's URL.
+ *
+ * If the URL names a file for TLS but no mode, and the store's mode would not verify the server, the mode is verify-full.
+ * The store's `require` stays if sslrootcert is given, because it is verify-ca then.
  */
-function besides({ host: _host, port: _port, ...kept }: Values, own: Values): Values {
-  const verifies = own.ssl === undefined && TLS_FILES.some((name) => own[name] !== undefined);
-  return { ...kept, ...(verifies && UNVERIFIED.has(kept.ssl) && { ssl: "verify-full" }), ...own };
+function secondTarget({ host: _host, port: _port, ...kept }: Values, own: Values, env: Environment): Values {
+  const { ssl, sslrootcert = "" }: Values = { ...readEnvironment(env), ...kept, ...own };
+  const verified = !UNVERIFIED.has(ssl) || (ssl === "require" && sslrootcert !== "");
+  const asksToVerify = own.ssl === undefined && TLS_FILES.some((name) => own[name] !== undefined);
+  return { ...kept, ...(asksToVerify && !verified && { ssl: "verify-full" }), ...own };
 }
 
 /**
@@ -151,10 +155,10 @@ function besides({ host: _host, port: _port, ...kept }: Values, own: Values): Va
  */
 function replicaTarget(chosen: Values, url: string, env: Environment): ConnectionTarget {
   const own = readUrl(url, "replicas");
-  return resolve(besides(chosen, { target_session_attrs: "any", ...own }), env);
+  return resolve(secondTarget(chosen, { target_session_attrs: "any", ...own }, env), env);
 }
 
 /** The store's own options without host and port, overridden by all that `listen_url` names. */
 function listenTarget(chosen: Values, url: string, env: Environment): ConnectionTarget {
-  return resolve(besides(chosen, readUrl(url, "listen_url")), env);
+  return resolve(secondTarget(chosen, readUrl(url, "listen_url"), env), env);
 }
