@@ -97,7 +97,7 @@ export class Pool {
     other.#other = this;
   }
 
-  /** Connections in use, idle connections, and waiting callers. */
+  /** Connections in use or being opened, idle connections, and waiting callers. */
   get counts(): { busy: number; idle: number; waiting: number } {
     return {
       busy: this.#size - this.#idle.length,
@@ -304,7 +304,7 @@ export class Pool {
     await connection.end();
   }
 
-  /** A connection was lost: another one may be opened for the waiting callers. */
+  /** A connection has closed: another one may be opened for the waiting callers. */
   #forget(connection: Connection): void {
     if (!this.#connections.delete(connection)) return;
     this.#hosts.onLost?.(connection.closedWith);
