@@ -235,7 +235,7 @@ export async function rebuild<
         known = page.to;
         applied += page.events.length;
       }
-      // Even if no event was left, this checks the record: another process may have restarted and filled only a part.
+      // Even if no event was left, this checks the record: another process may have begun anew, and filled only a part.
       await apply(tx, { events: [], after: known, to: end }, known);
       await filled.swap(tx);
       await transactions.query(tx, raiseFloor(positions, projection, end));
