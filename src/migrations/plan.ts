@@ -62,8 +62,8 @@ const mayComplete = ({ table }: Names, { relations }: Catalog) =>
   Object.values(tableNames(table)).every((name) => relations.get(name)?.owned === true);
 
 /**
- * What the store can work without, and only an owner can fix: indexes that are missing, outdated, or left by an interrupted
- * build; storage options and a default that are missing.
+ * What the store can work without, and only an owner can fix: indexes that are missing, outdated, or left by an
+ * interrupted build; storage options and a default that are missing.
  */
 export function unfinished(names: Names, catalog: Catalog): string[] {
   const { relations } = catalog;

@@ -33,8 +33,8 @@ const SINGLE_CHECKPOINT: readonly Shape[] = [{ at: NUMBER }, { correlated_at: NU
 
 const LEASE: Shape = { leased_by: /^(text|uuid|character varying.*)$/, leased_until: TIME };
 /**
- * The types that columns of later releases must have, if they exist. `created` did not come later. It is checked again here
- * because it needs milliseconds: a table with less precision may be the store's, but the store cannot use it.
+ * The types that columns of later releases must have, if they exist. `created` did not come later. It is checked again
+ * here because it needs milliseconds: a table with less precision may be the store's, but the store cannot use it.
  */
 const LATER_EVENTS: Shape = {
   created: /^timestamp(\([3-6]\))? with time zone$/,

@@ -139,8 +139,8 @@ const TLS_FILES = ["sslrootcert", "sslcert", "sslkey"];
 /**
  * The options of a second target: the store's without host and port, overridden by those of the target's URL.
  *
- * If the URL names a file for TLS but no mode, and the store's mode would not verify the server, the mode is verify-full.
- * The store's `require` stays if sslrootcert is given, because it is verify-ca then.
+ * If the URL names a file for TLS but no mode, and the store's mode would not verify the server, the mode is
+ * verify-full. The store's `require` stays if sslrootcert is given, because it is verify-ca then.
  */
 function secondTarget({ host: _host, port: _port, ...kept }: Values, own: Values, env: Environment): Values {
   const { ssl, sslrootcert = "" }: Values = { ...readEnvironment(env), ...kept, ...own };

@@ -63,8 +63,8 @@ export function paramsOf({ params = [] }: Query): readonly Param[] {
 }
 
 /**
- * The statement in its form for Citus, without `bindFirst`: Citus chooses the node when it binds a statement, and the table
- * may have moved before the statement runs.
+ * The statement in its form for Citus, without `bindFirst`: Citus chooses the node when it binds a statement, and the
+ * table may have moved before the statement runs.
  */
 export const forCitus = ({ citus, bindFirst: _, ...query }: Query): Query =>
   citus ? { ...query, text: citus() } : query;
@@ -174,8 +174,8 @@ export class Exchange {
         this.#socket.write(tail());
       };
     }
-    // The tail is one write. Without large parameters and long texts it fits into one packet. If the client vanishes, the
-    // server then gets all of it or nothing.
+    // The tail is one write. Without large parameters and long texts it fits into one packet. If the client vanishes,
+    // the server then gets all of it or nothing.
     const messages = large
       ? [writer.take()]
       : writer.length > PACKET_BYTES

@@ -51,8 +51,9 @@ export function matchesTargetSessionAttrs(
 }
 
 /**
- * Opens a connection, and waits until the server answers on it. `onSelected` gets the connection once its host is selected,
- * and may destroy it: a host that needs no check is selected before its server answers, any other one after. Rejects with the failure of the last host, or with NO_SERVER if hosts answer and none matches.
+ * Opens a connection, and waits until the server answers on it. `onSelected` gets the connection once its host is
+ * selected, and may destroy it: a host that needs no check is selected before its server answers, any other one after.
+ * Rejects with the failure of the last host, or with NO_SERVER if hosts answer and none matches.
  */
 export async function openConnection(
   options: OpenOptions,

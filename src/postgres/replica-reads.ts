@@ -22,8 +22,8 @@ export type ReplicaTexts = {
 };
 
 /**
- * `behind` of a {@link View}: its value after a replica first lacked something, and its maximum. It doubles each time the
- * replica lacks something, and halves otherwise, down to 0. After an error the replica pauses for the maximum.
+ * `behind` of a {@link View}: its value after a replica first lacked something, and its maximum. It doubles each time
+ * the replica lacks something, and halves otherwise, down to 0. After an error the replica pauses for the maximum.
  */
 const BEHIND = [2, 250] as const;
 

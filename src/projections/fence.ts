@@ -23,8 +23,8 @@ export class Fence {
   }
 
   /**
-   * Whether events of this target may have been fetched in an earlier generation. It remembers the generation, so it is true
-   * at most once for a target and a generation. `since`: when the generation began, in ms.
+   * Whether events of this target may have been fetched in an earlier generation. It remembers the generation, so it is
+   * true at most once for a target and a generation. `since`: when the generation began, in ms.
    */
   refuses(target: string, generation: number, since: number): boolean {
     const known = this.#known.get(target);

@@ -4,8 +4,8 @@
  * handler writes.
  *
  * A rebuild holds and releases the handlers under an EXCLUSIVE lock of the table. A handler's first statement waits for
- * that lock before it takes its snapshot, so it reads the row as the rebuild has left it. While the handlers are held, a
- * rebuild in place moves `at` without the lock.
+ * that lock before it takes its snapshot, so it reads the row as the rebuild has left it. While the handlers are held,
+ * a rebuild in place moves `at` without the lock.
  */
 import { type SQL, sql } from "drizzle-orm";
 import type { ActPositions } from "./positions.ts";

@@ -59,9 +59,9 @@ function attributesOf(store: object, { names }: Context): Attributes {
 }
 
 /**
- * Records metrics and traces of a store until the returned function is called. Labels name the server, replica, database and
- * table, the verb and lane, the state of a connection, the outcome and the kind of error; never a payload, a stream or a
- * message.
+ * Records metrics and traces of a store until the returned function is called. Labels name the server, replica,
+ * database and table, the verb and lane, the state of a connection, the outcome and the kind of error; never a payload,
+ * a stream or a message.
  *
  * @param store A PostgresStore. One instrumentation at a time.
  * @throws TypeError if `store` is not a PostgresStore, is instrumented already, or if an option is wrong.
