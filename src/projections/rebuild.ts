@@ -19,7 +19,7 @@ import { type ActPositions, actPositions } from "./positions.ts";
 import { LogReader, type Page } from "./read-log.ts";
 import { checkRebuild, DEFINITION_RULES } from "./rebuild-input.ts";
 import { Shadow } from "./shadow.ts";
-import { LIMIT_LOCKS, retryOnLockTimeout } from "./swap-lock.ts";
+import { LIMIT_LOCKS, retryOnLockTimeout } from "./lock-timeout.ts";
 import { type Database, Transactions } from "./transactions.ts";
 
 /** When no more than this many ids are left, the rebuild takes the locks and applies the rest. */

@@ -14,7 +14,7 @@ import type { TransactionOf } from "./exactly-once.ts";
 import { deliverAgain, floorOf, lockPositions, makeFloor } from "./floor.ts";
 import { type ActPositions, actPositions } from "./positions.ts";
 import { checkProjection, DEFINITION_RULES } from "./rebuild-input.ts";
-import { LIMIT_LOCKS, retryOnLockTimeout } from "./swap-lock.ts";
+import { LIMIT_LOCKS, retryOnLockTimeout } from "./lock-timeout.ts";
 import { type Database, Transactions } from "./transactions.ts";
 
 type Targets = Parameters<PostgresStore["reset"]>[0];

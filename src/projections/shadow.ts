@@ -17,7 +17,7 @@ import {
   type TableFacts,
 } from "./shadow-ddl.ts";
 import { inSchema } from "./shadow-table.ts";
-import { LIMIT_LOCKS } from "./swap-lock.ts";
+import { LIMIT_LOCKS } from "./lock-timeout.ts";
 import type { Transactions } from "./transactions.ts";
 
 const UNDEFINED_TABLE = "42P01";
