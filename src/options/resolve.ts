@@ -2,7 +2,7 @@
 
 import { isRecord } from "../values/json-dates.ts";
 import type { PiiOptions } from "../values/pii-keys.ts";
-import { checkOptions, setOptions } from "./check.ts";
+import { checkOptions, givenOptions } from "./check.ts";
 import { type ConnectionTarget, type Endpoint, fromConfig, type ResolvedOptions } from "./config.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
 import type { Options } from "./option-list.ts";
@@ -17,7 +17,7 @@ export function resolveOptions(options: unknown = {}, env: Environment = process
   const database = sharedDatabaseOf(given);
   if (database) return resolveShared(given, database);
   const { listen_url, replicas: urls } = checkOptions(given);
-  const chosen = withUrl(setOptions(given));
+  const chosen = withUrl(givenOptions(given));
   const target = resolve(chosen, env);
   const listen = listen_url === undefined ? undefined : listenTarget(chosen, listen_url, env);
   const replicas = urls.map((url) => replicaTarget(chosen, url, env));
@@ -32,7 +32,7 @@ export function resolveOptions(options: unknown = {}, env: Environment = process
     inline,
     ...(typeof ssl === "object" && { ssl }),
   };
-  return { ...target, listen, replicas, hidden: setOptions(hidden), shared: undefined };
+  return { ...target, listen, replicas, hidden: givenOptions(hidden), shared: undefined };
 }
 
 /** The property of a PostgresDatabase with its resolved options. Global, because each entry is bundled by itself. */
@@ -47,7 +47,7 @@ function connectionsOf(database: SharedDatabase): ResolvedOptions {
 
 /** A store's own options, and those of the connections that it shares. */
 function resolveShared(options: unknown, database: SharedDatabase): ResolvedOptions {
-  const { database: _database, ...own } = setOptions(options);
+  const { database: _database, ...own } = givenOptions(options);
   refuseOptions(
     own,
     (name) => !isStoreOption(name),
@@ -62,7 +62,7 @@ function resolveShared(options: unknown, database: SharedDatabase): ResolvedOpti
     secrets: { ...secrets, pii: piiOptions(pii_encryption), inline },
     listen,
     replicas,
-    hidden: { ...hidden, ...setOptions({ pii_encryption, inline }) },
+    hidden: { ...hidden, ...givenOptions({ pii_encryption, inline }) },
     shared: database,
   };
 }
@@ -73,7 +73,7 @@ function resolveShared(options: unknown, database: SharedDatabase): ResolvedOpti
  * Throws one Error that names each wrong option, and a TypeError for options of a store.
  */
 export function resolveDatabase(options: unknown = {}, env: Environment = process.env): ResolvedOptions {
-  const named = isRecord(options) ? setOptions(options) : {};
+  const named = isRecord(options) ? givenOptions(options) : {};
   const given = sharedDatabaseOf(named) ? named : withUrl(named);
   refuseOptions(
     given,

@@ -2,7 +2,7 @@
  * Reads options from a URL. No error shows the URL, or a part of it that may belong to a password. It does not use
  * `new URL`, which accepts only one host, and accepts characters that should have been percent-encoded.
  */
-import { checkOptions, setOptions } from "./check.ts";
+import { checkOptions, givenOptions } from "./check.ts";
 import { optionList } from "./option-list.ts";
 import { settingWord } from "./server-options.ts";
 import { readSource, type Values } from "./sources.ts";
@@ -29,8 +29,8 @@ export function readUrl(url: string, option = "url"): Values {
   };
   const inQuery = readSource("url", (name) => parameters.get(name));
   const values = {
-    ...setOptions(beforeQuery),
-    ...setOptions(inQuery),
+    ...givenOptions(beforeQuery),
+    ...givenOptions(inQuery),
     ...combine(parameters, inQuery, fail),
   };
   checkOptions(values, ` in ${option}`);
@@ -139,7 +139,7 @@ const isOptional = (ssl: unknown) => ssl === "allow" || ssl === "prefer";
 function combine(parameters: ReadonlyMap<string, string>, { ssl, options }: Values, fail: Fail): Values {
   const path = parameters.get("search_path");
   const words = [options, path !== undefined && settingWord("search_path", path)].filter(Boolean);
-  return setOptions({
+  return givenOptions({
     ssl: combineTls(parameters, ssl, fail),
     options: words.length > 0 ? words.join(" ") : undefined,
   });
