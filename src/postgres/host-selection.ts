@@ -7,7 +7,7 @@ import { ConnectionError } from "../errors.ts";
 import type { TargetSessionAttrs } from "../options/modes.ts";
 import { setUpCitus } from "./citus.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
-import { prepareByCaller } from "./on-connect.ts";
+import { runOnConnect } from "./on-connect.ts";
 import { detectPooling, type Pooling, setUpSession } from "./pooler.ts";
 import { newConnection } from "./shared-connection.ts";
 
@@ -69,7 +69,7 @@ export async function openConnection(
     await connection.establish(options.config.connectionTimeoutMillis);
     if (options.config.prepare) await admit(connection, options, hosts);
     if (connection.citus) await setUpCitus(connection, options.config.connectionTimeoutMillis);
-    await prepareByCaller(connection, options);
+    await runOnConnect(connection, options);
   } catch (error) {
     connection.destroy(error instanceof Error ? error : new Error("not admitted"));
     throw error;
