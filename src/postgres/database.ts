@@ -8,7 +8,7 @@ import { lessOf, msUntil } from "./deadline.ts";
 import { endBackend } from "./end-backend.ts";
 import type { Answer, Query, Row } from "./exchange.ts";
 import { assertFree, hold, holding, within } from "./held.ts";
-import type { Hosts } from "./host-selection.ts";
+import type { HostState } from "./host-selection.ts";
 import { type ChannelListener, type ChannelOptions, Listener } from "./listener.ts";
 import { DatabaseLog } from "./log.ts";
 import { Pool } from "./pool.ts";
@@ -86,7 +86,7 @@ export class Database {
       this.log.opened();
       for (const listener of this.#listeners) listener.reconnectSoon();
     };
-    const hosts: Hosts = { first: 0, onEstablished, onLost };
+    const hosts: HostState = { first: 0, onEstablished, onLost };
     // With one connection for all there is only one pool.
     const { max, min } = config;
     this.#max = Math.max(1, max - 1);

@@ -12,7 +12,7 @@ import { detectPooling, type Pooling, setUpSession } from "./pooler.ts";
 import { newConnection } from "./shared-connection.ts";
 
 /** State that the connections of a store share. */
-export type Hosts = {
+export type HostState = {
   /** Index of the host to try first: the last that matched. So a host that is down is waited for only once. */
   first: number;
   /**
@@ -57,7 +57,7 @@ export function matchesTargetSessionAttrs(
  */
 export async function openConnection(
   options: OpenOptions,
-  hosts: Hosts,
+  hosts: HostState,
   onClose: (connection: Connection) => void,
   onSelected: (connection: Connection) => void = () => {},
 ): Promise<Connection> {
@@ -78,7 +78,7 @@ export async function openConnection(
 }
 
 /** Forgets the pooler's mode after a pooled connection was lost. `intended`: the store itself has closed the connection. */
-export function forgetPooling(hosts: Hosts, { facts }: Connection, intended: boolean): void {
+export function forgetPooling(hosts: HostState, { facts }: Connection, intended: boolean): void {
   if (facts?.pooled === true && !intended) hosts.pooling = undefined;
 }
 
@@ -89,7 +89,7 @@ const PAUSE = { factor: 8, fromMs: 200 };
  * Behind a pooler in session mode it sets up the session; it rejects behind one in transaction mode. Each connection's own
  * first answer shows whether a pooler is in between, so that a pooler that is added later is noticed.
  */
-async function admit(connection: Connection, options: OpenOptions, hosts: Hosts): Promise<void> {
+async function admit(connection: Connection, options: OpenOptions, hosts: HostState): Promise<void> {
   const { pooled } = await connection.establish(options.config.connectionTimeoutMillis);
   // While the mode is not known, the connection is used without session settings and named statements. That works in
   // both modes.
@@ -118,7 +118,7 @@ async function admit(connection: Connection, options: OpenOptions, hosts: Hosts)
  */
 export async function openForListen(
   options: OpenOptions,
-  hosts: Hosts,
+  hosts: HostState,
   onClose: (connection: Connection) => void,
 ): Promise<Connection> {
   const found = await selectHost(options, hosts, () => {});
@@ -129,7 +129,7 @@ export async function openForListen(
 
 async function selectHost(
   options: OpenOptions,
-  hosts: Hosts,
+  hosts: HostState,
   onClose: (connection: Connection) => void,
 ): Promise<Connection> {
   const { config } = options;
@@ -148,7 +148,7 @@ async function selectHost(
 /** A connection to the first host that matches, or a text that says what the hosts are instead. */
 async function search(
   options: OpenOptions,
-  hosts: Hosts,
+  hosts: HostState,
   onClose: (connection: Connection) => void,
   attrs: TargetSessionAttrs,
 ): Promise<Connection | string> {

@@ -2,7 +2,7 @@
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { PostgresStoreOptions } from "../../src/index.ts";
 import { resolveOptions } from "../../src/options/resolve.ts";
-import { forgetPooling, type Hosts, openConnection } from "../../src/postgres/host-selection.ts";
+import { forgetPooling, type HostState, openConnection } from "../../src/postgres/host-selection.ts";
 import { Database } from "../../src/postgres/index.ts";
 import { VALUES_AS_WRITTEN } from "../../src/postgres/transaction.ts";
 import { FakeServer } from "./fake-server.ts";
@@ -20,7 +20,7 @@ async function behind(processOf?: FakeServer["processOf"], options: PostgresStor
     {},
   );
   const { config, secrets } = resolved;
-  const hosts: Hosts = { first: 0 };
+  const hosts: HostState = { first: 0 };
   const open = async () => {
     const connection = await openConnection(
       { config, secrets, settings: { plan_cache_mode: "force_generic_plan" } },
