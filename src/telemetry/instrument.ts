@@ -13,7 +13,7 @@ import { traceBatch } from "./batches.ts";
 import type { Call } from "./calls.ts";
 import { Later } from "./later.ts";
 import { COMMITS, METRICS, SECONDS } from "./metrics.ts";
-import { observePool, observeWork } from "./observe.ts";
+import { observeProcess, observeWork } from "./observe.ts";
 import { watchVerbs } from "./verbs.ts";
 
 /** Where to record, and how often to query the database. */
@@ -126,7 +126,7 @@ export function instrument(store: object, options: TelemetryOptions = {}): () =>
         if (count > 0) leasesLost.add(count, common);
       },
     }),
-    observePool(meter, context, common, () => later.flush()),
+    observeProcess(meter, context, common, () => later.flush()),
   ];
   const { pollMs = POLL_MS } = options;
   if (pollMs > 0) ends.push(observeWork(meter, context, common, pollMs));
