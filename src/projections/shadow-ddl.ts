@@ -143,7 +143,9 @@ export function createShadows(tables: readonly TableFacts[], schema: string): st
     ),
     ...constraints(true),
     ...tables.flatMap(({ name, replicaIdentity }) =>
-      replicaIdentity === null ? [] : [`alter table ${qualified(schema, name)} replica identity ${replicaIdentity}`],
+      replicaIdentity === null
+        ? []
+        : [`alter table ${qualified(schema, name)} replica identity ${replicaIdentity}`],
     ),
   ];
 }
