@@ -1,7 +1,7 @@
 /** Writes the log, or a part of it, as lines. Reads page by page, so that memory is bounded on a log of any size. */
 import { createHash } from "node:crypto";
 import type { Context } from "../context.ts";
-import type { Database, Query } from "../postgres/index.ts";
+import type { Query, StoreConnections } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 import { toPattern } from "../values/pattern.ts";
 import { checkGiven, FLAG, FUNCTION, ID, oneOf, type Rules, TEXT, TEXTS } from "../values/rules.ts";
@@ -72,7 +72,7 @@ export type ExportEnd = {
 };
 
 /** Where a log is read: a store, or one transaction. */
-export type Readable = { readonly names: Names; readonly connections: Pick<Database, "read"> };
+export type Readable = { readonly names: Names; readonly connections: Pick<StoreConnections, "read"> };
 
 /**
  * Makes the query of the page after an id. It selects `id` and `line`; `line` is null for an event that has just been

@@ -15,11 +15,11 @@ import { checkInput, ProjectionError } from "./errors.ts";
 import type { TransactionOf } from "./exactly-once.ts";
 import { floorOf, lockPositions, makeFloor, raiseFloor } from "./floor.ts";
 import { InPlace } from "./in-place.ts";
+import { LIMIT_LOCKS, retryOnLockTimeout } from "./lock-timeout.ts";
 import { type ActPositions, actPositions } from "./positions.ts";
 import { LogReader, type Page } from "./read-log.ts";
 import { checkRebuild, DEFINITION_RULES } from "./rebuild-input.ts";
 import { Shadow } from "./shadow.ts";
-import { LIMIT_LOCKS, retryOnLockTimeout } from "./lock-timeout.ts";
 import { type Database, Transactions } from "./transactions.ts";
 
 /** When no more than this many ids are left, the rebuild takes the locks and applies the rest. */

@@ -3,14 +3,14 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { resolveOptions } from "../../src/options/resolve.ts";
 import { Connection } from "../../src/postgres/connection.ts";
 import { type HostState, openConnection } from "../../src/postgres/host-selection.ts";
-import { Database } from "../../src/postgres/index.ts";
+import { StoreConnections } from "../../src/postgres/index.ts";
 import { gate } from "../conformance/kit/eventually.ts";
 import { FakeServer, type FakeSession } from "./fake-server.ts";
 
 async function open() {
   const server = await FakeServer.start();
   const options = resolveOptions({ host: "127.0.0.1", port: server.port, statement_timeout: 60_000 }, {});
-  const database = new Database(options);
+  const database = new StoreConnections(options);
   onTestFinished(() => database.close());
   return { server, database };
 }

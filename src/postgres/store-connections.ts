@@ -29,7 +29,7 @@ const GRACE = 5_000;
 export type ListenerState = "off" | "listening" | "reconnecting";
 
 /** One store's connections: its own pools, or its share of the pools of several stores. */
-export class Database {
+export class StoreConnections {
   readonly config: Config;
   /** The pool for appends, of one connection. With `max: 1` it is the same pool as the one for everything else. */
   readonly writer: StorePool;
@@ -116,7 +116,7 @@ export class Database {
   }
 
   /** Whether code that holds a connection of this store, and waits for one of `other`, would wait for itself. */
-  hasOnlyConnectionOf(other: Database): boolean {
+  hasOnlyConnectionOf(other: StoreConnections): boolean {
     return this.#shared !== undefined && this.#shared === other.#shared && this.#max === 1;
   }
 
