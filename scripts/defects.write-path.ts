@@ -14,7 +14,7 @@ const recover = on("inferOutcomes", "", [
 ]);
 const transaction = on("TransactionChannel", "", ["test/postgres/transaction.test.ts"]);
 const exchange = on("Exchange", "", ["test/postgres/transaction.test.ts", "test/postgres/exchange.test.ts"]);
-const database = on("Database", "", ["test/postgres/recovery.test.ts"]);
+const database = on("StoreConnections", "", ["test/postgres/recovery.test.ts"]);
 
 const appendDefects: readonly Defect[] = [
   lock("the append lock is another one than act-pg's", sql("hashtext(${})", "hashtext('mine')")),

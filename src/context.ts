@@ -1,6 +1,6 @@
 /** What every verb gets: the names of the tables, the connections, and the reader of rows. */
 import type { InlineProjections, Scope } from "./options/inline.ts";
-import type { Database } from "./postgres/index.ts";
+import type { StoreConnections } from "./postgres/index.ts";
 import type { EventReader } from "./schema/event-rows.ts";
 import type { Names } from "./schema/names.ts";
 import type { Signals } from "./signals.ts";
@@ -15,7 +15,7 @@ export const CONTEXT = Symbol.for("act-drizzle.context");
 
 export type Context = {
   readonly names: Names;
-  readonly connections: Database;
+  readonly connections: StoreConnections;
   readonly reader: EventReader;
   readonly piiKeys: PiiKeys | undefined;
   readonly inline: InlineProjections | undefined;

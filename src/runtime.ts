@@ -8,7 +8,7 @@ import { Notifier } from "./notifications/notify.ts";
 import { Operations } from "./operations.ts";
 import { type ResolvedOptions, type StoreConfig, withHiddenPassword } from "./options/config.ts";
 import { isPassive } from "./options/passive.ts";
-import { Database, poolsOf, type SharedPools } from "./postgres/index.ts";
+import { poolsOf, type SharedPools, StoreConnections } from "./postgres/index.ts";
 import { eventReader } from "./schema/event-rows.ts";
 import { namesOf } from "./schema/names.ts";
 import { replicaTexts } from "./schema/replica-texts.ts";
@@ -39,7 +39,7 @@ export class Runtime {
     const names = namesOf(config.schema, config.table);
     const share = this.#shared && { pools: this.#shared, facts: appendFactsQuery(names) };
     const texts = resolved.replicas.length > 0 ? replicaTexts(names) : undefined;
-    const connections = new Database(resolved, appendFacts(names), share, texts);
+    const connections = new StoreConnections(resolved, appendFacts(names), share, texts);
     const piiKeys = secrets.pii && new PiiKeys(secrets.pii);
     const by = randomUUID();
     const reader = eventReader(config.dates, piiKeys);

@@ -1,7 +1,7 @@
 /** Writes the log, or a part of it, as lines. Reads page by page, so that memory is bounded on a log of any size. */
 import { createHash } from "node:crypto";
 import type { Context } from "../context.ts";
-import type { Database, Query } from "../postgres/index.ts";
+import type { Query, StoreConnections } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 import { toPattern } from "../values/pattern.ts";
 import { checkGiven, FLAG, FUNCTION, ID, oneOf, type Rules, TEXT, TEXTS } from "../values/rules.ts";
@@ -75,7 +75,7 @@ export type ExportEnd = {
 };
 
 /** A log that can be read: by a store's connections, or inside one transaction. */
-export type LogSource = { readonly names: Names; readonly connections: Pick<Database, "read"> };
+export type LogSource = { readonly names: Names; readonly connections: Pick<StoreConnections, "read"> };
 
 /**
  * Makes the query of the page after an id. It selects `id` and `line`; `line` is null for an event that has just been

@@ -13,7 +13,7 @@ import type { Context } from "../context.ts";
 import { codeOf } from "../errors.ts";
 import { seed } from "../migrations/seed.ts";
 import { readByIndex } from "../postgres/by-index.ts";
-import type { Database, Query, Row, Run } from "../postgres/index.ts";
+import type { Query, Row, Run, StoreConnections } from "../postgres/index.ts";
 import { RETRIABLE_OR_LOCKED } from "../postgres/retry.ts";
 import { literal, type Names, namesOf } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
@@ -303,7 +303,7 @@ class Copy {
 /** The tables as the transaction of `run` sees them. */
 const within = (names: Names, run: Run): LogSource => ({
   names,
-  connections: { read: (_operation, query) => run(query) } as Pick<Database, "read">,
+  connections: { read: (_operation, query) => run(query) } as Pick<StoreConnections, "read">,
 });
 
 async function lastIdOf({ names, connections }: LogSource): Promise<number> {

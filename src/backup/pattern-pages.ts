@@ -7,7 +7,7 @@
  */
 import { readByIndex } from "../postgres/by-index.ts";
 import { Conditions } from "../postgres/conditions.ts";
-import type { Database, Query } from "../postgres/index.ts";
+import type { Query, StoreConnections } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 import type { Pattern } from "../values/pattern.ts";
 import { linesQuery } from "./stream-pages.ts";
@@ -30,7 +30,7 @@ export type PatternOptions = {
 
 export class PatternPages {
   readonly #names: Names;
-  readonly #connections: Pick<Database, "read" | "readWith">;
+  readonly #connections: Pick<StoreConnections, "read" | "readWith">;
   readonly #options: PatternOptions;
   /** The next ids, in order; up to `#searched` all are known. */
   #ids: number[] = [];
@@ -38,7 +38,11 @@ export class PatternPages {
   #part = FIRST_PART;
   #byPrefix: boolean | undefined;
 
-  constructor(names: Names, connections: Pick<Database, "read" | "readWith">, options: PatternOptions) {
+  constructor(
+    names: Names,
+    connections: Pick<StoreConnections, "read" | "readWith">,
+    options: PatternOptions,
+  ) {
     this.#names = names;
     this.#connections = connections;
     this.#options = options;

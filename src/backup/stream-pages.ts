@@ -3,7 +3,7 @@
  * are then read by id. With one statement that has ORDER BY id and a LIMIT, the planner walked the whole log for each page,
  * or sorted all events of the streams: 25,000 events of 500 streams in a log of a million took 73 s without statistics.
  */
-import type { Database, Query } from "../postgres/index.ts";
+import type { Query, StoreConnections } from "../postgres/index.ts";
 import { numberArray, textArray } from "../postgres/parameters.ts";
 import type { Names } from "../schema/names.ts";
 
@@ -39,7 +39,7 @@ export const linesQuery = ({ events }: Names, line: string, ids: readonly number
 
 export class StreamPages {
   readonly #names: Names;
-  readonly #connections: Pick<Database, "read">;
+  readonly #connections: Pick<StoreConnections, "read">;
   readonly #cuts: readonly Cut[];
   readonly #line: string;
   /** The next ids, in order. */
@@ -48,7 +48,7 @@ export class StreamPages {
   #complete = false;
 
   /** `line`: the row `e` as text. */
-  constructor(names: Names, connections: Pick<Database, "read">, cuts: readonly Cut[], line: string) {
+  constructor(names: Names, connections: Pick<StoreConnections, "read">, cuts: readonly Cut[], line: string) {
     this.#names = names;
     this.#connections = connections;
     this.#cuts = cuts;

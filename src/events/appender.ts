@@ -4,10 +4,10 @@ import type { InlineProjections } from "../options/inline.ts";
 import {
   type Answer,
   type Connection,
-  type Database,
   msUntil,
   type Query,
   type Row,
+  type StoreConnections,
   TransactionFailure,
   useBefore,
 } from "../postgres/index.ts";
@@ -49,7 +49,7 @@ const FIRST_SILENCE_MS = 1_000;
 const LONGEST_SILENCE_MS = 5_000;
 
 export type AppenderOptions = {
-  readonly connections: Database;
+  readonly connections: StoreConnections;
   readonly names: Names;
   /** Identifies this store in notifications. */
   readonly by: string;

@@ -11,7 +11,7 @@
  */
 
 import { ConnectionError, codeOf, outcomeUnknown, sanitize, storeClosed } from "../errors.ts";
-import { type Database, RETRIABLE, TransactionFailure } from "../postgres/index.ts";
+import { RETRIABLE, type StoreConnections, TransactionFailure } from "../postgres/index.ts";
 import { noSignals, type Signals } from "../signals.ts";
 import { log } from "../values/log.ts";
 import type { Append, Appended, Outcome } from "./append.ts";
@@ -77,7 +77,7 @@ const notApplied = () =>
   );
 
 export class AppendQueue {
-  readonly #database: Database;
+  readonly #database: StoreConnections;
   readonly #appender: Appender;
   readonly #signals: Signals;
   readonly #limits = new BatchLimits();
@@ -91,7 +91,7 @@ export class AppendQueue {
   #closing = false;
   #closed = false;
 
-  constructor(database: Database, appender: Appender, signals = noSignals()) {
+  constructor(database: StoreConnections, appender: Appender, signals = noSignals()) {
     this.#database = database;
     this.#appender = appender;
     this.#signals = signals;

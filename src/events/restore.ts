@@ -124,8 +124,8 @@ select count(*)::int as found, max(key)::text as last, (select count(*)::int fro
 /**
  * Empties the tables, in the transaction of `run`, which holds the append lock. The lock on the checkpoints waits for
  * running calls of subscribe, and makes later ones wait. So none of them writes a checkpoint of the old log into the
- * new one. From here on statement_timeout is off. The client's own limit for each answer (`Database.deadline`) still
- * holds, so the rows are deleted in pages.
+ * new one. From here on statement_timeout is off. The client's own limit for each answer
+ * (`StoreConnections.deadline`) still holds, so the rows are deleted in pages.
  */
 export async function wipe(run: Run, { events, streams, correlated }: Names): Promise<void> {
   await run({ text: "set local statement_timeout = 0" });

@@ -43,10 +43,10 @@ function checkKey(verb: string, key: string): void {
     throw invalid(verb, `key must have 1 to ${LONGEST_KEY} characters: use a digest of longer ones`);
 }
 
-const LENGTH = millis(0);
+const MILLIS = millis(0);
 
 function duration(name: string, ms: number): number {
-  if (ms === 0 || !LENGTH.test(ms))
+  if (ms === 0 || !MILLIS.test(ms))
     throw new Error(`act-drizzle: ${name} must be a number of ms above 0, and at most 6,000 years.`);
   return ms;
 }
@@ -167,7 +167,7 @@ on conflict (key) do update set committed = true, holder = null,
 
   #now(verb: string, now: number | undefined): number | null {
     if (now === undefined) return null;
-    checkArgument(verb, "now", now, LENGTH);
+    checkArgument(verb, "now", now, MILLIS);
     return now;
   }
 }

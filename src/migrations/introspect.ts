@@ -37,7 +37,7 @@ const relation = z.object({
   /** Whether the role may alter it. */
   owned: z.boolean(),
   comment: z.string().nullable(),
-  /** Size of the table's main file. Null if expressions were not read. */
+  /** Size of the table's main file. Null for a partitioned table and an index, and if expressions were not read. */
   bytes: z.number().nullable(),
   /** Whether row-level security applies to this role, which then might not see every row. */
   restricted: z.boolean(),

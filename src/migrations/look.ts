@@ -1,6 +1,6 @@
 /** Reads the catalog for seed(), before it changes anything. */
 import { codeOf } from "../errors.ts";
-import type { Database, Row, Run } from "../postgres/index.ts";
+import type { Row, Run, StoreConnections } from "../postgres/index.ts";
 import { retrying } from "../postgres/retry.ts";
 import type { Names } from "../schema/names.ts";
 import { type Catalog, DROPPED_MEANWHILE, introspectQuery, toCatalog } from "./introspect.ts";
@@ -35,7 +35,7 @@ async function unlessHeld<T>(work: () => Promise<T>): Promise<T | undefined> {
  *
  * @throws if row-level security could hide rows from this role.
  */
-export async function look(connections: Database, names: Names): Promise<Look> {
+export async function look(connections: StoreConnections, names: Names): Promise<Look> {
   const read: Run = (query) => connections.read("seed", query);
   const full = await unlessHeld(() =>
     retrying(() => read(introspectQuery(names, { lockTimeout: LOCK_TIMEOUT_MS })), DROPPED_MEANWHILE),
@@ -47,7 +47,7 @@ export async function look(connections: Database, names: Names): Promise<Look> {
 }
 
 /** The row of {@link idFactsQuery}; undefined if another session has locked the log. */
-export function lookAtIds(connections: Database, names: Names): Promise<Row | undefined> {
+export function lookAtIds(connections: StoreConnections, names: Names): Promise<Row | undefined> {
   return unlessHeld(async () => {
     const timeout = { text: `set local lock_timeout = ${LOCK_TIMEOUT_MS}` };
     const [, rows] = await connections.transaction("seed", [timeout, idFactsQuery(names)]);

@@ -1,6 +1,6 @@
 /** The transaction in which tables are created, changed and dropped. */
 import { codeOf } from "../errors.ts";
-import type { Database, Run } from "../postgres/index.ts";
+import type { Run, StoreConnections } from "../postgres/index.ts";
 import { RETRIABLE } from "../postgres/retry.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { DROPPED_MEANWHILE } from "./introspect.ts";
@@ -21,7 +21,7 @@ const AGAIN: ReadonlySet<string | undefined> = new Set([...RETRIABLE, ...DROPPED
  * was read.
  */
 export async function withMigrationLock<T>(
-  { names, connections }: { readonly names: Names; readonly connections: Database },
+  { names, connections }: { readonly names: Names; readonly connections: StoreConnections },
   operation: string,
   work: (run: Run) => Promise<T>,
 ): Promise<T> {

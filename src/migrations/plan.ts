@@ -30,10 +30,9 @@ const storageMissing = (relation: Relation | undefined, step: Step & { kind: "st
 };
 
 /**
- * True if the record and the columns are complete, and this role can create nothing that is missing. A role that owns
- * all tables gets false while an index, a storage option or a default is missing. The record alone proves nothing:
- * `drizzle-kit push` with another release's schema drops columns and indexes that this schema does not have, and leaves
- * the record.
+ * True if the record and the columns are complete, and either nothing else is missing, or this role does not own all
+ * tables, so that it cannot add the rest. The record alone proves nothing: `drizzle-kit push` with another release's
+ * schema drops the columns and indexes that the other schema lacks, and leaves the record.
  *
  * @throws for tables that only a newer release can work on.
  */
@@ -62,7 +61,10 @@ function hasColumns(names: Names, { relations }: Catalog): boolean {
 const mayComplete = ({ table }: Names, { relations }: Catalog) =>
   Object.values(tableNames(table)).every((name) => relations.get(name)?.owned === true);
 
-/** Missing objects that the store can work without, and that only an owner can create: indexes, options, a default. */
+/**
+ * What the store can work without, and only an owner can fix: indexes that are missing, outdated, or left by an
+ * interrupted build; storage options and a default that are missing.
+ */
 export function unfinished(names: Names, catalog: Catalog): string[] {
   const { relations } = catalog;
   const storage = migrationSteps(names).filter(

@@ -50,7 +50,7 @@ export async function seed(context: Context): Promise<void> {
     const missing = current ? unfinished(names, catalog) : [];
     if (missing.length > 0)
       log().warn(
-        `${title}: missing or outdated: ${missing.join(", ")}. seed() by the tables' owner fixes that`,
+        `${title}: missing, outdated, or left by an interrupted build: ${missing.join(", ")}. seed() by the tables' owner fixes that`,
       );
     if (current && (ids === undefined || isInOrder(toIdFacts(ids)))) return;
     const work = current ? mendIdOrder : migrate;

@@ -15,6 +15,7 @@ type Shape = Readonly<Record<string, RegExp>>;
 const NUMBER = /^(integer|bigint)$/;
 const TEXT = /^(text|character varying.*)$/;
 const JSONB = /^jsonb$/;
+const TIME = /^timestamp(\(\d\))? with time zone$/;
 
 /** The columns that every release of act-pg and of this store has created. Later columns may be missing: they are added. */
 const EVENTS: Shape = {
@@ -23,19 +24,17 @@ const EVENTS: Shape = {
   data: JSONB,
   stream: TEXT,
   version: NUMBER,
-  created: /^timestamp(\(\d\))? with time zone$/,
+  created: TIME,
   meta: JSONB,
 };
 const STREAMS: Shape = { stream: TEXT, at: NUMBER, retry: /^(smallint|integer)$/, blocked: /^boolean$/ };
 const CORRELATED: Shape = { key: TEXT, at: NUMBER };
 const SINGLE_CHECKPOINT: readonly Shape[] = [{ at: NUMBER }, { correlated_at: NUMBER }];
 
-/** The types of columns that came later, if they exist. */
-const TIME = /^timestamp(\(\d\))? with time zone$/;
 const LEASE: Shape = { leased_by: /^(text|uuid|character varying.*)$/, leased_until: TIME };
 /**
- * `created` did not come later. It is checked again here because it needs milliseconds: a table with less precision may
- * be the store's, but the store cannot use it.
+ * The types that columns of later releases must have, if they exist. `created` did not come later. It is checked again
+ * here because it needs milliseconds: a table with less precision may be the store's, but the store cannot use it.
  */
 const LATER_EVENTS: Shape = {
   created: /^timestamp(\([3-6]\))? with time zone$/,
@@ -43,6 +42,7 @@ const LATER_EVENTS: Shape = {
   dates: JSONB,
   token: /^uuid$/,
 };
+/** As {@link LATER_EVENTS}. */
 const LATER_STREAMS: Shape = {
   ...LEASE,
   source: TEXT,

@@ -24,8 +24,8 @@ function explain(error: z.ZodError, source: string): Error {
   return new Error(`act-drizzle: ${lines.join("; ")}`);
 }
 
-/** The options that are set. An option that is undefined counts as left out. */
-export function setOptions(input: unknown): Values {
+/** The options that are given. One that is undefined counts as left out. */
+export function givenOptions(input: unknown): Values {
   if (!isRecord(input)) return {};
   const set = optionList.map(({ name }) => [name, input[name]]).filter(([, value]) => value !== undefined);
   return Object.fromEntries(set);

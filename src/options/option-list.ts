@@ -33,7 +33,7 @@ const about = z.registry<About>();
 
 const asText = (text: string) => text;
 const secondsAsMillis = (text: string) => Number(text) * 1000;
-/** Other text is returned unchanged, and the schema refuses it. */
+/** Other text is returned unchanged, for the schema to check: `ssl` also takes the name of a mode. */
 const asFlag = (text: string) =>
   /^(1|true|on|yes)$/i.test(text) || (/^(0|false|off|no)$/i.test(text) ? false : text);
 /** `pgbouncer=true` of Prisma and Supabase: a pooler in transaction mode, so `prepare` is false. */
@@ -239,7 +239,7 @@ export const optionsSchema = z.strictObject({
   }),
   idle_in_transaction_session_timeout: limit.default(60_000).register(about, {
     type: "number | false",
-    docs: "After this many milliseconds without a statement the server ends a transaction; `0` and `false` are no limit. Commits have 10 s at most (`inline`: a handler's `timeout` and 1 s), restores 60 s.",
+    docs: "The server ends a transaction after this many idle ms; `0`, `false`: never. Commits: 10 s at most, unless `max` is 1. `prepare: false`: the role's limit. `inline`: `timeout` and 1 s. Restores: 60 s.",
     config: { type: "number", docs: "After how many milliseconds the server ends an idle transaction." },
     url: { idle_in_transaction_session_timeout: Number },
   }),

@@ -2,7 +2,7 @@
 
 import { isRecord } from "../values/json-dates.ts";
 import type { PiiOptions } from "../values/pii-keys.ts";
-import { checkOptions, setOptions } from "./check.ts";
+import { checkOptions, givenOptions } from "./check.ts";
 import { type ConnectionTarget, type Endpoint, fromConfig, type ResolvedOptions } from "./config.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
 import type { Options } from "./option-list.ts";
@@ -17,7 +17,7 @@ export function resolveOptions(options: unknown = {}, env: Environment = process
   const database = sharedDatabaseOf(given);
   if (database) return resolveShared(given, database);
   const { listen_url, replicas: urls } = checkOptions(given);
-  const chosen = withUrl(setOptions(given));
+  const chosen = withUrl(givenOptions(given));
   const target = resolve(chosen, env);
   const listen = listen_url === undefined ? undefined : listenTarget(chosen, listen_url, env);
   const replicas = urls.map((url) => replicaTarget(chosen, url, env));
@@ -32,7 +32,7 @@ export function resolveOptions(options: unknown = {}, env: Environment = process
     inline,
     ...(typeof ssl === "object" && { ssl }),
   };
-  return { ...target, listen, replicas, hidden: setOptions(hidden), shared: undefined };
+  return { ...target, listen, replicas, hidden: givenOptions(hidden), shared: undefined };
 }
 
 /** The property of a PostgresDatabase with its resolved options. Global, because each entry is bundled by itself. */
@@ -47,7 +47,7 @@ function connectionsOf(database: SharedDatabase): ResolvedOptions {
 
 /** A store's own options, and those of the connections that it shares. */
 function resolveShared(options: unknown, database: SharedDatabase): ResolvedOptions {
-  const { database: _database, ...own } = setOptions(options);
+  const { database: _database, ...own } = givenOptions(options);
   refuseOptions(
     own,
     (name) => !isStoreOption(name),
@@ -62,7 +62,7 @@ function resolveShared(options: unknown, database: SharedDatabase): ResolvedOpti
     secrets: { ...secrets, pii: piiOptions(pii_encryption), inline },
     listen,
     replicas,
-    hidden: { ...hidden, ...setOptions({ pii_encryption, inline }) },
+    hidden: { ...hidden, ...givenOptions({ pii_encryption, inline }) },
     shared: database,
   };
 }
@@ -73,7 +73,7 @@ function resolveShared(options: unknown, database: SharedDatabase): ResolvedOpti
  * Throws one Error that names each wrong option, and a TypeError for options of a store.
  */
 export function resolveDatabase(options: unknown = {}, env: Environment = process.env): ResolvedOptions {
-  const named = isRecord(options) ? setOptions(options) : {};
+  const named = isRecord(options) ? givenOptions(options) : {};
   const given = sharedDatabaseOf(named) ? named : withUrl(named);
   refuseOptions(
     given,
@@ -132,17 +132,21 @@ function endpoints(host: string, port: number | string): Endpoint[] {
   return hosts.map((name, i) => ({ host: name, port: ports[i] ?? ports[0] ?? 5432 }));
 }
 
-/** Modes of TLS that do not verify the server. `require` with sslrootcert verifies it. */
-const UNVERIFIED = new Set<unknown>([false, "disable", "allow", "prefer", "no-verify"]);
+/** Modes of TLS that do not verify the server; `require` verifies it if sslrootcert is given. */
+const UNVERIFIED = new Set<unknown>([false, "disable", "allow", "prefer", "require", "no-verify"]);
 const TLS_FILES = ["sslrootcert", "sslcert", "sslkey"];
 
 /**
- * The store's options, without host and port, overridden by those of a URL of its own. A URL that names a certificate but no
- * mode asks for verify-full, as everywhere, also if the store's own server is not verified.
+ * The options of a second target: the store's without host and port, overridden by those of the target's URL.
+ *
+ * If the URL names a file for TLS but no mode, and the store's mode would not verify the server, the mode is
+ * verify-full. The store's `require` stays if sslrootcert is given, because it is verify-ca then.
  */
-function besides({ host: _host, port: _port, ...kept }: Values, own: Values): Values {
-  const verifies = own.ssl === undefined && TLS_FILES.some((name) => own[name] !== undefined);
-  return { ...kept, ...(verifies && UNVERIFIED.has(kept.ssl) && { ssl: "verify-full" }), ...own };
+function secondTarget({ host: _host, port: _port, ...kept }: Values, own: Values, env: Environment): Values {
+  const { ssl, sslrootcert = "" }: Values = { ...readEnvironment(env), ...kept, ...own };
+  const verified = !UNVERIFIED.has(ssl) || (ssl === "require" && sslrootcert !== "");
+  const asksToVerify = own.ssl === undefined && TLS_FILES.some((name) => own[name] !== undefined);
+  return { ...kept, ...(asksToVerify && !verified && { ssl: "verify-full" }), ...own };
 }
 
 /**
@@ -151,10 +155,10 @@ function besides({ host: _host, port: _port, ...kept }: Values, own: Values): Va
  */
 function replicaTarget(chosen: Values, url: string, env: Environment): ConnectionTarget {
   const own = readUrl(url, "replicas");
-  return resolve(besides(chosen, { target_session_attrs: "any", ...own }), env);
+  return resolve(secondTarget(chosen, { target_session_attrs: "any", ...own }, env), env);
 }
 
 /** The store's own options without host and port, overridden by all that `listen_url` names. */
 function listenTarget(chosen: Values, url: string, env: Environment): ConnectionTarget {
-  return resolve(besides(chosen, readUrl(url, "listen_url")), env);
+  return resolve(secondTarget(chosen, readUrl(url, "listen_url"), env), env);
 }

@@ -32,7 +32,7 @@ export const URL_PARAMETERS: Readonly<Record<string, UrlParameter>> = {
   channel_binding: {
     from: "libpq",
     takes: ["disable", "prefer", "require"],
-    does: "The driver cannot bind channels. `require` verifies the server's certificate instead (verify-full, or verify-ca with `sslrootcert`), which also keeps out an attacker in between.",
+    does: "The driver cannot bind channels. `require` verifies the server's certificate instead (verify-full; verify-ca with `sslmode=verify-ca`, or with `sslmode=require` and `sslrootcert`), which also keeps out an attacker in between.",
     refused: "it takes disable, prefer or require",
   },
   sslnegotiation: {

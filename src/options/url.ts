@@ -2,7 +2,7 @@
  * Reads options from a URL. No error shows the URL, or a part of it that may belong to a password. It does not use
  * `new URL`, which accepts only one host, and accepts characters that should have been percent-encoded.
  */
-import { checkOptions, setOptions } from "./check.ts";
+import { checkOptions, givenOptions } from "./check.ts";
 import { optionList } from "./option-list.ts";
 import { settingWord } from "./server-options.ts";
 import { readSource, type Values } from "./sources.ts";
@@ -29,8 +29,8 @@ export function readUrl(url: string, option = "url"): Values {
   };
   const inQuery = readSource("url", (name) => parameters.get(name));
   const values = {
-    ...setOptions(beforeQuery),
-    ...setOptions(inQuery),
+    ...givenOptions(beforeQuery),
+    ...givenOptions(inQuery),
     ...combine(parameters, inQuery, fail),
   };
   checkOptions(values, ` in ${option}`);
@@ -112,14 +112,14 @@ function readParameters(
 }
 
 /**
- * Options whose two parameters must not contradict each other. For any other option, the first of its given parameters
- * counts, in the order of option-list.ts.
+ * Options with two parameters, which must agree if both are given. TLS and hosts have checks of their own. For any
+ * other option, the first given parameter counts, in the order of option-list.ts.
  */
-const SAID_ONCE = new Set(["max", "prepare"]);
+const MUST_AGREE = new Set(["max", "prepare"]);
 
 function refuseContradictions(parameters: ReadonlyMap<string, string>, fail: Fail): void {
   for (const { name, url = {} } of optionList) {
-    if (!SAID_ONCE.has(name)) continue;
+    if (!MUST_AGREE.has(name)) continue;
     const given = Object.entries(url).flatMap(([parameter, read]) => {
       const text = parameters.get(parameter);
       return text === undefined ? [] : [{ parameter, value: read(text) }];
@@ -139,7 +139,7 @@ const isOptional = (ssl: unknown) => ssl === "allow" || ssl === "prefer";
 function combine(parameters: ReadonlyMap<string, string>, { ssl, options }: Values, fail: Fail): Values {
   const path = parameters.get("search_path");
   const words = [options, path !== undefined && settingWord("search_path", path)].filter(Boolean);
-  return setOptions({
+  return givenOptions({
     ssl: combineTls(parameters, ssl, fail),
     options: words.length > 0 ? words.join(" ") : undefined,
   });
@@ -149,7 +149,8 @@ function combineTls(parameters: ReadonlyMap<string, string>, mode: unknown, fail
   const flag = parameters.get("ssl");
   const off = flag !== undefined && /^(0|false|off|no|disable)$/i.test(flag);
   const on = flag !== undefined && /^(1|true|on|yes)$/i.test(flag);
-  // Both may say whether to use TLS. But if `ssl` names a mode, `sslmode` must not name another one.
+  // Both may be given if they agree: both off, or both on, where `allow` and `prefer` are not on. If `ssl` names a
+  // mode, `sslmode` must name the same one.
   const namesMode = flag !== undefined && !on && !off;
   const contradicted = off !== isOff(mode) || (namesMode && flag !== mode) || (on && isOptional(mode));
   if (flag !== undefined && parameters.has("sslmode") && contradicted)

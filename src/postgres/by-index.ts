@@ -1,5 +1,5 @@
 /** Reads a page by an index, even if the planner estimates that another plan costs less. */
-import type { Database, Query, Row, Run } from "./index.ts";
+import type { Query, Row, Run, StoreConnections } from "./index.ts";
 
 /**
  * Without statistics, or with old ones, the planner may read and sort the whole table for an ORDER BY with a LIMIT. This
@@ -15,7 +15,7 @@ const AS_BEFORE: Query = {
 
 /** Only for a query whose ORDER BY an index serves: another query would become slower. */
 export function readByIndex(
-  connections: Pick<Database, "readWith">,
+  connections: Pick<StoreConnections, "readWith">,
   operation: string,
   query: Query,
 ): Promise<readonly Row[]> {

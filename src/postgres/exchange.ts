@@ -63,7 +63,8 @@ export function paramsOf({ params = [] }: Query): readonly Param[] {
 }
 
 /**
- * The statement in its form for Citus. Its parameters are bound when it runs, so it goes to the node that has the table then.
+ * The statement in its form for Citus, without `bindFirst`: Citus chooses the node when it binds a statement, and the
+ * table may have moved before the statement runs.
  */
 export const forCitus = ({ citus, bindFirst: _, ...query }: Query): Query =>
   citus ? { ...query, text: citus() } : query;
@@ -79,7 +80,7 @@ export type Step = {
   readonly prepared: Prepared;
 };
 
-/** Parameters of more bytes are sent and confirmed before the rest. Their transfer shows how fast the network is. */
+/** A head of more bytes is sent and confirmed before the tail. Its transfer shows how fast the network is. */
 const LARGE_BYTES = 65_536;
 /** A message of more bytes may not fit into one network packet. */
 const PACKET_BYTES = 1_000;
@@ -97,7 +98,7 @@ export type TransactionOptions = {
    * two phases.
    */
   readonly citus?: boolean;
-  /** Called after each transfer of large parameters, with the bytes and the ms until the server had them. */
+  /** Called after each transfer of a large head, with its bytes and the ms until the server had them. */
   readonly transferred?: ((bytes: number, ms: number) => void) | undefined;
 };
 
@@ -134,7 +135,7 @@ export class Exchange {
   readonly #userRows = new Map<number, unknown[][]>();
   #done = 0;
   #error: ServerError | undefined;
-  /** Set while large parameters travel. Sends the rest of the message once they have arrived. */
+  /** Set while a large head travels. Sends the tail once the head has arrived. */
   #headDone: (() => void) | undefined;
 
   constructor(
@@ -173,7 +174,8 @@ export class Exchange {
         this.#socket.write(tail());
       };
     }
-    // All that follows the parameters goes in one packet. If the client vanishes, the server gets all of it or nothing.
+    // The tail is one write. Without large parameters and long texts it fits into one packet. If the client vanishes,
+    // the server then gets all of it or nothing.
     const messages = large
       ? [writer.take()]
       : writer.length > PACKET_BYTES

@@ -1,7 +1,7 @@
 /**
- * Counts the connections that the running code holds: one for each restore or import whose driver or source the code belongs
- * to, and one for each commit whose inline projection it belongs to. If these are all connections of a pool, a call that
- * needs one of the pool would wait for itself until it times out.
+ * Counts the connections that the running code holds: one for each session whose work called it, as a restore calls its
+ * driver, and one for each commit whose inline projection it belongs to. If these are all connections of a pool, a call
+ * that needs one of the pool would wait for itself until it times out.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { ConnectionError } from "../errors.ts";
@@ -41,7 +41,10 @@ export const within = (outer: Scope, inner: Scope): Scope => ({
   },
 });
 
-/** Runs the work of a restore or an import, which holds a connection of the pool. */
+/**
+ * Runs the work of a session, which holds a connection of the pool. It may call the user's code: the driver of a
+ * restore, the source of an import, onProgress of a move.
+ */
 export async function holding<T>(pool: object, work: () => Promise<T>): Promise<T> {
   const { run, end } = hold(pool, "restore");
   try {

@@ -7,12 +7,12 @@ import { ConnectionError } from "../errors.ts";
 import type { TargetSessionAttrs } from "../options/modes.ts";
 import { setUpCitus } from "./citus.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
-import { prepareByCaller } from "./on-connect.ts";
+import { runOnConnect } from "./on-connect.ts";
 import { detectPooling, type Pooling, setUpSession } from "./pooler.ts";
 import { newConnection } from "./shared-connection.ts";
 
 /** State that the connections of a store share. */
-export type Hosts = {
+export type HostState = {
   /** Index of the host to try first: the last that matched. So a host that is down is waited for only once. */
   first: number;
   /**
@@ -51,12 +51,13 @@ export function matchesTargetSessionAttrs(
 }
 
 /**
- * Opens a connection, and waits until the server answers on it. `onSelected` gets the connection before that, and may
- * destroy it. Rejects with the failure of the last host, or with NO_SERVER if hosts answer and none matches.
+ * Opens a connection, and waits until the server answers on it. `onSelected` gets the connection once its host is
+ * selected, and may destroy it: a host that needs no check is selected before its server answers, any other one after.
+ * Rejects with the failure of the last host, or with NO_SERVER if hosts answer and none matches.
  */
 export async function openConnection(
   options: OpenOptions,
-  hosts: Hosts,
+  hosts: HostState,
   onClose: (connection: Connection) => void,
   onSelected: (connection: Connection) => void = () => {},
 ): Promise<Connection> {
@@ -68,7 +69,7 @@ export async function openConnection(
     await connection.establish(options.config.connectionTimeoutMillis);
     if (options.config.prepare) await admit(connection, options, hosts);
     if (connection.citus) await setUpCitus(connection, options.config.connectionTimeoutMillis);
-    await prepareByCaller(connection, options);
+    await runOnConnect(connection, options);
   } catch (error) {
     connection.destroy(error instanceof Error ? error : new Error("not admitted"));
     throw error;
@@ -77,7 +78,7 @@ export async function openConnection(
 }
 
 /** Forgets the pooler's mode after a pooled connection was lost. `intended`: the store itself has closed the connection. */
-export function forgetPooling(hosts: Hosts, { facts }: Connection, intended: boolean): void {
+export function forgetPooling(hosts: HostState, { facts }: Connection, intended: boolean): void {
   if (facts?.pooled === true && !intended) hosts.pooling = undefined;
 }
 
@@ -88,7 +89,7 @@ const PAUSE = { factor: 8, fromMs: 200 };
  * Behind a pooler in session mode it sets up the session; it rejects behind one in transaction mode. Each connection's own
  * first answer shows whether a pooler is in between, so that a pooler that is added later is noticed.
  */
-async function admit(connection: Connection, options: OpenOptions, hosts: Hosts): Promise<void> {
+async function admit(connection: Connection, options: OpenOptions, hosts: HostState): Promise<void> {
   const { pooled } = await connection.establish(options.config.connectionTimeoutMillis);
   // While the mode is not known, the connection is used without session settings and named statements. That works in
   // both modes.
@@ -117,7 +118,7 @@ async function admit(connection: Connection, options: OpenOptions, hosts: Hosts)
  */
 export async function openForListen(
   options: OpenOptions,
-  hosts: Hosts,
+  hosts: HostState,
   onClose: (connection: Connection) => void,
 ): Promise<Connection> {
   const found = await selectHost(options, hosts, () => {});
@@ -128,7 +129,7 @@ export async function openForListen(
 
 async function selectHost(
   options: OpenOptions,
-  hosts: Hosts,
+  hosts: HostState,
   onClose: (connection: Connection) => void,
 ): Promise<Connection> {
   const { config } = options;
@@ -147,7 +148,7 @@ async function selectHost(
 /** A connection to the first host that matches, or a text that says what the hosts are instead. */
 async function search(
   options: OpenOptions,
-  hosts: Hosts,
+  hosts: HostState,
   onClose: (connection: Connection) => void,
   attrs: TargetSessionAttrs,
 ): Promise<Connection | string> {

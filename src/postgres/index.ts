@@ -1,6 +1,5 @@
 export { rollbackBlock, sendBlock } from "./block.ts";
 export type { Backend, Connection } from "./connection.ts";
-export { Database, type ListenerState } from "./database.ts";
 export { lessOf, msUntil } from "./deadline.ts";
 export type { Answer, Query, Row } from "./exchange.ts";
 export type { ChannelListener as Listener } from "./listener.ts";
@@ -10,6 +9,7 @@ export type { ReplicaTexts } from "./replica-reads.ts";
 export { RETRIABLE } from "./retry.ts";
 export type { Run } from "./session.ts";
 export { POOLS, poolsOf, SharedPools } from "./shared-pools.ts";
+export { type ListenerState, StoreConnections } from "./store-connections.ts";
 export { type BlockResult, TransactionFailure } from "./transaction.ts";
 export { useBefore } from "./use-before.ts";
 export { toParam } from "./user-values.ts";

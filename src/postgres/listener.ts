@@ -12,7 +12,7 @@
 import { ConnectionError } from "../errors.ts";
 import type { ConnectionTarget } from "../options/config.ts";
 import type { Connection } from "./connection.ts";
-import { type Hosts, openForListen } from "./host-selection.ts";
+import { type HostState, openForListen } from "./host-selection.ts";
 import { afterPoll } from "./timers.ts";
 
 const FIRST_DELAY = 250;
@@ -53,7 +53,7 @@ type ListeningOptions = ConnectionTarget & {
 
 export class ListeningConnection {
   readonly #options: ListeningOptions;
-  readonly #hosts: Hosts = { first: 0 };
+  readonly #hosts: HostState = { first: 0 };
   #connection: Connection | undefined;
   #timer: NodeJS.Timeout | undefined;
   /** The wait before the next attempt, in ms; undefined in every state but `waiting`. */

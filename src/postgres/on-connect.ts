@@ -5,7 +5,7 @@ import type { Connection } from "./connection.ts";
 import { afterPoll } from "./timers.ts";
 
 /** An error of the server or the driver that the function lets pass is thrown unchanged. */
-export async function prepareByCaller(
+export async function runOnConnect(
   connection: Connection,
   { config, secrets }: ConnectionTarget,
 ): Promise<void> {

@@ -15,7 +15,7 @@
 import { ConnectionError, codeOf, sanitize, storeClosed } from "../errors.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { ConnectionUses } from "./connection-uses.ts";
-import { forgetPooling, type Hosts, openConnection } from "./host-selection.ts";
+import { forgetPooling, type HostState, openConnection } from "./host-selection.ts";
 import { isIntended } from "./log.ts";
 import { LONGEST_MS } from "./timers.ts";
 import { type Owner as OwnerOf, WaitingLine } from "./waiting-line.ts";
@@ -61,7 +61,7 @@ const HAS_NONE_LEFT = new Set<string | undefined>(["53300", "08P01"]);
 
 export class Pool {
   readonly #options: PoolOptions;
-  readonly #hosts: Hosts;
+  readonly #hosts: HostState;
   readonly #connections = new Set<Connection>();
   readonly #uses: ConnectionUses;
   /** The store's other pool, which takes its connections from the same server. */
@@ -85,7 +85,7 @@ export class Pool {
   #closed: Promise<void> | undefined;
   #drained: (() => void) | undefined;
 
-  constructor(options: PoolOptions, hosts: Hosts) {
+  constructor(options: PoolOptions, hosts: HostState) {
     this.#options = options;
     this.#hosts = hosts;
     this.#uses = new ConnectionUses(options.config.maxUses, options.maxOwners);
@@ -97,7 +97,7 @@ export class Pool {
     other.#other = this;
   }
 
-  /** Connections in use, idle connections, and waiting callers. */
+  /** Connections in use or being opened, idle connections, and waiting callers. */
   get counts(): { busy: number; idle: number; waiting: number } {
     return {
       busy: this.#size - this.#idle.length,
@@ -304,7 +304,7 @@ export class Pool {
     await connection.end();
   }
 
-  /** A connection was lost: another one may be opened for the waiting callers. */
+  /** A connection has closed: another one may be opened for the waiting callers. */
   #forget(connection: Connection): void {
     if (!this.#connections.delete(connection)) return;
     this.#hosts.onLost?.(connection.closedWith);

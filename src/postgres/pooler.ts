@@ -18,8 +18,9 @@ const COMPARISONS = 10;
 const ANSWER_MS = 2_000;
 const STEP_MS = 10;
 /**
- * How long the second client may take for its login, in round trips and in ms. It may wait in the pooler's queue behind the
- * store's own connections, and the caller waits with it: behind a pool of two, calls waited 2 s for each detection.
+ * How long the second client may take for its login, in round trips and in ms. It may wait in the pooler's queue behind
+ * the store's own connections, and the caller waits with it. Without this limit, calls behind a pool of two waited 2 s
+ * for each detection.
  */
 const LOGIN = { roundTrips: 20, leastMs: 250 };
 

@@ -198,7 +198,7 @@ const BOOLEAN = 16;
 const NUMBERS = new Set([20, 21, 23, 26, 700, 701]);
 const JSON_TYPES = new Set([114, 3802]);
 
-/** Numbers, booleans and JSON are parsed, everything else stays text. */
+/** Integers, floats, booleans and JSON are parsed. Everything else stays text, `numeric` too. */
 export function readValue(text: string, type: number): unknown {
   if (NUMBERS.has(type)) return Number(text);
   if (JSON_TYPES.has(type)) return JSON.parse(text);

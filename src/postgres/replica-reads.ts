@@ -22,13 +22,15 @@ export type ReplicaTexts = {
 };
 
 /**
- * How long after the process's last event a replica may still lack it, in ms: the first estimate after a replica lacked
- * something, and the highest. The estimate doubles when it lacked something again, and halves when it lacked nothing,
- * down to 0.
+ * `behind` of a {@link View}: its value after a replica first lacked something, and its maximum. It doubles each time
+ * the replica lacks something, and halves otherwise, down to 0. After an error the replica pauses for the maximum.
  */
 const BEHIND = [2, 250] as const;
 
-/** What a store knows of a replica. `until`: the instant (of performance.now()) until which the replica is not asked. */
+/**
+ * What a store knows of a replica. `until`: the instant (of performance.now()) until which the replica is not asked.
+ * `behind`: an estimate of how many ms the replica lacks the process's last event.
+ */
 type View = { head: number; lsn: string | undefined; until: number; behind: number };
 
 export class ReplicaReads {

@@ -2,7 +2,7 @@
  * One replica: a pool of connections to it, and whether it can be read. Stores that share connections share it.
  *
  * States: new → up (it is a standby of the primary, and answers) → down (it does not answer, or is no standby) → up. Only a
- * background check moves it to up, so no read ever waits for a server that is down.
+ * check moves it to up. Reads start the check in the background, so no read waits for a replica that is not up.
  */
 import { ConnectionError, codeOf, sanitize } from "../errors.ts";
 import type { ConnectionTarget } from "../options/config.ts";

@@ -1,7 +1,7 @@
 /**
- * An interactive transaction, for migrations and restore: the client sends one statement, reads its result, and sends
- * the next. The server ends it after a minute without a statement, so that a client that vanished releases its locks.
- * While a client is busy between statements, it sends `select 1` every 10 s.
+ * An interactive transaction, for migrations, restore, import and move: the client sends one statement, reads its
+ * result, and sends the next. The server ends it after a minute without a statement, so that a client that vanished
+ * releases its locks. While a client is busy between statements, it sends `select 1` every 10 s.
  */
 import { ConnectionError, guard, outcomeUnknown, storeClosed, toStoreError } from "../errors.ts";
 import type { Backend, Connection } from "./connection.ts";

@@ -6,7 +6,7 @@ import { storeClosed } from "../errors.ts";
 import type { ConnectionTarget, ResolvedOptions } from "../options/config.ts";
 import type { Connection } from "./connection.ts";
 import type { Query, Row } from "./exchange.ts";
-import type { Hosts } from "./host-selection.ts";
+import type { HostState } from "./host-selection.ts";
 import { DatabaseLog } from "./log.ts";
 import { Pool } from "./pool.ts";
 import { Replica } from "./replica.ts";
@@ -60,7 +60,7 @@ export class SharedPools {
       log.opened();
       this.listener.reconnectSoon();
     };
-    const hosts: Hosts = { first: 0, onEstablished, onLost: (error) => log.lost(error) };
+    const hosts: HostState = { first: 0, onEstablished, onLost: (error) => log.lost(error) };
     const { max, min } = config;
     this.replicas = replicas.map(
       (replica) => new Replica(replica, { max, maxPrepared, maxOwners: maxStores }),

@@ -60,7 +60,7 @@ const ROLLBACKS = 3;
  * While a connection keeps this many statements prepared, further statements of inline handlers are sent unprepared: their
  * texts may vary, for example with the length of a list.
  */
-const MAX_PREPARED = 256;
+const MAX_PREPARED_FOR_HANDLERS = 256;
 /**
  * Behind a pooler no session keeps the store's settings, and a role's own settings could spoil NULLs in arrays and the
  * digits of numbers. So a transaction sets both, unless its statements ignore them. It does so before the parameters,
@@ -262,7 +262,7 @@ export class TransactionChannel {
       // BEGIN and the settings come first, then the parameters that are bound early.
       const early = query.bindFirst === true || isPrologue(query);
       const steps = early ? head : tail;
-      const few = this.#prepared.size < MAX_PREPARED || query.answer === undefined;
+      const few = this.#prepared.size < MAX_PREPARED_FOR_HANDLERS || query.answer === undefined;
       const keeps = options.prepare && few && !(query.once && this.#prepared.isLimited);
       const known = options.prepare ? (this.#prepared.get(text) ?? parsed.get(text)) : parsedBefore;
       const name = keeps ? `${this.#prefix}${this.#names + 1}` : "";

@@ -43,7 +43,7 @@ export type BackfillOptions = {
   /** The app with the new reactions. It need not run. */
   readonly app: App;
   readonly store: PostgresStore;
-  /** Called after each page of the log, and once at the end. */
+  /** Called after each page of the log. In the last call `at` equals `head`. */
   readonly onProgress?: ((progress: BackfillProgress) => void) | undefined;
   /** Stops it between two pages. Subscriptions that were made stay; run it again to go on. */
   readonly signal?: AbortSignal | undefined;
@@ -180,7 +180,7 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
     at = page.length < PAGE ? head : (page.at(-1)?.id ?? head);
     await onProgress?.({ at, head, events, targets: seen.size });
   }
-  if (names.length === 0) await onProgress?.({ at, head, events, targets: seen.size });
+  if (names.length === 0 || head < 0) await onProgress?.({ at, head, events, targets: seen.size });
   if (last && store.config.notify) await wake(store, last);
   return { events, targets: seen.size, subscribed };
 }

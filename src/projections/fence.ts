@@ -22,7 +22,10 @@ export class Fence {
     this.#projection = projection;
   }
 
-  /** Whether events of this target may have been fetched in an earlier generation. `since`: when this one began, in ms. */
+  /**
+   * Whether events of this target may have been fetched in an earlier generation. It remembers the generation, so it is
+   * true at most once for a target and a generation. `since`: when the generation began, in ms.
+   */
   refuses(target: string, generation: number, since: number): boolean {
     const known = this.#known.get(target);
     if (known === generation) return false;

@@ -3,8 +3,9 @@
  * it, also events of targets that have no row yet. While `handlers` is set, the tables are being rebuilt in place, and no
  * handler writes.
  *
- * A rebuild changes this row under an EXCLUSIVE lock of the table. A handler's first statement waits for that lock before
- * it takes its snapshot, so it reads the row as the rebuild has left it.
+ * A rebuild holds and releases the handlers under an EXCLUSIVE lock of the table. A handler's first statement waits for
+ * that lock before it takes its snapshot, so it reads the row as the rebuild has left it. While the handlers are held,
+ * a rebuild in place moves `at` without the lock.
  */
 import { type SQL, sql } from "drizzle-orm";
 import type { ActPositions } from "./positions.ts";

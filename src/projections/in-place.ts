@@ -3,7 +3,7 @@ import { sql } from "drizzle-orm";
 import type { PgTable } from "drizzle-orm/pg-core";
 import { clearAndHold } from "./clear-and-hold.ts";
 import { floorOf, lockPositions, makeFloor } from "./floor.ts";
-import { LIMIT_LOCKS } from "./swap-lock.ts";
+import { LIMIT_LOCKS } from "./lock-timeout.ts";
 import type { Transactions } from "./transactions.ts";
 
 export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {

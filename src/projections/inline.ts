@@ -54,9 +54,13 @@ export type InlineHandlerOptions<Event, Schema extends Tables> = {
   /** ms after which the handler is cancelled. Default: the `timeout` of {@link InlineOptions}. */
   readonly timeout?: number | undefined;
 } & (
-  | { readonly each: InlineHandle<Event, Schema>; readonly batch?: undefined }
   | {
-      /** Gets the events of all commits of a batch, in the order of the log. */
+      /** Gets the events of this name of one commit, in order. */
+      readonly each: InlineHandle<Event, Schema>;
+      readonly batch?: undefined;
+    }
+  | {
+      /** Gets the events of this name of all commits of a batch, in the order of the log. */
       readonly batch: InlineHandle<Event, Schema>;
       readonly each?: undefined;
     }
@@ -205,8 +209,12 @@ const causeOf = (error: unknown): unknown =>
  *   inline: inline({
  *     events: { Deposited },
  *     on: {
- *       Deposited: ([{ stream, data }], tx) =>
- *         tx.update(accounts).set({ balance: sql`balance + ${data.amount}` }).where(eq(accounts.id, stream)),
+ *       // All events of one commit are of one stream.
+ *       Deposited: (events, tx) => {
+ *         const total = events.reduce((sum, { data }) => sum + data.amount, 0);
+ *         const account = eq(accounts.id, events[0]?.stream ?? "");
+ *         return tx.update(accounts).set({ balance: sql`balance + ${total}` }).where(account);
+ *       },
  *     },
  *   }),
  * });

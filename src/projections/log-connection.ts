@@ -4,14 +4,14 @@
  */
 import type { PostgresStoreOptions } from "../options/options.generated.ts";
 import { resolveOptions } from "../options/resolve.ts";
-import { Database, type Listener, poolsOf, type Row } from "../postgres/index.ts";
+import { type Listener, poolsOf, type Row, StoreConnections } from "../postgres/index.ts";
 import type { Param } from "../postgres/protocol.ts";
 import { type Names, namesOf } from "../schema/names.ts";
 import type { PostgresStore } from "../store.ts";
 
 export class LogConnection {
   readonly names: Names;
-  readonly #database: Database;
+  readonly #database: StoreConnections;
 
   /** Opens nothing yet. `options`: how to connect, if not as the store does. */
   constructor({ config }: Pick<PostgresStore, "config">, options?: PostgresStoreOptions) {
@@ -19,7 +19,7 @@ export class LogConnection {
     const target = resolveOptions(options ?? { ...config });
     // One for reads and one for appends. The second is never opened.
     const shared = target.shared && { pools: poolsOf(target.shared) };
-    this.#database = new Database({ ...target, config: { ...target.config, max: 2 } }, "", shared);
+    this.#database = new StoreConnections({ ...target, config: { ...target.config, max: 2 } }, "", shared);
   }
 
   /** Runs one statement. If its connection turns out to be dead, it runs again, so it must do no harm twice. */

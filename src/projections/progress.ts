@@ -23,7 +23,10 @@ const LONGEST_PAUSE = 500;
 const DEFAULT_TIMEOUT = 5_000;
 /** ms by which the last read may be later than the timeout. */
 const GRACE = 1_000;
-/** NOTIFY takes less than 8,000 bytes. A notification that is too long is sent without names, and wakes every waiter. */
+/**
+ * NOTIFY takes less than 8,000 bytes. A list of names that is too long is left out. Receivers do not read the names:
+ * each notification wakes all waiters.
+ */
 const MAX_PAYLOAD = 7_500;
 
 /** An app that emits its acknowledgements, as an act() app does. */

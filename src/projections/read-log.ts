@@ -113,7 +113,10 @@ export class LogReader {
     }
   }
 
-  /** How many ids the next range should have, after one with `events` events. A range that is too large is read twice. */
+  /**
+   * How many ids the next range should have, after one with `events` events. A range that is too large costs a read in
+   * vain, so the next one is half as long.
+   */
   #nextLength({ after, to }: Range, ids: number, events: number, text: string | undefined): number {
     if (text === undefined) return Math.max(1, Math.floor((to - after) / 2));
     if (events === 0) return Math.min(ids * 4, MAX_IDS);

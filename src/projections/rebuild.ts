@@ -15,11 +15,11 @@ import { checkInput, ProjectionError } from "./errors.ts";
 import type { TransactionOf } from "./exactly-once.ts";
 import { floorOf, lockPositions, makeFloor, raiseFloor } from "./floor.ts";
 import { InPlace } from "./in-place.ts";
+import { LIMIT_LOCKS, retryOnLockTimeout } from "./lock-timeout.ts";
 import { type ActPositions, actPositions } from "./positions.ts";
 import { LogReader, type Page } from "./read-log.ts";
 import { checkRebuild, DEFINITION_RULES } from "./rebuild-input.ts";
 import { Shadow } from "./shadow.ts";
-import { LIMIT_LOCKS, retryOnLockTimeout } from "./swap-lock.ts";
 import { type Database, Transactions } from "./transactions.ts";
 
 /** When no more than this many ids are left, the rebuild takes the locks and applies the rest. */
@@ -235,7 +235,7 @@ export async function rebuild<
         known = page.to;
         applied += page.events.length;
       }
-      // Even if no event was left, this checks the record: another process may have restarted and filled only a part.
+      // Even if no event was left, this checks the record: another process may have begun anew, and filled only a part.
       await apply(tx, { events: [], after: known, to: end }, known);
       await filled.swap(tx);
       await transactions.query(tx, raiseFloor(positions, projection, end));

@@ -12,9 +12,9 @@ import { clearAndHold } from "./clear-and-hold.ts";
 import { badInput, checkInput, ProjectionError } from "./errors.ts";
 import type { TransactionOf } from "./exactly-once.ts";
 import { deliverAgain, floorOf, lockPositions, makeFloor } from "./floor.ts";
+import { LIMIT_LOCKS, retryOnLockTimeout } from "./lock-timeout.ts";
 import { type ActPositions, actPositions } from "./positions.ts";
 import { checkProjection, DEFINITION_RULES } from "./rebuild-input.ts";
-import { LIMIT_LOCKS, retryOnLockTimeout } from "./swap-lock.ts";
 import { type Database, Transactions } from "./transactions.ts";
 
 type Targets = Parameters<PostgresStore["reset"]>[0];

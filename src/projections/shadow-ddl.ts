@@ -24,9 +24,9 @@ export type TableFacts = {
   readonly grants: readonly string[];
   readonly sequences: readonly { readonly name: string; readonly column: string }[];
   /** Sequences of identity columns. LIKE creates new ones, with names of its own. */
-  readonly identities: readonly { readonly name: string; readonly column: string }[];
+  readonly identitySequences: readonly { readonly name: string; readonly column: string }[];
   /** The replica identity, which LIKE does not copy, as the end of an ALTER TABLE; null for the default. */
-  readonly identity: string | null;
+  readonly replicaIdentity: string | null;
   readonly comment: string | null;
   /** Why the table cannot be replaced. */
   readonly obstacles: readonly string[];
@@ -74,7 +74,7 @@ export const factsOf = (oid: number, all: readonly number[]): SQL => {
   return sql`
     select json_build_object(
       'oid', c.oid::bigint, 'schema', n.nspname, 'name', c.relname, 'full', format('%I.%I', n.nspname, c.relname),
-      'comment', obj_description(c.oid, 'pg_class'), 'identity', case c.relreplident when 'f' then 'full'
+      'comment', obj_description(c.oid, 'pg_class'), 'replicaIdentity', case c.relreplident when 'f' then 'full'
         when 'n' then 'nothing' when 'i' then (select format('using index %I', i.relname) from pg_index x
           join pg_class i on i.oid = x.indexrelid where x.indrelid = c.oid and x.indisreplident) end,
       'owner', pg_get_userbyid(c.relowner), 'own', pg_get_userbyid(c.relowner) = current_user, 'options', array_to_string(c.reloptions, ', '),
@@ -96,7 +96,7 @@ export const factsOf = (oid: number, all: readonly number[]): SQL => {
         from pg_depend d join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
         join pg_class s on s.oid = d.objid and s.relkind = 'S'
         where d.classid = 'pg_class'::regclass and d.refobjid = c.oid and d.deptype = 'a'`)},
-      'identities', ${list(sql`select json_agg(json_build_object('name', s.relname, 'column', a.attname))
+      'identitySequences', ${list(sql`select json_agg(json_build_object('name', s.relname, 'column', a.attname))
         from pg_depend d join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
         join pg_class s on s.oid = d.objid and s.relkind = 'S'
         where d.classid = 'pg_class'::regclass and d.refobjid = c.oid and d.deptype = 'i'`)},
@@ -130,7 +130,7 @@ export function createShadows(tables: readonly TableFacts[], schema: string): st
         `create table ${shadow} (like ${qualified(table.schema, table.name)} including all excluding indexes)`,
         ...(table.options ? [`alter table ${shadow} set (${table.options})`] : []),
         ...(table.comment === null ? [] : [`comment on table ${shadow} is ${literal(table.comment)}`]),
-        ...table.identities.map((identity) => renameSequence(shadow, identity)),
+        ...table.identitySequences.map((sequence) => renameSequence(shadow, sequence)),
         withoutGrants(shadow),
         ...table.grants.map((grant) => `grant ${grant.replace("%s", () => shadow)}`),
       ];
@@ -142,8 +142,10 @@ export function createShadows(tables: readonly TableFacts[], schema: string): st
       ),
     ),
     ...constraints(true),
-    ...tables.flatMap(({ name, identity }) =>
-      identity === null ? [] : [`alter table ${qualified(schema, name)} replica identity ${identity}`],
+    ...tables.flatMap(({ name, replicaIdentity }) =>
+      replicaIdentity === null
+        ? []
+        : [`alter table ${qualified(schema, name)} replica identity ${replicaIdentity}`],
     ),
   ];
 }
@@ -153,7 +155,7 @@ const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
 /**
  * LIKE names the sequence of an identity column after the table and the column. The original may have another name.
  */
-function renameSequence(table: string, { name, column }: TableFacts["identities"][number]): string {
+function renameSequence(table: string, { name, column }: TableFacts["identitySequences"][number]): string {
   const made = `pg_get_serial_sequence(${literal(table)}, ${literal(column)})`;
   return `do ${literal(`declare made regclass := ${made}; begin
     if (select relname from pg_class where oid = made) <> ${literal(name)} then

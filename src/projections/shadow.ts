@@ -7,6 +7,7 @@ import { type SQL, sql } from "drizzle-orm";
 import { getTableConfig, type PgTable } from "drizzle-orm/pg-core";
 import { REBUILD_PROGRESS, rebuildSchema } from "../values/rebuild-schema.ts";
 import { ProjectionError, sqlStateOf } from "./errors.ts";
+import { LIMIT_LOCKS } from "./lock-timeout.ts";
 import {
   createShadows,
   factsOf,
@@ -17,7 +18,6 @@ import {
   type TableFacts,
 } from "./shadow-ddl.ts";
 import { inSchema } from "./shadow-table.ts";
-import { LIMIT_LOCKS } from "./swap-lock.ts";
 import type { Transactions } from "./transactions.ts";
 
 const UNDEFINED_TABLE = "42P01";

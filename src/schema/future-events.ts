@@ -2,7 +2,7 @@
  * Warns once of events that are dated in the future. `created` never runs backward along ids, so one such event, from
  * an import or a clock that was wrong, gives its date to every later one.
  */
-import type { Database, Row } from "../postgres/index.ts";
+import type { Row, StoreConnections } from "../postgres/index.ts";
 import { log } from "../values/log.ts";
 import type { Names } from "./names.ts";
 
@@ -36,7 +36,7 @@ export function warnOfFutureEvents(names: Names, row: Row | undefined): void {
 
 /** Called with `created` of each commit. It compares with this process's clock first, and only then asks the server. */
 export function watchForFutureEvents(
-  { names, connections }: { readonly names: Names; readonly connections: Pick<Database, "read"> },
+  { names, connections }: { readonly names: Names; readonly connections: Pick<StoreConnections, "read"> },
   created: number,
 ): void {
   if (created - Date.now() < TOLERANCE_MS || warned.has(names)) return;

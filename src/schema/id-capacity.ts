@@ -1,5 +1,5 @@
 /** Warns before event ids run out: at 2³¹ − 1 in tables that act-pg made, else at the largest safe JavaScript number. */
-import type { Database, Row } from "../postgres/index.ts";
+import type { Row, StoreConnections } from "../postgres/index.ts";
 import { log } from "../values/log.ts";
 import { idSequence } from "./id-sequence.ts";
 import { literal, type Names } from "./names.ts";
@@ -47,7 +47,7 @@ const nextCheck = new WeakMap<Names, number>();
 
 /** Called with the last id of each commit. Once ids are large, it reads the catalog; the commit does not wait for that. */
 export function watchIdCapacity(
-  { names, connections }: { readonly names: Names; readonly connections: Pick<Database, "read"> },
+  { names, connections }: { readonly names: Names; readonly connections: Pick<StoreConnections, "read"> },
   id: number,
 ): void {
   if (id < FIRST_CHECK || id < (nextCheck.get(names) ?? FIRST_CHECK)) return;

@@ -7,7 +7,7 @@
  * if it has no quantifier. Each source is matched once per call.
  */
 import { isTooComplex } from "../errors.ts";
-import type { Database, Query } from "../postgres/index.ts";
+import type { Query, StoreConnections } from "../postgres/index.ts";
 import { textArray } from "../postgres/parameters.ts";
 import { type Pattern, toPattern } from "../values/pattern.ts";
 
@@ -44,7 +44,7 @@ export class SourceMatches {
   }
 
   /** Matches these sources against the names, and keeps the results for {@link has}. */
-  async decide(connections: Database, sources: readonly unknown[]): Promise<void> {
+  async decide(connections: StoreConnections, sources: readonly unknown[]): Promise<void> {
     const regular: Regular[] = [];
     for (const source of new Set(sources)) {
       if (typeof source !== "string" || source === "" || this.#decided.has(source)) continue;
@@ -57,7 +57,7 @@ export class SourceMatches {
   }
 
   /** Lets the server match them. One that is too complex for it must not keep the others from being matched. */
-  async #ask(connections: Database, regular: readonly Regular[]): Promise<void> {
+  async #ask(connections: StoreConnections, regular: readonly Regular[]): Promise<void> {
     const patterns = regular.map(({ text }) => text);
     try {
       const rows = await connections.read("query_streams", matchQuery(patterns, this.#names));

@@ -13,7 +13,7 @@ import { traceBatch } from "./batches.ts";
 import type { Call } from "./calls.ts";
 import { Later } from "./later.ts";
 import { COMMITS, METRICS, SECONDS } from "./metrics.ts";
-import { observePool, observeWork } from "./observe.ts";
+import { observeProcess, observeWork } from "./observe.ts";
 import { watchVerbs } from "./verbs.ts";
 
 /** Where to record, and how often to query the database. */
@@ -59,8 +59,9 @@ function attributesOf(store: object, { names }: Context): Attributes {
 }
 
 /**
- * Records metrics and traces of a store until the returned function is called. Labels are the verb, the lane and the
- * kind of error; no payload, no name of a stream, no message.
+ * Records metrics and traces of a store until the returned function is called. Labels name the server, replica,
+ * database and table, the verb and lane, the state of a connection, the outcome and the kind of error; never a payload,
+ * a stream or a message.
  *
  * @param store A PostgresStore. One instrumentation at a time.
  * @throws TypeError if `store` is not a PostgresStore, is instrumented already, or if an option is wrong.
@@ -125,7 +126,7 @@ export function instrument(store: object, options: TelemetryOptions = {}): () =>
         if (count > 0) leasesLost.add(count, common);
       },
     }),
-    observePool(meter, context, common, () => later.flush()),
+    observeProcess(meter, context, common, () => later.flush()),
   ];
   const { pollMs = POLL_MS } = options;
   if (pollMs > 0) ends.push(observeWork(meter, context, common, pollMs));

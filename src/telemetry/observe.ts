@@ -17,7 +17,7 @@ function observe(meter: Meter, gauges: Observable[], callback: BatchObservableCa
 }
 
 /** `flush` records all deferred records, so that they are collected too. */
-export function observePool(
+export function observeProcess(
   meter: Meter,
   context: Context,
   common: Attributes,

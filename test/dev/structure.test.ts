@@ -31,7 +31,7 @@ test("a file has 400 lines at most", () => {
 test.each([
   ["store.ts", 'import { query } from "./events/query.ts";'],
   ["store.ts", 'import type { ActTables } from "./schema/tables.ts";'],
-  ["events/query.ts", 'import { Database } from "../postgres/index.ts";'],
+  ["events/query.ts", 'import { StoreConnections } from "../postgres/index.ts";'],
   [
     "events/query.ts",
     '/**\n * import { a } from "act-drizzle/schema";\n */\nimport { b } from "./queue.ts";',

@@ -12,7 +12,7 @@ import {
 } from "../../src/events/append.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { resolveOptions } from "../../src/options/resolve.ts";
-import { Database, type Query, type Row } from "../../src/postgres/index.ts";
+import { type Query, type Row, StoreConnections } from "../../src/postgres/index.ts";
 import { lockAppends } from "../../src/schema/append-lock.ts";
 import { type Names, namesOf } from "../../src/schema/names.ts";
 import { useDatabase } from "../postgres/fixture.ts";
@@ -32,7 +32,7 @@ export type Log = {
   /** A store of another process on the same tables. */
   readonly other: PostgresStore;
   readonly names: Names;
-  readonly connections: Database;
+  readonly connections: StoreConnections;
   /** Sends one batch, as the queue does. */
   send(batch: readonly Append[], mode?: Partial<Sending>): Promise<readonly Outcome[]>;
   /** The INSERT's one row. */
@@ -60,7 +60,7 @@ export function useLog(): () => Promise<Log> {
     const store = await fixture.seeded();
     const { config } = store;
     const names = namesOf(config.schema, config.table);
-    const connections = new Database(
+    const connections = new StoreConnections(
       resolveOptions({ ...fixture.parts, table: config.table, application_name: fixture.application("log") }),
     );
     onTestFinished(() => connections.close());

@@ -8,9 +8,9 @@ import {
   type Answer,
   type Backend,
   type Connection,
-  type Database,
   type Query,
   type Row,
+  type StoreConnections,
   TransactionFailure,
 } from "../../src/postgres/index.ts";
 import { ServerError } from "../../src/postgres/protocol.ts";
@@ -202,7 +202,7 @@ export function fixture(options: Options = {}) {
       if (!options.recover) throw new Error("nobody answers");
       return options.recover(given, queries);
     },
-  } as unknown as Database;
+  } as unknown as StoreConnections;
   const appender = new Appender({
     connections,
     names: namesOf("public", "events"),

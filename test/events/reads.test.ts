@@ -2,7 +2,7 @@
 import { type Schemas, ValidationError } from "@rotorsoft/act";
 import { beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { PostgresStore } from "../../src/index.ts";
-import { Database } from "../../src/postgres/index.ts";
+import { StoreConnections } from "../../src/postgres/index.ts";
 import {
   append,
   appendMany,
@@ -158,7 +158,7 @@ test("query_stats by exact name begins after `after` too, with all options toget
 test("a page of query_stats is one statement, however many events a stream has", async () => {
   const store = await fixture.seeded();
   for (const stream of ["a", "b", "c"]) await appendMany(store, stream, 2);
-  const reads = vi.spyOn(Database.prototype, "read");
+  const reads = vi.spyOn(StoreConnections.prototype, "read");
   onTestFinished(() => reads.mockRestore());
   expect([...(await store.query_stats({}, { limit: 2 })).keys()]).toEqual(["a", "b"]);
   expect(reads).toHaveBeenCalledTimes(1);

@@ -357,22 +357,3 @@ describe("settings of the server", () => {
     },
   );
 });
-
-describe("a listen_url and a replica that name a certificate verify the server, beside", () => {
-  test.each([
-    ["disable", "verify-full"],
-    ["allow", "verify-full"],
-    ["prefer", "verify-full"],
-    ["no-verify", "verify-full"],
-    ["require", "verify-ca"],
-    ["verify-ca", "verify-ca"],
-    ["verify-full", "verify-full"],
-  ])("sslmode=%s", (sslmode, expected) => {
-    const own = `postgres://direct.example/d?sslrootcert=${folder}/ca.pem`;
-    const main = `postgres://u@h/d?sslmode=${sslmode}`;
-    const { listen, replicas, config } = resolve(main, { listen_url: own, replicas: [own] });
-    expect([config.ssl, listen?.config.ssl, replicas[0]?.config.ssl]).toEqual([sslmode, expected, expected]);
-    const off = resolve(main, { listen_url: `${own}&sslmode=disable` });
-    expect(off.listen?.config.ssl).toBe("disable");
-  });
-});

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
 import { claimableQuery, toFound } from "../../src/notifications/claimable.ts";
 import { resolveOptions } from "../../src/options/resolve.ts";
-import { Database } from "../../src/postgres/index.ts";
+import { StoreConnections } from "../../src/postgres/index.ts";
 import { namesOf } from "../../src/schema/names.ts";
 import { expectWithin } from "./cost.ts";
 import { mayExplain, usePlans } from "./fixture.ts";
@@ -32,7 +32,7 @@ const reason = (await mayExplain()) ? "" : " [skipped: auto_explain needs a supe
 describe.skipIf(reason !== "")(`the look-out${reason}`, () => {
   const plans = usePlans();
   const stores = new Map<Case, PostgresStore>();
-  let connections: Database | undefined;
+  let connections: StoreConnections | undefined;
 
   const insert = (table: string, from: number, count: number, work: Case) => `
     insert into ${plans.named(`${table}_streams`)} (stream, source, at, priority, lane, correlated_at, deferred_at)
@@ -43,7 +43,9 @@ describe.skipIf(reason !== "")(`the look-out${reason}`, () => {
 
   beforeAll(async () => {
     const { host: _, port: __, ...parts } = plans.parts;
-    connections = new Database(resolveOptions({ ...parts, host: "127.0.0.1", port: plans.tap.port, max: 2 }));
+    connections = new StoreConnections(
+      resolveOptions({ ...parts, host: "127.0.0.1", port: plans.tap.port, max: 2 }),
+    );
     for (const [n, work] of cases.entries()) {
       const table = `look${n}`;
       const log = `

@@ -2,15 +2,15 @@
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { resolveOptions } from "../../src/options/resolve.ts";
 import { Connection } from "../../src/postgres/connection.ts";
-import { type Hosts, openConnection } from "../../src/postgres/host-selection.ts";
-import { Database } from "../../src/postgres/index.ts";
+import { type HostState, openConnection } from "../../src/postgres/host-selection.ts";
+import { StoreConnections } from "../../src/postgres/index.ts";
 import { gate } from "../conformance/kit/eventually.ts";
 import { FakeServer, type FakeSession } from "./fake-server.ts";
 
 async function open() {
   const server = await FakeServer.start();
   const options = resolveOptions({ host: "127.0.0.1", port: server.port, statement_timeout: 60_000 }, {});
-  const database = new Database(options);
+  const database = new StoreConnections(options);
   onTestFinished(() => database.close());
   return { server, database };
 }
@@ -53,7 +53,7 @@ test("a host that refuses the look at it keeps no connection", async () => {
     { host: "127.0.0.1", port: server.port, target_session_attrs: "read-write" },
     {},
   );
-  const hosts: Hosts = { first: 0 };
+  const hosts: HostState = { first: 0 };
   await expect(openConnection(options, hosts, () => {})).rejects.toMatchObject({ code: "57014" });
   await vi.waitFor(() => expect(server.session.socket.destroyed).toBe(true));
   const connection = await openConnection(options, hosts, () => {});

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
 import { ConnectionError, type PostgresStoreOptions } from "../../src/index.ts";
 import { resolveOptions } from "../../src/options/resolve.ts";
-import { Database } from "../../src/postgres/index.ts";
+import { StoreConnections } from "../../src/postgres/index.ts";
 import { until } from "../order/fence.ts";
 import { event, failureOf, meta, useDatabase } from "./fixture.ts";
 import { TcpProxy } from "./proxy.ts";
@@ -12,15 +12,15 @@ import { TcpProxy } from "./proxy.ts";
 const fixture = useDatabase();
 
 /** The layer itself. `max` counts the writer's place too, so that `max: 2` is one connection for reads. */
-function connections(options: PostgresStoreOptions): Database {
-  const layer = new Database(
+function connections(options: PostgresStoreOptions): StoreConnections {
+  const layer = new StoreConnections(
     resolveOptions({ ...fixture.parts, application_name: fixture.application("layer"), ...options }),
   );
   onTestFinished(() => layer.close());
   return layer;
 }
 
-const read = (layer: Database, text = "select 1") => layer.read("query", { text });
+const read = (layer: StoreConnections, text = "select 1") => layer.read("query", { text });
 
 test.each([1, 2, 5])("a store with max: %i never has more connections, whatever it does", async (max) => {
   const store = await fixture.seeded({ max });

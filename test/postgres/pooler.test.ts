@@ -2,8 +2,8 @@
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { PostgresStoreOptions } from "../../src/index.ts";
 import { resolveOptions } from "../../src/options/resolve.ts";
-import { forgetPooling, type Hosts, openConnection } from "../../src/postgres/host-selection.ts";
-import { Database } from "../../src/postgres/index.ts";
+import { forgetPooling, type HostState, openConnection } from "../../src/postgres/host-selection.ts";
+import { StoreConnections } from "../../src/postgres/index.ts";
 import { VALUES_AS_WRITTEN } from "../../src/postgres/transaction.ts";
 import { FakeServer } from "./fake-server.ts";
 
@@ -20,7 +20,7 @@ async function behind(processOf?: FakeServer["processOf"], options: PostgresStor
     {},
   );
   const { config, secrets } = resolved;
-  const hosts: Hosts = { first: 0 };
+  const hosts: HostState = { first: 0 };
   const open = async () => {
     const connection = await openConnection(
       { config, secrets, settings: { plan_cache_mode: "force_generic_plan" } },
@@ -132,7 +132,7 @@ describe("a pooler that serves no second client", () => {
 
   test("gets single statements that write in a transaction too", async () => {
     const { server, options } = await full();
-    const database = new Database(options);
+    const database = new StoreConnections(options);
     onTestFinished(() => database.close());
     await database.write("ack", { text: "update" });
     expect(server.ran.map(({ text }) => text).slice(-4)).toEqual([

@@ -2,7 +2,7 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { resolveOptions } from "../../src/options/resolve.ts";
 import { endBackend } from "../../src/postgres/end-backend.ts";
-import { type Backend, Database } from "../../src/postgres/index.ts";
+import { type Backend, StoreConnections } from "../../src/postgres/index.ts";
 import { gate } from "../conformance/kit/eventually.ts";
 import { until } from "../order/fence.ts";
 import { connect } from "../support/database.ts";
@@ -11,8 +11,8 @@ import { TcpProxy } from "./proxy.ts";
 
 const fixture = useDatabase();
 
-function layerOf(options: object = {}): Database {
-  const layer = new Database(
+function layerOf(options: object = {}): StoreConnections {
+  const layer = new StoreConnections(
     resolveOptions({ ...fixture.parts, application_name: fixture.application("recovery"), ...options }),
   );
   onTestFinished(() => layer.close());
@@ -20,7 +20,7 @@ function layerOf(options: object = {}): Database {
 }
 
 /** A table, and a transaction on a connection of its own that waits for a lock before it writes to it. */
-async function waiting(layer: Database, table: string) {
+async function waiting(layer: StoreConnections, table: string) {
   await fixture.sql.unsafe(`create table ${table} (n int)`);
   const holder = connect(fixture.url);
   onTestFinished(() => holder.end());

@@ -4,7 +4,7 @@
  */
 import { expect, onTestFinished, test } from "vitest";
 import { resolveOptions } from "../../src/options/resolve.ts";
-import { Database } from "../../src/postgres/index.ts";
+import { StoreConnections } from "../../src/postgres/index.ts";
 import { failureOf, useDatabase } from "./fixture.ts";
 
 const fixture = useDatabase();
@@ -17,7 +17,7 @@ test.each([
   "a statement that fails behind its first row leaves the next answer whole: $params, prepare: $prepare",
   async ({ params, prepare }) => {
     // One connection for reads: both statements are on it, unless it was given up.
-    const layer = new Database(resolveOptions({ ...fixture.parts, max: 2, prepare }));
+    const layer = new StoreConnections(resolveOptions({ ...fixture.parts, max: 2, prepare }));
     onTestFinished(() => layer.close());
     const rows = (last: string) => `select 6 / (2 - n) as n from generate_series(1, ${last}) as n`;
     const text = rows(params.length > 0 ? "$1::int" : "3");

@@ -161,6 +161,13 @@ test("it tells how far it is, and stops where it is asked to", async () => {
   expect(await fixture.subscription(store, "of-a0")).toMatchObject({ mark: 2_500 });
 });
 
+test("it tells the end of an empty log, too", async () => {
+  const store = await fixture.seeded();
+  const progress: BackfillProgress[] = [];
+  await backfill({ app: release(store, []), store, onProgress: (each) => progress.push(each) });
+  expect(progress).toEqual([{ at: -1, head: -1, events: 0, targets: 0 }]);
+});
+
 test("an app or a store that is none is refused", async () => {
   const store = await fixture.seeded();
   const refused = (options: unknown) => Reflect.apply(backfill, undefined, [options]);

@@ -1,6 +1,6 @@
 /** Claims of any size: few statements, and an order that holds as far as it is promised. */
 import { expect, test, vi } from "vitest";
-import { Database } from "../../src/postgres/index.ts";
+import { StoreConnections } from "../../src/postgres/index.ts";
 import { useDatabase } from "../postgres/fixture.ts";
 
 const fixture = useDatabase();
@@ -9,7 +9,7 @@ const numbered = (count: number) =>
 
 /** The texts of the statements that the calls of `claim` have sent. */
 async function textsOf(claims: () => Promise<unknown>): Promise<string[]> {
-  const write = vi.spyOn(Database.prototype, "write");
+  const write = vi.spyOn(StoreConnections.prototype, "write");
   await claims();
   const texts = write.mock.calls.map(([, query]) => query.text);
   write.mockRestore();

@@ -4,7 +4,7 @@
  */
 import { describe, expect, onTestFinished, test } from "vitest";
 import { resolveOptions } from "../../../src/options/resolve.ts";
-import { type Backend, Database } from "../../../src/postgres/index.ts";
+import { type Backend, StoreConnections } from "../../../src/postgres/index.ts";
 import { useDatabase } from "../../postgres/fixture.ts";
 import { connect, serverUrl } from "../../support/database.ts";
 import { absent, findProgram, titled } from "../failover/programs.ts";
@@ -20,7 +20,7 @@ describe.skipIf(reason !== "")(titled("behind PgBouncer in session mode", reason
     onTestFinished(() => bouncer.stop());
     const port = Number(new URL(bouncer.through(fixture.url)).port);
     const pooled = resolveOptions({ ...fixture.parts, host: "127.0.0.1", port });
-    const lost = new Database(pooled);
+    const lost = new StoreConnections(pooled);
     let backend: Backend | undefined;
     await lost.writer.use(async (connection) => {
       await connection.establish(0);
@@ -39,7 +39,7 @@ describe.skipIf(reason !== "")(titled("behind PgBouncer in session mode", reason
     if (!heir) throw new Error("nobody has got the process");
     await heir`begin`;
 
-    const later = new Database(resolveOptions(fixture.parts));
+    const later = new StoreConnections(resolveOptions(fixture.parts));
     onTestFinished(() => later.close());
     await later.recover(backend, [{ text: "select 1" }]);
     expect((await heir`select pg_backend_pid() as pid`)[0]?.pid).toBe(backend.pid);

@@ -8,7 +8,7 @@ import { lessOf, msUntil } from "./deadline.ts";
 import { endBackend } from "./end-backend.ts";
 import type { Answer, Query, Row } from "./exchange.ts";
 import { assertFree, hold, holding, within } from "./held.ts";
-import type { Hosts } from "./host-selection.ts";
+import type { HostState } from "./host-selection.ts";
 import { type ChannelListener, type ChannelOptions, Listener } from "./listener.ts";
 import { DatabaseLog } from "./log.ts";
 import { Pool } from "./pool.ts";
@@ -29,7 +29,7 @@ const GRACE = 5_000;
 export type ListenerState = "off" | "listening" | "reconnecting";
 
 /** One store's connections: its own pools, or its share of the pools of several stores. */
-export class Database {
+export class StoreConnections {
   readonly config: Config;
   /** The pool for appends, of one connection. With `max: 1` it is the same pool as the one for everything else. */
   readonly writer: StorePool;
@@ -86,7 +86,7 @@ export class Database {
       this.log.opened();
       for (const listener of this.#listeners) listener.reconnectSoon();
     };
-    const hosts: Hosts = { first: 0, onEstablished, onLost };
+    const hosts: HostState = { first: 0, onEstablished, onLost };
     // With one connection for all there is only one pool.
     const { max, min } = config;
     this.#max = Math.max(1, max - 1);
@@ -116,7 +116,7 @@ export class Database {
   }
 
   /** Whether code that holds a connection of this store, and waits for one of `other`, would wait for itself. */
-  hasOnlyConnectionOf(other: Database): boolean {
+  hasOnlyConnectionOf(other: StoreConnections): boolean {
     return this.#shared !== undefined && this.#shared === other.#shared && this.#max === 1;
   }
 
