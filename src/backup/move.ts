@@ -9,6 +9,7 @@
  * States: copying (the source is in use) → locked (calls to the source wait) → moved (the source refuses calls, the target
  * has everything). A move that fails leaves the source as it was, and a copy in the target that nobody uses.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { Context } from "../context.ts";
 import { codeOf } from "../errors.ts";
 import { seed } from "../migrations/seed.ts";
@@ -141,7 +142,8 @@ class Copy {
     this.#target = target;
     this.#subscriptions = new SubscriptionsCopy(source.names, target);
     this.#limits = limits;
-    this.#onProgress = onProgress;
+    // Under the lock it is called in the caller's context: it may call the store, which is no part of the source's session.
+    this.#onProgress = onProgress && AsyncLocalStorage.bind(onProgress);
   }
 
   #tell(state: MoveProgress["state"]): Promise<unknown> {

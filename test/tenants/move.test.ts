@@ -175,3 +175,18 @@ test("under load: what was acknowledged is there once, what was refused is not",
     `locked for ${Math.round(moved.lockedMs)} ms, ${moved.events} events, ${redirected} calls redirected`,
   );
 });
+
+test("onProgress may call the source while the move holds its tables", async () => {
+  const source = await tenants.store(tenants.database({ max: 2 }));
+  const target = storeAt(elsewhere.database(), source);
+  await source.commit("a", [event("A")], meta);
+  const answers: unknown[] = [];
+  const moved = await new Admin(source).move(target, {
+    onProgress: async ({ state }) => {
+      if (state === "locked") answers.push(await source.query(() => {}).catch((error: unknown) => error));
+    },
+  });
+  expect(moved.events).toBe(1);
+  // The query waited for the lock, and then found no tables.
+  expect(answers.map(isElsewhere)).toEqual([true]);
+});
