@@ -149,6 +149,16 @@ function placeOf(after: string | undefined): { readonly name: string | undefined
   return { name: undefined, offset: Number.isSafeInteger(offset) && offset > 0 ? offset : 0 };
 }
 
+/** Conditions on `s`. Searches for a state alone are above, because they need an index. */
+const STATES = {
+  all: "true",
+  behind: "not s.blocked and s.at < s.correlated_at",
+  blocked: "s.blocked",
+  leased: "s.leased_by is not null and s.leased_until > clock_timestamp()",
+  deferred: "not s.blocked and s.at < s.correlated_at and s.deferred_at > clock_timestamp()",
+  skipped: "s.skipped is not null",
+} as const satisfies Readonly<Record<SubscriptionState, string>>;
+
 const isByName = ({ sort = "stream", descending, state = "all" }: SubscriptionsOptions) =>
   sort === "stream" && !descending && (state === "all" || state === "blocked" || state === "skipped");
 
@@ -176,7 +186,7 @@ export function subscriptionsQuery(names: Names, options: SubscriptionsOptions):
   const looked = () => {
     if (streams)
       return byName(
-        `s.stream in (select jsonb_array_elements_text(${where.param(JSON.stringify(streams))}::text::jsonb))`,
+        `s.stream in (select jsonb_array_elements_text(${where.param(JSON.stringify(streams))}::text::jsonb)) and ${STATES[state]}`,
       );
     if (state === "blocked") return byName("s.blocked");
     if (state === "skipped") return byName("s.skipped is not null");
