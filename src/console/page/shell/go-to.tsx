@@ -36,12 +36,15 @@ export function GoTo({ onClose }: { readonly onClose: () => void }) {
           },
         ]
       : []),
-    ...(data?.streams ?? []).map((stream) => ({
-      key: `stream ${stream}`,
-      kind: "Stream",
-      name: stream,
-      to: href(["stream"], { stream }),
-    })),
+    // While an answer is on its way, `data` is the answer to an earlier text.
+    ...(data?.streams ?? [])
+      .filter((stream) => stream.startsWith(wanted) && stream.startsWith(text.trim()))
+      .map((stream) => ({
+        key: `stream ${stream}`,
+        kind: "Stream",
+        name: stream,
+        to: href(["stream"], { stream }),
+      })),
     ...(wanted === ""
       ? []
       : [
