@@ -34,6 +34,12 @@ export type Blocked = {
   readonly event: EventRef | undefined;
 };
 
+/**
+ * The framework first blocks, and then acks the events that were handled before the failing one in the same claim. That ack
+ * sets `retry` of the blocked subscription to -1.
+ */
+export const triedAtLeastOnce = (retry: number): number => Math.max(1, retry + 1);
+
 const DEFAULT_LIMIT = 50;
 /** ms after which no further search begins for an event that is far from the watermark. */
 const TIME_LIMIT_MS = 1_500;
@@ -78,7 +84,7 @@ export async function blocked(context: Context, options: BlockedOptions = {}): P
     lane: found.lane,
     priority: found.priority,
     at: found.at,
-    attempts: found.retry + 1,
+    attempts: triedAtLeastOnce(found.retry),
     error: found.error,
     event: pending[index]?.next,
   }));

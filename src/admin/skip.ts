@@ -130,7 +130,7 @@ export async function skip(context: Context, options: SkipOptions): Promise<Skip
   where s.stream = $1::text and s.blocked and s.at = $2::bigint for update of s
 ), one as materialized (
   select jsonb_build_object('id', $3::bigint, 'event_stream', $6::text, 'version', $7::int, 'name', $8::text,
-    'created', $9::numeric, 'by', $4::text, 'reason', $5::text, 'error', h.error, 'attempts', h.retry + 1,
+    'created', $9::numeric, 'by', $4::text, 'reason', $5::text, 'error', h.error, 'attempts', greatest(1, h.retry + 1),
     'skipped_at', floor(${epochMs("clock_timestamp()")})) as record from held h
 ), changed as (
   update ${names.streams} s set at = $3::bigint, retry = -1, blocked = false, error = null, leased_by = null,

@@ -7,6 +7,7 @@ import type { Query } from "../postgres/index.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
 import { checkGiven, FLAG, LIMIT, oneOf, type Rules, TEXT, TEXTS } from "../values/rules.ts";
+import { triedAtLeastOnce } from "./blocked.ts";
 import { type Count, epochMs, instant, msBetween, optionalInstant, optionalText } from "./bounded.ts";
 import {
   type EventRef,
@@ -327,7 +328,7 @@ function toSubscription(found: z.infer<typeof row>, { next, events }: Pending): 
     ...{ stream, source, kind: sourceKind(source), lane, priority, at },
     correlatedAt: found.correlated_at ?? undefined,
     ...{ blocked, error },
-    attempts: found.retry + 1,
+    attempts: found.blocked ? triedAtLeastOnce(found.retry) : found.retry + 1,
     deferredUntil: found.deferred_at,
     leasedBy: found.leased_by,
     leasedUntil: found.leased_until,

@@ -1,7 +1,7 @@
 /** Subscriptions by their state, alone and among names. */
 import { expect, test } from "vitest";
 import { Admin } from "../../src/admin/index.ts";
-import { useDatabase } from "../postgres/fixture.ts";
+import { event, meta, useDatabase } from "../postgres/fixture.ts";
 
 const fixture = useDatabase();
 
@@ -31,4 +31,21 @@ test.each([
     (one) => !expected.some((name) => name === one),
   );
   expect(await namesOf(others)).toEqual([]);
+});
+
+test("a subscription that has handled an event in the claim in which it was blocked was tried once, and not never", async () => {
+  const store = await fixture.seeded();
+  await store.commit("s", [event(), event()], meta);
+  await store.subscribe([{ stream: "reaction", source: "s", correlated_at: 2 }], 2);
+  const [lease] = await store.claim(1, 0, "w", 60_000);
+  if (!lease) throw new Error("nothing to claim");
+  // As the framework does: it blocks first, and then acks what came before.
+  await store.block([{ ...lease, error: "no" }]);
+  await store.ack([{ ...lease, at: 1 }]);
+  const admin = new Admin(store);
+  expect(await admin.blocked()).toMatchObject([{ at: 1, attempts: 1, event: { id: 2 } }]);
+  expect((await admin.subscriptions({ state: "blocked" })).subscriptions).toMatchObject([{ attempts: 1 }]);
+  expect(await admin.skip({ stream: "reaction", event: 2, by: "ada", reason: "test" })).toMatchObject({
+    attempts: 1,
+  });
 });

@@ -32,7 +32,7 @@ Examples:
         if (found.length === 0) return output.line("Nothing is blocked.");
         for (const { stream, lane, attempts, event, error, at } of found) {
           output.line(
-            `${output.style("bold", printable(stream))}  lane ${printable(lane)}, ${attempts} attempts`,
+            `${output.style("bold", printable(stream))}  lane ${printable(lane)}, ${attempts} ${attempts === 1 ? "attempt" : "attempts"}`,
           );
           output.paragraph(
             event
