@@ -33,7 +33,7 @@ export type Context = {
   readonly exclusive: <T>(verb: string, work: () => Promise<T>) => Promise<T>;
   /** Begins an inline projection. A verb that it calls, and that would wait for its commit, is refused. */
   readonly projecting: () => Scope;
-  /** The observer that the store reports to, if there is one, and what it may ask the store, for telemetry. */
+  /** For telemetry: the observer, if there is one, and the number of waiting commits, which the observer reads. */
   readonly signals: Signals;
 };
 

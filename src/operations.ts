@@ -91,7 +91,7 @@ export class Operations {
         : `${verb} was called by ${caller}, and would wait for that ${outer.verb}`;
       throw toStoreError(verb, new ConnectionError("IN_RESTORE", text, false));
     }
-    // The commit has the connection for commits.
+    // The commit that is being projected has one connection, so with `max: 1` no other verb could get one.
     const projecting = running.some((one) => one.verb === PROJECTION);
     if (projecting && (WAITING_FOR_COMMITS.has(verb) || this.#max < 2))
       throw toStoreError(

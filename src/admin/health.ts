@@ -67,7 +67,7 @@ export type Health = {
 
 const RULES: Rules<HealthOptions> = { deep: FLAG, timeoutMs: TIME_LIMIT };
 const TIMEOUT = 2_000;
-/** ms after which the lag is that of the events found until then. */
+/** ms after which the search for next events stops. The lag is then computed from the events found so far. */
 const LAG_LIMIT_MS = 1_000;
 /**
  * How many of the lowest watermarks are read. One is not enough: the subscription with the lowest watermark may have no

@@ -17,8 +17,8 @@ export type LagOptions = {
   /** Only of this lane. Default: all. */
   readonly lane?: string | undefined;
   /**
-   * Subscriptions at most, those with the lowest watermark first. Default 50. If more than these are deferred, only those with
-   * the earliest times are looked at.
+   * Subscriptions at most, those with the lowest watermark first. Default 50. If more than `limit` subscriptions are
+   * deferred, only the `limit` deferred ones with the earliest times are looked at.
    */
   readonly limit?: number | undefined;
 };
@@ -48,9 +48,9 @@ const TIME_LIMIT_MS = 1_500;
 const RULES: Rules<LagOptions> = { names: FUNCTION, lane: TEXT, limit: LIMIT };
 
 /**
- * Pending subscriptions, deferred ones too, with the lowest watermark first. Of the deferred ones, those with the earliest
- * times are read. A list of one lane, and an ORDER BY that begins
- * with it, leave PostgreSQL the indexes that begin with the lane. $1 limit, $2 lane, if given
+ * Pending subscriptions, deferred ones too, with the lowest watermark first. Of the deferred ones, those with the
+ * earliest times are read. The lane is compared with a list of one, and ORDER BY begins with it. So PostgreSQL can
+ * use only the indexes that begin with the lane. $1 limit, $2 lane, if given
  */
 export function laggingQuery(names: Names, { lane, limit = DEFAULT_LIMIT }: LagOptions): Query {
   const where = new Conditions();

@@ -83,7 +83,10 @@ const correlatorRow = z.object({
   leased_until: optionalInstant,
 });
 
-/** Correlators with the highest checkpoint first. Those of registries that no app has now stay behind. */
+/**
+ * Correlators with the highest checkpoint first. If no app has a registry any more, its correlator keeps its old
+ * checkpoint, and so comes last.
+ */
 export async function correlators(
   { names, connections }: Context,
   options: LimitOptions = {},

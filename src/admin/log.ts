@@ -69,7 +69,10 @@ export const nearestText = ({ events: log }: Names, forward: boolean): string =>
 
 type Part = { readonly from: number; readonly to: number; readonly limit: number; readonly forward: boolean };
 
-/** The statement of a part of the log with an actor. The parameters: the actor, the filters given, `from`, `to`, limit. */
+/**
+ * The statement that searches one part of the log, for a filter with `actor`. The parameters: the actor, the filters
+ * given, `from`, `to`, limit.
+ */
 export function actorQuery(names: Names, filter: LogFilter, { from, to, limit, forward }: Part): Query {
   const { actor = "", stream, streamExact, names: wanted, correlation } = filter;
   const where = new Conditions();

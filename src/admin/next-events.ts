@@ -64,8 +64,9 @@ export const eventRef = z.object({
  * FROM and its conditions, for the events of a source between two ids, without snapshots. It may select more than
  * `limit`, in any order: the caller sorts them by id and limits them.
  *
- * Only one kind of index can serve each form but that of a pattern, whatever the statistics say. Two things make sure of that: a list of one
- * stream or name, with an ORDER BY that begins with it, and coalesce(), which hides a condition from the planner.
+ * The query has a form for each kind of source. Each form, except the one for a pattern, can be served by only one
+ * kind of index, whatever the statistics say. Two things make sure of that. First, the stream or name is compared
+ * with a list of one, and ORDER BY begins with it. Second, coalesce() hides the other conditions from the planner.
  * Without them, reading the events of one name in a stream took 5 s in a log of a million.
  */
 function waitingFrom(

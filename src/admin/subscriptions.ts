@@ -150,7 +150,10 @@ function placeOf(after: string | undefined): { readonly name: string | undefined
   return { name: undefined, offset: Number.isSafeInteger(offset) && offset > 0 ? offset : 0 };
 }
 
-/** Conditions on `s`. Searches for a state alone are above, because they need an index. */
+/**
+ * Conditions on `s`. They are used with `streams`, which finds the rows. Without it, `behind`, `deferred` and
+ * `leased` use the selects above, each of which follows an index.
+ */
 const STATES = {
   all: "true",
   behind: "not s.blocked and s.at < s.correlated_at",

@@ -105,10 +105,10 @@ const RULES: Rules<ArchiveOptions> = {
 const STREAMS_PER_FILE = 1_000;
 
 /**
- * The next page of cuts after the cut `after`, in an order in which an index has them, so that a page reads none of the other
- * pages: tombstones by id. For snapshots, a loose index scan finds the next stream that has one before the time, in the order of
- * the database, and one look-up finds the newest of these. coalesce keeps the planner from joining instead, which would need all
- * tombstones.
+ * The next page of cuts, after the cut `after`. The order is that of an index, so a page does not read the rows of
+ * other pages. Tombstones are in order of id. For snapshots, a loose index scan finds the next stream that has one
+ * before the time, in the order of the database, and one look-up finds the newest of these. coalesce keeps the
+ * planner from joining instead, which would need all tombstones.
  *
  * $1 the id or the stream of `after`, $2 limit, $3 `before` in ms, if given
  */
@@ -151,8 +151,8 @@ type Since = { readonly pgSnapshot: string; readonly events: number };
 /**
  * Deletes what was written to the file. The cut must still be there. `changed` rows were written since the file was
  * begun, so the file lacks them, or has them as they were: then nothing is deleted. On Citus another node may have
- * written them, and its transaction ids cannot be compared with PostgreSQL's snapshot. There only the rows beyond those
- * of the file count.
+ * written them, and its transaction ids cannot be compared with PostgreSQL's snapshot. There `changed` is only how
+ * many more rows there are than the file has events.
  *
  * $1 streams, $2 ids of the cuts, $3 the last archived id, $4 PostgreSQL's snapshot from before the file was begun,
  * $5 events of the file

@@ -51,8 +51,9 @@ const RULES: Rules<ExportOptions> = {
 };
 
 /**
- * Most events of the first page, whose size is not known, and of the others. Pages are small, so that V8 frees them while
- * they are young: with pages of 2,000 events the process grew to 374 MB, because V8 collects old garbage late.
+ * The largest number of events in a page: in the first one, because nobody knows yet how long the events are, and in
+ * each later one. Pages are small, so that V8 frees them while they are young: with pages of 2,000 events the process
+ * grew to 374 MB, because V8 collects old garbage late.
  */
 const FIRST_PAGE = 100;
 const PAGE = 250;

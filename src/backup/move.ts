@@ -54,9 +54,9 @@ export type Moved = {
 };
 
 /**
- * `few`: a catch-up ends with a pass that finds no more new or changed events (or subscriptions) than this. `passes`: most
- * passes of one catch-up. If the last one still finds more events, the move gives up. `lockMs`: longest wait for a lock.
- * Calls queue behind a lock request that waits, so it is short.
+ * `few`: a catch-up ends after a pass that finds at most this many new or changed events (or subscriptions).
+ * `passes`: most passes of one catch-up. If the last one still finds more events, the move gives up. `lockMs`:
+ * longest wait for a lock. Calls queue behind a lock request that waits, so it is short.
  */
 const LIMITS = { few: 1_000, passes: 10, lockMs: 5_000 };
 const ATTEMPTS = 5;
@@ -142,7 +142,8 @@ class Copy {
     this.#target = target;
     this.#subscriptions = new SubscriptionsCopy(source.names, target);
     this.#limits = limits;
-    // Under the lock it is called in the caller's context: it may call the store, which is no part of the source's session.
+    // It may call the store. Under the lock such a call must not count as a part of the move's own session, so it is
+    // bound to the caller's async context.
     this.#onProgress = onProgress && AsyncLocalStorage.bind(onProgress);
   }
 
@@ -160,8 +161,8 @@ class Copy {
       // Under the lock, calls would have to wait for all that is missing, and nobody could say how long.
       if (pass === passes)
         throw new MoveError(
-          `nothing was moved: the log grew by ${found} events (new or changed ones) while the events before were copied, even in ` +
-            `pass ${passes}. Move it when fewer events come, or stop its writers first, with \`again: true\``,
+          `nothing was moved: while events were copied, ${found} more were added or changed, even in pass ${passes}. Stop the ` +
+            "writers, or wait until fewer events come. Then repeat the move with `again: true`",
         );
     }
   }

@@ -147,8 +147,8 @@ export class Appender {
         const other = this.#otherMode(error, mode, facts);
         if (!other) throw error;
         const appended = await this.#send(connection, batch, other, end, transferred);
-        // A new connection then looks the sequence up. Shared connections stay open, and each one looks it up again for
-        // this store.
+        // If the sequence has changed, the connection is closed, and the next one looks the sequence up. Shared connections
+        // stay open: each looks it up again for this store.
         if (other.sequence !== mode.sequence) {
           sharedFacts?.forget();
           if (!sharedFacts) connection.destroy(sequenceChanged());

@@ -23,8 +23,9 @@ const eraseText = ({ events }: Names): string => `with looked as materialized (
 /**
  * Returns how many events had pii, so a second call returns 0. Data and meta stay.
  *
- * A trigger that keeps the log from being changed leaves rows out without an error, and 0 would mean that there was no pii.
- * So the rows are locked first: the UPDATE then finds each of them, whatever other writers do meanwhile.
+ * A trigger that keeps the log from being changed leaves rows out without an error, and a caller would take 0 for "there was
+ * no pii". So the statement first locks the rows, and then compares how many it locked with how many it erased. The UPDATE
+ * finds each locked row, whatever other writers do meanwhile.
  *
  * Rows that could not be locked are gone or changed. A restore or an import that ran meanwhile may have written the stream
  * again, with its pii, in rows that the statement does not see. So it is repeated until it has locked all that it saw.

@@ -8,9 +8,12 @@ import { toId } from "../values/validate.ts";
 /** Ids, exclusive. `newest`: the highest id that was delivered; undefined before the first page. */
 export type Range = { readonly after?: number; readonly before?: number; readonly newest?: number };
 
-/** How many events the first step may find by an index and sort. */
+/** How many events a `by_…` step may find by an index, and sort. */
 export const FEW = 300;
-/** Like {@link FEW}, for a correlation. It has no second step, because its index does not contain the ids. */
+/**
+ * Like {@link FEW}, for a correlation. There is no `more_by_…` step for it, because its index does not contain the
+ * ids.
+ */
 export const FEW_CORRELATED = 1_000;
 /** How many of the next events the probe reads. */
 export const PROBE = 500;
@@ -27,8 +30,8 @@ export const stepOf = (limit: number): number =>
  */
 export const nearOf = (step: number): number => (step <= 16 ? 1_000 : step <= 256 ? 4_000 : 16_000);
 /**
- * Whether so many of the probe's events match, `hits`, that `near` may fill the page: for a page of 256 it reads on for twice
- * as many events as this asks for.
+ * Whether `near` is likely to fill the page, if its events match as often as those of the probe (`hits` of 500). For a page of
+ * up to 256 events `near` reads 4,000, which is twice as many as it then needs.
  */
 export const isDense = (step: number, hits: string, cap: string): string =>
   step <= 256 ? `4 * ${hits} >= ${cap}` : `${hits} >= ${PROBE / 8}`;
@@ -50,7 +53,8 @@ export const all = (...conditions: (string | undefined)[]) =>
   conditions.filter((c) => c !== undefined).join(" and ");
 
 /**
- * The conditions after others, hidden from every index, so that the planner uses the index that has the order. It estimates
+ * The conditions as text to append to others (` and …`). They are hidden from every index, so that the planner uses the index
+ * that has the order. It estimates
  * that half of the events match coalesce(). With a smaller estimate it would read and sort the whole log.
  */
 export const unindexed = (...conditions: (string | undefined)[]) => {

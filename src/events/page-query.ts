@@ -34,9 +34,9 @@ import {
 import { streamPage } from "./stream-page.ts";
 
 /**
- * How many entries the second step may find by an index that contains the ids, and sort: 0.2 ms per thousand. If there
- * are more, they are so dense in a log of millions that reading it in order of id finds them soon. From its second page
- * on, a query by `created` is answered by the probe.
+ * How many entries a `more_by_…` step may find by an index that contains the ids, and sort: 0.2 ms per thousand. If there
+ * are more, they are so dense in a log of millions that reading it in order of id finds them soon. A query by `created` needs
+ * this for its first page only: a later page begins at a match, where the next events match too, so the probe finds enough.
  */
 const MORE = { by_stream: 20_000, by_time: 100_000 } as const;
 /** With a filter by names: how many events all names together may contribute to one page before the limit is applied. */

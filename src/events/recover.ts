@@ -9,8 +9,9 @@
  *   fails if the clock is past `until`. The recovery takes the same lock, then reads the clock, and keeps the lock until
  *   it ends. If the batch had the lock first, it has ended by now, and the log shows its events. If the batch takes the
  *   lock later, it reads a later clock. So once the recovery has read a clock past `until`, the batch cannot be stored any
- *   more. Before that, a commit that is not found is `pending`, and the recovery asks again. (The clock has to be read
- *   before the append lock: a batch that began in time may be waiting for that lock.)
+ *   more. Before that, a commit that is not found is `pending`, and the recovery asks again. (The batch reads the
+ *   clock before it asks for the append lock. Otherwise a batch that arrived in time, and then waited for that lock, would
+ *   fail.)
  *
  * The recovery holds the append lock, so that it never sees a restore or truncate that is half done.
  *

@@ -124,8 +124,8 @@ const isMadeByActPg = ({ events }: StoreTables) =>
 const MARK = "pg_sequence_last_value";
 
 /**
- * True if rows that an older act-pg adds get no work mark: that release does not know the column, and its rows would never
- * be claimed here. `adopting`: also if ids are bigint.
+ * True if rows that an older act-pg adds get no work mark: that release does not know the column, and its rows would
+ * never be claimed here. Looks only at logs with int4 ids; with `adopting`, at those with bigint ids too.
  */
 export function lacksMarkOfNewRows(
   { table }: Names,

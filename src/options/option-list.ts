@@ -239,7 +239,7 @@ export const optionsSchema = z.strictObject({
   }),
   idle_in_transaction_session_timeout: limit.default(60_000).register(about, {
     type: "number | false",
-    docs: "The server ends a transaction after this many idle ms; `0`, `false`: never. Commits: 10 s at most, unless `max` is 1. `prepare: false`: the role's limit. `inline`: `timeout` and 1 s. Restores: 60 s.",
+    docs: "The server ends a transaction after this many idle ms; `0`, `false`: never. A commit has 10 s at most (more with `max` 1 or `inline`), a restore 60 s. With `prepare: false` the role's limit applies.",
     config: { type: "number", docs: "After how many milliseconds the server ends an idle transaction." },
     url: { idle_in_transaction_session_timeout: Number },
   }),

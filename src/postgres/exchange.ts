@@ -93,9 +93,9 @@ export type TransactionOptions = {
   /** Keep statements prepared. False behind a pooler in transaction mode; then BEGIN names the isolation level. */
   readonly prepare: boolean;
   /**
-   * The server has Citus. It runs several statements of one message, without BEGIN and COMMIT, as separate transactions.
-   * After an error in answer to COMMIT the other node may have committed its part, because Citus does not always commit in
-   * two phases.
+   * The server has Citus. It runs several statements of one message, without BEGIN and COMMIT, as separate
+   * transactions. Citus does not always commit in two phases. So if COMMIT is answered with an error, one node may
+   * have committed its part all the same.
    */
   readonly citus?: boolean;
   /** Called after each transfer of a large head, with its bytes and the ms until the server had them. */

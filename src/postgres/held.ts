@@ -1,6 +1,6 @@
 /**
- * Counts the connections that the running code holds: one for each session whose work called it, as a restore calls its
- * driver, and one for each commit whose inline projection it belongs to. If these are all connections of a pool, a call
+ * Counts the connections that the running code holds: that of each session that has called it, as a restore calls its
+ * driver, and that of each commit in whose inline projection it runs. If these are all connections of a pool, a call
  * that needs one of the pool would wait for itself until it times out.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -43,7 +43,7 @@ export const within = (outer: Scope, inner: Scope): Scope => ({
 
 /**
  * Runs the work of a session, which holds a connection of the pool. It may call the user's code: the driver of a
- * restore, the source of an import, onProgress of a move.
+ * restore, the source or onProgress of an import. A move calls its onProgress in the caller's context.
  */
 export async function holding<T>(pool: object, work: () => Promise<T>): Promise<T> {
   const { run, end } = hold(pool, "restore");

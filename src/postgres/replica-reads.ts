@@ -29,7 +29,7 @@ const BEHIND = [2, 250] as const;
 
 /**
  * What a store knows of a replica. `until`: the instant (of performance.now()) until which the replica is not asked.
- * `behind`: an estimate of how many ms the replica lacks the process's last event.
+ * `behind`: an estimate of how long, in ms, the replica lacks an event after this process has seen it.
  */
 type View = { head: number; lsn: string | undefined; until: number; behind: number };
 
@@ -119,7 +119,7 @@ export class ReplicaReads {
     );
   }
 
-  /** The next replica that is up, and whose pause after it lacked something is over. */
+  /** The next replica that is up and does not pause. It pauses after it lacked something, and after an error. */
   #choose(): Replica | undefined {
     const now = performance.now();
     for (let tries = 0; tries < this.replicas.length; tries++) {

@@ -92,7 +92,7 @@ export class SharedPools {
   /**
    * Ends all stores, then closes every connection. If a store cannot end, nothing is changed.
    *
-   * @throws StoreError in a call of one of the stores that would wait for itself.
+   * @throws StoreError if a running call of a store calls this: each would wait for the other to end.
    */
   async close(): Promise<void> {
     for (const store of this.stores) store.assertCanEnd();

@@ -1,11 +1,12 @@
 /**
  * backfill(): lets new reactions and projections of an app process the events that are in the log already.
  *
- * Act subscribes a target when an event resolves to it, and looks only at events past its checkpoint. So the row of a
- * new static target waits without a work mark, and new dynamic targets get a row only with their next event. backfill()
- * reads the older events too, subscribes every target that one resolves to, and raises each work mark to the last event
- * for the target. A work mark never goes down and a row is never made twice, so backfill() may run repeatedly, beside
- * workers, and in several processes at once. It does not change the checkpoint.
+ * Act subscribes a static target when the app starts, and a dynamic one when an event resolves to it. It looks only
+ * at events past the checkpoint of the correlation. So a new static target has a row without a work mark, and a new
+ * dynamic target gets a row only with its next event. backfill() reads the older events too, subscribes every target
+ * that one resolves to, and raises each work mark to the last event for the target. A work mark never goes down and a
+ * row is never made twice, so backfill() may run repeatedly, beside workers, and in several processes at once. It
+ * does not change the checkpoint.
  */
 import { randomUUID } from "node:crypto";
 import { DEFAULT_LANE, type SubscribeInput } from "@rotorsoft/act";
@@ -120,8 +121,9 @@ async function markStatic(
 }
 
 /**
- * Subscribes every target for which the log has events, up to the last of these events. Workers that listen (`notify: true`)
- * are woken and process the history at their own pace, oldest first; others find it with their next event or start.
+ * Looks for the targets that have events in the log, subscribes each, and sets its work mark to the last of its
+ * events. Workers that listen (`notify: true`) are woken and process the history at their own pace, oldest first;
+ * others find it with their next event or start.
  *
  * Events that a target has handled are not delivered to it again: a reaction that is added to an existing target begins
  * with the next event. Give such a reaction its own target, or `reset` the target.

@@ -174,8 +174,9 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   }
 
   /**
-   * Keeps other sessions from changing the tables; readers go on. A commit whose inline projection has not written yet
-   * waits. The rebuild does not see its event yet, so the inline handler applies the event, to the new table.
+   * Keeps other sessions from changing the tables; readers go on. A commit waits here if its inline projection has
+   * written nothing so far. The rebuild does not see the event of that commit, so the inline handler applies it, to
+   * the new table.
    */
   async lockOutWriters(tx: Tx): Promise<void> {
     await this.#transactions.execute(tx, sql.raw(lockTables(this.#facts, "exclusive")));

@@ -37,9 +37,8 @@ export const MAX_CLAIM = 100_000;
 const STEPS = [16, 256, 4_096, MAX_CLAIM] as const;
 
 /**
- * At most this many due subscriptions take part in the order by priority and age; if the claim's upper bound is larger, as
- * many as that. If more are due, those with the earliest times do: a sort of all cost 59 ms at 100,000
- * due at once (ADR 0014).
+ * How many due subscriptions take part in the order by priority and age: this many, or the claim's upper bound if that is
+ * larger. If more are due, those with the earliest times take part. A sort of all took 59 ms at 100,000 due at once (ADR 0014).
  */
 const DUE = 320;
 /** An arm is offered twice its upper bound of due rows, and this many more, because other claims may have locked some of them. */

@@ -1,7 +1,8 @@
 /**
- * Defers work that no caller waits for. Recording a commit takes 3 µs. Done at once, the next batch would wait for the
- * records of the 32 commits before it: that cost 16 % of the throughput at 32 in flight, when a record took 5 µs. One turn of
- * the event loop later, the next batch has been sent, and the process would be idle.
+ * Defers work that no caller waits for. Recording a commit takes 3 µs. If it were done at once, the next batch would
+ * wait until all commits before it are recorded. With 32 commits in flight that cost 16 % of the throughput (measured
+ * when a record still took 5 µs). One turn of the event loop later, the next batch has been sent, and the process
+ * would be idle.
  */
 import { diag } from "@opentelemetry/api";
 

@@ -174,7 +174,9 @@ test("a log that grows faster than it is copied stays where it is, and is never 
   const growing = inSteps(contextOf(source), () => source.commit("kept", [event()], meta));
   const onProgress = ({ state }: { state: string }) => states.push(state);
   const moving = move(growing, contextOf(target), { onProgress }, { few: 0, passes: 3 });
-  await expect(moving).rejects.toThrow(/nothing was moved: the log grew by \d+ events.*again: true/);
+  await expect(moving).rejects.toThrow(
+    /nothing was moved: while events were copied, \d+ more were added or changed.*again: true/,
+  );
   expect(states).toEqual(["copying", "copying", "copying"]);
   expect(await leftIn(here, schema)).toEqual([]);
   const before = await log(here, schema);

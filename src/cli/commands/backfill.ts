@@ -14,7 +14,7 @@ export function backfill(program: Command): void {
     .option("--export <name>", "name of the app among its exports", "app")
     .summary("lets new reactions of an app process the history")
     .description(
-      "Subscribes every target of an app's reactions for which the log has events, up to the last of these events. Running workers process them. It may be run again, and beside workers.\nThe module is imported, so it must not start the app. It needs drizzle-orm.",
+      "Looks for the targets of an app's reactions that have events in the log, subscribes each, and sets its work mark to the last of its events. Running workers process them. It may be run again, and beside workers.\nThe module is imported, so it must not start the app. It needs drizzle-orm.",
     )
     .addHelpText("after", "\nExample:\n  $ act-drizzle backfill ./dist/app.js")
     .action((module: string, options: { export: string }, command: Command) =>

@@ -15,7 +15,7 @@ import type { EventView } from "./shared.ts";
  * - `before` / `after`: an id, exclusive: give `before` to go back in time, `after` to go forward. Neither: the newest.
  * - `limit`: default 100, at most 500
  *
- * `/api/log?before=N` works for any N, so a page of a log without a filter can be had at any place of a scroll bar.
+ * `/api/log?before=N` works for any N. So without a filter, a scroll bar can jump to any place in the log.
  */
 
 /** Always newest first. A rare filter is searched in parts, so a page may be short or empty without being the last. */

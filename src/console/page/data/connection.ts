@@ -2,7 +2,7 @@
 import { useSyncExternalStore } from "react";
 
 export type ConnectionState = {
-  /** `renewed`: another start of the command answers, which this page has no token of. */
+  /** `renewed`: the console was started again, and this page does not have its new token. */
   readonly server: "connecting" | "up" | "gone" | "renewed";
   /** Why the database cannot be reached; undefined: it can. */
   readonly database: string | undefined;

@@ -14,7 +14,7 @@ const KEPT = 900;
 const BUCKET_S = 2;
 
 const samples = new Map<string, readonly Sample[]>();
-/** Stores whose samples from before the page was opened were added. */
+/** Stores for which the time before the page was opened has already been filled in. */
 const seeded = new Set<string>();
 const listeners = new Set<() => void>();
 const NONE: readonly Sample[] = [];

@@ -18,7 +18,10 @@ import { ReactionsTable } from "./table.tsx";
 
 const PAGE = 100;
 const EVERY_MS = 5_000;
-/** Most pages that are refreshed automatically. More pages would cost many reads for rows out of view. */
+/**
+ * The list is refreshed automatically only while at most this many pages are loaded. With more, it would read many
+ * rows that are out of view.
+ */
 const FEW_PAGES = 2;
 const NOTHING: readonly Reaction[] = [];
 

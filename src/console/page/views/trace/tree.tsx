@@ -6,7 +6,10 @@ import { Panel } from "../../ui/panel.tsx";
 import { Table } from "../../ui/table.tsx";
 
 const WORDS: Readonly<Record<Scale, { readonly bar: string; readonly head: string }>> = {
-  time: { bar: "A bar is the wait since the cause", head: "Wait, on the time of the trace" },
+  time: {
+    bar: "A bar is the wait since the cause",
+    head: "Wait since the cause, on the time axis of the trace",
+  },
   order: {
     bar: "A bar leads from the cause to its effect, in order of the log",
     head: "Distance from the cause, in events",
