@@ -59,7 +59,7 @@ export const handler = once.do(async (event: { id: number; stream: string }, tx,
   // @ts-expect-error: a target is a string
   const target: number = stream;
 });
-export const projected = (isOn: boolean) =>
+export const perhapsProjected = (isOn: boolean) =>
   inline({ events: { Paid: z.object({ amount: z.number() }) }, on: { Paid: isOn ? async () => {} : undefined } });
 export const log = typedEvents<{ Paid: { amount: number; at: Date } }>(events);
 const paid = log.named("Paid");
