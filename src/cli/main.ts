@@ -99,6 +99,13 @@ function exitCodeOf(error: unknown): number {
  */
 const FRAMEWORK_EVENTS = ["SIGINT", "SIGTERM", "uncaughtException", "unhandledRejection"];
 
+/** Resolves once the stream has handed on all that was written to it. */
+const written = (stream: NodeJS.WriteStream) =>
+  new Promise<void>((resolve) => {
+    if (stream.writableLength === 0) resolve();
+    else stream.write("", () => resolve());
+  });
+
 export async function main(): Promise<void> {
   for (const event of FRAMEWORK_EVENTS) process.removeAllListeners(event);
   log(stderrLogger);
@@ -109,5 +116,8 @@ export async function main(): Promise<void> {
     if (error.code === "EPIPE") process.exit(0);
     throw error;
   });
-  process.exitCode = await run(process.argv.slice(2));
+  const code = await run(process.argv.slice(2));
+  await Promise.all([written(process.stdout), written(process.stderr)]);
+  // A module of the user's may hold a timer or a connection, which would keep the process alive.
+  process.exit(code);
 }

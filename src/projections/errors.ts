@@ -47,6 +47,14 @@ export function checkInput<T>(name: string, given: T, rules: Rules<NonNullable<T
 
 export const badInput = (message: string): ProjectionError => new ProjectionError("BAD_INPUT", message);
 
+/** Another rebuild of the projection is running, or has just ended. `error`: the lock that was not granted. */
+export const rebuildRuns = (projection: string, error?: unknown): ProjectionError =>
+  new ProjectionError(
+    "REBUILD_RUNS",
+    `rebuild: another process rebuilds ${JSON.stringify(projection)}, or has just rebuilt it: wait for it, or stop it and run this again.`,
+    error === undefined ? undefined : { cause: sanitize(causeOf(error)) },
+  );
+
 /** undefined_table, undefined_column, invalid_schema_name, and ON CONFLICT without its unique index. */
 const NOT_THERE = new Set(["42P01", "42703", "3F000", "42P10"]);
 

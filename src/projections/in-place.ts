@@ -34,6 +34,9 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return at;
   }
 
+  /** Does nothing: {@link open} and the end lock the positions, and {@link advance} locks their row. */
+  async lockOutRebuilds(): Promise<void> {}
+
   async advance(tx: Tx, from: number, to: number): Promise<boolean> {
     const { positions, projection } = this.#transactions;
     const moved = await this.#transactions.query(

@@ -5,7 +5,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { sql } from "drizzle-orm";
 import { codeOf } from "../errors.ts";
-import { ProjectionError } from "./errors.ts";
+import { ProjectionError, sqlStateOf } from "./errors.ts";
 
 const ATTEMPTS = 30;
 const PAUSE = 200;
@@ -14,10 +14,9 @@ const LOCK_NOT_AVAILABLE = "55P03";
 /** The first statement of such a transaction: it limits each wait for a lock. */
 export const LIMIT_LOCKS = sql.raw("set local lock_timeout = '2s'");
 
-const isLocked = (error: unknown) =>
-  error instanceof ProjectionError
-    ? codeOf(error.cause) === LOCK_NOT_AVAILABLE
-    : codeOf(error) === LOCK_NOT_AVAILABLE;
+/** Whether a lock was not granted in time. */
+export const isLocked = (error: unknown): boolean =>
+  (error instanceof ProjectionError ? codeOf(error.cause) : sqlStateOf(error)) === LOCK_NOT_AVAILABLE;
 
 export async function retryOnLockTimeout<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   for (let attempt = 1; ; attempt++) {

@@ -11,7 +11,7 @@ import type { Committed, EventMeta } from "@rotorsoft/act";
 import type { PgTable } from "drizzle-orm/pg-core";
 import type { PostgresStore } from "../store.ts";
 import { ANY, FLAG, FUNCTION, type Rules, SIGNAL } from "../values/rules.ts";
-import { checkInput, ProjectionError } from "./errors.ts";
+import { checkInput, ProjectionError, rebuildRuns } from "./errors.ts";
 import type { TransactionOf } from "./exactly-once.ts";
 import { floorOf, lockPositions, makeFloor, raiseFloor } from "./floor.ts";
 import { InPlace } from "./in-place.ts";
@@ -125,9 +125,10 @@ export type RebuildResult = {
 type Filled<Tx, Tables> = {
   open(names: readonly string[], restart: boolean): Promise<number>;
   tables(): Tables;
+  lockOutRebuilds(tx: Tx): Promise<void>;
   advance(tx: Tx, from: number, to: number): Promise<boolean>;
   liveUses(tx: Tx): Promise<number>;
-  analyze(): Promise<void>;
+  analyze(at: number): Promise<void>;
   lockOutWriters(tx: Tx): Promise<void>;
   swap(tx: Tx): Promise<void>;
 };
@@ -182,11 +183,7 @@ export async function rebuild<
   let events = 0;
   /** Applies one page within a transaction. */
   const apply = async (tx: TransactionOf<Db>, page: Page, known: number) => {
-    if (!(await filled.advance(tx, known, page.to)))
-      throw new ProjectionError(
-        "REBUILD_RUNS",
-        `rebuild: another process rebuilds ${JSON.stringify(projection)}, or has just rebuilt it: wait for it, or stop it and run this again.`,
-      );
+    if (!(await filled.advance(tx, known, page.to))) throw rebuildRuns(projection);
     if (page.events.length === 0) return;
     const before = await filled.liveUses(tx);
     if (!areOf(schemas, page.events)) throw new Error("act-drizzle: the log gave events of other names.");
@@ -202,7 +199,10 @@ export async function rebuild<
     const rest = head - at;
     for await (const page of log.read(at, head)) {
       signal?.throwIfAborted();
-      await transactions.run(doing, (tx) => apply(tx, page, at));
+      await transactions.run(doing, async (tx) => {
+        await filled.lockOutRebuilds(tx);
+        await apply(tx, page, at);
+      });
       at = page.to;
       events += page.events.length;
       await options.onProgress?.({ at, head, events });
@@ -211,12 +211,13 @@ export async function rebuild<
     // Events arrive faster than they are applied. Each round would be longer than the one before it.
     if (head - at >= rest && ++slower >= SLOWER_ROUNDS) break;
   }
-  await filled.analyze();
+  await filled.analyze(at);
 
   const finished = await retryOnLockTimeout(async () => {
     let last = { at, head, events: 0, lockedMillis: 0 };
     await transactions.run(doing, async (tx) => {
       await transactions.execute(tx, LIMIT_LOCKS);
+      await filled.lockOutRebuilds(tx);
       await transactions.query(tx, lockPositions(positions));
       await transactions.query(tx, makeFloor(positions, projection));
       const start = performance.now();

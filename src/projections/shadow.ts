@@ -6,8 +6,8 @@ import { createHash } from "node:crypto";
 import { type SQL, sql } from "drizzle-orm";
 import { getTableConfig, type PgTable } from "drizzle-orm/pg-core";
 import { REBUILD_PROGRESS, rebuildSchema } from "../values/rebuild-schema.ts";
-import { ProjectionError, sqlStateOf } from "./errors.ts";
-import { LIMIT_LOCKS } from "./lock-timeout.ts";
+import { ProjectionError, rebuildRuns, sqlStateOf } from "./errors.ts";
+import { isLocked, LIMIT_LOCKS } from "./lock-timeout.ts";
 import {
   createShadows,
   factsOf,
@@ -52,6 +52,25 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   }
 
   /**
+   * The first statement of each transaction on the shadows, after the limit of its locks: the next statement sees what the
+   * rebuild before has left, and no other one drops, swaps or fills the shadows until this transaction ends. In between
+   * another one may, and {@link advance} finds that.
+   *
+   * @throws ProjectionError `REBUILD_RUNS` if another rebuild holds the lock for longer than this transaction may wait.
+   */
+  async lockOutRebuilds(tx: Tx): Promise<void> {
+    try {
+      await this.#transactions.execute(
+        tx,
+        sql`select pg_advisory_xact_lock(hashtextextended(${this.schema}::text, 0)) is null as locked`,
+      );
+    } catch (error) {
+      if (isLocked(error)) throw rebuildRuns(this.#transactions.projection, error);
+      throw error;
+    }
+  }
+
+  /**
    * Creates the shadows, or finds those of an interrupted rebuild, and returns the id up to which they are filled.
    *
    * @throws ProjectionError `CANNOT_SWAP` if a table cannot be replaced. Nothing is written then.
@@ -61,6 +80,7 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     await this.#transactions.run("the shadow tables could not be made", async (tx) => {
       const run = (text: string) => this.#transactions.execute(tx, sql.raw(text));
       await this.#transactions.execute(tx, LIMIT_LOCKS);
+      await this.lockOutRebuilds(tx);
       this.#facts = await this.#lookUp(tx);
       this.#names = names;
       const definition = this.#definition(this.#facts);
@@ -105,9 +125,10 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     for (const table of Object.values(this.#tables)) {
       const { schema, name } = getTableConfig(table);
       const full = schema ? `${quoteName(schema)}.${quoteName(name)}` : quoteName(name);
+      // to_regclass() alone may still name a table that another session has replaced. Naming pg_class reads what has changed.
       const [row] = await this.#transactions.execute(
         tx,
-        sql`select to_regclass(${full})::oid::bigint as oid`,
+        sql`select c.oid::bigint as oid from pg_catalog.pg_class c where c.oid = to_regclass(${full})`,
       );
       if (!row?.oid)
         throw new ProjectionError(
@@ -121,7 +142,12 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     const facts: TableFacts[] = [];
     for (const oid of oids) {
       const [row] = await this.#transactions.execute(tx, factsOf(oid, oids));
-      if (isFacts(row?.facts)) facts.push(row.facts);
+      if (!isFacts(row?.facts))
+        throw new ProjectionError(
+          "CANNOT_SWAP",
+          "rebuild: another process has just replaced or dropped one of the tables: run the rebuild again. Nothing was written.",
+        );
+      facts.push(row.facts);
     }
     const reasons = facts.flatMap(({ name, obstacles }) => obstacles.map((why) => `table ${name}: ${why}`));
     const twice = facts.find(({ name }, n) => facts.findIndex((other) => other.name === name) !== n);
@@ -141,7 +167,8 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     try {
       const moved = await this.#transactions.execute(
         tx,
-        sql`update ${this.#progress} set at = ${to}::bigint where at = ${from}::bigint returning at`,
+        sql`update ${this.#progress} set at = ${to}::bigint
+          where at = ${from}::bigint and definition = ${this.#definition(this.#facts)} returning at`,
       );
       return moved.length > 0;
     } catch (error) {
@@ -165,9 +192,11 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return Number(row?.uses ?? 0);
   }
 
-  /** Collects statistics of the shadows, as the planner has of the originals. */
-  async analyze(): Promise<void> {
+  /** Collects statistics of the shadows, as the planner has of the originals. They must hold every event up to `at`. */
+  async analyze(at: number): Promise<void> {
     await this.#transactions.run("the shadow tables could not be analyzed", async (tx) => {
+      await this.lockOutRebuilds(tx);
+      if (!(await this.advance(tx, at, at))) throw rebuildRuns(this.#transactions.projection);
       for (const { name } of this.#facts)
         await this.#transactions.execute(tx, sql.raw(`analyze ${quoteName(this.schema)}.${quoteName(name)}`));
     });

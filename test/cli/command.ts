@@ -6,6 +6,9 @@ import type { DatabaseFixture } from "../postgres/fixture.ts";
 
 export const BIN = join(import.meta.dirname, "../../src/cli/bin.ts");
 
+/** Below the limit of a test, so that no process outlives it. */
+const LONGEST_MS = 50_000;
+
 export type Result = { readonly code: number | null; readonly out: string; readonly err: string };
 
 /** The environment of a user: no variables that lead to a database, and none by which a test is known. */
@@ -23,6 +26,8 @@ export function runCommand(args: readonly string[], env: NodeJS.ProcessEnv = {})
     cwd: tmpdir(),
     env: { ...cleanEnvironment(), NO_COLOR: "1", ...env },
     stdio: ["ignore", "pipe", "pipe"],
+    // A command that does not end by itself has no exit code.
+    timeout: LONGEST_MS,
   });
   let out = "";
   let err = "";

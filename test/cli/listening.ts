@@ -1,4 +1,7 @@
-/** An app as a worker imports it: its store listens, so the app works as soon as it hears of an event. */
+/**
+ * An app as a worker imports it: its store listens, so the app works as soon as it hears of an event. A timer keeps the
+ * process alive, as an open connection would.
+ */
 import { act, state, store } from "@rotorsoft/act";
 import { z } from "zod";
 import { PostgresStore } from "../../src/index.ts";
@@ -11,6 +14,8 @@ store(
     notify: true,
   }),
 );
+
+setInterval(() => {}, 60_000);
 
 const Placed = z.object({ total: z.number() });
 

@@ -73,6 +73,15 @@ test("apply that throws fails it with its own error, and the next run goes on be
   expect(await counted()).toBeGreaterThan(1);
 });
 
+test("on postgres.js it ends by itself, after success and after an error", async () => {
+  const { command, counted } = await rebuilding();
+  const failed = await command(["counters", "--app", MODULE], { THROWS: "2", DRIVER: "postgres.js" });
+  expect(failed).toEqual({ code: 1, out: "", err: "act-drizzle: out of ink\n" });
+  const { code } = await command(["counters", "--app", MODULE], { DRIVER: "postgres.js" });
+  expect(code).toBe(0);
+  expect(await counted()).toBeGreaterThan(1);
+});
+
 test("Ctrl+C stops it after a batch, and it says that it will go on", async () => {
   const { command, counted } = await rebuilding();
   const { code, err } = await command(["counters", "--app", MODULE], { STOPS: "1" });

@@ -1,14 +1,16 @@
 /** What a user exports for `act-drizzle rebuild`: two projections of one log, on the database at DATABASE_URL. */
 import { sql } from "drizzle-orm";
-import { drizzle } from "drizzle-orm/node-postgres";
+import { drizzle, type NodePgDatabase } from "drizzle-orm/node-postgres";
 import { integer, pgSchema, text } from "drizzle-orm/pg-core";
+import { drizzle as drizzleJs } from "drizzle-orm/postgres-js";
 import pg from "pg";
+import postgres from "postgres";
 import { z } from "zod";
 import { actPositions, rebuildable } from "../../src/projections/index.ts";
 
 const schema = process.env.READ_MODELS ?? "read_models";
 /** How often apply has to run before it goes wrong: by an error, or by Ctrl+C. */
-const { THROWS, STOPS } = process.env;
+const { THROWS, STOPS, DRIVER, DATABASE_URL = "" } = process.env;
 
 export const counters = pgSchema(schema).table("counters", {
   stream: text("stream").primaryKey(),
@@ -20,7 +22,11 @@ export const totals = pgSchema(schema).table("totals", {
 });
 export const positions = actPositions({ schema });
 
-const db = drizzle(new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 2 }));
+// Both drivers run the same statements; this is the type of one of them.
+const db =
+  DRIVER === "postgres.js"
+    ? (drizzleJs(postgres(DATABASE_URL, { max: 2, onnotice: () => {} })) as unknown as NodePgDatabase)
+    : drizzle(new pg.Pool({ connectionString: DATABASE_URL, max: 2 }));
 const events = { Placed: z.object({ total: z.number() }) };
 
 let batches = 0;

@@ -76,14 +76,18 @@ export const DRIVERS = {
 
 type Amount = { readonly stream: string; readonly data: { readonly amount: number } };
 
-/** Adds an event to its stream's counter. */
-export async function count(tx: Pick<Tx, "insert">, { stream, data }: Amount): Promise<void> {
+/** Adds an event to its stream's counter. `table`: a shadow of the counters, in a rebuild. */
+export async function count(
+  tx: Pick<Tx, "insert">,
+  { stream, data }: Amount,
+  table: typeof counters = counters,
+): Promise<void> {
   await tx
-    .insert(counters)
+    .insert(table)
     .values({ stream, total: data.amount, events: 1 })
     .onConflictDoUpdate({
-      target: counters.stream,
-      set: { total: sql`${counters.total} + excluded.total`, events: sql`${counters.events} + 1` },
+      target: table.stream,
+      set: { total: sql`${table.total} + excluded.total`, events: sql`${table.events} + 1` },
     });
 }
 

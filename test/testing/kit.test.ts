@@ -9,7 +9,7 @@ import { actPositions } from "../../src/projections/index.ts";
 import { actTables } from "../../src/schema/tables.ts";
 import { testKit } from "../../src/testing/index.ts";
 import { connect, serverUrl } from "../support/database.ts";
-import { actor, bank, InvariantError } from "./bank.ts";
+import { Account, actor, bank, InvariantError } from "./bank.ts";
 
 const open = async () => {
   const made = await bank(serverUrl());
@@ -83,6 +83,21 @@ test("drained() comes back once what follows from what follows is done, however 
     expect(await kit.events()).toHaveLength(9 * round);
   }
   expect((await kit.positions()).every(({ at, correlated_at }) => at === correlated_at)).toBe(true);
+});
+
+test("an app without reactions is drained at once, after history and after actions", async () => {
+  const kit = await testKit({
+    url: serverUrl(),
+    build: ({ options }) => act().withState(Account).build(options),
+  });
+  onTestFinished(() => kit.dispose());
+  for (const amount of [1, 2]) {
+    await kit.given("a", opened, deposited(amount));
+    await kit.drained({ timeout: 1_000 });
+    await kit.app.do("deposit", { stream: "a", actor }, { amount });
+    await kit.drained({ timeout: 1_000 });
+  }
+  expect(await kit.events("a")).toHaveLength(6);
 });
 
 test("drained() says which handler is blocked and why, and which does not end", async () => {

@@ -50,10 +50,10 @@ function rebuildOf({ path, exports }: UserModule, name: string | undefined): Any
   );
 }
 
-/** Ends the connections to the read models: they would keep the process alive. */
+/** Ends the connections to the read models: they would keep the process alive. The client of postgres.js is a function. */
 async function close({ db }: AnyRebuild): Promise<void> {
   const client: unknown = Reflect.get(db, "$client");
-  if (typeof client !== "object" || client === null) return;
+  if ((typeof client !== "object" && typeof client !== "function") || client === null) return;
   const end: unknown = Reflect.get(client, "end") ?? Reflect.get(client, "close");
   if (typeof end === "function") await end.call(client);
 }
