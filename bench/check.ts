@@ -80,4 +80,7 @@ async function main(): Promise<number> {
   return lost.length ? 1 : 0;
 }
 
-process.exitCode = await main();
+process.exitCode = await main().catch((error: unknown) => {
+  console.error(error);
+  return 1;
+});

@@ -5,6 +5,7 @@
 import "./lib/quiet.ts";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { dispose } from "@rotorsoft/act";
 import type { PostgresStore } from "../src/index.ts";
 import { admitted, Cluster, readsOf } from "../test/replicas/cluster.ts";
 import { fillEvents, streamName } from "./lib/data.ts";
@@ -23,6 +24,8 @@ const IN_FLIGHT = Number(args.inflight);
 
 async function main(): Promise<void> {
   const cluster = new Cluster();
+  // A signal ends the process by way of the framework, which calls this first.
+  dispose(() => cluster.stop());
   const figures = new Map<string, { perSecond: number[]; p99: number[]; share: number[] }>();
   try {
     await cluster.start();

@@ -64,7 +64,12 @@ async function main(): Promise<number> {
   const chosen = scenarios.filter(({ name, extra }) =>
     only.length ? only.some((prefix) => name.startsWith(prefix)) : args.all || !extra,
   );
-  if (chosen.length === 0) throw new Error(`No scenario begins with ${only.join(" or ")}; try --list`);
+  const unknown = only.filter((prefix) => !scenarios.some(({ name }) => name.startsWith(prefix)));
+  if (unknown.length > 0) {
+    const names = scenarios.map(({ name }) => name).join(", ");
+    console.error(`No scenario begins with ${unknown.join(" or ")}. Choose of: ${names}`);
+    return 1;
+  }
 
   const options: RunOptions = {
     rounds: Number(args.rounds ?? (args.all ? 5 : 3)),
@@ -116,4 +121,8 @@ async function main(): Promise<number> {
   return results.some(({ failures }) => Object.keys(failures).length > 0) ? 1 : 0;
 }
 
-process.exitCode = await main();
+// Otherwise the framework would answer an error with a log line, and exit code 0.
+process.exitCode = await main().catch((error: unknown) => {
+  console.error(error);
+  return 1;
+});

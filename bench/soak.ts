@@ -159,4 +159,7 @@ async function main(): Promise<void> {
   console.log(soakVerdict(soak).join("\n"));
 }
 
-await main();
+await main().catch((error: unknown) => {
+  console.error(error);
+  process.exitCode = 1;
+});

@@ -5,7 +5,7 @@
  *
  *   TEXT …       only the defects with one of these in their names
  *   --sql NAME   instead: every mutant of the statements in the module that exports NAME
- *   --check      runs no test: each defect must find its place in the sources
+ *   --check      runs no test: each defect must find its place in the sources, and the test that caught it must exist
  */
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -16,7 +16,8 @@ import { startPostgres } from "../dev/postgres/index.ts";
 import { broken, type Defect } from "./defects.define.ts";
 import { defects } from "./defects.list.ts";
 import { sqlMutants } from "./defects.sql.ts";
-import { keepCaught } from "./docs/defects.ts";
+import { missingTests } from "./defects.tests.ts";
+import { keepCaught, readCaught } from "./docs/defects.ts";
 import { exitOnErrors } from "./exit-on-errors.ts";
 import { writeDocs } from "./generate-docs.ts";
 
@@ -149,6 +150,18 @@ async function run(chosen: readonly Defect[]): Promise<void> {
   await writeDocs({ only: ["defects"] });
 }
 
+function check(): void {
+  const caught = [...readCaught()];
+  const missing = new Set(missingTests(caught.map(([, test]) => test)));
+  const stale = caught.filter(([, test]) => missing.has(test));
+  for (const [defect, test] of stale)
+    console.error(`test/defects.json: no test is called "${test}". Run: npm run test:defects -- "${defect}"`);
+  if (stale.length > 0) process.exit(1);
+  console.log(
+    `all ${chosen.length} deliberate defects find their place in src, and the tests that caught them exist`,
+  );
+}
+
 exitOnErrors();
 const chosen = choose();
 // A place that is not found is known before any test runs.
@@ -164,5 +177,5 @@ if (lost.length > 0) {
   for (const message of lost) console.error(message);
   process.exit(1);
 }
-if (options.check) console.log(`all ${chosen.length} deliberate defects find their place in src`);
+if (options.check) check();
 else await run(chosen);

@@ -52,11 +52,16 @@ async function run(file: string, round: number, report: string): Promise<Run> {
   return { file, round, passed: code === 0, seconds, records };
 }
 
-const folder = mkdtempSync(join(tmpdir(), "act-faults-"));
-const files = globSync("test/faults/**/*.test.ts", { cwd: root })
+const all = globSync("test/faults/**/*.test.ts", { cwd: root })
   .map((file) => file.replaceAll("\\", "/"))
-  .filter((file) => args.only.some((text) => file.includes(text)))
   .sort();
+const unknown = args.only.filter((text) => !all.some((file) => file.includes(text)));
+if (unknown.length > 0) {
+  console.error(`No path has ${unknown.join(" or ")} in it. Choose of:\n${all.join("\n")}`);
+  process.exit(1);
+}
+const files = all.filter((file) => args.only.some((text) => file.includes(text)));
+const folder = mkdtempSync(join(tmpdir(), "act-faults-"));
 const runs: Run[] = [];
 try {
   for (let round = 1; round <= Number(args.rounds); round++)

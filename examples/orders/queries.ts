@@ -35,6 +35,7 @@ export async function storyOf(db: Database, stream: string): Promise<string[] | 
     if (log.is(event, "OrderPaid")) return `${day} paid ${event.data.amount} by ${event.data.method}`;
     if (log.is(event, "OrderShipped")) return `${day} left with ${event.data.carrier}, due ${event.data.due}`;
     if (log.is(event, "OrderCancelled")) return `${day} cancelled: ${event.data.reason}`;
+    if (log.is(event, "OrderRefunded")) return `${day} refunded ${event.data.amount}`;
     return `${day} ${event.name}`;
   });
 }

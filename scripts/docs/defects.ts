@@ -8,7 +8,7 @@ import { type Generator, markdownTable } from "./generator.ts";
 /** By defect, the test that failed when it was last tried; empty: none did. */
 const kept = join(import.meta.dirname, "../../test/defects.json");
 
-function readCaught(): ReadonlyMap<string, string> {
+export function readCaught(): ReadonlyMap<string, string> {
   const found: unknown = JSON.parse(readFileSync(kept, "utf8"));
   if (typeof found !== "object" || found === null) throw new Error("test/defects.json holds no record");
   return new Map(Object.entries(found).map(([defect, test]) => [defect, String(test)]));

@@ -23,7 +23,7 @@ import { stderrLogger } from "./logger.ts";
 import { printable } from "./output.ts";
 import { ExitCode, UsageError, withStoreOptions } from "./session.ts";
 
-/** Exit codes: 0 done; 1 failed, or doctor found more than hints; 2 wrong use, or refused; 130 interrupted. */
+/** Exit codes: 0 done; 1 failed, or doctor found more than hints; 2 wrong use, or refused; 130 work was interrupted. */
 const FAILED = 1;
 const WRONG_USE = 2;
 
@@ -55,7 +55,7 @@ export function createProgram(): Command {
       `
 The store is found by --url, else DATABASE_URL, else PGHOST, PGUSER, …
 Exit codes: 0 done; 1 failed, or doctor found more than hints; 2 wrong use,
-or refused: the message says why; 130 interrupted.
+or refused: the message says why; 130 work was interrupted.
 
 Examples:
   $ act-drizzle status

@@ -79,6 +79,8 @@ const running = await startConsole({
 const answer = await fetch(running.url, { redirect: "manual" });
 const cookie = answer.headers.getSetCookie()[0]?.split(";")[0] ?? "";
 const middle = events >> 1;
+/** A version of `file-77`, near its middle but at most 500. */
+const version = Math.min(500, Math.floor(events / STREAMS / 2));
 const hour = (events / 2) * 100;
 const at = (ms: number) => encodeURIComponent(new Date(Date.now() - ms).toISOString());
 const REQUESTS: readonly (readonly [what: string, path: string])[] = [
@@ -101,7 +103,7 @@ const REQUESTS: readonly (readonly [what: string, path: string])[] = [
   ["streams by prefix", "streams?prefix=file-9&limit=50"],
   ["event", `event/${middle}`],
   ["stream", "stream?stream=file-77&limit=100"],
-  ["version of a stream", "stream/version?stream=file-77&version=500"],
+  ["version of a stream", `stream/version?stream=file-77&version=${version}`],
   ["trace", `trace?correlation=commit-${middle / 10}`],
   ["reactions", "reactions?limit=100"],
   ["reactions that are behind", "reactions?limit=100&state=behind&sort=at"],

@@ -76,14 +76,26 @@ const running = await startConsole({
 
 /** Commits under way, so that the plots have something to show. */
 const order = { id: 0 };
+const commits = new Set<Promise<unknown>>();
 const working = setInterval(() => {
   const wave = 3 + Math.round(3 * Math.sin(Date.now() / 2_500) + 2 * Math.random());
-  for (let n = 0; n < wave; n++)
-    void store.commit(`cart-${order.id++ % 9}`, [{ name: "ItemAdded", data: { sku: `sku-${n}` } }], {
-      correlation: `cart-${order.id}`,
-      causation: { action: { name: "addItem", stream: "cart", actor: { id: "7", name: "Ada" } } },
-    });
+  for (let n = 0; n < wave; n++) {
+    const commit = store.commit(
+      `cart-${order.id++ % 9}`,
+      [{ name: "ItemAdded", data: { sku: `sku-${n}` } }],
+      {
+        correlation: `cart-${order.id}`,
+        causation: { action: { name: "addItem", stream: "cart", actor: { id: "7", name: "Ada" } } },
+      },
+    );
+    commits.add(commit);
+    void commit.finally(() => commits.delete(commit));
+  }
 }, 150);
+async function stopWorking(): Promise<void> {
+  clearInterval(working);
+  await Promise.all(commits);
+}
 
 const shops = await storesOf();
 const [shop, git] = [shops("shop"), shops("act_demo")];
@@ -139,7 +151,7 @@ let settled = false;
 for (const { name, path, shows, clicks = [] } of SHOTS) {
   if (only.length > 0 && !only.includes(name)) continue;
   if (name !== "overview" && !settled) {
-    clearInterval(working);
+    await stopWorking();
     await settle();
     settled = true;
   }
@@ -175,6 +187,7 @@ await close();
 await browser.close();
 rmSync(pageFolder, { recursive: true, force: true });
 await running.close();
+await stopWorking();
 await store.dispose();
 await sql.end();
 await server.stop();

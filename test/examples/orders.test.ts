@@ -91,6 +91,8 @@ describe("an order", () => {
       .poll(() => get("/orders?customer=Edsger"), { timeout: 20_000 })
       .toMatchObject([{ status: "cancelled", paid: 0, version: 3 }]);
     expect(await get(`/orders/${id}`)).toMatchObject({ status: "cancelled", paid: 0, version: 3 });
+    const story: unknown = await get(`/orders/${id}/story`);
+    expect(story).toContainEqual(expect.stringMatching(/ refunded 3998$/));
   });
 
   it("answers 409 to a command that comes too early or too late", async () => {
