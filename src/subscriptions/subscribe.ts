@@ -8,7 +8,7 @@
 import type { SubscribeInput, SubscribeResult } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { storeError } from "../errors.ts";
-import type { Param } from "../postgres/index.ts";
+import type { Param, Row } from "../postgres/index.ts";
 import { nullableTextArray, numberArray, textArray } from "../postgres/parameters.ts";
 import type { Names } from "../schema/names.ts";
 import {
@@ -141,24 +141,26 @@ function check(
   checkNumber("subscribe", "correlator.millis", correlator.millis);
 }
 
+/**
+ * A restore or a reap may delete what another process has just subscribed, so the statement runs again. A trigger leaves the
+ * rows out every time.
+ */
+const TRIES = 5;
+
 const leftOut = (what: string) =>
   storeError("subscribe", new Error(`${what}; fix or drop the trigger, and try again`));
 
-/** @throws StoreError if a subscription is not there. */
-async function assertSubscribed(
+/** How many of the given subscriptions are not there. */
+async function countMissing(
   { connections, names }: Context,
   given: readonly SubscribeInput[],
-): Promise<void> {
+): Promise<number> {
   const [row] = await connections.write("subscribe", {
     text: `select count(*)::int as missing from unnest($1::text[]) g(stream)
   where not exists (select from ${names.streams} s where s.stream = g.stream)`,
     params: [textArray(given.map(({ stream }) => stream))],
   });
-  const missing = Number(row?.missing);
-  if (missing > 0)
-    throw leftOut(
-      `a trigger on ${names.streams} left out ${missing} of ${given.length} subscriptions: nobody would handle their events`,
-    );
+  return Number(row?.missing);
 }
 
 /**
@@ -223,11 +225,20 @@ export async function subscribe(
   }`;
   };
   const since = performance.now();
-  const [row] = await writeAnnounced(context, "subscribe", (announce) =>
-    announcing(text, announce && byHand, params),
-  );
-  // If fewer were created than were absent, another process has subscribed them meanwhile, or a trigger has left them out.
-  if (Number(row?.absent) > Number(row?.subscribed)) await assertSubscribed(context, given);
+  let row: Row | undefined;
+  let subscribed = 0;
+  for (let left = TRIES, missing = 1; missing > 0; ) {
+    [row] = await writeAnnounced(context, "subscribe", (announce) =>
+      announcing(text, announce && byHand, params),
+    );
+    subscribed += Number(row?.subscribed);
+    // If fewer were created than were absent, another process has subscribed them meanwhile, or a trigger has left them out.
+    missing = Number(row?.absent) > Number(row?.subscribed) ? await countMissing(context, given) : 0;
+    if (missing > 0 && --left === 0)
+      throw leftOut(
+        `a trigger on ${names.streams} left out ${missing} of ${given.length} subscriptions: nobody would handle their events`,
+      );
+  }
   if (correlator && row?.correlating === null)
     throw leftOut(
       `a trigger on ${names.correlated} left out the correlator's row: nobody would read the log for it`,
@@ -237,7 +248,7 @@ export async function subscribe(
   // Correlators read the log from these ids on.
   context.connections.seen?.event(Math.max(Number(row?.watermark), Number(row?.checkpoint)));
   return {
-    subscribed: Number(row?.subscribed),
+    subscribed,
     watermark: Math.max(-1, Number(row?.watermark)),
     correlated_at: Number(row?.checkpoint),
     ...(correlator && { correlating }),

@@ -90,7 +90,7 @@ export class DatabaseFixture extends OpenDatabase {
       const waiting = await this.sql`
         select from pg_stat_activity
         where application_name = ${application_name} and wait_event_type = 'Lock'
-          and starts_with(query, 'select * from (select e.id')`;
+          and query like 'select * from (select%(select e.id, e.name%'`;
       return waiting.length === count;
     });
     await locker.unsafe("rollback");
