@@ -25,8 +25,9 @@ export type AnyRebuild = Omit<
 >;
 
 /**
- * Checks and returns a projection's definition. Export it from a module that starts nothing: `act-drizzle rebuild --app
- * <module>` then rebuilds the projection, and a program does so by `rebuild({ ...balancesRebuild, store })`.
+ * Checks and returns a projection's definition. Export it from a module that starts nothing:
+ * `act-drizzle rebuild --app <module>` then rebuilds the projection, and a program does so by
+ * `rebuild({ ...balancesRebuild, store })`.
  *
  * @throws ProjectionError `BAD_INPUT` if an option is invalid.
  */
