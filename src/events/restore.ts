@@ -140,9 +140,9 @@ async function findVersionIndexes(run: Run, { events }: Names): Promise<Readonly
   const log = `to_regclass(${literal(events)})`;
   const rows = await run({
     text: `select c.relname as name from pg_index i join pg_class c on c.oid = i.indexrelid
-where i.indisunique and i.indnkeyatts >= 2
-  and pg_get_indexdef(c.oid, 1, true) = 'stream' and pg_get_indexdef(c.oid, 2, true) = 'version'
-  and i.indrelid = any(array(select ${log}::oid union all select relid::oid from pg_partition_tree(${log})))`,
+join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0] and a.attname = 'stream'
+join pg_attribute b on b.attrelid = i.indrelid and b.attnum = i.indkey[1] and b.attname = 'version'
+where i.indisunique and i.indnkeyatts >= 2 and i.indrelid = any(array(select ${log}::oid union all select relid::oid from pg_partition_tree(${log})))`,
     citus: () => "select null as name",
   });
   return new Set(rows.map(({ name }) => name));

@@ -184,7 +184,9 @@ async function run(
       : [];
     if (row?.sequence === undefined || row.sequence === null) throw error;
     const moved = moveSequence(names, Number(row.sequence));
-    await connections.transaction("truncate", [lockAppends(names, connections.deadline), moved]);
+    const lock = lockAppends(names, connections.deadline);
+    // Without the right to move the sequence, the first error says what is wrong.
+    await connections.transaction("truncate", [lock, moved]).catch(() => Promise.reject(error));
     return connections.transaction("truncate", queries);
   }
 }

@@ -51,6 +51,13 @@ test.each([true, false])(
     const again = fixture.store({ prepare, table: store.config.table });
     await again.seed();
     expect((await new Admin(again).doctor()).map(({ code }) => code)).not.toContain("schema-drift");
+    const twice = async (insert: (event: never) => Promise<unknown>) => {
+      for (const id of [0, 1])
+        await insert({ ...event(), id, stream: "s", version: 0, created: new Date(0), meta } as never);
+    };
+    await expect(again.restore(twice)).rejects.toMatchObject({
+      cause: { message: expect.stringContaining("two events of the input have the same stream and version") },
+    });
     await again.drop();
   },
 );
