@@ -69,6 +69,11 @@ class OwnCommits {
     void recorded.then(() => this.#pending.delete(recorded));
   }
 
+  /** Whether no append of this store is running. */
+  get isIdle(): boolean {
+    return this.#pending.size === 0;
+  }
+
   /** Resolves once the appends that are running now have ended. Their events may already be in the log. */
   async allRecorded(): Promise<void> {
     await Promise.all(this.#pending);
@@ -180,7 +185,9 @@ class Listening {
     // A catch-up may have set the position already.
     this.#position = Math.max(this.#position, read.value);
     // No payload came for an event that was committed after the position was read and before LISTEN was confirmed.
-    await this.#catchUpNext();
+    const caughtUp = this.#catchUpNext(true);
+    // A commit of this store may wait long, and the start must not wait for it.
+    if (this.#own.isIdle) await caughtUp;
     if (!this.#ended) this.#lookOut.start();
   }
 
@@ -235,16 +242,16 @@ class Listening {
     }
   }
 
-  /** Catch-ups run one after the other. */
-  #catchUpNext(): Promise<void> {
-    this.#catchUps = this.#catchUps.then(() => this.#catchUp());
+  /** Catch-ups run one after the other. `starting`: ids of a log before a restore are of no concern. */
+  #catchUpNext(starting = false): Promise<void> {
+    this.#catchUps = this.#catchUps.then(() => this.#catchUp(starting));
     return this.#catchUps;
   }
 
-  async #catchUp(): Promise<void> {
+  async #catchUp(starting: boolean): Promise<void> {
     if (this.#ended) return;
     const { names, connections } = this.#context;
-    const highest = this.#highestKnown();
+    const highest = starting ? this.#position : this.#highestKnown();
     try {
       // A log that ends below a known id was restored, and its ids start again at 1: then all its events are new.
       // $1 position, $2 highest known id

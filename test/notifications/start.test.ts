@@ -57,3 +57,19 @@ test("an event that nobody announced is found by polling", async () => {
     .toEqual([{ stream: "s", events: [{ id: committed?.id, name: "Silent" }] }]);
   await dispose?.();
 });
+
+test("a commit of the store that waits does not hold up the start", async () => {
+  const store = await fixture.seeded({ notify: true, pollIntervalMillis: 0 });
+  const reported: StoreNotification[] = [];
+  const { listen } = await starting(store, (notification) => void reported.push(notification));
+  const other = fixture.store({ table: store.config.table });
+  const [committed] = await other.commit("s", [event("Came")], meta);
+  const held = await fixture.hold(store);
+  const own = store.commit("own", [event()], meta);
+  const dispose = await listen();
+  expect(reported).toEqual([]);
+  await held.release();
+  await own;
+  await expect.poll(() => reported).toEqual([{ stream: "s", events: [{ id: committed?.id, name: "Came" }] }]);
+  await dispose?.();
+});
