@@ -39,6 +39,9 @@ export async function* follow(
   const { signal, after, ...filter } = options;
   let wake = Promise.withResolvers<void>();
   const listener = await watch(context, () => wake.resolve());
+  // A generator that nobody asks for the next page does not see the signal, and the listener keeps the process alive.
+  const stop = () => void listener?.stop();
+  signal.addEventListener("abort", stop, { once: true });
   try {
     let end = await lastId(context);
     let position = after ?? end;
@@ -70,6 +73,7 @@ export async function* follow(
       pause.abort();
     }
   } finally {
+    signal.removeEventListener("abort", stop);
     await listener?.stop();
   }
 }

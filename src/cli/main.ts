@@ -88,7 +88,9 @@ function exitCodeOf(error: unknown): number {
   process.stderr.write(`act-drizzle: ${message.split("\n").map(printable).join("\n")}\n`);
   if (error instanceof UsageError || error instanceof ValidationError) return WRONG_USE;
   // An error with a code is of the file system, of zlib or of Node, and its message says what stands in the way.
-  const hasReason = error instanceof StoreError || (error instanceof Error && "code" in error);
+  const hasReason =
+    error instanceof StoreError ||
+    (error instanceof Error && "code" in error && !(error instanceof TypeError));
   if (!hasReason) process.stderr.write("This is a fault of the command.\n");
   return FAILED;
 }

@@ -118,7 +118,7 @@ async function operate(
       .catch((error: unknown) => {
         if (reached > 0)
           process.stderr.write(
-            `${integer(reached)} subscriptions were ${operation.done}, the others were not: run the command again.\n`,
+            `At least ${integer(reached)} ${reached === 1 ? "subscription was" : "subscriptions were"} ${operation.done} before the failure. Run again, the command changes all that match then.\n`,
           );
         throw error;
       });
