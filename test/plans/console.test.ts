@@ -165,8 +165,9 @@ describe.skipIf(reason !== "")(`the console${reason}`, () => {
         const exported = (stream: string) => async () => {
           for await (const _ of admin.export({ stream }));
         };
-        const byPrefix = { indexes: ["pkey", "stream_id_ix"], rows: 200, pages: 400 };
-        await within(exported("^s-5000$"), { ...byPrefix, indexes: ["pkey", ["stream_id_ix", "stream_ix"]] });
+        // Both indexes begin with the stream: which one is used depends on the sample of the statistics.
+        const byPrefix = { indexes: ["pkey", ["stream_id_ix", "stream_ix"]], rows: 200, pages: 400 };
+        await within(exported("^s-5000$"), byPrefix);
         await within(exported("^s-5000"), byPrefix);
         await within(exported("^s-500[0-1]$"), { ...byPrefix, rows: 800, pages: 1_000 });
         const part = { indexes: ["pkey"], rows: PART + 10, pages: PART / 10 };
