@@ -41,8 +41,8 @@ export type Found = {
  *
  * The condition `deferred_at <= now()` is outside the lateral subquery. Inside it, and without statistics, PostgreSQL would
  * expect so few rows that it would sort all deferred ones. A list of one lane, and a comparison of rows (name, id), keep
- * PostgreSQL from walking an index that has the order, but does not begin with the lane or the name. The lanes are not compared as rows (lane, at): without statistics PostgreSQL would
- * estimate so few rows that it would sort them all.
+ * PostgreSQL from walking an index that has the order, but does not begin with the lane or the name. The lanes are not
+ * compared as rows (lane, at): without statistics PostgreSQL would estimate so few rows that it would sort them all.
  *
  * $1 lanes to leave out
  * $2 the highest id of which no announcement is expected any more: the log's last id when the listener connected, or at the

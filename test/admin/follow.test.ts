@@ -56,3 +56,15 @@ test("a log that is restored is followed from where it ends then", async () => {
   expect(await found).toEqual([next?.id]);
   expect(next?.id).toBeLessThan(5);
 });
+
+test("its listener ends with the signal, also if nobody asks for the next page", async () => {
+  const store = await fixture.seeded({ notify: true });
+  await store.commit("s", [event()], meta);
+  const { connections } = contextOf(store);
+  const end = new AbortController();
+  const pages = follow(contextOf(store), { after: 0, signal: end.signal });
+  expect((await pages.next()).value).toHaveLength(1);
+  expect(connections.listenerState).toBe("listening");
+  end.abort();
+  await expect.poll(() => connections.listenerState).toBe("off");
+});

@@ -89,25 +89,26 @@ describe.skipIf(reason !== "")(`the page under way, in a browser${reason}`, () =
     await expect.poll(() => named(page, "WhilePaused").count()).toBe(2);
   });
 
-  test("who reads further down is told of new events, and not moved", async () => {
+  /** The log, scrolled away from its newest events. */
+  async function readFurtherDown() {
     const { page } = await stage.look("/log");
     await rows(page).first().waitFor();
     const list = page.getByRole("region", { name: "Events" });
     await list.hover();
     await page.mouse.wheel(0, 600);
     await expect.poll(() => page.evaluate<number>("document.querySelector('.log-list').scrollTop")).toBe(600);
+    return page;
+  }
+
+  test("who reads further down is told of new events, and not moved", async () => {
+    const page = await readFurtherDown();
     await stage.store.commit("below", [{ name: "SeenLater", data: {} }], meta);
     await page.getByRole("button", { name: "1 new event" }).click();
     await named(page, "SeenLater").waitFor();
   });
 
   test("of events that the tail leaves out, whoever reads further down is told a bound", async () => {
-    const { page } = await stage.look("/log");
-    await rows(page).first().waitFor();
-    const list = page.getByRole("region", { name: "Events" });
-    await list.hover();
-    await page.mouse.wheel(0, 600);
-    await expect.poll(() => page.evaluate<number>("document.querySelector('.log-list').scrollTop")).toBe(600);
+    const page = await readFurtherDown();
     await stage.store.commit("before", [{ name: "Before", data: {} }], meta);
     await page.getByRole("button", { name: "1 new event", exact: true }).waitFor();
     const flood = Array.from({ length: 8_000 }, () => ({ name: "Flood", data: {} }));

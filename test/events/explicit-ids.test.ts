@@ -38,3 +38,16 @@ test("truncate goes on behind them", async () => {
   const [next] = await store.commit("next", [event()], meta);
   expect(next?.id).toBeGreaterThan(id);
 });
+
+test("a truncate whose role may not move the sequence says that the id was taken", async (context) => {
+  const store = await beforeForeignRows(3);
+  const role = await fixture.role();
+  if (!role) return context.skip("the server's user may not create roles");
+  const { schema, table } = store.config;
+  await fixture.sql.unsafe(`grant usage on schema "${schema}" to ${role.user};
+    grant select, insert, update, delete on "${schema}"."${table}" to ${role.user};
+    grant usage, select on sequence "${schema}"."${table}_id_seq" to ${role.user}`);
+  const few = fixture.store({ ...role, table });
+  await expect(few.truncate([{ stream: "own" }])).rejects.toMatchObject({ cause: { code: "23505" } });
+  expect(await store.query(() => {})).toBe(4);
+});
