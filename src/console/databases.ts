@@ -18,7 +18,7 @@ export type Tenants = readonly { readonly schema: string; readonly table: string
 export type DatabasesOptions = {
   /** The first one's `schema` and `table` are the store that the page opens with. */
   readonly databases: readonly PostgresStoreOptions[];
-  /** Only these stores of the first database. Left out: all that are found. */
+  /** Of the first database only its own store and these. Left out: all that are found. */
   readonly tenants?: Tenants | undefined;
 };
 

@@ -17,7 +17,7 @@ import { type Access, guard } from "./security.ts";
 export type ConsoleOptions = {
   /** The stores' databases. The first one's schema and table are what the page opens with. */
   readonly databases: readonly PostgresStoreOptions[];
-  /** Only these stores of the first database. Default: all that are found. */
+  /** Of the first database only its own store and these. Default: all that are found. */
   readonly tenants?: Tenants | undefined;
   /** Default false: nothing can be changed. */
   readonly write?: boolean | undefined;

@@ -239,7 +239,7 @@ export const optionsSchema = z.strictObject({
   }),
   idle_in_transaction_session_timeout: limit.default(60_000).register(about, {
     type: "number | false",
-    docs: "The server ends a transaction after this many idle ms; `0`, `false`: never. A commit has 10 s at most (more with `max` 1 or `inline`), a restore 60 s. With `prepare: false` the role's limit applies.",
+    docs: "The server ends a transaction after this many idle ms; `0`, `false`: never. In a commit it is 10 s at most (more with `max` 1 or `inline`), in a restore 60 s. With `prepare: false` the role's applies.",
     config: { type: "number", docs: "After how many milliseconds the server ends an idle transaction." },
     url: { idle_in_transaction_session_timeout: Number },
   }),
@@ -352,7 +352,7 @@ export const optionsSchema = z.strictObject({
     config: false,
     docs: "Projections that are part of the commit: the result of `inline()` of `act-drizzle/projections`.",
     takes:
-      "the result of inline() of act-drizzle/projections, as in inline: inline({ on: { Placed: (events, tx) => … } })",
+      "the result of inline() of act-drizzle/projections, as in inline: inline({ events: { Placed }, on: { Placed: (events, tx) => … } })",
   }),
   pii_encryption: pii.readonly().optional().register(about, {
     type: "PiiEncryption",

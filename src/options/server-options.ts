@@ -7,7 +7,7 @@ export type ServerOptions = {
   readonly rest: string;
 };
 
-/** Settings that the store sets itself, and settings that have an option of their own. */
+/** Settings that `options` must not change, because the store relies on them or they have an option of their own. */
 const RESERVED = new Set([
   "application_name",
   "array_nulls",

@@ -10,7 +10,7 @@ export type UrlParameter = {
   readonly from: "libpq" | "node-postgres" | "postgres.js" | "Prisma" | "Vercel";
   /** What the accepted values do, as a sentence. Left out: every value is refused. */
   readonly does?: string;
-  /** The accepted values. Left out, with `does`: every value. */
+  /** The accepted values. If there is `does` and not this, every value is accepted. */
   readonly takes?: readonly string[];
   /** Why other values are refused, and what to do. */
   readonly refused?: string;

@@ -33,7 +33,7 @@ export type BackfillProgress = {
   readonly at: number;
   /** The id up to which it will be read: the end of the log at the start. */
   readonly head: number;
-  /** Events read so far. Only those that reactions with dynamic targets react to are read. */
+  /** Events read so far to find the targets of reactions with dynamic targets. */
   readonly events: number;
   /** Targets found so far. */
   readonly targets: number;

@@ -9,10 +9,10 @@ import { faultOf, type Rules } from "../values/rules.ts";
  * - `POSITIONS_MISSING`: the table of positions does not exist, or lacks a column.
  * - `SUPERSEDED`: the events were fetched before a rebuild in place or redeliver(), or came while it was running. They are
  *   delivered again.
- * - `HANDLER_FAILED`: a query of the handler failed; `cause` says why.
+ * - `HANDLER_FAILED`: a query of the handler failed. `cause` says why, unless the handler caught the error and went on.
  * - `TIMED_OUT`: a target did not catch up in time; see {@link CaughtUpTimeout}.
  * - `BLOCKED`: a target that is waited for is blocked.
- * - `CANNOT_SWAP`: a table cannot be replaced by its shadow; the message says why.
+ * - `CANNOT_SWAP`: a table cannot be replaced by its shadow, or the log was restored meanwhile; the message says why.
  * - `REBUILD_RUNS`: another process rebuilds the projection.
  * - `DISPOSED`: the wait ended because `dispose()` was called.
  */
@@ -85,7 +85,7 @@ export function withoutValues(error: unknown, doing: string): unknown {
   return new ProjectionError("HANDLER_FAILED", `${doing}: ${cause.message}`, { cause });
 }
 
-/** A target that has not handled an event yet. */
+/** A target that has not yet handled the event that is waited for. */
 export type Lagging = {
   readonly target: string;
   /** The id of the last event that it has acknowledged; -1: none. */

@@ -34,7 +34,10 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return at;
   }
 
-  /** Does nothing: {@link open} and the end lock the positions, and {@link advance} locks their row. */
+  /**
+   * Does nothing: {@link open} and the last transaction of a rebuild lock the table of positions, and {@link advance}
+   * locks the projection's row with the empty target.
+   */
   async lockOutRebuilds(): Promise<void> {}
 
   async advance(tx: Tx, from: number, to: number): Promise<boolean> {

@@ -17,8 +17,8 @@ export class LogConnection {
   constructor({ config }: Pick<PostgresStore, "config">, options?: PostgresStoreOptions) {
     this.names = namesOf(config.schema, config.table);
     const target = resolveOptions(options ?? { ...config });
-    // One for reads and one for appends. The second is never opened.
     const shared = target.shared && { pools: poolsOf(target.shared) };
+    // Two connections: one for reads, and one for appends, which is never opened.
     this.#database = new StoreConnections({ ...target, config: { ...target.config, max: 2 } }, "", shared);
   }
 

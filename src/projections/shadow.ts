@@ -52,9 +52,9 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   }
 
   /**
-   * The first statement of each transaction on the shadows, after the limit of its locks: the next statement sees what the
-   * rebuild before has left, and no other one drops, swaps or fills the shadows until this transaction ends. In between
-   * another one may, and {@link advance} finds that.
+   * The first statement of each transaction on the shadows, but for the one that limits the waits for locks. From then on
+   * the transaction sees what earlier rebuilds have left, and no other rebuild drops, swaps or fills the shadows until it
+   * ends. Between two of these transactions another rebuild may do so, and {@link advance} finds that.
    *
    * @throws ProjectionError `REBUILD_RUNS` if another rebuild holds the lock for longer than this transaction may wait.
    */

@@ -37,7 +37,10 @@ const isSqlState = (code: string): boolean => /^[0-9A-Z]{5}$/.test(code);
 /** Converts an instant of `performance.now()` to ms since the epoch, as spans take it. */
 export const epoch = (instant: number): number => performance.timeOrigin + instant;
 
-/** A call that is running. Its span is made when it is needed: at the end, or by the batch that is linked to it. */
+/**
+ * A call that is running. Its span is made when it is first needed: for a plain commit at the end, or when its batch
+ * links to it; for other calls at the start.
+ */
 export class Call implements Recorded {
   readonly #verb: Verb;
   readonly #start = performance.now();

@@ -222,7 +222,7 @@ function expectError(error: unknown, expected: ErrorLike): void {
  * An app on a schema of its own, in which a test sees its own events only: tests may run in parallel on one server.
  * Dispose of it at the end of the test; then nothing is left of it.
  *
- * @throws Error if there is no server, or the schema cannot be made; nothing is left behind then.
+ * @throws Error if there is no server, or the schema cannot be made; nothing is left behind then, if the schema can be dropped.
  * @example
  * ```ts
  * await using kit = await testKit({
@@ -257,9 +257,9 @@ export async function testKit<App extends TestableApp>(options: TestKitOptions<A
     });
     return new Kit(app, space, closing);
   } catch (error) {
-    // The first error is thrown. Errors of the cleanup are dropped, and the schema is dropped in any case.
+    // The first error is thrown, those of the cleanup are dropped.
     for (const close of closing.toReversed()) await (async () => close())().catch(() => {});
-    await space.drop();
+    await space.drop().catch(() => {});
     throw error;
   }
 }

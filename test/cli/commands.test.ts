@@ -167,7 +167,7 @@ test("a bulk command that fails halfway says how many subscriptions were changed
   expect(changed).toBeGreaterThan(0);
   expect(code).toBe(1);
   expect(err).toContain(
-    `At least ${changed.toLocaleString("en-US")} subscriptions were set back to the beginning before the failure. Run again, the command changes all that match then.\n`,
+    `At least ${changed.toLocaleString("en-US")} subscriptions were set back to the beginning before the failure. If you run the command again, it changes all that match then.\n`,
   );
 });
 

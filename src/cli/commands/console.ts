@@ -55,7 +55,10 @@ export function console(program: Command): void {
     .option("--no-pii", "personal data cannot be revealed")
     .option("--app <module>", "file that exports the app or its states: shows folded states")
     .addOption(
-      new Option("--tenants <schemas>", "only these, as a,b (default: all stores found)").argParser(toList),
+      new Option(
+        "--tenants <schemas>",
+        "only these beside the store itself, as a,b (default: all found)",
+      ).argParser(toList),
     )
     .option("--also <url>", "one more database; may be given several times", collect)
     .addOption(new Option("--host <address>", "where to listen").default("127.0.0.1"))

@@ -118,7 +118,7 @@ async function operate(
       .catch((error: unknown) => {
         if (reached > 0)
           process.stderr.write(
-            `At least ${integer(reached)} ${reached === 1 ? "subscription was" : "subscriptions were"} ${operation.done} before the failure. Run again, the command changes all that match then.\n`,
+            `At least ${integer(reached)} ${reached === 1 ? "subscription was" : "subscriptions were"} ${operation.done} before the failure. If you run the command again, it changes all that match then.\n`,
           );
         throw error;
       });
