@@ -35,10 +35,10 @@ export type Blocked = {
 };
 
 /**
- * The framework first blocks, and then acks the events that were handled before the failing one in the same claim. That ack
+ * Attempts of a blocked subscription: one at least. The framework first blocks, and then acks the events that were handled before the failing one in the same claim. That ack
  * sets `retry` of the blocked subscription to -1.
  */
-export const triedAtLeastOnce = (retry: number): number => Math.max(1, retry + 1);
+export const attemptsOfBlocked = (retry: number): number => Math.max(1, retry + 1);
 
 const DEFAULT_LIMIT = 50;
 /** ms after which no further search begins for an event that is far from the watermark. */
@@ -84,7 +84,7 @@ export async function blocked(context: Context, options: BlockedOptions = {}): P
     lane: found.lane,
     priority: found.priority,
     at: found.at,
-    attempts: triedAtLeastOnce(found.retry),
+    attempts: attemptsOfBlocked(found.retry),
     error: found.error,
     event: pending[index]?.next,
   }));

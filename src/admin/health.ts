@@ -162,7 +162,7 @@ export async function health(context: Context, options: HealthOptions = {}): Pro
     latencyMs = performance.now() - start;
     problems.push(...problemsOf(answer.parse(row)));
     const left = Math.max(1, timeoutMs - latencyMs);
-    // It answers late if there is much work, which says nothing about whether this process can work.
+    // The deep look is slow if there is much work. That says nothing about whether this process can work.
     if (deep && problems.length === 0)
       found = await within(left, deepOf(context, left)).catch(() => undefined);
   } catch (error) {

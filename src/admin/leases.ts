@@ -84,8 +84,8 @@ const correlatorRow = z.object({
 });
 
 /**
- * Correlators with the highest checkpoint first. If no app has a registry any more, its correlator keeps its old
- * checkpoint, and so comes last.
+ * Correlators with the highest checkpoint first. The correlator of a registry that no app uses any more keeps its
+ * old checkpoint, and so comes last.
  */
 export async function correlators(
   { names, connections }: Context,

@@ -48,7 +48,7 @@ export type StreamNamesOptions = {
 
 const RULES: Rules<StreamNamesOptions> = { prefix: TEXT, after: TEXT, limit: LIMIT };
 
-/** The parameters, the first three only if they exist: the prefix, the first string after its range, `after`; the limit. */
+/** The parameters, in this order: if a prefix is given, it and the first string after its range; `after`, if given; the limit. */
 export function streamNamesQuery(
   names: Names,
   { prefix, after, limit = DEFAULT_LIMIT }: StreamNamesOptions,

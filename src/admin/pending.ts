@@ -4,7 +4,10 @@
  */
 import { CLAIM_ARMS, type ClaimArm } from "../schema/table-names.ts";
 
-/** The most pending subscriptions that one statement reads of each kind: those that were deferred, and the others. */
+/**
+ * Up to this many pending subscriptions of each kind (those that were deferred, and the others), a statement reads all of
+ * them. If there are more, it reads the first ones in several orders.
+ */
 export const PENDING_LIMIT = 10_000;
 /** If there are more: the number of lanes to read, and of subscriptions of each lane, by priority and by age. */
 const LANES = 50;

@@ -28,7 +28,7 @@ export type Reader = {
  */
 export type Readers = {
   readonly readers: readonly Reader[];
-  /** There may be more readers: 100 were found, or the time was up. */
+  /** There are more than 100 readers, or the time was up and there may be more. */
   readonly cut: boolean;
   /** If there may be more: `after` of the next page. */
   readonly next: string | undefined;

@@ -22,7 +22,7 @@ export type StreamView = {
   readonly history: readonly EventView[];
   /** The first page of `readers()`: subscriptions that read it by name, by a pattern, or because they read every stream. */
   readonly readers: readonly StreamReader[];
-  /** There may be more readers: 100 were found, or the time was up. `readers()` has the next page. */
+  /** There are more than 100 readers, or the time was up and there may be more. `readers()` has the next page. */
   readonly readersCut: boolean;
 };
 

@@ -7,7 +7,7 @@ import type { Query } from "../postgres/index.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
 import { checkGiven, FLAG, LIMIT, oneOf, type Rules, TEXT, TEXTS } from "../values/rules.ts";
-import { triedAtLeastOnce } from "./blocked.ts";
+import { attemptsOfBlocked } from "./blocked.ts";
 import { type Count, epochMs, instant, msBetween, optionalInstant, optionalText } from "./bounded.ts";
 import {
   type EventRef,
@@ -82,7 +82,7 @@ export type SubscriptionsPage = {
   readonly count: Count;
   /** `after` of the next page. */
   readonly next: string | undefined;
-  /** How many subscriptions were read, if not all of them. */
+  /** 10,000 if not all subscriptions were searched; undefined if all were. */
   readonly lookedAt: number | undefined;
 };
 
@@ -151,8 +151,8 @@ function placeOf(after: string | undefined): { readonly name: string | undefined
 }
 
 /**
- * Conditions on `s`. They are used with `streams`, which finds the rows. Without it, `behind`, `deferred` and
- * `leased` use the selects above, each of which follows an index.
+ * Conditions on `s`. If the caller gives names (the option `streams`), the rows are found by name, and these filter
+ * them. Otherwise `behind`, `deferred` and `leased` use the selects above, each of which follows an index.
  */
 const STATES = {
   all: "true",
@@ -331,7 +331,7 @@ function toSubscription(found: z.infer<typeof row>, { next, events }: Pending): 
     ...{ stream, source, kind: sourceKind(source), lane, priority, at },
     correlatedAt: found.correlated_at ?? undefined,
     ...{ blocked, error },
-    attempts: found.blocked ? triedAtLeastOnce(found.retry) : found.retry + 1,
+    attempts: found.blocked ? attemptsOfBlocked(found.retry) : found.retry + 1,
     deferredUntil: found.deferred_at,
     leasedBy: found.leased_by,
     leasedUntil: found.leased_until,

@@ -107,7 +107,7 @@ const STREAMS_PER_FILE = 1_000;
 /**
  * The next page of cuts, after the cut `after`. The order is that of an index, so a page does not read the rows of
  * other pages. Tombstones are in order of id. For snapshots, a loose index scan finds the next stream that has one
- * before the time, in the order of the database, and one look-up finds the newest of these. coalesce keeps the
+ * older than `before`, in the order of the database, and one look-up finds the newest such snapshot of that stream. coalesce keeps the
  * planner from joining instead, which would need all tombstones.
  *
  * $1 the id or the stream of `after`, $2 limit, $3 `before` in ms, if given

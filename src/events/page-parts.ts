@@ -5,7 +5,7 @@ import type { Pattern } from "../values/pattern.ts";
 import { toTime } from "../values/time.ts";
 import { toId } from "../values/validate.ts";
 
-/** Ids, exclusive. `newest`: the highest id that was delivered; undefined before the first page. */
+/** Ids, exclusive. `newest`: in a query backward, the highest id that was delivered; undefined before the first page. */
 export type Range = { readonly after?: number; readonly before?: number; readonly newest?: number };
 
 /** How many events a `by_…` step may find by an index, and sort. */
@@ -21,20 +21,20 @@ export const PROBE = 500;
  * Page sizes that are part of the statement's text, beside the exact limit, which is a parameter. If the limit were only a
  * parameter, PostgreSQL would plan the statement again for every page.
  */
-const STEPS = [16, 256] as const;
-export const stepOf = (limit: number): number =>
-  STEPS.find((most) => limit <= most) ?? Math.max(limit, 2_000);
+const SIZES = [16, 256] as const;
+export const sizeOf = (limit: number): number =>
+  SIZES.find((most) => limit <= most) ?? Math.max(limit, 2_000);
 /**
  * How many of the next events `near` reads. If the matches end in the middle of a page, reading on until the page is full
  * would read to the end of the log: 1.5 s for the last page of a day in 2.25 million events.
  */
-export const nearOf = (step: number): number => (step <= 16 ? 1_000 : step <= 256 ? 4_000 : 16_000);
+export const nearOf = (size: number): number => (size <= 16 ? 1_000 : size <= 256 ? 4_000 : 16_000);
 /**
  * Whether `near` is likely to fill the page, if its events match as often as those of the probe (`hits` of 500). For a page of
- * up to 256 events `near` reads 4,000, which is twice as many as it then needs.
+ * up to 256 events `near` reads 4,000. With the least `hits` that count as dense, half of them would fill the page.
  */
-export const isDense = (step: number, hits: string, cap: string): string =>
-  step <= 256 ? `4 * ${hits} >= ${cap}` : `${hits} >= ${PROBE / 8}`;
+export const isDense = (size: number, hits: string, cap: string): string =>
+  size <= 256 ? `4 * ${hits} >= ${cap}` : `${hits} >= ${PROBE / 8}`;
 
 export const SNAPSHOT = "__snapshot__";
 

@@ -28,7 +28,7 @@ import {
   PROBE,
   type Range,
   SNAPSHOT,
-  stepOf,
+  sizeOf,
   unindexed,
 } from "./page-parts.ts";
 import { streamPage } from "./stream-page.ts";
@@ -42,7 +42,7 @@ const MORE = { by_stream: 20_000, by_time: 100_000 } as const;
 /** With a filter by names: how many events all names together may contribute to one page before the limit is applied. */
 const NAMED = 20_000;
 
-/** How many events a page may have. With many names it is smaller, because each name is searched up to this number. */
+/** How many events the first page may have. With many names it is smaller, because each name is searched up to this number. */
 export const pageSize = (q: ActQuery | undefined, size: number): number =>
   Math.min(size, Math.max(100, Math.floor(NAMED / Math.max(1, q?.names?.length ?? 0))));
 
@@ -90,14 +90,14 @@ function logPage(
   const noSnaps = !named && !q.with_snaps ? `e.name <> '${SNAPSHOT}'` : undefined;
   const rest = all(prefix, match, noSnaps, created, ofCorrelation);
   const cap = parts.hidden(limit, "bigint");
-  const step = stepOf(limit);
-  const part = nearOf(step);
+  const size = sizeOf(limit);
+  const part = nearOf(size);
   const [by, columns] = [q.backward ? " desc" : "", eventColumns(`e`, { pii: true })];
   const ordered = (rows: string) => inOrder(rows, cap);
   const read = (from: string, conditions: string) =>
     `select * from (select e.* from (${from} order by id${by}) f
     cross join lateral (select ${columns} from ${names.events} e where e.id = f.id${conditions} limit 1) e
-    order by f.id${by} limit ${step}) e limit ${cap}`;
+    order by f.id${by} limit ${size}) e limit ${cap}`;
 
   /** The statement's CTEs, the selects of the ids that they found, and the condition that no step has answered so far. */
   const steps: string[] = [];
@@ -140,10 +140,10 @@ function logPage(
   select e.id, coalesce(${all(ofNames, rest)}, false) as hit
   from (${inOrder(`select * from ${names.events} e where ${open}${ids("e")} order by e.id${by}`, PROBE)}) e
 ), seen as materialized (
-  select ${open} and (count(*) < ${PROBE} or ${step <= 16 ? `${hits} >= ${cap}` : isDense(step, hits, cap)}) as enough,
+  select ${open} and (count(*) < ${PROBE} or ${size <= 16 ? `${hits} >= ${cap}` : isDense(size, hits, cap)}) as enough,
     ${open} as open from probe
 )`);
-    if (step > 16) {
+    if (size > 16) {
       steps.push(`near as materialized (
   select ${columns} from (
     ${inOrder(`select * from ${names.events} e where (select enough from seen)${ids("e")} order by e.id${by}`, part)}

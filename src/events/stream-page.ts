@@ -31,7 +31,7 @@ import {
   PROBE,
   type Range,
   SNAPSHOT,
-  stepOf,
+  sizeOf,
 } from "./page-parts.ts";
 
 /**
@@ -80,18 +80,18 @@ export function streamPage(names: Names, q: ActQuery, stream: string, range: Ran
     };
   const most = `${where.param(limit)}::bigint`;
   const cap = `(select ${most})`;
-  const step = stepOf(limit);
-  const part = nearOf(step);
+  const size = sizeOf(limit);
+  const part = nearOf(size);
   const next = (columns: string, most: number, also = "") =>
     inOrder(`select ${columns} from ${names.events} e where ${within}${also} order by ${order}`, most);
   // A small page needs no probe: to read the next events themselves costs no more.
   const probe =
-    step <= 16
+    size <= 16
       ? undefined
       : `probe as materialized (
   select coalesce(${filters}, false) as hit from (${next("*", PROBE)}) e
 ), seen as materialized (
-  select count(*) < ${PROBE} or ${isDense(step, "count(*) filter (where hit)", cap)} as enough from probe
+  select count(*) < ${PROBE} or ${isDense(size, "count(*) filter (where hit)", cap)} as enough from probe
 )`;
   const enough = probe ? "(select enough from seen)" : "true";
   const steps = [

@@ -160,7 +160,7 @@ function adoptTables(names: Names, { events, streams, correlated }: StoreTables)
   for (const column of EVENTS_TEXTS) ofEvents?.changeType(column, "text");
   if (ofStreams) adoptStreams(ofStreams, events);
   if (ofCorrelated) adoptCheckpoints(names, ofCorrelated);
-  // All locks come first, in the order in which restore takes them.
+  // All locks come first, and the log is the first of them, as in a restore, so the two cannot deadlock.
   const existing = [ofEvents, ofStreams, ofCorrelated].filter((table) => table !== undefined);
   return {
     locks: existing.map(({ relation }) => ({

@@ -149,5 +149,5 @@ export async function mendIdOrder(run: Run, names: Names): Promise<string[]> {
   const [moved] = await run({
     text: `select setval(${literal(name)}, greatest((select max(id) from ${names.events}), last_value)) as at from ${name}`,
   });
-  return [...done, `sequence moved to ${moved?.at}, the log's last id`];
+  return [...done, `sequence moved to ${moved?.at}, so that new ids come after the log's last`];
 }

@@ -242,7 +242,7 @@ class Listening {
     }
   }
 
-  /** Catch-ups run one after the other. `starting`: ids of a log before a restore are of no concern. */
+  /** Catch-ups run one after the other. `starting`: only the position is known. Ids of earlier commits of this process may be of a log that was restored since. */
   #catchUpNext(starting = false): Promise<void> {
     this.#catchUps = this.#catchUps.then(() => this.#catchUp(starting));
     return this.#catchUps;

@@ -243,7 +243,7 @@ export class Connection {
     const params = paramsOf(query);
     return params.length === 0
       ? this.#client.unsafe(text)
-      : this.#client.unsafe(text, [...params], { prepare: !query.once });
+      : this.#client.unsafe(text, [...params], { prepare: this.ownsSession && !query.once });
   }
 
   /**

@@ -71,7 +71,7 @@ export function assertFree(operation: string, pool: object, max: number): void {
   if (held < max) return;
   const [code, caller] = kinds.has("projection")
     ? (["IN_PROJECTION", "an inline projection"] as const)
-    : (["IN_RESTORE", "the driver of a restore, or by the source of an import"] as const);
+    : (["IN_RESTORE", "the driver of a restore, or by a function that an import calls"] as const);
   const text = `${operation} was called by ${caller}, which holds every connection that the call could use`;
   throw new ConnectionError(code, text, false);
 }

@@ -91,8 +91,8 @@ const PAUSE = { factor: 8, fromMs: 200 };
  */
 async function admit(connection: Connection, options: OpenOptions, hosts: HostState): Promise<void> {
   const { pooled } = await connection.establish(options.config.connectionTimeoutMillis);
-  // While the mode is not known, the connection is used without session settings and named statements. That works in
-  // both modes.
+  // While the mode is not known, the connection is used without session settings and without named statements. That works
+  // in both modes.
   if (pooled !== true || performance.now() < (hosts.nextDetection ?? 0)) return;
   const start = performance.now();
   const pooling = hosts.pooling ?? detectPooling(connection, options);

@@ -22,10 +22,10 @@ export type ReplicaTexts = {
 };
 
 /**
- * `behind` of a {@link View}: its value after a replica first lacked something, and its maximum. It doubles each time
- * the replica lacks something, and halves otherwise, down to 0. After an error the replica pauses for the maximum.
+ * Bounds in ms of `behind` of a {@link View}. It starts at `least` when a replica lacks something, doubles each time that
+ * it does, and halves otherwise; below `least` it becomes 0. After an error the replica pauses for `most`.
  */
-const BEHIND = [2, 250] as const;
+const BEHIND = { least: 2, most: 250 } as const;
 
 /**
  * What a store knows of a replica. `until`: the instant (of performance.now()) until which the replica is not asked.
@@ -108,7 +108,7 @@ export class ReplicaReads {
   async checkAll(): Promise<void> {
     await Promise.all(
       this.replicas.map(async (replica) => {
-        if (!(await replica.checkNow(this.#primary))) return;
+        if (!(await replica.admitNow(this.#primary))) return;
         await replica
           .use(async (connection) => {
             const [row] = await connection.run({ text: this.#check, params: [null] }, ANSWER_MS);
@@ -166,7 +166,7 @@ export class ReplicaReads {
       const cause = causeOf(error);
       // After every error the primary runs the statement. If the statement is wrong, it fails there too; a recovery conflict
       // (40001) happens on replicas only.
-      if (codeOf(cause) !== "POOL_TIMEOUT") view.until = performance.now() + BEHIND[1];
+      if (codeOf(cause) !== "POOL_TIMEOUT") view.until = performance.now() + BEHIND.most;
       replica.failed(cause);
       return undefined;
     }
@@ -189,11 +189,11 @@ export class ReplicaReads {
     const missing = view.head < (this.seen.needed?.event ?? -1);
     if (missing) this.seen.missing();
     if (lags || missing || row.replayed !== true) {
-      view.behind = Math.min(Math.max(view.behind * 2, BEHIND[0]), BEHIND[1]);
+      view.behind = Math.min(Math.max(view.behind * 2, BEHIND.least), BEHIND.most);
       view.until = performance.now() + view.behind;
       return false;
     }
-    view.behind = view.behind < BEHIND[0] ? 0 : view.behind / 2;
+    view.behind = view.behind < BEHIND.least ? 0 : view.behind / 2;
     return view.head >= needed.event;
   }
 }

@@ -1,8 +1,9 @@
 /**
  * One replica: a pool of connections to it, and whether it can be read. Stores that share connections share it.
  *
- * States: new → up (it is a standby of the primary, and answers) → down (it does not answer, or is no standby) → up. Only a
- * check moves it to up. Reads start the check in the background, so no read waits for a replica that is not up.
+ * States: new → up (it is a standby of the primary, and answers) → down (it does not answer, or is no standby) → up. Only an
+ * admission, which asks whether it is a standby of this primary, moves it to up. Reads start the admission in the
+ * background, so no read waits for a replica that is not up.
  */
 import { ConnectionError, codeOf, sanitize } from "../errors.ts";
 import type { ConnectionTarget } from "../options/config.ts";
@@ -14,7 +15,7 @@ import { Pool, type PoolOptions } from "./pool.ts";
 
 /** Time in ms in which a replica must answer the check that comes before each read. */
 export const ANSWER_MS = 2_000;
-/** Pauses in ms between two checks of a replica that is down: the first and the longest. */
+/** Pauses in ms between two attempts to admit a replica that is down: the first and the longest. */
 const PAUSES = [1_000, 30_000] as const;
 
 const IS_STANDBY: Query = { text: "select pg_is_in_recovery() as standby" };
@@ -31,7 +32,7 @@ export type ReplicaState = {
   readonly lagMs: number | undefined;
   /** Statements that it has answered. */
   readonly reads: number;
-  /** Statements that went to the primary because this replica was behind or failed. */
+  /** How often it was asked and was behind, or failed. The reads that are not sent to it during its pauses do not count. */
   readonly fallbacks: number;
   /** Why it is not read; undefined while it is up. */
   readonly problem: string | undefined;
@@ -73,17 +74,17 @@ export class Replica {
 
   /** Whether it may be read. If not, this starts a check in the background, unless the pause after the last one runs. */
   isUp(primary: (query: Query) => Promise<readonly Row[]>): boolean {
-    if (!this.#up && !this.#timer) void this.#check(primary);
+    if (!this.#up && !this.#timer) void this.#admitOnce(primary);
     return this.#up;
   }
 
-  /** Whether it may be read. If it is not up, it is checked now. `primary`: runs a query on the primary. */
-  async checkNow(primary: (query: Query) => Promise<readonly Row[]>): Promise<boolean> {
-    if (!this.#up) await this.#check(primary);
+  /** Whether it may be read. If it is not up, an admission is tried now. `primary`: runs a query on the primary. */
+  async admitNow(primary: (query: Query) => Promise<readonly Row[]>): Promise<boolean> {
+    if (!this.#up) await this.#admitOnce(primary);
     return this.#up;
   }
 
-  #check(primary: (query: Query) => Promise<readonly Row[]>): Promise<void> {
+  #admitOnce(primary: (query: Query) => Promise<readonly Row[]>): Promise<void> {
     this.#checking ??= this.#admit(primary).finally(() => {
       this.#checking = undefined;
     });
@@ -117,7 +118,7 @@ export class Replica {
       : undefined;
   }
 
-  /** Takes the replica out of use until a check succeeds. */
+  /** Takes the replica out of use until it is admitted again. */
   down(problem: string): void {
     this.#up = false;
     this.#problem = problem;

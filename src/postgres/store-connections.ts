@@ -31,7 +31,10 @@ export type ListenerState = "off" | "listening" | "reconnecting";
 /** One store's connections: its own pools, or its share of the pools of several stores. */
 export class StoreConnections {
   readonly config: Config;
-  /** The pool for appends, of one connection. With `max: 1` it is the same pool as the one for everything else. */
+  /**
+   * The pool for appends: of one connection, or this store's share of the `writers` connections that stores share. With
+   * `max: 1` it is the same pool as the one for everything else.
+   */
   readonly writer: StorePool;
   /** Facts about the store's tables, if the store shares its connections. Otherwise each connection reads them itself. */
   readonly sharedFacts: SharedFacts | undefined;
@@ -110,7 +113,7 @@ export class StoreConnections {
     return { ...this.#pool.counts, max: this.#max };
   }
 
-  /** Whether other stores use the same connections. */
+  /** Whether other stores may use the same connections. */
   get isShared(): boolean {
     return this.#shared !== undefined;
   }
@@ -175,7 +178,8 @@ export class StoreConnections {
   }
 
   /**
-   * Reads up to `limit` rows, and stops after `budget` characters of JSON. A replica answers if it has everything that this
+   * Reads up to `limit` rows, and stops after `budget`: characters of JSON, or bytes of rows on a replica and on connections
+   * that stores share. A replica answers if it has everything that this
    * process has seen, and the event `seen`.
    */
   readPage(

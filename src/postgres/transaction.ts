@@ -97,11 +97,11 @@ type PlanOptions = {
   readonly commits?: boolean;
   readonly portals?: string;
   /** The only statement, if this message parses it and a later one runs it. */
-  readonly unnamed?: Prepared | undefined;
+  readonly toParse?: Prepared | undefined;
   /** The only statement, if an earlier message has parsed it. */
-  readonly known?: Prepared | undefined;
+  readonly parsedBefore?: Prepared | undefined;
   /** False: only parse. */
-  readonly run?: boolean;
+  readonly bind?: boolean;
 };
 
 export class TransactionChannel {
@@ -207,13 +207,17 @@ export class TransactionChannel {
   async step(query: Query): Promise<Answer> {
     const unnamed: Prepared | undefined = fitsInPacket(query) ? undefined : { name: "", columns: [] };
     if (unnamed) {
-      const { error } = await this.#plan([query], { prepare: false }, { unnamed, run: false }).run();
+      const { error } = await this.#plan(
+        [query],
+        { prepare: false },
+        { toParse: unnamed, bind: false },
+      ).run();
       if (error) throw error;
     }
     const { answers, error, status } = await this.#plan(
       [query],
       { prepare: false },
-      { known: unnamed },
+      { parsedBefore: unnamed },
     ).run();
     if (error) throw error;
     const [answer] = answers;
@@ -244,14 +248,7 @@ export class TransactionChannel {
   #plan(
     queries: readonly Query[],
     options: TransactionOptions,
-    {
-      execute = true,
-      commits = true,
-      portals = "",
-      unnamed,
-      known: parsedBefore,
-      run = true,
-    }: PlanOptions = {},
+    { execute = true, commits = true, portals = "", toParse, parsedBefore, bind = true }: PlanOptions = {},
   ): Exchange {
     const head: Step[] = [];
     const tail: Step[] = [];
@@ -266,15 +263,15 @@ export class TransactionChannel {
       const keeps = options.prepare && few && !(query.once && this.#prepared.isLimited);
       const known = options.prepare ? (this.#prepared.get(text) ?? parsed.get(text)) : parsedBefore;
       const name = keeps ? `${this.#prefix}${this.#names + 1}` : "";
-      const prepared = known ?? unnamed ?? { name, columns: [] };
+      const prepared = known ?? toParse ?? { name, columns: [] };
       const step = (kind: Step["kind"]) => ({ kind, index, text, prepared });
       if (!known) {
         this.#names++;
         if (keeps) parsed.set(text, prepared);
         steps.push(step("parse"), step("describe"));
       }
-      if (run) steps.push(step("bind"));
-      if (run && execute) (isPrologue(query) ? head : tail).push(step("execute"));
+      if (bind) steps.push(step("bind"));
+      if (bind && execute) (isPrologue(query) ? head : tail).push(step("execute"));
     });
     // The Close messages come first: after a statement's error the server would skip them.
     const closed = this.#prepared.surplus(queries, parsed.size).map((name): Step => {

@@ -142,8 +142,9 @@ function check(
 }
 
 /**
- * A restore or a reap may delete what another process has just subscribed, so the statement runs again. A trigger leaves the
- * rows out every time.
+ * How often the statement runs while some of the given subscriptions are missing afterwards. Another process may have
+ * created them first, and then a restore or a reap deleted them: the next run creates them. If a trigger leaves them out,
+ * every run ends like that.
  */
 const TRIES = 5;
 

@@ -9,7 +9,10 @@ const IV = 12;
 const TAG = 16;
 const HEADER = 1 + IV + TAG;
 
-/** The pii of an event cannot be read. Names the stream and the event, never the value. */
+/**
+ * Personal data cannot be encrypted or decrypted. The message names the stream, and the event if there is one yet, unless
+ * the key itself is the fault. It never shows the value.
+ */
 export class PiiError extends Error {
   override readonly name = "PiiError";
 }

@@ -215,7 +215,7 @@ test("new ids follow the last one of a log that was copied without its sequence'
   await fixture.sql.unsafe(`alter sequence ${sequence} restart`);
   const lines = recordLog("info");
   const store = await fixture.seeded(name);
-  expect(lines[0]).toContain(`sequence moved to ${last?.id}, the log's last id`);
+  expect(lines[0]).toContain(`sequence moved to ${last?.id}, so that new ids come after the log's last`);
   const [committed] = await store.commit("s", [event], meta);
   expect(committed?.id).toBe(last?.id + 1);
 });
@@ -229,7 +229,9 @@ test("new ids follow the last one of a log that was copied into seeded tables", 
   const lines = recordLog("info");
   const [committed] = await (await fixture.seeded(name)).commit("s", [event], meta);
   expect(committed?.id).toBe(1003);
-  expect(lines).toEqual([expect.stringContaining("sequence moved to 1002, the log's last id")]);
+  expect(lines).toEqual([
+    expect.stringContaining("sequence moved to 1002, so that new ids come after the log's last"),
+  ]);
   // Once is enough.
   await fixture.seeded(name);
   expect(lines).toHaveLength(1);

@@ -181,6 +181,7 @@ export class FakeSession {
   #handle(kind: Kind, text: string, body: Buffer): void {
     const [name = "", second = ""] = body.toString("utf8").split("\0");
     if (kind === "parse") {
+      this.#server.parsed(name);
       this.#statements.set(name, text);
       this.#output.push(message("1"));
     } else if (kind === "describe") {
@@ -255,6 +256,8 @@ export class FakeServer {
   respond: (statement: Statement, session: FakeSession) => Result = () => ({});
   /** The server process that runs a statement of a session; a pooler answers with another than at connect. */
   processOf: (session: FakeSession) => number = (session) => session.pid;
+  /** Called with the name of each statement that is parsed. */
+  parsed: (name: string) => void = () => {};
   readonly #server: net.Server;
   readonly #rules: Rule[] = [];
   readonly #holds: Hold[] = [];

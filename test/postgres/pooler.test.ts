@@ -130,6 +130,15 @@ describe("a pooler that serves no second client", () => {
     expect(server.session.received).not.toContain("describe insert");
   });
 
+  test("gets single statements without a name: another server process would not know it", async () => {
+    const { open, server } = await full();
+    const connection = await open();
+    const names: string[] = [];
+    server.parsed = (name) => names.push(name);
+    await connection.run({ text: "select $1::int", params: [1] }, 0);
+    expect(names).toEqual([""]);
+  });
+
   test("gets single statements that write in a transaction too", async () => {
     const { server, options } = await full();
     const database = new StoreConnections(options);

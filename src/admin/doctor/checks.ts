@@ -151,12 +151,19 @@ const CHECKS = {
   "sequence-altered": ({ sequence }) =>
     !sequence || (sequence.increment === 1 && !sequence.cycle)
       ? []
-      : [
-          error(
-            `${sequence.name} has increment ${sequence.increment}${sequence.cycle ? " and cycles" : ""}: the store needs increment 1 and no cycle.`,
-            "alter sequence … increment 1 no cycle.",
-          ),
-        ],
+      : sequence.increment > 0 && !sequence.cycle
+        ? [
+            hint(
+              `${sequence.name} has increment ${sequence.increment}: ids stay in order, and run out earlier.`,
+              "If that is not intended: alter sequence … increment 1.",
+            ),
+          ]
+        : [
+            error(
+              `${sequence.name} has increment ${sequence.increment}${sequence.cycle ? " and cycles" : ""}: new ids may be below those that readers have passed.`,
+              "alter sequence … increment 1 no cycle.",
+            ),
+          ],
   "sequence-behind": ({ sequence, last_id }) =>
     !sequence || last_id === null || sequence.last === null || sequence.last >= last_id
       ? []

@@ -20,7 +20,10 @@ export type DoctorOptions = {
 
 const RULES: Rules<DoctorOptions> = { listen: FLAG };
 
-/** If doctor() cannot read the tables, the reason is its only finding. */
+/**
+ * If the tables are absent, or may hide rows, or the server cannot be reached, that is the only finding. Other errors, such as
+ * a missing privilege, are thrown.
+ */
 export async function doctor(context: Context, options: DoctorOptions = {}): Promise<Finding[]> {
   checkGiven("doctor", options, RULES);
   const { names, connections } = context;

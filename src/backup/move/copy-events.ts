@@ -41,8 +41,8 @@ const changedBy = async (run: Run, query: Query): Promise<number> => insertedBy(
 /**
  * Writes a page. A row of the target that conflicts with it is older than the page. Either it has the same id, or it
  * has the same stream and version under another id: a truncate or a restore has since given that version to an event of
- * the page. In the second case the change of the other id was recorded too, so that event is copied again if it still
- * exists.
+ * the page. In the second case the event with the other id was changed or deleted, which was recorded too: it is
+ * copied again if it still exists.
  */
 async function put(write: Run, names: Names, page: readonly Line[]): Promise<number> {
   const added = await changedBy(write, insert(names, page));

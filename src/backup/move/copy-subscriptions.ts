@@ -23,7 +23,7 @@ type Page = { readonly keys: readonly string[]; readonly lines: readonly string[
 
 /**
  * The rows of a table, page by page in byte order of their key. `since`: only those that were written after this
- * snapshot of PostgreSQL. An index has this order, so that no page sorts the table.
+ * snapshot of PostgreSQL. An index of the subscriptions has this order, so that no page sorts them. The checkpoints are few.
  */
 async function* rowsOf(run: Run, table: string, key: string, since?: string): AsyncGenerator<Page> {
   for (let after: string | undefined; ; ) {
