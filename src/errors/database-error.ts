@@ -106,12 +106,12 @@ export const SQL_STATES = {
   "40001": entry(
     "serialization_failure",
     "the transaction conflicted with another one and was rolled back: try again; on a standby, replication ended a read that took too long (max_standby_streaming_delay, hot_standby_feedback)",
-    "Yes. The store itself has already tried again.",
+    "Yes. The store itself has already tried again, but for a restore and an import.",
   ),
   "40P01": entry(
     "deadlock_detected",
     "two transactions waited for each other, and this one was rolled back: try again",
-    "Yes. The store itself has already tried again.",
+    "Yes. The store itself has already tried again, but for a restore and an import.",
   ),
   "42501": entry(
     "insufficient_privilege",
