@@ -154,7 +154,9 @@ export async function preview(
     confirmation: possible ? confirmations?.add({ store, action, count }) : undefined,
     expiresMs: EXPIRES,
     count,
-    description: possible ? description : "Nothing would change: no subscription is in that state.",
+    description: possible
+      ? description
+      : "Nothing would change: no subscription matches, or none is in the state that this action needs.",
     warnings: possible ? warnings : [],
     sample,
   };

@@ -43,7 +43,7 @@ export type Opened = {
 function readOnly(options: PostgresStoreOptions): PostgresStoreOptions {
   const own = { ...options, max: CONNECTIONS, application_name: APPLICATION, notify: false };
   const { config } = new PostgresStore(own);
-  // A pooler in transaction mode accepts no session settings. The setting is a second guard: the statements only read anyway.
+  // A pooler in transaction mode may refuse this setting at connect. It is a second guard: the statements only read anyway.
   if (!config.prepare) return own;
   return { ...own, options: `${config.options} -c default_transaction_read_only=on`.trim() };
 }

@@ -187,7 +187,7 @@ export function routes(parts: Parts): Hono {
   return app;
 }
 
-/** Routes that change something, or that are recorded. */
+/** Reveals, previews and actions. Reveals and actions are recorded. */
 function acts(
   app: Hono,
   { databases, audit, write, pii }: Parts,

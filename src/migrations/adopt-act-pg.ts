@@ -113,7 +113,7 @@ export function planAdoption(names: Names, tables: StoreTables, catalog: Catalog
   const adopted = mustBeAltered(tables) ? adoptTables(names, tables) : { locks: [], changes: [], tables };
   if (!tables.streams || !isMadeByActPg(tables)) return adopted;
   const changes = [...adopted.changes];
-  if (lacksMarkOfNewRows(names, catalog, true)) changes.push(...markNewRows(names, catalog));
+  if (lacksDefaultMark(names, catalog, true)) changes.push(...markNewRows(names, catalog));
   return { ...adopted, changes: [...changes, markSubscriptions(names)] };
 }
 
@@ -121,20 +121,22 @@ export function planAdoption(names: Names, tables: StoreTables, catalog: Catalog
 const isMadeByActPg = ({ events }: StoreTables) =>
   events !== undefined && (hasNarrowIds(events) || !(columnOf(events, "dates") || columnOf(events, "token")));
 
-const MARK = "pg_sequence_last_value";
+const LAST_VALUE_FUNCTION = "pg_sequence_last_value";
 
 /**
  * True if rows that an older act-pg adds get no work mark: that release does not know the column, and its rows would
  * never be claimed here. Looks only at logs with int4 ids; with `adopting`, at those with bigint ids too.
  */
-export function lacksMarkOfNewRows(
+export function lacksDefaultMark(
   { table }: Names,
   { expressions, relations, sequence }: Catalog,
   adopting = false,
 ): boolean {
   const of = tableNames(table);
   if (!expressions || !sequence || !(adopting || hasNarrowIds(relations.get(of.events)))) return false;
-  return columnOf(relations.get(of.streams), "correlated_at")?.default?.includes(MARK) !== true;
+  return (
+    columnOf(relations.get(of.streams), "correlated_at")?.default?.includes(LAST_VALUE_FUNCTION) !== true
+  );
 }
 
 /**
@@ -148,7 +150,7 @@ function markNewRows({ streams }: Names, { sequence }: Catalog): Change[] {
   return [
     {
       sql: `alter table ${streams} alter column correlated_at set default
-  case when has_sequence_privilege(${found}::oid, 'usage, select') then ${MARK}(${found}) end`,
+  case when has_sequence_privilege(${found}::oid, 'usage, select') then ${LAST_VALUE_FUNCTION}(${found}) end`,
       done: "default of correlated_at set",
     },
   ];

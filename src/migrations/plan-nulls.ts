@@ -27,7 +27,7 @@ const CHECKPOINTS: readonly Column[] = [{ name: "at", remedy: "set it to -1" }];
 
 const quoted = (column: string) => `"${column}"`;
 
-/** The plan is empty for tables whose columns are NOT NULL, as in all tables that act-pg creates. */
+/** The plan is empty if all columns of these lists are NOT NULL, as in every table that act-pg creates. */
 export function planNulls(
   names: Names,
   tables: StoreTables,

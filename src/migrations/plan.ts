@@ -4,7 +4,7 @@
  */
 import { literal, type Names } from "../schema/names.ts";
 import { tableNames } from "../schema/table-names.ts";
-import { lacksMarkOfNewRows, planAdoption } from "./adopt-act-pg.ts";
+import { lacksDefaultMark, planAdoption } from "./adopt-act-pg.ts";
 import type { Change } from "./change.ts";
 import type { Catalog, Relation } from "./introspect.ts";
 import { type IndexStep, indexSteps, migrationSteps, type Step } from "./migration-steps.ts";
@@ -73,7 +73,7 @@ export function unfinished(names: Names, catalog: Catalog): string[] {
   return [
     ...unfinishedIndexes(names, catalog),
     ...storage.map(({ name }) => name),
-    ...(lacksMarkOfNewRows(names, catalog) ? [`${tableNames(names.table).streams}.correlated_at`] : []),
+    ...(lacksDefaultMark(names, catalog) ? [`${tableNames(names.table).streams}.correlated_at`] : []),
   ];
 }
 

@@ -12,7 +12,7 @@ export function checkOptions(input: unknown, source = ""): Options {
   return result.data;
 }
 
-/** One readable line for each wrong option. It shows no values, because they may be secrets. */
+/** One readable message, with a part for each wrong option. It shows no values, because they may be secrets. */
 function explain(error: z.ZodError, source: string): Error {
   const known = optionList.map(({ name }) => name);
   const lines = error.issues.flatMap((issue) => {

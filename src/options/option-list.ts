@@ -239,7 +239,7 @@ export const optionsSchema = z.strictObject({
   }),
   idle_in_transaction_session_timeout: limit.default(60_000).register(about, {
     type: "number | false",
-    docs: "The server ends a transaction after this many idle ms; `0`, `false`: never. In a commit it is 10 s at most (more with `max` 1 or `inline`), in a restore 60 s. With `prepare: false` the role's applies.",
+    docs: "The server ends a transaction after this many idle ms; `0`, `false`: never. In a commit it is 10 s at most (more with `max` 1 or `inline`), in a restore 60 s. With `prepare: false` the role's applies elsewhere.",
     config: { type: "number", docs: "After how many milliseconds the server ends an idle transaction." },
     url: { idle_in_transaction_session_timeout: Number },
   }),
@@ -297,7 +297,7 @@ export const optionsSchema = z.strictObject({
   }),
   sslrootcert: path().register(about, {
     type: "string",
-    docs: "PEM file of the CA certificates that verify the server's certificate, or `system`. Without `ssl` the mode is then verify-full, with `require` verify-ca.",
+    docs: "PEM file of the CA certificates that verify the server's certificate, or `system`. Without `ssl` the mode is then verify-full; a file with `require`: verify-ca; `system` needs verify-full.",
     url: { sslrootcert: asText },
     env: { PGSSLROOTCERT: asText },
   }),

@@ -50,7 +50,7 @@ export type PostgresStoreOptions = {
   readonly query_timeout?: number | false | undefined;
   /** Longest wait of a statement for a lock, in milliseconds; `0` and `false`: the role's own limit. Commits wait for the append lock, so a low limit makes them fail. Default `0`. */
   readonly lock_timeout?: number | false | undefined;
-  /** The server ends a transaction after this many idle ms; `0`, `false`: never. In a commit it is 10 s at most (more with `max` 1 or `inline`), in a restore 60 s. With `prepare: false` the role's applies. Default `60000`. */
+  /** The server ends a transaction after this many idle ms; `0`, `false`: never. In a commit it is 10 s at most (more with `max` 1 or `inline`), in a restore 60 s. With `prepare: false` the role's applies elsewhere. Default `60000`. */
   readonly idle_in_transaction_session_timeout?: number | false | undefined;
   /** Settings of the server for each session, as in libpq: `-c search_path=app -c geqo=off`. */
   readonly options?: string | undefined;
@@ -64,7 +64,7 @@ export type PostgresStoreOptions = {
   readonly replicaLagMillis?: number | false | undefined;
   /** TLS: `true` (verify-full), a mode of libpq's sslmode, `no-verify`, or options of `tls.connect`. Default `false`. */
   readonly ssl?: boolean | SslMode | Readonly<Record<string, unknown>> | undefined;
-  /** PEM file of the CA certificates that verify the server's certificate, or `system`. Without `ssl` the mode is then verify-full, with `require` verify-ca. */
+  /** PEM file of the CA certificates that verify the server's certificate, or `system`. Without `ssl` the mode is then verify-full; a file with `require`: verify-ca; `system` needs verify-full. */
   readonly sslrootcert?: string | undefined;
   /** PEM file of the client's certificate. Without `ssl` the mode is then verify-full. */
   readonly sslcert?: string | undefined;
@@ -132,7 +132,7 @@ export type ConfigOptions = {
   readonly replicaLagMillis: number;
   /** TLS: a mode of libpq's sslmode, or `true` for verify-full and for options of `tls.connect`. */
   readonly ssl: boolean | SslMode;
-  /** PEM file of the CA certificates that verify the server's certificate, or `system`. Without `ssl` the mode is then verify-full, with `require` verify-ca. */
+  /** PEM file of the CA certificates that verify the server's certificate, or `system`. Without `ssl` the mode is then verify-full; a file with `require`: verify-ca; `system` needs verify-full. */
   readonly sslrootcert: string;
   /** PEM file of the client's certificate. Without `ssl` the mode is then verify-full. */
   readonly sslcert: string;

@@ -149,8 +149,8 @@ function combineTls(parameters: ReadonlyMap<string, string>, mode: unknown, fail
   const flag = parameters.get("ssl");
   const off = flag !== undefined && /^(0|false|off|no|disable)$/i.test(flag);
   const on = flag !== undefined && /^(1|true|on|yes)$/i.test(flag);
-  // Both may be given if they agree: both off, or both on, where `allow` and `prefer` are not on. If `ssl` names a
-  // mode, `sslmode` must name the same one.
+  // Both may be given if they agree: both off, or both on. `allow` and `prefer` do not agree with `ssl=true`. If
+  // `ssl` names a mode, `sslmode` must name the same one.
   const namesMode = flag !== undefined && !on && !off;
   const contradicted = off !== isOff(mode) || (namesMode && flag !== mode) || (on && isOptional(mode));
   if (flag !== undefined && parameters.has("sslmode") && contradicted)

@@ -37,7 +37,10 @@ type Numbered = { readonly id: number };
 /** A row of `projection(…).of(State).flush(…)`: the state of one stream as of event `event_id`. */
 type StateRow = { readonly stream: string; readonly event_id: number };
 
-/** Wraps the handlers of one projection. If a handler throws, its transaction is rolled back, and the error is rethrown. */
+/**
+ * Wraps the handlers of one projection. If a handler throws, its transaction is rolled back. A failed query is then thrown as
+ * ProjectionError `HANDLER_FAILED`, any other error as it is.
+ */
 export type ExactlyOnce<Tx> = {
   /** Wraps a handler of `.do(…)`, of a projection or a reaction. A reaction's handler gets the app as its last argument. */
   do<Event extends Numbered, Rest extends unknown[]>(

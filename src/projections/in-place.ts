@@ -19,7 +19,10 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return this.#tables;
   }
 
-  /** Empties tables and positions in one transaction, unless an interrupted rebuild did. Returns how far they are filled. */
+  /**
+   * Empties tables and positions in one transaction, unless it goes on with a rebuild that was interrupted. Returns how far
+   * they are filled.
+   */
   async open(_names: readonly string[], restart: boolean): Promise<number> {
     const { positions, projection } = this.#transactions;
     let at = -1;

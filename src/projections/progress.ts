@@ -95,7 +95,7 @@ class Watch implements Progress {
   readonly #connection: LogConnection;
   readonly #channel: string;
   readonly #waiting = new Set<() => void>();
-  /** End the calls that wait for the log when dispose() is called. */
+  /** Each ends one call of caughtUp() that waits for the log. dispose() calls them. */
   readonly #cuts = new Set<() => void>();
   #listener: Promise<Listener | undefined> | undefined;
   #announces = false;
@@ -289,7 +289,7 @@ function failOnBlocked(behind: readonly Position[]): void {
   if (!blocked) return;
   throw new ProjectionError(
     "BLOCKED",
-    `caughtUp: ${JSON.stringify(blocked.target)} is blocked at event ${blocked.at} and will not reach event ${blocked.waitsFor}: fix its handler, then call app.unblock([${JSON.stringify(blocked.target)}]).`,
+    `caughtUp: ${JSON.stringify(blocked.target)} is blocked after event ${blocked.at} and will not reach event ${blocked.waitsFor}: fix its handler, then call app.unblock([${JSON.stringify(blocked.target)}]).`,
   );
 }
 

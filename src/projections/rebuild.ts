@@ -139,7 +139,7 @@ type Filled<Tx, Tables> = {
  * A rebuild that was killed goes on where it stopped when it is called again. Only one may run for a projection.
  *
  * @throws ProjectionError: `BAD_INPUT`; `CANNOT_SWAP` if a table cannot be replaced, before anything is written, or
- *   at the end if a table was changed or the log was restored meanwhile; `REBUILD_RUNS`; `HANDLER_FAILED` if a query of `apply` fails. StoreError if the log cannot be read. What `apply`
+ *   at the end if a table was changed or the log was restored meanwhile; `REBUILD_RUNS`; `HANDLER_FAILED` if a query of `apply` or of the rebuild fails. StoreError if the log cannot be read. What `apply`
  *   throws, or the signal's reason. After an error the tables that readers use are unchanged, unless `inPlace` is set.
  * @example
  * ```ts

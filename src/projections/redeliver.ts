@@ -72,11 +72,11 @@ export async function redeliver<Db extends Database>(options: RedeliverOptions<D
   await transactions.run(doing, async (tx) => {
     await transactions.query(tx, lockPositions(positions));
     const [floor] = await transactions.query(tx, floorOf(positions, projection));
-    // A rebuild has filled the tables, or is filling them. If the events were delivered again, they would count twice.
+    // A rebuild has filled the tables or is filling them, and its events would count twice. Or another redeliver() has ended.
     if (!floor?.handlers || Number(floor.at) >= 0)
       throw new ProjectionError(
         "REBUILD_RUNS",
-        `redeliver: another process has rebuilt ${JSON.stringify(projection)} meanwhile, or is rebuilding it: its handlers skip the events that the tables hold. Run redeliver again if they should still process the whole log.`,
+        `redeliver: another process has rebuilt or redelivered ${JSON.stringify(projection)} meanwhile, or is rebuilding it. Run redeliver again if its handlers should still process the whole log.`,
       );
     await transactions.query(tx, deliverAgain(positions, projection));
   });

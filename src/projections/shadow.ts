@@ -179,7 +179,7 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
 
   /**
    * How many locks this transaction has on the live tables, which `apply` must not use. Each statement that reads or
-   * changes them takes one, and keeps it. Counts of rows cannot serve, because with Citus the rows are on another server.
+   * changes them takes one, and keeps it. The server's counts of rows read and written would not show it on Citus, where the rows are on another server.
    */
   async liveUses(tx: Tx): Promise<number> {
     const oids = sql.raw(`'{${this.#facts.map(({ oid }) => Number(oid)).join(",")}}'::oid[]`);
@@ -203,9 +203,9 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   }
 
   /**
-   * Keeps other sessions from changing the tables; readers go on. A commit waits here if its inline projection has
-   * written nothing so far. The rebuild does not see the event of that commit, so the inline handler applies it, to
-   * the new table.
+   * Keeps other sessions from changing the tables; readers go on. If the inline projection of a running
+   * commit has already written, this waits for the commit. If not, its first write waits for this lock: the rebuild does
+   * not see the event, and the handler writes to the new table.
    */
   async lockOutWriters(tx: Tx): Promise<void> {
     await this.#transactions.execute(tx, sql.raw(lockTables(this.#facts, "exclusive")));

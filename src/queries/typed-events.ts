@@ -24,7 +24,10 @@ export type EventsOf<Map extends SchemaMap> = {
 type Events = ActTables["events"];
 type DataColumn = Events["data"];
 
-/** A column and not `sql<…>`, which Drizzle writes without its table: that is ambiguous in a join of two such subqueries. */
+/**
+ * A column, not `sql<…>`: Drizzle writes an `sql<…>` field without the name of its subquery, so a join of two such subqueries
+ * would be ambiguous.
+ */
 type Typed<Data> = DataColumn & { readonly _: { readonly data: Data } };
 // Returns the same column, with a narrower type.
 const typed = <Data>(column: DataColumn) => column as Typed<Data>;

@@ -7,7 +7,7 @@ import { literal, type Names } from "./names.ts";
 /** The largest id that JavaScript reads exactly: 2⁵³ − 1. */
 export const LAST_ID = Number.MAX_SAFE_INTEGER;
 const LAST_NARROW = 2_147_483_647;
-/** Whether the ids end so early because their column, or its sequence, is of type integer. */
+/** Whether the ids end at 2³¹ − 1 or before: their column, or its sequence, is then of type integer. */
 export const isNarrow = (highest: number): boolean => highest <= LAST_NARROW;
 /** The first warning comes at this share of the last id, and another one whenever half of the remaining ids is used. */
 const SHARE = 0.75;

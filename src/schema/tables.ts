@@ -58,9 +58,9 @@ export type ActTablesOptions<Schema extends string = string, Name extends string
 export function actTables<const Schema extends string = "public", const Name extends string = "events">(
   options: ActTablesOptions<Schema, Name> = {},
 ) {
-  // The names are types too: db.query finds the tables of a relation by them.
   checkTableOptions("actTables", options);
   const { schema = "public", table = "events" } = options;
+  // The type parameters keep the names as literal types: db.query finds the tables of a relation by them.
   const named = tableNames(table as Name);
   const create = tableIn<Schema>(schema);
 

@@ -1,4 +1,4 @@
-/** The batches of a store: a span for each that holds a recorded commit, with links to its commits. */
+/** The batches of a store: a span for each that holds a sampled commit, with links to those, 128 at most. */
 import { context as contexts, type Link, type Span, SpanKind, SpanStatusCode } from "@opentelemetry/api";
 import type { Batch } from "../signals.ts";
 import { Call, type CallsOptions, epoch } from "./calls.ts";

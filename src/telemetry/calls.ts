@@ -38,8 +38,8 @@ const isSqlState = (code: string): boolean => /^[0-9A-Z]{5}$/.test(code);
 export const epoch = (instant: number): number => performance.timeOrigin + instant;
 
 /**
- * A call that is running. Its span is made when it is first needed: for a plain commit at the end, or when its batch
- * links to it; for other calls at the start.
+ * A call that is running. Its span is made when it is first needed. A commit without pii keys and inline projections
+ * needs it at its end, or earlier if its batch links to it. Every other call needs it at its start.
  */
 export class Call implements Recorded {
   readonly #verb: Verb;

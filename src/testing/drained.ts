@@ -12,7 +12,7 @@ export type Drainable = {
 };
 
 const PAGE = 1_000;
-/** Longest wait for the app to settle, in ms. It is short, because an expired lease or a due time announces nothing. */
+/** Longest wait for the app to settle, in ms. Nothing announces an expired lease or a due time, so the loop looks again soon. */
 const SETTLE_LIMIT_MS = 25;
 
 async function positionsOf(store: TestStore): Promise<{ head: number; positions: StreamPosition[] }> {
@@ -69,7 +69,7 @@ export async function drained(app: Drainable, store: TestStore, timeout: number)
     const blocked = positions.find((position) => position.blocked);
     if (blocked)
       throw new Error(
-        `act-drizzle/testing: drained: "${blocked.stream}" is blocked at event ${blocked.at}: ${blocked.error || "its handler failed"}. Correct the handler, or expect the error in kit.positions().`,
+        `act-drizzle/testing: drained: "${blocked.stream}" is blocked after event ${blocked.at}: ${blocked.error || "its handler failed"}. Correct the handler, or expect the error in kit.positions().`,
       );
     const behind = positions.filter(isBehind);
     if ((!reacts || last_id >= head) && behind.length === 0) return;

@@ -23,7 +23,7 @@ export async function statementsFor(tables: Record<string, unknown>): Promise<st
     kit = await load();
   } catch (cause) {
     throw new Error(
-      "act-drizzle/testing: testKit({ tables }) needs drizzle-kit, which was not found: npm install --save-dev drizzle-kit, or create the tables in build.",
+      "act-drizzle/testing: testKit({ tables }) needs drizzle-kit, which could not be loaded: npm install --save-dev drizzle-kit, or create the tables in build.",
       { cause },
     );
   }

@@ -86,7 +86,10 @@ export type TestKit<App extends TestableApp> = Omit<TestSetup, "options" | "onDi
   given(stream: string, ...events: readonly TestEvent<App>[]): Promise<void>;
   /** Given events, when an action is tried, then these events follow. Throws an AssertionError if not. */
   scenario(scenario: Scenario<App>): Promise<void>;
-  /** Resolves once every reaction and projection is done, and what follows from them. `timeout` in ms, default 10,000. */
+  /**
+   * Resolves once every reaction and projection is done, and what follows from them. It does not wait for deferred work.
+   * `timeout` in ms, default 10,000.
+   */
   drained(options?: { readonly timeout?: number | undefined }): Promise<void>;
   /** The events of the log, or of a stream. */
   events(stream?: string): Promise<Committed<Schemas, string>[]>;

@@ -75,7 +75,7 @@ function withSearchPath(server: string, schema: string): string {
   // The error of `new URL` would show the password.
   if (!URL.canParse(server))
     throw new Error(
-      "act-drizzle/testing: url must have one host and percent-encoded parts: postgres://user:password@host:5432/database. Drizzle's drivers take the URL as it is.",
+      "act-drizzle/testing: url must have one host and percent-encoded parts: postgres://user:password@host:5432/database. The store can read more, but the driver of your Drizzle database gets this URL too.",
     );
   const url = new URL(server);
   const given = url.searchParams.get("options");

@@ -64,7 +64,7 @@ export const oneOf = (...values: readonly string[]): Rule =>
   );
 export const required = (of: Rule): Rule => ({ ...of, required: true });
 
-/** Why a function has no option, or no filter, of this name. */
+/** Says that a function has no option, or no filter, of this name, and which ones it has. */
 export const unknownOption = (name: string, known: readonly string[], noun = "option"): string =>
   `unknown ${noun} ${JSON.stringify(name)}; the ${noun}s are ${known.join(", ")}`;
 

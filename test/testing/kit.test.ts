@@ -132,7 +132,7 @@ test("drained() says which handler is blocked and why, and which does not end", 
   });
   onTestFinished(() => failing.dispose());
   await failing.given("t", { name: "Happened", data: {} });
-  await expect(failing.drained()).rejects.toThrow(/"things" is blocked at event -1: out of paper/);
+  await expect(failing.drained()).rejects.toThrow(/"things" is blocked after event -1: out of paper/);
 
   const hanging = await build(() => release.promise);
   onTestFinished(() => hanging.dispose());

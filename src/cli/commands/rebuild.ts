@@ -32,7 +32,7 @@ const isRebuild = (value: unknown): value is AnyRebuild =>
   "tables" in value &&
   "apply" in value;
 
-/** The projection of this name that the module exports, under whatever name; or the only one. */
+/** The exported projection whose `projection` is `name`, whatever its export is called. Without `name`, the only one. */
 function rebuildOf({ path, exports }: UserModule, name: string | undefined): AnyRebuild {
   const found = [...new Set(Object.values(exports))].filter(isRebuild);
   const named = name === undefined ? found : found.filter(({ projection }) => projection === name);
@@ -50,7 +50,7 @@ function rebuildOf({ path, exports }: UserModule, name: string | undefined): Any
   );
 }
 
-/** Ends the connections to the read models: they would keep the process alive. The client of postgres.js is a function. */
+/** Ends the connections to the read models in an orderly way. The client of postgres.js is a function. */
 async function close({ db }: AnyRebuild): Promise<void> {
   const client: unknown = Reflect.get(db, "$client");
   if ((typeof client !== "object" && typeof client !== "function") || client === null) return;
@@ -83,7 +83,7 @@ async function rebuilt(
   } catch (error) {
     bar?.stop();
     if (error instanceof StoreError) throw error;
-    // The projection's own code or database caused the error, or rebuild() refused its options.
+    // The projection's own code or database caused the error, rebuild() refused its options, or Ctrl+C stopped it.
     const said = error instanceof Error ? error.message.replace(/^act-drizzle: /, "") : String(error);
     process.stderr.write(`act-drizzle: ${said}\n`);
     if (signal.aborted) process.stderr.write("Run it again: it goes on where it stopped.\n");

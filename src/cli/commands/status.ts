@@ -7,7 +7,7 @@ import { withStore } from "../session.ts";
 const lockText = ({ holder, waiting }: AppendLock): string =>
   holder === undefined
     ? "free"
-    : `held by ${holder.application ?? `process ${holder.pid}`} for ${duration(holder.transactionMs)}; ${waiting.length} waiting`;
+    : `held by ${holder.application ?? `process ${holder.pid}`}, in a transaction of ${duration(holder.transactionMs)}; ${waiting.length} waiting`;
 
 function logText({ events, server }: Overview, growth: Growth): string {
   if (events.lastId === undefined) return "empty";

@@ -9,7 +9,7 @@ export function stream(program: Command): void {
     .command("stream")
     .summary("one stream: history, snapshot, and who reads it")
     .description(
-      "Shows a stream's head, snapshot and latest events, and the subscriptions that read it, by its name or by a pattern.",
+      "Shows a stream's head, snapshot and latest events, and the subscriptions that read it: by its name, by a pattern, or with all streams.",
     )
     .argument("<name>", "its name")
     .addOption(new Option("--limit <n>", "events at most").argParser(toCount).default(20))

@@ -62,7 +62,7 @@ export type SkippedList = { readonly skipped: readonly Skipped[] };
 
 // --- GET /api/projections?store=  ----------------------------------------------------------------------------------
 
-/** Tables of positions of the database (`actPositions()`), by default `act_positions`, at most 10, and what they hold. */
+/** The database's tables of positions, 10 at most, and what they hold. `actPositions()` makes such a table. */
 export type Projections = {
   readonly tables: readonly PositionsTable[];
   /** Tables in the schemas of other stores of the database, with the id of such a store. */

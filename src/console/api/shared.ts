@@ -28,7 +28,7 @@ export type FailureCode =
   | "bad-request"
   /** 401: no token, or a wrong one. */
   | "no-token"
-  /** 403: a request of another site, or without the headers. */
+  /** 403: the request came from another site or had a wrong Host, or a POST lacked content-type or x-act-console. */
   | "cross-site"
   /** 403: the console runs without --write, or, for a reveal, with --no-pii. */
   | "read-only"

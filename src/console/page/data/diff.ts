@@ -12,7 +12,7 @@ export type DiffLine = {
  */
 const LIMIT = 1_500;
 
-/** Object keys in order, so that only what differs is shown. */
+/** Sorts the keys of objects, so that another order of keys is no difference. */
 export function toLines(value: unknown): string[] {
   const sorted = (_: string, part: unknown): unknown =>
     typeof part === "object" && part !== null && !Array.isArray(part)

@@ -2,8 +2,8 @@ import { X } from "lucide-react";
 import { type ReactNode, useEffect, useId, useRef } from "react";
 
 /**
- * A modal dialog. The browser keeps the focus inside and the page behind it still, closes it with Escape, and gives
- * the focus back to where it was.
+ * A modal dialog. The browser keeps the focus inside, lets nothing behind it be used, and closes it with Escape.
+ * Afterwards the focus returns to where it was.
  */
 export function Dialog({
   title,

@@ -69,7 +69,7 @@ export function Notice({
   );
 }
 
-/** A failed read. While the connection is down, the read is repeated once it is back, and the banner says so. */
+/** A failed read. If the connection is down, it says that the view is read again once the connection is back. */
 export function Failed({ error, retry }: { readonly error: Error; readonly retry?: () => void }) {
   const { server, database } = useConnection();
   const down = server === "gone" || database !== undefined;

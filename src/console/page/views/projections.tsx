@@ -114,7 +114,7 @@ const columnsOf = (lastId: number | undefined): readonly Column<Projection>[] =>
     cell: ({ rebuilding }) =>
       rebuilding ? <span className="badge info">rebuilding</span> : <span className="badge ok">running</span>,
   },
-  { head: "Run", kind: "number", cell: ({ generation }) => integer(generation) },
+  { head: "Generation", kind: "number", cell: ({ generation }) => integer(generation) },
   { head: "Since", cell: ({ since }) => <Time at={since} /> },
   { head: "Targets", kind: "number", cell: ({ targets }) => counted(targets) },
   { head: "Lowest at", kind: "number", cell: ({ lowest }) => place(lowest) },

@@ -16,7 +16,7 @@ function useTopId(
   height: number,
 ): number | undefined {
   const [index, setIndex] = useState(0);
-  // The list is another element after an empty log, so it is looked for each time.
+  // The list is another element after the placeholder of a first read and after an error, so it is looked for each time.
   useEffect(() => {
     const element = list.current;
     if (!element) return;

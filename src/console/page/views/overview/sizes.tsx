@@ -11,8 +11,8 @@ const EVERY_MS = 60_000;
 
 const COLUMNS: readonly Column<Storage["tables"][number]>[] = [
   { head: "Table", kind: "name", className: "break", cell: ({ table }) => table },
-  { head: "Rows", kind: "number", cell: ({ tableBytes }) => bytes(tableBytes) },
-  { head: "Indexes", kind: "number", cell: ({ indexBytes }) => bytes(indexBytes) },
+  { head: "Table size", kind: "number", cell: ({ tableBytes }) => bytes(tableBytes) },
+  { head: "Index size", kind: "number", cell: ({ indexBytes }) => bytes(indexBytes) },
   { head: "Dead rows", kind: "number", cell: ({ deadRows }) => integer(deadRows) },
 ];
 
