@@ -10,8 +10,8 @@ declare module "vitest" {
   interface ProvidedContext {
     /** The server of this run; every test file makes a database of its own on it. */
     serverUrl: string;
-    /** A folder of this run, for the console's page. */
-    pageFolder: string;
+    /** A folder of this run, for what is made once: the console's page, the package. */
+    runFolder: string;
   }
 }
 
@@ -36,11 +36,11 @@ export default async function setup(project: TestProject) {
     throw new Error(`PostgreSQL ${version} was to be tested, and this is ${server.version}`);
   }
   project.provide("serverUrl", server.url);
-  const pageFolder = await mkdtemp(join(tmpdir(), "act-drizzle-page-"));
-  project.provide("pageFolder", pageFolder);
+  const runFolder = await mkdtemp(join(tmpdir(), "act-drizzle-run-"));
+  project.provide("runFolder", runFolder);
   keepSecret(decodeURIComponent(new URL(server.url).password));
   return async () => {
-    await rm(pageFolder, { recursive: true, force: true });
+    await rm(runFolder, { recursive: true, force: true });
     await server.stop();
     expectNoLeaks();
   };

@@ -1,13 +1,14 @@
 /** A broken store with the console on it and a browser before it, shared by the tests of a file. */
 import { inject } from "vitest";
+import { buildPage } from "../../scripts/build-page.ts";
 import { Admin } from "../../src/admin/index.ts";
 import { type ConsoleOptions, type RunningConsole, startConsole } from "../../src/console/start.ts";
 import { PostgresStore } from "../../src/index.ts";
 import { DatabaseFixture } from "../postgres/fixture.ts";
+import { oncePerRun } from "../support/once-per-run.ts";
 import { type Broken, breakStore, positionsOf } from "./broken-store.ts";
 import { PageBrowser, type PageWindow } from "./browser.ts";
 import { APP } from "./fixture.ts";
-import { sharedPage } from "./shared-page.ts";
 
 export class Stage {
   readonly fixture = new DatabaseFixture();
@@ -29,7 +30,7 @@ export class Stage {
     const admin = new Admin(this.#store);
     this.#broken = await breakStore(this.#store, (skip) => admin.skip(skip));
     await this.fixture.sql.unsafe(positionsOf(this.#store.config.schema, this.#broken.last)).simple();
-    this.#browser = await PageBrowser.open(await sharedPage(inject("pageFolder")));
+    this.#browser = await PageBrowser.open(await oncePerRun(inject("runFolder"), "page", buildPage));
     this.#running = await this.start(options);
   }
 

@@ -6,6 +6,8 @@ import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { inject } from "vitest";
+import { oncePerRun } from "../support/once-per-run.ts";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
 const programs = fileURLToPath(new URL("programs", import.meta.url));
@@ -46,10 +48,8 @@ export async function link(project: string, packages: readonly string[]): Promis
   }
 }
 
-/** A project that has the package and what it needs, and nothing else. */
-export async function installPackage() {
-  const home = await mkdtemp(join(tmpdir(), "act-drizzle-"));
-  // A copy of what the package is made of, so that runs beside this one do not build into the same folder.
+/** Builds the package from a copy of its parts, so that runs beside this one do not build into the same folder. */
+async function pack(home: string): Promise<void> {
   const source = join(home, "source");
   await mkdir(source);
   const parts = ["src", "scripts", "drizzle", "docs", "README.md", "LICENSE", "CHANGELOG.md", "package.json"];
@@ -58,9 +58,14 @@ export async function installPackage() {
   await symlink(join(root, "node_modules"), join(source, "node_modules"), "junction");
   await run(process.execPath, ["scripts/build.ts"], { cwd: source });
   await run("npm", ["pack", "--ignore-scripts", "--pack-destination", home], { cwd: source });
-  const tarball = (await readdir(home)).find((name) => name.endsWith(".tgz"));
-  if (!tarball) throw new Error("npm pack has made no tarball");
+}
 
+/** A project that has the package and what it needs, and nothing else. */
+export async function installPackage() {
+  const packed = await oncePerRun(inject("runFolder"), "package", pack);
+  const tarball = (await readdir(packed)).find((name) => name.endsWith(".tgz"));
+  if (!tarball) throw new Error("npm pack has made no tarball");
+  const home = await mkdtemp(join(tmpdir(), "act-drizzle-"));
   const project = join(home, "project");
   const installed = join(project, "node_modules/act-drizzle");
   await mkdir(installed, { recursive: true });
@@ -69,8 +74,8 @@ export async function installPackage() {
     JSON.stringify({ name: "consumer", version: "1.0.0", private: true, type: "module" }),
   );
   // Nothing is fetched: what npm would install beside it is linked.
-  await run("tar", ["-xzf", join(home, tarball), "-C", installed, "--strip-components=1"], { cwd: home });
+  await run("tar", ["-xzf", join(packed, tarball), "-C", installed, "--strip-components=1"], { cwd: home });
   await link(project, PACKAGES);
   for (const program of await readdir(programs)) await cp(join(programs, program), join(project, program));
-  return { home, project, installed, remove: () => rm(home, { recursive: true, force: true }) };
+  return { home, packed, project, installed, remove: () => rm(home, { recursive: true, force: true }) };
 }

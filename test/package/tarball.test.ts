@@ -9,7 +9,7 @@ import { installPackage, link, PACKAGES, root, run, start } from "./install.ts";
 
 const fixture = useDatabase();
 
-let home: string;
+let packed: string;
 let project: string;
 let installed: string;
 let remove: () => Promise<void>;
@@ -19,7 +19,7 @@ const node = (args: readonly string[], env?: Readonly<Record<string, string>>) =
 const options = (table: string) => ({ STORE_OPTIONS: JSON.stringify({ ...fixture.parts, table }) });
 
 beforeAll(async () => {
-  ({ home, project, installed, remove } = await installPackage());
+  ({ packed, project, installed, remove } = await installPackage());
 }, 120_000);
 afterAll(() => remove?.());
 
@@ -43,7 +43,7 @@ test("the tarball holds code, migrations, guides, reference and README, and no p
   expect(all.some((name) => /^drizzle\/.*\.sql$/.test(name))).toBe(true);
   for (const name of all) {
     const text = await readFile(join(installed, name), "utf8");
-    expect(text.includes(root) || text.includes(home), name).toBe(false);
+    expect(text.includes(root) || text.includes(packed), name).toBe(false);
   }
 });
 
