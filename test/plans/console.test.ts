@@ -216,6 +216,12 @@ describe.skipIf(reason !== "")(`the console${reason}`, () => {
         await within(dryRun(new Date(Date.now() + 60_000)), snapshots);
       });
 
+      test("subscriptions by their sources are looked at page by page, also if none matches", () => {
+        const absent = () => store.query_streams(() => {}, { source_matches: ["absent"] });
+        const indexes = ["pkey", "streams_order_ix"];
+        return within(absent, { indexes, rows: 10_010, pages: 11_000 });
+      });
+
       test("the first page of subscriptions that a move copies", async () => {
         const copied = async (n: number) => {
           if (n > 1) return;
