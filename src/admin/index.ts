@@ -281,7 +281,8 @@ export class Admin {
    * Moves a blocked subscription past the event that it stands at, unblocks it, and records who did so. The worker that
    * blocked it cannot set it back.
    *
-   * @throws SkipError if it is not blocked, stands at another event, or moved meanwhile; nothing is changed.
+   * @throws SkipError if it is not blocked, stands at another event, or moved meanwhile, or if its event was not found within
+   * 30 s; nothing is changed.
    * @example await admin.skip({ stream: "mailer", event: 2, by: "ada", reason: "address was deleted" });
    */
   skip(options: SkipOptions): Promise<Skipped> {

@@ -14,7 +14,7 @@ import { TEXTS } from "../values/rules.ts";
 import { invalid } from "../values/validate.ts";
 import { boundedCount, type Count, countOf, epochMs, instant } from "./bounded.ts";
 import { type Search, searchPatterns } from "./pattern-search.ts";
-import { sourceKind } from "./sources.ts";
+import { type SourceKind, sourceKind } from "./sources.ts";
 
 /** An event without its payload. */
 export type EventRef = {
@@ -32,7 +32,11 @@ export type Position = {
   readonly at: number;
   /** Work mark: the id up to which there is work. */
   readonly correlatedAt: number | undefined;
+  /** `source` is the name of a stream, also if it reads like a pattern. */
+  readonly exact?: boolean | undefined;
 };
+
+const kindOf = ({ source, exact }: Position): SourceKind => (exact ? "stream" : sourceKind(source));
 
 /**
  * The names of the events that a subscription's reactions are for; undefined if they are not known. The store does not
@@ -72,12 +76,13 @@ export const eventRef = z.object({
 function waitingFrom(
   { events: log }: Names,
   where: Conditions,
-  source: string | undefined,
+  position: Position,
   only: readonly string[] | undefined,
   ids: string,
 ): (limit: number) => string {
   const notSnapshot = "e.name <> '__snapshot__'";
-  const kind = sourceKind(source);
+  const { source } = position;
+  const kind = kindOf(position);
   const named = only && `${where.param(textArray(only))}::text[]`;
   if (kind === "all" && named)
     return (limit) => `from unnest(${named}) n(name) cross join lateral (
@@ -109,11 +114,12 @@ export function nextEventsQuery(
   eventNames: EventNames = () => undefined,
 ): Query {
   const where = new Conditions();
-  const branches = positions.map(({ stream, source, at, correlatedAt }, index) => {
+  const branches = positions.map((each, index) => {
+    const { stream, at, correlatedAt } = each;
     const ids = ` and e.id > ${where.param(at)}::bigint and e.id <= ${where.param(correlatedAt ?? at)}::bigint`;
-    const from = waitingFrom(names, where, source, namesFrom(eventNames, stream), ids);
+    const from = waitingFrom(names, where, each, namesFrom(eventNames, stream), ids);
     // There may be no index for a pattern, so one scan finds both the next event and the number.
-    if (sourceKind(source) === "pattern")
+    if (isPattern(each))
       return `select ${index} as position, f.events, n.*
 from (select count(*) as events, min(x.id) as first from (select e.id ${from(1)} order by e.id limit ${EVENTS_LIMIT + 1}) x) f
 left join lateral (
@@ -157,7 +163,7 @@ function isReadable(source: string | undefined): boolean {
   }
 }
 
-export const isPattern = ({ source }: Position): boolean => sourceKind(source) === "pattern";
+export const isPattern = (position: Position): boolean => kindOf(position) === "pattern";
 
 /** Whether all events are looked at. A pattern is searched in a window only: there may be more events after it. */
 const isWhole = (position: Position): boolean =>

@@ -159,7 +159,11 @@ export async function readers(
   const found = rows.map(toReader);
   const pending = await nextEvents(
     context,
-    found.map(({ stream: of, at, correlatedAt }) => ({ stream: of, source: stream, at, correlatedAt })),
+    // A name may read like a pattern. As one, it would count the events of other streams, and search the log for them.
+    found.map(({ stream: of, at, correlatedAt }) => ({
+      ...{ stream: of, source: stream, exact: true },
+      ...{ at, correlatedAt },
+    })),
   );
   return {
     readers: found.map((reader, index) => ({

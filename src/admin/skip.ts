@@ -10,7 +10,7 @@ import { readByIndex } from "../postgres/by-index.ts";
 import { announcedPart, announcing, writeAnnounced } from "../subscriptions/announce.ts";
 import { checkGiven, FUNCTION, ID, LIMIT, NAME, type Rules, required, TEXT } from "../values/rules.ts";
 import { epochMs, instant, optionalText } from "./bounded.ts";
-import { type EventNames, type EventRef, lookFurther, nextEvents } from "./next-events.ts";
+import { type EventNames, type EventRef, lookFurther, nextEvents, type Position } from "./next-events.ts";
 
 /** Which event to skip for which subscription, by whom, and why. */
 export type SkipOptions = {
@@ -55,6 +55,13 @@ const RULES: Rules<SkipOptions> = {
 };
 const SKIPPED_RULES: Rules<SkippedOptions> = { stream: NAME, limit: LIMIT };
 
+/**
+ * ms after which the search for the event of a rare pattern ends. It is longer than that of verbs that only show something: an
+ * event that is not found cannot be skipped. And ms of the search for what an error tells.
+ */
+const TIME_LIMIT_MS = 30_000;
+const TOLD_LIMIT_MS = 1_500;
+
 /** Nothing was changed. */
 export class SkipError extends Error {
   override readonly name = "SkipError";
@@ -94,10 +101,29 @@ const filled = (option: string, text: string): string => {
   return text;
 };
 
+/** The first event that waits. Undefined also if none was found until `end`, an instant of `performance.now()`. */
+async function firstOf(
+  context: Context,
+  position: Position,
+  eventNames: EventNames | undefined,
+  end: number,
+): Promise<EventRef | undefined> {
+  const near = await nextEvents(context, [position], eventNames, end);
+  const [pending] = await lookFurther(context, [position], near, { eventNames, end });
+  return pending?.next;
+}
+
 /**
- * @throws SkipError if the subscription is not there, not blocked, stands at another event, or has moved meanwhile.
+ * Looks only as far as the event to skip: no later one is the first that waits.
+ *
+ * @throws SkipError if the subscription is not there, not blocked, stands at another event, or has moved meanwhile; and if its
+ * first event was not found within `limitMs`.
  */
-export async function skip(context: Context, options: SkipOptions): Promise<Skipped> {
+export async function skip(
+  context: Context,
+  options: SkipOptions,
+  limitMs = TIME_LIMIT_MS,
+): Promise<Skipped> {
   checkGiven("skip", options, RULES);
   const { stream, event, by, reason, names: eventNames } = options;
   const { names, connections } = context;
@@ -115,15 +141,23 @@ export async function skip(context: Context, options: SkipOptions): Promise<Skip
     throw new SkipError(
       `The subscription ${name} is not blocked, and nothing was skipped: it goes on by itself.`,
     );
-  const waiting = [{ stream, source, at, correlatedAt: correlated_at ?? undefined }];
-  const near = await nextEvents(context, waiting, eventNames);
-  const end = Number.POSITIVE_INFINITY;
-  const [pending] = await lookFurther(context, waiting, near, { eventNames, end });
-  const next = pending?.next;
-  if (next?.id !== event)
+  const mark = correlated_at ?? undefined;
+  const upToEvent = { stream, source, at, correlatedAt: Math.min(mark ?? at, event) };
+  const end = performance.now() + limitMs;
+  const next = await firstOf(context, upToEvent, eventNames, end);
+  if (next === undefined && performance.now() > end)
     throw new SkipError(
-      `The subscription ${name} ${next ? `stands at event ${next.id}` : `has no event after ${at}`}, not at ${event}. Nothing was skipped: look at \`act-drizzle blocked\` again. If the app does not react to the event that it stands at, give the names of those that it reacts to (--names, --app).`,
+      `The event at which the subscription ${name} stands was not found within ${limitMs / 1_000} s: few events match its source. Nothing was skipped: try it again when the server has less to do.`,
     );
+  if (next?.id !== event) {
+    const beyond = { stream, source, at: Math.max(at, event), correlatedAt: mark };
+    const endOfTold = performance.now() + TOLD_LIMIT_MS;
+    const other = next ?? (await firstOf(context, beyond, eventNames, endOfTold));
+    const none = performance.now() > endOfTold ? "stands at a later event" : `has no event after ${at}`;
+    throw new SkipError(
+      `The subscription ${name} ${other ? `stands at event ${other.id}` : none}, not at ${event}. Nothing was skipped: look at \`act-drizzle blocked\` again. If the app does not react to the event that it stands at, give the names of those that it reacts to (--names, --app).`,
+    );
+  }
   // $1 stream, $2 watermark that was seen, $3 event, $4 by, $5 reason, $6 to $9 the event's stream, version, name, time
   const text = (announce: boolean, citus: boolean) => `with held as materialized (
   select s.stream, s.error, s.retry, s.skipped from ${names.streams} s

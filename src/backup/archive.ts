@@ -17,7 +17,6 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Context } from "../context.ts";
-import { readByIndex } from "../postgres/by-index.ts";
 import type { Query, Row } from "../postgres/index.ts";
 import { lockAppends } from "../schema/append-lock.ts";
 import type { Names } from "../schema/names.ts";
@@ -33,9 +32,9 @@ import {
   type Rules,
   required,
 } from "../values/rules.ts";
-import { toTime } from "../values/time.ts";
 import { awaitedStreams } from "./awaited.ts";
 import { type Compression, compress, compressionOf, decompress, ENDINGS } from "./compression.ts";
+import { cutLists } from "./cuts.ts";
 import { LINE, LineReader } from "./event-lines.ts";
 import { ImportError } from "./event-order.ts";
 import { exportRows } from "./export.ts";
@@ -104,47 +103,6 @@ const RULES: Rules<ArchiveOptions> = {
 };
 const STREAMS_PER_FILE = 1_000;
 
-/**
- * The next page of cuts, after the cut `after`. The order is that of an index, so a page does not read the rows of
- * other pages. Tombstones are in order of id. For snapshots, a loose index scan finds the next stream that has one
- * older than `before`, in the order of the database, and one look-up finds the newest such snapshot of that stream. coalesce keeps the
- * planner from joining instead, which would need all tombstones.
- *
- * $1 the id or the stream of `after`, $2 limit, $3 `before` in ms, if given
- */
-export function cutsQuery(
-  names: Names,
-  after: Cut | undefined,
-  limit: number,
-  before: Date | undefined,
-): Query {
-  const { events } = names;
-  const hasEarlier = `exists (select 1 from ${events} o where o.stream = e.stream and o.id < e.id)`;
-  if (before === undefined)
-    return {
-      text: `select e.stream, e.id from ${events} e
-where e.name = any(array['__tombstone__']) and e.id > $1::bigint and coalesce(${hasEarlier}
-  and not exists (select 1 from ${events} n where n.stream = e.stream and n.id > e.id), false)
-order by e.name, e.id limit $2::bigint`,
-      params: [after?.id ?? -1, limit],
-    };
-  const old = "s.name = '__snapshot__' and s.created < to_timestamp($3::float8 / 1000)";
-  const next = (last: string) =>
-    `(select s.stream from ${events} s where ${old} and s.stream > ${last} order by s.stream, s.id limit 1)`;
-  return {
-    text: `with recursive walk(stream) as (
-  ${next("$1::text")}
-  union all
-  select ${next("w.stream")} from walk w where w.stream is not null
-)
-select e.stream, e.id from walk w cross join lateral (
-  select s.stream, s.id from ${events} s where ${old} and s.stream = any(array[w.stream])
-  order by s.stream desc, s.id desc limit 1) e
-where coalesce(${hasEarlier}, false) limit $2::bigint`,
-    params: [after?.stream ?? "", limit, toTime(before.getTime())],
-  };
-}
-
 /** `pgSnapshot`: PostgreSQL's transaction snapshot from before the file was begun. `events`: how many the file has. */
 type Since = { readonly pgSnapshot: string; readonly events: number };
 
@@ -190,16 +148,10 @@ export class ArchiveError extends Error {
 
 export async function archive(context: Context, options: ArchiveOptions): Promise<Archived> {
   checkGiven("archive", options, RULES);
-  const { names, connections } = context;
   const perFile = options.streamsPerFile ?? STREAMS_PER_FILE;
   const files: ArchiveManifest[] = [];
   let [streams, events, awaited] = [0, 0, 0];
-  for (let after: Cut | undefined; ; ) {
-    const query = cutsQuery(names, after, perFile, options.before);
-    const page = await readByIndex(connections, "archive", query);
-    const found = page.map(({ stream, id }): Cut => ({ stream: String(stream), id: Number(id) }));
-    if (found.length === 0) break;
-    after = found.at(-1);
+  for await (const found of cutLists(context, perFile, options.before)) {
     const staying = await awaitedStreams(context, found);
     awaited += staying.size;
     const cuts = found.filter(({ stream }) => !staying.has(stream));
@@ -211,7 +163,6 @@ export async function archive(context: Context, options: ArchiveOptions): Promis
       events += manifest.events;
       await options.onProgress?.({ streams, events, file: manifest.file });
     }
-    if (found.length < perFile) break;
   }
   return { streams, events, awaited, files };
 }

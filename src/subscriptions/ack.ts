@@ -9,6 +9,7 @@ import type { Names } from "../schema/names.ts";
 import { toTime } from "../values/time.ts";
 import { checkNumber, toId, toInt } from "../values/validate.ts";
 import { checkLeases, firstPerHolder, toLease } from "./lease.ts";
+import { ackOf } from "./log-blocked.ts";
 
 /**
  * $1 streams, $2 holders, $3 watermarks, $4 retries, $5 times up to which to defer, in ms: one element per lease
@@ -31,9 +32,13 @@ returning h.ord::int as ord, s.source, s.at, s.retry, s.lane`;
  * Moves watermarks to `at`, and releases the leases that `by` still holds. A lease with `due` (ms since the epoch) defers
  * its subscription until that time, and is not returned. Leases that another worker has taken are not returned either.
  */
-export async function ack({ names, connections }: Context, leases: readonly Lease[]): Promise<Lease[]> {
+export async function ack(context: Context, leases: readonly Lease[]): Promise<Lease[]> {
   checkLeases("ack", leases);
   if (leases.length === 0) return [];
+  return ackOf(context, leases, () => move(context, leases));
+}
+
+async function move({ names, connections }: Context, leases: readonly Lease[]): Promise<Lease[]> {
   const given = firstPerHolder(leases);
   for (const lease of given) {
     checkNumber("ack", "at", lease.at);

@@ -1,6 +1,7 @@
 /** query_streams(): reads subscriptions and their positions, page by page in byte order of their names. */
 import type { QueryStreams, QueryStreamsResult, StreamPosition } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
+import { readByIndex } from "../postgres/by-index.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import type { Query, Row } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
@@ -32,28 +33,67 @@ const PAGE = 1_000;
 /** Separates the names of one parameter. */
 const BETWEEN = "\u001e";
 
-/**
- * One page, with the last id of the log. If no subscription matches, there is one row, whose stream is null.
- *
- * The parameters, each if it is given: those of the filter; `after`, a stream; the names of `source_matches`, joined; the
- * limit.
- */
-function positionsQuery(names: Names, query: QueryStreams, after: string | undefined, limit: number): Query {
+const COLUMNS = `s.stream, s.source, s.at, s.retry, s.blocked, s.error, s.priority, s.leased_by, s.lane, s.correlated_at,
+    s.leased_until, s.deferred_at`;
+const RESULT = `s.stream, s.source, s.at, s.retry, s.blocked, s.error, s.priority, s.leased_by, s.lane, s.correlated_at,
+    (extract(epoch from s.leased_until) * 1000)::text as leased_until, (extract(epoch from s.deferred_at) * 1000)::text as deferred_at`;
+
+/** The most subscriptions of which one statement compares the sources with names, and the most characters that it compares. */
+const LOOK = 10_000;
+const COMPARED = 500_000_000;
+
+/** How many subscriptions one statement compares with the names of `source_matches`. */
+const lookOf = (joined: string): number =>
+  Math.max(100, Math.min(LOOK, Math.floor(COMPARED / Math.max(1, joined.length))));
+
+type Page = { readonly query: QueryStreams; readonly after: string | undefined; readonly limit: number };
+
+/** The filter without `source_matches`. Its parameters: those of the filter; `after`, a stream, if given. */
+function filtered({ query, after }: Page): Conditions {
   const where = filterConditions("query_streams", query, new Conditions());
   if (after !== undefined) where.add(`s.stream ~>~ ${where.param(after)}::text`);
-  if (query.source_matches?.length) {
-    const given = where.param(query.source_matches.join(BETWEEN));
-    // A source without special characters is a pattern too: it matches every name that contains it. SourceMatches checks
-    // the rest: sources with special characters, and matches that span two of the joined names.
-    where.add(`(s.source is null or s.source = '' or s.source ~ '[][^$.*+?(){}|\\\\]'
-      or strpos(${given}::text, s.source) > 0)`);
-  }
-  const text = `select (select id from ${names.events} order by id desc limit 1) as head, p.* from (select 1) one left join lateral (
-  select s.stream, s.source, s.at, s.retry, s.blocked, s.error, s.priority, s.leased_by, s.lane, s.correlated_at,
-    (extract(epoch from s.leased_until) * 1000)::text as leased_until, (extract(epoch from s.deferred_at) * 1000)::text as deferred_at
-  from ${names.streams} s${where.where}
-  order by s.stream using ~<~ limit ${where.param(limit)}::bigint) p on true`;
+  return where;
+}
+
+/** Byte order, as JavaScript compares names. */
+const IN_ORDER = "order by s.stream using ~<~ limit";
+
+const headOf = ({ events }: Names): string => `(select id from ${events} order by id desc limit 1) as head`;
+
+/**
+ * One page, with the last id of the log. If no subscription matches, there is one row, whose stream is null. The parameters
+ * after those of the filter: limit
+ */
+function positionsQuery(names: Names, page: Page): Query {
+  const where = filtered(page);
+  const text = `select ${headOf(names)}, p.* from (select 1) one left join lateral (
+  select ${RESULT} from ${names.streams} s${where.where}
+  ${IN_ORDER} ${where.param(page.limit)}::bigint) p on true`;
   return { text, params: where.params };
+}
+
+/**
+ * Like {@link positionsQuery}, for subscriptions whose source may match one of the names. Each row also tells how many
+ * subscriptions were looked at, and the last of them: 30,000 names and 200,000 sources, of which none matched, took one
+ * statement more than a minute. The parameters after those of the filter: how many to look at, the names joined, limit
+ */
+function matchingQuery(names: Names, page: Page, joined: string, look: number): Query {
+  const where = filtered(page);
+  const given = where.fork();
+  const looked = `select ${COLUMNS} from ${names.streams} s${where.where} ${IN_ORDER} ${given.param(look)}::bigint`;
+  const text = given.param(joined);
+  // A source without special characters is a pattern too: it matches every name that contains it. SourceMatches checks
+  // the rest: sources with special characters, and matches that span two of the joined names.
+  return {
+    text: `with looked as materialized (${looked})
+select ${headOf(names)}, l.looked, l.last, p.* from (
+  select (select count(*) from looked)::int as looked, (select s.stream from looked s order by s.stream using ~>~ limit 1) as last) l
+left join lateral (
+  select ${RESULT} from looked s
+  where (s.source is null or s.source = '' or s.source ~ '[][^$.*+?(){}|\\\\]' or strpos(${text}::text, s.source) > 0)
+  ${IN_ORDER} ${given.param(page.limit)}::bigint) p on true`,
+    params: where.params,
+  };
 }
 
 /** From text, because a role's extra_float_digits could shorten a float8. */
@@ -97,11 +137,17 @@ export async function queryStreams(
   if (query.limit !== undefined) checkNumber("query_streams", "limit", query.limit);
   const wanted = Math.max(0, query.limit ?? DEFAULT_LIMIT);
   const sources = query.source_matches?.length ? new SourceMatches(query.source_matches) : undefined;
+  const joined = query.source_matches?.join(BETWEEN) ?? "";
+  const look = lookOf(joined);
   let after = query.after ?? undefined;
   let count = 0;
   for (;;) {
     const limit = Math.ceil(Math.min(PAGE, wanted - count));
-    const rows = await connections.read("query_streams", positionsQuery(names, query, after, limit));
+    const page = { query, after, limit };
+    // Without statistics the planner would sort all subscriptions for each page.
+    const rows = sources
+      ? await readByIndex(connections, "query_streams", matchingQuery(names, page, joined, look))
+      : await connections.read("query_streams", positionsQuery(names, page));
     const maxEventId = Number(rows[0]?.head ?? -1);
     const found = rows.filter((row) => row.stream !== null);
     await sources?.decide(
@@ -115,7 +161,8 @@ export async function queryStreams(
       if (seen !== undefined && seen !== null) await seen;
       count++;
     }
-    if (found.length < limit || count >= wanted) return { maxEventId, count };
-    after = String(found.at(-1)?.stream);
+    const full = found.length >= limit;
+    if (count >= wanted || (!full && rows[0]?.looked !== look)) return { maxEventId, count };
+    after = String(full ? found.at(-1)?.stream : rows[0]?.last);
   }
 }

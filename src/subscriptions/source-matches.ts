@@ -13,6 +13,8 @@ import { type Pattern, toPattern } from "../values/pattern.ts";
 
 /** Stands between names. No name and no pattern contains it. */
 const BETWEEN = "\0";
+/** Pairs of a pattern and a name that one statement matches: with 30,000 names, 400 patterns took half a minute. */
+const PAIRS = 2_000_000;
 /** Quantifiers, which may make a match slow. */
 const REPETITION = /[*+?{]/;
 
@@ -52,8 +54,9 @@ export class SourceMatches {
       if (typeof found === "boolean") this.#decided.set(source, found);
       else regular.push({ source, text: found.text });
     }
-    if (regular.length === 0) return;
-    await this.#ask(connections, regular);
+    const size = Math.max(1, Math.floor(PAIRS / Math.max(1, this.#names.length)));
+    for (let from = 0; from < regular.length; from += size)
+      await this.#ask(connections, regular.slice(from, from + size));
   }
 
   /** Lets the server match them. One that is too complex for it must not keep the others from being matched. */

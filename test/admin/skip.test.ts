@@ -1,6 +1,8 @@
 /** skip: a blocked subscription goes past the event that it stands at, and a record says who did so. */
 import { expect, test } from "vitest";
 import { Admin, SkipError } from "../../src/admin/index.ts";
+import { skip } from "../../src/admin/skip.ts";
+import { contextOf } from "../../src/context.ts";
 import type { PostgresStore } from "../../src/index.ts";
 import { failureOf, useDatabase } from "../postgres/fixture.ts";
 import { blockMailer, withBacklog } from "./fixture.ts";
@@ -102,6 +104,23 @@ test("tells the listeners of other processes that there is work", async () => {
     });
   });
   expect(JSON.parse(await received)).toMatchObject({ claimable: true });
+});
+
+test("is refused if the time is up before the event of a pattern was found, and changes nothing", async () => {
+  const { store, admin } = await broken();
+  const { error } = await failureOf(skip(contextOf(store), SKIP, 0));
+  expect(error).toBeInstanceOf(SkipError);
+  expect(error).toHaveProperty(
+    "message",
+    expect.stringMatching(/not found within 0 s.* Nothing was skipped: /),
+  );
+  expect((await admin.blocked()).map(({ stream }) => stream)).toEqual(["mailer"]);
+});
+
+test("an event before that at which it stands is refused, and the error names the one", async () => {
+  const { admin } = await broken();
+  const { error } = await failureOf(admin.skip({ ...SKIP, event: 1 }));
+  expect(error).toHaveProperty("message", expect.stringContaining("stands at event 2, not at 1"));
 });
 
 test("an event far behind the watermark is found, also by a rare pattern", async () => {

@@ -52,6 +52,15 @@ describe("a stream", () => {
     expect(performance.now() - start).toBeLessThan(10_000);
   });
 
+  test("whose name reads like a pattern: its readers wait for its own events only", async () => {
+    const store = await fixture.seeded();
+    const placed = { name: "Placed", data: {} };
+    for (const stream of ["a.b", "axb", "xa.bx"]) await store.commit(stream, [placed], cause("c-1"));
+    await store.subscribe([{ stream: "all", correlated_at: 3 }]);
+    const { readers } = await new Admin(store).readers("a.b");
+    expect(readers).toMatchObject([{ stream: "all", waiting: { count: 1, exact: true } }]);
+  });
+
   test("is read by subscriptions of any name, page by page", async () => {
     const store = await fixture.seeded();
     const { connections, names } = contextOf(store);

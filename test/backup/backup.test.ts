@@ -267,6 +267,29 @@ describe("an archive", () => {
     });
   });
 
+  test.each([
+    ["tombstones", "__tombstone__", undefined],
+    ["snapshots", "__snapshot__", new Date(Date.now() + 86_400_000)],
+  ])("finds a stream behind very many whose %s have no earlier events left", async (_, name, before) => {
+    const store = await fixture.seeded();
+    await fixture.sql.unsafe(`insert into ${store.config.table} (stream, version, name, data, meta)
+      select 'archived-' || g, 9, '${name}', '{}', '{}' from generate_series(1, 10000) g`);
+    await store.commit("then", [{ name: "A", data: {} }], meta);
+    await store.commit("then", [{ name, data: {} }], meta);
+    const { target } = memory();
+    expect(await new Admin(store).archive({ target, before })).toMatchObject({ streams: 1, events: 1 });
+  });
+
+  test("fills a file, although a statement has found less", async () => {
+    const store = await closedStreams(1);
+    await fixture.sql.unsafe(`insert into ${store.config.table} (stream, version, name, data, meta)
+      select 'archived-' || g, 9, '__tombstone__', '{}', '{}' from generate_series(1, 10000) g`);
+    await store.commit("then", [{ name: "A", data: {} }], meta);
+    await store.commit("then", [{ name: "__tombstone__", data: {} }], meta);
+    const done = await new Admin(store).archive({ target: memory().target, streamsPerFile: 2 });
+    expect(done).toMatchObject({ streams: 2, events: 3, files: [{ streams: 2 }] });
+  });
+
   test("deletes nothing if the target does not give back what it took", async () => {
     const store = await closedStreams(1);
     const { target } = memory((bytes) => Buffer.from(String(bytes).replace('"name": "A"', '"name": "X"')));

@@ -177,6 +177,40 @@ describe.skipIf(reason !== "")(`the page in a browser${reason}`, () => {
     await page.getByRole("complementary", { name: "event" }).waitFor();
   });
 
+  test('"Go to" with Enter visits the place that is chosen', async () => {
+    const { page } = await stage.look("/");
+    const field = page.getByRole("combobox", { name: /^Stream, event id/ });
+    await page.getByRole("button", { name: "Go to" }).click();
+    await field.fill(`#${stage.broken.poison}`);
+    await page.keyboard.press("Enter");
+    await page.waitForURL((url) => url.searchParams.get("event") === `${stage.broken.poison}`);
+    await page.getByRole("complementary", { name: "event" }).waitFor();
+    await page.keyboard.press("Escape");
+
+    await page.keyboard.press("Control+k");
+    await field.fill("counter");
+    await page.getByRole("option", { name: /counter-1/ }).waitFor();
+    await page.keyboard.press("ArrowUp");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/\/reactions\?.*q=counter/);
+    await field.waitFor({ state: "detached" });
+  });
+
+  test('"Go to" with Enter takes what is typed, not the answer to an earlier text', async () => {
+    const { page } = await stage.look("/");
+    await page.getByRole("button", { name: "Go to" }).click();
+    const field = page.getByRole("combobox", { name: /^Stream, event id/ });
+    await field.fill("counter-1");
+    await page.getByRole("option", { name: /^Stream counter-1/ }).waitFor();
+    const held = Promise.withResolvers<void>();
+    await page.route("**/api/streams*", (route) => held.promise.then(() => route.continue()));
+    await field.fill("order-");
+    await page.keyboard.press("Enter");
+    await page.waitForURL(/\/log\?.*stream=order-/);
+    held.resolve();
+    await page.unrouteAll({ behavior: "wait" });
+  });
+
   test("the theme is switched, and stays", async () => {
     const { page } = await stage.look("/");
     const ground = () => page.evaluate<string>("getComputedStyle(document.documentElement).backgroundColor");

@@ -3,9 +3,9 @@
  * each stays below a bound that does not depend on the log; with the statistics of a small table, with none, and new.
  */
 import { beforeAll, describe, test } from "vitest";
-import { Admin, type EventView } from "../../src/admin/index.ts";
+import { Admin, type EventView, folder } from "../../src/admin/index.ts";
 import { nextEvents } from "../../src/admin/next-events.ts";
-import { cutsQuery } from "../../src/backup/archive.ts";
+import { cutsQuery } from "../../src/backup/cuts.ts";
 import { SubscriptionsCopy } from "../../src/backup/move/copy-subscriptions.ts";
 import type { Cut } from "../../src/backup/stream-pages.ts";
 import { contextOf } from "../../src/context.ts";
@@ -20,6 +20,10 @@ const SUBSCRIPTIONS = 50_000;
 /** Ids of the largest part that one statement of a searching page reads. */
 const PART = 200_000;
 const ACTOR_PART = 20_000;
+/** Tombstones, or streams, that one statement of an archive looks at, and streams that were archived before. */
+const LOOK = 10_000;
+const ARCHIVED = 8 * LOOK;
+const target = folder("unused");
 
 /** A stream of thirty events, of which version 10 is a snapshot, as in every stream. */
 const STREAM = "s-5000";
@@ -29,6 +33,12 @@ const log = (events: string, from: number, count: number) => `
   select 's-' || g % 10000, g / 10000, case when g % 50000 = 7 then 'Rare' when g / 10000 = 10 then '__snapshot__' when g % 2 = 0 then 'Opened' else 'Closed' end, '{}',
     jsonb_build_object('correlation', 'c-' || g / 5, 'causation', jsonb_build_object('action', jsonb_build_object('name', 'a',
       'stream', 's', 'actor', jsonb_build_object('id', case when g = 11 then 'rare' else 'u-' || g % 7 end)))), '{}'
+  from generate_series(${from}, ${from + count - 1}) g`;
+
+/** Streams whose events were archived: a tombstone is left of one half, a snapshot of the other. */
+const archivedLog = (events: string, from: number, count: number) => `
+  insert into ${events} (stream, version, name, data, meta)
+  select 'a-' || g, 0, case g % 2 when 0 then '__tombstone__' else '__snapshot__' end, '{}', '{}'
   from generate_series(${from}, ${from + count - 1}) g`;
 
 const subscriptions = (streams: string, from: number, count: number) => `
@@ -44,6 +54,7 @@ describe.skipIf(reason !== "")(`the console${reason}`, () => {
   let store: PostgresStore;
   let admin: Admin;
   let event: EventView;
+  let archived: PostgresStore;
 
   beforeAll(async () => {
     const table = "con";
@@ -55,6 +66,8 @@ describe.skipIf(reason !== "")(`the console${reason}`, () => {
     const [found] = await admin.events({ after: EVENTS / 2, before: EVENTS / 2 + 2, limit: 1 });
     if (!found) throw new Error("the log is filled");
     event = found;
+    const empty = plans.named("arc");
+    archived = await plans.filled("arc", [archivedLog(empty, 0, 100)], [archivedLog(empty, 100, ARCHIVED)]);
   });
 
   const anyIndex = (...indexes: string[]): Bounds["indexes"] => [indexes];
@@ -188,6 +201,25 @@ describe.skipIf(reason !== "")(`the console${reason}`, () => {
         await within(cuts({ stream: STREAM, id: 0 }, before), bounds);
         const stream = ["stream_id_ix", "stream_ix"];
         await within(cuts(undefined, undefined), { indexes: ["name_id_ix", stream], rows: 0, pages: 10 });
+      });
+
+      test("a statement of an archive ends, although it has found nothing to move", async () => {
+        const dryRun = (before?: Date) => (n: number) =>
+          n < 2 ? new Admin(archived).archive({ target, before, dryRun: true }) : Promise.resolve();
+        const within = async (run: (n: number) => Promise<unknown>, bounds: Bounds) =>
+          expectWithin(await plans.costs(archived, run), bounds);
+        await plans.have(statistics, archived);
+        const stream = ["stream_id_ix", "stream_ix"];
+        const bounds = { rows: 3 * LOOK + 10, pages: 13 * LOOK };
+        await within(dryRun(), { ...bounds, indexes: ["name_id_ix", stream] });
+        const snapshots = { ...bounds, indexes: ["snapshot_ix", stream] };
+        await within(dryRun(new Date(Date.now() + 60_000)), snapshots);
+      });
+
+      test("subscriptions by their sources are looked at page by page, also if none matches", () => {
+        const absent = () => store.query_streams(() => {}, { source_matches: ["absent"] });
+        const indexes = ["pkey", "streams_order_ix"];
+        return within(absent, { indexes, rows: 10_010, pages: 11_000 });
       });
 
       test("the first page of subscriptions that a move copies", async () => {

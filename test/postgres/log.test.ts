@@ -1,4 +1,5 @@
 /** The log says why: slow statements, lost connections and blocked work. Never an event's data. */
+import { setImmediate } from "node:timers/promises";
 import { log } from "@rotorsoft/act";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
@@ -117,6 +118,7 @@ test("each blocked subscription is logged once, where it stands and without its 
   const failed = leases.map((lease) => ({ ...lease, error: "secret" }));
   await store.block(failed);
   await store.block(failed);
+  await setImmediate();
   expect(found(/is blocked/).sort()).toEqual(
     ["a", "b"].map((stream) =>
       expect.stringContaining(
@@ -133,7 +135,32 @@ test("a thousand blocked subscriptions are ten lines", async () => {
   await store.subscribe(streams.map((stream) => ({ stream, correlated_at: 5 })));
   const leases = await store.claim(1_000, 0, "w", 60_000);
   await store.block(leases.map((lease) => ({ ...lease, error: "broken" })));
+  await setImmediate();
   expect(found(/is blocked/)).toHaveLength(10);
+});
+
+test("a blocked subscription is logged where the ack that follows has left it", async () => {
+  const store = await fixture.seeded();
+  await store.subscribe(["a", "b"].map((stream) => ({ stream, correlated_at: 9 })));
+  const leases = await store.claim(2, 0, "w", 60_000);
+  // As the framework does: `a` had handled events up to 4 before it failed, `b` none.
+  await store.block(leases.map((lease) => ({ ...lease, at: 9, error: "broken" })));
+  await store.ack(leases.filter(({ stream }) => stream === "a").map((lease) => ({ ...lease, at: 4 })));
+  await setImmediate();
+  expect(found(/is blocked/).sort()).toEqual([
+    expect.stringContaining('"a" (lane default) is blocked after event 4, after 1 attempt:'),
+    expect.stringContaining('"b" (lane default) is blocked at its beginning, after 1 attempt:'),
+  ]);
+});
+
+test("a blocked subscription is logged where it stands if the ack that follows fails", async () => {
+  const store = await fixture.seeded();
+  await store.subscribe([{ stream: "a", correlated_at: 9 }]);
+  const [lease] = await store.claim(1, 0, "w", 60_000);
+  if (!lease) throw new Error("it was not claimed");
+  await store.block([{ ...lease, error: "broken" }]);
+  await expect(store.ack([{ ...lease, at: Number.NaN }])).rejects.toThrow();
+  expect(found(/is blocked/)).toEqual([expect.stringContaining("is blocked at its beginning,")]);
 });
 
 test("a message tells how many were left out before it", () => {

@@ -63,3 +63,18 @@ test("thousands of sources and a thousand names are matched in one go", async ()
   const sources = Array.from({ length: 3_000 }, (_, i) => (i % 2 ? `^order-${i}$` : `^user-${i}.*$`));
   expect(await matching(sources, names)).toHaveLength(500);
 });
+
+test("a source that matches is found behind very many that do not", async () => {
+  const store = await fixture.seeded();
+  const { schema, table } = store.config;
+  await fixture.sql.unsafe(`insert into "${schema}"."${table}_streams" (stream, source)
+    select lpad(g::text, 6, '0'), 'other-' || g from generate_series(1, 10000) g`);
+  await store.subscribe([
+    { stream: "y", source: "order-1" },
+    { stream: "z", source: "^order" },
+  ]);
+  const seen: string[] = [];
+  const query = { source_matches: ["order-1"], limit: 5 };
+  const { count } = await store.query_streams(({ stream }) => void seen.push(stream), query);
+  expect([count, seen]).toEqual([2, ["y", "z"]]);
+});

@@ -17,7 +17,8 @@ export function GoTo({ onClose }: { readonly onClose: () => void }) {
   const [text, setText] = useState("");
   const [chosen, setChosen] = useState(0);
   const list = useId();
-  const wanted = useDeferredValue(text.trim());
+  const typed = text.trim();
+  const wanted = useDeferredValue(typed);
   const { data } = useQuery<Streams, CallError>({
     queryKey: ["streams", store.id, wanted, SUGGESTIONS],
     queryFn: ({ signal }) =>
@@ -26,31 +27,31 @@ export function GoTo({ onClose }: { readonly onClose: () => void }) {
     staleTime: 10_000,
   });
   const places: Place[] = [
-    ...(/^#?\d+$/.test(wanted)
+    ...(/^#?\d+$/.test(typed)
       ? [
           {
             key: "event",
             kind: "Event",
-            name: `#${integer(Number(wanted.replace("#", "")))}`,
-            to: href(["log"], { event: wanted.replace("#", "") }),
+            name: `#${integer(Number(typed.replace("#", "")))}`,
+            to: href(["log"], { event: typed.replace("#", "") }),
           },
         ]
       : []),
     // While an answer is on its way, `data` is the answer to an earlier text.
     ...(data?.streams ?? [])
-      .filter((stream) => stream.startsWith(wanted) && stream.startsWith(text.trim()))
+      .filter((stream) => stream.startsWith(wanted) && stream.startsWith(typed))
       .map((stream) => ({
         key: `stream ${stream}`,
         kind: "Stream",
         name: stream,
         to: href(["stream"], { stream }),
       })),
-    ...(wanted === ""
+    ...(typed === ""
       ? []
       : [
-          { key: "log", kind: "Log of streams with", name: wanted, to: href(["log"], { stream: wanted }) },
-          { key: "trace", kind: "Trace", name: wanted, to: href(["trace"], { correlation: wanted }) },
-          { key: "reactions", kind: "Reactions with", name: wanted, to: href(["reactions"], { q: wanted }) },
+          { key: "log", kind: "Log of streams with", name: typed, to: href(["log"], { stream: typed }) },
+          { key: "trace", kind: "Trace", name: typed, to: href(["trace"], { correlation: typed }) },
+          { key: "reactions", kind: "Reactions with", name: typed, to: href(["reactions"], { q: typed }) },
         ]),
   ];
   const index = Math.min(chosen, Math.max(0, places.length - 1));
