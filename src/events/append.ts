@@ -21,6 +21,7 @@ import {
   textArray,
 } from "../postgres/parameters.ts";
 import { onCoordinator } from "../schema/citus.ts";
+import { millisOf } from "../schema/event-rows.ts";
 import { idSequenceOf } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
 import type { EncodedEvent } from "./encode-messages.ts";
@@ -57,6 +58,8 @@ export type Outcome = {
   readonly ids: readonly number[];
   /** `created` of its events, if it differs from the batch's. */
   readonly created?: Date;
+  /** `created` of each event, in ms, if a trigger has changed it. */
+  readonly dates?: readonly number[];
 };
 export type Appended = { readonly created: Date; readonly outcomes: readonly Outcome[] };
 
@@ -181,8 +184,20 @@ export const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: str
   return `coalesce(${headBy === "version" ? byVersion : `${byId}, ${byVersion}`}, -1)`;
 };
 
-/** `created` of new events in ms. A bigint: behind a pooler a role's extra_float_digits could cut digits off a float8. */
-export const createdOf = (column: string): string => `(extract(epoch from ${column}) * 1000)::bigint`;
+/**
+ * Selects `dated` from the inserted events whose `created` is not `usual`, because a trigger has changed it: their ids, each
+ * followed by its `created` in ms. Null without such events. {@link parseDated} reads it.
+ */
+export const datedOf = (usual: string): string =>
+  `'{' || string_agg(concat(id, ',', ${millisOf("created")}), ',') filter (where created <> ${usual}) || '}' as dated`;
+
+/** `created` by id, from a column of {@link datedOf}. */
+export function parseDated(dated: unknown): ReadonlyMap<number, number> {
+  const numbers = parseNumbers(dated);
+  const byId = new Map<number, number>();
+  for (let i = 0; i < numbers.length; i += 2) byId.set(Number(numbers[i]), Number(numbers[i + 1]));
+  return byId;
+}
 
 /** Announces each accepted commit: with all its events if they fit, else with the range of its ids, else not at all. */
 export const announceText = (names: Names, by: string, citus = false): string => `, announced as (
@@ -258,16 +273,17 @@ function insertText(
   join accepted a on a.ord = m.owner
   cross join clock
   order by m.ord
-  returning id, stream, version, name
+  returning id, stream, version, name, created
 )${announce ? announceText(names, by) : ""}
-select decisions.heads, decisions.accepted, events.ids, ${createdOf("clock.created")} as created,
+select decisions.heads, decisions.accepted, events.ids, events.dated, ${millisOf("clock.created")} as created,
   case when events.stored <> decisions.wanted then ${raise("events_left_out")} end as complete${
     announce ? ", (select count(*) from announced) as announced" : ""
   }${limit === undefined ? "" : `, set_config('statement_timeout', '${limit}', true) as limited`}
 from clock,
   (select array_agg(head order by ord)::text as heads, array_agg(accepted order by ord)::text as accepted,
     coalesce(sum(size) filter (where accepted), 0) as wanted from decided) decisions,
-  (select array_agg(id order by id)::text as ids, count(*) as stored from inserted) events`;
+  (select array_agg(id order by id)::text as ids, count(*) as stored,
+    ${datedOf("(select created from clock)")} from inserted) events`;
 }
 
 /**
@@ -352,16 +368,19 @@ export function readAppended(appends: readonly Append[], row: Row | undefined): 
   const heads = parseNumbers(row?.heads);
   const accepted = parseBooleans(row?.accepted);
   const ids = parseNumbers(row?.ids);
+  const created = Number(row?.created);
+  const dated = typeof row?.dated === "string" ? parseDated(row.dated) : undefined;
   let from = 0;
   const outcomes = appends.map(({ events }, i): Outcome => {
     const head = heads[i];
     if (head === undefined) throw mismatch();
     const size = accepted[i] === true ? events.length : 0;
     from += size;
-    return { accepted: accepted[i] === true, head, ids: ids.slice(from - size, from) };
+    const outcome = { accepted: accepted[i] === true, head, ids: ids.slice(from - size, from) };
+    return dated ? { ...outcome, dates: outcome.ids.map((id) => dated.get(id) ?? created) } : outcome;
   });
   if (from !== ids.length) throw mismatch();
-  return { created: new Date(Number(row?.created)), outcomes };
+  return { created: new Date(created), outcomes };
 }
 
 const mismatch = () => new Error("the database's answer to an append does not match what was sent");

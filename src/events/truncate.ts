@@ -16,7 +16,7 @@ import { codeOf, raise, toStoreError } from "../errors.ts";
 import type { Query, Row } from "../postgres/index.ts";
 import { joinJson, numberArray, parseNumbers, splitJson, textArray } from "../postgres/parameters.ts";
 import { lockAppends } from "../schema/append-lock.ts";
-import { eventColumns } from "../schema/event-rows.ts";
+import { eventColumns, millisOf } from "../schema/event-rows.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import type { Names } from "../schema/names.ts";
 import { toTime } from "../values/time.ts";
@@ -29,7 +29,7 @@ import {
   invalid,
   toId,
 } from "../values/validate.ts";
-import { createdOf, moveSequence, nowQuery } from "./append.ts";
+import { moveSequence, nowQuery } from "./append.ts";
 import { encodeEvents } from "./encode-messages.ts";
 
 /** A stream to shorten, and the event that replaces its events. */
@@ -144,7 +144,7 @@ function seedQuery(names: Names, targets: readonly TruncateTarget[]): Query {
   returning id, created
 )
 select (select array_agg(id order by id)::text from seeded) as ids,
-  (select ${createdOf("max(created)")} from seeded) as created,
+  (select array_agg(${millisOf("created")} order by id)::text from seeded) as dates,
   case when (select count(*) from seeded) < ${seeds.length} then ${raise("events_left_out")} end as complete`;
   return {
     text: text(idSequence(names)),
@@ -241,12 +241,13 @@ function addSeeds(
 ): void {
   const deleted = new Map(deletedRows.map((row) => [row.stream, Number(row.deleted)]));
   const ids = parseNumbers(seeded?.ids);
+  const dates = parseNumbers(seeded?.dates);
   full.forEach(({ stream, snapshot, meta }, i) => {
     const committed: Committed<Schemas, keyof Schemas> = {
       id: Number(ids[i]),
       stream,
       version: 0,
-      created: new Date(Number(seeded?.created)),
+      created: new Date(Number(dates[i])),
       name: snapshot === undefined ? TOMBSTONE : SNAPSHOT,
       data: snapshot ?? {},
       meta: meta ?? DEFAULT_META,
