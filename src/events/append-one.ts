@@ -10,7 +10,6 @@
  */
 import { raise } from "../errors.ts";
 import type { Param, Query } from "../postgres/index.ts";
-import { millisOf } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
 import {
   type Append,
@@ -18,6 +17,7 @@ import {
   AS_INSERT,
   accepts,
   announceText,
+  createdOf,
   datedOf,
   headOf,
   LOWEST_ID,
@@ -74,13 +74,16 @@ export function oneCommitText(
   ${events}
   returning id, stream, version, name, created
 )${announce ? `${accepted}${announceText(names, by)}` : ""}
-select array[r.head]::text as heads, array[${isAccepted}]::text as accepted, i.ids, i.created, i.dated,
+select array[r.head]::text as heads, array[${isAccepted}]::text as accepted, i.ids, i.created${size === 1 ? "" : ", i.dated"},
   case when ${isAccepted} and i.stored <> ${size} then ${raise("events_left_out")} end as complete${
     announce ? ", (select count(*) from announced) as announced" : ""
   }${limit === undefined ? "" : `, set_config('statement_timeout', '${limit}', true) as limited`}
 from requested r,
-  (select array_agg(id order by id)::text as ids, count(*) as stored, ${millisOf("min(created)")} as created, ${
-    size === 1 ? "null as dated" : datedOf("(select min(created) from inserted)")
+  (select array_agg(id order by id)::text as ids, count(*) as stored, ${createdOf("min(created)")} as created${
+    size === 1
+      ? ""
+      : `,
+    case when min(created) < max(created) then ${datedOf()} end as dated`
   } from inserted) i`;
 }
 
