@@ -132,26 +132,6 @@ const factsOf = (events: string, index: string): string => `(select case
       union all select relid::oid from pg_partition_tree(to_regclass(${events}))))) as unique_keys,
   exists (select 1 from pg_trigger t where t.tgrelid = to_regclass(${events}) and t.tgdeferrable) as deferred`;
 
-const setSequence = (last: string) =>
-  `select setval($1::oid::regclass, greatest(${last}, pg_sequence_last_value($1::oid))) as id`;
-
-/** For Citus: reads the last id on the log's node, and moves the sequence on the coordinator. */
-const setSequenceOnCoordinator = ({ events }: Names, condition = ""): string =>
-  `with log as materialized (select max(id) as last from ${events}) ${setSequence("log.last")} from log ${onCoordinator}${condition}`;
-
-/** Makes the sequence continue after the log's highest id, when rows were inserted with explicit ids. $1 its oid */
-export const moveSequence = (names: Names, sequence: number): Query => ({
-  text: setSequence(`(select max(id) from ${names.events})`),
-  citus: () => setSequenceOnCoordinator(names),
-  params: [sequence],
-});
-
-/** For Citus: makes the sequence continue after the log's highest id, unless it does already. $1 its oid */
-export const raiseSequence = (names: Names, sequence: number): Query => ({
-  text: setSequenceOnCoordinator(names, " where log.last > coalesce(pg_sequence_last_value($1::oid), 0)"),
-  params: [sequence],
-});
-
 /** Runs deferred triggers before COMMIT, where statement_timeout limits them. Within COMMIT it would not. */
 export const RUN_DEFERRED: Query = { text: "set constraints all immediate" };
 

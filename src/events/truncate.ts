@@ -29,8 +29,9 @@ import {
   invalid,
   toId,
 } from "../values/validate.ts";
-import { moveSequence, nowQuery } from "./append.ts";
+import { nowQuery } from "./append.ts";
 import { encodeEvents } from "./encode-messages.ts";
+import { moveSequence, raiseOwnSequence } from "./raise-sequence.ts";
 
 /** A stream to shorten, and the event that replaces its events. */
 export type TruncateTarget = {
@@ -212,7 +213,8 @@ export async function truncate(
   if (targets.length === 0) return result;
   const queries: Query[] = [lockAppends(names, connections.deadline)];
   if (windowed.length > 0) queries.push(windowQuery(names, windowed));
-  if (full.length > 0) queries.push(deleteQuery(names, full), seedQuery(names, full));
+  if (full.length > 0)
+    queries.push(deleteQuery(names, full), raiseOwnSequence(names), seedQuery(names, full));
   const [, ...answers] = await run(context, queries);
   try {
     if (windowed.length > 0) {
@@ -226,7 +228,7 @@ export async function truncate(
           before: windowed[Number(row.ord) - 1]?.before,
         });
     }
-    if (full.length > 0) addSeeds(result, full, answers[0] ?? [], answers[1]?.[0]);
+    if (full.length > 0) addSeeds(result, full, answers[0] ?? [], answers[2]?.[0]);
     return result;
   } catch (error) {
     throw toStoreError("truncate", error);
