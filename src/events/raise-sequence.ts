@@ -7,10 +7,16 @@ import { onCoordinator } from "../schema/citus.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import type { Names } from "../schema/names.ts";
 
-/** Reads the last id on the log's node, and moves the sequence. On Citus the sequence is on the coordinator. */
+/**
+ * Reads the last id on the log's node, and moves the sequence. On Citus the sequence is on the coordinator. A sequence that was
+ * restarted by hand, and from which no id was drawn since, tells no last value: then nextval() tells where it stands. It is
+ * never moved back.
+ */
 const setSequence = ({ events }: Names, sequence: string, rest: string): string =>
   `with log as materialized (select max(id) as last from ${events})
-select setval(${sequence}::regclass, greatest(log.last, pg_sequence_last_value(${sequence}))) as id from log ${rest}`;
+select case when pg_sequence_last_value(${sequence}) is null
+  then setval(${sequence}::regclass, greatest(log.last + 1, nextval(${sequence}::regclass)), false) - 1
+  else setval(${sequence}::regclass, greatest(log.last, pg_sequence_last_value(${sequence}))) end as id from log ${rest}`;
 
 /** Makes the sequence continue after the log's highest id, when rows were inserted with explicit ids. $1 its oid */
 export const moveSequence = (names: Names, sequence: number): Query => ({

@@ -169,27 +169,41 @@ const lastPerStream = (targets: readonly TruncateTarget[]) => [
 ];
 
 /**
- * Runs the queries. If a unique index refuses a row, rows may have been inserted with explicit ids: then the sequence is moved
- * past the log's highest id, as for a commit, and the queries run again.
+ * A writer that does not hold the append lock, such as act-pg or SQL by hand, may delete events at the same moment. The
+ * DELETE then finds fewer rows than its snapshot has, as if a trigger kept them. Run again, it has a new snapshot. A trigger
+ * keeps the rows every time.
  */
-async function run(
-  { names, connections }: Context,
-  queries: readonly Query[],
-): Promise<readonly (readonly Row[])[]> {
-  try {
-    return await connections.transaction("truncate", queries);
-  } catch (error) {
-    const isDuplicate = error instanceof StoreError && codeOf(error.cause) === UNIQUE_VIOLATION;
-    const [row] = isDuplicate
-      ? await connections.write("truncate", { text: `select ${idSequence(names)}::bigint as sequence` })
-      : [];
-    if (row?.sequence === undefined || row.sequence === null) throw error;
-    const moved = moveSequence(names, Number(row.sequence));
-    const lock = lockAppends(names, connections.deadline);
-    // Without the right to move the sequence, the first error says what is wrong.
-    await connections.transaction("truncate", [lock, moved]).catch(() => Promise.reject(error));
-    return connections.transaction("truncate", queries);
+const TRIES = 5;
+
+/**
+ * Runs the queries. If a unique index refuses a row, rows may have been inserted with explicit ids meanwhile: then the sequence is
+ * moved past the log's highest id, as for a commit, and the queries run again.
+ */
+async function run(context: Context, queries: readonly Query[]): Promise<readonly (readonly Row[])[]> {
+  let moved = false;
+  for (let left = TRIES; ; ) {
+    try {
+      return await context.connections.transaction("truncate", queries);
+    } catch (error) {
+      const code = error instanceof StoreError ? codeOf(error.cause) : undefined;
+      if (code === UNIQUE_VIOLATION && !moved) {
+        moved = true;
+        // Without the right to move the sequence, the first error says what is wrong.
+        if (!(await followLog(context).catch(() => false))) throw error;
+      } else if (code !== "EVENTS_KEPT" || --left === 0) throw error;
+    }
   }
+}
+
+/** Moves the sequence past the log's highest id. False if the sequence is not known. */
+async function followLog({ names, connections }: Context): Promise<boolean> {
+  const [row] = await connections.write("truncate", {
+    text: `select ${idSequence(names)}::bigint as sequence`,
+  });
+  if (row?.sequence === undefined || row.sequence === null) return false;
+  const moved = moveSequence(names, Number(row.sequence));
+  await connections.transaction("truncate", [lockAppends(names, connections.deadline), moved]);
+  return true;
 }
 
 /**

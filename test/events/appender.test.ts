@@ -217,7 +217,7 @@ describe("what is sent", () => {
         queries.map(({ text }) => isInsert(text)),
       );
     }
-    expect(sent[0]?.queries[1]?.text).toContain("select setval");
+    expect(sent[0]?.queries[1]?.text).toContain("setval(");
     expect(sent[0]?.queries[3]?.text).toContain("as first_event");
   });
 

@@ -1,11 +1,12 @@
 /** Triggers that somebody else has put on the log: what is told of events that they leave out or refuse. */
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
 import { Admin } from "../../src/admin/index.ts";
 import type { PostgresStore, PostgresStoreOptions } from "../../src/index.ts";
 import { inline } from "../../src/projections/index.ts";
 import { until } from "../order/fence.ts";
 import { event, failureOf, meta, useDatabase } from "../postgres/fixture.ts";
+import { connect } from "../support/database.ts";
 
 const fixture = useDatabase();
 
@@ -154,6 +155,21 @@ test("a truncate fails if a trigger keeps events, rather than put a first event 
     cause: { code: "EVENTS_KEPT", message: expect.stringContaining("kept events from being deleted") },
   });
   expect(await fixture.rows(store)).toEqual(before);
+});
+
+test("a truncate goes on if a writer without the append lock has truncated the stream at the same moment", async () => {
+  const store = await fixture.seeded();
+  await store.commit("a", [event(), event(), event()], meta);
+  const { schema, table } = store.config;
+  const other = connect(fixture.url);
+  onTestFinished(() => other.end());
+  await other.unsafe(`begin; delete from "${schema}"."${table}" where stream = 'a'`);
+  const truncated = store.truncate([{ stream: "a", snapshot: { n: 1 } }]);
+  await until("the truncate waits for the rows", async () => (await fixture.rowWaiters(store)) === 1);
+  await other.unsafe(`insert into "${schema}"."${table}" (stream, version, name, data, meta)
+    values ('a', 0, '__tombstone__', '{}', '{}'); commit`);
+  expect((await truncated).get("a")).toMatchObject({ deleted: 1, committed: { version: 0 } });
+  expect(await fixture.rows(store)).toEqual([{ stream: "a", version: 0, name: "__snapshot__" }]);
 });
 
 test("a restore reports why a row was refused, and leaves everything as it was", async () => {
