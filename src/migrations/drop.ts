@@ -1,7 +1,7 @@
 /** drop(): removes the store's own tables, and nothing else in the schema. */
 import type { Context } from "../context.ts";
 import { guard } from "../errors.ts";
-import { forgetCheckpoints } from "../subscriptions/checkpoints-seen.ts";
+import { forgetCheckpoints } from "../schema/checkpoints-seen.ts";
 import { introspect } from "./introspect.ts";
 import { withMigrationLock } from "./migration-lock.ts";
 import { findStoreTables } from "./store-tables.ts";

@@ -10,6 +10,7 @@ import type { Context } from "../context.ts";
 import { storeError } from "../errors.ts";
 import type { Param, Row } from "../postgres/index.ts";
 import { nullableTextArray, numberArray, textArray } from "../postgres/parameters.ts";
+import { checkpointSeen, NO_ROW, noteCheckpoint } from "../schema/checkpoints-seen.ts";
 import type { Names } from "../schema/names.ts";
 import {
   checkArray,
@@ -22,7 +23,6 @@ import {
 } from "../values/validate.ts";
 import { adviseNotify } from "./advise.ts";
 import { announcedPart, announcing, writeAnnounced } from "./announce.ts";
-import { checkpointSeen, NO_ROW, noteCheckpoint } from "./checkpoints-seen.ts";
 import { type Correlator, noteLease } from "./correlator-leases.ts";
 import { toLeaseMillis } from "./lease.ts";
 

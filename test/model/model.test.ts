@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { contextOf } from "../../src/context.ts";
 import { PostgresStore } from "../../src/index.ts";
-import { forgetCheckpoints } from "../../src/subscriptions/checkpoints-seen.ts";
+import { forgetCheckpoints } from "../../src/schema/checkpoints-seen.ts";
 import { connect, createDatabase, type TestDatabase } from "../support/database.ts";
 import { findDifference, seedOfRun } from "./property.ts";
 

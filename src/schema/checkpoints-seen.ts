@@ -4,7 +4,7 @@
  * from the log before the restore, and its new checkpoint is an id of that log. If it were stored, no event of the
  * restored log up to that id would ever be correlated, also after a restart.
  */
-import type { Names } from "../schema/names.ts";
+import type { Names } from "./names.ts";
 
 /** By the names of a store, an object of its own. */
 const seen = new WeakMap<Names, Map<string, number>>();
