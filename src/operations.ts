@@ -9,6 +9,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { ConnectionError, storeClosed, toStoreError } from "./errors.ts";
 import type { Scope } from "./options/inline.ts";
+import { beginWait, noWait } from "./postgres/index.ts";
 
 /** A running verb. `caller`: the verb in whose callback, driver or key provider this one was called. */
 type Operation = { readonly verb: string; readonly caller: Operation | undefined };
@@ -39,23 +40,39 @@ function callers(): Operation[] {
 export class Operations {
   /** Maximum number of connections of the store. */
   readonly #max: number;
+  readonly #log: string;
   readonly #running = new Set<Operation>();
   #closed = false;
   #idle = () => {};
 
-  constructor(max = Number.POSITIVE_INFINITY) {
+  /** `log`: names the log among all logs that the process uses. */
+  constructor(max = Number.POSITIVE_INFINITY, log = "") {
     this.#max = max;
+    this.#log = log;
   }
 
   /** Runs a verb. After close() it rejects, unless a verb that is still running makes the call. */
   async run<T>(verb: string, work: () => Promise<T>): Promise<T> {
     this.assertMayRun(verb);
+    const end = this.#beginWait(verb);
     const operation: Operation = { verb, caller: current.getStore() };
     this.#running.add(operation);
     try {
       return await current.run(operation, work);
     } finally {
+      end();
       this.#leave(operation);
+    }
+  }
+
+  /** @throws StoreError if the verb would wait for an inline projection that waits for its caller. */
+  #beginWait(verb: string): () => void {
+    // A commit is checked where it is queued.
+    if (verb === "commit" || !WAITING_FOR_COMMITS.has(verb)) return noWait;
+    try {
+      return beginWait(verb, { log: this.#log });
+    } catch (error) {
+      throw toStoreError(verb, error);
     }
   }
 

@@ -28,15 +28,19 @@ export class Runtime {
   readonly #appender: Appender;
   readonly #queue: AppendQueue;
   readonly #shared: SharedPools | undefined;
+  /** Names the log among all logs that this process uses. */
+  readonly #log: string;
   #disposed: Promise<void> | undefined;
 
   constructor(resolved: ResolvedOptions) {
     const { config, secrets } = resolved;
     this.#shared = resolved.shared && poolsOf(resolved.shared);
     // A single store has one connection for commits. Stores that share connections have several, which count as one here.
-    this.operations = new Operations(this.#shared ? this.#shared.readers + 1 : config.max);
-    this.config = withHiddenPassword(resolved);
     const names = namesOf(config.schema, config.table);
+    const log = JSON.stringify([config.host, config.port, config.database, names.lockKey]);
+    this.#log = log;
+    this.operations = new Operations(this.#shared ? this.#shared.readers + 1 : config.max, log);
+    this.config = withHiddenPassword(resolved);
     const share = this.#shared && { pools: this.#shared, facts: appendFactsQuery(names) };
     const texts = resolved.replicas.length > 0 ? replicaTexts(names) : undefined;
     const connections = new StoreConnections(resolved, appendFacts(names), share, texts);
@@ -50,7 +54,7 @@ export class Runtime {
     this.context = {
       ...{ names, connections, piiKeys, inline, reader, by, notify, pollIntervalMillis, signals },
       exclusive: (verb, work) => operations.run(verb, work),
-      projecting: () => connections.projecting(operations.projecting()),
+      projecting: () => connections.projecting(log, operations.projecting()),
       lanesWithDue: new Set(),
     };
     this.#appender = new Appender({ connections, names, by, announce: config.notify, inline });
@@ -81,8 +85,7 @@ export class Runtime {
   }
 
   readonly append = (append: Append): Promise<Decided> => {
-    this.context.connections.assertMayCommit();
-    const appended = this.#queue.push(append);
+    const appended = this.context.connections.committing(this.#log, () => this.#queue.push(append));
     this.notifier?.track(appended);
     return appended;
   };

@@ -139,7 +139,7 @@ export const CONNECTION_ERRORS = {
   },
   IN_PROJECTION: {
     happened:
-      "An inline projection made a call that would wait for the commit that it projects: for the append lock, or for its connection.",
+      "An inline projection made a call that would wait for the commit that it projects: for the append lock, or for its connection. Or it would wait for the projection of another store that waits for this one.",
     applied: NOTHING_SENT,
     advice:
       "write and dispose after the commit, for example in a reaction; max: 2 or more lets it read, and more writers of a PostgresDatabase let it commit to another store",

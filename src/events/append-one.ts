@@ -18,6 +18,7 @@ import {
   accepts,
   announceText,
   createdOf,
+  datedOf,
   headOf,
   LOWEST_ID,
   nowQuery,
@@ -73,12 +74,17 @@ export function oneCommitText(
   ${events}
   returning id, stream, version, name, created
 )${announce ? `${accepted}${announceText(names, by)}` : ""}
-select array[r.head]::text as heads, array[${isAccepted}]::text as accepted, i.ids, i.created,
+select array[r.head]::text as heads, array[${isAccepted}]::text as accepted, i.ids, i.created${size === 1 ? "" : ", i.dated"},
   case when ${isAccepted} and i.stored <> ${size} then ${raise("events_left_out")} end as complete${
     announce ? ", (select count(*) from announced) as announced" : ""
   }${limit === undefined ? "" : `, set_config('statement_timeout', '${limit}', true) as limited`}
 from requested r,
-  (select array_agg(id order by id)::text as ids, count(*) as stored, ${createdOf("min(created)")} as created from inserted) i`;
+  (select array_agg(id order by id)::text as ids, count(*) as stored, ${createdOf("min(created)")} as created${
+    size === 1
+      ? ""
+      : `,
+    case when min(created) < max(created) then ${datedOf()} end as dated`
+  } from inserted) i`;
 }
 
 export function oneCommitQuery(

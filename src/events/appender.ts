@@ -22,14 +22,13 @@ import {
   emptyInserts,
   type InsertTexts,
   insertTexts,
-  moveSequence,
   RUN_DEFERRED,
-  raiseSequence,
 } from "./append.ts";
 import { citusTexts } from "./append-citus.ts";
 import { emptyInsertOfOne, MAX_EVENTS, oneCommitText } from "./append-one.ts";
 import { InlineRunner } from "./inline.ts";
 import { LatestIds } from "./latest-ids.ts";
+import { moveSequence, raiseSequence } from "./raise-sequence.ts";
 import {
   firstEventOf,
   firstEventQuery,
@@ -44,6 +43,11 @@ import { type Inserts, insertOfOne, insertsOf, roundsOfInserts } from "./rounds.
 
 /** Behind a pooler: a batch that begins later than this many ms after it was sent is not carried out. */
 const ARRIVAL_MS = 3_000;
+/**
+ * ms after which a connection compares the sequence of ids with the log again. With 1,000 stores on shared connections that
+ * is one of ten commits, and 40 µs of the server for it.
+ */
+const COMPARE_IDS_MS = 30_000;
 /** ms without notifications after the server's NOTIFY queue was full. The time doubles up to the second value. */
 const FIRST_SILENCE_MS = 1_000;
 const LONGEST_SILENCE_MS = 5_000;
@@ -113,6 +117,8 @@ export class Appender {
   #firstEvent: string | undefined;
   /** Connections on which the log's first event has been looked up. */
   readonly #looked = new WeakSet<Connection>();
+  /** When the sequence was last compared with the log, by connection. */
+  readonly #compared = new WeakMap<Connection, number>();
   /** The last commit that was stored. */
   #known: KnownCommit | undefined;
   /** Nothing is announced until `until`. `for` is the length of the pause in ms; 0 while announcing works. */
@@ -172,8 +178,9 @@ export class Appender {
         emptyInsertOfOne(this.#oneCommitTextFor(mode, 1), mode.sequence),
         ...emptyInserts(this.#textsFor(mode), mode.sequence),
       ];
+      const raise = mode.sequence === null ? [] : [raiseSequence(names, mode.sequence)];
       await connection.prepare(
-        [lockAppends(names, connections.deadline), firstEventQuery(names), ...inserts],
+        [lockAppends(names, connections.deadline), firstEventQuery(names), ...raise, ...inserts],
         connections.deadline,
       );
     });
@@ -231,8 +238,11 @@ export class Appender {
         );
     const look = firstEvent === undefined || !this.#looked.has(connection);
     const inserts = this.#insertsOf(batch, inline ? { ...mode, limit: inline.limit } : mode);
-    // On Citus the sequence is on another node than the log, so a fail-over of that node alone may set it back.
-    const raise = look && mode.citus && mode.sequence !== null ? [raiseSequence(names, mode.sequence)] : [];
+    // A new connection may be to a server that logical replication has filled, without the position of the sequence. On Citus
+    // a fail-over of the coordinator alone may set the sequence back.
+    const now = performance.now();
+    const isDue = now - (this.#compared.get(connection) ?? Number.NEGATIVE_INFINITY) >= COMPARE_IDS_MS;
+    const raise = isDue && mode.sequence !== null ? [raiseSequence(names, mode.sequence)] : [];
     const first = 1 + raise.length;
     const read = (answers: readonly Answer[]) =>
       inserts.read(inserts.queries.map((_, n) => answers[first + n]?.rows[0]));
@@ -256,6 +266,10 @@ export class Appender {
             transferred,
           );
       if (mode.announce) this.#silence.for = 0;
+      if (raise.length > 0) {
+        this.#compared.set(connection, now);
+        this.#logMoved(answers[1]);
+      }
       if (look) {
         this.#looked.add(connection);
         this.#firstEvent = firstEventOf(answers.at(-1)?.rows[0]);
@@ -277,8 +291,15 @@ export class Appender {
     const { connections, names } = this.#options;
     const lock = lockAppends(names, connections.deadline);
     const [, moved] = await connection.transact([lock, moveSequence(names, sequence)], msUntil(end));
+    this.#logMoved(moved);
+  }
+
+  #logMoved(moved: Answer | undefined): void {
+    const id = moved?.rows[0]?.id;
+    if (id === undefined) return;
+    const { schema, table } = this.#options.names;
     log().warn(
-      `[act-drizzle] "${names.schema}"."${names.table}": rows were inserted with explicit ids; new ids follow ${moved?.rows[0]?.id}`,
+      `[act-drizzle] "${schema}"."${table}": rows were inserted with explicit ids; new ids follow ${id}`,
     );
   }
 

@@ -54,13 +54,16 @@ export async function commit<E extends Schemas>(
         ? expectedVersion
         : UNSATISFIABLE_VERSION
       : null;
-  const committed = ({ head, ids }: Pick<Outcome, "head" | "ids">, at: Date): Committed<E, keyof E>[] =>
+  const committed = (
+    { head, ids, dates }: Pick<Outcome, "head" | "ids" | "dates">,
+    at: Date,
+  ): Committed<E, keyof E>[] =>
     msgs.map((msg, i) => {
       const event = {
         id: ids[i] ?? 0,
         stream,
         version: head + 1 + i,
-        created: new Date(at),
+        created: new Date(dates?.[i] ?? at),
         name: msg.name,
         data: msg.data,
         meta,
@@ -102,7 +105,7 @@ export async function commit<E extends Schemas>(
   seen?.event(ids.at(-1) ?? -1);
   watchIdCapacity(context, ids.at(-1) ?? 0);
   watchForFutureEvents(context, created.getTime());
-  return committed({ head: outcome.head, ids }, created);
+  return committed({ ...outcome, ids }, created);
 }
 
 function readIds(ids: readonly number[]): number[] {

@@ -30,8 +30,9 @@ import type { Backend, Query, Row } from "../postgres/index.ts";
 import { numberArray, parseNumbers, textArray } from "../postgres/parameters.ts";
 import { holdMessage } from "../schema/append-lock.ts";
 import { besideLog } from "../schema/citus.ts";
+import { millisOf } from "../schema/event-rows.ts";
 import type { Names } from "../schema/names.ts";
-import { type Append, createdOf, type Outcome } from "./append.ts";
+import type { Append, Outcome } from "./append.ts";
 
 /** A transaction that may or may not have been committed. */
 export type InDoubtTransaction = {
@@ -90,16 +91,17 @@ export const waitForStandby = (names: Names): Query => ({
  */
 function tokensQuery({ events }: Names, appends: readonly Append[], after: number): Query {
   return {
-    text: `select first.version - 1 as head, first.created, rest.ids,
+    text: `select first.version - 1 as head, first.created, rest.ids, rest.dates,
     exists (select 1 from (
         select e.id, e.name from ${events} e where e.stream = c.stream order by e.version limit 1) oldest
       where oldest.id > $4::bigint and oldest.name in ('__snapshot__', '__tombstone__')) as truncated
   from unnest($1::text[], $2::uuid[], $3::int[]) with ordinality as c(stream, token, size, ord)
   left join lateral (
-    select e.version, ${createdOf("e.created")} as created from ${events} e
+    select e.version, ${millisOf("e.created")} as created from ${events} e
     where e.stream = c.stream and e.id > $4::bigint and e.token = c.token) first on true
   left join lateral (
-    select array_agg(e.id order by e.version)::text as ids from ${events} e
+    select array_agg(e.id order by e.version)::text as ids,
+      array_agg(${millisOf("e.created")} order by e.version)::text as dates from ${events} e
     where e.stream = c.stream and e.version between first.version and first.version + c.size - 1) rest on true
   order by c.ord`,
     params: [
@@ -164,5 +166,11 @@ function mayBeRestored(before: string | undefined, now: Row | undefined): boolea
 function readStored({ events }: Append, row: Row): Stored | undefined {
   const ids = parseNumbers(row.ids);
   if (typeof row.head !== "number" || ids.length !== events.length) return undefined;
-  return { outcome: { accepted: true, head: row.head, ids }, created: new Date(Number(row.created)) };
+  const dates = parseNumbers(row.dates);
+  const created = Number(row.created);
+  const outcome: Outcome = { accepted: true, head: row.head, ids };
+  return {
+    outcome: dates.some((date) => date !== created) ? { ...outcome, dates } : outcome,
+    created: new Date(created),
+  };
 }

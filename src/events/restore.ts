@@ -9,6 +9,7 @@ import { DatabaseError, guard, outcomeUnknown, storeError } from "../errors.ts";
 import type { Backend, Query, Row, Run } from "../postgres/index.ts";
 import { joinJson, numberArray, splitJson, textArray } from "../postgres/parameters.ts";
 import { lockQuery } from "../schema/append-lock.ts";
+import { forgetCheckpoints } from "../schema/checkpoints-seen.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { toTime } from "../values/time.ts";
@@ -123,15 +124,17 @@ select count(*)::int as found, max(key)::text as last, (select count(*)::int fro
 
 /**
  * Empties the tables, in the transaction of `run`, which holds the append lock. The lock on the checkpoints waits for
- * running calls of subscribe, and makes later ones wait. So none of them writes a checkpoint of the old log into the
- * new one. From here on statement_timeout is off. The client's own limit for each answer
+ * running calls of subscribe, and makes later ones wait. They find that their checkpoint is gone, and write none of the old
+ * log into the new one (checkpoints-seen.ts). From here on statement_timeout is off. The client's own limit for each answer
  * (`StoreConnections.deadline`) still holds, so the rows are deleted in pages.
  */
-export async function wipe(run: Run, { events, streams, correlated }: Names): Promise<void> {
+export async function wipe(run: Run, names: Names): Promise<void> {
+  const { events, streams, correlated } = names;
   await run({ text: "set local statement_timeout = 0" });
   await empty(run, events, "id");
   await run({ text: `lock table ${correlated} in exclusive mode` });
   await run({ text: `delete from ${correlated}` });
+  forgetCheckpoints(names);
   await empty(run, streams, "stream", " for update");
 }
 

@@ -16,7 +16,7 @@ import { codeOf, raise, toStoreError } from "../errors.ts";
 import type { Query, Row } from "../postgres/index.ts";
 import { joinJson, numberArray, parseNumbers, splitJson, textArray } from "../postgres/parameters.ts";
 import { lockAppends } from "../schema/append-lock.ts";
-import { eventColumns } from "../schema/event-rows.ts";
+import { eventColumns, millisOf } from "../schema/event-rows.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import type { Names } from "../schema/names.ts";
 import { toTime } from "../values/time.ts";
@@ -29,8 +29,9 @@ import {
   invalid,
   toId,
 } from "../values/validate.ts";
-import { createdOf, moveSequence, nowQuery } from "./append.ts";
+import { nowQuery } from "./append.ts";
 import { encodeEvents } from "./encode-messages.ts";
+import { moveSequence, raiseOwnSequence } from "./raise-sequence.ts";
 
 /** A stream to shorten, and the event that replaces its events. */
 export type TruncateTarget = {
@@ -144,7 +145,7 @@ function seedQuery(names: Names, targets: readonly TruncateTarget[]): Query {
   returning id, created
 )
 select (select array_agg(id order by id)::text from seeded) as ids,
-  (select ${createdOf("max(created)")} from seeded) as created,
+  (select array_agg(${millisOf("created")} order by id)::text from seeded) as dates,
   case when (select count(*) from seeded) < ${seeds.length} then ${raise("events_left_out")} end as complete`;
   return {
     text: text(idSequence(names)),
@@ -168,27 +169,41 @@ const lastPerStream = (targets: readonly TruncateTarget[]) => [
 ];
 
 /**
- * Runs the queries. If a unique index refuses a row, rows may have been inserted with explicit ids: then the sequence is moved
- * past the log's highest id, as for a commit, and the queries run again.
+ * A writer that does not hold the append lock, such as act-pg or SQL by hand, may delete events at the same moment. The
+ * DELETE then finds fewer rows than its snapshot has, as if a trigger kept them. Run again, it has a new snapshot. A trigger
+ * keeps the rows every time.
  */
-async function run(
-  { names, connections }: Context,
-  queries: readonly Query[],
-): Promise<readonly (readonly Row[])[]> {
-  try {
-    return await connections.transaction("truncate", queries);
-  } catch (error) {
-    const isDuplicate = error instanceof StoreError && codeOf(error.cause) === UNIQUE_VIOLATION;
-    const [row] = isDuplicate
-      ? await connections.write("truncate", { text: `select ${idSequence(names)}::bigint as sequence` })
-      : [];
-    if (row?.sequence === undefined || row.sequence === null) throw error;
-    const moved = moveSequence(names, Number(row.sequence));
-    const lock = lockAppends(names, connections.deadline);
-    // Without the right to move the sequence, the first error says what is wrong.
-    await connections.transaction("truncate", [lock, moved]).catch(() => Promise.reject(error));
-    return connections.transaction("truncate", queries);
+const TRIES = 5;
+
+/**
+ * Runs the queries. If a unique index refuses a row, rows may have been inserted with explicit ids meanwhile: then the sequence is
+ * moved past the log's highest id, as for a commit, and the queries run again.
+ */
+async function run(context: Context, queries: readonly Query[]): Promise<readonly (readonly Row[])[]> {
+  let moved = false;
+  for (let left = TRIES; ; ) {
+    try {
+      return await context.connections.transaction("truncate", queries);
+    } catch (error) {
+      const code = error instanceof StoreError ? codeOf(error.cause) : undefined;
+      if (code === UNIQUE_VIOLATION && !moved) {
+        moved = true;
+        // Without the right to move the sequence, the first error says what is wrong.
+        if (!(await followLog(context).catch(() => false))) throw error;
+      } else if (code !== "EVENTS_KEPT" || --left === 0) throw error;
+    }
   }
+}
+
+/** Moves the sequence past the log's highest id. False if the sequence is not known. */
+async function followLog({ names, connections }: Context): Promise<boolean> {
+  const [row] = await connections.write("truncate", {
+    text: `select ${idSequence(names)}::bigint as sequence`,
+  });
+  if (row?.sequence === undefined || row.sequence === null) return false;
+  const moved = moveSequence(names, Number(row.sequence));
+  await connections.transaction("truncate", [lockAppends(names, connections.deadline), moved]);
+  return true;
 }
 
 /**
@@ -212,7 +227,8 @@ export async function truncate(
   if (targets.length === 0) return result;
   const queries: Query[] = [lockAppends(names, connections.deadline)];
   if (windowed.length > 0) queries.push(windowQuery(names, windowed));
-  if (full.length > 0) queries.push(deleteQuery(names, full), seedQuery(names, full));
+  if (full.length > 0)
+    queries.push(deleteQuery(names, full), raiseOwnSequence(names), seedQuery(names, full));
   const [, ...answers] = await run(context, queries);
   try {
     if (windowed.length > 0) {
@@ -226,7 +242,7 @@ export async function truncate(
           before: windowed[Number(row.ord) - 1]?.before,
         });
     }
-    if (full.length > 0) addSeeds(result, full, answers[0] ?? [], answers[1]?.[0]);
+    if (full.length > 0) addSeeds(result, full, answers[0] ?? [], answers[2]?.[0]);
     return result;
   } catch (error) {
     throw toStoreError("truncate", error);
@@ -241,12 +257,13 @@ function addSeeds(
 ): void {
   const deleted = new Map(deletedRows.map((row) => [row.stream, Number(row.deleted)]));
   const ids = parseNumbers(seeded?.ids);
+  const dates = parseNumbers(seeded?.dates);
   full.forEach(({ stream, snapshot, meta }, i) => {
     const committed: Committed<Schemas, keyof Schemas> = {
       id: Number(ids[i]),
       stream,
       version: 0,
-      created: new Date(Number(seeded?.created)),
+      created: new Date(Number(dates[i])),
       name: snapshot === undefined ? TOMBSTONE : SNAPSHOT,
       data: snapshot ?? {},
       meta: meta ?? DEFAULT_META,

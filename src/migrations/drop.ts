@@ -1,6 +1,7 @@
 /** drop(): removes the store's own tables, and nothing else in the schema. */
 import type { Context } from "../context.ts";
 import { guard } from "../errors.ts";
+import { forgetCheckpoints } from "../schema/checkpoints-seen.ts";
 import { introspect } from "./introspect.ts";
 import { withMigrationLock } from "./migration-lock.ts";
 import { findStoreTables } from "./store-tables.ts";
@@ -16,6 +17,7 @@ export function drop(context: Context): Promise<void> {
     withMigrationLock(context, "drop", async (run) => {
       findStoreTables(names, await introspect(run, names));
       await run({ text: `drop table if exists ${names.events}, ${names.streams}, ${names.correlated}` });
+      forgetCheckpoints(names);
     }),
   );
 }

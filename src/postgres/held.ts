@@ -2,6 +2,10 @@
  * Counts the connections that the running code holds: that of each session that has called it, as a restore calls its
  * driver, and that of each commit in whose inline projection it runs. If these are all connections of a pool, a call
  * that needs one of the pool would wait for itself until it times out.
+ *
+ * It also knows for which logs the running projections wait. A projection holds the append lock of its log, so two of them that
+ * commit to each other's logs would wait until one times out. The server sees no deadlock: each lock is held by a session that
+ * waits for its client, and not for a lock.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { ConnectionError } from "../errors.ts";
@@ -9,25 +13,38 @@ import type { Scope } from "../options/inline.ts";
 
 type Kind = "restore" | "projection";
 
-/** A transaction that holds a connection of `pool`. `outer`: the transaction whose work began this one. */
+/** A call that waits for the append lock of `log`, and, if it is a commit, for one of the `max` connections of `pool`. */
+export type Wait = { readonly log: string; readonly pool?: object; readonly max?: number };
+
+/**
+ * A transaction that holds a connection of `pool`. `outer`: the transaction whose work began this one. `log`: the log whose
+ * append lock it holds, and `waits`: the calls that it has made and that have not ended; both of a projection.
+ */
 type Holder = {
   readonly pool: object;
   readonly kind: Kind;
+  readonly log: string | undefined;
   readonly outer: Holder | undefined;
+  readonly waits: Set<Wait>;
   open: boolean;
 };
+
+/** The running projections of this process. */
+const projections = new Set<Holder>();
 
 /** One instance for all stores, because Node 22 never frees one. */
 const current = new AsyncLocalStorage<Holder>();
 
-/** What `run` calls belongs to a transaction that holds a connection of the pool, until `end()`. */
-export function hold(pool: object, kind: Kind): Scope {
-  const holder: Holder = { pool, kind, outer: current.getStore(), open: true };
+/** What `run` calls belongs to a transaction that holds a connection of the pool, until `end()`. `log`: of a projection. */
+export function hold(pool: object, kind: Kind, log?: string): Scope {
+  const holder: Holder = { pool, kind, log, outer: current.getStore(), waits: new Set(), open: true };
+  if (kind === "projection") projections.add(holder);
   return {
     run: (work) => current.run(holder, work),
     // Calls that the work started and did not await may still run. The connection is free now, so they may wait for one.
     end: () => {
       holder.open = false;
+      projections.delete(holder);
     },
   };
 }
@@ -74,4 +91,52 @@ export function assertFree(operation: string, pool: object, max: number): void {
     : (["IN_RESTORE", "the driver of a restore, or by a function that an import calls"] as const);
   const text = `${operation} was called by ${caller}, which holds every connection that the call could use`;
   throw new ConnectionError(code, text, false);
+}
+
+/**
+ * Begins a call that waits for commits of a log, and returns what ends it. If an inline projection makes the call, it counts as one
+ * for which that projection waits, whether it awaits it or not.
+ *
+ * @throws ConnectionError if the projection would wait for itself, by way of other projections.
+ */
+export function beginWait(operation: string, wait: Wait): () => void {
+  if (projections.size === 0) return noWait;
+  const own = new Set<Holder>();
+  for (let one = current.getStore(); one; one = one.outer) if (projections.has(one)) own.add(one);
+  // The innermost one. Those around it wait for the commit that it projects.
+  const [caller] = own;
+  if (!caller) return noWait;
+  if (isCircular(own, wait) || isWithoutConnection(caller, wait))
+    throw new ConnectionError(
+      "IN_PROJECTION",
+      `${operation} was called by an inline projection, and would wait for another inline projection that waits for this one`,
+      false,
+    );
+  caller.waits.add(wait);
+  return () => void caller.waits.delete(wait);
+}
+
+/** Ends the wait of a call that no projection makes. */
+export const noWait = () => {};
+
+/** Whether the log's append lock is held by one of `own`, or by a projection that waits for one of them. */
+function isCircular(own: ReadonlySet<Holder>, { log }: Wait): boolean {
+  const logs = new Set([log]);
+  for (const waitedFor of logs)
+    for (const holder of projections) {
+      if (holder.log !== waitedFor) continue;
+      if (own.has(holder)) return true;
+      for (const next of holder.waits) logs.add(next.log);
+    }
+  return false;
+}
+
+/** Whether projections hold all connections of the pool, and each of them then waits for one. */
+function isWithoutConnection(caller: Holder, { pool, max = 1 }: Wait): boolean {
+  if (!pool) return false;
+  let waiting = 0;
+  for (const holder of projections)
+    if (holder.pool === pool && (holder === caller || [...holder.waits].some((wait) => wait.pool === pool)))
+      waiting++;
+  return waiting >= max;
 }

@@ -2,6 +2,7 @@ export { rollbackBlock, sendBlock } from "./block.ts";
 export type { Backend, Connection } from "./connection.ts";
 export { lessOf, msUntil } from "./deadline.ts";
 export type { Answer, Query, Row } from "./exchange.ts";
+export { beginWait, noWait } from "./held.ts";
 export type { ChannelListener as Listener } from "./listener.ts";
 export type { Param } from "./protocol.ts";
 export type { ReplicaState } from "./replica.ts";

@@ -7,7 +7,7 @@ import type { Backend, Connection, Page } from "./connection.ts";
 import { lessOf, msUntil } from "./deadline.ts";
 import { endBackend } from "./end-backend.ts";
 import type { Answer, Query, Row } from "./exchange.ts";
-import { assertFree, hold, holding, within } from "./held.ts";
+import { assertFree, beginWait, hold, holding, noWait, within } from "./held.ts";
 import type { HostState } from "./host-selection.ts";
 import { type ChannelListener, type ChannelOptions, Listener } from "./listener.ts";
 import { DatabaseLog } from "./log.ts";
@@ -124,20 +124,22 @@ export class StoreConnections {
   }
 
   /**
-   * Refuses a commit whose caller already holds all the connections that the commit could use: it would wait for
-   * itself.
+   * Runs a commit to `log`. It is refused if its caller holds all the connections that it could use, or if it would wait for
+   * its caller in another way.
    */
-  assertMayCommit(): void {
-    const writer = this.#shared?.writer ?? this.writer;
-    assertFree("commit", writer, this.#shared?.writers ?? 1);
+  committing<T>(log: string, work: () => Promise<T>): Promise<T> {
+    const { writer: pool, writers: max } = this.#shared ?? { writer: this.writer, writers: 1 };
+    assertFree("commit", pool, max);
+    const end = beginWait("commit", { log, pool, max });
+    return end === noWait ? work() : work().finally(end);
   }
 
   /**
-   * `own` marks the code of a running inline handler. If stores share the connections, the code also counts as the
-   * holder of its commit's connection. Calls to a store with connections of its own are checked in operations.ts.
+   * `own` marks the code of a running inline handler. The code also counts as the holder of its commit's connection, and of the
+   * append lock of `log`. Calls to the same store are checked in operations.ts, too.
    */
-  projecting(own: Scope): Scope {
-    return this.#shared ? within(hold(this.#shared.writer, "projection"), own) : own;
+  projecting(log: string, own: Scope): Scope {
+    return within(hold(this.#shared?.writer ?? this.writer, "projection", log), own);
   }
 
   /** The pool for sessions and for all calls but commits, as {@link assertFree} knows it: stores may share it. */

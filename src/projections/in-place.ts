@@ -4,6 +4,7 @@ import type { PgTable } from "drizzle-orm/pg-core";
 import { clearAndHold } from "./clear-and-hold.ts";
 import { floorOf, lockPositions, makeFloor } from "./floor.ts";
 import { LIMIT_LOCKS } from "./lock-timeout.ts";
+import { EMPTY, type Filling } from "./log-mark.ts";
 import type { Transactions } from "./transactions.ts";
 
 export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
@@ -23,18 +24,22 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
    * Empties tables and positions in one transaction, unless it goes on with a rebuild that was interrupted. Returns how far
    * they are filled.
    */
-  async open(_names: readonly string[], restart: boolean): Promise<number> {
+  async open(_names: readonly string[], restart: boolean): Promise<Filling> {
     const { positions, projection } = this.#transactions;
-    let at = -1;
+    let filling = EMPTY;
     await this.#transactions.run("the tables could not be emptied", async (tx) => {
       await this.#transactions.execute(tx, LIMIT_LOCKS);
       await this.#transactions.query(tx, lockPositions(positions));
       await this.#transactions.query(tx, makeFloor(positions, projection));
       const [floor] = await this.#transactions.query(tx, floorOf(positions, projection));
-      at = floor?.handlers && !restart ? Number(floor.at) : -1;
-      if (at < 0) await clearAndHold(this.#transactions, tx, Object.values(this.#tables));
+      const [, mark] = Array.isArray(floor?.handlers) ? floor.handlers : [];
+      filling =
+        floor?.handlers && !restart
+          ? { at: Number(floor.at), mark: typeof mark === "string" ? mark : undefined }
+          : EMPTY;
+      if (filling.at < 0) await clearAndHold(this.#transactions, tx, Object.values(this.#tables));
     });
-    return at;
+    return filling;
   }
 
   /**
@@ -43,11 +48,16 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
    */
   async lockOutRebuilds(): Promise<void> {}
 
-  async advance(tx: Tx, from: number, to: number): Promise<boolean> {
+  /** The mark is kept beside the word that holds the handlers. */
+  async advance(tx: Tx, from: number, { at, mark }: Filling): Promise<boolean> {
     const { positions, projection } = this.#transactions;
+    const handlers = sql.join(
+      ["rebuilding", ...(mark === undefined ? [] : [mark])].map((text) => sql`${text}::text`),
+      sql`, `,
+    );
     const moved = await this.#transactions.query(
       tx,
-      sql`update ${positions} set at = ${to}::bigint
+      sql`update ${positions} set at = ${at}::bigint, handlers = array[${handlers}]
         where projection = ${projection} and target = '' and at = ${from}::bigint and handlers is not null returning at`,
     );
     return moved.length > 0;

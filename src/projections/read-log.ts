@@ -8,6 +8,7 @@ import { millisOf } from "../schema/event-rows.ts";
 import { positionText } from "../schema/replica-texts.ts";
 import type { PostgresStore } from "../store.ts";
 import { isRecord } from "../values/json-dates.ts";
+import { markOf } from "./log-mark.ts";
 import type { StoredEvent } from "./reactions.ts";
 
 /** Ranges that are read at the same time. With more, memory grows and speed does not: one thread parses and applies. */
@@ -82,6 +83,20 @@ export class LogReader {
     // A replica that has replayed up to this position has also replayed every erasure of pii before it.
     this.#lsn = typeof row?.lsn === "string" ? row.lsn : undefined;
     return Number(row?.head ?? -1);
+  }
+
+  /** The mark of the event with this id as it is now; undefined if there is none. */
+  async markAt(id: number): Promise<string | undefined> {
+    const { names, connections } = contextOf(this.#store);
+    const query = {
+      text: `select stream, version, name, ${millisOf("e.created")} as created from ${names.events} e where id = $1::bigint`,
+      params: [id],
+    };
+    const [row] = await connections.readSeen("rebuild", query, { event: id, lsn: this.#lsn });
+    if (!row) return undefined;
+    const { stream, version, name, created } = row;
+    const at = new Date(Number(created));
+    return markOf({ id, stream: String(stream), version: Number(version), name: String(name), created: at });
   }
 
   /** Every event with an id greater than `after` and up to `to`, in order of id. */

@@ -16,6 +16,7 @@ import type { TransactionOf } from "./exactly-once.ts";
 import { floorOf, lockPositions, makeFloor, raiseFloor } from "./floor.ts";
 import { InPlace } from "./in-place.ts";
 import { LIMIT_LOCKS, retryOnLockTimeout } from "./lock-timeout.ts";
+import { type Filling, idOfMark, markOf } from "./log-mark.ts";
 import { type ActPositions, actPositions } from "./positions.ts";
 import { LogReader, type Page } from "./read-log.ts";
 import { checkRebuild, DEFINITION_RULES } from "./rebuild-input.ts";
@@ -123,15 +124,17 @@ export type RebuildResult = {
 
 /** The tables that are filled: shadows, or the tables themselves. */
 type Filled<Tx, Tables> = {
-  open(names: readonly string[], restart: boolean): Promise<number>;
+  open(names: readonly string[], restart: boolean): Promise<Filling>;
   tables(): Tables;
   lockOutRebuilds(tx: Tx): Promise<void>;
-  advance(tx: Tx, from: number, to: number): Promise<boolean>;
+  advance(tx: Tx, from: number, filling: Filling): Promise<boolean>;
   liveUses(tx: Tx): Promise<number>;
-  analyze(at: number): Promise<void>;
+  analyze(filling: Filling): Promise<void>;
   lockOutWriters(tx: Tx): Promise<void>;
   swap(tx: Tx): Promise<void>;
 };
+
+const markNow = (log: LogReader, mark: string) => log.markAt(idOfMark(mark));
 
 /**
  * Rebuilds a projection from the whole log. Without `inPlace`, readers and workers go on meanwhile.
@@ -175,16 +178,25 @@ export async function rebuild<
     await transactions.query(tx, floorOf(positions, projection));
   });
   const open = (restart: boolean) => retryOnLockTimeout(() => filled.open(names, restart), signal);
-  let from = await open(options.restart ?? false);
+  let filling = await open(options.restart ?? false);
   let head = await log.head();
-  // The log was restored, and its ids begin anew: what an interrupted rebuild has filled is of the old log.
-  if (head < from) from = await open(true);
-  let at = from;
+  // If another event has this id at the end, the log was restored meanwhile.
+  const first = await log.markAt(head);
+  // The log was restored, and its ids begin anew: what an interrupted rebuild has filled is of the old log. If the event of the
+  // mark is gone, nothing tells whether this is the same log.
+  if (
+    filling.at >= 0 &&
+    (head < filling.at || !filling.mark || (await markNow(log, filling.mark)) !== filling.mark)
+  )
+    filling = await open(true);
+  const from = filling.at;
   let events = 0;
-  /** Applies one page within a transaction. */
-  const apply = async (tx: TransactionOf<Db>, page: Page, known: number) => {
-    if (!(await filled.advance(tx, known, page.to))) throw rebuildRuns(projection);
-    if (page.events.length === 0) return;
+  /** Applies one page within a transaction, and returns how far the tables are filled then. */
+  const apply = async (tx: TransactionOf<Db>, page: Page, known: Filling): Promise<Filling> => {
+    const last = page.events.at(-1);
+    const next: Filling = { at: page.to, mark: last ? markOf(last) : known.mark };
+    if (!(await filled.advance(tx, known.at, next))) throw rebuildRuns(projection);
+    if (page.events.length === 0) return next;
     const before = await filled.liveUses(tx);
     if (!areOf(schemas, page.events)) throw new Error("act-drizzle: the log gave events of other names.");
     await options.apply(page.events, tx, target);
@@ -193,28 +205,31 @@ export async function rebuild<
         "BAD_INPUT",
         "rebuild: apply has used one of your tables instead of its shadow: read and write the tables that it gets as its third argument. tx.query always reads your tables.",
       );
+    return next;
   };
   let slower = 0;
-  for (let round = 0; round < ROUNDS && head - at > (round === 0 ? 0 : NEAR); round++) {
-    const rest = head - at;
-    for await (const page of log.read(at, head)) {
+  for (let round = 0; round < ROUNDS && head - filling.at > (round === 0 ? 0 : NEAR); round++) {
+    const rest = head - filling.at;
+    for await (const page of log.read(filling.at, head)) {
       signal?.throwIfAborted();
+      let next = filling;
       await transactions.run(doing, async (tx) => {
         await filled.lockOutRebuilds(tx);
-        await apply(tx, page, at);
+        next = await apply(tx, page, filling);
       });
-      at = page.to;
+      filling = next;
       events += page.events.length;
-      await options.onProgress?.({ at, head, events });
+      await options.onProgress?.({ at: filling.at, head, events });
     }
     head = await log.head();
     // Events arrive faster than they are applied. Each round would be longer than the one before it.
-    if (head - at >= rest && ++slower >= SLOWER_ROUNDS) break;
+    if (head - filling.at >= rest && ++slower >= SLOWER_ROUNDS) break;
   }
-  await filled.analyze(at);
+  await filled.analyze(filling);
 
-  const finished = await retryOnLockTimeout(async () => {
-    let last = { at, head, events: 0, lockedMillis: 0 };
+  let restored = false;
+  const finish = async () => {
+    let last = { at: filling.at, head, events: 0, lockedMillis: 0 };
     await transactions.run(doing, async (tx) => {
       await transactions.execute(tx, LIMIT_LOCKS);
       await filled.lockOutRebuilds(tx);
@@ -224,26 +239,32 @@ export async function rebuild<
       await filled.lockOutWriters(tx);
       // No handler runs now, so every event that a handler has committed is at or below this id.
       const end = await log.head();
-      if (end < at)
+      // Without this event, as after a truncate, nothing tells that the log was restored.
+      const now = first && (await markNow(log, first));
+      restored = end < filling.at || (now !== undefined && now !== first);
+      if (restored)
         throw new ProjectionError(
           "CANNOT_SWAP",
-          "rebuild: the log was restored meanwhile, and is shorter than what was applied. Nothing was swapped: run the rebuild again, and it begins anew.",
+          "rebuild: the log was restored meanwhile. Nothing was swapped: run the rebuild again, and it begins anew.",
         );
       let applied = 0;
-      let known = at;
-      for await (const page of log.read(at, end)) {
-        await apply(tx, page, known);
-        known = page.to;
+      let known = filling;
+      for await (const page of log.read(known.at, end)) {
+        known = await apply(tx, page, known);
         applied += page.events.length;
       }
       // Even if no event was left, this checks the record: another process may have begun anew, and filled only a part.
-      await apply(tx, { events: [], after: known, to: end }, known);
+      await apply(tx, { events: [], after: known.at, to: end }, known);
       await filled.swap(tx);
       await transactions.query(tx, raiseFloor(positions, projection, end));
       last = { at: end, head: end, events: applied, lockedMillis: performance.now() - start };
     });
     return last;
-  }, signal);
+  };
+  const finished = await retryOnLockTimeout(finish, signal).catch(async (error: unknown) => {
+    if (restored) await open(true);
+    throw error;
+  });
   events += finished.events;
   await options.onProgress?.({ at: finished.at, head: finished.head, events });
   return { events, at: finished.at, from, lockedMillis: Math.round(finished.lockedMillis) };

@@ -8,6 +8,7 @@ import { getTableConfig, type PgTable } from "drizzle-orm/pg-core";
 import { REBUILD_PROGRESS, rebuildSchema } from "../values/rebuild-schema.ts";
 import { ProjectionError, rebuildRuns, sqlStateOf } from "./errors.ts";
 import { isLocked, LIMIT_LOCKS } from "./lock-timeout.ts";
+import { EMPTY, type Filling } from "./log-mark.ts";
 import {
   createShadows,
   factsOf,
@@ -71,12 +72,12 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   }
 
   /**
-   * Creates the shadows, or finds those of an interrupted rebuild, and returns the id up to which they are filled.
+   * Creates the shadows, or finds those of an interrupted rebuild, and returns how far they are filled.
    *
    * @throws ProjectionError `CANNOT_SWAP` if a table cannot be replaced. Nothing is written then.
    */
-  async open(names: readonly string[], restart: boolean): Promise<number> {
-    let at = -1;
+  async open(names: readonly string[], restart: boolean): Promise<Filling> {
+    let filling = EMPTY;
     await this.#transactions.run("the shadow tables could not be made", async (tx) => {
       const run = (text: string) => this.#transactions.execute(tx, sql.raw(text));
       await this.#transactions.execute(tx, LIMIT_LOCKS);
@@ -89,33 +90,33 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
         sql`select to_regclass(${`${quoteName(this.schema)}.${quoteName(REBUILD_PROGRESS)}`}) is not null as there`,
       );
       if (known?.there === true && !restart) {
-        const [row] = await this.#transactions.execute(
-          tx,
-          sql`select at, definition from ${this.#progress} for update`,
-        );
+        const [row] = await this.#transactions.execute(tx, sql`select * from ${this.#progress} for update`);
         if (row?.definition === definition) {
-          at = Number(row.at);
+          filling = { at: Number(row.at), mark: typeof row.mark === "string" ? row.mark : undefined };
           return;
         }
       }
-      at = -1;
+      filling = EMPTY;
       await run(`drop schema if exists ${quoteName(this.schema)} cascade`);
       await run(`create schema ${quoteName(this.schema)}`);
       for (const statement of createShadows(this.#facts, this.schema)) await run(statement);
       await this.#transactions.execute(
         tx,
-        sql`create table ${this.#progress} (at bigint not null, definition text not null)`,
+        sql`create table ${this.#progress} (at bigint not null, definition text not null, mark text)`,
       );
       await this.#transactions.execute(tx, sql`insert into ${this.#progress} values (-1, ${definition})`);
     });
-    return at;
+    return filling;
   }
 
-  /** A digest of the event names and of the tables' definitions. If it changes, the shadows no longer fit. */
+  /**
+   * A digest of the event names and of the tables' definitions. If it changes, the shadows no longer fit. The number is that of the
+   * record's own form.
+   */
   #definition(facts: readonly TableFacts[]): string {
     const tables = facts.map(({ oid, own, obstacles, ...rest }) => rest);
     return createHash("sha256")
-      .update(JSON.stringify([[...this.#names].sort(), tables]))
+      .update(JSON.stringify([2, [...this.#names].sort(), tables]))
       .digest("hex");
   }
 
@@ -161,13 +162,13 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   }
 
   /**
-   * Records that the shadows hold every event up to `to`. False if another process has done so, or has swapped the shadows.
+   * Records that the shadows hold every event up to `to`, of which `mark` is the last one. False if another process has done so, or has swapped the shadows.
    */
-  async advance(tx: Tx, from: number, to: number): Promise<boolean> {
+  async advance(tx: Tx, from: number, { at, mark }: Filling): Promise<boolean> {
     try {
       const moved = await this.#transactions.execute(
         tx,
-        sql`update ${this.#progress} set at = ${to}::bigint
+        sql`update ${this.#progress} set at = ${at}::bigint, mark = ${mark ?? null}::text
           where at = ${from}::bigint and definition = ${this.#definition(this.#facts)} returning at`,
       );
       return moved.length > 0;
@@ -192,11 +193,11 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     return Number(row?.uses ?? 0);
   }
 
-  /** Collects statistics of the shadows, as the planner has of the originals. They must hold every event up to `at`. */
-  async analyze(at: number): Promise<void> {
+  /** Collects statistics of the shadows, as the planner has of the originals. `filling`: how far they must be filled. */
+  async analyze(filling: Filling): Promise<void> {
     await this.#transactions.run("the shadow tables could not be analyzed", async (tx) => {
       await this.lockOutRebuilds(tx);
-      if (!(await this.advance(tx, at, at))) throw rebuildRuns(this.#transactions.projection);
+      if (!(await this.advance(tx, filling.at, filling))) throw rebuildRuns(this.#transactions.projection);
       for (const { name } of this.#facts)
         await this.#transactions.execute(tx, sql.raw(`analyze ${quoteName(this.schema)}.${quoteName(name)}`));
     });

@@ -10,6 +10,7 @@ import type { Context } from "../context.ts";
 import { storeError } from "../errors.ts";
 import type { Param, Row } from "../postgres/index.ts";
 import { nullableTextArray, numberArray, textArray } from "../postgres/parameters.ts";
+import { checkpointSeen, NO_ROW, noteCheckpoint } from "../schema/checkpoints-seen.ts";
 import type { Names } from "../schema/names.ts";
 import {
   checkArray,
@@ -57,10 +58,33 @@ const streamsPart = (names: Names, citus: boolean) => `${
   returning (xmax = 0) as created, s.at < s.correlated_at as pending
 )`;
 
-/** Raises the shared checkpoint, in row '', to `at`, a parameter. It is the maximum of all correlators' checkpoints. */
-const sharedPart = ({ correlated }: Names, at: string) => `shared as (
-  insert into ${correlated} as c (key, at) select '', ${at}::bigint
-  where ${at}::bigint > coalesce((select at from ${correlated} where key = ''), -1)
+/** The new checkpoint as SQL: in a query, and where `c` is the correlator's row. Null if it is an id of a log that was replaced. */
+type Checkpoint = { readonly at: string; readonly inRow: string };
+
+/**
+ * `at`, `key` and `seen` are parameters; `seen`: what {@link checkpointSeen} tells. `absent` stands for a row that is not there.
+ * On Citus it is not compared: an INSERT there takes no such subquery.
+ */
+function newCheckpoint(
+  { correlated }: Names,
+  citus: boolean,
+  { at, key, seen, absent }: { at: string; key: string; seen: string; absent: number },
+): Checkpoint {
+  const given = (condition: string) => `case when ${condition} then ${at}::bigint end`;
+  if (citus)
+    return { at: given(`${key}::text is not null and ${seen}::bigint is not null`), inRow: `${at}::bigint` };
+  return {
+    at: given(
+      `coalesce((select at from ${correlated} where key = ${key}::text), ${absent}) >= ${seen}::bigint`,
+    ),
+    inRow: given(`c.at >= ${seen}::bigint`),
+  };
+}
+
+/** Raises the shared checkpoint, in row '', to `at`. It is the maximum of all correlators' checkpoints. */
+const sharedPart = ({ correlated }: Names, { at }: Checkpoint) => `shared as (
+  insert into ${correlated} as c (key, at) select '', given.at from (select ${at} as at) given
+  where given.at > coalesce((select at from ${correlated} where key = ''), -1)
   on conflict (key) do update set at = excluded.at where c.at < excluded.at
   returning at
 )`;
@@ -76,7 +100,7 @@ const sharedPart = ({ correlated }: Names, at: string) => `shared as (
  */
 const correlatorPart = (
   { correlated }: Names,
-  at: string | undefined,
+  checkpoint: Checkpoint | undefined,
   [key, by, millis]: readonly string[],
 ) => {
   const length = `greatest(${millis}::float8, 0) * interval '1 millisecond'`;
@@ -84,10 +108,10 @@ const correlatorPart = (
   const free = `(c.leased_until is null or c.leased_by is null or excluded.leased_until - c.leased_until > ${length} or c.leased_by = excluded.leased_by)`;
   return `lease as (
   insert into ${correlated} as c (key, at, leased_by, leased_until)
-  select ${key}::text, greatest(-1, now.at${at ? `, ${at}::bigint` : ""}), ${by}::text, now.until from (
+  select ${key}::text, greatest(-1, now.at${checkpoint ? `, ${checkpoint.at}` : ""}), ${by}::text, now.until from (
     select coalesce(max(at), -1) as at, clock_timestamp() + ${length} as until from ${correlated} where key = '') now
   on conflict (key) do update set
-    at = greatest(c.at, ${at ? `${at}::bigint` : "-1"}),
+    at = greatest(c.at, ${checkpoint ? checkpoint.inRow : "-1"}),
     leased_by = case when ${free} then case when ${millis}::float8 > 0 then excluded.leased_by end else c.leased_by end,
     leased_until = case when ${free} then excluded.leased_until else c.leased_until end
   returning at, coalesce(leased_by = ${by}::text, true) as correlating
@@ -178,7 +202,6 @@ export async function subscribe(
   adviseNotify(context, streams.length);
   const { names } = context;
   const params: Param[] = [];
-  const parts: string[] = [];
   const given = fold(streams);
   const param = (value: Param) => `$${params.push(value)}`;
   if (streams.length > 0) {
@@ -195,23 +218,33 @@ export async function subscribe(
     );
   }
   const at = correlatedAt === undefined || correlatedAt === null ? undefined : param(toId(correlatedAt));
-  // The correlator with the empty key has the shared row as its own, and correlatorPart advances it.
-  if (at && correlator?.key !== "") parts.push(sharedPart(names, at));
-  if (correlator)
-    parts.push(
-      correlatorPart(names, at, [
-        param(correlator.key),
-        param(correlator.by),
-        param(toLeaseMillis(correlator.millis)),
-      ]),
-    );
-  const checkpoint = correlator
-    ? "(select at from lease)"
-    : `greatest(-1, coalesce((select at from ${names.correlated} where key = ''), -1)${at ? `, ${at}::bigint` : ""})`;
+  const key = correlator?.key ?? "";
+  const lease = correlator && [param(key), param(correlator.by), param(toLeaseMillis(correlator.millis))];
+  const compared = at && {
+    at,
+    key: lease?.[0] ?? param(key),
+    seen: param(checkpointSeen(names, key)),
+    // The shared row is there only once it was advanced. A correlator has a row since it first asked for its lease.
+    absent: key === "" ? -1 : NO_ROW,
+  };
+  const correlatorParts = (citus: boolean) => {
+    const given = compared ? newCheckpoint(names, citus, compared) : undefined;
+    return {
+      // The correlator with the empty key has the shared row as its own, and correlatorPart advances it.
+      parts: [
+        ...(given && correlator?.key !== "" ? [sharedPart(names, given)] : []),
+        ...(lease ? [correlatorPart(names, given, lease)] : []),
+      ],
+      checkpoint: lease
+        ? "(select at from lease)"
+        : `greatest(-1, coalesce((select at from ${names.correlated} where key = ''), -1)${given ? `, ${given.at}` : ""})`,
+    };
+  };
   // The framework always advances the checkpoint when it sets work marks. So marks without a checkpoint come from an operator
   // or a script, and the listeners are notified if they make work.
   const byHand = !at && !correlator && streams.length > 0;
   const text = (announce: boolean, citus: boolean) => {
+    const { parts, checkpoint } = correlatorParts(citus);
     const all = [
       ...(given.length > 0 ? [streamsPart(names, citus)] : []),
       ...parts,
@@ -244,6 +277,7 @@ export async function subscribe(
     throw leftOut(
       `a trigger on ${names.correlated} left out the correlator's row: nobody would read the log for it`,
     );
+  noteCheckpoint(names, key, Number(row?.checkpoint));
   const correlating = row?.correlating === true;
   if (correlator) noteLease(context, correlator, correlating, since);
   // Correlators read the log from these ids on.

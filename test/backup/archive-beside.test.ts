@@ -1,8 +1,10 @@
 /** An archive beside subscriptions that are behind, and beside others that write to the log. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { Admin, type ArchiveTarget, decompress } from "../../src/admin/index.ts";
 import type { PostgresStore } from "../../src/index.ts";
+import { until } from "../order/fence.ts";
 import { useDatabase } from "../postgres/fixture.ts";
+import { connect } from "../support/database.ts";
 import { memory } from "./exported.ts";
 
 const fixture = useDatabase();
@@ -82,6 +84,19 @@ describe("streams stay that a subscription is still to handle", () => {
     });
     expect(await streamsOf(store)).toEqual(["a", "b", "c"]);
   });
+});
+
+test("events that a writer without the append lock deletes at the same moment are not said to be kept", async () => {
+  const store = await withStreams("a", "b");
+  const { schema, table } = store.config;
+  const other = connect(fixture.url);
+  onTestFinished(() => other.end());
+  await other.unsafe(`begin; delete from "${schema}"."${table}" where stream = 'a' and version = 0`);
+  const archived = new Admin(store).archive({ target: memory().target, before: tomorrow });
+  await until("the archive waits for the row", async () => (await fixture.rowWaiters(store)) === 1);
+  await other.unsafe("commit");
+  expect(await archived).toMatchObject({ streams: 2, events: 4 });
+  expect(await streamsOf(store)).toEqual([]);
 });
 
 describe("nothing is deleted that the file does not hold:", () => {

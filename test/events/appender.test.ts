@@ -8,6 +8,7 @@ import {
   commit,
   FIRST_EVENT,
   fixture,
+  isInsert,
   lose,
   paramsOf,
   refuse,
@@ -29,7 +30,7 @@ const indexed: Row = {
 
 /** How the INSERT of a transaction finds heads, from which sequence's last id, and whether it announces. */
 const modeOf = ({ queries }: Sent) => {
-  const insert = queries[1] ?? { text: "" };
+  const insert = queries.find(({ text }) => isInsert(text)) ?? { text: "" };
   return {
     by: insert.text.includes("using ~>~") ? "id" : "version",
     sequence: paramsOf(insert)[5],
@@ -113,14 +114,14 @@ describe("a head is found", () => {
 test("the warm-up prepares what commits send: the INSERT of one commit and both of a batch, the recursive one last", async () => {
   const { appender, prepared, sent } = refusing(fine);
   appender.warmUp();
-  await vi.waitFor(() => expect(prepared).toHaveLength(5));
+  await vi.waitFor(() => expect(prepared).toHaveLength(6));
   for (const batch of [[commit("a")], [commit("a"), commit("b")], [commit("a"), commit("a")]])
     await appender.append(batch, performance.now() + 60_000, noTransfer);
   const texts = sent.flatMap(({ queries }) => queries.map(({ text }) => text));
   expect(new Set(texts)).toEqual(new Set(prepared));
   // A server that can't run it, as Citus, refuses nothing that stands before it.
   expect(prepared.map((text) => text.startsWith("with recursive"))).toEqual([
-    ...[false, false, false, false, true],
+    ...[false, false, false, false, false, true],
   ]);
 });
 
@@ -191,7 +192,7 @@ describe("a full queue of notifications (54000 at COMMIT)", () => {
 });
 
 describe("what is sent", () => {
-  test("is the lock and the INSERT; on a new connection the log's first event is asked for behind them", async () => {
+  test("is the lock and the INSERT; on a new connection the ids are compared before, and the first event is asked for behind", async () => {
     let lost = false;
     const { appender, sent } = fixture({
       send: (one) => {
@@ -208,20 +209,55 @@ describe("what is sent", () => {
     lost = true;
     await expect(append()).rejects.toThrow(InDoubtError);
     await append();
-    expect(sent.map(({ queries }) => queries.length)).toEqual([3, 2, 2, 3]);
+    expect(sent.map(({ queries }) => queries.length)).toEqual([4, 2, 2, 4]);
     for (const { queries } of sent) {
       expect(queries[0]?.text).toContain("pg_advisory_xact_lock");
       // Only the INSERT has parameters that must be there before the lock is asked for.
-      expect(queries.map(({ bindFirst }) => bindFirst === true)).toEqual(queries.map((_, i) => i === 1));
+      expect(queries.map(({ bindFirst }) => bindFirst === true)).toEqual(
+        queries.map(({ text }) => isInsert(text)),
+      );
     }
-    expect(sent[0]?.queries[2]?.text).toContain("as first_event");
+    expect(sent[0]?.queries[1]?.text).toContain("setval(");
+    expect(sent[0]?.queries[3]?.text).toContain("as first_event");
+  });
+
+  test("compares the ids again on a connection that is still open after 30 s, and tells that they were behind", async () => {
+    vi.useFakeTimers({ toFake: ["performance"] });
+    const warned = vi.spyOn(log(), "warn").mockImplementation(() => {});
+    onTestFinished(() => {
+      vi.useRealTimers();
+      warned.mockRestore();
+    });
+    const { appender, sent } = fixture({
+      send: (one) =>
+        stored(one).map((answer, i) =>
+          one.queries[i]?.text.includes("setval") && sent.length > 1
+            ? { ...answer, rows: [{ id: 90 }] }
+            : answer,
+        ),
+    });
+    for (const passed of [0, 29_999, 1, 29_999]) {
+      vi.advanceTimersByTime(passed);
+      await appender.append([commit("a")], NEVER, noTransfer);
+    }
+    const compared = sent.map(({ queries }) => queries[1]?.text.includes("setval"));
+    expect(compared).toEqual([true, false, true, false]);
+    expect(warned.mock.calls).toEqual([[expect.stringMatching(/explicit ids; new ids follow 90$/)]]);
+  });
+
+  test("does not touch a sequence that is not known", async () => {
+    const { append, sent } = refusing(fine, { facts: { ...indexed, id_sequence: null } });
+    await append();
+    expect(sent[0]?.queries.filter(({ text }) => text.includes("setval"))).toEqual([]);
   });
 
   test("runs deferred triggers too, within the time that the batch has, where there are some", async () => {
     const { append, sent } = refusing(fine, { facts: { ...indexed, deferred: true } });
     await append();
     await append();
-    const texts = sent.map(({ queries }) => queries.slice(2).map(({ text }) => text));
+    const texts = sent
+      .map(({ queries }) => queries.map(({ text }) => text))
+      .map((all) => all.slice(all.findIndex(isInsert) + 1));
     expect(texts).toEqual([
       ["set constraints all immediate", expect.stringContaining("as first_event")],
       ["set constraints all immediate"],
@@ -233,7 +269,7 @@ describe("what is sent", () => {
     await expect(append()).rejects.toThrow();
     await append();
     await append();
-    expect(sent.map(({ queries }) => queries.length)).toEqual([3, 3, 2]);
+    expect(sent.map(({ queries }) => queries.length)).toEqual([4, 4, 2]);
   });
 
   test("goes with its deadline, and tells of its transfer", async () => {

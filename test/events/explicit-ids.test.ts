@@ -39,8 +39,39 @@ test("truncate goes on behind them", async () => {
   expect(next?.id).toBeGreaterThan(id);
 });
 
-test("a truncate whose role may not move the sequence says that the id was taken", async (context) => {
-  const store = await beforeForeignRows(3);
+/** A store whose ids are in a gap far below rows that others have written: they collide with none. */
+async function belowForeignRows() {
+  const store = await fixture.seeded();
+  const { schema, table } = store.config;
+  await store.commit("own", [event()], meta);
+  await fixture.sql.unsafe(`insert into "${schema}"."${table}" (id, stream, version, name, data, meta)
+    values (1000, 'foreign', 0, 'Imported', '{}', '{}')`);
+  return store;
+}
+
+test("a new connection's first commit goes behind them, so that readers who have seen them read it", async () => {
+  const store = await belowForeignRows();
+  const { schema, table } = store.config;
+  const other = fixture.store({ schema, table });
+  expect(await other.commit("other", [event()], meta)).toMatchObject([{ id: 1_001 }]);
+  expect(await store.commit("own", [event()], meta)).toMatchObject([{ id: 1_002 }]);
+});
+
+test("after a switch-over the same process goes on behind them", async () => {
+  const store = await belowForeignRows();
+  await fixture.kill(store);
+  const batch = await Promise.all(["a", "b", "c"].map((stream) => store.commit(stream, [event()], meta)));
+  expect(batch.flat().map(({ id }) => id)).toEqual([1_001, 1_002, 1_003]);
+});
+
+test("the first event of a truncated stream goes behind them", async () => {
+  const store = await belowForeignRows();
+  const result = await store.truncate([{ stream: "own" }]);
+  expect(result.get("own")?.committed.id).toBe(1_001);
+});
+
+test("a role that may not move the sequence is refused, rather than put events where nobody reads them", async (context) => {
+  const store = await belowForeignRows();
   const role = await fixture.role();
   if (!role) return context.skip("the server's user may not create roles");
   const { schema, table } = store.config;
@@ -48,6 +79,10 @@ test("a truncate whose role may not move the sequence says that the id was taken
     grant select, insert, update, delete on "${schema}"."${table}" to ${role.user};
     grant usage, select on sequence "${schema}"."${table}_id_seq" to ${role.user}`);
   const few = fixture.store({ ...role, table });
-  await expect(few.truncate([{ stream: "own" }])).rejects.toMatchObject({ cause: { code: "23505" } });
-  expect(await store.query(() => {})).toBe(4);
+  const refusal = { cause: { code: "42501" } };
+  await expect(few.truncate([{ stream: "own" }])).rejects.toMatchObject(refusal);
+  await expect(few.commit("own", [event()], meta)).rejects.toMatchObject(refusal);
+  expect(await store.query(() => {})).toBe(2);
+  await store.seed();
+  expect(await few.commit("own", [event()], meta)).toMatchObject([{ id: 1_001 }]);
 });

@@ -58,6 +58,8 @@ export const FIRST_EVENT = "1 700";
 const list = (count: number, value: (i: number) => unknown) =>
   `{${Array.from({ length: count }, (_, i) => value(i)).join(",")}}`;
 
+export const isInsert = (text: string) => text.includes("insert into");
+
 /** The answer to a batch of commits of one event each: all are accepted, with heads of -1 and ids from `from`. */
 export function stored({ streams, queries }: Pick<Sent, "streams" | "queries">, from = 1): Answers {
   const row: Row = {
@@ -66,8 +68,8 @@ export function stored({ streams, queries }: Pick<Sent, "streams" | "queries">, 
     ids: list(streams.length, (i) => from + i),
     created: 5,
   };
-  return queries.map(({ text }, i) => {
-    if (i === 1) return { rows: [row], tag: "SELECT 1" };
+  return queries.map(({ text }) => {
+    if (isInsert(text)) return { rows: [row], tag: "SELECT 1" };
     const first = { first_event: FIRST_EVENT, by_commit: true };
     return { rows: text.includes("as first_event") ? [first] : [], tag: "SELECT 1" };
   });
@@ -160,8 +162,9 @@ export function fixture(options: Options = {}) {
       transact: async (queries: readonly Query[], deadline: number, transferred: Sent["transferred"]) => {
         const params = queries.map(paramsOf);
         // A commit alone has a statement of its own, with its stream as a parameter instead of a list.
-        const isBatch = queries[1]?.text.includes("unnest($1::text[]");
-        const streams = isBatch ? textsOf(params[1]?.[0]) : [String(params[1]?.[0])];
+        const at = queries.findIndex(({ text }) => isInsert(text));
+        const isBatch = queries[at]?.text.includes("unnest($1::text[]");
+        const streams = isBatch ? textsOf(params[at]?.[0]) : [String(params[at]?.[0])];
         const one: Sent = { streams, queries, deadline, transferred };
         batches.push(streams);
         sent.push(one);

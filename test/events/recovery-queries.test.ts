@@ -116,6 +116,13 @@ describe("a commit that was stored", () => {
     expect(inferOutcomes(batch, before, await ask(log, batch, before))).toMatchObject([
       { created: new Date("2020-01-03T00:00:00.007Z") },
     ]);
+    await log.sql(
+      `update ${log.names.events} set created = created + interval '1900 microseconds' where version = 1`,
+    );
+    const first = Date.parse("2020-01-03T00:00:00.007Z");
+    expect(inferOutcomes(batch, before, await ask(log, batch, before))).toMatchObject([
+      { outcome: { dates: [first, first + 1] } },
+    ]);
   });
 
   test("is unknown if some of its events are gone", async () => {

@@ -1,15 +1,18 @@
 /** Triggers that somebody else has put on the log: what is told of events that they leave out or refuse. */
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
+import { z } from "zod";
 import { Admin } from "../../src/admin/index.ts";
-import type { PostgresStore } from "../../src/index.ts";
+import type { PostgresStore, PostgresStoreOptions } from "../../src/index.ts";
+import { inline } from "../../src/projections/index.ts";
 import { until } from "../order/fence.ts";
 import { event, failureOf, meta, useDatabase } from "../postgres/fixture.ts";
+import { connect } from "../support/database.ts";
 
 const fixture = useDatabase();
 
 /** Before each row that is inserted; `new` is its name for the row. */
-async function triggered(body: string): Promise<PostgresStore> {
-  const store = await fixture.seeded();
+async function triggered(body: string, options: PostgresStoreOptions = {}): Promise<PostgresStore> {
+  const store = await fixture.seeded(options);
   await addTrigger(store, "insert", body);
   return store;
 }
@@ -50,6 +53,39 @@ test("a commit of which a trigger leaves out an event fails as a whole, and alon
     ["a", 0],
     ["c", 0],
   ]);
+});
+
+test("commit, inline projections and truncate get the created that a trigger has stored, of each event", async () => {
+  const projected: { id: number; created: Date }[] = [];
+  const store = await triggered(
+    `if new.name <> 'Happened' then new.created := timestamptz '2020-01-01Z' + (new.version + 0.0017) * interval '1 second'; end if;`,
+    {
+      inline: inline({
+        events: { Projected: z.object({}) },
+        on: { Projected: async (given) => void projected.push(...given) },
+      }),
+    },
+  );
+  const dated = event("Dated");
+  // The first commit goes alone, and the others wait for it, and go in one batch.
+  const committed = await Promise.all([
+    store.commit("alone", [event(), dated, dated], meta),
+    store.commit("a", [event()], meta),
+    store.commit("b", [dated, event(), dated], meta),
+    store.commit("b", [dated], meta),
+    store.commit("inline", [event(), event("Projected"), event("Projected")], meta),
+  ]);
+  const truncated = await store.truncate([{ stream: "c" }, { stream: "d", snapshot: {} }]);
+  const told = [...committed.flat(), ...[...truncated.values()].map(({ committed: first }) => first)];
+  const stored = new Map<number, Date>();
+  await store.query(({ id, created }) => void stored.set(id, created), { with_snaps: true });
+  expect(stored.size).toBe(13);
+  expect(new Map(told.map(({ id, created }) => [id, created]))).toEqual(stored);
+  expect(told.filter(({ created }) => created.getUTCFullYear() === 2020)).toHaveLength(9);
+  expect(projected.map(({ id, created }) => [id, created])).toEqual(
+    [...stored].filter(([id]) => projected.some((given) => given.id === id)),
+  );
+  expect(projected).toHaveLength(2);
 });
 
 test("a trigger that fails, also at the end of the transaction, fails its own commit alone", async () => {
@@ -119,6 +155,21 @@ test("a truncate fails if a trigger keeps events, rather than put a first event 
     cause: { code: "EVENTS_KEPT", message: expect.stringContaining("kept events from being deleted") },
   });
   expect(await fixture.rows(store)).toEqual(before);
+});
+
+test("a truncate goes on if a writer without the append lock has truncated the stream at the same moment", async () => {
+  const store = await fixture.seeded();
+  await store.commit("a", [event(), event(), event()], meta);
+  const { schema, table } = store.config;
+  const other = connect(fixture.url);
+  onTestFinished(() => other.end());
+  await other.unsafe(`begin; delete from "${schema}"."${table}" where stream = 'a'`);
+  const truncated = store.truncate([{ stream: "a", snapshot: { n: 1 } }]);
+  await until("the truncate waits for the rows", async () => (await fixture.rowWaiters(store)) === 1);
+  await other.unsafe(`insert into "${schema}"."${table}" (stream, version, name, data, meta)
+    values ('a', 0, '__tombstone__', '{}', '{}'); commit`);
+  expect((await truncated).get("a")).toMatchObject({ deleted: 1, committed: { version: 0 } });
+  expect(await fixture.rows(store)).toEqual([{ stream: "a", version: 0, name: "__snapshot__" }]);
 });
 
 test("a restore reports why a row was refused, and leaves everything as it was", async () => {

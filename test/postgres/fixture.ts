@@ -149,6 +149,14 @@ export class DatabaseFixture extends OpenDatabase {
     return waiting.map(({ pid }) => pid);
   }
 
+  /** How many sessions of a store wait for a row that another transaction has changed. */
+  async rowWaiters({ config }: PostgresStore): Promise<number> {
+    const waiting = await this.sql`
+      select from pg_locks join pg_stat_activity using (pid)
+      where locktype = 'transactionid' and not granted and application_name = ${config.application_name}`;
+    return waiting.length;
+  }
+
   /** A role that may log in, until the test ends; undefined where the server's user may not make any. */
   async role(options = ""): Promise<{ readonly user: string; readonly password: string } | undefined> {
     const [row] = await this.sql`select rolsuper as may from pg_roles where rolname = current_user`;

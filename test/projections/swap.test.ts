@@ -285,41 +285,78 @@ test("who comes back after another process has swapped is told so", async () => 
   expect(await counted(db)).toEqual(await folded(fixture, store));
 });
 
-/** Another log of one event, whose id is 1. */
-const restored = (store: PostgresStore) =>
+/** Another log, whose ids begin with 1. */
+const restored = (store: PostgresStore, count = 1) =>
   store.restore(async (insert) => {
     const meta = { correlation: "c", causation: {} };
-    const event = { id: 0, stream: "new", version: 0, created: new Date(0), name: "Deposited", meta };
-    await insert({ ...event, data: { amount: 5 } });
+    for (let version = 0; version < count; version++) {
+      const event = { id: 0, stream: "new", version, created: new Date(0), name: "Deposited", meta };
+      await insert({ ...event, data: { amount: 5 } });
+    }
   });
 
+test.each([
+  [false, 1],
+  [true, 1],
+  [false, 20],
+  [true, 20],
+])(
+  "what an interrupted rebuild filled from the log before a restore is not kept (in place: %s, events: %i)",
+  async (inPlace, count) => {
+    const [db, store] = [await onNodePostgres(), await deposited()];
+    const stop = new AbortController();
+    const onProgress = () => stop.abort(new Error("stopped"));
+    const part = { ...options(store, db), inPlace, batchSize: 3 };
+    await expect(rebuild({ ...part, signal: stop.signal, onProgress })).rejects.toThrow("stopped");
+    await restored(store, count);
+    expect(await rebuild(part)).toMatchObject({ from: -1, events: count, at: count });
+    expect(await counted(db)).toEqual(await folded(fixture, store));
+  },
+);
+
 test.each([false, true])(
-  "what an interrupted rebuild filled from the log before a restore is not kept (in place: %s)",
+  "what an interrupted rebuild filled is kept if the log is the same (in place: %s)",
   async (inPlace) => {
     const [db, store] = [await onNodePostgres(), await deposited()];
     const stop = new AbortController();
     const onProgress = () => stop.abort(new Error("stopped"));
     const part = { ...options(store, db), inPlace, batchSize: 3 };
     await expect(rebuild({ ...part, signal: stop.signal, onProgress })).rejects.toThrow("stopped");
-    await restored(store);
-    expect(await rebuild(part)).toMatchObject({ from: -1, events: 1, at: 1 });
+    expect(await rebuild(part)).toMatchObject({ from: 3, events: 4, at: 7 });
     expect(await counted(db)).toEqual(await folded(fixture, store));
   },
 );
 
-test("a log that is restored while the shadows are filled is not mixed with the old one", async () => {
+test("shadows whose record an earlier release has written are filled anew", async () => {
   const [db, store] = [await onNodePostgres(), await deposited()];
-  let begun = false;
-  const onProgress = async () => {
-    if (!begun) await restored(store);
-    begun = true;
-  };
-  const first = rebuild({ ...options(store, db), onProgress });
-  await expect(first).rejects.toMatchObject({
-    code: "CANNOT_SWAP",
-    message: expect.stringMatching(/the log was restored meanwhile.*begins anew/),
-  });
-  expect(await counted(db)).toEqual([]);
-  expect(await rebuild(options(store, db))).toMatchObject({ from: -1, events: 1 });
+  const stop = new AbortController();
+  const onProgress = () => stop.abort(new Error("stopped"));
+  const part = { ...options(store, db), batchSize: 3 };
+  await expect(rebuild({ ...part, signal: stop.signal, onProgress })).rejects.toThrow("stopped");
+  const { rows } = await db.execute<{ name: string }>(
+    sql`select oid::regclass::text as name from pg_class where relname = 'act_rebuild_progress'`,
+  );
+  await db.execute(sql.raw(`alter table ${rows[0]?.name} drop column mark`));
+  expect(await rebuild(part)).toMatchObject({ from: -1, events: 7 });
   expect(await counted(db)).toEqual(await folded(fixture, store));
 });
+
+test.each([1, 20])(
+  "a log of %i that is restored while the shadows are filled is not mixed with the old one",
+  async (count) => {
+    const [db, store] = [await onNodePostgres(), await deposited()];
+    let begun = false;
+    const onProgress = async () => {
+      if (!begun) await restored(store, count);
+      begun = true;
+    };
+    const first = rebuild({ ...options(store, db), onProgress });
+    await expect(first).rejects.toMatchObject({
+      code: "CANNOT_SWAP",
+      message: expect.stringMatching(/the log was restored meanwhile.*begins anew/),
+    });
+    expect(await counted(db)).toEqual([]);
+    expect(await rebuild(options(store, db))).toMatchObject({ from: -1, events: count });
+    expect(await counted(db)).toEqual(await folded(fixture, store));
+  },
+);

@@ -105,7 +105,7 @@ underEveryIsolation("Commits against restore", (fixture) => {
     }
   });
 
-  test("S6: a correlator that meets a restore begins with what it says itself, not with the old checkpoint", async () => {
+  test("S6: a correlator that meets a restore writes no checkpoint of the old log into the new one; a new one begins with its own", async () => {
     const name = fixture.table();
     const [restorer, other] = await fixture.pair(name);
     for (const key of ["held", "new"]) {
@@ -113,7 +113,8 @@ underEveryIsolation("Commits against restore", (fixture) => {
       let late: Promise<unknown> = Promise.resolve();
       await restorer.restore(async (insert) => {
         for (const item of backup("s", 5)) await insert(item);
-        late = other.subscribe([], 3, { key, by: "a", millis: 60_000 });
+        const checkpoint = key === "held" ? 2_000 : 3;
+        late = other.subscribe([{ stream: "s" }], checkpoint, { key, by: "a", millis: 60_000 });
         await until("subscribe waits for the restore", async () => {
           const waiting = await fixture.sql`
             select from pg_locks where not granted
@@ -121,9 +122,31 @@ underEveryIsolation("Commits against restore", (fixture) => {
           return waiting.length > 0;
         });
       });
-      expect(await late).toMatchObject({ correlated_at: 3, correlating: true });
-      expect(await other.subscribe([])).toMatchObject({ correlated_at: 3 });
+      const at = key === "held" ? -1 : 3;
+      expect(await late).toMatchObject({ subscribed: 1, correlated_at: at, correlating: true });
+      expect(await other.subscribe([])).toMatchObject({ correlated_at: at });
+      // What it reads from now on is the new log.
+      const next = await other.subscribe([], 4, { key, by: "a", millis: 60_000 });
+      expect(next).toMatchObject({ correlated_at: 4, correlating: true });
     }
+  });
+
+  test("S6: a checkpoint that was read from the log before a restore is not written after it, whoever came first", async () => {
+    const name = fixture.table();
+    const [restorer, other] = await fixture.pair(name);
+    const lease = { key: "k", by: "a", millis: 60_000 };
+    await other.subscribe([], 1_000, lease);
+    await restorer.restore(async (insert) => {
+      for (const item of backup("s", 5)) await insert(item);
+    });
+    await restorer.subscribe([], undefined, { ...lease, by: "b" });
+    expect(await other.subscribe([], 2_000, lease)).toMatchObject({ correlated_at: -1, correlating: false });
+    await other.subscribe([], 1_000);
+    await restorer.restore(async (insert) => {
+      for (const item of backup("s", 5)) await insert(item);
+    });
+    expect(await other.subscribe([], 2_000)).toMatchObject({ correlated_at: -1 });
+    expect(await restorer.subscribe([], 3, { ...lease, by: "b" })).toMatchObject({ correlated_at: 3 });
   });
 
   test("R7: a reader sees the old log or the new one, whole, and a failed restore changes neither", async () => {

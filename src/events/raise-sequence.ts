@@ -1,0 +1,49 @@
+/**
+ * Makes new ids follow the log's last one. Rows may have been inserted with explicit ids, by hand or by logical replication,
+ * which copies rows without the position of the sequence.
+ */
+import type { Query } from "../postgres/index.ts";
+import { onCoordinator } from "../schema/citus.ts";
+import { idSequence } from "../schema/id-sequence.ts";
+import type { Names } from "../schema/names.ts";
+
+/**
+ * Reads the last id on the log's node, and moves the sequence. On Citus the sequence is on the coordinator. A sequence that was
+ * restarted by hand, and from which no id was drawn since, tells no last value: then nextval() tells where it stands. It is
+ * never moved back.
+ */
+const setSequence = ({ events }: Names, sequence: string, rest: string): string =>
+  `with log as materialized (select max(id) as last from ${events})
+select case when pg_sequence_last_value(${sequence}) is null
+  then setval(${sequence}::regclass, greatest(log.last + 1, nextval(${sequence}::regclass)), false) - 1
+  else setval(${sequence}::regclass, greatest(log.last, pg_sequence_last_value(${sequence}))) end as id from log ${rest}`;
+
+/** Makes the sequence continue after the log's highest id, when rows were inserted with explicit ids. $1 its oid */
+export const moveSequence = (names: Names, sequence: number): Query => ({
+  text: setSequence(names, "$1::oid", ""),
+  citus: () => setSequence(names, "$1::oid", onCoordinator),
+  params: [sequence],
+});
+
+/**
+ * Makes the sequence continue after the log's highest id, unless it does already, and returns that id if it was moved. The
+ * sequence may stand in a gap below rows with explicit ids: then new ids would collide with none, and readers that
+ * have seen these rows would never read the new events. Its snapshot has to be taken under the append lock.
+ */
+const raised = (names: Names, sequence: string, join = "") =>
+  setSequence(names, sequence, `${join} where log.last > coalesce(pg_sequence_last_value(${sequence}), 0)`);
+
+/** For appends. $1 oid of the sequence */
+export const raiseSequence = (names: Names, sequence: number): Query => ({
+  text: raised(names, "$1::oid"),
+  citus: () => raised(names, "$1::oid", onCoordinator),
+  params: [sequence],
+  once: true,
+  ignoresSettings: true,
+});
+
+/** For a verb that does not know the sequence. On Citus only appends raise it. */
+export const raiseOwnSequence = (names: Names): Query => ({
+  text: raised(names, `(${idSequence(names)})`),
+  citus: () => "select null as id where false",
+});
