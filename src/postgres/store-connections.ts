@@ -180,9 +180,8 @@ export class StoreConnections {
   }
 
   /**
-   * Reads up to `limit` rows, and stops after `budget`: characters of JSON, or bytes of rows on a replica and on connections
-   * that stores share. A replica answers if it has everything that this
-   * process has seen, and the event `seen`.
+   * Reads up to `limit` rows, and stops after `budget` characters of JSON, on replicas and shared connections bytes. A
+   * replica answers if it has everything that this process has seen, and the event `seen`.
    */
   readPage(
     operation: string,
