@@ -215,7 +215,7 @@ function refuse(option: string, pattern: string, reason: string): ValidationErro
   return new ValidationError(
     option,
     { pattern },
-    `the pattern uses ${reason}, which PostgreSQL cannot match in the same way: use ^ $ . .* [ ] ( | ) quantifiers and literals, or ask for an exact match`,
+    `the pattern uses ${reason}, which PostgreSQL cannot match in the same way: use ^ $ . .* [ ] ( | ) quantifiers and literals, or ask for an exact match (${option}_exact)`,
   );
 }
 

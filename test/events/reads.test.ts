@@ -40,7 +40,7 @@ test.each([
   const store = fixture.store();
   await expect(call(store, "(?=a)")).rejects.toMatchObject({ target: option, payload: { pattern: "(?=a)" } });
   await expect(call(store, "(?=a)")).rejects.toMatchObject({
-    details: expect.stringMatching(new RegExp(` or ${option}_exact$`)),
+    details: expect.stringMatching(new RegExp(`exact match \\(${option}_exact\\)$`)),
   });
 });
 
