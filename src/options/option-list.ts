@@ -239,7 +239,7 @@ export const optionsSchema = z.strictObject({
   }),
   idle_in_transaction_session_timeout: limit.default(60_000).register(about, {
     type: "number | false",
-    docs: "The server ends a transaction after this many idle ms; `0`, `false`: never. In a commit it is 10 s at most (more with `max` 1 or `inline`), in a restore 60 s. With `prepare: false` the role's applies elsewhere.",
+    docs: "The server ends a transaction after this many idle ms; `0`, `false`: never. In a commit 10 s at most (more with `max` 1 or `inline`), in a restore 60 s. `prepare: false`: elsewhere the role's limit.",
     config: { type: "number", docs: "After how many milliseconds the server ends an idle transaction." },
     url: { idle_in_transaction_session_timeout: Number },
   }),

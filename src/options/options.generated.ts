@@ -50,7 +50,7 @@ export type PostgresStoreOptions = {
   readonly query_timeout?: number | false | undefined;
   /** Longest wait of a statement for a lock, in milliseconds; `0` and `false`: the role's own limit. Commits wait for the append lock, so a low limit makes them fail. Default `0`. */
   readonly lock_timeout?: number | false | undefined;
-  /** The server ends a transaction after this many idle ms; `0`, `false`: never. In a commit it is 10 s at most (more with `max` 1 or `inline`), in a restore 60 s. With `prepare: false` the role's applies elsewhere. Default `60000`. */
+  /** The server ends a transaction after this many idle ms; `0`, `false`: never. In a commit 10 s at most (more with `max` 1 or `inline`), in a restore 60 s. `prepare: false`: elsewhere the role's limit. Default `60000`. */
   readonly idle_in_transaction_session_timeout?: number | false | undefined;
   /** Settings of the server for each session, as in libpq: `-c search_path=app -c geqo=off`. */
   readonly options?: string | undefined;
