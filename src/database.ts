@@ -42,7 +42,8 @@ export class PostgresDatabase implements SharedDatabase {
 
   /**
    * @param options The options of a store that concern connections, and `writers`, `maxPrepared`, `maxStores`.
-   * @throws Error that names each wrong option and shows no value; TypeError for an option that belongs to a store.
+   * @throws Error that names the wrong options, first those of sharing, and shows no secret; TypeError for an option that
+   *   belongs to a store.
    */
   constructor(options: PostgresDatabaseOptions = {}) {
     const { sharing, others } = resolveSharing(options);

@@ -65,7 +65,7 @@ export class Operations {
     }
   }
 
-  /** @throws StoreError if the verb would wait for an inline projection that waits for its caller. */
+  /** @throws StoreError if an inline projection calls the verb, which would wait for another one that waits for this one. */
   #beginWait(verb: string): () => void {
     // A commit is checked where it is queued.
     if (verb === "commit" || !WAITING_FOR_COMMITS.has(verb)) return noWait;

@@ -35,10 +35,10 @@ export class Runtime {
   constructor(resolved: ResolvedOptions) {
     const { config, secrets } = resolved;
     this.#shared = resolved.shared && poolsOf(resolved.shared);
-    // A single store has one connection for commits. Stores that share connections have several, which count as one here.
     const names = namesOf(config.schema, config.table);
     const log = JSON.stringify([config.host, config.port, config.database, names.lockKey]);
     this.#log = log;
+    // The connections for commits count as one, also where stores that share connections have several.
     this.operations = new Operations(this.#shared ? this.#shared.readers + 1 : config.max, log);
     this.config = withHiddenPassword(resolved);
     const share = this.#shared && { pools: this.#shared, facts: appendFactsQuery(names) };

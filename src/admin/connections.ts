@@ -66,7 +66,7 @@ export async function serverConnections({ connections }: Context): Promise<Serve
   return connectionsRow.parse(row);
 }
 
-const holderRow = z
+const sessionRow = z
   .object({
     granted: z.boolean(),
     pid: z.number(),
@@ -76,7 +76,7 @@ const holderRow = z
   })
   .transform(({ granted, pid, application, state, transaction_ms }) => ({
     granted,
-    holder: { pid, application, state, transactionMs: transaction_ms ?? undefined } satisfies LockSession,
+    session: { pid, application, state, transactionMs: transaction_ms ?? undefined } satisfies LockSession,
   }));
 
 export async function appendLock({ names, connections }: Context): Promise<AppendLock> {
@@ -91,9 +91,9 @@ where l.locktype = 'advisory' and l.objsubid = 1
   and (l.classid::bigint << 32) | l.objid::bigint = key.value
 order by l.granted desc, a.xact_start limit 1000`,
   });
-  const found = z.array(holderRow).parse(rows);
+  const found = z.array(sessionRow).parse(rows);
   return {
-    holder: found.find(({ granted }) => granted)?.holder,
-    waiting: found.filter(({ granted }) => !granted).map(({ holder }) => holder),
+    holder: found.find(({ granted }) => granted)?.session,
+    waiting: found.filter(({ granted }) => !granted).map(({ session }) => session),
   };
 }

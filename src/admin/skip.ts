@@ -57,9 +57,10 @@ const SKIPPED_RULES: Rules<SkippedOptions> = { stream: NAME, limit: LIMIT };
 
 /**
  * ms after which the search for the event of a rare pattern ends. It is longer than that of verbs that only show something: an
- * event that is not found cannot be skipped. And ms of the search for what an error tells.
+ * event that is not found cannot be skipped.
  */
 const TIME_LIMIT_MS = 30_000;
+/** ms after which the search ends for the event that the text of an error names. */
 const TOLD_LIMIT_MS = 1_500;
 
 /** Nothing was changed. */
@@ -114,7 +115,8 @@ async function firstOf(
 }
 
 /**
- * Looks only as far as the event to skip: no later one is the first that waits.
+ * Searches up to the event to skip: if the first event that waits is a later one, nothing is skipped. Only for the text of
+ * the error it then looks further.
  *
  * @throws SkipError if the subscription is not there, not blocked, stands at another event, or has moved meanwhile; and if its
  * first event was not found within `limitMs`.

@@ -83,7 +83,7 @@ export type SubscriptionsPage = {
   /** `after` of the next page. */
   readonly next: string | undefined;
   /** 10,000 if not all subscriptions were searched; undefined if all were. */
-  readonly lookedAt: number | undefined;
+  readonly searched: number | undefined;
 };
 
 const DEFAULT_LIMIT = 100;
@@ -306,7 +306,7 @@ export async function subscriptions(
       shown: shown.map(({ stream }) => stream),
       last: cut ? last : undefined,
     }),
-    lookedAt: cut ? SCAN_LIMIT : undefined,
+    searched: cut ? SCAN_LIMIT : undefined,
   };
 }
 

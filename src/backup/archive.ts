@@ -199,7 +199,7 @@ async function archiveStreams(
     archivedAt: new Date().toISOString(),
     table: `${names.schema}.${names.table}`,
   };
-  await target.write(`${file}.manifest.json`, lone(`${JSON.stringify(manifest, undefined, 2)}\n`));
+  await target.write(`${file}.manifest.json`, bytesOf(`${JSON.stringify(manifest, undefined, 2)}\n`));
   const since = { pgSnapshot: String(now?.snapshot), events: written.events };
   const deletion = [lockAppends(names, 0), deleteQuery(names, cuts, written.lastId, since)];
   for (let left = TRIES; ; ) {
@@ -230,7 +230,7 @@ const keptBy = ({ events }: Names, file: string, kept: string) =>
     `a trigger on ${events} kept ${kept} events from being deleted. They stay in the log, and ${file} holds them too: fix or drop the trigger, and archive again.`,
   );
 
-async function* lone(text: string): AsyncGenerator<Uint8Array> {
+async function* bytesOf(text: string): AsyncGenerator<Uint8Array> {
   yield Buffer.from(text);
 }
 

@@ -14,7 +14,7 @@ import type { Cut } from "./stream-pages.ts";
 
 /** Tombstones, or streams with snapshots, that one statement looks at. */
 const LOOK = 10_000;
-/** ms after which a statement looks at no further stream: it may have very many snapshots that are too new. */
+/** ms after which a statement looks at no further stream. One stream may have very many snapshots that are too new. */
 const WALK_MS = 2_000;
 
 /**
@@ -27,8 +27,8 @@ const lastOf = ({ events }: Names): string =>
   `(select o.id from ${events} o where o.stream = any(array[e.stream]) order by o.stream using ~>~, o.id desc limit 1)`;
 
 /**
- * The next tombstones, in order of id, that are the last events of their streams and have earlier ones. If there are fewer
- * than the limit, the last tombstone that was looked at follows. $1 the id of the one before, $2 limit
+ * The next tombstones, in order of id, that are the last events of their streams and have earlier ones. If as many
+ * tombstones as LOOK were looked at, and fewer cuts than the limit were found, the last of these tombstones follows. $1 the id of the one before, $2 limit
  */
 function tombstonesText(names: Names): string {
   const { events } = names;
@@ -72,8 +72,8 @@ where looked > 0 and (is_cut or looked = (select max(looked) from walk)) order b
 }
 
 /**
- * The next cuts after `after`, and the last row that was looked at, which need not be a cut. There may be more cuts, unless
- * there is no row.
+ * The next cuts after `after`. If the statement ended before it had found as many as the limit, its last row says where it
+ * stopped, and need not be a cut. If there is no row, there are no more cuts.
  */
 export const cutsQuery = (
   names: Names,

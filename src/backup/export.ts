@@ -51,8 +51,7 @@ const RULES: Rules<ExportOptions> = {
 };
 
 /**
- * The largest number of events in a page: in the first one, because nobody knows yet how long the events are, and in
- * each later one. Pages are small, so that V8 frees them while they are young: with pages of 2,000 events the process
+ * Most events of the first page, and of each later one. Of the first nobody knows yet how long its events are. Pages are small, so that V8 frees them while they are young: with pages of 2,000 events the process
  * grew to 374 MB, because V8 collects old garbage late.
  */
 const FIRST_PAGE = 100;

@@ -52,7 +52,7 @@ const BATCH_TEXT = 1_000_000;
 
 /**
  * Inserts events with the ids that they have, and returns the number of rows. $1 their lines. `onConflict`: the statement's
- * ON CONFLICT clause. The RETURNING clause is there for Citus: see `src/events/append-citus.ts`.
+ * ON CONFLICT clause. `counted` adds a RETURNING clause, which Citus needs: see `src/events/append-citus.ts`.
  */
 export const insertQuery = (names: Names, lines: readonly string[], onConflict = ""): Query => ({
   ...counted(`insert into ${names.events} (id, stream, version, created, name, data, meta, pii, dates, token)

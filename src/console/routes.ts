@@ -134,7 +134,7 @@ export function routes(parts: Parts): Hono {
   look("/trace", ({ admin }, c) => traceOf(admin, required(c, "correlation"), limit(c, 500, 2_000)));
 
   look("/reactions", async ({ admin }, c) => {
-    const { subscriptions, count, next, lookedAt } = await admin.subscriptions({
+    const { subscriptions, count, next, searched } = await admin.subscriptions({
       state: oneOf(c, "state", states),
       lane: text(c, "lane"),
       kind: oneOf(c, "kind", kinds),
@@ -144,7 +144,7 @@ export function routes(parts: Parts): Hono {
       limit: limit(c, 100, 500),
       after: text(c, "after"),
     });
-    return { reactions: subscriptions, count, next, lookedAt };
+    return { reactions: subscriptions, count, next, searched };
   });
   look("/reaction", ({ admin }, c) => reactionOf(admin, required(c, "stream")));
   look("/skipped", async ({ admin }, c) => ({ skipped: await admin.skipped({ limit: limit(c, 50, 500) }) }));

@@ -115,7 +115,7 @@ export const SQL_STATES = {
   ),
   "42501": entry(
     "insufficient_privilege",
-    "the role lacks a privilege on the store's objects, or row-level security is on for it: connect as the tables' owner, or grant what is missing (docs/guides/security.md); if a sequence is behind rows with explicit ids, seed() as the owner moves it",
+    "the role lacks a privilege on the store's objects, or row-level security is on for it: connect as the tables' owner, or grant what is missing, such as BYPASSRLS (docs/guides/security.md); if a sequence is behind rows with explicit ids, seed() as the owner moves it",
   ),
   "42703": entry(
     "undefined_column",

@@ -44,4 +44,4 @@ export const raiseFloor = (positions: ActPositions, projection: string, at: numb
 
 /** The message for an event that came while the tables were being rebuilt. */
 export const heldReason = (projection: string): string =>
-  `projection ${JSON.stringify(projection)} is being rebuilt in place: nothing was written, and the event is delivered again. If no rebuild is running, one was interrupted: run it again, and it goes on where it stopped.`;
+  `projection ${JSON.stringify(projection)} is being rebuilt in place or redelivered: nothing was written, and the event is delivered again. If neither rebuild() nor redeliver() is running, one was interrupted: run it again.`;

@@ -48,7 +48,7 @@ export class InPlace<Tx, Tables extends Readonly<Record<string, PgTable>>> {
    */
   async lockOutRebuilds(): Promise<void> {}
 
-  /** The mark is kept beside the word that holds the handlers. */
+  /** Keeps the mark in the column `handlers`, after the word `rebuilding`. */
   async advance(tx: Tx, from: number, { at, mark }: Filling): Promise<boolean> {
     const { positions, projection } = this.#transactions;
     const handlers = sql.join(

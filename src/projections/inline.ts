@@ -145,7 +145,7 @@ function handlersOf(options: unknown): Map<string, InlineHandler> {
   return handlers;
 }
 
-/** Drizzle's way to end a transaction without an error of the user. */
+/** What `tx.rollback()` of Drizzle does: it ends the transaction by an error of Drizzle's own. */
 function rollback(): never {
   throw new TransactionRollbackError();
 }

@@ -24,7 +24,8 @@ export type ActPositionsOptions<Schema extends string = string, Name extends str
  * - `since`: when the generation began.
  *
  * A projection that was rebuilt has one more row, with an empty target: `at` is the id up to which its tables hold all
- * events, whatever their targets, and `handlers` is `{rebuilding}` while its handlers are held.
+ * events, whatever their targets, and `handlers` begins with `rebuilding` while its handlers are held. A rebuild
+ * in place adds the mark of the last event that it has applied.
  *
  * @example
  * ```ts

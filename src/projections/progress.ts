@@ -160,7 +160,7 @@ class Watch implements Progress {
     }
   }
 
-  /** Settles as `work` does, or rejects when the wait is to end while the log does not answer. */
+  /** Settles as `work` does. Rejects earlier after an abort or dispose(), or if the log is late. */
   async #unlessCut(work: Promise<void>, wait: Wait): Promise<void> {
     const { id, timeout, signal } = wait;
     const cut = Promise.withResolvers<never>();

@@ -110,8 +110,8 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   }
 
   /**
-   * A digest of the event names and of the tables' definitions. If it changes, the shadows no longer fit. The number is that of the
-   * record's own form.
+   * A digest of the event names and of the tables' definitions. If it changes, the shadows no longer fit. The 2 is
+   * the version of the record's format.
    */
   #definition(facts: readonly TableFacts[]): string {
     const tables = facts.map(({ oid, own, obstacles, ...rest }) => rest);
@@ -126,7 +126,7 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     for (const table of Object.values(this.#tables)) {
       const { schema, name } = getTableConfig(table);
       const full = schema ? `${quoteName(schema)}.${quoteName(name)}` : quoteName(name);
-      // to_regclass() alone may still name a table that another session has replaced. Naming pg_class reads what has changed.
+      // to_regclass() alone may still name a table that another session has replaced. A query that reads pg_class sees the new one.
       const [row] = await this.#transactions.execute(
         tx,
         sql`select c.oid::bigint as oid from pg_catalog.pg_class c where c.oid = to_regclass(${full})`,
@@ -162,7 +162,8 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
   }
 
   /**
-   * Records that the shadows hold every event up to `to`, of which `mark` is the last one. False if another process has done so, or has swapped the shadows.
+   * Records that the shadows hold every event up to `at`; `mark` is that of the last one. False if another process has moved
+   * the record from `from`, or has swapped the shadows.
    */
   async advance(tx: Tx, from: number, { at, mark }: Filling): Promise<boolean> {
     try {

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 
 const MAX_NAME = 30;
 
-/** The table in that schema that records the progress, with the columns `at` and `definition`. */
+/** The table in that schema that records the progress, with the columns `at`, `definition` and `mark`. */
 export const REBUILD_PROGRESS = "act_rebuild_progress";
 
 /**

@@ -21,7 +21,7 @@ select 'sub-' || n, n, n + 5, case n % 9000 when 8000 then 'slow' else 'default'
     ["sub-9000", "sub-10000", "sub-0", "sub-1", "sub-2", "sub-3", "sub-4", "sub-5", "sub-24999"].sort(),
   );
   const page = await new Admin(store).subscriptions({ state: "leased" });
-  expect(page).toMatchObject({ count: { count: 10, exact: false }, lookedAt: 10_000, next: undefined });
+  expect(page).toMatchObject({ count: { count: 10, exact: false }, searched: 10_000, next: undefined });
   expect(page.subscriptions.map(({ stream }) => stream)).toEqual(held.map(({ stream }) => stream).sort());
   const { subscriptions } = await new Admin(store).overview();
   expect(subscriptions).toMatchObject({
@@ -43,7 +43,7 @@ select 'sub-' || n, n, n + 5, case n % 10 when 0 then now() + interval '1 hour' 
     ["deferred", 100],
   ] as const)
     expect(await admin.subscriptions({ state })).toMatchObject({
-      ...{ count: { count, exact: true }, lookedAt: undefined },
+      ...{ count: { count, exact: true }, searched: undefined },
     });
   const { subscriptions } = await admin.overview();
   expect(subscriptions).toMatchObject({

@@ -170,7 +170,7 @@ const CHECKS = {
       : [
           warning(
             `${sequence.name} stands at ${sequence.last}, the log's last id is ${last_id}: rows came in with ids of their own.`,
-            "Call seed(), which moves it at once. A process moves it before the first commit of a connection, and within 30 s; until then commits may get ids below the log's last id, which readers have passed.",
+            "Call seed(), which moves it at once. A process moves it with the first commit of a new connection; an open connection looks again after 30 s. Until then commits may get ids below the log's last id, which readers have passed.",
           ),
         ],
   "ids-set-by-trigger": ({ id_triggers }) =>

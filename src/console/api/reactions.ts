@@ -22,7 +22,7 @@ export type Reactions = {
   readonly count: Count;
   readonly next: string | undefined;
   /** How many subscriptions were searched for this filter and order, if not all of them. */
-  readonly lookedAt: number | undefined;
+  readonly searched: number | undefined;
 };
 
 /** A subscription, its settings and how far it is. */

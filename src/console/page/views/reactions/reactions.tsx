@@ -108,9 +108,9 @@ export function ReactionsView() {
           }}
         />
       )}
-      {first?.lookedAt !== undefined && (
+      {first?.searched !== undefined && (
         <p className="muted looked-at">
-          There are many: only {integer(first.lookedAt)} of them were searched for this filter and order.
+          There are many: only {integer(first.searched)} of them were searched for this filter and order.
         </p>
       )}
       {hasNextPage && (
