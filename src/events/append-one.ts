@@ -6,7 +6,8 @@
  *
  * Behind a pooler in transaction mode no statement stays prepared, and the server plans the INSERT for each message: 0.74
  * ms for one event and 0.87 for three, where that of `append.ts` takes 1.12. For eight events it takes 1.04 ms, which saves
- * little. So commits of more than {@link MAX_EVENTS} events use the INSERT of `append.ts`: `node bench/unprepared.ts`.
+ * little. So commits of more than {@link MAX_EVENTS} events use the INSERT of `append.ts`. `node bench/unprepared.ts`
+ * measures it.
  */
 import { raise } from "../errors.ts";
 import type { Param, Query } from "../postgres/index.ts";

@@ -44,8 +44,8 @@ import { type Inserts, insertOfOne, insertsOf, roundsOfInserts } from "./rounds.
 /** Behind a pooler: a batch that begins later than this many ms after it was sent is not carried out. */
 const ARRIVAL_MS = 3_000;
 /**
- * ms after which a connection compares the sequence of ids with the log again. With 1,000 stores on shared connections that
- * is one of ten commits, and 40 µs of the server for it.
+ * ms after which a connection compares the sequence of ids with the log again. It costs the server 40 µs. With
+ * 1,000 stores on shared connections about one commit in ten does so.
  */
 const COMPARE_IDS_MS = 30_000;
 /** ms without notifications after the server's NOTIFY queue was full. The time doubles up to the second value. */
@@ -74,7 +74,7 @@ export class InDoubtError extends Error {
   }
 }
 
-/** True if the batch itself made the transaction fail, by its values or a constraint, and not the lock before it. */
+/** True if something behind the lock failed: mostly the values of one commit, or a constraint, so that others may succeed. */
 export const isOwnFault = ({ step, failedAt = 0 }: TransactionFailure): boolean =>
   step === "bind" || step === "commit" || (step === "execute" && failedAt > 0);
 
@@ -299,7 +299,7 @@ export class Appender {
     if (id === undefined) return;
     const { schema, table } = this.#options.names;
     log().warn(
-      `[act-drizzle] "${schema}"."${table}": rows were inserted with explicit ids; new ids follow ${id}`,
+      `[act-drizzle] "${schema}"."${table}": the sequence of ids was behind the log, as after an insert of rows with explicit ids, and was moved: new ids follow ${id}`,
     );
   }
 

@@ -14,25 +14,25 @@ const TRANSFER_MS = 500;
 const PROJECTED_MS = 100;
 const FIRST_PROJECTED = 64;
 
-type Sized = { readonly text: number; readonly events: readonly unknown[]; readonly alone: boolean };
+type Sized = { readonly characters: number; readonly events: readonly unknown[]; readonly alone: boolean };
 type Kind = Sized & { readonly stream: string; readonly inline?: object | undefined };
 
 export class BatchLimits {
-  #text = MAX_TEXT;
+  #characters = MAX_TEXT;
   #projected = FIRST_PROJECTED;
 
   /** How many commits from the start of the queue go into the next batch; at least one. */
   count(waiting: readonly Sized[]): number {
-    let text = 0;
+    let characters = 0;
     let events = 0;
     let count = 0;
     for (const commit of waiting) {
       const fits =
         count < MAX_COMMITS &&
-        text + commit.text <= this.#text &&
+        characters + commit.characters <= this.#characters &&
         events + commit.events.length <= MAX_EVENTS;
       if (count > 0 && (commit.alone || !fits)) break;
-      text += commit.text;
+      characters += commit.characters;
       events += commit.events.length;
       count++;
       if (commit.alone) break;
@@ -43,7 +43,7 @@ export class BatchLimits {
   /** Adapts the limit to a measured transfer: `bytes` took `ms` to reach the server. */
   transferred(bytes: number, ms: number): void {
     const inTime = (bytes / Math.max(ms, 0.1)) * TRANSFER_MS;
-    this.#text = Math.round(Math.min(MAX_TEXT, Math.max(MIN_TEXT, inTime)));
+    this.#characters = Math.round(Math.min(MAX_TEXT, Math.max(MIN_TEXT, inTime)));
   }
 
   /** How many commits with inline projections are sent in one batch. */

@@ -31,7 +31,7 @@ export const sizeOf = (limit: number): number =>
 export const nearOf = (size: number): number => (size <= 16 ? 1_000 : size <= 256 ? 4_000 : 16_000);
 /**
  * Whether `near` is likely to fill the page, if its events match as often as those of the probe (`hits` of 500). For a page of
- * up to 256 events `near` reads 4,000. With the least `hits` that count as dense, half of them would fill the page.
+ * up to 256 events `near` reads 4,000. The hits are dense enough if half of these events would fill the page.
  */
 export const isDense = (size: number, hits: string, cap: string): string =>
   size <= 256 ? `4 * ${hits} >= ${cap}` : `${hits} >= ${PROBE / 8}`;

@@ -28,7 +28,7 @@ const FIRST_PAGE = 2_000;
 const PAGE = 1_000;
 /**
  * Size at which a page ends early: characters of JSON on a store's own connections, bytes of rows on shared ones and
- * replicas. That costs its connection, so it should be rare.
+ * replicas. Such a page closes the connection that it was read on, so it should be rare.
  */
 const BUDGET = 16_000_000;
 /** The size that the next page should have, if its events are as large as those of the last page. */

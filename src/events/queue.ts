@@ -35,7 +35,7 @@ const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 1_000;
 
 type Waiting = Append & {
-  readonly text: number;
+  readonly characters: number;
   readonly since: number;
   readonly tries: number;
   /** It is sent in a batch of its own. */
@@ -82,7 +82,7 @@ export class AppendQueue {
   readonly #signals: Signals;
   readonly #limits = new BatchLimits();
   #waiting: Waiting[] = [];
-  #waitingText = 0;
+  #waitingCharacters = 0;
   /** Whether a commit with inline projections may be waiting. */
   #inline = false;
   #running: Promise<void> | undefined;
@@ -105,21 +105,21 @@ export class AppendQueue {
   push(append: Append): Promise<Decided> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(storeClosed());
-      let text = append.meta.length;
-      for (const { data, pii } of append.events) text += data.length + (pii?.length ?? 0);
-      const full = this.#waiting.length >= MAX_WAITING || this.#waitingText >= MAX_WAITING_TEXT;
+      let characters = append.meta.length;
+      for (const { data, pii } of append.events) characters += data.length + (pii?.length ?? 0);
+      const full = this.#waiting.length >= MAX_WAITING || this.#waitingCharacters >= MAX_WAITING_TEXT;
       if (full)
         return reject(
           new ConnectionError(
             "QUEUE_FULL",
-            `${this.#waiting.length} commits of ${this.#waitingText} characters are waiting already`,
+            `${this.#waiting.length} commits of ${this.#waitingCharacters} characters are waiting already`,
             false,
           ),
         );
       this.#enqueue([
         {
           ...append,
-          text,
+          characters,
           since: performance.now(),
           tries: 0,
           alone: false,
@@ -131,7 +131,7 @@ export class AppendQueue {
     });
   }
 
-  /** From now on, recovery of a commit in doubt takes no longer than {@link RECOVERY_WINDOW_MS}. */
+  /** From now on a recovery begins no attempt after {@link RECOVERY_WINDOW_MS}. One that is running keeps its deadline. */
   limitRecovery(): void {
     this.#closing = true;
   }
@@ -147,8 +147,8 @@ export class AppendQueue {
   #enqueue(commits: readonly Waiting[], first = false): void {
     if (first) this.#waiting = [...commits, ...this.#waiting];
     else this.#waiting.push(...commits);
-    for (const { text, inline } of commits) {
-      this.#waitingText += text;
+    for (const { characters, inline } of commits) {
+      this.#waitingCharacters += characters;
       if (inline) this.#inline = true;
     }
     this.#watchDeadlines();
@@ -183,7 +183,7 @@ export class AppendQueue {
   }
 
   #taken(commits: Waiting[]): Waiting[] {
-    for (const { text } of commits) this.#waitingText -= text;
+    for (const { characters } of commits) this.#waitingCharacters -= characters;
     return commits;
   }
 
@@ -198,7 +198,7 @@ export class AppendQueue {
       this.#expiry = undefined;
       const waiting = this.#dropExpired(this.#waiting);
       this.#waiting = waiting;
-      this.#waitingText = waiting.reduce((sum, { text }) => sum + text, 0);
+      this.#waitingCharacters = waiting.reduce((sum, { characters }) => sum + characters, 0);
       this.#watchDeadlines();
     }, Math.max(0, left) + 1);
     // The running batch, for which the commits wait, keeps the process alive.

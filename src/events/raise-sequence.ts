@@ -26,9 +26,10 @@ export const moveSequence = (names: Names, sequence: number): Query => ({
 });
 
 /**
- * Makes the sequence continue after the log's highest id, unless it does already, and returns that id if it was moved. The
- * sequence may stand in a gap below rows with explicit ids: then new ids would collide with none, and readers that
- * have seen these rows would never read the new events. Its snapshot has to be taken under the append lock.
+ * Makes the sequence continue after the log's highest id. Returns no row if its last value shows that it does so already, and
+ * else the id that the next one follows. The sequence may stand in a gap below rows with explicit ids: then new ids would
+ * collide with none, and readers that have seen these rows would never read the new events. The snapshot of this
+ * statement has to be taken under the append lock.
  */
 const raised = (names: Names, sequence: string, join = "") =>
   setSequence(names, sequence, `${join} where log.last > coalesce(pg_sequence_last_value(${sequence}), 0)`);

@@ -37,7 +37,7 @@ export type Query = {
    */
   readonly bindFirst?: boolean;
   /**
-   * The statement's text varies, or it runs once per connection. So it is not kept prepared: the server would keep
+   * The statement's text varies, or it runs rarely on a connection. So it is not kept prepared: the server would keep
    * every text. A transaction on a single store's connection keeps it all the same: there are few such texts there.
    */
   readonly once?: boolean;

@@ -1,6 +1,6 @@
 /**
- * Counts the connections that the running code holds: that of each session that has called it, as a restore calls its
- * driver, and that of each commit in whose inline projection it runs. If these are all connections of a pool, a call
+ * Counts the connections that the running code holds. A session holds one while it calls code of the user, as a restore calls
+ * its driver. A commit holds one while its inline projections run. If these are all connections of a pool, a call
  * that needs one of the pool would wait for itself until it times out.
  *
  * It also knows for which logs the running projections wait. A projection holds the append lock of its log, so two of them that
@@ -17,8 +17,8 @@ type Kind = "restore" | "projection";
 export type Wait = { readonly log: string; readonly pool?: object; readonly max?: number };
 
 /**
- * A transaction that holds a connection of `pool`. `outer`: the transaction whose work began this one. `log`: the log whose
- * append lock it holds, and `waits`: the calls that it has made and that have not ended; both of a projection.
+ * A transaction that holds a connection of `pool`. `outer`: the transaction whose work began this one. Only a
+ * projection has `log`, the log whose append lock it holds, and `waits`, its calls that have not ended.
  */
 type Holder = {
   readonly pool: object;
@@ -35,7 +35,7 @@ const projections = new Set<Holder>();
 /** One instance for all stores, because Node 22 never frees one. */
 const current = new AsyncLocalStorage<Holder>();
 
-/** What `run` calls belongs to a transaction that holds a connection of the pool, until `end()`. `log`: of a projection. */
+/** What `run` calls belongs to a transaction that holds a connection of the pool, until `end()`. `log`: only for a projection. */
 export function hold(pool: object, kind: Kind, log?: string): Scope {
   const holder: Holder = { pool, kind, log, outer: current.getStore(), waits: new Set(), open: true };
   if (kind === "projection") projections.add(holder);
@@ -94,8 +94,8 @@ export function assertFree(operation: string, pool: object, max: number): void {
 }
 
 /**
- * Begins a call that waits for commits of a log, and returns what ends it. If an inline projection makes the call, it counts as one
- * for which that projection waits, whether it awaits it or not.
+ * Begins a call that waits for commits of a log, and returns what ends it. If an inline projection makes the call, the
+ * projection counts as waiting for it, even if its code does not await it.
  *
  * @throws ConnectionError if the projection would wait for itself, by way of other projections.
  */

@@ -1,7 +1,8 @@
 /**
  * What a process has seen of its log, so that no replica shows it an earlier state. There are two marks:
  * - the highest event id that it has committed or read, or that a caller named by `sawEvent`;
- * - a WAL position, once the log was changed without a new id (truncate, restore, forget_pii).
+ * - a WAL position, once the log may have changed in a way that no known id shows (truncate, restore, forget_pii, a commit
+ *   that failed or was refused).
  *
  * The event id covers everything that was appended. Ids become visible in order, on a standby too, so a server that has an
  * event has all events before it (ADR 0021).

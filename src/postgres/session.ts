@@ -20,7 +20,7 @@ export type SessionOptions<T> = {
   readonly watch?: <R>(step: () => Promise<R>) => Promise<R>;
   /** Finds out whether the transaction was committed. Called if the answer to COMMIT was lost. */
   readonly wasCommitted?: (backend: Backend | undefined) => Promise<boolean>;
-  /** Aborts when dispose() stops waiting: `work` may wait for the caller's code, which may never end. */
+  /** Aborts when dispose() ends sessions whose work sends nothing: `work` may wait for the caller's code, which may never end. */
   readonly end?: AbortSignal;
 };
 

@@ -34,7 +34,7 @@ export class SharedConnection extends Connection {
     return { rows, cut, bytes: total };
   }
 
-  /** Whether the driver would keep the statement prepared: if it has parameters, and the session is this connection's own. */
+  /** Whether to send the statement past the driver, which would keep it prepared: with parameters, in a session of its own. */
   #bypassesDriver(query: Query): boolean {
     return this.ownsSession && paramsOf(query).length > 0;
   }

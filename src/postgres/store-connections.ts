@@ -49,7 +49,7 @@ export class StoreConnections {
   readonly #shared: SharedPools | undefined;
   readonly #listenTarget: ConnectionTarget;
   #listeners = new Set<ChannelListener>();
-  /** Aborts when close() stops waiting for sessions. */
+  /** Aborts at the end of close(): from then on a session whose work sends nothing is ended. */
   readonly #end = new AbortController();
   #stopped = false;
   #closed = false;
@@ -135,8 +135,8 @@ export class StoreConnections {
   }
 
   /**
-   * `own` marks the code of a running inline handler. The code also counts as the holder of its commit's connection, and of the
-   * append lock of `log`. Calls to the same store are checked in operations.ts, too.
+   * The scope of a running inline handler: its code counts as the holder of its commit's connection, and of the append lock of
+   * `log`. `own` is the scope by which operations.ts checks calls to the same store.
    */
   projecting(log: string, own: Scope): Scope {
     return within(hold(this.#shared?.writer ?? this.writer, "projection", log), own);
@@ -180,8 +180,8 @@ export class StoreConnections {
   }
 
   /**
-   * Reads up to `limit` rows, and stops after `budget` characters of JSON, on replicas and shared connections bytes. A
-   * replica answers if it has everything that this process has seen, and the event `seen`.
+   * Reads up to `limit` rows, and stops after `budget` characters of JSON (bytes on replicas and shared connections).
+   * A replica answers if it has everything that this process has seen, and the event `seen`.
    */
   readPage(
     operation: string,
@@ -389,7 +389,7 @@ export class StoreConnections {
     await Promise.all(all.map((listener) => listener.stop()));
   }
 
-  /** Lets running work end, sessions until `end` (see deadline.ts), then closes every connection that is not shared. */
+  /** Lets work end, then closes connections that are not shared. A session that sends nothing is ended after `end` (deadline.ts). */
   async close(end = Number.POSITIVE_INFINITY): Promise<void> {
     this.#closed = true;
     await this.stopAccepting();

@@ -38,7 +38,10 @@ const COLUMNS = `s.stream, s.source, s.at, s.retry, s.blocked, s.error, s.priori
 const RESULT = `s.stream, s.source, s.at, s.retry, s.blocked, s.error, s.priority, s.leased_by, s.lane, s.correlated_at,
     (extract(epoch from s.leased_until) * 1000)::text as leased_until, (extract(epoch from s.deferred_at) * 1000)::text as deferred_at`;
 
-/** The most subscriptions of which one statement compares the sources with names, and the most characters that it compares. */
+/**
+ * One statement compares the sources of LOOK subscriptions at most with the names. Their number, times the characters of all
+ * names, is at most about COMPARED.
+ */
 const LOOK = 10_000;
 const COMPARED = 500_000_000;
 
@@ -55,7 +58,7 @@ function filtered({ query, after }: Page): Conditions {
   return where;
 }
 
-/** Byte order, as JavaScript compares names. */
+/** Byte order of UTF-8. */
 const IN_ORDER = "order by s.stream using ~<~ limit";
 
 const headOf = ({ events }: Names): string => `(select id from ${events} order by id desc limit 1) as head`;
@@ -73,9 +76,9 @@ function positionsQuery(names: Names, page: Page): Query {
 }
 
 /**
- * Like {@link positionsQuery}, for subscriptions whose source may match one of the names. Each row also tells how many
- * subscriptions were looked at, and the last of them: 30,000 names and 200,000 sources, of which none matched, took one
- * statement more than a minute. The parameters after those of the filter: how many to look at, the names joined, limit
+ * Like {@link positionsQuery}, for subscriptions whose source may match one of the names. It looks at `look` subscriptions at
+ * most: without that, 30,000 names and 200,000 sources of which none matched took more than a minute. Each row also tells
+ * how many were looked at, and the last of them. The parameters after those of the filter: how many to look at, the names joined, limit
  */
 function matchingQuery(names: Names, page: Page, joined: string, look: number): Query {
   const where = filtered(page);

@@ -40,7 +40,10 @@ export class SourceMatches {
     this.#joined = BETWEEN + this.#names.join(BETWEEN);
   }
 
-  /** Whether a source matches, after {@link decide}. It is also true if that cannot be told: the pattern is too complex, or has no equal in PostgreSQL. */
+  /**
+   * Whether a source matches, after {@link decide}. It is also true if that cannot be told: the pattern is invalid or too
+   * complex, or it has a quantifier and no equal in PostgreSQL.
+   */
   has(source: unknown): boolean {
     return typeof source !== "string" || source === "" || this.#decided.get(source) !== false;
   }

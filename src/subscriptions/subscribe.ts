@@ -58,12 +58,15 @@ const streamsPart = (names: Names, citus: boolean) => `${
   returning (xmax = 0) as created, s.at < s.correlated_at as pending
 )`;
 
-/** The new checkpoint as SQL: in a query, and where `c` is the correlator's row. Null if it is an id of a log that was replaced. */
+/**
+ * The new checkpoint as SQL: `at` in a query, `inRow` in an UPDATE in which `c` is the correlator's row. Its value is null if it
+ * is an id of a log that was replaced.
+ */
 type Checkpoint = { readonly at: string; readonly inRow: string };
 
 /**
  * `at`, `key` and `seen` are parameters; `seen`: what {@link checkpointSeen} tells. `absent` stands for a row that is not there.
- * On Citus it is not compared: an INSERT there takes no such subquery.
+ * On Citus the stored checkpoint is not compared with `seen`: an INSERT there takes no subquery that reads it.
  */
 function newCheckpoint(
   { correlated }: Names,

@@ -120,7 +120,7 @@ async function updatePages(
 }
 
 /**
- * Applies `set` to the rows that match, and returns how many there were. The parameters are those of `where`. The verbs of
+ * Applies `set` to the rows that match, and returns how many were changed. The parameters are those of `where`. The verbs of
  * operators may make work claimable without an event, so listeners are notified.
  *
  * @param many Whether more may match than one statement should change. Left out: they are counted.

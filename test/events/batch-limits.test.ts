@@ -2,10 +2,10 @@
 import { describe, expect, test } from "vitest";
 import { BatchLimits } from "../../src/events/batch-limits.ts";
 
-type Waiting = { text?: number; events?: number; alone?: boolean };
+type Waiting = { characters?: number; events?: number; alone?: boolean };
 const waiting = (commits: readonly Waiting[]) =>
-  commits.map(({ text = 1, events = 1, alone = false }) => ({
-    text,
+  commits.map(({ characters = 1, events = 1, alone = false }) => ({
+    characters,
     events: Array.from({ length: events }),
     alone,
   }));
@@ -26,9 +26,9 @@ describe("a batch", () => {
   });
 
   test("has 4,000,000 characters at most, or one commit", () => {
-    expect(count({ text: 3_999_999 }, {}, {})).toBe(2);
-    expect(count({ text: 15_000_000 }, {})).toBe(1);
-    expect(count({}, { text: 15_000_000 })).toBe(1);
+    expect(count({ characters: 3_999_999 }, {}, {})).toBe(2);
+    expect(count({ characters: 15_000_000 }, {})).toBe(1);
+    expect(count({}, { characters: 15_000_000 })).toBe(1);
   });
 
   test("has one commit if that goes alone, and ends before one that does", () => {
@@ -48,7 +48,7 @@ describe("on a slow network a batch", () => {
     for (const [bytes, ms] of transfers) limits.transferred(bytes, ms);
     let fits = 0;
     for (let text = 1_000; text <= 5_000_000; text += 1_000)
-      if (limits.count(waiting([{ text }, { text: 0 }, { text: 0 }])) > 1) fits = text;
+      if (limits.count(waiting([{ characters: text }, { characters: 0 }, { characters: 0 }])) > 1) fits = text;
     return fits;
   };
 
