@@ -20,4 +20,4 @@ export type { SharedDatabase } from "./options/shared-database.ts";
 export type { ActTables, ActTablesOptions } from "./schema/tables.ts";
 export { type SeedAllOptions, type Seeded, seedAll } from "./seed-all.ts";
 export { PostgresStore } from "./store.ts";
-export type { Correlator } from "./subscriptions/correlator-leases.ts";
+export type { Correlator } from "./subscriptions/correlators.ts";

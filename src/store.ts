@@ -42,7 +42,7 @@ import type { ActTables, ActTablesOptions } from "./schema/tables.ts";
 import { ack } from "./subscriptions/ack.ts";
 import { block } from "./subscriptions/block.ts";
 import { claim } from "./subscriptions/claim.ts";
-import type { Correlator } from "./subscriptions/correlator-leases.ts";
+import type { Correlator } from "./subscriptions/correlators.ts";
 import { defer } from "./subscriptions/defer.ts";
 import { prioritize } from "./subscriptions/prioritize.ts";
 import { queryStreams } from "./subscriptions/query-streams.ts";
@@ -384,7 +384,7 @@ export class PostgresStore implements Store {
   }
 
   #run<T>(verb: string, work: (context: Context) => Promise<T>): Promise<T> {
-    return this.#runtime.operations.run(verb, () => work(this.#runtime.context));
+    return this.#runtime.run(verb, work);
   }
 
   /** What `JSON.stringify(store)` shows: the configuration, without secrets. */

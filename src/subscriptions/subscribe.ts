@@ -23,7 +23,8 @@ import {
 } from "../values/validate.ts";
 import { adviseNotify } from "./advise.ts";
 import { announcedPart, announcing, writeAnnounced } from "./announce.ts";
-import { type Correlator, noteLease } from "./correlator-leases.ts";
+import { noteLease } from "./correlator-leases.ts";
+import { type Correlator, correlatorsOf } from "./correlators.ts";
 import { toLeaseMillis } from "./lease.ts";
 
 /**
@@ -282,7 +283,12 @@ export async function subscribe(
     );
   noteCheckpoint(names, key, Number(row?.checkpoint));
   const correlating = row?.correlating === true;
-  if (correlator) noteLease(context, correlator, correlating, since);
+  const correlators = correlatorsOf(context);
+  correlators.noteCheckpoint(Number(row?.checkpoint));
+  if (correlator) {
+    noteLease(context, correlator, correlating, since);
+    correlators.noteRequest(correlator, correlating);
+  }
   // Correlators read the log from these ids on.
   context.connections.seen?.event(Math.max(Number(row?.watermark), Number(row?.checkpoint)));
   return {
