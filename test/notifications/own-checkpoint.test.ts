@@ -55,3 +55,15 @@ test("a log that was restored below the checkpoint at which the app began is loo
   const [committed] = await silent(store).commit("s", [event("A")], meta);
   await become(reported, [committed?.id ?? 0]);
 });
+
+test("what is before the checkpoint at which the app began is not reported: the app never reads it", async () => {
+  const store = await listener();
+  await silent(store).subscribe([], undefined, LEASE);
+  const [passed] = await silent(store).commit("s", [event("A")], meta);
+  await silent(store).subscribe([], passed?.id, OTHER);
+  await store.subscribe([]);
+  await store.subscribe([], undefined, { ...LEASE, by: "restarted" });
+  const reported = await listen(store);
+  const [next] = await silent(store).commit("s", [event("A")], meta);
+  await become(reported, [next?.id ?? 0]);
+});
