@@ -9,8 +9,13 @@ import { Account, actor, on, settled, stopping, useApps, writer } from "./fixtur
 
 const fixture = useApps();
 
-/** A service with a target for each account. `handled`: the accounts whose events it has handled. */
-function service(store: Store, name: "audit" | "mail", build: { drain?: false; listen?: false } = {}) {
+/** A service with a target for each account, or one for all. `handled`: the accounts whose events it has handled. */
+function service(
+  store: Store,
+  name: "audit" | "mail",
+  build: { drain?: false; listen?: false } = {},
+  single = false,
+) {
   const handled: string[] = [];
   const builder = act()
     .withState(Account)
@@ -23,7 +28,11 @@ function service(store: Store, name: "audit" | "mail", build: { drain?: false; l
     builder
       .on("Deposited")
       .do(handle)
-      .to(({ stream }) => ({ target: `${name}-${stream}`, source: stream, lane: name }))
+      .to(
+        single
+          ? { target: name, lane: name }
+          : ({ stream }) => ({ target: `${name}-${stream}`, source: stream, lane: name }),
+      )
       .build({ ...on(store), onlyLanes: [name], ...build }),
   );
   return { app, handled };
@@ -52,17 +61,18 @@ async function deposited({ app }: ReturnType<typeof service>, stream: string): P
 }
 
 /** A service that handles an event, is down while another one handles the next, starts again, and handles the last. */
-async function restarted(store: Store, beside: () => Store) {
+async function restarted(store: Store, beside: () => Store, single = false) {
   const other = service(beside(), "audit");
-  const before = service(store, "mail");
+  const before = service(store, "mail", {}, single);
   for (const { app } of [other, before]) await settled(app);
   await deposited(before, "first");
   expect(before.handled).toEqual(["first"]);
   await before.app.shutdown({ graceMs: 1_000 });
   await deposited(other, "missed");
   expect(other.handled).toContain("missed");
-  const after = service(store, "mail");
+  const after = service(store, "mail", {}, single);
   await settled(after.app);
+  expect(after.handled).toEqual([]);
   await deposited(after, "last");
   return after;
 }
@@ -74,6 +84,13 @@ test("a service that was down passes over what another has read meanwhile, on Ac
   expect((await restarted(store, () => fixture.beside(store))).handled).toEqual(["last"]);
 });
 
+test("a target for all accounts gets what its service passed over with its next event, on Act's own store too", async () => {
+  const memory = new InMemoryStore();
+  expect((await restarted(memory, () => memory, true)).handled).toEqual(["missed", "last"]);
+  const store = await fixture.seeded({ notify: false });
+  expect((await restarted(store, () => fixture.beside(store), true)).handled).toEqual(["missed", "last"]);
+});
+
 test("backfill gives a service what it passed over", async () => {
   const store = await fixture.seeded({ notify: false });
   const mail = await restarted(store, () => fixture.beside(store));
@@ -81,4 +98,25 @@ test("backfill gives a service what it passed over", async () => {
   expect(await backfill({ app, store })).toMatchObject({ targets: 3, subscribed: 1 });
   await deposited(mail, "next");
   expect(mail.handled.sort()).toEqual(["last", "missed", "next"]);
+});
+
+test("services that share a lane claim each other's targets and pass over their events, on Act's own store too", async () => {
+  const build = (store: Store, name: string) => {
+    const handled: string[] = [];
+    const handle = async ({ stream }: { readonly stream: string }) => void handled.push(stream);
+    Object.defineProperty(handle, "name", { value: name });
+    const app = stopping(act().withState(Account).on("Deposited").do(handle).to(name).build(on(store)));
+    return { app, handled };
+  };
+  const store = await fixture.seeded({ notify: false });
+  for (const one of [new InMemoryStore(), store]) {
+    const [first, second] = [build(one, "first"), build(one, "second")];
+    for (const { app } of [first, second]) await settled(app);
+    await second.app.do("deposit", { stream: "lost", actor }, { amount: 1 });
+    await second.app.correlate();
+    await deposited(first, "own");
+    await settled(second.app);
+    expect(first.handled).toEqual(["lost", "own"]);
+    expect(second.handled).toEqual([]);
+  }
 });
