@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { StoreError } from "@rotorsoft/act";
 import type { Context } from "./context.ts";
+import { correlatorsOf } from "./correlators.ts";
 import { type Append, appendFacts, appendFactsQuery } from "./events/append.ts";
 import { Appender } from "./events/appender.ts";
 import { AppendQueue, type Decided } from "./events/queue.ts";
@@ -15,7 +16,6 @@ import { namesOf } from "./schema/names.ts";
 import { replicaTexts } from "./schema/replica-texts.ts";
 import { noSignals } from "./signals.ts";
 import { releaseLeases } from "./subscriptions/correlator-leases.ts";
-import { correlatorsOf } from "./subscriptions/correlators.ts";
 import { PiiKeys } from "./values/pii-keys.ts";
 
 /** ms for which dispose() waits for running calls if statements have no time limit. */

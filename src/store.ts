@@ -21,6 +21,7 @@ import type {
 } from "@rotorsoft/act";
 import { type Health, type HealthOptions, health } from "./admin/health.ts";
 import { CONTEXT, type Context } from "./context.ts";
+import type { Correlator } from "./correlators.ts";
 import { commit } from "./events/commit.ts";
 import { forgetPii } from "./events/forget-pii.ts";
 import { query } from "./events/query.ts";
@@ -42,7 +43,6 @@ import type { ActTables, ActTablesOptions } from "./schema/tables.ts";
 import { ack } from "./subscriptions/ack.ts";
 import { block } from "./subscriptions/block.ts";
 import { claim } from "./subscriptions/claim.ts";
-import type { Correlator } from "./subscriptions/correlators.ts";
 import { defer } from "./subscriptions/defer.ts";
 import { prioritize } from "./subscriptions/prioritize.ts";
 import { queryStreams } from "./subscriptions/query-streams.ts";

@@ -13,7 +13,7 @@
  * announcement moves the next poll forward.
  */
 import type { Context } from "../context.ts";
-import { type Correlators, correlatorsOf } from "../subscriptions/correlators.ts";
+import { type Correlators, correlatorsOf } from "../correlators.ts";
 import { claimableQuery, type Found, toFound, type Waiting } from "./claimable.ts";
 import { LONGEST_PAUSE, Uncorrelated, type UncorrelatedOptions } from "./uncorrelated.ts";
 

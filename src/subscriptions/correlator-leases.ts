@@ -4,8 +4,8 @@
  * nothing, and therefore drain nothing.
  */
 import type { Context } from "../context.ts";
+import type { Correlator } from "../correlators.ts";
 import { textArray } from "../postgres/parameters.ts";
-import type { Correlator } from "./correlators.ts";
 
 /** The longest wait for the release, in ms. Leases that are not released run out by themselves. */
 const LIMIT_MS = 2_000;

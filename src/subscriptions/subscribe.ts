@@ -7,6 +7,7 @@
  */
 import type { SubscribeInput, SubscribeResult } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
+import { type Correlator, correlatorsOf } from "../correlators.ts";
 import { storeError } from "../errors.ts";
 import type { Param, Row } from "../postgres/index.ts";
 import { nullableTextArray, numberArray, textArray } from "../postgres/parameters.ts";
@@ -24,7 +25,6 @@ import {
 import { adviseNotify } from "./advise.ts";
 import { announcedPart, announcing, writeAnnounced } from "./announce.ts";
 import { noteLease } from "./correlator-leases.ts";
-import { type Correlator, correlatorsOf } from "./correlators.ts";
 import { toLeaseMillis } from "./lease.ts";
 
 /**

@@ -1,10 +1,10 @@
 /** Which events a listener looks for and reports that no correlator of its app has read; on a scripted connection and clock. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Context } from "../../src/context.ts";
+import { correlatorsOf } from "../../src/correlators.ts";
 import { LookOut, RecentClaims } from "../../src/notifications/look-out.ts";
 import type { Row } from "../../src/postgres/index.ts";
 import { namesOf } from "../../src/schema/names.ts";
-import { correlatorsOf } from "../../src/subscriptions/correlators.ts";
 
 beforeEach(() => {
   vi.useFakeTimers();

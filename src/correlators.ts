@@ -3,7 +3,7 @@
  * word if the correlator lease is refused, or if a verb fails, and does not try again until the next event. So the look-out
  * asks here whether a try was in vain, and where the checkpoints of this store's own apps are.
  */
-import type { Context } from "../context.ts";
+import type { Context } from "./context.ts";
 
 /** A request for the correlator lease of `key` for some ms. 0 or less releases it. */
 export type Correlator = { key: string; by: string; millis: number };
