@@ -21,8 +21,8 @@ export class Correlators {
   /** Called when a try was in vain, with the ms after which the next one may succeed. */
   onRetry: (after: number) => void = () => {};
 
-  /** Records the checkpoint that a call returned. The first one is where the first app of this store begins to read. */
-  noteCheckpoint(at: number): void {
+  /** Takes the checkpoint that a call returned. The first one is where the first app of this store begins to read. */
+  noteStart(at: number): void {
     this.#start ??= at;
   }
 

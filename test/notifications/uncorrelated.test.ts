@@ -180,8 +180,8 @@ test("a process that builds an app for each request remembers the last ones only
 
 test("it leaves out the events before the app's first checkpoint, which the app never reads", async () => {
   const { reported, correlators, pass } = scripted({ checkpoint: 3 });
-  correlators.noteCheckpoint(7);
-  correlators.noteCheckpoint(8);
+  correlators.noteStart(7);
+  correlators.noteStart(8);
   await pass(4_000);
   expect(reported).toEqual([[8, 9]]);
 });
