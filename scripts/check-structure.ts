@@ -21,7 +21,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["admin"],
   ["backup"],
   ["events", "subscriptions", "notifications", "migrations"],
-  ["unknown-options.ts"],
+  ["unknown-options.ts", "correlators.ts"],
   ["context.ts", "operations.ts"],
   ["signals.ts"],
   ["schema"],

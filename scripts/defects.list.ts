@@ -245,6 +245,14 @@ const besideDefects: readonly Defect[] = [
       "coalesce(s.lane = l.lane, false) order by s.lane, s.at limit",
     ),
   ),
+  on("Uncorrelated", "", ["test/notifications/uncorrelated.test.ts"])(
+    "an event that the app knows is never looked for again",
+    code("VariableDeclarator[id.name='withKnown'] > .init", "false"),
+  ),
+  on("Correlators", "", ["test/notifications/own-checkpoint.test.ts"])(
+    "an app that has read an event hides it from another app",
+    code("MethodDefinition[key.name='keys'] ReturnStatement > .argument", '[""]'),
+  ),
   on("writeAnnounced", "", ["test/notifications/announce.test.ts"])(
     "an operator's work is announced to nobody",
     code("@writeAnnounced IfStatement[test.operator='!'] > .test", "true"),

@@ -1,4 +1,5 @@
 export type { Health, HealthOptions } from "./admin/health.ts";
+export type { Correlator } from "./correlators.ts";
 export { type DatabaseConfig, PostgresDatabase, type PostgresDatabaseOptions } from "./database.ts";
 export {
   ConnectionError,
@@ -20,4 +21,3 @@ export type { SharedDatabase } from "./options/shared-database.ts";
 export type { ActTables, ActTablesOptions } from "./schema/tables.ts";
 export { type SeedAllOptions, type Seeded, seedAll } from "./seed-all.ts";
 export { PostgresStore } from "./store.ts";
-export type { Correlator } from "./subscriptions/correlator-leases.ts";

@@ -1,6 +1,8 @@
 /** Builds the parts of a store, and ends them in order. */
 import { randomUUID } from "node:crypto";
+import { StoreError } from "@rotorsoft/act";
 import type { Context } from "./context.ts";
+import { correlatorsOf } from "./correlators.ts";
 import { type Append, appendFacts, appendFactsQuery } from "./events/append.ts";
 import { Appender } from "./events/appender.ts";
 import { AppendQueue, type Decided } from "./events/queue.ts";
@@ -18,6 +20,8 @@ import { PiiKeys } from "./values/pii-keys.ts";
 
 /** ms for which dispose() waits for running calls if statements have no time limit. */
 const DISPOSE_LIMIT = 65_000;
+/** Verbs by which an app begins, and correlates. If one fails, the app may not try again by itself. */
+const CORRELATING = new Set(["subscribe", "query", "query_streams"]);
 
 export class Runtime {
   readonly config: StoreConfig;
@@ -67,6 +71,15 @@ export class Runtime {
   /** Opens the connection for appends before the first commit needs it. */
   warmUp(): void {
     this.#appender.warmUp();
+  }
+
+  run<T>(verb: string, work: (context: Context) => Promise<T>): Promise<T> {
+    const running = this.operations.run(verb, () => work(this.context));
+    if (this.notifier && CORRELATING.has(verb))
+      running.catch((error: unknown) => {
+        if (error instanceof StoreError) correlatorsOf(this.context).noteFailure();
+      });
+    return running;
   }
 
   /**

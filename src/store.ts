@@ -21,6 +21,7 @@ import type {
 } from "@rotorsoft/act";
 import { type Health, type HealthOptions, health } from "./admin/health.ts";
 import { CONTEXT, type Context } from "./context.ts";
+import type { Correlator } from "./correlators.ts";
 import { commit } from "./events/commit.ts";
 import { forgetPii } from "./events/forget-pii.ts";
 import { query } from "./events/query.ts";
@@ -42,7 +43,6 @@ import type { ActTables, ActTablesOptions } from "./schema/tables.ts";
 import { ack } from "./subscriptions/ack.ts";
 import { block } from "./subscriptions/block.ts";
 import { claim } from "./subscriptions/claim.ts";
-import type { Correlator } from "./subscriptions/correlator-leases.ts";
 import { defer } from "./subscriptions/defer.ts";
 import { prioritize } from "./subscriptions/prioritize.ts";
 import { queryStreams } from "./subscriptions/query-streams.ts";
@@ -384,7 +384,7 @@ export class PostgresStore implements Store {
   }
 
   #run<T>(verb: string, work: (context: Context) => Promise<T>): Promise<T> {
-    return this.#runtime.operations.run(verb, () => work(this.#runtime.context));
+    return this.#runtime.run(verb, work);
   }
 
   /** What `JSON.stringify(store)` shows: the configuration, without secrets. */

@@ -17,7 +17,7 @@ const MAX_NAMES = 1_000;
 export type Waiting = {
   /** Undefined: events that no correlator has seen. */
   readonly lane: string | undefined;
-  /** A fingerprint of the work. It changes as soon as a process claims or correlates a part of it. */
+  /** A fingerprint of the work. It changes as soon as a process claims a part of it, or a correlator's checkpoint moves. */
   readonly state: string;
   /** The next event of each name, by id. */
   readonly events: readonly (EventRef & { readonly stream: string })[];
@@ -29,6 +29,8 @@ export type Found = {
   readonly dueIn: number | undefined;
   /** The log's last id; -1 for an empty log. */
   readonly newest: number;
+  /** The lowest checkpoint of the given correlators. */
+  readonly checkpoint: number;
   /** The name with which the next poll begins, if there are more names than one poll searches for. */
   readonly moreNames: string | undefined;
 };
@@ -44,10 +46,17 @@ export type Found = {
  * PostgreSQL from walking an index that has the order, but does not begin with the lane or the name. The lanes are not
  * compared as rows (lane, at): without statistics PostgreSQL would estimate so few rows that it would sort them all.
  *
- * $1 lanes to leave out
+ * An app reads the log from the checkpoint of its own correlator, so that checkpoint decides what is not correlated. The
+ * shared one, in row '', would hide events from an app as soon as another app has read them. A correlator whose row was
+ * deleted comes back at the shared checkpoint.
+ *
+ * $1 lanes to leave out; null: all
  * $2 the highest id of which no announcement is expected any more: the log's last id when the listener connected, or at the
  *    poll before
  * $3 the name to begin with
+ * $4 keys of the app's correlators; '' if they are not known
+ * $5 the highest id that was reported, or that the app does not read. One above the end of the log is of an older log, before
+ *    a restore
  */
 const statement = ({ events, streams, correlated }: Names): string => {
   const pending = "not s.blocked and s.at < s.correlated_at";
@@ -77,12 +86,19 @@ const statement = ({ events, streams, correlated }: Names): string => {
       where ${scheduled} and ${free} and s.lane = any(array[l.lane])
       order by s.lane, s.deferred_at limit ${PER_LANE}) first
     where l.lane <> all($1::text[]) and first.deferred_at <= now()
+), head(id) as materialized (
+    select coalesce((select id from ${events} order by id desc limit 1), -1)
+), checkpoint(at) as materialized (
+    select coalesce(min(coalesce((select c.at from ${correlated} c where c.key = k.key),
+      (select c.at from ${correlated} c where c.key = ''))), -1) from unnest($4::text[]) k(key)
 ), windows(lane, state, low, high) as materialized (
     select lane, md5(string_agg(stream || ' ' || at || ' ' || retry, ',' order by stream)), min(at), max(correlated_at)
     from open group by lane
   union all
-    select null, at::text, at, $2::bigint
-    from (select coalesce((select at from ${correlated} where key = ''), -1)) checkpoint(at) where at < $2::bigint
+    select null, c.at::text, r.low, r.high from checkpoint c cross join head h
+    cross join lateral (
+      select greatest(c.at, case when $5::bigint <= h.id then $5::bigint end) as low, least($2::bigint, h.id) as high) r
+    where r.low < r.high
 ), names(name) as (
     (select e.name from ${events} e where e.name >= $3::text and exists (select 1 from windows)
       order by e.name, e.id limit 1)
@@ -95,7 +111,7 @@ const statement = ({ events, streams, correlated }: Names): string => {
   select (extract(epoch from min(s.deferred_at) - now()) * 1000)::bigint from ${streams} s
   where ${pending} and s.deferred_at is not null and s.deferred_at > now()
 )
-select (select id from ${events} order by id desc limit 1) as newest,
+select (select id from head) as newest, (select at from checkpoint) as checkpoint,
   (select max(name) from page having count(*) = ${MAX_NAMES}) as more_names, schedule.due_in, w.lane, w.state, next.id, next.name, next.stream
 from schedule left join windows w on true left join lateral (
   select first.* from page n cross join lateral (
@@ -106,14 +122,21 @@ from schedule left join windows w on true left join lateral (
 order by next.id`;
 };
 
+/** What a poll looks for: see the parameters of the statement. */
+export type Wanted = {
+  readonly lanesToSkip: readonly string[] | undefined;
+  readonly upTo: number;
+  readonly firstName?: string;
+  readonly keys?: readonly string[];
+  readonly from?: number;
+};
+
 export const claimableQuery = (
   names: Names,
-  lanesToSkip: readonly string[],
-  position: number,
-  firstName = "",
+  { lanesToSkip, upTo, firstName = "", keys = [""], from = -1 }: Wanted,
 ): Query => ({
   text: statement(names),
-  params: [textArray(lanesToSkip), position, firstName],
+  params: [lanesToSkip ? textArray(lanesToSkip) : null, upTo, firstName, textArray(keys), from],
 });
 
 export function toFound(rows: readonly Row[]): Found {
@@ -131,6 +154,7 @@ export function toFound(rows: readonly Row[]): Found {
     waiting,
     dueIn: dueIn === null || dueIn === undefined ? undefined : Number(dueIn),
     newest: Number(rows[0]?.newest ?? -1),
+    checkpoint: Number(rows[0]?.checkpoint ?? -1),
     moreNames: typeof more === "string" ? more : undefined,
   };
 }

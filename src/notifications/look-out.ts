@@ -2,22 +2,23 @@
  * The look-out of a listener: it polls for work that no event announces. Act claims when it learns of an event, by its own
  * commit or by a notification. Other work would wait for the next event: the expired lease of a killed worker, a backlog
  * at a restart, deferred work that is due, subscriptions that an operator has reset or unblocked. And an announcement
- * may be lost. The look-out finds such work in the tables, and reports events that make the app claim.
+ * may be lost, or the app may have given up to correlate what it was told of. The look-out finds such work in the tables,
+ * and reports events that make the app correlate and claim.
  *
- * It polls every few seconds, when deferred work is due, and when a process announces claimable work. Each poll has a
- * random delay, so that of twenty processes one polls first, and its app claims the work before the others poll.
+ * It polls every few seconds, when deferred work is due, when a process announces claimable work, and when the app can
+ * correlate again after its lease was refused. Each poll has a random delay, so that of twenty processes one polls first,
+ * and its app handles the work before the others poll.
  *
  * States: scheduled (a timer runs) → polling (the statement runs) → scheduled → …; stopped, from every state. An
  * announcement moves the next poll forward.
  */
 import type { Context } from "../context.ts";
+import { type Correlators, correlatorsOf } from "../correlators.ts";
 import { claimableQuery, type Found, toFound, type Waiting } from "./claimable.ts";
-import type { EventRef } from "./payload.ts";
+import { LONGEST_PAUSE, Uncorrelated, type UncorrelatedOptions } from "./uncorrelated.ts";
 
 /** The longest random delay of a poll after an announcement or a due time, in ms. */
 const SPREAD = 500;
-/** The longest pause before work that the app does not claim is reported again, in ms. */
-const LONGEST_PAUSE = 30_000;
 
 /** When this store has last claimed, by lane. A claim finds the same work as the look-out, which then need not poll. */
 export class RecentClaims {
@@ -35,12 +36,8 @@ export class RecentClaims {
   }
 }
 
-export type LookOutOptions = {
+export type LookOutOptions = UncorrelatedOptions & {
   readonly claims: RecentClaims;
-  /** The log's last id when the listener last connected. It was told of later events, unless their announcement was lost. */
-  readonly position: () => number;
-  /** Whether the app knows the event by its own commit or by a payload. */
-  readonly isKnown: (event: EventRef & { readonly stream: string }) => boolean;
   readonly report: (events: Waiting["events"]) => void;
 };
 
@@ -48,32 +45,35 @@ export class LookOut {
   readonly #context: Context;
   readonly #options: LookOutOptions;
   readonly #period: number;
+  readonly #correlators: Correlators;
+  readonly #uncorrelated: Uncorrelated;
   #timer: NodeJS.Timeout | undefined;
+  /** When the timer runs out, in ms of `performance.now()`. */
+  #next = Number.POSITIVE_INFINITY;
   /** When work was announced, in ms of `performance.now()`, if the next poll is for that announcement. */
   #announced: number | undefined;
   #stopped = false;
-  /**
-   * The log's last id at the last poll. An event that is still not correlated at the next poll counts as not announced: its
-   * process has no notifications, or its announcement was lost.
-   */
-  #newest = -1;
   /** The name with which the next poll begins: a log may have more names than one poll searches for. */
   #firstName = "";
   /** The last report of each lane. It is repeated after `pause` ms, at `until`, if the work is still the same. */
-  #reported = new Map<string | undefined, { state: string; pause: number; until: number }>();
+  #reported = new Map<string, { state: string; pause: number; until: number }>();
 
   constructor(context: Context, options: LookOutOptions) {
     this.#context = context;
     this.#options = options;
     this.#period = context.pollIntervalMillis;
+    this.#correlators = correlatorsOf(context);
+    this.#uncorrelated = new Uncorrelated(this.#period, options);
   }
 
   start(): void {
     this.#scheduleNext(undefined);
+    this.#correlators.onRetry = (after) => this.#scheduleBefore(after + Math.random() * SPREAD);
   }
 
   stop(): void {
     this.#stopped = true;
+    this.#correlators.onRetry = () => {};
     clearTimeout(this.#timer);
   }
 
@@ -86,51 +86,63 @@ export class LookOut {
 
   #scheduleNext(dueIn: number | undefined): void {
     const { random } = Math;
-    const regular = this.#period > 0 ? this.#period * (0.75 + random() / 2) : Number.POSITIVE_INFINITY;
+    // A poll that decides about events that the last one has seen comes early, so that they wait for 9 s at most.
+    const spread = this.#uncorrelated.isDoubtful ? 0.25 : 0.5;
+    const regular = this.#period > 0 ? this.#period * (0.75 + random() * spread) : Number.POSITIVE_INFINITY;
     const due = dueIn === undefined ? Number.POSITIVE_INFINITY : dueIn + random() * SPREAD;
-    const delay = Math.min(regular, due);
-    // With a period of 0 it polls after announcements only, and, once it has polled, when deferred work is due.
-    if (delay < 2_147_483_647) this.#schedule(delay);
+    const { retryIn } = this.#correlators;
+    const retry = retryIn === undefined ? Number.POSITIVE_INFINITY : retryIn + random() * SPREAD;
+    // With a period of 0 it polls when something has happened, and, once it has polled, when deferred work is due.
+    this.#schedule(Math.min(regular, due, retry));
+  }
+
+  #scheduleBefore(delay: number): void {
+    if (performance.now() + delay < this.#next) this.#schedule(delay);
   }
 
   #schedule(delay: number): void {
-    if (this.#stopped) return;
+    if (this.#stopped || delay >= 2_147_483_647) return;
     clearTimeout(this.#timer);
+    this.#next = performance.now() + delay;
     this.#timer = setTimeout(() => void this.#look(), delay);
     this.#timer.unref();
   }
 
   async #look(): Promise<void> {
+    this.#next = Number.POSITIVE_INFINITY;
     const since = this.#announced ?? performance.now() - this.#period / 2;
     this.#announced = undefined;
-    // Undefined: the app has claimed in all lanes, so no poll is needed.
+    const { connections, names } = this.#context;
+    const correlators = this.#correlators;
+    const retry = correlators.takeRetry();
+    const firstName = retry ? "" : this.#firstName;
+    const { from, upTo } =
+      firstName === "" ? this.#uncorrelated.begin(retry, correlators.start) : this.#uncorrelated.current();
+    // Undefined: the app has claimed in all lanes. It need not have correlated, so it polls for that.
     const lanesToSkip = this.#options.claims.since(since);
-    const firstName = this.#firstName;
+    const wanted = { lanesToSkip, firstName, from, upTo, keys: correlators.keys };
     let found: Found | undefined;
-    if (lanesToSkip) {
-      const { connections, names } = this.#context;
-      try {
-        const upTo = Math.max(this.#newest, this.#options.position());
-        found = toFound(
-          await connections.read("notify", claimableQuery(names, lanesToSkip, upTo, firstName)),
-        );
-        this.#newest = found.newest;
-        this.#firstName = found.moreNames ?? "";
-      } catch {
-        // The database does not answer now. The next poll may succeed.
-      }
+    try {
+      found = toFound(await connections.read("notify", claimableQuery(names, wanted)));
+      this.#firstName = found.moreNames ?? "";
+    } catch {
+      // The database does not answer now. The next poll may succeed.
+      if (retry) correlators.noteFailure();
     }
     if (this.#stopped) return;
-    if (found) this.#report(found.waiting, firstName);
+    if (found) this.#report(found, firstName);
     // An announcement that came meanwhile has already scheduled a poll.
     if (this.#announced === undefined) this.#scheduleNext(found?.dueIn);
   }
 
-  #report(waiting: readonly Waiting[], firstName: string): void {
+  #report(found: Found, firstName: string): void {
     const now = performance.now();
     const before = this.#reported;
     this.#reported = new Map();
-    for (const { lane, state: work, events } of waiting) {
+    const uncorrelated = this.#uncorrelated.toReport(found);
+    if (uncorrelated.length > 0) this.#options.report(uncorrelated);
+    for (const { lane, state: work, events } of found.waiting) {
+      if (lane === undefined) continue;
       // Events of other names are news, although the work is the same.
       const state = `${work} ${firstName}`;
       const last = before.get(lane);
@@ -142,8 +154,7 @@ export class LookOut {
       // If the work is the same, the app did not claim it: it belongs to another app, or cannot be handled now.
       const pause = same ? Math.min(last.pause * 2, LONGEST_PAUSE) : this.#period;
       this.#reported.set(lane, { state, pause, until: now + pause });
-      const news = lane === undefined ? events.filter((event) => !this.#options.isKnown(event)) : events;
-      this.#options.report(news);
+      this.#options.report(events);
     }
   }
 }

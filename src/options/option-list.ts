@@ -148,7 +148,7 @@ export const optionsSchema = z.strictObject({
   }),
   pollIntervalMillis: millis.default(4_000).register(about, {
     type: "number",
-    docs: "With `notify`: how often a listener polls for work that no event announces, in milliseconds; `0`: only after an announcement, and when deferred work is due.",
+    docs: "With `notify`: how often a listener polls for work that no event announces, in milliseconds; `0`: only when something calls for it, such as an announcement or due work.",
   }),
   max: z
     .number()

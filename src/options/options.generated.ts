@@ -26,7 +26,7 @@ export type PostgresStoreOptions = {
   readonly table?: string | undefined;
   /** Announce commits by NOTIFY, and offer `store.notify`. Default `false`. */
   readonly notify?: boolean | undefined;
-  /** With `notify`: how often a listener polls for work that no event announces, in milliseconds; `0`: only after an announcement, and when deferred work is due. Default `4000`. */
+  /** With `notify`: how often a listener polls for work that no event announces, in milliseconds; `0`: only when something calls for it, such as an announcement or due work. Default `4000`. */
   readonly pollIntervalMillis?: number | undefined;
   /** The most connections of this store: the one for commits counts, the one for LISTEN does not. Default `20`. */
   readonly max?: number | undefined;
@@ -100,7 +100,7 @@ export type ConfigOptions = {
   readonly table: string;
   /** Announce commits by NOTIFY, and offer `store.notify`. */
   readonly notify: boolean;
-  /** With `notify`: how often a listener polls for work that no event announces, in milliseconds; `0`: only after an announcement, and when deferred work is due. */
+  /** With `notify`: how often a listener polls for work that no event announces, in milliseconds; `0`: only when something calls for it, such as an announcement or due work. */
   readonly pollIntervalMillis: number;
   /** The most connections of this store: the one for commits counts, the one for LISTEN does not. */
   readonly max: number;

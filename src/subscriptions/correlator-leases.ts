@@ -4,10 +4,8 @@
  * nothing, and therefore drain nothing.
  */
 import type { Context } from "../context.ts";
+import type { Correlator } from "../correlators.ts";
 import { textArray } from "../postgres/parameters.ts";
-
-/** A request for the correlator lease of `key` for some ms. 0 or less releases it. */
-export type Correlator = { key: string; by: string; millis: number };
 
 /** The longest wait for the release, in ms. Leases that are not released run out by themselves. */
 const LIMIT_MS = 2_000;

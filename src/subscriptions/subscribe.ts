@@ -7,6 +7,7 @@
  */
 import type { SubscribeInput, SubscribeResult } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
+import { type Correlator, correlatorsOf } from "../correlators.ts";
 import { storeError } from "../errors.ts";
 import type { Param, Row } from "../postgres/index.ts";
 import { nullableTextArray, numberArray, textArray } from "../postgres/parameters.ts";
@@ -23,7 +24,7 @@ import {
 } from "../values/validate.ts";
 import { adviseNotify } from "./advise.ts";
 import { announcedPart, announcing, writeAnnounced } from "./announce.ts";
-import { type Correlator, noteLease } from "./correlator-leases.ts";
+import { noteLease } from "./correlator-leases.ts";
 import { toLeaseMillis } from "./lease.ts";
 
 /**
@@ -282,7 +283,12 @@ export async function subscribe(
     );
   noteCheckpoint(names, key, Number(row?.checkpoint));
   const correlating = row?.correlating === true;
-  if (correlator) noteLease(context, correlator, correlating, since);
+  const correlators = correlatorsOf(context);
+  correlators.noteStart(Number(row?.checkpoint));
+  if (correlator) {
+    noteLease(context, correlator, correlating, since);
+    correlators.noteRequest(correlator, correlating);
+  }
   // Correlators read the log from these ids on.
   context.connections.seen?.event(Math.max(Number(row?.watermark), Number(row?.checkpoint)));
   return {

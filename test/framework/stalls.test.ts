@@ -2,9 +2,10 @@
  * Work that no event announces, and nobody polls for: processes that listen find it by themselves within ten seconds.
  * While a test waits, nobody commits anything.
  */
+import { act, type Store } from "@rotorsoft/act";
 import { expect, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
-import { useApps, writer } from "./fixture.ts";
+import { Account, actor, on, settled, stopping, useApps, writer } from "./fixture.ts";
 import { Worker } from "./workers.ts";
 
 const fixture = useApps();
@@ -142,3 +143,86 @@ test.each(counts)(
     }
   },
 );
+
+/** An app in this process, and the streams whose events it has handled. */
+function worker(store: Store) {
+  const handled: string[] = [];
+  const app = stopping(
+    act()
+      .withState(Account)
+      .on("Deposited")
+      .do(async function work({ stream }) {
+        handled.push(stream);
+      })
+      .to(({ stream }) => ({ target: `of-${stream}`, source: stream }))
+      .build(on(store)),
+  );
+  return { app, handled };
+}
+
+const handledSoon = (handled: string[], streams: string[]) =>
+  expect.poll(() => handled, { timeout: SOON, interval: 20 }).toEqual(streams);
+
+test.each(counts)(
+  "an event is correlated by %i others although the process that was to correlate was killed",
+  { timeout: 120_000 },
+  async (count) => {
+    const store = await fixture.seeded({ notify: true });
+    const workers = await start(store, crowd(count));
+    const [victim] = await start(store, ["victim"]);
+    // The victim correlates its own event first, and so holds the lease.
+    const { sql } = fixture;
+    const correlated = sql`${sql(store.config.schema)}.${sql(`${store.config.table}_correlated`)}`;
+    const mine = () =>
+      sql<{ key: string }[]>`select key from ${correlated} where key <> '' and leased_until > now()`;
+    victim?.tell({ settle: true });
+    await expect.poll(mine, { timeout: SOON, interval: 10 }).toHaveLength(1);
+    victim?.kill("SIGKILL");
+    await victim?.exit();
+    await writer(store)("late", 1);
+    await expectDone(store, 1);
+    // Each was told of the event once, and of those that look when the lease has ended most find it correlated.
+    const woken = workers.reduce((sum, each) => sum + each.woken, 0);
+    expect(woken).toBeGreaterThan(count);
+    if (count > 10) expect(woken).toBeLessThan(1.5 * count);
+  },
+);
+
+test("an own event is correlated although a process without notify holds the lease", async () => {
+  const store = await fixture.seeded({ notify: true });
+  const deaf = worker(fixture.beside(store, { notify: false }));
+  await deaf.app.do("deposit", { stream: "first", actor }, { amount: 1 });
+  await settled(deaf.app);
+  const { app, handled } = worker(store);
+  await app.do("deposit", { stream: "own", actor }, { amount: 1 });
+  await settled(app);
+  expect(handled).toEqual([]);
+  await handledSoon(handled, ["own"]);
+});
+
+test.each(["correlated", "streams"])(
+  "an event is handled although it could not be correlated while _%s was locked",
+  async (table) => {
+    const store = await fixture.seeded({ notify: true });
+    const { app, handled } = worker(fixture.beside(store, { statement_timeout: 300 }));
+    await settled(app);
+    await writer(store)("first", 1);
+    await handledSoon(handled, ["first"]);
+    const failed = new Promise<void>((resolve) => app.on("error", () => resolve()));
+    const { sql } = fixture;
+    await sql.begin(async (transaction) => {
+      await transaction`lock table ${sql(store.config.schema)}.${sql(`${store.config.table}_${table}`)} in access exclusive mode`;
+      await writer(store)("late", 1);
+      await failed;
+    });
+    await handledSoon(handled, ["first", "late"]);
+  },
+);
+
+test("an app handles what another app on the same store has committed", async () => {
+  const store = await fixture.seeded({ notify: true });
+  const { app, handled } = worker(store);
+  await settled(app);
+  await writer(store)("of the other", 1);
+  await handledSoon(handled, ["of the other"]);
+});

@@ -62,7 +62,7 @@ describe.skipIf(reason !== "")(`the look-out${reason}`, () => {
 
   const look = async (work: Case, position: number) => {
     const { schema, table } = stores.get(work)?.config ?? { schema: "", table: "" };
-    const query = claimableQuery(namesOf(schema, table), [], position);
+    const query = claimableQuery(namesOf(schema, table), { lanesToSkip: [], upTo: position });
     return toFound((await connections?.read("notify", query)) ?? []);
   };
 
