@@ -293,6 +293,26 @@ test("a restore and an import fail if a trigger leaves out an event, and leave e
   expect((await fixture.rows(store)).map(({ stream }) => stream)).toEqual(["kept"]);
 });
 
+test("a restore and an import fail if a trigger sets ids, and leave everything as it was", async () => {
+  const store = await triggered("new.id := new.id + 1000;");
+  const restored = { ...event(), id: 1, stream: "s", version: 0, created: new Date(0), meta };
+  const { error } = await failureOf(
+    store.restore(async (insert) => {
+      await insert(restored);
+    }),
+  );
+  expect(error).toMatchObject(refusal("restore", "gave events other ids: fix or drop the trigger"));
+  async function* lines() {
+    yield "id,name,data,stream,version,created,meta\n";
+    yield "1,Happened,{},s,0,2026-01-01T00:00:00.000Z,{}\n";
+  }
+  const { error: ofImport } = await failureOf(
+    new Admin(store).import(lines(), { mode: "empty", format: "csv" }),
+  );
+  expect(ofImport).toMatchObject(refusal("import", "gave events other ids: fix or drop the trigger"));
+  expect(await fixture.rows(store)).toEqual([]);
+});
+
 test("a restore fails if a trigger keeps the old log from being deleted", async () => {
   const store = await fixture.seeded();
   await store.commit("kept", [event()], meta);
