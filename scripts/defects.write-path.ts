@@ -51,7 +51,11 @@ const appendDefects: readonly Defect[] = [
   statements("the commit token is not written", sql("case when m.nth = 1 then a.token end", "null::uuid")),
   statements(
     "the count of stored events is not checked",
-    sql("case when events.stored <> decisions.wanted then ${} end", "events.stored = decisions.wanted"),
+    sql("case when events.stored <> decisions.wanted then ${}${} end", "events.stored = decisions.wanted"),
+  ),
+  on("unlessDrawn", "a trigger that sets ids", ["test/events/triggers.test.ts"])(
+    "ids that a trigger sets are stored",
+    sql("exists (select 1 ${}) then", "false then"),
   ),
   on("insertTexts", "by id and by version", ["test/events/heads.test.ts"])(
     "a head by id is the oldest event's",

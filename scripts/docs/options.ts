@@ -1,7 +1,8 @@
 /**
- * What is made from src/options/option-list.ts and url-parameters.ts: the tables in README.md, docs/reference/options.md
+ * What is made from src/options/option-list.ts, url-parameters.ts and environment-variables.ts: the tables in README.md, docs/reference/options.md
  * and docs/reference/connection-strings.md, and the public types (src/options/options.generated.ts).
  */
+import { COUNTS, NOT_READ, VARIABLES } from "../../src/options/environment-variables.ts";
 import { optionList, optionsSchema } from "../../src/options/option-list.ts";
 import { URL_PARAMETERS } from "../../src/options/url-parameters.ts";
 import { type Generator, markdownTable } from "./generator.ts";
@@ -86,10 +87,28 @@ const urlParameters = () =>
     ]),
   );
 
+const variables = () =>
+  markdownTable(
+    ["Variable", "Like the parameter", "Counts"],
+    Object.entries(VARIABLES).map(([name, { parameter, counts }]) => [
+      `\`${name}\``,
+      `\`${parameter}\``,
+      COUNTS[counts],
+    ]),
+  );
+
+const notRead = () =>
+  markdownTable(
+    ["Variable", "Why that is safe"],
+    Object.entries(NOT_READ).map(([name, why]) => [`\`${name}\``, why]),
+  );
+
 export const optionTables: readonly Generator[] = [
   { file: "README.md", name: "options", render: readme },
   { file: "docs/reference/connection-strings.md", name: "url-options", render: urlOptions },
   { file: "docs/reference/connection-strings.md", name: "url-parameters", render: urlParameters },
+  { file: "docs/reference/connection-strings.md", name: "variables", render: variables },
+  { file: "docs/reference/connection-strings.md", name: "variables-not-read", render: notRead },
   {
     file: "docs/reference/options.md",
     name: "options",

@@ -200,7 +200,7 @@ export async function importEvents(
       if (mode === "merge") await refuseConflicts(run, names, batch);
       const texts = batch.map(({ text }) => text);
       const rows = await run(insertQuery(names, texts));
-      await guard("import", async () => assertAllInserted(names, rows, batch.length));
+      await guard("import", async () => assertAllInserted(names, rows, batch));
       await note(batch);
     }
     if (lastId !== undefined) await moveSequence(run, names, lastId);

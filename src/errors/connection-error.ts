@@ -255,7 +255,7 @@ export const CONNECTION_ERRORS = {
   CONNECTION_ENDED: internal("The store had closed the connection, which was not in use."),
   SESSION_FAILED: internal("A migration or a restore failed, and its connection was closed."),
   SEQUENCE_CHANGED: internal(
-    "Ids are drawn from another sequence: the connection for appends is opened again.",
+    "Ids are drawn from another sequence, or the log has got a trigger: the connection for appends is opened again.",
   ),
   CLOCK_CHANGED: internal("The server's clock has changed: the connection for appends is opened again."),
   SUSPECT: internal("An idle connection was closed after another one had died."),

@@ -16,6 +16,13 @@ export const STORE_REASONS = {
     advice: "fix or drop the trigger",
     retry: "Only when the trigger is fixed.",
   },
+  IDS_SET_BY_TRIGGER: {
+    happened:
+      "a trigger on the events table gave events of this commit or truncate ids that are not from the log's sequence, so that readers could miss them: nothing of it was written",
+    applied: "No. Nothing of it was written.",
+    advice: "drop the trigger, or let it leave id to the sequence of the column's default",
+    retry: "Only when the trigger is fixed.",
+  },
   EVENTS_KEPT: {
     happened: "a trigger on the events table kept events from being deleted: nothing was changed",
     applied: "No. Nothing was changed.",

@@ -34,6 +34,7 @@ export function raisedError(reason: Raised): DatabaseError {
 
 const REASON_CODES: Readonly<Record<Raised, StoreReason>> = {
   events_left_out: "EVENTS_LEFT_OUT",
+  ids_set_by_trigger: "IDS_SET_BY_TRIGGER",
   events_kept: "EVENTS_KEPT",
   too_late: "TOO_LATE",
 };

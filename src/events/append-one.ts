@@ -25,6 +25,7 @@ import {
   nowQuery,
   UNSATISFIABLE_VERSION,
 } from "./append.ts";
+import { LOWEST_AND_HIGHEST, lastValue, unlessDrawn } from "./ids-drawn.ts";
 import type { LatestIds } from "./latest-ids.ts";
 
 /** Events of a commit, at most. */
@@ -48,7 +49,7 @@ const paramsOf = (n: number): readonly [string, string, string, string] => {
  */
 export function oneCommitText(
   names: Names,
-  { headBy, announce, limit }: AppendMode,
+  { headBy, announce, limit, triggers }: AppendMode,
   by: string,
   size: number,
 ): string {
@@ -68,7 +69,7 @@ export function oneCommitText(
   select 1 as ord, r.stream, ${size} as size, r.head from requested r where ${isAccepted}
 )`;
   return `with requested as materialized (
-  select c.*, ${headOf(names, headBy, "$6")} as head
+  select c.*, ${headOf(names, headBy, "$6")} as head${triggers ? `, ${lastValue("$6")} as last_id` : ""}
   from (select $1::text as stream, $2::int as expected, $3::bigint as low) c
 ), inserted as (
   insert into ${names.events} (name, data, stream, version, created, meta, pii, dates, token)
@@ -76,11 +77,13 @@ export function oneCommitText(
   returning id, stream, version, name, created
 )${announce ? `${accepted}${announceText(names, by)}` : ""}
 select array[r.head]::text as heads, array[${isAccepted}]::text as accepted, i.ids, i.created${size === 1 ? "" : ", i.dated"},
-  case when ${isAccepted} and i.stored <> ${size} then ${raise("events_left_out")} end as complete${
+  case when ${isAccepted} and i.stored <> ${size} then ${raise("events_left_out")}${
+    triggers ? unlessDrawn(names, "$6", "r.last_id", "i.first", "i.last") : ""
+  } end as complete${
     announce ? ", (select count(*) from announced) as announced" : ""
   }${limit === undefined ? "" : `, set_config('statement_timeout', '${limit}', true) as limited`}
 from requested r,
-  (select array_agg(id order by id)::text as ids, count(*) as stored, ${createdOf("min(created)")} as created${
+  (select array_agg(id order by id)::text as ids${triggers ? LOWEST_AND_HIGHEST : ""}, count(*) as stored, ${createdOf("min(created)")} as created${
     size === 1
       ? ""
       : `,

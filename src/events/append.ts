@@ -22,8 +22,10 @@ import {
 } from "../postgres/parameters.ts";
 import { onCoordinator } from "../schema/citus.ts";
 import { idSequenceOf } from "../schema/id-sequence.ts";
+import { insertTriggers } from "../schema/insert-triggers.ts";
 import { literal, type Names } from "../schema/names.ts";
 import type { EncodedEvent } from "./encode-messages.ts";
+import { LOWEST_AND_HIGHEST, lastValue, unlessDrawn } from "./ids-drawn.ts";
 import type { LatestIds } from "./latest-ids.ts";
 
 /** The part of a commit that inline projections need. */
@@ -72,6 +74,8 @@ export type AppendMode = {
   readonly sequence: number | null;
   /** The log has triggers that may be deferred to COMMIT. */
   readonly deferred: boolean;
+  /** The log has triggers that may set ids: the INSERT compares the ids with the sequence. */
+  readonly triggers?: boolean;
   /** The server has Citus: the log may be on another node. */
   readonly citus?: boolean;
   /** statement_timeout, in ms, of the statements that follow in the transaction: those of inline projections. */
@@ -105,7 +109,7 @@ export const nowQuery = (names: Names, sequence: string): string => `select grea
 /**
  * Facts about the database that appends depend on, as a select list: the sequence of the ids and its last value, whether
  * the index that finds heads by id exists, the first column of each unique index (of partitions too), and whether there
- * are deferrable triggers.
+ * are deferrable triggers, and triggers that may change new events.
  */
 export const appendFacts = (names: Names): string => factsOf(literal(names.events), literal(idIndex(names)));
 
@@ -130,7 +134,8 @@ const factsOf = (events: string, index: string): string => `(select case
     join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
     where i.indisunique and i.indrelid = any(array(select to_regclass(${events})::oid
       union all select relid::oid from pg_partition_tree(to_regclass(${events}))))) as unique_keys,
-  exists (select 1 from pg_trigger t where t.tgrelid = to_regclass(${events}) and t.tgdeferrable) as deferred`;
+  exists (select 1 from pg_trigger t where t.tgrelid = to_regclass(${events}) and t.tgdeferrable) as deferred,
+  exists (select 1 ${insertTriggers(events)}) as insert_triggers`;
 
 /** Runs deferred triggers before COMMIT, where statement_timeout limits them. Within COMMIT it would not. */
 export const RUN_DEFERRED: Query = { text: "set constraints all immediate" };
@@ -235,7 +240,7 @@ const decidedInTurn = `decided as (
  */
 function insertText(
   names: Names,
-  { headBy, announce, limit }: AppendMode,
+  { headBy, announce, limit, triggers }: AppendMode,
   by: string,
   repeats: boolean,
 ): string {
@@ -246,7 +251,7 @@ function insertText(
     with ordinality as c(stream, expected, size, meta, token, low${repeats ? ", position" : ""}, ord)
 ), ${repeats ? decidedInTurn : decidedAtOnce}, accepted as (
   select ord, stream, size, meta, token, head from decided where accepted
-), clock as materialized (${nowQuery(names, "$6")}), inserted as (
+), clock as materialized (select n.created${triggers ? `, ${lastValue("$6")} as last_id` : ""} from (${nowQuery(names, "$6")}) n), inserted as (
   insert into ${names.events} (name, data, stream, version, created, meta, pii, dates, token)
   select m.name, m.data::jsonb, a.stream, a.head + m.nth, clock.created, a.meta::jsonb, m.pii::jsonb, m.dates::jsonb,
     case when m.nth = 1 then a.token end
@@ -258,13 +263,15 @@ function insertText(
   returning id, stream, version, name, created
 )${announce ? announceText(names, by) : ""}
 select decisions.heads, decisions.accepted, events.ids, events.dated, ${createdOf("clock.created")} as created,
-  case when events.stored <> decisions.wanted then ${raise("events_left_out")} end as complete${
+  case when events.stored <> decisions.wanted then ${raise("events_left_out")}${
+    triggers ? unlessDrawn(names, "$6", "clock.last_id", "events.first", "events.last") : ""
+  } end as complete${
     announce ? ", (select count(*) from announced) as announced" : ""
   }${limit === undefined ? "" : `, set_config('statement_timeout', '${limit}', true) as limited`}
 from clock,
   (select array_agg(head order by ord)::text as heads, array_agg(accepted order by ord)::text as accepted,
     coalesce(sum(size) filter (where accepted), 0) as wanted from decided) decisions,
-  (select array_agg(id order by id)::text as ids, count(*) as stored,
+  (select array_agg(id order by id)::text as ids${triggers ? LOWEST_AND_HIGHEST : ""}, count(*) as stored,
     ${datedOf(" filter (where created <> (select created from clock))")} as dated from inserted) events`;
 }
 
@@ -333,7 +340,11 @@ export function insertQuery(
 }
 
 /** How the INSERTs of this file and of append-one.ts are sent. */
-export const AS_INSERT = { bindFirst: true, ignoresSettings: true, raises: "events_left_out" } as const;
+export const AS_INSERT = {
+  bindFirst: true,
+  ignoresSettings: true,
+  raises: ["events_left_out", "ids_set_by_trigger"],
+} as const;
 
 /** Both statements with parameters that insert nothing, to prepare them in advance. */
 export const emptyInserts = ({ distinct, repeated }: InsertTexts, sequence: number | null): Query[] => {

@@ -26,9 +26,10 @@ import {
 } from "./append.ts";
 import { citusTexts } from "./append-citus.ts";
 import { emptyInsertOfOne, MAX_EVENTS, oneCommitText } from "./append-one.ts";
+import { sequenceQuery } from "./ids-drawn.ts";
 import { InlineRunner } from "./inline.ts";
 import { LatestIds } from "./latest-ids.ts";
-import { moveSequence, raiseSequence } from "./raise-sequence.ts";
+import { compareIds, moveSequence } from "./raise-sequence.ts";
 import {
   firstEventOf,
   firstEventQuery,
@@ -95,9 +96,6 @@ function refusingKey(error: unknown, { unique_keys }: Row, citus = false): unkno
 /** The queue of NOTIFY is full (program_limit_exceeded). */
 const isQueueFull = ({ cause }: TransactionFailure): boolean => codeOf(cause) === "54000";
 
-const sequenceChanged = () =>
-  new ConnectionError("SEQUENCE_CHANGED", "ids are drawn from another sequence", false);
-
 const clockChanged = () =>
   new ConnectionError("CLOCK_CHANGED", "the server refused a batch as too late", true);
 
@@ -150,15 +148,12 @@ export class Appender {
           await this.#moveSequence(connection, mode.sequence, end).catch(() => Promise.reject(error));
           return await this.#send(connection, batch, mode, end, transferred);
         }
-        const other = this.#otherMode(error, mode, facts);
+        const other =
+          this.#otherMode(error, mode, facts) ?? (await this.#modeOfSequence(connection, error, mode, end));
         if (!other) throw error;
         const appended = await this.#send(connection, batch, other, end, transferred);
-        // If the sequence has changed, the connection is closed, and the next one looks the sequence up. Shared connections
-        // stay open: each looks it up again for this store.
-        if (other.sequence !== mode.sequence) {
-          sharedFacts?.forget();
-          if (!sharedFacts) connection.destroy(sequenceChanged());
-        }
+        if (other.sequence !== mode.sequence)
+          this.#forgetFacts(connection, "ids are drawn from another sequence");
         return appended;
       }
     });
@@ -178,7 +173,7 @@ export class Appender {
         emptyInsertOfOne(this.#oneCommitTextFor(mode, 1), mode.sequence),
         ...emptyInserts(this.#textsFor(mode), mode.sequence),
       ];
-      const raise = mode.sequence === null ? [] : [raiseSequence(names, mode.sequence)];
+      const raise = mode.sequence === null ? [] : compareIds(names, mode.sequence);
       await connection.prepare(
         [lockAppends(names, connections.deadline), firstEventQuery(names), ...raise, ...inserts],
         connections.deadline,
@@ -192,6 +187,7 @@ export class Appender {
       headBy: facts.ids_indexed === true ? "id" : "version",
       sequence: typeof facts.id_sequence === "number" ? facts.id_sequence : null,
       deferred: facts.deferred === true,
+      triggers: facts.insert_triggers === true,
       citus,
     };
   }
@@ -242,7 +238,7 @@ export class Appender {
     // a fail-over of the coordinator alone may set the sequence back.
     const now = performance.now();
     const isDue = now - (this.#compared.get(connection) ?? Number.NEGATIVE_INFINITY) >= COMPARE_IDS_MS;
-    const raise = isDue && mode.sequence !== null ? [raiseSequence(names, mode.sequence)] : [];
+    const raise = isDue && mode.sequence !== null ? compareIds(names, mode.sequence) : [];
     const first = 1 + raise.length;
     const read = (answers: readonly Answer[]) =>
       inserts.read(inserts.queries.map((_, n) => answers[first + n]?.rows[0]));
@@ -269,6 +265,7 @@ export class Appender {
       if (raise.length > 0) {
         this.#compared.set(connection, now);
         this.#logMoved(answers[1]);
+        if (!mode.triggers && answers[2]?.rows[0]) this.#forgetFacts(connection, "the log has got a trigger");
       }
       if (look) {
         this.#looked.add(connection);
@@ -285,6 +282,27 @@ export class Appender {
       if (codeOf(error.cause) === "TOO_LATE") connection.destroy(clockChanged());
       throw error;
     }
+  }
+
+  /** The mode with the sequence of the log, if ids seem to be set by a trigger because it has replaced the known sequence. */
+  async #modeOfSequence(
+    connection: Connection,
+    error: unknown,
+    mode: AppendMode,
+    end: number,
+  ): Promise<AppendMode | undefined> {
+    if (!(error instanceof TransactionFailure) || codeOf(error.cause) !== "IDS_SET_BY_TRIGGER")
+      return undefined;
+    const [found] = await connection.transact([sequenceQuery(this.#options.names)], msUntil(end));
+    const sequence = Number(found?.rows[0]?.sequence);
+    return sequence === mode.sequence ? undefined : { ...mode, sequence: sequence || null };
+  }
+
+  /** The connection is closed, and the next one reads the facts. Shared connections stay open: each reads them again. */
+  #forgetFacts(connection: Connection, because: string): void {
+    const { sharedFacts } = this.#options.connections;
+    if (sharedFacts) sharedFacts.forget();
+    else connection.destroy(new ConnectionError("SEQUENCE_CHANGED", because, false));
   }
 
   async #moveSequence(connection: Connection, sequence: number, end: number): Promise<void> {
@@ -318,14 +336,14 @@ export class Appender {
   }
 
   #textsFor(mode: AppendMode): InsertTexts {
-    const key = `${mode.announce} ${mode.headBy} ${mode.limit}`;
+    const key = `${mode.announce} ${mode.headBy} ${mode.limit} ${mode.triggers}`;
     const texts = this.#texts.get(key) ?? insertTexts(this.#options.names, mode, this.#options.by);
     this.#texts.set(key, texts);
     return texts;
   }
 
   #oneCommitTextFor(mode: AppendMode, size: number): string {
-    const key = `${mode.announce} ${mode.headBy} ${mode.limit} ${size}`;
+    const key = `${mode.announce} ${mode.headBy} ${mode.limit} ${mode.triggers} ${size}`;
     const text =
       this.#oneCommitTexts.get(key) ?? oneCommitText(this.#options.names, mode, this.#options.by, size);
     this.#oneCommitTexts.set(key, text);

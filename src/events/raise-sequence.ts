@@ -6,6 +6,7 @@ import type { Query } from "../postgres/index.ts";
 import { onCoordinator } from "../schema/citus.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import type { Names } from "../schema/names.ts";
+import { triggersQuery } from "./ids-drawn.ts";
 
 /**
  * Reads the last id on the log's node, and moves the sequence. On Citus the sequence is on the coordinator. A sequence that was
@@ -42,6 +43,12 @@ export const raiseSequence = (names: Names, sequence: number): Query => ({
   once: true,
   ignoresSettings: true,
 });
+
+/** What appends ask for once in a while: {@link raiseSequence}, and a row if the log has triggers that may set ids. */
+export const compareIds = (names: Names, sequence: number): readonly Query[] => [
+  raiseSequence(names, sequence),
+  triggersQuery(names),
+];
 
 /** For a verb that does not know the sequence. On Citus only appends raise it. */
 export const raiseOwnSequence = (names: Names): Query => ({

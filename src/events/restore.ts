@@ -76,21 +76,33 @@ from unnest($1::bigint[], $2::text[], $3::int[], $4::float8[], $5::text[],
 const UNDONE = "fix or drop the trigger, if there is one, and try again. Nothing was changed";
 
 /**
- * An INSERT that answers with the number of its rows. Citus takes no INSERT in a CTE, so there it returns the rows' ids.
+ * An INSERT that answers with the number of its rows, and the sum of their ids. Citus takes no INSERT in a CTE, so there it returns the rows' ids.
  * {@link insertedBy} reads both answers.
  */
 export const counted = (insert: string): Pick<Query, "text" | "citus"> => ({
-  text: `with inserted as (${insert} returning id) select count(*)::int as count from inserted`,
+  text: `with inserted as (${insert} returning id) select count(*)::int as count, sum(id)::text as ids from inserted`,
   citus: () => `${insert} returning id`,
 });
 
 /** How many rows an INSERT of {@link counted} has inserted. */
 export const insertedBy = (rows: readonly Row[]): number => Number(rows[0]?.count ?? rows.length);
 
-/** @throws if fewer events were inserted than were sent. `rows`: the answer to the INSERT. */
-export function assertAllInserted({ events }: Names, rows: readonly Row[], sent: number): void {
-  const left = sent - insertedBy(rows);
-  if (left !== 0) throw new Error(`a trigger on ${events} left out ${left} of ${sent} events: ${UNDONE}`);
+/**
+ * @throws if fewer events were inserted than were sent, or if a trigger gave them other ids. Then the caller would know wrong ids,
+ * and the sequence would be moved to a wrong one. `rows`: the answer to the INSERT.
+ */
+export function assertAllInserted(
+  { events }: Names,
+  rows: readonly Row[],
+  sent: readonly { readonly id: number }[],
+): void {
+  const left = sent.length - insertedBy(rows);
+  if (left !== 0)
+    throw new Error(`a trigger on ${events} left out ${left} of ${sent.length} events: ${UNDONE}`);
+  const sums = rows.flatMap(({ ids }) => (typeof ids === "string" ? [BigInt(ids)] : []));
+  const expected = sent.reduce((sum, { id }) => sum + BigInt(id), 0n);
+  if (sums.some((sum) => sum !== expected))
+    throw new Error(`a trigger on ${events} gave events other ids: ${UNDONE}`);
 }
 
 /** Rows of one DELETE. */
@@ -241,7 +253,7 @@ export async function restore(
       const rows = await run(insertQuery(names, full)).catch((error: unknown) => {
         throw explainDuplicate(error, versionIndexes);
       });
-      await guard("restore", async () => assertAllInserted(names, rows, full.length));
+      await guard("restore", async () => assertAllInserted(names, rows, full));
     };
     let failure: unknown;
     let ended = false;

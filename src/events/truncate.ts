@@ -31,6 +31,7 @@ import {
 } from "../values/validate.ts";
 import { nowQuery } from "./append.ts";
 import { encodeEvents } from "./encode-messages.ts";
+import { lastValue, unlessDrawn } from "./ids-drawn.ts";
 import { moveSequence, raiseOwnSequence } from "./raise-sequence.ts";
 
 /** A stream to shorten, and the event that replaces its events. */
@@ -116,7 +117,7 @@ select t.stream, count(d.stream)::int as deleted,
 from unnest($1::text[]) as t(stream) left join deleted d on d.stream = t.stream group by t.stream`,
     params: [textArray(targets.map((t) => t.stream))],
     bindFirst: true,
-    raises: "events_kept",
+    raises: ["events_kept"],
   };
 }
 
@@ -136,17 +137,19 @@ function seedQuery(names: Names, targets: readonly TruncateTarget[]): Query {
     );
     return { stream, name, meta: metaText, data: events[0]?.data ?? "{}", dates: events[0]?.dates ?? "{}" };
   });
-  const text = (sequence: string) => `with seeded as (
+  const text = (sequence: string) => `with clock as materialized (
+  select n.created, ${lastValue(sequence)} as last_id from (${nowQuery(names, sequence)}) n
+), seeded as (
   insert into ${names.events} (name, data, stream, version, created, meta, dates)
   select s.name, s.data::jsonb, s.stream, 0, clock.created, s.meta::jsonb, s.dates::jsonb
   from unnest($1::text[], $2::text[], ${splitJson("$3")}, ${splitJson("$4")}, ${splitJson("$5")})
-    with ordinality as s(stream, name, data, meta, dates, ord) cross join (${nowQuery(names, sequence)}) clock
+    with ordinality as s(stream, name, data, meta, dates, ord) cross join clock
   order by s.ord
   returning id, created
 )
 select (select array_agg(id order by id)::text from seeded) as ids,
   (select array_agg(${millisOf("created")} order by id)::text from seeded) as dates,
-  case when (select count(*) from seeded) < ${seeds.length} then ${raise("events_left_out")} end as complete`;
+  case when (select count(*) from seeded) < ${seeds.length} then ${raise("events_left_out")}${unlessDrawn(names, sequence, "(select last_id from clock)", "(select min(id) from seeded)", "(select max(id) from seeded)")} end as complete`;
   return {
     text: text(idSequence(names)),
     // On Citus the sequence may be on another node than the log.
@@ -159,7 +162,7 @@ select (select array_agg(id order by id)::text from seeded) as ids,
       joinJson(seeds.map((s) => s.dates)),
     ],
     bindFirst: true,
-    raises: "events_left_out",
+    raises: ["events_left_out", "ids_set_by_trigger"],
   };
 }
 

@@ -9,6 +9,7 @@ import { lockQuery } from "../schema/append-lock.ts";
 import { futureColumns } from "../schema/future-events.ts";
 import { LAST_ID } from "../schema/id-capacity.ts";
 import { idSequence } from "../schema/id-sequence.ts";
+import { insertTriggers } from "../schema/insert-triggers.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { apply, type Change } from "./change.ts";
 
@@ -40,8 +41,20 @@ const facts = z.object({
 export type SequenceInfo = Readonly<z.infer<typeof sequence>>;
 export type IdFacts = Readonly<z.infer<typeof facts>>;
 
-/** Matches a trigger function that assigns to NEW.id: at the beginning of a statement, or with INTO. */
-const SETS_ID = String.raw`(^|;|\m(begin|then|else|loop)\M)\s*new\.id\s*:?=|\minto\s+(strict\s+)?new\.id\M`;
+/** Matches a trigger function that assigns to NEW.id: at the beginning of a statement, or in a list after INTO. */
+const SETS_ID = String.raw`(^|;|\m(begin|then|else|loop)\M)\s*new\s*\.\s*id\s*:?=|\minto\s+(strict\s+)?([\w.]+\s*,\s*)*new\s*\.\s*id\M`;
+/** The source of function `f`, without comments, and without the quotation marks of names. */
+const SOURCE = String.raw`regexp_replace(regexp_replace(translate(f.prosrc, '"', ''), '/\*.*?\*/', ' ', 'g'), '--[^\n]*', ' ', 'g')`;
+
+/**
+ * Names of triggers that set ids of new events by themselves. One that draws them from the log's sequence may stay. It tells
+ * only what a source says plainly; each append compares the ids themselves (events/ids-drawn.ts).
+ */
+export const idTriggersQuery = (names: Names): string => `select distinct x.name from (
+    select t.tgname as name, (select ${SOURCE} from pg_proc f where f.oid = t.tgfoid) as source ${insertTriggers(literal(names.events))}) x
+  where x.source ~* ${literal(SETS_ID)}
+    and not (x.source ~* '\\mnextval\\M'
+      and exists (select 1 from pg_class c where c.oid = ${idSequence(names)} and strpos(x.source, c.relname) > 0))`;
 
 /** One row: `facts`, for {@link toIdFacts}, and the columns for `warnOfFutureEvents`. The events table has to exist. */
 export const idFactsQuery = (names: Names): { text: string } => ({
@@ -65,12 +78,7 @@ select jsonb_build_object(
         then coalesce(coalesce(pg_sequence_last_value(f.seqrelid), 0) < (select max(id) from ${names.events}), false)
         else false end)
     from found f),
-  'trigger', (select t.tgname from pg_trigger t join pg_proc p on p.oid = t.tgfoid
-    where t.tgrelid = to_regclass(${literal(names.events)}) and not t.tgisinternal and t.tgenabled <> 'D'
-      -- BEFORE INSERT FOR EACH ROW
-      and t.tgtype & 7 = 7 and p.prosrc ~* ${literal(SETS_ID)}
-      and not exists (select 1 from found f where p.prosrc ~* '\\mnextval\\M' and strpos(p.prosrc, f.relname) > 0)
-    order by t.tgname limit 1)
+  'trigger', (select min(d.name) from (${idTriggersQuery(names)}) d)
 ) as facts, ${futureColumns(names)}`,
 });
 

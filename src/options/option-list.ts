@@ -41,6 +41,8 @@ const asPooler = (text: string) => {
   const flag = asFlag(text);
   return flag === true ? false : flag === false ? undefined : flag;
 };
+/** PGREQUIRESSL, from the time before PGSSLMODE. libpq looks at the first character only. */
+const asRequired = (text: string) => (text.startsWith("1") ? "require" : undefined);
 const quoted = (names: readonly string[]) => names.map((name) => JSON.stringify(name)).join(" | ");
 
 const url = z.string().regex(/^postgres(ql)?:\/\//, "a URL that begins with postgres:// or postgresql://");
@@ -292,7 +294,7 @@ export const optionsSchema = z.strictObject({
       docs: "TLS: a mode of libpq's sslmode, or `true` for verify-full and for options of `tls.connect`.",
     },
     url: { sslmode: asText, ssl: asFlag },
-    env: { PGSSLMODE: asText },
+    env: { PGSSLMODE: asText, PGREQUIRESSL: asRequired },
     takes: "true, false, a libpq sslmode, no-verify or an object of tls.connect options",
   }),
   sslrootcert: path().register(about, {

@@ -4,12 +4,13 @@ import { isRecord } from "../values/json-dates.ts";
 import type { PiiOptions } from "../values/pii-keys.ts";
 import { checkOptions, givenOptions } from "./check.ts";
 import { type ConnectionTarget, type Endpoint, fromConfig, type ResolvedOptions } from "./config.ts";
-import { type Environment, readEnvironment } from "./environment.ts";
+import { type Environment, obeyEnvironment, readEnvironment, type Stronger } from "./environment.ts";
 import type { Options } from "./option-list.ts";
 import { isStoreOption, refuseOptions, type SharedDatabase, sharedDatabaseOf } from "./shared-database.ts";
 import type { Values } from "./sources.ts";
 import { chooseTls } from "./tls-files.ts";
-import { readUrl } from "./url.ts";
+import { override } from "./tls-mode.ts";
+import { parametersOf, readUrl } from "./url.ts";
 
 /** Throws one Error that names each wrong option. */
 export function resolveOptions(options: unknown = {}, env: Environment = process.env): ResolvedOptions {
@@ -17,10 +18,15 @@ export function resolveOptions(options: unknown = {}, env: Environment = process
   const database = sharedDatabaseOf(given);
   if (database) return resolveShared(given, database);
   const { listen_url, replicas: urls } = checkOptions(given);
-  const chosen = withUrl(givenOptions(given));
-  const target = resolve(chosen, env);
-  const listen = listen_url === undefined ? undefined : listenTarget(chosen, listen_url, env);
-  const replicas = urls.map((url) => replicaTarget(chosen, url, env));
+  const chosen = withUrl(givenOptions(given), env);
+  const { url, connectionString } = chosen;
+  const stronger: Stronger = {
+    parameters: new Set(parametersOf(String(url ?? connectionString ?? ""))),
+    ssl: givenOptions(given).ssl !== undefined,
+  };
+  const target = resolve(chosen, env, stronger);
+  const listen = listen_url === undefined ? undefined : listenTarget(chosen, listen_url, env, stronger);
+  const replicas = urls.map((url) => replicaTarget(chosen, url, env, stronger));
   const { pii_encryption, inline, ssl } = chosen;
   const { password, onConnect } = target.secrets;
   const hidden = {
@@ -74,7 +80,7 @@ function resolveShared(options: unknown, database: SharedDatabase): ResolvedOpti
  */
 export function resolveDatabase(options: unknown = {}, env: Environment = process.env): ResolvedOptions {
   const named = isRecord(options) ? givenOptions(options) : {};
-  const given = sharedDatabaseOf(named) ? named : withUrl(named);
+  const given = sharedDatabaseOf(named) ? named : withUrl(named, env);
   refuseOptions(
     given,
     (name) => isStoreOption(name) || sharedDatabaseOf(given) !== undefined,
@@ -84,29 +90,36 @@ export function resolveDatabase(options: unknown = {}, env: Environment = proces
 }
 
 /** The given options, and those of the URL that are not given. */
-function withUrl(given: Values): Values {
+function withUrl(given: Values, env: Environment): Values {
   const { url, connectionString } = checkOptions(given);
   if (url !== undefined && connectionString !== undefined && url !== connectionString)
     throw new Error(
       'act-drizzle: options "url" and "connectionString" are two names of one option, and name different databases: leave one out',
     );
   const address = url ?? connectionString;
-  return { ...(address && readUrl(address)), ...given };
+  return override(address === undefined ? {} : readUrl(address), given, readEnvironment(env));
 }
 
-function resolve(chosen: Values, env: Environment): ConnectionTarget {
+function resolve(chosen: Values, env: Environment, stronger: Stronger): ConnectionTarget {
   // A variable that is overridden is not checked: it may be meant for another program.
   const environment = Object.fromEntries(
     Object.entries(readEnvironment(env)).filter(([option]) => !(option in chosen)),
   );
   checkOptions(environment, " from the environment");
-  const merged = { ...environment, ...chosen };
+  const merged = override(environment, chosen);
   const all = checkOptions(merged);
   const { url: _url, connectionString: _sameUrl, listen_url: _listen, ...resolved } = all;
   const { password, pii_encryption, inline, onConnect, replicas: _replicas, ...shown } = resolved;
   const hosts = endpoints(all.host, all.port);
   const [first = { host: all.host, port: 5432 }] = hosts;
-  const { ssl, tls } = chooseTls({ ...all, ssl: "ssl" in merged ? all.ssl : undefined });
+  const mode = obeyEnvironment(env, {
+    ...stronger,
+    hosts,
+    named: "host" in chosen,
+    mode: "ssl" in merged ? all.ssl : undefined,
+    sslrootcert: all.sslrootcert,
+  });
+  const { ssl, tls } = chooseTls({ ...all, ssl: mode });
   return {
     config: { ...shown, ...first, hosts, ssl, encrypted: pii_encryption !== undefined },
     secrets: { password, tls, pii: piiOptions(pii_encryption), inline, onConnect },
@@ -132,33 +145,30 @@ function endpoints(host: string, port: number | string): Endpoint[] {
   return hosts.map((name, i) => ({ host: name, port: ports[i] ?? ports[0] ?? 5432 }));
 }
 
-/** Modes of TLS that do not verify the server; `require` verifies it if sslrootcert is given. */
-const UNVERIFIED = new Set<unknown>([false, "disable", "allow", "prefer", "require", "no-verify"]);
-const TLS_FILES = ["sslrootcert", "sslcert", "sslkey"];
-
-/**
- * The options of a second target: the store's without host and port, overridden by those of the target's URL.
- *
- * If the URL names a file for TLS but no mode, and the store's mode would not verify the server, the mode is
- * verify-full. The store's `require` stays if sslrootcert is given, because it is verify-ca then.
- */
-function secondTarget({ host: _host, port: _port, ...kept }: Values, own: Values, env: Environment): Values {
-  const { ssl, sslrootcert = "" }: Values = { ...readEnvironment(env), ...kept, ...own };
-  const verified = !UNVERIFIED.has(ssl) || (ssl === "require" && sslrootcert !== "");
-  const asksToVerify = own.ssl === undefined && TLS_FILES.some((name) => own[name] !== undefined);
-  return { ...kept, ...(asksToVerify && !verified && { ssl: "verify-full" }), ...own };
+/** The options of a second target: the store's without host and port, overridden by those of the target's URL. */
+function secondTarget(
+  { host: _host, port: _port, ...kept }: Values,
+  url: string,
+  own: Values,
+  env: Environment,
+  { parameters, ssl }: Stronger,
+): ConnectionTarget {
+  return resolve(override(kept, own, readEnvironment(env)), env, {
+    parameters: new Set([...parameters, ...parametersOf(url)]),
+    ssl,
+  });
 }
 
 /**
  * The store's own options, overridden by all that the URL names. The store's host, port and target_session_attrs select
  * the primary, so they are left out.
  */
-function replicaTarget(chosen: Values, url: string, env: Environment): ConnectionTarget {
-  const own = readUrl(url, "replicas");
-  return resolve(secondTarget(chosen, { target_session_attrs: "any", ...own }, env), env);
+function replicaTarget(chosen: Values, url: string, env: Environment, stronger: Stronger): ConnectionTarget {
+  const own = { target_session_attrs: "any", ...readUrl(url, "replicas") };
+  return secondTarget(chosen, url, own, env, stronger);
 }
 
 /** The store's own options without host and port, overridden by all that `listen_url` names. */
-function listenTarget(chosen: Values, url: string, env: Environment): ConnectionTarget {
-  return resolve(secondTarget(chosen, readUrl(url, "listen_url"), env), env);
+function listenTarget(chosen: Values, url: string, env: Environment, stronger: Stronger): ConnectionTarget {
+  return secondTarget(chosen, url, readUrl(url, "listen_url"), env, stronger);
 }

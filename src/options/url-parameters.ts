@@ -91,7 +91,12 @@ export const URL_PARAMETERS: Readonly<Record<string, UrlParameter>> = {
   sslcrldir: { from: "libpq", refused: by("ssl: { ca, crl }") },
   sslpassword: { from: "libpq", refused: by("ssl: { cert, key, passphrase }") },
   sslidentity: { from: "Prisma", refused: by("ssl: { pfx, passphrase }") },
-  ssl_min_protocol_version: { from: "libpq", refused: by("ssl: { minVersion }") },
+  ssl_min_protocol_version: {
+    from: "libpq",
+    takes: ["TLSv1", "TLSv1.1", "TLSv1.2"],
+    does: "Nothing: Node takes no version of TLS before 1.2.",
+    refused: by("ssl: { minVersion }"),
+  },
   ssl_max_protocol_version: { from: "libpq", refused: by("ssl: { maxVersion }") },
   sslkeylogfile: { from: "libpq", refused: by("ssl and Node's --tls-keylog") },
   service: { from: "libpq", refused: "no pg_service.conf is read: write host, port and database" },
@@ -114,3 +119,10 @@ export const URL_PARAMETERS: Readonly<Record<string, UrlParameter>> = {
   statement_cache_size: { from: "Prisma", refused: by("prepare: false") },
   single_use_connections: { from: "Prisma", refused: by("maxUses: 1") },
 };
+
+/** Why a value of a parameter in {@link URL_PARAMETERS} is refused, and what to do; undefined if it is accepted. */
+export function refusalOf(name: string, value: string): string | undefined {
+  const { takes, does, refused } = URL_PARAMETERS[name] ?? { does: "" };
+  if (does !== undefined && (!takes || takes.includes(value))) return undefined;
+  return refused ?? `it takes ${takes?.join(" or ")}`;
+}

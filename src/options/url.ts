@@ -6,7 +6,8 @@ import { checkOptions, givenOptions } from "./check.ts";
 import { optionList } from "./option-list.ts";
 import { settingWord } from "./server-options.ts";
 import { readSource, type Values } from "./sources.ts";
-import { URL_PARAMETERS } from "./url-parameters.ts";
+import { bindChannel, isOff } from "./tls-mode.ts";
+import { refusalOf, URL_PARAMETERS } from "./url-parameters.ts";
 
 /** `option`: the name of the option that holds the URL. */
 export function readUrl(url: string, option = "url"): Values {
@@ -36,6 +37,10 @@ export function readUrl(url: string, option = "url"): Values {
   checkOptions(values, ` in ${option}`);
   return values;
 }
+
+/** The names of the parameters of a URL that {@link readUrl} accepts. */
+export const parametersOf = (url: string): string[] =>
+  (/\?(.*)$/s.exec(url)?.[1] ?? "").split("&").map((part) => decodeURIComponent(part.replace(/=.*/s, "")));
 
 type Fail = (text: string) => Error;
 
@@ -98,11 +103,8 @@ function readParameters(
       );
     if (parameters.has(name)) throw fail(`the parameter "${name}" occurs twice: leave one out`);
     if (value === "") throw fail(`the parameter "${name}" is empty: give it a value, or leave it out`);
-    const { takes, does, refused } = URL_PARAMETERS[name] ?? { does: "" };
-    if (does === undefined || (takes && !takes.includes(value)))
-      throw fail(
-        `the parameter "${name}" or its value is refused: ${refused ?? `it takes ${takes?.join(" or ")}`}`,
-      );
+    const refused = refusalOf(name, value);
+    if (refused !== undefined) throw fail(`the parameter "${name}" or its value is refused: ${refused}`);
     parameters.set(name, value);
   }
   if (parameters.has("host") && parameters.has("hostaddr"))
@@ -131,7 +133,6 @@ function refuseContradictions(parameters: ReadonlyMap<string, string>, fail: Fai
 
 const CONTRADICT = "contradict each other: leave one out";
 
-const isOff = (ssl: unknown) => ssl === false || ssl === "disable";
 /** Modes that may go on without TLS. */
 const isOptional = (ssl: unknown) => ssl === "allow" || ssl === "prefer";
 
@@ -159,8 +160,8 @@ function combineTls(parameters: ReadonlyMap<string, string>, mode: unknown, fail
   const asked =
     accept === undefined || isOff(mode) ? mode : accept === "strict" ? "verify-full" : (mode ?? "require");
   if (parameters.get("channel_binding") !== "require") return asked;
-  if (isOff(asked) || asked === "no-verify")
+  const bound = bindChannel(asked, parameters.has("sslrootcert"));
+  if (bound === undefined)
     throw fail("channel_binding=require needs a server that is verified: ask for sslmode=verify-full");
-  if (asked === "verify-ca" || (asked === "require" && parameters.has("sslrootcert"))) return "verify-ca";
-  return "verify-full";
+  return bound;
 }

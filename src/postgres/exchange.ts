@@ -43,8 +43,8 @@ export type Query = {
   readonly once?: boolean;
   /** Its parameters and results are the same under every value of array_nulls and extra_float_digits. */
   readonly ignoresSettings?: boolean;
-  /** The error that this statement's text raises on purpose. The same message from another statement is not this error. */
-  readonly raises?: Raised;
+  /** The errors that this statement's text raises on purpose. The same message from another statement is none of them. */
+  readonly raises?: readonly Raised[];
   /** Takes each row as it arrives, with its size in bytes. The answer has no rows then. */
   readonly onRow?: (row: Row, bytes: number) => void;
   /** For a user's own statement: gets its columns and rows, with values as user-values.ts reads them. */

@@ -241,7 +241,8 @@ export class TransactionChannel {
     const inDoubt = citus === true && step === "commit";
     if (inDoubt) this.#fatal(error);
     const raises = step === "execute" ? queries[failedAt]?.raises : undefined;
-    const cause = raises && isRaised(raises, error) ? raisedError(raises) : error;
+    const reason = raises?.find((each) => isRaised(each, error));
+    const cause = reason ? raisedError(reason) : error;
     return new TransactionFailure(cause, { step, failedAt, inDoubt });
   }
 

@@ -79,7 +79,7 @@ export const lockAppendsUntil = (
     `${endAfter(limit)}${endWhenIdle(idle)}`,
   ),
   params: () => [until(), token],
-  raises: "too_late",
+  raises: ["too_late"],
 });
 
 /**

@@ -1,7 +1,8 @@
 /**
  * Finds the sequence that ids are drawn from: the one in the default of column `id`, or else the one that the column
  * owns, as an identity column does. `pg_get_serial_sequence` finds owned sequences only, but the default of a log that was
- * copied or renamed may use another sequence.
+ * copied or renamed may use another sequence. A column that was a serial may own two: ids come from that of the identity
+ * (deptype i).
  */
 import { literal, type Names } from "./names.ts";
 
@@ -21,5 +22,5 @@ export const idSequenceOf = (table: string): string => {
       join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = a.attrelid and d.refobjsubid = a.attnum
         and d.classid = 'pg_class'::regclass and d.deptype in ('a', 'i')
       join pg_class s on s.oid = d.objid and s.relkind = 'S'
-      where ${column} limit 1))`;
+      where ${column} order by d.deptype desc limit 1))`;
 };

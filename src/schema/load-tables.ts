@@ -1,22 +1,23 @@
 /** Loads the Drizzle schema when it is first asked for: the store itself runs without Drizzle (docs/internals/adr/0007). */
 import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
+import { dirname, join } from "node:path";
 import type { ActTables } from "./tables.ts";
 
-/** Undefined in a CommonJS bundle: esbuild and Rolldown leave nothing in its place. */
+/**
+ * A URL in an ES module, a path in the package's CommonJS, and undefined in a CommonJS bundle of esbuild. No other property
+ * of `import.meta` may stand here: Bun leaves it in a CommonJS bundle, which then does not even start.
+ */
 const here: string | undefined = import.meta.url;
-/** Undefined in CommonJS, and in a bundle of webpack. It is called on `import.meta`, because Bun requires that. */
-const resolve: ((name: string) => string) | undefined =
-  typeof import.meta.resolve === "function" ? (name) => import.meta.resolve(name) : undefined;
 
 /**
  * The path or name of the schema module. It uses the package's own name, so that a bundle never loads a file of the app
- * by mistake. It resolves the name as `import` does, so that the app's `drizzle-orm` is loaded once: `require` would load
- * the CommonJS copy.
+ * by mistake. An ES module gets the path of the ES module, so that the app's `drizzle-orm` is loaded once: by its name
+ * `require` would load the CommonJS copy.
  */
-function source(): string {
+function source(require: NodeJS.Require): string {
   if (here?.endsWith("/src/schema/load-tables.ts")) return "./tables.ts";
-  return resolve ? fileURLToPath(resolve("act-drizzle/schema")) : "act-drizzle/schema";
+  if (!here?.startsWith("file:")) return "act-drizzle/schema";
+  return join(dirname(require.resolve("act-drizzle/package.json")), "dist/esm/schema.js");
 }
 
 type Named = { readonly schema: string; readonly table: string };
@@ -31,11 +32,12 @@ export function tablesOf(config: Named): ActTables {
   return tables;
 }
 
-/** `require` of the path that `source()` resolves returns the same module as `import`, but synchronously. */
+/** `require` of what `source()` resolves returns the same module as `import`, but synchronously. */
 function loadTables({ schema, table }: Named): ActTables {
   let module: typeof import("./tables.ts");
   try {
-    module = createRequire(here ?? "")(source());
+    const require = createRequire(here ?? "");
+    module = require(source(require));
   } catch (cause) {
     throw new Error(
       "act-drizzle: store.tables could not load act-drizzle/schema: install drizzle-orm, and in a bundled app call actTables() of act-drizzle/schema instead.",

@@ -57,13 +57,17 @@ test("rows that came in with ids of their own", async () => {
   expect(await codes(store)).toEqual(["sequence-behind"]);
 });
 
-test("a trigger that sets ids", async () => {
+test.each([
+  ["new.id := new.id + 1000;", ["ids-set-by-trigger"]],
+  ['-- our ids\n NEW."id" = new.id + 1000;', ["ids-set-by-trigger"]],
+  ["if new.id = 5 then raise notice 'five'; end if;", []],
+])("a trigger that says %j: %j", async (body, found) => {
   const store = await withBacklog(fixture);
   await fixture.sql.unsafe(`create function ${store.config.table}_ids() returns trigger language plpgsql as
-    $$ begin new.id := new.id + 1000; return new; end $$`);
+    $$ begin ${body} return new; end $$`);
   await fixture.sql.unsafe(`create trigger own_ids before insert on ${store.config.table}
     for each row execute function ${store.config.table}_ids()`);
-  expect(await codes(store)).toEqual(["ids-set-by-trigger"]);
+  expect(await codes(store)).toEqual(found);
 });
 
 test.each([

@@ -114,14 +114,14 @@ describe("a head is found", () => {
 test("the warm-up prepares what commits send: the INSERT of one commit and both of a batch, the recursive one last", async () => {
   const { appender, prepared, sent } = refusing(fine);
   appender.warmUp();
-  await vi.waitFor(() => expect(prepared).toHaveLength(6));
+  await vi.waitFor(() => expect(prepared).toHaveLength(7));
   for (const batch of [[commit("a")], [commit("a"), commit("b")], [commit("a"), commit("a")]])
     await appender.append(batch, performance.now() + 60_000, noTransfer);
   const texts = sent.flatMap(({ queries }) => queries.map(({ text }) => text));
   expect(new Set(texts)).toEqual(new Set(prepared));
   // A server that can't run it, as Citus, refuses nothing that stands before it.
   expect(prepared.map((text) => text.startsWith("with recursive"))).toEqual([
-    ...[false, false, false, false, false, true],
+    ...[false, false, false, false, false, false, true],
   ]);
 });
 
@@ -209,7 +209,7 @@ describe("what is sent", () => {
     lost = true;
     await expect(append()).rejects.toThrow(InDoubtError);
     await append();
-    expect(sent.map(({ queries }) => queries.length)).toEqual([4, 2, 2, 4]);
+    expect(sent.map(({ queries }) => queries.length)).toEqual([5, 2, 2, 5]);
     for (const { queries } of sent) {
       expect(queries[0]?.text).toContain("pg_advisory_xact_lock");
       // Only the INSERT has parameters that must be there before the lock is asked for.
@@ -218,7 +218,7 @@ describe("what is sent", () => {
       );
     }
     expect(sent[0]?.queries[1]?.text).toContain("setval(");
-    expect(sent[0]?.queries[3]?.text).toContain("as first_event");
+    expect(sent[0]?.queries[4]?.text).toContain("as first_event");
   });
 
   test("compares the ids again on a connection that is still open after 30 s, and tells that they were behind", async () => {
@@ -245,6 +245,26 @@ describe("what is sent", () => {
     expect(warned.mock.calls).toEqual([[expect.stringMatching(/explicit ids; new ids follow 90$/)]]);
   });
 
+  test("looks for a trigger that was created meanwhile, and then for the facts again", async () => {
+    const { appender, sent, state } = fixture({
+      send: (one) =>
+        stored(one).map((answer, i) =>
+          one.queries[i]?.text.includes("select 1 as found") ? { ...answer, rows: [{ found: 1 }] } : answer,
+        ),
+    });
+    await appender.append([commit("a")], NEVER, noTransfer);
+    expect([sent.length, state.destroyed]).toEqual([1, 1]);
+  });
+
+  test("compares the ids that it stores if there are triggers, and only then", async () => {
+    for (const insert_triggers of [true, false]) {
+      const { append, sent } = refusing(fine, { facts: { ...indexed, insert_triggers } });
+      await append();
+      const insert = sent[0]?.queries.find(({ text }) => isInsert(text));
+      expect(insert?.text.includes("ids_set_by_trigger")).toBe(insert_triggers);
+    }
+  });
+
   test("does not touch a sequence that is not known", async () => {
     const { append, sent } = refusing(fine, { facts: { ...indexed, id_sequence: null } });
     await append();
@@ -269,7 +289,7 @@ describe("what is sent", () => {
     await expect(append()).rejects.toThrow();
     await append();
     await append();
-    expect(sent.map(({ queries }) => queries.length)).toEqual([4, 4, 2]);
+    expect(sent.map(({ queries }) => queries.length)).toEqual([5, 5, 2]);
   });
 
   test("goes with its deadline, and tells of its transfer", async () => {
@@ -323,7 +343,7 @@ describe("what is sent", () => {
   test("is a message that may come late where the server process is not known, whatever the options say", async () => {
     const { append, sent } = refusing(fine, { unknown: true });
     await append();
-    expect(sent[0]?.queries[0]).toMatchObject({ raises: "too_late" });
+    expect(sent[0]?.queries[0]).toMatchObject({ raises: ["too_late"] });
     const direct = refusing(fine);
     await direct.append();
     expect(direct.sent[0]?.queries[0]).not.toHaveProperty("raises");

@@ -63,14 +63,17 @@ describe("a reason", () => {
   test("may be raised by the lock of a message that comes late, and by the INSERT, each its own", () => {
     const names = namesOf("public", "events");
     expect(lockAppends(names, 0).raises).toBeUndefined();
-    expect(lockAppendsUntil(names, 0, "t", () => 0).raises).toBe("too_late");
-    expect(insertQuery({ distinct: "", repeated: "" }, [], 7).raises).toBe("events_left_out");
+    expect(lockAppendsUntil(names, 0, "t", () => 0).raises).toEqual(["too_late"]);
+    expect(insertQuery({ distinct: "", repeated: "" }, [], 7).raises).toEqual([
+      "events_left_out",
+      "ids_set_by_trigger",
+    ]);
   });
 });
 
 describe("in a transaction a reason", () => {
-  const lock = { text: "lock", raises: "too_late" } as const;
-  const insert = { text: "insert", bindFirst: true, raises: "events_left_out" } as const;
+  const lock = { text: "lock", raises: ["too_late"] } as const;
+  const insert = { text: "insert", bindFirst: true, raises: ["events_left_out"] } as const;
   const causeOf = async (kind: "execute" | "bind", text: string, reason: string) => {
     const { channel, server } = await open();
     server.refuse(kind, text, { code: "22P02", message: `${ENGLISH}"${reason}"` });

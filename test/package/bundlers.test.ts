@@ -1,5 +1,5 @@
 /** An app that is bundled into one file, by the bundlers that servers are bundled with. */
-import { cp, mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import esbuild from "esbuild";
 import { rolldown } from "rolldown";
@@ -12,15 +12,19 @@ const fixture = useDatabase();
 
 let home: string;
 let project: string;
+let installed: string;
 let remove: () => Promise<void>;
 
 beforeAll(async () => {
-  ({ home, project, remove } = await installPackage());
+  ({ home, project, installed, remove } = await installPackage());
 }, 120_000);
 afterAll(() => remove?.());
 
 type Format = "esm" | "cjs";
 type Bundler = (entry: string, folder: string, file: string, format: Format) => Promise<readonly unknown[]>;
+
+/** The path of Bun's command. Bun is no devDependency, because it is a program of 100 MB (docs/internals/testing.md). */
+const bun = process.env.BUN;
 
 /** Each bundles `entry` and gives the warnings. */
 const BUNDLERS: Readonly<Record<string, Bundler>> = {
@@ -66,6 +70,15 @@ const BUNDLERS: Readonly<Record<string, Bundler>> = {
         compiler.close(() => (error || errors.length > 0 ? reject(error ?? errors) : resolve(warnings)));
       });
     }),
+  ...(bun && {
+    bun: async (entry, folder, file, format) => {
+      const outfile = join(folder, file);
+      await run(bun, ["build", entry, "--target=node", `--format=${format}`, `--outfile=${outfile}`], {
+        cwd: project,
+      });
+      return [];
+    },
+  }),
 };
 
 const CASES = Object.keys(BUNDLERS).flatMap((name) =>
@@ -111,6 +124,17 @@ test.each(CASES)("$name, $format: the admin's calls answer as without a bundle",
   const bundled = await run(process.execPath, [file], { cwd: folder, env: { STORE_OPTIONS } });
   expect(JSON.parse(bundled)).toEqual(JSON.parse(plain));
   expect(JSON.parse(bundled)[1]).toBe("reaction");
+});
+
+test("of import.meta only url is used: Bun leaves the rest in a CommonJS bundle, which then does not start", async () => {
+  const folder = join(installed, "dist/esm");
+  const files = (await readdir(folder)).filter((name) => name.endsWith(".js"));
+  expect(files).toContain("index.js");
+  for (const file of files) {
+    // Without comments, which may speak of it.
+    const code = (await readFile(join(folder, file), "utf8")).replaceAll(/\/\*.*?\*\/|^\s*\/\/[^\n]*/gms, "");
+    expect(code.match(/import\.meta(?!\.url\b)/g), file).toBeNull();
+  }
 });
 
 test("without drizzle-orm the store runs, in a bundle too, and store.tables says to install it", async () => {

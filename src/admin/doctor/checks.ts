@@ -178,7 +178,7 @@ const CHECKS = {
       ? []
       : [
           error(
-            `The trigger ${id_triggers.join(", ")} sets ids of events itself: they may appear out of order.`,
+            `The trigger ${id_triggers.join(", ")} sets ids of events itself: seed() refuses it, and commits fail.`,
             "Drop it. The store draws ids from the sequence, under its append lock.",
           ),
         ],

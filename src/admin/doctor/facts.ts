@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import type { Context } from "../../context.ts";
+import { idTriggersQuery } from "../../migrations/sequence.ts";
 import { idCapacityColumns } from "../../schema/id-capacity.ts";
 import { idSequence } from "../../schema/id-sequence.ts";
 import { literal, type Names } from "../../schema/names.ts";
@@ -105,7 +106,6 @@ const SLOTS = `(select coalesce(jsonb_agg(jsonb_build_object('name', slot_name, 
   from pg_replication_slots where (xmin is not null or catalog_xmin is not null or restart_lsn is not null) and not active)`;
 
 function serverText(names: Names): string {
-  const { events } = names;
   const list = Object.values(tableNames(names.table)).map(literal).join(", ");
   const ours = `c.relnamespace = to_regnamespace(${literal(`"${names.schema}"`)}) and c.relname in (${list}) and c.relkind in ('r', 'p')`;
   return `select current_setting('server_version_num') as version_number, ${epochMs("clock_timestamp()")} as now,
@@ -125,9 +125,7 @@ function serverText(names: Names): string {
       'cycle', s.seqcycle, 'last', case when has_sequence_privilege(c.oid, 'usage, select') then pg_sequence_last_value(c.oid) end)
     from pg_sequence s join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace
     where s.seqrelid = ${idSequence(names)}) as sequence,
-  (select coalesce(jsonb_agg(t.tgname order by t.tgname), '[]') from pg_trigger t join pg_proc p on p.oid = t.tgfoid
-    where t.tgrelid = to_regclass(${literal(events)}) and not t.tgisinternal and t.tgtype & 2 = 2 and t.tgtype & 4 = 4
-      and p.prosrc ~* 'new\\.id\\s*:?=') as id_triggers,
+  (select coalesce(jsonb_agg(d.name order by d.name), '[]') from (${idTriggersQuery(names)}) d) as id_triggers,
   ${unfinishedText(names)} as unfinished,
   ${idCapacityColumns(names)}`;
 }
