@@ -21,7 +21,7 @@ export class Correlators {
   /** Called when a try was in vain, with the ms after which the next one may succeed. */
   onRetry: (after: number) => void = () => {};
 
-  /** Takes the checkpoint that a call returned. The first one is where the first app of this store begins to read. */
+  /** Takes the checkpoint that a call returned. No app of this store begins to read before the first one, unless the log is restored. */
   noteStart(at: number): void {
     this.#start ??= at;
   }
@@ -35,7 +35,7 @@ export class Correlators {
     this.#known.set(id, key);
     const [oldest] = this.#known.keys();
     if (this.#known.size > MAX_CORRELATORS && oldest !== undefined) this.#known.delete(oldest);
-    // The lease of another process ends within the time that this one asked for: both have the same reactions.
+    // The holder has the same key, so it runs the same app and has asked for as long a lease.
     if (!granted) this.#tryAgain(millis);
   }
 
@@ -67,7 +67,7 @@ export class Correlators {
     return this.#known.size > 0 ? [...new Set(this.#known.values())] : [""];
   }
 
-  /** No app of this store reads events up to this id, because it began behind them. */
+  /** No app of this store reads events up to this id, because each began to read after it. */
   get start(): number {
     return this.#start ?? -1;
   }

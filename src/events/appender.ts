@@ -317,7 +317,7 @@ export class Appender {
     if (id === undefined) return;
     const { schema, table } = this.#options.names;
     log().warn(
-      `[act-drizzle] "${schema}"."${table}": the sequence of ids was behind the log, as after an insert of rows with explicit ids, and was moved: new ids follow ${id}`,
+      `[act-drizzle] "${schema}"."${table}": the sequence of ids was behind the log, as after an insert of rows with explicit ids, or was restarted: new ids follow ${id}`,
     );
   }
 

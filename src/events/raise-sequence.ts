@@ -50,7 +50,10 @@ export const compareIds = (names: Names, sequence: number): readonly Query[] => 
   triggersQuery(names),
 ];
 
-/** For a verb that does not know the sequence. On Citus only appends raise it. */
+/**
+ * For truncate(), which does not know the sequence. On Citus this does nothing: there a truncate moves the sequence once a
+ * unique index has refused a row.
+ */
 export const raiseOwnSequence = (names: Names): Query => ({
   text: raised(names, `(${idSequence(names)})`),
   citus: () => "select null as id where false",

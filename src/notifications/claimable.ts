@@ -13,9 +13,9 @@ const PER_LANE = 10;
 /** How many names of events one poll searches for. The next poll goes on with further names. */
 const MAX_NAMES = 1_000;
 
-/** Work that waits: claimable subscriptions of one lane, or events that no correlator has seen. */
+/** Work that waits: claimable subscriptions of one lane, or events that a correlator of this store has not read. */
 export type Waiting = {
-  /** Undefined: events that no correlator has seen. */
+  /** Undefined: events that a correlator of this store has not read. */
   readonly lane: string | undefined;
   /** A fingerprint of the work. It changes as soon as a process claims a part of it, or a correlator's checkpoint moves. */
   readonly state: string;

@@ -20,7 +20,7 @@ import { LONGEST_PAUSE, Uncorrelated, type UncorrelatedOptions } from "./uncorre
 /** The longest random delay of a poll after an announcement or a due time, in ms. */
 const SPREAD = 500;
 
-/** When this store has last claimed, by lane. A claim finds the same work as the look-out, which then need not poll. */
+/** When this store has last claimed, by lane. A claim finds the same subscriptions as the look-out, which then leaves out its lanes. */
 export class RecentClaims {
   readonly #times = new Map<string | undefined, number>();
 
@@ -86,7 +86,7 @@ export class LookOut {
 
   #scheduleNext(dueIn: number | undefined): void {
     const { random } = Math;
-    // A poll that decides about events that the last one has seen comes early, so that they wait for 9 s at most.
+    // A poll that decides about events that the last one has seen comes early, so that they wait for two and a quarter periods at most.
     const spread = this.#uncorrelated.isDoubtful ? 0.25 : 0.5;
     const regular = this.#period > 0 ? this.#period * (0.75 + random() * spread) : Number.POSITIVE_INFINITY;
     const due = dueIn === undefined ? Number.POSITIVE_INFINITY : dueIn + random() * SPREAD;

@@ -14,7 +14,7 @@
  * - ended: by its disposer, by a second call, or by dispose(). The handler is not called any more.
  *
  * The position comes from the log alone. Anyone may send a payload, so a payload never moves the position. A payload only
- * keeps catch-up from reporting the events that the payload names. If it names an id above the end of the log, catch-up
+ * keeps catch-up, and a poll of the look-out, from reporting the events that it names. If it names an id above the end of the log, catch-up
  * takes the log for restored, and reports the newest events again.
  */
 import type { NotifyDisposer, StoreNotification } from "@rotorsoft/act";
@@ -111,7 +111,7 @@ export class Notifier {
     this.#own.track(append);
   }
 
-  /** Records that this store claims, so that the look-out need not poll. */
+  /** Records that this store claims, so that the look-out can leave out the lane. */
   claims(lane: string | undefined): void {
     this.#claims.note(lane);
   }
@@ -242,7 +242,10 @@ class Listening {
     }
   }
 
-  /** Catch-ups run one after the other. `starting`: only the position is known. Ids of earlier commits of this process may be of a log that was restored since. */
+  /**
+   * Catch-ups run one after the other. `starting`: only the position counts, because ids of earlier commits of this process
+   * may be of a log that was restored since.
+   */
   #catchUpNext(starting = false): Promise<void> {
     this.#catchUps = this.#catchUps.then(() => this.#catchUp(starting));
     return this.#catchUps;

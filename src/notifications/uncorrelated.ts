@@ -1,13 +1,13 @@
 /**
- * Decides which events the look-out reports because no correlator of the app has read them.
+ * Decides which events the look-out reports because a correlator of this store has not read them.
  *
  * An event is news while the process that committed it may still announce it. So a poll leaves out what the poll before
  * has not seen. What the app knows by its own commit or by a payload it correlates by itself, as a rule. But Act's `settle()`
  * gives up silently if the lease is refused or a statement fails, and of two apps on one store one is not told of the other's
  * commits. So known events are reported too, if the checkpoint has not moved since the poll before, or a try was in vain.
  *
- * What the app leaves alone, because it has no reaction to it, is reported again after longer and longer pauses. What is
- * behind it in the log is reported at once.
+ * What the app leaves alone, because it has no reaction to it, is reported again after longer and longer pauses. What
+ * comes after it in the log is reported at once.
  */
 import type { Found, Waiting } from "./claimable.ts";
 import type { EventRef } from "./payload.ts";

@@ -9,7 +9,7 @@
 /** When a variable counts. A parameter of the same meaning in the URL wins over it. */
 export const COUNTS = {
   always: "always",
-  tls: "unless TLS is off or the option `ssl` is given",
+  tls: "unless TLS is turned off, the option `ssl` is given, or all hosts are Unix sockets",
   socket: "on a Unix socket",
   host: "unless an option or the URL names the host",
 } as const;

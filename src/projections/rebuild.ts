@@ -93,7 +93,10 @@ export type RebuildOptions<
    * for all of them; a statement can have 65,535 parameters.
    */
   readonly batchSize?: number | undefined;
-  /** Begins at the first event, even if an interrupted rebuild could go on: needed if `apply` has changed, or the log. Default false. */
+  /**
+   * Begins at the first event, even if an interrupted rebuild could go on: needed if `apply` has changed, or events that it has
+   * handled already. A restored log is noticed without it. Default false.
+   */
   readonly restart?: boolean | undefined;
   /** Called after each batch. */
   readonly onProgress?: ((progress: RebuildProgress) => void) | undefined;
@@ -180,8 +183,8 @@ export async function rebuild<
   const open = (restart: boolean) => retryOnLockTimeout(() => filled.open(names, restart), signal);
   let filling = await open(options.restart ?? false);
   let head = await log.head();
-  // If another event has this id at the end, the log was restored meanwhile.
-  const first = await log.markAt(head);
+  // Of the log's last event now. If it differs when the rebuild ends, the log was restored meanwhile.
+  const headMark = await log.markAt(head);
   // The log was restored, and its ids begin anew: what an interrupted rebuild has filled is of the old log. If the event of the
   // mark is gone, nothing tells whether this is the same log.
   if (
@@ -240,8 +243,8 @@ export async function rebuild<
       // No handler runs now, so every event that a handler has committed is at or below this id.
       const end = await log.head();
       // Without this event, as after a truncate, nothing tells that the log was restored.
-      const now = first && (await markNow(log, first));
-      restored = end < filling.at || (now !== undefined && now !== first);
+      const now = headMark && (await markNow(log, headMark));
+      restored = end < filling.at || (now !== undefined && now !== headMark);
       if (restored)
         throw new ProjectionError(
           "CANNOT_SWAP",

@@ -1,12 +1,12 @@
 /**
- * The highest checkpoint that a store has been told, by correlator; '' for the shared one. A checkpoint only grows, unless a
- * restore, or an import that replaces the log, deletes it. So if the table has a lower one, the caller has read its events
- * from the log before the restore, and its new checkpoint is an id of that log. If it were stored, no event of the
- * restored log up to that id would ever be correlated, also after a restart.
+ * The last checkpoint that a store has been told, by correlator; '' for the shared one. A checkpoint only grows, unless a
+ * restore, an import that replaces the log, or reap() deletes it. So if the table has a lower one, the caller may have
+ * read its events from the log before a restore, and its new checkpoint may be an id of that log. If it were stored, no
+ * event of the restored log up to that id would ever be correlated, also after a restart.
  */
 import type { Names } from "./names.ts";
 
-/** By the names of a store, an object of its own. */
+/** Keyed by the store's {@link Names}: each store has an object of its own. */
 const seen = new WeakMap<Names, Map<string, number>>();
 
 /** What stands for a checkpoint whose row is not there. */

@@ -242,7 +242,9 @@ describe("what is sent", () => {
     }
     const compared = sent.map(({ queries }) => queries[1]?.text.includes("setval"));
     expect(compared).toEqual([true, false, true, false]);
-    expect(warned.mock.calls).toEqual([[expect.stringMatching(/explicit ids, and was moved: new ids follow 90$/)]]);
+    expect(warned.mock.calls).toEqual([
+      [expect.stringMatching(/explicit ids, or was restarted: new ids follow 90$/)],
+    ]);
   });
 
   test("looks for a trigger that was created meanwhile, and then for the facts again", async () => {

@@ -124,7 +124,11 @@ test("row-level security is on, though no privilege is lacking", async (context)
     create policy own on ${eventsOf(owner)} using (true) with check (stream <> 'forbidden')`);
   const store = fixture.store({ ...role, table: owner.config.table });
   for (const failing of [() => commit(store), () => store.query(() => {}), () => store.query_stats({})])
-    await advises(failing(), "42501", /row-level security is on for it: .* grant what is missing, such as BYPASSRLS/);
+    await advises(
+      failing(),
+      "42501",
+      /row-level security is on for it: .* grant what is missing, such as BYPASSRLS/,
+    );
 });
 
 test("a statement may be cancelled by an administrator too", async () => {
