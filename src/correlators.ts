@@ -13,17 +13,39 @@ const AFTER_FAILURE = 4_000;
 /** The most correlators that are remembered: the last ones. A process may build an app for each request. */
 const MAX_CORRELATORS = 100;
 
+/** The longest wait after a refused lease, in ms. The wait doubles while neither a lease was granted nor the checkpoint moved. */
+const LONGEST_WAIT = 60_000;
+
+/** Of a map whose last entry was set last. */
+function forgetOldest(map: Map<string, unknown>): void {
+  const [oldest] = map.keys();
+  if (map.size > MAX_CORRELATORS && oldest !== undefined) map.delete(oldest);
+}
+
 export class Correlators {
   /** Those that asked for a lease and did not release it, by key and holder. */
   readonly #known = new Map<string, string>();
+  /** The last checkpoint that was told, by key. */
+  readonly #told = new Map<string, number>();
   #start: number | undefined;
+  /** How often a lease was refused since something moved. */
+  #refused = 0;
   #retryAt: number | undefined;
   /** Called when a try was in vain, with the ms after which the next one may succeed. */
   onRetry: (after: number) => void = () => {};
 
-  /** Takes the checkpoint that a call returned. No app of this store begins to read before the first one, unless the log is restored. */
-  noteStart(at: number): void {
+  /**
+   * Takes the checkpoint that a call returned for this key, '' for the shared one. No app of this store begins to read before
+   * the first one that was told. A checkpoint that has become lower is that of a restored log.
+   */
+  noteStart(key: string, at: number): void {
+    const last = this.#told.get(key);
+    if (last !== undefined && at < last) this.#start = Math.min(this.#start ?? at, at);
     this.#start ??= at;
+    if (last !== at) this.#refused = 0;
+    this.#told.delete(key);
+    this.#told.set(key, at);
+    forgetOldest(this.#told);
   }
 
   /** Records the answer to a request for a lease. */
@@ -33,10 +55,12 @@ export class Correlators {
     // Released: the app ends, and nobody waits for its checkpoint.
     if (!(millis > 0)) return;
     this.#known.set(id, key);
-    const [oldest] = this.#known.keys();
-    if (this.#known.size > MAX_CORRELATORS && oldest !== undefined) this.#known.delete(oldest);
-    // The holder has the same key, so it runs the same app and has asked for as long a lease.
-    if (!granted) this.#tryAgain(millis);
+    forgetOldest(this.#known);
+    if (granted) this.#refused = 0;
+    // The holder has the same key, so it runs the same app and has asked for as long a lease. If it reads what is there again
+    // and again, and no app has a reaction to it, twenty processes that try again every 5 s would never come to rest.
+    else if (this.#tryAgain(Math.min(millis * 2 ** this.#refused, Math.max(millis, LONGEST_WAIT))))
+      this.#refused++;
   }
 
   /** Records that a verb failed without which nothing is correlated. */
@@ -44,10 +68,12 @@ export class Correlators {
     this.#tryAgain(AFTER_FAILURE);
   }
 
-  #tryAgain(after: number): void {
-    if (this.#retryAt !== undefined) return;
+  /** False if an earlier reason to try again still stands. */
+  #tryAgain(after: number): boolean {
+    if (this.#retryAt !== undefined) return false;
     this.#retryAt = performance.now() + after;
     this.onRetry(after);
+    return true;
   }
 
   /** Whether a try was in vain, and the next one may succeed. Says so once. */

@@ -6,6 +6,7 @@ import { assertAllInserted, counted, wipe } from "../events/restore.ts";
 import type { Query, Run } from "../postgres/index.ts";
 import { numberArray, SEPARATOR, splitJson, textArray } from "../postgres/parameters.ts";
 import { lockQuery } from "../schema/append-lock.ts";
+import { forgetCheckpoints } from "../schema/checkpoints-seen.ts";
 import { idSequence } from "../schema/id-sequence.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { checkGiven, FLAG, FUNCTION, oneOf, type Rules } from "../values/rules.ts";
@@ -206,6 +207,7 @@ export async function importEvents(
     if (lastId !== undefined) await moveSequence(run, names, lastId);
   };
   await context.exclusive("import", () => connections.session("import", write));
+  if (mode === "replace") forgetCheckpoints(names);
   return { events: reader.events, lastId };
 }
 

@@ -137,7 +137,8 @@ select count(*)::int as found, max(key)::text as last, (select count(*)::int fro
 /**
  * Empties the tables, in the transaction of `run`, which holds the append lock. The lock on the checkpoints waits for
  * running calls of subscribe, and makes later ones wait. They find that their checkpoint is gone, and write none of the old
- * log into the new one (checkpoints-seen.ts). From here on statement_timeout is off. The client's own limit for each answer
+ * log into the new one (checkpoints-seen.ts). So the caller forgets the checkpoints only after COMMIT: earlier, a call of
+ * the same store would take the old checkpoint for a new one. From here on statement_timeout is off. The client's own limit for each answer
  * (`StoreConnections.deadline`) still holds, so the rows are deleted in pages.
  */
 export async function wipe(run: Run, names: Names): Promise<void> {
@@ -146,7 +147,6 @@ export async function wipe(run: Run, names: Names): Promise<void> {
   await empty(run, events, "id");
   await run({ text: `lock table ${correlated} in exclusive mode` });
   await run({ text: `delete from ${correlated}` });
-  forgetCheckpoints(names);
   await empty(run, streams, "stream", " for update");
 }
 
@@ -300,6 +300,7 @@ export async function restore(
     firstEvent = firstEventOf((await run(firstEventQuery(names)))[0]);
   };
   await connections.session("restore", work, { wasCommitted });
+  forgetCheckpoints(names);
 }
 
 function encode(event: Event, id: number, key: Uint8Array | undefined): Pending {

@@ -87,9 +87,10 @@ export class Uncorrelated {
     const found = waiting.find(({ lane }) => lane === undefined);
     if (!found) return [];
     // An app that was told of its own event again and again, and could correlate it, has no reaction to it.
-    const enough = search.repeats && last !== undefined && last.pause >= LONGEST_PAUSE;
-    const withKnown = search.retry || (unmoved && !enough);
-    const events = withKnown ? found.events : found.events.filter((event) => !this.#options.isKnown(event));
+    const done = search.repeats && last !== undefined && last.pause >= LONGEST_PAUSE ? last.told : -1;
+    const events = found.events.filter(
+      (event) => search.retry || (unmoved && event.id > done) || !this.#options.isKnown(event),
+    );
     if (!unmoved && events.length < found.events.length) search.withheld = true;
     if (moreNames === undefined) this.#last = this.#reported(search, newest, checkpoint);
     return events;

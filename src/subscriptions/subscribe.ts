@@ -284,7 +284,7 @@ export async function subscribe(
   noteCheckpoint(names, key, Number(row?.checkpoint));
   const correlating = row?.correlating === true;
   const correlators = correlatorsOf(context);
-  correlators.noteStart(Number(row?.checkpoint));
+  correlators.noteStart(key, Number(row?.checkpoint));
   if (correlator) {
     noteLease(context, correlator, correlating, since);
     correlators.noteRequest(correlator, correlating);

@@ -67,3 +67,18 @@ test("what is before the checkpoint at which the app began is not reported: the 
   const [next] = await silent(store).commit("s", [event("A")], meta);
   await become(reported, [next?.id ?? 0]);
 });
+
+test("an app that begins after a restore of the same store is told of all its events", async () => {
+  const store = await listener();
+  const other = silent(store);
+  for (let n = 0; n < 3; n++) await other.commit("s", [event("A")], meta);
+  await other.subscribe([], 3, OTHER);
+  expect(await store.subscribe([])).toMatchObject({ correlated_at: 3 });
+  await store.restore?.(async (callback) => {
+    for (let id = 0; id < 3; id++)
+      await callback({ id, stream: "n", version: id, created: new Date(), name: "A", data: {}, meta });
+  });
+  expect(await store.subscribe([])).toMatchObject({ correlated_at: -1 });
+  const reported = await listen(store);
+  await expect.poll(() => reported).toContain(1);
+});

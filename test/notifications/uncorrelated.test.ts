@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Context } from "../../src/context.ts";
 import { correlatorsOf } from "../../src/correlators.ts";
 import { LookOut, RecentClaims } from "../../src/notifications/look-out.ts";
+import { Uncorrelated } from "../../src/notifications/uncorrelated.ts";
 import type { Row } from "../../src/postgres/index.ts";
 import { namesOf } from "../../src/schema/names.ts";
 
@@ -180,8 +181,8 @@ test("a process that builds an app for each request remembers the last ones only
 
 test("it leaves out the events before the app's first checkpoint, which the app never reads", async () => {
   const { reported, correlators, pass } = scripted({ checkpoint: 3 });
-  correlators.noteStart(7);
-  correlators.noteStart(8);
+  correlators.noteStart("", 7);
+  correlators.noteStart("", 8);
   await pass(4_000);
   expect(reported).toEqual([[8, 9]]);
 });
@@ -196,3 +197,24 @@ test("a restored log, whose ids start again, is looked at from its beginning", a
   expect(polls.at(-1)?.from).toBe(-1);
   expect(reported.at(-1)).toEqual([1, 2]);
 });
+
+test.each([0, 1, 2, 3, 4, 5, 6, 7])(
+  "a known event is reported once, also if one before it is reported no more (%i polls later)",
+  (later) => {
+    const uncorrelated = new Uncorrelated(5_000, { position: () => -1, isKnown: () => true });
+    let newest = 5;
+    const poll = (): readonly number[] => {
+      const { from, upTo } = uncorrelated.begin(false, -1);
+      const ids = [5, 6].filter((id) => id > from && id <= Math.min(upTo, newest));
+      const events = ids.map((id) => ({ id, name: `N${id}`, stream: "s" }));
+      const waiting = events.length > 0 ? [{ lane: undefined, state: "", events }] : [];
+      const found = { waiting, dueIn: undefined, newest, checkpoint: 4, moreNames: undefined };
+      const reported = uncorrelated.toReport(found).map(({ id }) => id);
+      vi.advanceTimersByTime(5_000);
+      return reported;
+    };
+    for (let n = 0; n < 24 + later; n++) poll();
+    newest = 6;
+    expect(Array.from({ length: 3 }, poll).flat()).toContain(6);
+  },
+);

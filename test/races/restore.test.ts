@@ -131,6 +131,27 @@ underEveryIsolation("Commits against restore", (fixture) => {
     }
   });
 
+  test("S6: that holds for a correlator of the store that restores, too", async () => {
+    const [store] = await fixture.pair(fixture.table());
+    const lease = { key: "own", by: "a", millis: 60_000 };
+    await store.subscribe([], 1_000, lease);
+    const begun = Promise.withResolvers<void>();
+    // Not called by the driver, for which the store would refuse it.
+    const late = begun.promise.then(() => store.subscribe([], 2_000, lease));
+    await store.restore(async (insert) => {
+      for (const item of backup("s", 5)) await insert(item);
+      begun.resolve();
+      await until("subscribe waits for the restore", async () => {
+        const waiting = await fixture.sql`
+          select from pg_locks where not granted
+            and database = (select oid from pg_database where datname = current_database())`;
+        return waiting.length > 0;
+      });
+    });
+    expect(await late).toMatchObject({ correlated_at: -1, correlating: true });
+    expect(await store.subscribe([], 4, lease)).toMatchObject({ correlated_at: 4 });
+  });
+
   test("S6: a checkpoint that was read from the log before a restore is not written after it, whoever came first", async () => {
     const name = fixture.table();
     const [restorer, other] = await fixture.pair(name);
