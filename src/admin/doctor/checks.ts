@@ -196,7 +196,7 @@ const CHECKS = {
       ? []
       : [
           (used > highest * 0.95 ? error : warning)(
-            `${percent(used / highest)} of the ids are used (${used} of ${highest}). At the end commits fail.`,
+            `${percent(used / highest)} of the ids are used (${used} of ${highest}). At the end commits or acks fail.`,
             isNarrow(highest)
               ? 'Widen the ids to bigint: docs/guides/migrating-from-act-pg.md, "Widen the ids".'
               : "Restore the log: restore() numbers its events from 1 again.",
