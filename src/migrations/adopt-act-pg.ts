@@ -78,6 +78,14 @@ class TableChanges {
     ]);
   }
 
+  addPrimaryKey(column: string): void {
+    this.alter(`add primary key (${column})`);
+    this.#relation = {
+      ...this.#relation,
+      keys: [...this.#relation.keys, { unique: true, deferrable: false, columns: [column] }],
+    };
+  }
+
   renameColumn(from: string, to: string): void {
     this.alter(`rename column ${from} to ${to}`);
     this.#columns(this.#relation.columns.map((c) => (c.name === from ? { ...c, name: to } : c)));
@@ -207,7 +215,7 @@ function adoptCheckpoints({ correlated }: Names, checkpoints: TableChanges): voi
   // Citus refuses a constraint beside other changes.
   checkpoints.alter("add unique (id)");
   checkpoints.addColumn("key", "text", " not null default ''");
-  checkpoints.alter("add primary key (key)");
+  checkpoints.addPrimaryKey("key");
 }
 
 /**

@@ -30,6 +30,14 @@ const index = z.object({
   definition: z.string().nullable(),
 });
 
+const key = z.object({
+  unique: z.boolean(),
+  /** Whether it may refuse a row later than at once. ON CONFLICT then fails (55000). */
+  deferrable: z.boolean(),
+  /** Its columns, in order. */
+  columns: z.array(z.string()),
+});
+
 const relation = z.object({
   name: z.string(),
   /** pg_class.relkind: `r` is a table, `p` a partitioned one. */
@@ -48,6 +56,8 @@ const relation = z.object({
   required: z.array(z.string()),
   /** Name of the primary key's constraint. */
   primaryKey: z.string().nullable(),
+  /** Its valid B-tree indexes on all rows and without an expression, those of constraints too. */
+  keys: z.array(key),
   /** Null for a relation that is no index. */
   index: index.nullable(),
 });
@@ -106,6 +116,14 @@ const REQUIRED = `(
       and a.attidentity = '' and c.relkind in ('r', 'p') and not exists (select 1 from pg_trigger t
         where t.tgrelid = c.oid and not t.tgisinternal and t.tgenabled <> 'D' and t.tgtype & 7 = 7))`;
 
+const KEYS = `(
+    select coalesce(jsonb_agg(jsonb_build_object('unique', i.indisunique, 'deferrable', not i.indimmediate, 'columns', (
+      select jsonb_agg(a.attname order by k.position)
+      from unnest(i.indkey::int2[]) with ordinality as k(attribute, position)
+      join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attribute where k.position <= i.indnkeyatts))), '[]')
+    from pg_index i join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
+    where i.indrelid = c.oid and i.indisvalid and i.indpred is null and i.indexprs is null and m.amname = 'btree')`;
+
 const relationText = (expressions: boolean) => `jsonb_build_object(
   'name', c.relname,
   'kind', c.relkind::text,
@@ -117,6 +135,7 @@ const relationText = (expressions: boolean) => `jsonb_build_object(
   'columns', ${columnsText(expressions)},
   'required', ${REQUIRED},
   'primaryKey', (select p.conname from pg_constraint p where p.conrelid = c.oid and p.contype = 'p'),
+  'keys', ${KEYS},
   'index', (
     select jsonb_build_object('table', t.relname, 'unique', i.indisunique, 'valid', i.indisvalid,
       'definition', ${expressions ? "pg_get_indexdef(i.indexrelid)" : "null"})

@@ -9,6 +9,7 @@ import type { Change } from "./change.ts";
 import type { Catalog, Relation } from "./introspect.ts";
 import { type IndexStep, indexSteps, migrationSteps, type Step } from "./migration-steps.ts";
 import { type Build, planIndex, unfinishedIndexes } from "./plan-indexes.ts";
+import { hasKeys, keysMissing, planKeys } from "./plan-keys.ts";
 import { type Check, planNulls } from "./plan-nulls.ts";
 import { actionFor, recordOf, VERSION, withRecord } from "./record.ts";
 import { refuseRequired } from "./refuse-required.ts";
@@ -30,27 +31,25 @@ const storageMissing = (relation: Relation | undefined, step: Step & { kind: "st
 };
 
 /**
- * True if the record and the columns are complete, and either nothing else is missing, or this role does not own all
+ * True if the record, the columns and the keys are complete, and either nothing else is missing, or this role does not own all
  * tables, so that it cannot add the rest. The record alone proves nothing: `drizzle-kit push` with another release's
  * schema drops the columns and indexes that the other schema lacks, and leaves the record.
  *
  * @throws for tables that only a newer release can work on.
  */
 export function isCurrent(names: Names, catalog: Catalog): boolean {
-  return (
-    hasColumns(names, catalog) && (!mayComplete(names, catalog) || unfinished(names, catalog).length === 0)
-  );
+  return canWork(names, catalog) && (!mayComplete(names, catalog) || unfinished(names, catalog).length === 0);
 }
 
-/** True if the record and the columns are complete, so that the store can work. */
-function hasColumns(names: Names, { relations }: Catalog): boolean {
+/** True if the record, the columns and the keys are complete, so that the store can work. */
+function canWork(names: Names, { relations }: Catalog): boolean {
   const record = recordOf(relations.get(names.table)?.comment);
   const action = actionFor(record);
   if (action === "refuse")
     throw new Error(
       `"${names.schema}"."${names.table}" was made by a newer act-drizzle (schema ${record?.oldest}, this release knows ${VERSION}): upgrade the package`,
     );
-  if (action === "migrate") return false;
+  if (action === "migrate" || !hasKeys(names, relations)) return false;
   return migrationSteps(names).every((step) => {
     if (step.kind !== "table" && step.kind !== "columns") return true;
     const relation = relations.get(step.name);
@@ -63,7 +62,7 @@ const mayComplete = ({ table }: Names, { relations }: Catalog) =>
 
 /**
  * What the store can work without, and only an owner can fix: indexes that are missing, outdated, or left by an
- * interrupted build; storage options and a default that are missing.
+ * interrupted build; keys, storage options and a default that are missing.
  */
 export function unfinished(names: Names, catalog: Catalog): string[] {
   const { relations } = catalog;
@@ -72,6 +71,7 @@ export function unfinished(names: Names, catalog: Catalog): string[] {
   );
   return [
     ...unfinishedIndexes(names, catalog),
+    ...keysMissing(names, relations),
     ...storage.map(({ name }) => name),
     ...(lacksDefaultMark(names, catalog) ? [`${tableNames(names.table).streams}.correlated_at`] : []),
   ];
@@ -90,7 +90,10 @@ export function planMigration(names: Names, catalog: Catalog, { online = true } 
   const recorded = recordOf(catalog.relations.get(of.events)?.comment) !== undefined;
   if (!recorded && catalog.encoding === "SQL_ASCII") throw new Error(sqlAscii(names));
   const before = findStoreTables(names, catalog);
-  const { locks, changes: adoption, tables } = planAdoption(names, before, catalog);
+  const { locks: adopting, changes: adoption, tables } = planAdoption(names, before, catalog);
+  const keys = planKeys(names, tables);
+  // An adoption locks all tables.
+  const locks = adopting.length > 0 ? adopting : keys.locks;
   const nulls = recorded ? { checks: [], changes: [] } : planNulls(names, before);
   const planned = new PlannedRelations(names, catalog, online);
   for (const [name, relation] of [
@@ -104,8 +107,15 @@ export function planMigration(names: Names, catalog: Catalog, { online = true } 
   // An index on an expression has statistics of its own, and autovacuum does not analyze a table that no longer grows.
   const indexed = migration.some(({ done }) => done?.startsWith("index "));
   const analyze = before.events && indexed ? [{ sql: `analyze ${names.events}, ${names.streams}` }] : [];
-  const changes = [...adoption, ...nulls.changes, ...migration, ...analyze, ...planned.record()];
-  const { checks } = nulls;
+  const changes = [
+    ...adoption,
+    ...nulls.changes,
+    ...keys.changes,
+    ...migration,
+    ...analyze,
+    ...planned.record(),
+  ];
+  const checks = [...nulls.checks, ...keys.checks];
   const { builds } = planned;
   if (changes.length === 0) return { locks, checks, changes, builds };
   const schema = catalog.schemaExists
@@ -221,5 +231,6 @@ const created = (name: string, columns: readonly Definition[]): Relation => ({
   columns: columns.map(toColumn),
   required: [],
   primaryKey: null,
+  keys: [],
   index: null,
 });

@@ -5,6 +5,7 @@
  */
 import { log, type Schemas, StoreError } from "@rotorsoft/act";
 import { expect, onTestFinished, test, vi } from "vitest";
+import { Admin } from "../../src/admin/index.ts";
 import { DatabaseError, type PostgresStore } from "../../src/index.ts";
 import { CURRENT_LAYOUT, createLayout } from "../migrations/act-pg-layouts.ts";
 import { MigrationFixture, tablesOf } from "../migrations/fixture.ts";
@@ -26,6 +27,18 @@ async function adopted(): Promise<TableName> {
 async function own(): Promise<TableName> {
   const name = fixture.name();
   await fixture.seeded(name);
+  return name;
+}
+
+/** Adopted tables whose log was widened, as a release of act-pg did. `narrow`: the only other column that was not; undefined: none was. */
+async function widened(narrow?: string): Promise<TableName> {
+  const name = await adopted();
+  const { events, streams, correlated } = tablesOf(name);
+  const column = (table: string, of: string, key: string) =>
+    key === narrow || narrow === undefined ? "" : `alter table ${table} alter ${of} type bigint;`;
+  await fixture.sql.unsafe(`alter table ${events} alter id type bigint; alter sequence ${sequenceOf(name)} as bigint;
+    ${column(streams, "at", "streams.at")} ${column(streams, "correlated_at", "streams.correlated_at")}
+    ${column(correlated, "at", "correlated.at")}`);
   return name;
 }
 
@@ -88,6 +101,44 @@ test.each(kinds)(
     expect(warned[1]).toContain("90 %");
   },
 );
+
+test.each(["all", "streams.at", "streams.correlated_at", "correlated.at"])(
+  "a bigint log beside int4 ids in %s is warned of before their end, by boot, commit and doctor",
+  async (narrow) => {
+    const name = await widened(narrow === "all" ? undefined : narrow);
+    const warned = warnings(name);
+    await used(name, Math.ceil(INT4 * 0.96));
+    const store = fixture.store(name);
+    await store.seed();
+    expect(warned).toEqual([
+      expect.stringMatching(/of 2147483647 \(96 %\).*acks fail: widen them to bigint/),
+    ]);
+    await commit(store);
+    await expect.poll(() => warned.length).toBe(2);
+    expect(await new Admin(store).doctor({ listen: false })).toContainEqual(
+      expect.objectContaining({ code: "ids-near-end", severity: "error" }),
+    );
+  },
+);
+
+test("past the end of int4 watermarks an ack says what to do, and each process warns once", async () => {
+  const name = await widened();
+  await used(name, INT4 + 5);
+  const store = fixture.store(name);
+  const warned = warnings(name);
+  const id = await commit(store);
+  await expect.poll(() => warned.length).toBe(1);
+  for (let n = 0; n < 5; n++) await commit(store);
+  await store.dispose();
+  expect(warned).toHaveLength(1);
+  const other = fixture.store(name);
+  await fixture.sql.unsafe(
+    `update ${tablesOf(name).streams} set at = -1, correlated_at = ${INT4} where stream = 't-1'`,
+  );
+  const leases = await other.claim(100, 0, "w", 60_000);
+  const { error } = await failureOf(other.ack(leases.map((lease) => ({ ...lease, at: Number(id) }))));
+  expect(String((error as StoreError).cause)).toContain("Widen the ids");
+});
 
 test("far below the end a commit asks nothing and warns of nothing", async () => {
   const name = await own();

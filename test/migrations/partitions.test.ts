@@ -53,6 +53,22 @@ async function all(store: PostgresStore, filter?: Parameters<PostgresStore["quer
   return found;
 }
 
+test("a log in hash partitions without an index on id gets one, and doctor tells before", async () => {
+  const name = await partitioned(false);
+  const store = await fixture.seeded(name);
+  await fixture.sql.unsafe(`drop index "${name.schema}"."${name.table}_id_ix"`);
+  const drifts = async () =>
+    (await new Admin(store).doctor({ listen: false }))
+      .filter(({ code }) => code === "schema-drift")
+      .map(({ found }) => found);
+  expect(await drifts()).toEqual([expect.stringContaining(`key on "${name.table}"."id" added`)]);
+  await store.seed();
+  expect(await drifts()).toEqual([]);
+  const indexes = await fixture.sql`select indexdef from pg_indexes
+    where schemaname = ${name.schema} and tablename = ${name.table} and indexdef like '%(id)'`;
+  expect(indexes).toHaveLength(1);
+});
+
 describe.each([
   ["with the primary key (id, stream)", true],
   ["without a primary key", false],

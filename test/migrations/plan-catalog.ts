@@ -20,6 +20,7 @@ export const column = (name: string, type: string, expression: string | null = n
   partitions: false,
 });
 
+/** A table whose first column is its key. */
 export function table(name: string, columns: readonly ColumnInfo[], rest: Partial<Relation> = {}): Relation {
   const plain = {
     ...{
@@ -30,6 +31,9 @@ export function table(name: string, columns: readonly ColumnInfo[], rest: Partia
       options: [],
       required: [],
       primaryKey: null,
+      keys: columns
+        .slice(0, 1)
+        .map(({ name: first }) => ({ unique: true, deferrable: false, columns: [first] })),
       index: null,
     },
     ...{ bytes: 0, restricted: false },

@@ -75,6 +75,9 @@ test("A log in partitions: one whose streams have a limit is refused, and taken 
     /the type of "[^"]+"."events"."stream" has to change from character varying\(100\) to text, but the table is partitioned by it/,
   );
   for (const block of runbookSql("A log in partitions")) await run(sql, block);
+  const keys = () => sql`select pg_get_constraintdef(oid) as key from pg_constraint
+    where conrelid = 'events'::regclass and contype = 'p'`;
+  expect(await keys()).toEqual([{ key: "PRIMARY KEY (id, stream)" }]);
   const store = await seeded(name);
   expect(await store.query(() => {})).toBe(EVENTS);
   const stream = "long ".repeat(40);

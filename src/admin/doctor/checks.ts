@@ -173,6 +173,15 @@ const CHECKS = {
             "Call seed(), which moves it at once. A process moves it with the first commit of a new connection; an open connection looks again after 30 s. Until then commits may get ids below the log's last id, which readers have passed.",
           ),
         ],
+  "ids-without-sequence": ({ sequence }) =>
+    sequence
+      ? []
+      : [
+          error(
+            "The ids of events do not come from a sequence: they may appear out of order, and then readers miss events. seed() and restore() refuse.",
+            "Make the default of column id nextval('…'::regclass), or the column an identity.",
+          ),
+        ],
   "ids-set-by-trigger": ({ id_triggers }) =>
     id_triggers.length === 0
       ? []
@@ -187,7 +196,7 @@ const CHECKS = {
       ? []
       : [
           (used > highest * 0.95 ? error : warning)(
-            `${percent(used / highest)} of the ids are used (${used} of ${highest}). At the end commits fail.`,
+            `${percent(used / highest)} of the ids are used (${used} of ${highest}). At the end commits or acks fail.`,
             isNarrow(highest)
               ? 'Widen the ids to bigint: docs/guides/migrating-from-act-pg.md, "Widen the ids".'
               : "Restore the log: restore() numbers its events from 1 again.",
