@@ -18,6 +18,11 @@ export const WITHOUT_SORT: Query = {
   runFirst: true,
 };
 
+/** {@link BY_INDEX} and {@link WITHOUT_SORT}. */
+export const BY_INDEX_ALONE: Query = {
+  text: `${BY_INDEX.text}, ${WITHOUT_SORT.text.slice("select ".length)}`,
+};
+
 /** Ends {@link WITHOUT_SORT}. */
 export const SORT_AS_BEFORE: Query = {
   text: "select set_config(name, reset_val, true) from pg_settings where name in ('enable_sort', 'enable_incremental_sort')",

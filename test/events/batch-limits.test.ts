@@ -48,7 +48,8 @@ describe("on a slow network a batch", () => {
     for (const [bytes, ms] of transfers) limits.transferred(bytes, ms);
     let fits = 0;
     for (let text = 1_000; text <= 5_000_000; text += 1_000)
-      if (limits.count(waiting([{ characters: text }, { characters: 0 }, { characters: 0 }])) > 1) fits = text;
+      if (limits.count(waiting([{ characters: text }, { characters: 0 }, { characters: 0 }])) > 1)
+        fits = text;
     return fits;
   };
 
