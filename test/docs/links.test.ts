@@ -105,6 +105,8 @@ test("a page runs files of the repository by npx node: an older node of the read
     [...read(page).matchAll(inRepository)].map(([text, npx, file = ""]) => ({ page, text, npx, file })),
   );
   const exist = commands.filter(({ file }) => existsSync(join(root, file)));
-  expect(exist.filter(({ npx }) => npx === undefined).map(({ page, text }) => `${page}: ${text}`)).toEqual([]);
+  expect(exist.filter(({ npx }) => npx === undefined).map(({ page, text }) => `${page}: ${text}`)).toEqual(
+    [],
+  );
   expect(exist.length).toBeGreaterThan(5);
 });
