@@ -21,7 +21,9 @@ export {
   type Raised,
   raise,
   raisedError,
+  reasonOf,
   sanitize,
+  serverCodeOf,
   storeError,
   toStoreError,
 } from "./errors/store-error.ts";

@@ -17,6 +17,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Context } from "../context.ts";
+import { WITHOUT_SORT } from "../postgres/by-index.ts";
 import type { Query, Row } from "../postgres/index.ts";
 import { lockAppends } from "../schema/append-lock.ts";
 import type { Names } from "../schema/names.ts";
@@ -168,7 +169,7 @@ export async function archive(context: Context, options: ArchiveOptions): Promis
 }
 
 async function countBefore({ names, connections }: Context, cuts: readonly Cut[]): Promise<number> {
-  const [row] = await connections.read("archive", {
+  const [row] = await connections.readWith("archive", WITHOUT_SORT, {
     text: `select count(*) as events from (${idsBefore(names)}) x`,
     params: cutParams(cuts),
   });
@@ -201,9 +202,9 @@ async function archiveStreams(
   };
   await target.write(`${file}.manifest.json`, bytesOf(`${JSON.stringify(manifest, undefined, 2)}\n`));
   const since = { pgSnapshot: String(now?.snapshot), events: written.events };
-  const deletion = [lockAppends(names, 0), deleteQuery(names, cuts, written.lastId, since)];
+  const deletion = [WITHOUT_SORT, lockAppends(names, 0), deleteQuery(names, cuts, written.lastId, since)];
   for (let left = TRIES; ; ) {
-    const [, rows] = await connections.transaction("archive", deletion);
+    const [, , rows] = await connections.transaction("archive", deletion);
     refuseChanged(file, rows?.[0]);
     const kept = Number(rows?.[0]?.found) - Number(rows?.[0]?.deleted);
     if (!(kept > 0)) return manifest;

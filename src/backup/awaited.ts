@@ -5,7 +5,7 @@
  */
 import type { Context } from "../context.ts";
 import { isTooComplex } from "../errors.ts";
-import { BY_INDEX } from "../postgres/by-index.ts";
+import { BY_INDEX_ALONE, WITHOUT_SORT } from "../postgres/by-index.ts";
 import { Conditions } from "../postgres/conditions.ts";
 import { literal, type Names } from "../schema/names.ts";
 import { CLAIM_ARMS } from "../schema/table-names.ts";
@@ -27,9 +27,13 @@ const pendingText = ({ streams }: Names): string => {
     .join("\n  union all ");
 };
 
-/** Whether the stream of `c` has an event before the cut, after the watermark `at`. Reactions get no snapshots. */
-const hasEvent = ({ events }: Names, at: string): string => `exists (select 1 from ${events} e
-  where e.stream = any(array[c.stream]) and e.id < c.id and e.id > ${at} and coalesce(e.name <> '__snapshot__', false))`;
+/**
+ * Whether the stream of `c` has an event before the cut, after the watermark `at`. Reactions get no snapshots. ORDER BY begins
+ * with the stream: without it the planner may walk the log by id for each stream.
+ */
+const hasEvent = ({ events }: Names, at: string): string => `coalesce((select true from ${events} e
+  where e.stream = any(array[c.stream]) and e.id < c.id and e.id > ${at} and coalesce(e.name <> '__snapshot__', false)
+  order by e.stream using ~<~, e.id limit 1), false)`;
 
 const CUTS = "unnest($1::text[], $2::bigint[]) as c(stream, id)";
 
@@ -73,7 +77,7 @@ export async function awaitedStreams(
   cuts: readonly Cut[],
 ): Promise<ReadonlySet<string>> {
   const awaited = new Set<string>();
-  const rows = await connections.readWith("archive", BY_INDEX, {
+  const rows = await connections.readWith("archive", BY_INDEX_ALONE, {
     text: awaitedText(names),
     params: cutParams(cuts),
   });
@@ -88,7 +92,7 @@ export async function awaitedStreams(
       const where = new Conditions();
       for (const param of cutParams(left)) where.param(param);
       const condition = `${hasEvent(names, `${where.param(Number(at))}::bigint`)} and ${matches(where, of)}`;
-      return connections.read("archive", {
+      return connections.readWith("archive", WITHOUT_SORT, {
         text: `select c.stream from ${CUTS} where ${condition}`,
         params: where.params,
       });

@@ -6,7 +6,7 @@
  * statement longer than the default statement_timeout. The next statement goes on where it ended.
  */
 import type { Context } from "../context.ts";
-import { readByIndex } from "../postgres/by-index.ts";
+import { BY_INDEX_ALONE } from "../postgres/by-index.ts";
 import type { Query } from "../postgres/index.ts";
 import type { Names } from "../schema/names.ts";
 import { toTime } from "../values/time.ts";
@@ -94,7 +94,7 @@ export async function* cutLists(
   let cuts: Cut[] = [];
   for (let after: Cut | undefined; ; ) {
     const query = cutsQuery(names, after, limit - cuts.length, before);
-    const rows = await readByIndex(connections, "archive", query);
+    const rows = await connections.readWith("archive", BY_INDEX_ALONE, query);
     const looked = rows.map(({ stream, id }): Cut => ({ stream: String(stream), id: Number(id) }));
     after = looked.at(-1);
     if (after === undefined) break;

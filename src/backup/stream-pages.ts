@@ -3,6 +3,7 @@
  * are then read by id. With one statement that has ORDER BY id and a LIMIT, the planner walked the whole log for each page,
  * or sorted all events of the streams: 25,000 events of 500 streams in a log of a million took 73 s without statistics.
  */
+import { WITHOUT_SORT } from "../postgres/by-index.ts";
 import type { Query, StoreConnections } from "../postgres/index.ts";
 import { numberArray, textArray } from "../postgres/parameters.ts";
 import type { Names } from "../schema/names.ts";
@@ -17,12 +18,12 @@ const IDS = 100_000;
 /**
  * The text of a query: the ids of the events before each cut, and the number of the cut (`nth`).
  *
- * It compares the stream with a list of one, and orders by stream first. So only an index that begins with the stream can
- * serve it, whatever the statistics say. $1 streams, $2 ids of the cuts. `bounds`: more conditions on `e`
+ * It compares the stream with a list of one, and orders by stream first. Run after {@link WITHOUT_SORT}, only an index that
+ * begins with the stream can serve it, whatever the statistics say. $1 streams, $2 ids of the cuts. `bounds`: more conditions on `e`
  */
 export const idsBefore = ({ events }: Names, bounds = "", limit = ""): string =>
   `select c.nth, x.id from unnest($1::text[], $2::bigint[]) with ordinality as c(stream, id, nth) cross join lateral (
-  select e.id from ${events} e where e.stream = any(array[c.stream]) and e.id < c.id${bounds} order by e.stream, e.id${limit}) x`;
+  select e.id from ${events} e where e.stream = any(array[c.stream]) and e.id < c.id${bounds} order by e.stream using ~<~, e.id${limit}) x`;
 
 /** The parameters $1 and $2 of {@link idsBefore}. */
 export const cutParams = (cuts: readonly Cut[]): readonly [string, string] => [
@@ -39,7 +40,7 @@ export const linesQuery = ({ events }: Names, line: string, ids: readonly number
 
 export class StreamPages {
   readonly #names: Names;
-  readonly #connections: Pick<StoreConnections, "read">;
+  readonly #connections: Pick<StoreConnections, "readWith">;
   readonly #cuts: readonly Cut[];
   readonly #line: string;
   /** The next ids, in order. */
@@ -48,7 +49,12 @@ export class StreamPages {
   #complete = false;
 
   /** `line`: the row `e` as text. */
-  constructor(names: Names, connections: Pick<StoreConnections, "read">, cuts: readonly Cut[], line: string) {
+  constructor(
+    names: Names,
+    connections: Pick<StoreConnections, "readWith">,
+    cuts: readonly Cut[],
+    line: string,
+  ) {
     this.#names = names;
     this.#connections = connections;
     this.#cuts = cuts;
@@ -69,7 +75,7 @@ export class StreamPages {
    */
   async #lookUp(after: number): Promise<void> {
     // $3 after
-    const rows = await this.#connections.read("export", {
+    const rows = await this.#connections.readWith("export", WITHOUT_SORT, {
       text: `with found as materialized (
   select x.id, count(*) over (partition by x.nth) as found, max(x.id) over (partition by x.nth) as last
   from (${idsBefore(this.#names, " and e.id > $3::bigint", ` limit ${IDS_PER_STREAM}`)}) x

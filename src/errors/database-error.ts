@@ -62,6 +62,10 @@ export const SQL_STATES = {
     "protocol_violation",
     "a pooler reports an unknown user or database with this code: check both; in transaction mode set prepare: false",
   ),
+  "0A000": entry(
+    "feature_not_supported",
+    "the server does not support the statement: a rule on the store's tables rewrites it (drop the rule, and make a trigger of it), or an object of yours uses a column that has to change (drop it, seed, and create it again), or the server is older than PostgreSQL 14",
+  ),
   "2200H": entry(
     "sequence_generator_limit_exceeded",
     `a sequence is used up: if it is that of the store's int4 ids, widen them to bigint (docs/guides/migrating-from-act-pg.md, "Widen the ids")`,
@@ -186,7 +190,6 @@ export type DatabaseErrorCode = StoreReason | KnownSqlState | SqlState;
 /** What to do about a SQLSTATE without an entry, by its class, which is its first two characters. */
 export const SQL_STATE_CLASSES: Readonly<Record<string, string>> = {
   "08": "the connection failed: try again",
-  "0A": "the server does not support the statement: check that it is PostgreSQL 14 or newer",
   "22": "a value was refused by PostgreSQL: check what is written, and triggers of yours",
   "23": "a constraint refused a row (see constraint and table): correct the value, or the constraint",
   "25": "the transaction is in the wrong state: look at triggers of yours, and at poolers",

@@ -68,6 +68,28 @@ export function sanitize(error: unknown): Error {
   return new Error(code ? `${raw} (${code})` : raw);
 }
 
+/** The SQLSTATE of an error that the server or a pooler has sent. Node's codes may look like one: EPERM. */
+export const serverCodeOf = (error: unknown): string | undefined =>
+  isRecord(error) && str(error.severity ?? error.severity_local) !== undefined ? str(error.code) : undefined;
+
+/** It names a role, or the value of a setting: both are in the statement, which is the app's own. */
+const INVALID_PARAMETER_VALUE = "22023";
+
+/**
+ * What made an app's own statement fail, or its function: without the advice, which is about the store's statements. The text
+ * of a server's error that may quote rows is left out. Undefined for a value that is not an Error.
+ */
+export function reasonOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const code = serverCodeOf(error);
+  if (code === undefined) return error.message;
+  const raised =
+    isRecord(error) && (error.routine === "exec_stmt_raise" || error.routine === "exec_stmt_assert");
+  return !raised && (TELLS_NO_VALUES.test(code) || code === INVALID_PARAMETER_VALUE)
+    ? `${error.message} (${code})`
+    : `the server refused a statement, see its log (${code})`;
+}
+
 /** The SQLSTATE of an error, or the driver's or Node's code. */
 export function codeOf(error: unknown): string | undefined {
   return isRecord(error) ? str(error.code) : undefined;

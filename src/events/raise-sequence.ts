@@ -13,8 +13,8 @@ import { triggersQuery } from "./ids-drawn.ts";
  * restarted by hand, and from which no id was drawn since, tells no last value: then nextval() tells where it stands. It is
  * never moved back.
  */
-const setSequence = ({ events }: Names, sequence: string, rest: string): string =>
-  `with log as materialized (select max(id) as last from ${events})
+const setSequence = ({ events }: Names, sequence: string, rest: string, before = ""): string =>
+  `with ${before}log as materialized (select max(id) as last from ${events})
 select case when pg_sequence_last_value(${sequence}) is null
   then setval(${sequence}::regclass, greatest(log.last + 1, nextval(${sequence}::regclass)), false) - 1
   else setval(${sequence}::regclass, greatest(log.last, pg_sequence_last_value(${sequence}))) end as id from log ${rest}`;
@@ -32,8 +32,13 @@ export const moveSequence = (names: Names, sequence: number): Query => ({
  * collide with none, and readers that have seen these rows would never read the new events. The snapshot of this
  * statement has to be taken under the append lock.
  */
-const raised = (names: Names, sequence: string, join = "") =>
-  setSequence(names, sequence, `${join} where log.last > coalesce(pg_sequence_last_value(${sequence}), 0)`);
+const raised = (names: Names, sequence: string, join = "", before = "") =>
+  setSequence(
+    names,
+    sequence,
+    `${join} where log.last > coalesce(pg_sequence_last_value(${sequence}), 0)`,
+    before,
+  );
 
 /** For appends. $1 oid of the sequence */
 export const raiseSequence = (names: Names, sequence: number): Query => ({
@@ -51,10 +56,17 @@ export const compareIds = (names: Names, sequence: number): readonly Query[] => 
 ];
 
 /**
- * For truncate(), which does not know the sequence. On Citus this does nothing: there a truncate moves the sequence once a
+ * For truncate(), which does not know the sequence. It goes before the DELETE, which may remove the rows with the highest ids.
+ * A role without rights on the sequence leaves it, as appends do: an identity column needs none. On Citus this does nothing: there a truncate moves the sequence once a
  * unique index has refused a row.
  */
 export const raiseOwnSequence = (names: Names): Query => ({
-  text: raised(names, `(${idSequence(names)})`),
+  text: raised(
+    names,
+    "own.oid",
+    "join own on own.oid is not null",
+    `own as materialized (select case when has_sequence_privilege(s.oid, 'usage, select') then s.oid end as oid
+  from (select ${idSequence(names)} as oid) s), `,
+  ),
   citus: () => "select null as id where false",
 });

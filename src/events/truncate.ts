@@ -13,6 +13,7 @@ import {
 } from "@rotorsoft/act";
 import type { Context } from "../context.ts";
 import { codeOf, raise, toStoreError } from "../errors.ts";
+import { SORT_AS_BEFORE, WITHOUT_SORT } from "../postgres/by-index.ts";
 import type { Query, Row } from "../postgres/index.ts";
 import { joinJson, numberArray, parseNumbers, splitJson, textArray } from "../postgres/parameters.ts";
 import { lockAppends } from "../schema/append-lock.ts";
@@ -72,6 +73,11 @@ function check(targets: readonly TruncateTarget[]): void {
 /**
  * Deletes the events before the latest qualifying snapshot of each stream, and returns those snapshots.
  *
+ * It runs under the append lock, so it has to be quick. It looks up the ids stream by stream, and deletes by id. It compares
+ * the stream with a list of one, and orders by stream first. Without a sort ({@link WITHOUT_SORT}), only an index that begins
+ * with the stream can serve that. By a join on the stream, the planner walked the whole log for a quiet stream as soon as
+ * statistics showed a few busy ones: 1 s for 1.8 million events.
+ *
  * $1 streams, $2 `before` in ms, $3 `max_id`: one element per target
  */
 function windowQuery(names: Names, targets: readonly TruncateTarget[]): Query {
@@ -80,15 +86,20 @@ function windowQuery(names: Names, targets: readonly TruncateTarget[]): Query {
   select t.act_ord, s.* from unnest($1::text[], $2::float8[], $3::bigint[]) with ordinality as t(target, before, max_id, act_ord)
   cross join lateral (
     select x.* from ${names.events} x
-    where x.stream = t.target and x.name = '__snapshot__' and x.created < to_timestamp(t.before / 1000)
+    where x.stream = any(array[t.target]) and x.name = '__snapshot__' and x.created < to_timestamp(t.before / 1000)
       and (t.max_id is null or x.id <= t.max_id)
-    order by x.id desc limit 1) s
+    order by x.stream desc, x.id desc limit 1) s
+), earlier as materialized (
+  select array(select x.id from boundary b cross join lateral (
+    select e.id from ${names.events} e where e.stream = any(array[b.stream]) and e.id < b.id
+    order by e.stream using ~<~, e.id) x) as ids
 ), deleted as (
-  delete from ${names.events} e using boundary b where e.stream = b.stream and e.id < b.id returning e.stream
+  delete from ${names.events} e where e.id = any((select ids from earlier)::bigint[]) returning e.stream
+), counted as (
+  select stream, count(*) as deleted from deleted group by stream
 )
-select ${eventColumns("b", { pii: false })}, b.act_ord::int as ord,
-  (select count(*) from deleted d where d.stream = b.stream)::int as deleted
-from boundary b`,
+select ${eventColumns("b", { pii: false })}, b.act_ord::int as ord, coalesce(c.deleted, 0)::int as deleted
+from boundary b left join counted c on c.stream = b.stream`,
     params: [
       textArray(targets.map((t) => t.stream)),
       numberArray(targets.map((t) => toTime(t.before?.getTime() ?? 0))),
@@ -229,13 +240,13 @@ export async function truncate(
   const result: TruncateResult = new Map();
   if (targets.length === 0) return result;
   const queries: Query[] = [lockAppends(names, connections.deadline)];
-  if (windowed.length > 0) queries.push(windowQuery(names, windowed));
+  if (windowed.length > 0) queries.push(WITHOUT_SORT, windowQuery(names, windowed), SORT_AS_BEFORE);
   if (full.length > 0)
-    queries.push(deleteQuery(names, full), raiseOwnSequence(names), seedQuery(names, full));
+    queries.push(raiseOwnSequence(names), deleteQuery(names, full), seedQuery(names, full));
   const [, ...answers] = await run(context, queries);
   try {
     if (windowed.length > 0) {
-      const rows = answers.shift() ?? [];
+      const [, rows = []] = answers.splice(0, 3);
       // The rows have no pii, so no key is needed.
       const decode = await reader.forRows(rows);
       for (const row of rows)
@@ -245,7 +256,7 @@ export async function truncate(
           before: windowed[Number(row.ord) - 1]?.before,
         });
     }
-    if (full.length > 0) addSeeds(result, full, answers[0] ?? [], answers[2]?.[0]);
+    if (full.length > 0) addSeeds(result, full, answers[1] ?? [], answers[2]?.[0]);
     return result;
   } catch (error) {
     throw toStoreError("truncate", error);

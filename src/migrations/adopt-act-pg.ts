@@ -74,7 +74,7 @@ class TableChanges {
     this.alter(`add column ${name} ${type}${rest}`);
     this.#columns([
       ...this.#relation.columns,
-      { name, type, default: null, notNull: false, views: [], partitions: false },
+      { name, type, default: null, notNull: false, users: [], partitions: false },
     ]);
   }
 
@@ -96,9 +96,9 @@ class TableChanges {
     const column = columnOf(this.#relation, name);
     if (!column || column.type === to) return;
     const table = this.#relation.name;
-    if (column.views.length > 0)
+    if (column.users.length > 0)
       throw new Error(
-        `the type of "${this.#schema}"."${table}"."${name}" has to change, but it is shown by ${column.views.join(", ")}: drop that view, seed, and create it again`,
+        `the type of "${this.#schema}"."${table}"."${name}" has to change, but the column is used by ${column.users.join(", and ")}: drop what uses it, seed, and create it again (docs/guides/migrating-from-act-pg.md, "Before"). Nothing was changed`,
       );
     if (column.partitions)
       throw new Error(

@@ -14,8 +14,8 @@ const column = z.object({
   /** The expression of the default. Null without one, and if expressions were not read. */
   default: z.string().nullable(),
   notNull: z.boolean(),
-  /** Views that show the column, qualified. PostgreSQL refuses to change the type of such a column. */
-  views: z.array(z.string()),
+  /** What uses the column: `view shop.report`, `trigger audit on shop.events`. PostgreSQL refuses to change the type of such a column. */
+  users: z.array(z.string()),
   /** Whether the table is partitioned by it. PostgreSQL refuses to change the type of such a column, too. */
   partitions: z.boolean().default(false),
 });
@@ -90,6 +90,27 @@ function relationNames(names: Names): string[] {
   return [...Object.values(tableNames(names.table)), ...indexes];
 }
 
+/**
+ * What depends on the column `a` of the table `c`, and is not changed together with it, as an index or a constraint is. Before
+ * PostgreSQL 15 a generated column depends by itself, later by its expression.
+ */
+const USERS = `select case
+          when v.relkind in ('v', 'm') then format('view %I.%I', n.nspname, v.relname)
+          when g.attname is not null then format('generated column %I', g.attname)
+          when p.pubname is not null then format('publication %I, which filters rows or columns', p.pubname)
+          else (select format('%s %s', i.type, i.identity) from pg_identify_object(u.classid, u.objid, u.objsubid) i) end as by
+        from pg_depend u
+        left join pg_rewrite r on u.classid = 'pg_rewrite'::regclass and r.oid = u.objid
+        left join pg_class v on v.oid = r.ev_class
+        left join pg_namespace n on n.oid = v.relnamespace
+        left join pg_attrdef e on u.classid = 'pg_attrdef'::regclass and e.oid = u.objid
+        left join pg_attribute g on g.attgenerated <> '' and g.attrelid = c.oid
+          and g.attnum = case when u.classid = 'pg_class'::regclass and u.objid = c.oid then u.objsubid else e.adnum end
+        left join pg_publication_rel m on u.classid = 'pg_publication_rel'::regclass and m.oid = u.objid
+        left join pg_publication p on p.oid = m.prpubid
+        where u.refclassid = 'pg_class'::regclass and u.refobjid = c.oid and u.refobjsubid = a.attnum and (g.attname is not null
+          or u.classid in ('pg_rewrite'::regclass, 'pg_trigger'::regclass, 'pg_policy'::regclass, 'pg_proc'::regclass, 'pg_publication_rel'::regclass))`;
+
 const columnsText = (expressions: boolean) => `(
     select coalesce(jsonb_agg(jsonb_build_object(
       'name', a.attname,
@@ -97,13 +118,8 @@ const columnsText = (expressions: boolean) => `(
       'default', ${expressions ? "pg_get_expr(d.adbin, d.adrelid)" : "null"},
       'notNull', a.attnotnull,
       'partitions', exists (select 1 from pg_partitioned_table p where p.partrelid = c.oid and a.attnum = any(p.partattrs)),
-      'views', (
-        select coalesce(jsonb_agg(distinct format('%I.%I', n.nspname, v.relname)), '[]')
-        from pg_depend u
-        join pg_rewrite r on u.classid = 'pg_rewrite'::regclass and r.oid = u.objid
-        join pg_class v on v.oid = r.ev_class
-        join pg_namespace n on n.oid = v.relnamespace
-        where u.refclassid = 'pg_class'::regclass and u.refobjid = c.oid and u.refobjsubid = a.attnum)
+      'users', (
+        select coalesce(jsonb_agg(distinct used.by order by used.by), '[]') from (${USERS}) used)
     ) order by a.attnum), '[]')
     from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)`;

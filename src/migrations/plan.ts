@@ -216,7 +216,7 @@ const toColumn = ({ name, definition }: Definition) => ({
   type: definition.split(" ")[0] ?? "",
   default: null,
   notNull: definition.includes("NOT NULL"),
-  views: [],
+  users: [],
   partitions: false,
 });
 

@@ -87,9 +87,11 @@ export class Uncorrelated {
     const found = waiting.find(({ lane }) => lane === undefined);
     if (!found) return [];
     // An app that was told of its own event again and again, and could correlate it, has no reaction to it.
-    const done = search.repeats && last !== undefined && last.pause >= LONGEST_PAUSE ? last.told : -1;
+    const enough = !search.retry && search.repeats && last !== undefined && last.pause >= LONGEST_PAUSE;
+    const done = enough ? last.told : -1;
+    const withKnown = search.retry || unmoved;
     const events = found.events.filter(
-      (event) => search.retry || (unmoved && event.id > done) || !this.#options.isKnown(event),
+      (event) => (withKnown && event.id > done) || !this.#options.isKnown(event),
     );
     if (!unmoved && events.length < found.events.length) search.withheld = true;
     if (moreNames === undefined) this.#last = this.#reported(search, newest, checkpoint);

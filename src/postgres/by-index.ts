@@ -9,6 +9,26 @@ export const BY_INDEX: Query = {
   text: "select set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)",
 };
 
+/**
+ * Makes an ORDER BY read an index that has its order, for the rest of the transaction. It prevents every sort that an index
+ * can save, whatever the statistics say. With `bindFirst` a statement is planned before the transaction runs, so this is earlier.
+ */
+export const WITHOUT_SORT: Query = {
+  text: "select set_config('enable_sort', 'off', true), set_config('enable_incremental_sort', 'off', true)",
+  runFirst: true,
+};
+
+/** {@link BY_INDEX} and {@link WITHOUT_SORT}. */
+export const BY_INDEX_ALONE: Query = {
+  text: `${BY_INDEX.text}, ${WITHOUT_SORT.text.slice("select ".length)}`,
+};
+
+/** Ends {@link WITHOUT_SORT}. */
+export const SORT_AS_BEFORE: Query = {
+  text: "select set_config(name, reset_val, true) from pg_settings where name in ('enable_sort', 'enable_incremental_sort')",
+  runFirst: true,
+};
+
 const AS_BEFORE: Query = {
   text: "select set_config(name, reset_val, true) from pg_settings where name in ('enable_seqscan', 'enable_bitmapscan')",
 };

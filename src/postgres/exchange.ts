@@ -3,8 +3,9 @@
  * up to ReadyForQuery. While it runs, this module reads the socket instead of the driver.
  *
  * The message has two parts. The head is Close of statements that are no longer kept prepared, BEGIN, the settings of
- * the transaction, and Parse, Describe and Bind of the statements with `bindFirst`. The tail is all the rest. If the
- * head is large, it is sent alone, so that its parameters have arrived before any other statement runs.
+ * the transaction, those with `runFirst` among them, and Parse, Describe and Bind of the statements with `bindFirst`. The
+ * tail is all the rest. If the head is large, it is sent alone, so that its parameters have arrived before any other
+ * statement runs.
  *
  * States of an exchange: sending the head (only if it is large; at most BEGIN and the settings have run) → running (the
  * tail and Sync are sent) → done at ReadyForQuery. After an error the server skips everything up to Sync.
@@ -36,6 +37,11 @@ export type Query = {
    * for statements that modify rows: their snapshot is taken when they run, that of a SELECT when it is bound.
    */
   readonly bindFirst?: boolean;
+  /**
+   * A setting that runs before the transaction's first statement, in the order of those with `bindFirst`, so that these are
+   * planned under it.
+   */
+  readonly runFirst?: boolean;
   /**
    * The statement's text varies, or it runs rarely on a connection. So it is not kept prepared: the server would keep
    * every text. A transaction on a single store's connection keeps it all the same: there are few such texts there.

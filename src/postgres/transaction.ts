@@ -70,7 +70,8 @@ export const VALUES_AS_WRITTEN: Query = {
   text: "select set_config('array_nulls', 'on', true), set_config('extra_float_digits', '1', true)",
 };
 /** True for the statements that run before the parameters are sent. */
-const isPrologue = (query: Query) => query === BEGIN || query === VALUES_AS_WRITTEN;
+const isPrologue = (query: Query) =>
+  query.runFirst === true || query === BEGIN || query === VALUES_AS_WRITTEN;
 
 const stepOf = (failed: Step | undefined): TransactionFailure["step"] =>
   failed?.kind === "describe" || failed?.kind === "close" ? "parse" : (failed?.kind ?? "commit");

@@ -96,3 +96,17 @@ test("every page in the guides and the reference is reached from README by links
   const shipped = find("docs/guides/**/*.md", "docs/reference/**/*.md");
   expect(shipped.filter((page) => !reached.has(relative(root, join(root, page))))).toEqual([]);
 });
+
+test("a page runs files of the repository by npx node: an older node of the reader's own knows no .ts", () => {
+  // The reports record what was run.
+  const shown = pages.filter((page) => !page.startsWith("docs/reports/"));
+  const inRepository = /(npx )?\bnode (?:--\S+ )*((?:bench|dev|scripts|src|test)\/[\w./-]+\.ts)/g;
+  const commands = shown.flatMap((page) =>
+    [...read(page).matchAll(inRepository)].map(([text, npx, file = ""]) => ({ page, text, npx, file })),
+  );
+  const exist = commands.filter(({ file }) => existsSync(join(root, file)));
+  expect(exist.filter(({ npx }) => npx === undefined).map(({ page, text }) => `${page}: ${text}`)).toEqual(
+    [],
+  );
+  expect(exist.length).toBeGreaterThan(5);
+});

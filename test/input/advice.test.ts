@@ -58,6 +58,15 @@ test("a foreign key that refers to the store's rows: its own rows are in the way
   expect((await store.truncate([{ stream: "s" }])).size).toBe(1);
 });
 
+test("a rule on the log: PostgreSQL refuses each commit, until the rule is dropped", async () => {
+  const store = await fixture.seeded();
+  await fixture.sql.unsafe(`create table ${ownOf(store)} (stream text);
+    create rule own as on insert to ${eventsOf(store)} do also insert into ${ownOf(store)} values (new.stream)`);
+  await advises(commit(store), "0A000", /a rule on the store's tables rewrites it \(drop the rule/);
+  await fixture.sql.unsafe(`drop rule own on ${eventsOf(store)}`);
+  expect(await commit(store)).toHaveLength(1);
+});
+
 test("a unique index of the user's own has the value already", async () => {
   const store = await fixture.seeded();
   await fixture.sql.unsafe(`create unique index own on ${eventsOf(store)} ((data ->> 'email'))`);

@@ -202,20 +202,85 @@ test("an empty checkpoint table with an id is adopted too", async () => {
   expect((await store.subscribe([])).correlated_at).toBe(9);
 });
 
-test("a view on a column that has to change is named, and nothing is changed", async () => {
-  const name = await made({ text: "varchar(100)" });
-  const { events } = tablesOf(name);
-  await fixture.sql.unsafe(
-    `create view "${name.schema}"."${name.table}_report" as select stream, count(*) from ${events} group by stream`,
-  );
-  const before = await catalogOf(name);
-  const cause = await causeOf(fixture.store(name).seed());
-  expect(cause).toMatch(
-    /^the type of .*"stream" has to change, but it is shown by \S+_report: drop that view, seed, and create it again$/,
-  );
-  expect(await catalogOf(name)).toEqual(before);
+/** What PostgreSQL does not change with a column: the statements that make it and drop it, and the column that it uses. */
+const USERS: Readonly<Record<string, (of: { events: string; own: string }) => [string, string, RegExp]>> = {
+  "a view": ({ events, own }) => [
+    `create view ${own} as select stream, count(*) from ${events} group by stream`,
+    `drop view ${own}`,
+    /"stream" .* used by view \S+_own:/,
+  ],
+  "a materialized view": ({ events, own }) => [
+    `create materialized view ${own} as select name from ${events}`,
+    `drop materialized view ${own}`,
+    /"name" .* used by view \S+_own:/,
+  ],
+  "a trigger's condition": ({ events, own }) => [
+    `create function ${own}() returns trigger language plpgsql as 'begin return new; end';
+      create trigger own before insert on ${events} for each row when (new.name = 'X') execute function ${own}()`,
+    `drop trigger own on ${events}; drop function ${own}()`,
+    /"name" .* used by trigger own on \S+:/,
+  ],
+  "the columns of a trigger": ({ events, own }) => [
+    `create function ${own}() returns trigger language plpgsql as 'begin return new; end';
+      create trigger own before update of stream on ${events} for each row execute function ${own}()`,
+    `drop trigger own on ${events}; drop function ${own}()`,
+    /"stream" .* used by trigger own on \S+:/,
+  ],
+  "a generated column": ({ events }) => [
+    `alter table ${events} add column kind text generated always as (split_part(stream, '-', 1)) stored`,
+    `alter table ${events} drop column kind`,
+    /"stream" .* used by generated column kind:/,
+  ],
+  "a policy": ({ events }) => [
+    `create policy own on ${events} using (stream like 'a%')`,
+    `drop policy own on ${events}`,
+    /"stream" .* used by policy own on \S+:/,
+  ],
+  "a function in SQL": ({ events, own }) => [
+    `create function ${own}() returns bigint language sql begin atomic select count(*) from ${events} where name = 'X'; end`,
+    `drop function ${own}()`,
+    /"name" .* used by function \S+_own\(\):/,
+  ],
+  "a rule": ({ events }) => [
+    `create rule own as on update to ${events} where new.stream = 'X' do instead nothing`,
+    `drop rule own on ${events}`,
+    /"stream" .* used by rule own on \S+:/,
+  ],
+};
 
-  await fixture.sql.unsafe(`drop view "${name.schema}"."${name.table}_report"`);
+test.each(Object.keys(USERS))(
+  "a column that has to change and is used by %s is named with its user, and nothing is changed",
+  async (what) => {
+    const name = await made({ text: "varchar(100)" });
+    const { events } = tablesOf(name);
+    const statements = USERS[what]?.({ events, own: `"${name.schema}"."${name.table}_own"` });
+    if (!statements) throw new Error("each has its statements");
+    const [create, drop, said] = statements;
+    await fixture.sql.unsafe(create);
+    const before = await catalogOf(name);
+    const cause = await causeOf(fixture.store(name).seed());
+    expect(cause).toMatch(said);
+    expect(cause).toMatch(/^the type of .* has to change, .*: drop what uses it, seed, and create it again/);
+    expect(await catalogOf(name)).toEqual(before);
+
+    await fixture.sql.unsafe(drop);
+    await fixture.seeded(name);
+  },
+);
+
+test("a column that a publication filters by is named with the publication", async (context) => {
+  const [server] = await fixture.sql`select current_setting('server_version_num')::int as version`;
+  if (Number(server?.version) < 150_000) return context.skip("PostgreSQL 14 has no filters of rows");
+  const name = await made({ text: "varchar(100)" });
+  const publication = `"${name.schema}_${name.table}"`.toLowerCase();
+  await fixture.sql.unsafe(
+    `create publication ${publication} for table ${tablesOf(name).events} where (name = 'X')`,
+  );
+  onTestFinished(async () => void (await fixture.sql.unsafe(`drop publication if exists ${publication}`)));
+  expect(await causeOf(fixture.store(name).seed())).toMatch(
+    /"name" .* used by publication \S+, which filters/,
+  );
+  await fixture.sql.unsafe(`drop publication ${publication}`);
   await fixture.seeded(name);
 });
 

@@ -16,7 +16,7 @@ export const column = (name: string, type: string, expression: string | null = n
   type,
   default: expression,
   notNull: true,
-  views: [],
+  users: [],
   partitions: false,
 });
 

@@ -352,15 +352,17 @@ describe("tables of act-pg", () => {
 
   test("a view that shows a column whose type has to change is named", () => {
     const found = events("character varying(100)");
-    const columns = found.columns.map((c) => (c.name === "stream" ? { ...c, views: ["shop.report"] } : c));
+    const columns = found.columns.map((c) =>
+      c.name === "stream" ? { ...c, users: ["view shop.report"] } : c,
+    );
     expect(() => planMigration(names, catalogOf({ ...found, columns }))).toThrow(
-      'the type of "shop"."carts"."stream" has to change, but it is shown by shop.report: drop that view',
+      'the type of "shop"."carts"."stream" has to change, but the column is used by view shop.report: drop what uses it',
     );
   });
 
   test("a view that shows a column whose type stays is no obstacle", () => {
     const found = events("text");
-    const columns = found.columns.map((c) => ({ ...c, views: ["shop.report"] }));
+    const columns = found.columns.map((c) => ({ ...c, users: ["view shop.report"] }));
     expect(doneBy(catalogOf({ ...found, columns }))).toContain('column "carts"."pii" added');
   });
 });

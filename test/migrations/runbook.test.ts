@@ -87,14 +87,22 @@ test("A log in partitions: one whose streams have a limit is refused, and taken 
 
 test("Before, Large logs, The switch, After", async () => {
   const { name, sql } = await made(layout);
-  await sql`create view report as select stream, count(*) from events group by stream`;
-  const [numbers, views] = runbookSql("Before");
+  await sql.unsafe(`create view report as select stream, count(*) from events group by stream;
+    create function audit() returns trigger language plpgsql as 'begin return new; end';
+    create trigger audit before insert on events for each row when (new.name = 'X') execute function audit();
+    create function blocked() returns bigint language sql begin atomic select count(*) from events_streams where source = 'X'; end`);
+  const [numbers, users] = runbookSql("Before");
   const before = await run(sql, numbers);
   expect(before).toMatchObject([
     { events: String(EVENTS), head: EVENTS, streams: "6", subscriptions: "10", blocked: "1" },
   ]);
-  expect(await run(sql, views)).toEqual([{ view: "report" }]);
-  await sql`drop view report`;
+  const found = (await run(sql, users)).map(({ used_by }) => String(used_by)).sort();
+  expect(found).toEqual([
+    "function blocked()",
+    expect.stringMatching(/view report/),
+    "trigger audit on table events",
+  ]);
+  await sql.unsafe("drop view report; drop trigger audit on events; drop function blocked()");
 
   const lines = recordLog("info");
   for (const block of runbookSql("Large logs")) await run(sql, block);

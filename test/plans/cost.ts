@@ -9,6 +9,8 @@ export type Cost = {
   readonly scanned: readonly string[];
   /** Rows that scans delivered or threw away, over all their loops. */
   readonly rows: number;
+  /** Rows that all steps delivered or threw away, those over results of other steps too. */
+  readonly handled: number;
   /** Pages of 8 kB, found in memory or read. */
   readonly pages: number;
 };
@@ -28,7 +30,10 @@ export function costOf({ Plan }: Explained, table: string): Cost {
   const rows = (node: PlanNode) =>
     (node["Actual Rows"] ?? 0) +
     (node["Rows Removed by Filter"] ?? 0) +
+    (node["Rows Removed by Join Filter"] ?? 0) +
     (node["Rows Removed by Index Recheck"] ?? 0);
+  const sumOf = (of: readonly PlanNode[]) =>
+    Math.round(of.reduce((sum, node) => sum + rows(node) * (node["Actual Loops"] ?? 1), 0));
   return {
     indexes: [...new Set(nodes.flatMap((node) => node["Index Name"] ?? []))]
       .map((name) => name.replace(`${table}_`, ""))
@@ -36,7 +41,8 @@ export function costOf({ Plan }: Explained, table: string): Cost {
     scanned: scans
       .filter((node) => node["Node Type"] === "Seq Scan" && node["Actual Loops"] !== 0)
       .flatMap((node) => node["Relation Name"] ?? []),
-    rows: Math.round(scans.reduce((sum, node) => sum + rows(node) * (node["Actual Loops"] ?? 1), 0)),
+    rows: sumOf(scans),
+    handled: sumOf(nodes),
     pages: (Plan["Shared Hit Blocks"] ?? 0) + (Plan["Shared Read Blocks"] ?? 0),
   };
 }

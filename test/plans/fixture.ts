@@ -93,14 +93,17 @@ export class Plans extends DatabaseFixture {
     if (statistics === "new") await this.analyze(store);
   }
 
-  /** What the statements of `run` cost that touch the store's tables, as often as {@link RUNS} says. */
-  async costs({ config: { table } }: PostgresStore, run: (n: number) => Promise<unknown>): Promise<Cost[]> {
+  /** What the statements of `run` cost that touch the store's tables. */
+  async costsOf({ config: { table } }: PostgresStore, run: () => Promise<unknown>): Promise<Cost[]> {
+    const plans = await this.tap.plansOf(run);
+    const own = plans.filter((plan) => plan["Query Text"].includes(`"${table}`));
+    return own.map((plan) => costOf(plan, table)).filter(({ pages }) => pages > 0);
+  }
+
+  /** The same, as often as {@link RUNS} says. */
+  async costs(store: PostgresStore, run: (n: number) => Promise<unknown>): Promise<Cost[]> {
     const costs: Cost[] = [];
-    for (let n = 0; n < RUNS; n++) {
-      const plans = await this.tap.plansOf(() => run(n));
-      const own = plans.filter((plan) => plan["Query Text"].includes(`"${table}`));
-      costs.push(...own.map((plan) => costOf(plan, table)).filter(({ pages }) => pages > 0));
-    }
+    for (let n = 0; n < RUNS; n++) costs.push(...(await this.costsOf(store, () => run(n))));
     return costs;
   }
 }

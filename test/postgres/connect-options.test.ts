@@ -1,6 +1,7 @@
 /** Options that tell how connections are made, kept and given up. */
 import { expect, onTestFinished, test } from "vitest";
 import type { PostgresStore } from "../../src/index.ts";
+import type { OnConnect } from "../../src/options/modes.ts";
 import { resolveOptions } from "../../src/options/resolve.ts";
 import { openSocket } from "../../src/postgres/socket.ts";
 import { until } from "../order/fence.ts";
@@ -44,7 +45,12 @@ test("onConnect runs on each connection before its first use, and may fail it", 
   });
   await Promise.all([store.query(() => {}), store.query(() => {}), store.commit("s", [event()], meta)]);
   const broken = fixture.store({ onConnect: ({ query }) => query("set role nobody_there").then(() => {}) });
-  expect((await failureOf(broken.query(() => {}))).error).toMatchObject({ cause: { code: "22023" } });
+  expect((await failureOf(broken.query(() => {}))).error).toMatchObject({
+    cause: {
+      code: "ON_CONNECT",
+      message: expect.stringContaining('role "nobody_there" does not exist (22023)'),
+    },
+  });
   await expect.poll(() => fixture.pids(broken)).toEqual([]);
 });
 
@@ -68,7 +74,7 @@ test("queries of onConnect end before the connection is used, and none is sent a
   });
   await store.commit("s", [event()], meta);
   const broken = fixture.store({ onConnect: ({ query }) => void query("set role nobody_there") });
-  await expect(broken.seed()).rejects.toMatchObject({ cause: { code: "22023" } });
+  await expect(broken.seed()).rejects.toMatchObject({ cause: { code: "ON_CONNECT" } });
 });
 
 test("an onConnect that throws, never ends, or calls the store is named as the reason, and dispose ends", async () => {
@@ -83,6 +89,40 @@ test("an onConnect that throws, never ends, or calls the store is named as the r
     expect(error).toMatchObject({ cause: { code: "ON_CONNECT", message: expect.stringContaining(said) } });
     await own.store.dispose();
   }
+});
+
+test("an error in onConnect is said to be onConnect's, and blames neither the store's tables nor triggers", async () => {
+  const passed = Object.assign(new Error("EPERM: not permitted, open 'role.txt'"), { code: "EPERM" });
+  for (const [onConnect, said] of [
+    [({ query }) => query("sellect 1"), /failed: syntax error at or near "sellect" \(42601\)/],
+    [({ query }) => query("select nothing.at_all()"), /failed: .*"nothing".* \(3F000\)/],
+    [
+      ({ query }) => query("select 'secret'::int"),
+      /failed: the server refused a statement, see its log \(22P02\)/,
+    ],
+    [
+      ({ query }) => Reflect.apply(query, undefined, ["select set_config('app.x', $1, false)", ["1"]]),
+      /query\(\) a second argument: it takes no parameters, so write the values into the text/,
+    ],
+    [() => Promise.reject(passed), /failed: EPERM: not permitted, open 'role.txt'/],
+  ] satisfies [OnConnect | ((connection: Parameters<OnConnect>[0]) => Promise<unknown>), RegExp][]) {
+    const store = fixture.store({ onConnect: async (connection) => void (await onConnect(connection)) });
+    const { error } = await failureOf(store.query(() => {}));
+    const cause = error instanceof Error ? error.cause : undefined;
+    expect(cause).toMatchObject({ name: "ConnectionError", code: "ON_CONNECT", sent: false });
+    const text = cause instanceof Error ? cause.message : "";
+    expect(text).toMatch(said);
+    expect(text).not.toMatch(/seed\(\)|trigger|secret/);
+    expect(text).toMatch(/mend the function given as option onConnect/);
+  }
+});
+
+test("a connection that the server ends during onConnect is lost, which is not onConnect's fault", async () => {
+  const store = fixture.store({
+    onConnect: ({ query }) => void query("select pg_terminate_backend(pg_backend_pid())"),
+  });
+  const { error } = await failureOf(store.query(() => {}));
+  expect(error).toMatchObject({ cause: { code: expect.stringMatching(/^(57P01|CONNECTION_CLOSED)$/) } });
 });
 
 test("settings of options, lock_timeout and idle_in_transaction_session_timeout are those of the session", async () => {
