@@ -1,27 +1,17 @@
 /** What variables of libpq ask for is done, refused, or documented as not read. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { NOT_READ, VARIABLES } from "../../src/options/environment-variables.ts";
 import { optionList } from "../../src/options/option-list.ts";
 import { resolveOptions } from "../../src/options/resolve.ts";
 import { URL_PARAMETERS } from "../../src/options/url-parameters.ts";
+import { pemFiles } from "./pem-files.ts";
 
-let folder = "";
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "act-drizzle-"));
-  const pem = (label: string) => `-----BEGIN ${label}-----\nMIIB\n-----END ${label}-----\n`;
-  writeFileSync(join(folder, "ca.pem"), pem("CERTIFICATE"));
-  writeFileSync(join(folder, "client.pem"), pem("CERTIFICATE"));
-  writeFileSync(join(folder, "client.key"), pem("PRIVATE KEY"));
-});
-afterAll(() => rmSync(folder, { recursive: true }));
+const folder = pemFiles();
 
 type Env = Readonly<Record<string, string>>;
 
 /** `$DIR` in a text is the folder of the files. */
-const withFolder = <T>(value: T): T => JSON.parse(JSON.stringify(value).replaceAll("$DIR", folder));
+const withFolder = <T>(value: T): T => JSON.parse(JSON.stringify(value).replaceAll("$DIR", folder.path));
 const resolve = (options: object, env: Env) => resolveOptions(withFolder(options), withFolder(env));
 const modeOf = (options: object, env: Env) => resolve(options, env).config.ssl;
 const parameters = (query: string) => ({ url: `postgres://h/d?${query}` });

@@ -1,23 +1,13 @@
 /** TLS of a listen_url and of replicas: what their URLs name, and what the store's options name. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { resolveOptions } from "../../src/options/resolve.ts";
+import { pemFiles } from "./pem-files.ts";
 
-let folder = "";
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "act-drizzle-"));
-  const pem = (label: string) => `-----BEGIN ${label}-----\nMIIB\n-----END ${label}-----\n`;
-  writeFileSync(join(folder, "ca.pem"), pem("CERTIFICATE"));
-  writeFileSync(join(folder, "client.pem"), pem("CERTIFICATE"));
-  writeFileSync(join(folder, "client.key"), pem("PRIVATE KEY"));
-});
-afterAll(() => rmSync(folder, { recursive: true }));
+const folder = pemFiles();
 
 /** `$DIR` in a URL is the folder of the files. */
 const resolve = (url: string, options: object = {}, env = {}) =>
-  resolveOptions({ url: url.replaceAll("$DIR", folder), ...options }, env);
+  resolveOptions({ url: url.replaceAll("$DIR", folder.path), ...options }, env);
 
 describe("a listen_url and a replica that name a certificate verify the server, beside", () => {
   test.each([
@@ -29,7 +19,7 @@ describe("a listen_url and a replica that name a certificate verify the server, 
     ["verify-ca", "verify-ca"],
     ["verify-full", "verify-full"],
   ])("sslmode=%s", (sslmode, expected) => {
-    const own = `postgres://direct.example/d?sslrootcert=${folder}/ca.pem`;
+    const own = `postgres://direct.example/d?sslrootcert=${folder.path}/ca.pem`;
     const main = `postgres://u@h/d?sslmode=${sslmode}`;
     const { listen, replicas, config } = resolve(main, { listen_url: own, replicas: [own] });
     expect([config.ssl, listen?.config.ssl, replicas[0]?.config.ssl]).toEqual([sslmode, expected, expected]);
@@ -37,7 +27,7 @@ describe("a listen_url and a replica that name a certificate verify the server, 
     expect(off.listen?.config.ssl).toBe("disable");
   });
 
-  const client = () => `sslcert=${folder}/client.pem&sslkey=${folder}/client.key`;
+  const client = () => `sslcert=${folder.path}/client.pem&sslkey=${folder.path}/client.key`;
 
   test.each([
     ["disable", "verify-full"],
