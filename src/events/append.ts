@@ -169,8 +169,8 @@ export const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: str
 };
 
 /**
- * `created` of new events in ms, as readers get it. It is shorter than their expression: with `prepare: false` the server
- * plans it for each commit (0.1 of 0.9 ms). A bigint: behind a pooler a role's extra_float_digits could cut digits off a
+ * An expression for `created` of new events in ms, with the value that queries return. It is shorter than theirs, because with
+ * `prepare: false` the server plans it for each commit (0.1 of 0.9 ms). A bigint: behind a pooler a role's extra_float_digits could cut digits off a
  * float8.
  */
 export const createdOf = (column: string): string => `trunc(extract(epoch from ${column}) * 1000)::bigint`;

@@ -75,7 +75,10 @@ export class InDoubtError extends Error {
   }
 }
 
-/** True if something behind the lock failed: mostly the values of one commit, or a constraint, so that others may succeed. */
+/**
+ * True if what follows the lock failed, COMMIT included. Mostly the values of one commit or a constraint are the reason, so the
+ * others may succeed alone.
+ */
 export const isOwnFault = ({ step, failedAt = 0 }: TransactionFailure): boolean =>
   step === "bind" || step === "commit" || (step === "execute" && failedAt > 0);
 
@@ -284,7 +287,10 @@ export class Appender {
     }
   }
 
-  /** The mode with the sequence of the log, if ids seem to be set by a trigger because it has replaced the known sequence. */
+  /**
+   * After an error that says a trigger sets ids: perhaps none does, and the log has got another sequence than the known one. Then
+   * this returns the mode with the new sequence.
+   */
   async #modeOfSequence(
     connection: Connection,
     error: unknown,

@@ -64,9 +64,9 @@ export const unindexed = (...conditions: (string | undefined)[]) => {
 
 /**
  * The first `most` rows of a select that has an ORDER BY, by the index that has this order. If the planner expects fewer rows
- * than the limit, it reads all of them by another index, and sorts. Without statistics it expects a half percent of the log for
- * a range with two bounds and a third for one with a single bound, however many there are. So the limits are hidden from it: it
- * takes each for a tenth of the rows, and three of them for a thousandth.
+ * than the limit, it reads all of them by another index, and sorts. Without statistics it expects a range with two bounds to have
+ * half a percent of the log, and one with a single bound a third. So it must expect the limit to be lower. It takes a limit
+ * whose value it does not see for a tenth of the rows, and three of them, one around the other, for a thousandth.
  */
 export function inOrder(select: string, most: number | string): string {
   const hidden = `limit (select ${most}::bigint)`;

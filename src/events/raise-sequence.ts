@@ -27,8 +27,8 @@ export const moveSequence = (names: Names, sequence: number): Query => ({
 });
 
 /**
- * Makes the sequence continue after the log's highest id. Returns no row if its last value shows that it does so already, and
- * else the id that the next one follows. The sequence may stand in a gap below rows with explicit ids: then new ids would
+ * Makes the sequence continue after the log's highest id. If the sequence's last value is not below that id, nothing is
+ * done, and no row is returned. Otherwise the row has the id after which the sequence now continues. The sequence may stand in a gap below rows with explicit ids: then new ids would
  * collide with none, and readers that have seen these rows would never read the new events. The snapshot of this
  * statement has to be taken under the append lock.
  */

@@ -137,8 +137,8 @@ select count(*)::int as found, max(key)::text as last, (select count(*)::int fro
 /**
  * Empties the tables, in the transaction of `run`, which holds the append lock. The lock on the checkpoints waits for
  * running calls of subscribe, and makes later ones wait. They find that their checkpoint is gone, and write none of the old
- * log into the new one (checkpoints-seen.ts). So the caller forgets the checkpoints only after COMMIT: earlier, a call of
- * the same store would take the old checkpoint for a new one. From here on statement_timeout is off. The client's own limit for each answer
+ * log into the new one (checkpoints-seen.ts). So the caller clears this process's memory of them (`forgetCheckpoints`)
+ * only after COMMIT: without it a call of the same store could not tell that its checkpoint is of the old log. From here on statement_timeout is off. The client's own limit for each answer
  * (`StoreConnections.deadline`) still holds, so the rows are deleted in pages.
  */
 export async function wipe(run: Run, names: Names): Promise<void> {
@@ -198,8 +198,8 @@ async function findSequence(run: Run, names: Names): Promise<Sequence> {
 
 /**
  * Makes new ids follow the restored ones. A rollback undoes ALTER SEQUENCE, and with it what setval then does to the same
- * sequence, but not a setval alone. Without setval, nextval() would return the last id again, and seed() would take
- * the sequence for one that is behind the log.
+ * sequence, but not a setval alone. RESTART WITH the last id alone would give that id out again; setval marks it as
+ * given out. RESTART WITH the id after it would leave the sequence without a last value, which seed() takes for behind.
  */
 async function restartSequence(run: Run, { name, owned }: Sequence, last: number): Promise<void> {
   if (owned) {

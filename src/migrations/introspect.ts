@@ -91,7 +91,7 @@ function relationNames(names: Names): string[] {
 }
 
 /**
- * What depends on the column `a` of the table `c`, and is not changed together with it, as an index or a constraint is. Before
+ * What depends on the column `a` of the table `c`, without indexes and constraints: these change with the column. Before
  * PostgreSQL 15 a generated column depends by itself, later by its expression.
  */
 const USERS = `select case

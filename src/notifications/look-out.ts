@@ -86,7 +86,7 @@ export class LookOut {
 
   #scheduleNext(dueIn: number | undefined): void {
     const { random } = Math;
-    // A poll that decides about events that the last one has seen comes early, so that they wait for two and a quarter periods at most.
+    // Events that one poll sees are reported by the next one at the earliest. That one comes within a period, not within 1.25.
     const spread = this.#uncorrelated.isDoubtful ? 0.25 : 0.5;
     const regular = this.#period > 0 ? this.#period * (0.75 + random() * spread) : Number.POSITIVE_INFINITY;
     const due = dueIn === undefined ? Number.POSITIVE_INFINITY : dueIn + random() * SPREAD;
@@ -118,7 +118,7 @@ export class LookOut {
     const firstName = retry ? "" : this.#firstName;
     const { from, upTo } =
       firstName === "" ? this.#uncorrelated.begin(retry, correlators.start) : this.#uncorrelated.current();
-    // Undefined: the app has claimed in all lanes. It need not have correlated, so it polls for that.
+    // Undefined: the app has claimed in all lanes, so none is searched. The poll still finds events that are not correlated.
     const lanesToSkip = this.#options.claims.since(since);
     const wanted = { lanesToSkip, firstName, from, upTo, keys: correlators.keys };
     let found: Found | undefined;

@@ -2,7 +2,7 @@
  * Decides which events the look-out reports because a correlator of this store has not read them.
  *
  * An event is news while the process that committed it may still announce it. So a poll leaves out what the poll before
- * has not seen. What the app knows by its own commit or by a payload it correlates by itself, as a rule. But Act's `settle()`
+ * has not seen. As a rule the app itself correlates the events that it knows of, by its own commit or by a payload. But Act's `settle()`
  * gives up silently if the lease is refused or a statement fails, and of two apps on one store one is not told of the other's
  * commits. So known events are reported too, if the checkpoint has not moved since the poll before, or a try was in vain.
  *

@@ -11,7 +11,8 @@ export const BY_INDEX: Query = {
 
 /**
  * Makes an ORDER BY read an index that has its order, for the rest of the transaction. It prevents every sort that an index
- * can save, whatever the statistics say. With `bindFirst` a statement is planned before the transaction runs, so this is earlier.
+ * can save, whatever the statistics say. A statement with `bindFirst` is planned before its
+ * transaction runs the first one. Therefore this has `runFirst`.
  */
 export const WITHOUT_SORT: Query = {
   text: "select set_config('enable_sort', 'off', true), set_config('enable_incremental_sort', 'off', true)",

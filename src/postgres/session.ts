@@ -31,7 +31,8 @@ const SILENCE_MS = 60_000;
 
 /**
  * Settles as `work` does. Once `end` has aborted, it rejects when `work` has sent nothing for `limit` ms: a restore that goes
- * on is carried out, however long it takes. `lastActive`: when `work` last got an answer; now, if it waits for one.
+ * on is carried out, however long it takes. `lastActive` returns when `work` last got an answer, or the present instant while it
+ * waits for one.
  */
 async function unlessStuck<T>(
   work: Promise<T>,

@@ -2,9 +2,9 @@
  * Keeps events that were fetched before a rebuild in place, or redeliver(), out of the generation that it begins.
  *
  * Act gives a handler no lease, so a handler cannot tell when its event was claimed. The row of positions shows it instead:
- * such a rebuild raises its generation. A process refuses the next event of a target once in two cases: it has handled the
- * target in an earlier generation; or it was running when the generation began, and sees the target for the first time. In
- * both cases it may have claimed the event before the rebuild.
+ * such a rebuild raises its generation. In each generation a process refuses the first event of a target that it
+ * gets, if it has handled the target in an earlier generation, or if it was already running when the generation began and has
+ * not seen the target before. In both cases it may have claimed the event before the rebuild.
  * Refused events stay unacknowledged. Those that are delivered next were claimed after the refusal, so after the rebuild.
  */
 
