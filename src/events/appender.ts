@@ -75,10 +75,7 @@ export class InDoubtError extends Error {
   }
 }
 
-/**
- * True if what follows the lock failed, COMMIT included. Mostly the values of one commit or a constraint are the reason, so the
- * others may succeed alone.
- */
+/** True if what follows the lock failed, mostly by the values of one commit, or a constraint. The others may succeed alone. */
 export const isOwnFault = ({ step, failedAt = 0 }: TransactionFailure): boolean =>
   step === "bind" || step === "commit" || (step === "execute" && failedAt > 0);
 
