@@ -22,7 +22,10 @@ export type Context = {
   /** Identifies this store in notifications, so that it ignores those of its own commits. */
   readonly by: string;
   readonly notify: boolean;
-  /** ms between two polls of a listener for work that no event announces; 0: it polls only after an announcement, a refused lease or a failed call, and when deferred work is due that such a poll has found. */
+  /**
+   * ms between two polls of a listener for work that no event announces; 0: it polls only after an announcement, a refused
+   * lease or a failed call, and when deferred work is due that such a poll has found.
+   */
   readonly pollIntervalMillis: number;
   /** Lanes in which the last claim found deferred subscriptions that were due; undefined stands for a claim of all lanes. */
   readonly lanesWithDue: Set<string | undefined>;

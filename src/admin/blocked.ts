@@ -35,8 +35,8 @@ export type Blocked = {
 };
 
 /**
- * Attempts of a blocked subscription: one at least. The framework first blocks, and then acks the events that were handled before the failing one in the same claim. That ack
- * sets `retry` of the blocked subscription to -1.
+ * Attempts of a blocked subscription: one at least. The framework first blocks, and then acks the events that were handled
+ * before the failing one in the same claim. That ack sets `retry` of the blocked subscription to -1.
  */
 export const attemptsOfBlocked = (retry: number): number => Math.max(1, retry + 1);
 

@@ -1,4 +1,7 @@
-/** Which subscriptions read a stream: by name, by a pattern, or because they read every stream; and how much of it each has still to handle. */
+/**
+ * Which subscriptions read a stream: by name, by a pattern, or because they read every stream; and how much of it each has
+ * still to handle.
+ */
 import * as z from "zod";
 import type { Context } from "../context.ts";
 import { readByIndex } from "../postgres/by-index.ts";
@@ -44,8 +47,8 @@ export type ReadersOptions = {
 export type StreamReader = Omit<Reader, "waiting">;
 
 /**
- * The most subscriptions that one statement reads, and the most that it returns. No index finds subscriptions by their source, because
- * each ack would have to update it. So they are read in order of name, page by page.
+ * The most subscriptions that one statement reads, and the most that it returns. No index finds subscriptions by their
+ * source, because each ack would have to update it. So they are read in order of name, page by page.
  */
 const PAGE = 10_000;
 const CANDIDATES = 1_000;

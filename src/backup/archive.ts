@@ -213,8 +213,8 @@ async function archiveStreams(
 }
 
 /**
- * A writer that does not hold the append lock, such as act-pg or SQL by hand, may delete some of the events at the same moment. The
- * next try does not find these. A trigger keeps events every time.
+ * A writer that does not hold the append lock, such as act-pg or SQL by hand, may delete some of the events at the same
+ * moment. The next try does not find these. A trigger keeps events every time.
  */
 const TRIES = 5;
 

@@ -28,7 +28,8 @@ const lastOf = ({ events }: Names): string =>
 
 /**
  * The next tombstones, in order of id, that are the last events of their streams and have earlier ones. If as many
- * tombstones as LOOK were looked at, and fewer cuts than the limit were found, the last of these tombstones follows. $1 the id of the one before, $2 limit
+ * tombstones as LOOK were looked at, and fewer cuts than the limit were found, the last of these tombstones follows. $1 the
+ * id of the one before, $2 limit
  */
 function tombstonesText(names: Names): string {
   const { events } = names;

@@ -51,8 +51,9 @@ const RULES: Rules<ExportOptions> = {
 };
 
 /**
- * Most events of the first page, and of each later one. Of the first nobody knows yet how long its events are. Pages are small, so that V8 frees them while they are young: with pages of 2,000 events the process
- * grew to 374 MB, because V8 collects old garbage late.
+ * Most events of the first page, and of each later one. Of the first nobody knows yet how long its events are. Pages are
+ * small, so that V8 frees them while they are young: with pages of 2,000 events the process grew to 374 MB, because V8
+ * collects old garbage late.
  */
 const FIRST_PAGE = 100;
 const PAGE = 250;

@@ -19,7 +19,8 @@ const IDS = 100_000;
  * The text of a query: the ids of the events before each cut, and the number of the cut (`nth`).
  *
  * It compares the stream with a list of one, and orders by stream first. Run after {@link WITHOUT_SORT}, only an index that
- * begins with the stream can serve it, whatever the statistics say. $1 streams, $2 ids of the cuts. `bounds`: more conditions on `e`
+ * begins with the stream can serve it, whatever the statistics say. $1 streams, $2 ids of the cuts. `bounds`: more conditions
+ * on `e`
  */
 export const idsBefore = ({ events }: Names, bounds = "", limit = ""): string =>
   `select c.nth, x.id from unnest($1::text[], $2::bigint[]) with ordinality as c(stream, id, nth) cross join lateral (

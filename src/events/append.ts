@@ -157,8 +157,8 @@ const headByVersion = ({ events }: Names): string =>
  * that this process appended, keeps them few (64 commits to streams of 200 events: 36 % fewer instructions).
  *
  * A search by id does not see ids above the bound, such as those of an import, nor ids below `c.low`: after a restore all
- * events may have such ids. So it never refuses a commit: if it finds a head that does not match, the search by version decides. A
- * commit that it accepts by mistake fails at the unique index, and is sent again with a search by version.
+ * events may have such ids. So it never refuses a commit: if it finds a head that does not match, the search by version
+ * decides. A commit that it accepts by mistake fails at the unique index, and is sent again with a search by version.
  */
 export const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: string): string => {
   const byVersion = `(${headByVersion(names)})`;
@@ -170,8 +170,8 @@ export const headOf = (names: Names, headBy: AppendMode["headBy"], sequence: str
 
 /**
  * An expression for `created` of new events in ms, with the value that queries return. It is shorter than theirs, because with
- * `prepare: false` the server plans it for each commit (0.1 of 0.9 ms). A bigint: behind a pooler a role's extra_float_digits could cut digits off a
- * float8.
+ * `prepare: false` the server plans it for each commit (0.1 of 0.9 ms). A bigint: behind a pooler a role's extra_float_digits
+ * could cut digits off a float8.
  */
 export const createdOf = (column: string): string => `trunc(extract(epoch from ${column}) * 1000)::bigint`;
 

@@ -39,7 +39,10 @@ import { streamPage } from "./stream-page.ts";
  * this for its first page only: a later page begins at a match, where the next events match too, so the probe finds enough.
  */
 const MORE = { by_stream: 20_000, by_time: 100_000 } as const;
-/** With a filter by names: how many events all names together, up to 200, may contribute to the first page before its limit is applied. */
+/**
+ * With a filter by names: how many events all names together, up to 200, may contribute to the first page before its limit is
+ * applied.
+ */
 const NAMED = 20_000;
 
 /** How many events the first page may have. With many names it is smaller, because each name is searched up to this number. */

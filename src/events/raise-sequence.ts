@@ -28,9 +28,9 @@ export const moveSequence = (names: Names, sequence: number): Query => ({
 
 /**
  * Makes the sequence continue after the log's highest id. If the sequence's last value is not below that id, nothing is
- * done, and no row is returned. Otherwise the row has the id after which the sequence now continues. The sequence may stand in a gap below rows with explicit ids: then new ids would
- * collide with none, and readers that have seen these rows would never read the new events. The snapshot of this
- * statement has to be taken under the append lock.
+ * done, and no row is returned. Otherwise the row has the id after which the sequence now continues. The sequence may stand
+ * in a gap below rows with explicit ids: then new ids would collide with none, and readers that have seen these rows would
+ * never read the new events. The snapshot of this statement has to be taken under the append lock.
  */
 const raised = (names: Names, sequence: string, join = "", before = "") =>
   setSequence(
@@ -57,8 +57,8 @@ export const compareIds = (names: Names, sequence: number): readonly Query[] => 
 
 /**
  * For truncate(), which does not know the sequence. It goes before the DELETE, which may remove the rows with the highest ids.
- * A role without rights on the sequence leaves it, as appends do: an identity column needs none. On Citus this does nothing: there a truncate moves the sequence once a
- * unique index has refused a row.
+ * A role without rights on the sequence leaves it, as appends do: an identity column needs none. On Citus this does nothing:
+ * there a truncate moves the sequence once a unique index has refused a row.
  */
 export const raiseOwnSequence = (names: Names): Query => ({
   text: raised(

@@ -76,8 +76,8 @@ from unnest($1::bigint[], $2::text[], $3::int[], $4::float8[], $5::text[],
 const UNDONE = "fix or drop the trigger, if there is one, and try again. Nothing was changed";
 
 /**
- * An INSERT that answers with the number of its rows, and the sum of their ids. Citus takes no INSERT in a CTE, so there it returns the rows' ids.
- * {@link insertedBy} reads both answers.
+ * An INSERT that answers with the number of its rows, and the sum of their ids. Citus takes no INSERT in a CTE, so there it
+ * returns the rows' ids. {@link insertedBy} reads both answers.
  */
 export const counted = (insert: string): Pick<Query, "text" | "citus"> => ({
   text: `with inserted as (${insert} returning id) select count(*)::int as count, sum(id)::text as ids from inserted`,
@@ -88,8 +88,8 @@ export const counted = (insert: string): Pick<Query, "text" | "citus"> => ({
 export const insertedBy = (rows: readonly Row[]): number => Number(rows[0]?.count ?? rows.length);
 
 /**
- * @throws if fewer events were inserted than were sent, or if a trigger gave them other ids. Then the caller would know wrong ids,
- * and the sequence would be moved to a wrong one. `rows`: the answer to the INSERT.
+ * @throws if fewer events were inserted than were sent, or if a trigger gave them other ids. Then the caller would know wrong
+ * ids, and the sequence would be moved to a wrong one. `rows`: the answer to the INSERT.
  */
 export function assertAllInserted(
   { events }: Names,
@@ -138,8 +138,9 @@ select count(*)::int as found, max(key)::text as last, (select count(*)::int fro
  * Empties the tables, in the transaction of `run`, which holds the append lock. The lock on the checkpoints waits for
  * running calls of subscribe, and makes later ones wait. They find that their checkpoint is gone, and write none of the old
  * log into the new one (checkpoints-seen.ts). So the caller clears this process's memory of them (`forgetCheckpoints`)
- * only after COMMIT: without it a call of the same store could not tell that its checkpoint is of the old log. From here on statement_timeout is off. The client's own limit for each answer
- * (`StoreConnections.deadline`) still holds, so the rows are deleted in pages.
+ * only after COMMIT: without it a call of the same store could not tell that its checkpoint is of the old log. From here on
+ * statement_timeout is off. The client's own limit for each answer (`StoreConnections.deadline`) still holds, so the rows are
+ * deleted in pages.
  */
 export async function wipe(run: Run, names: Names): Promise<void> {
   const { events, streams, correlated } = names;

@@ -190,8 +190,8 @@ const lastPerStream = (targets: readonly TruncateTarget[]) => [
 const TRIES = 5;
 
 /**
- * Runs the queries. If a unique index refuses a row, rows may have been inserted with explicit ids meanwhile: then the sequence is
- * moved past the log's highest id, as for a commit, and the queries run again.
+ * Runs the queries. If a unique index refuses a row, rows may have been inserted with explicit ids meanwhile: then the
+ * sequence is moved past the log's highest id, as for a commit, and the queries run again.
  */
 async function run(context: Context, queries: readonly Query[]): Promise<readonly (readonly Row[])[]> {
   let moved = false;

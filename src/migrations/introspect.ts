@@ -14,7 +14,10 @@ const column = z.object({
   /** The expression of the default. Null without one, and if expressions were not read. */
   default: z.string().nullable(),
   notNull: z.boolean(),
-  /** What uses the column: `view shop.report`, `trigger audit on shop.events`. PostgreSQL refuses to change the type of such a column. */
+  /**
+   * What uses the column: `view shop.report`, `trigger audit on shop.events`. PostgreSQL refuses to change the type of such a
+   * column.
+   */
   users: z.array(z.string()),
   /** Whether the table is partitioned by it. PostgreSQL refuses to change the type of such a column, too. */
   partitions: z.boolean().default(false),

@@ -55,8 +55,8 @@ export type Found = {
  *    poll before
  * $3 the name to begin with
  * $4 keys of the app's correlators; '' if they are not known
- * $5 the id after which to search: the highest one that was reported, or the one after which the app begins to read. One above the end of the log is of an older log, before
- *    a restore
+ * $5 the id after which to search: the highest one that was reported, or the one after which the app begins to read. One
+ *    above the end of the log is of an older log, before a restore
  */
 const statement = ({ events, streams, correlated }: Names): string => {
   const pending = "not s.blocked and s.at < s.correlated_at";

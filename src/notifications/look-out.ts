@@ -20,7 +20,10 @@ import { LONGEST_PAUSE, Uncorrelated, type UncorrelatedOptions } from "./uncorre
 /** The longest random delay of a poll after an announcement or a due time, in ms. */
 const SPREAD = 500;
 
-/** When this store has last claimed, by lane. A claim finds the same subscriptions as the look-out, which then leaves out its lanes. */
+/**
+ * When this store has last claimed, by lane. A claim finds the same subscriptions as the look-out, which then leaves out its
+ * lanes.
+ */
 export class RecentClaims {
   readonly #times = new Map<string | undefined, number>();
 
@@ -117,7 +120,9 @@ export class LookOut {
     const retry = correlators.takeRetry();
     const firstName = retry ? "" : this.#firstName;
     const { from, upTo } =
-      firstName === "" ? this.#uncorrelated.begin(retry, correlators.start) : this.#uncorrelated.current();
+      firstName === ""
+        ? this.#uncorrelated.beginSearch(retry, correlators.start)
+        : this.#uncorrelated.current();
     // Undefined: the app has claimed in all lanes, so none is searched. The poll still finds events that are not correlated.
     const lanesToSkip = this.#options.claims.since(since);
     const wanted = { lanesToSkip, firstName, from, upTo, keys: correlators.keys };

@@ -14,8 +14,8 @@
  * - ended: by its disposer, by a second call, or by dispose(). The handler is not called any more.
  *
  * The position comes from the log alone. Anyone may send a payload, so a payload never moves the position. A payload only
- * keeps catch-up, and a poll of the look-out, from reporting the events that it names. If it names an id above the end of the log, catch-up
- * takes the log for restored, and reports the newest events again.
+ * keeps catch-up, and a poll of the look-out, from reporting the events that it names. If it names an id above the end of the
+ * log, catch-up takes the log for restored, and reports the newest events again.
  */
 import type { NotifyDisposer, StoreNotification } from "@rotorsoft/act";
 import type { Context } from "../context.ts";

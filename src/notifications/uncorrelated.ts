@@ -2,9 +2,10 @@
  * Decides which events the look-out reports because a correlator of this store has not read them.
  *
  * An event is news while the process that committed it may still announce it. So a poll leaves out what the poll before
- * has not seen. As a rule the app itself correlates the events that it knows of, by its own commit or by a payload. But Act's `settle()`
- * gives up silently if the lease is refused or a statement fails, and of two apps on one store one is not told of the other's
- * commits. So known events are reported too, if the checkpoint has not moved since the poll before, or a try was in vain.
+ * has not seen. As a rule the app itself correlates the events that it knows of, by its own commit or by a payload. But Act's
+ * `settle()` gives up silently if the lease is refused or a statement fails, and of two apps on one store one is not told of
+ * the other's commits. So known events are reported too, if the checkpoint has not moved since the poll before, or a try was
+ * in vain.
  *
  * What the app leaves alone, because it has no reaction to it, is reported again after longer and longer pauses. What
  * comes after it in the log is reported at once.
@@ -50,7 +51,7 @@ export class Uncorrelated {
   }
 
   /** Begins a search. `start`: the app does not read events up to this id. */
-  begin(retry: boolean, start: number): Search {
+  beginSearch(retry: boolean, start: number): Search {
     const last = this.#last;
     const end = Math.max(this.#newest, this.#options.position());
     const repeats = retry || last === undefined || performance.now() >= last.until;
@@ -67,7 +68,7 @@ export class Uncorrelated {
 
   /** The search that is going on, or a new one. */
   current(): Search {
-    return this.#search ?? this.begin(false, -1);
+    return this.#search ?? this.beginSearch(false, -1);
   }
 
   /** Whether the last poll has seen events of which the next one decides whether they are reported. */

@@ -1,7 +1,8 @@
 /**
  * A bounded set of connections, handed out first come, first served. The store has two pools: one of a single connection
  * for appends, and one of several connections for everything else. They are separate because an append may hold its
- * connection while it waits for the append lock. With `max: 1` they are one. Stores that share both pools (shared-pools.ts) take turns.
+ * connection while it waits for the append lock. With `max: 1` they are one. Stores that share both pools (shared-pools.ts)
+ * take turns.
  *
  * States of a connection in the pool: opening → in use → idle → in use → …; closed after idleTimeoutMillis, after maxUses
  * uses, when it is lost, when the other pool needs its place, or with the pool. A connection that has opened or become

@@ -389,7 +389,7 @@ export class StoreConnections {
     await Promise.all(all.map((listener) => listener.stop()));
   }
 
-  /** Lets work end, then closes connections that are not shared. A session that sends nothing is ended after `end` (deadline.ts). */
+  /** Lets work end, then closes connections that are not shared. After `end`, sessions that send nothing are ended. */
   async close(end = Number.POSITIVE_INFINITY): Promise<void> {
     this.#closed = true;
     await this.stopAccepting();

@@ -9,7 +9,8 @@ import { faultOf, type Rules } from "../values/rules.ts";
  * - `POSITIONS_MISSING`: the table of positions does not exist, or lacks a column.
  * - `SUPERSEDED`: the events were fetched before a rebuild in place or redeliver(), or came while it was running. They are
  *   delivered again.
- * - `HANDLER_FAILED`: a query in the read models' database failed, mostly one of the handler. `cause` says why, unless the handler caught the error and went on.
+ * - `HANDLER_FAILED`: a query in the read models' database failed, mostly one of the handler. `cause` says why, unless the
+ *   handler caught the error and went on.
  * - `TIMED_OUT`: a target did not catch up in time; see {@link CaughtUpTimeout}.
  * - `BLOCKED`: a target that is waited for is blocked.
  * - `CANNOT_SWAP`: a table cannot be replaced by its shadow, or the log was restored meanwhile; the message says why.

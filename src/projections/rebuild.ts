@@ -145,8 +145,9 @@ const markNow = (log: LogReader, mark: string) => log.markAt(idOfMark(mark));
  * A rebuild that was killed goes on where it stopped when it is called again. Only one may run for a projection.
  *
  * @throws ProjectionError: `BAD_INPUT`; `CANNOT_SWAP` if a table cannot be replaced, before anything is written, or
- *   at the end if a table was changed or the log was restored meanwhile; `REBUILD_RUNS`; `HANDLER_FAILED` if a query of `apply` or of the rebuild fails. StoreError if the log cannot be read. What `apply`
- *   throws, or the signal's reason. After an error the tables that readers use are unchanged, unless `inPlace` is set.
+ *   at the end if a table was changed or the log was restored meanwhile; `REBUILD_RUNS`; `HANDLER_FAILED` if a query of
+ *   `apply` or of the rebuild fails. StoreError if the log cannot be read. What `apply` throws, or the signal's reason. After
+ *   an error the tables that readers use are unchanged, unless `inPlace` is set.
  * @example
  * ```ts
  * await rebuild({

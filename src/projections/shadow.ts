@@ -126,7 +126,8 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
     for (const table of Object.values(this.#tables)) {
       const { schema, name } = getTableConfig(table);
       const full = schema ? `${quoteName(schema)}.${quoteName(name)}` : quoteName(name);
-      // to_regclass() alone may still name a table that another session has replaced. A query that reads pg_class sees the new one.
+      // to_regclass() alone may still name a table that another session has replaced. A query that reads pg_class sees the
+      // new one.
       const [row] = await this.#transactions.execute(
         tx,
         sql`select c.oid::bigint as oid from pg_catalog.pg_class c where c.oid = to_regclass(${full})`,
@@ -181,7 +182,8 @@ export class Shadow<Tx, Tables extends Readonly<Record<string, PgTable>>> {
 
   /**
    * How many locks this transaction has on the live tables, which `apply` must not use. Each statement that reads or
-   * changes them takes one, and keeps it. The server's counts of rows read and written would not show it on Citus, where the rows are on another server.
+   * changes them takes one, and keeps it. The server's counts of rows read and written would not show it on Citus, where the
+   * rows are on another server.
    */
   async liveUses(tx: Tx): Promise<number> {
     const oids = sql.raw(`'{${this.#facts.map(({ oid }) => Number(oid)).join(",")}}'::oid[]`);

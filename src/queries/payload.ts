@@ -40,7 +40,10 @@ function at(data: Column, path: readonly (string | number)[]): SQL {
   return sql`${data} #>> array[${sql.raw(steps)}]`;
 }
 
-/** A text in a payload: `textIn(placed.data, "customer", "name")`. Null if it is missing, as with numberIn, booleanIn and dateIn. */
+/**
+ * A text in a payload: `textIn(placed.data, "customer", "name")`. Null if it is missing, as with numberIn, booleanIn and
+ * dateIn.
+ */
 export function textIn<Data>(data: Payload<Data>, ...path: PathTo<Data, string> & Steps): SQL<string> {
   return sql<string>`(${at(data, path)})`;
 }

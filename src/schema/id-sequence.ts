@@ -1,8 +1,8 @@
 /**
  * Finds the sequence that ids are drawn from. An identity column draws from its internal sequence, and another column
- * from the one in its default. A sequence that the column merely owns may be left over: a serial that became an identity keeps its
- * old one, and so does a column whose default became a function. So an owned sequence counts only if the column has no
- * default: then a trigger may draw from it. `pg_get_serial_sequence` would return any owned one.
+ * from the one in its default. A sequence that the column merely owns may be left over: a serial that became an identity
+ * keeps its old one, and so does a column whose default became a function. So an owned sequence counts only if the column has
+ * no default: then a trigger may draw from it. `pg_get_serial_sequence` would return any owned one.
  */
 import { literal, type Names } from "./names.ts";
 

@@ -78,7 +78,8 @@ function positionsQuery(names: Names, page: Page): Query {
 /**
  * Like {@link positionsQuery}, for subscriptions whose source may match one of the names. It looks at `look` subscriptions at
  * most: without that, 30,000 names and 200,000 sources of which none matched took more than a minute. Each row also tells
- * how many were looked at, and the last of them. The parameters after those of the filter: how many to look at, the names joined, limit
+ * how many were looked at, and the last of them. The parameters after those of the filter: how many to look at, the names
+ * joined, limit
  */
 function matchingQuery(names: Names, page: Page, joined: string, look: number): Query {
   const where = filtered(page);

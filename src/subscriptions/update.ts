@@ -41,7 +41,10 @@ type Page = { readonly after: string | undefined; readonly limit: number };
 /** `matched`: rows of the page. A trigger may have kept some of them from being changed. */
 type Changed = { readonly count: number; readonly matched: number; readonly last: string };
 
-/** Changes all rows that match, or those of a page. The parameters are those of `where`; then, for a page, its `limit` and `after`. */
+/**
+ * Changes all rows that match, or those of a page. The parameters are those of `where`; then, for a page, its `limit` and
+ * `after`.
+ */
 async function update(
   context: Context,
   operation: string,

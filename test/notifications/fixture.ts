@@ -1,9 +1,22 @@
 /** A notifier on a log and a listener that are driven by the test. */
 import type { StoreNotification } from "@rotorsoft/act";
+import { afterEach, beforeEach, vi } from "vitest";
 import type { Context } from "../../src/context.ts";
 import { Notifier } from "../../src/notifications/notify.ts";
 import type { Row } from "../../src/postgres/index.ts";
 import { namesOf } from "../../src/schema/names.ts";
+
+/** In each test of the file time stands still until the test moves it, and nothing is random. */
+export function useFakeClock(): void {
+  beforeEach(() => {
+    vi.useFakeTimers();
+    vi.spyOn(Math, "random").mockReturnValue(0.5);
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+    vi.useRealTimers();
+  });
+}
 
 type Options = { channel: string; onPayload(payload: string): void; onReconnected(): void };
 type Query = { readonly text: string; readonly params?: readonly unknown[] };

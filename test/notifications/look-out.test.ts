@@ -1,19 +1,13 @@
 /** When a listener looks for work that nobody announced, and what it reports of it; on a scripted connection and clock. */
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { Context } from "../../src/context.ts";
 import { LookOut, RecentClaims } from "../../src/notifications/look-out.ts";
 import type { Row } from "../../src/postgres/index.ts";
 import { namesOf } from "../../src/schema/names.ts";
+import { useFakeClock } from "./fixture.ts";
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  // No jitter: looks come after exactly one period, and 250 ms after an announcement.
-  vi.spyOn(Math, "random").mockReturnValue(0.5);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
+// Without jitter looks come after exactly one period, and 250 ms after an announcement.
+useFakeClock();
 
 const NOTHING: Row = {
   newest: "9",

@@ -1,21 +1,15 @@
 /** Which events a listener looks for and reports that no correlator of its app has read; on a scripted connection and clock. */
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { Context } from "../../src/context.ts";
 import { correlatorsOf } from "../../src/correlators.ts";
 import { LookOut, RecentClaims } from "../../src/notifications/look-out.ts";
 import { Uncorrelated } from "../../src/notifications/uncorrelated.ts";
 import type { Row } from "../../src/postgres/index.ts";
 import { namesOf } from "../../src/schema/names.ts";
+import { useFakeClock } from "./fixture.ts";
 
-beforeEach(() => {
-  vi.useFakeTimers();
-  // No jitter: a poll comes one period after the last one, or 3.5 s after one that has left events to the next.
-  vi.spyOn(Math, "random").mockReturnValue(0.5);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  vi.useRealTimers();
-});
+// Without jitter a poll comes one period after the last one, or 3.5 s after one that has left events to the next.
+useFakeClock();
 
 /** A log of events 1 to `newest`, each of a name of its own, and a checkpoint. */
 function scripted({ period = 4_000, newest = 9, checkpoint = 9, known = [] as number[] } = {}) {
@@ -204,7 +198,7 @@ test.each([0, 1, 2, 3, 4, 5, 6, 7])(
     const uncorrelated = new Uncorrelated(5_000, { position: () => -1, isKnown: () => true });
     let newest = 5;
     const poll = (): readonly number[] => {
-      const { from, upTo } = uncorrelated.begin(false, -1);
+      const { from, upTo } = uncorrelated.beginSearch(false, -1);
       const ids = [5, 6].filter((id) => id > from && id <= Math.min(upTo, newest));
       const events = ids.map((id) => ({ id, name: `N${id}`, stream: "s" }));
       const waiting = events.length > 0 ? [{ lane: undefined, state: "", events }] : [];
